@@ -1,0 +1,44 @@
+"""hpsearch: hyperparameter sweeps over Keras MLPs.
+
+>>> import hpsearch
+>>> results = hpsearch.run("sweeps/digits.yaml")  # doctest: +SKIP
+>>> results.table.sort_values("score").tail()  # doctest: +SKIP
+
+Importing it imports neither TensorFlow nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpsearch.api import Results, Sweep, load, run
+    from hpsearch.errors import HpsearchError
+
+__all__ = ["HpsearchError", "Results", "Sweep", "__version__", "load", "run"]
+
+_HOMES = {
+    "HpsearchError": "hpsearch.errors",
+    "Results": "hpsearch.api",
+    "Sweep": "hpsearch.api",
+    "load": "hpsearch.api",
+    "run": "hpsearch.api",
+}
+
+try:
+    __version__ = version("hpsearch")
+except PackageNotFoundError:
+    __version__ = "unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for (PEP 562)."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

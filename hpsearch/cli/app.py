@@ -1,0 +1,187 @@
+"""Commands, their options, and what an error looks like.
+
+Exit codes: 0 done; 1 finished, but no trial completed; 2 bad input; 3 refused; 130 interrupted;
+143 terminated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import hpsearch
+from hpsearch import sweepfile
+from hpsearch.errors import HpsearchError, InputError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="hpsearch",
+    help="Hyperparameter sweeps over Keras MLPs: a YAML file in, a results table out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
+Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
+]
+
+
+#: Where lines do not end at a terminal's edge.
+_FILE_WIDTH = 200
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_FILE_WIDTH)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hpsearch {hpsearch.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    sweep: SweepArgument,
+    out: Out = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
+    ] = None,
+    set_: Set = None,
+    engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Train failed, killed and timed-out trials again.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move an existing results directory aside.")
+    ] = False,
+) -> None:
+    """Run a sweep; run again, it continues with what has no row yet."""
+    overrides = list(set_ or [])
+    if engine is not None:
+        overrides.append(f"execution.engine={engine}")
+    loaded = sweepfile.load(sweep, overrides)
+    from hpsearch.cli.display import make_display
+    from hpsearch.driver import Settings, run
+
+    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh)
+    outcome = run(loaded, settings, make_display(_console(stderr=True)))
+    from hpsearch.cli.show import summary
+
+    summary(outcome, _console())
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def plan(
+    sweep: SweepArgument,
+    out: Out = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
+    ] = None,
+    set_: Set = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time a few steps of a few sizes.")
+    ] = False,
+) -> None:
+    """Say what a run would train and about how long it would take; trains nothing."""
+    from hpsearch.cli.plan import print_plan
+
+    loaded = sweepfile.load(sweep, set_ or ())
+    print_plan(loaded, out, workers, Console(), measure=measure)
+
+
+@app.command()
+def show(
+    source: Annotated[Path, typer.Argument(metavar="DIR|CSV", help="Results to look at.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 10,
+) -> None:
+    """Print the best trials, and the mean score of each hyperparameter's values."""
+    from hpsearch.cli.show import print_results
+
+    print_results(source, top, _console())
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="To write.")] = Path("sweep.yaml"),
+) -> None:
+    """Write a commented sweep file to start from, and the schema that editors check it by."""
+    target = path / "sweep.yaml" if path.is_dir() else path
+    schema = target.with_name(sweepfile.SCHEMA_NAME)
+    if target.exists():
+        raise InputError(f"{target}: exists already; name another file, as in: hpsearch init my.yaml")
+    try:
+        target.write_text(sweepfile.STARTER, encoding="utf-8")
+        schema.write_text(json.dumps(sweepfile.schema(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+    typer.echo(f"wrote {target} and {schema}; next: hpsearch run {target}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a sweep file."""
+    typer.echo(json.dumps(sweepfile.schema(), indent=2))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
+    ],
+) -> None:
+    """List the names that a sweep file may use."""
+    from hpsearch.cli.listing import print_list
+
+    print_list(what, _console())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code; no traceback for a user's mistake."""
+    # TensorFlow's messages about the machine are no user's concern.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        _run(arguments)
+    except HpsearchError as error:
+        _complain(str(error))
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+def _run(arguments: list[str] | None) -> Any:
+    return app(arguments)
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(message + "\n")

@@ -1,0 +1,209 @@
+"""What a run looks like: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hpsearch.driver import Reporter
+from hpsearch.executors.base import Event, Finished, Lost, Started
+from hpsearch.executors.base import Progress as EpochDone
+from hpsearch.plan import Summary, Trial
+from hpsearch.trial import Recipe, Training, TrialResult
+
+__all__ = ["duration", "make_display"]
+
+_LINE_EVERY_SECONDS = 1.0
+
+
+def make_display(console: Console) -> Reporter:
+    """The bar where `console` is a terminal, else lines."""
+    return Bar(console) if console.is_terminal else Lines(console)
+
+
+class _Tally:
+    """Trials done, the best so far and the time left."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.at_start = 0
+        self.epochs_left = 0
+        self.epochs_done = 0
+        self.recipe: Recipe | None = None
+        self.best: tuple[float, int] | None = None
+        self.began = time.monotonic()
+        self._trained: dict[int, int] = {}
+
+    def plan(self, summary: Summary, already_done: int) -> None:
+        self.total += summary.trials + already_done
+        self.done += already_done
+        self.at_start += already_done
+        self.epochs_left += summary.epochs_trained
+
+    def add(self, result: TrialResult) -> bool:
+        """Count a result; whether it is the best so far."""
+        self.done += 1
+        training = result.shared_with or result.trial
+        new = max(0, len(result.curve) - self._trained.get(training, 0))
+        self._trained[training] = len(result.curve)
+        self.epochs_done += new
+        self.epochs_left = max(0, self.epochs_left - new)
+        if result.score is None or not result.status.scored or self.recipe is None:
+            return False
+        if self.best is None or self.recipe.better(result.score, self.best[0]):
+            self.best = (result.score, result.trial)
+            return True
+        return False
+
+    def best_text(self) -> str:
+        if self.best is None or self.recipe is None:
+            return "no score yet"
+        return f"best {self.recipe.metric} {self.best[0]:.4f} (trial {self.best[1]})"
+
+    def left_text(self) -> str:
+        if not self.epochs_done:
+            return "time left unknown"
+        elapsed = time.monotonic() - self.began
+        return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 42 s, 3:20, 1:03:20."""
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004  # seconds a minute
+        return f"{whole} s"
+    minutes, seconds_left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
+
+
+class Lines:
+    """A line a second at most, but for new bests, failures and notes."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._tally = _Tally()
+        self._last = 0.0
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+        self._tally.recipe = recipe
+        self._tally.began = time.monotonic()
+        self._say(f"sweep {name}: {workers} workers, results in {directory}")
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        self._tally.plan(summary, already_done)
+        if already_done:
+            self._say(f"{already_done} trials have results already")
+        if summary.trials:
+            self._say(
+                f"{summary.trials} trials to train in {summary.trainings} trainings "
+                f"of {summary.epochs_trained} epochs ({summary.epochs_saved} saved)"
+            )
+
+    def event(self, event: Event) -> None:
+        """Epochs are too many for lines."""
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        is_best = self._tally.add(result)
+        now = self._clock()
+        failed = not result.status.scored
+        last = self._tally.done == self._tally.total
+        if not (is_best or failed or last or now - self._last >= _LINE_EVERY_SECONDS):
+            return
+        self._last = now
+        score = "" if result.score is None else f" {result.score:.4f}"
+        error = f": {' '.join(result.error.split())}" if result.error else ""
+        self._say(
+            f"[{self._tally.done}/{self._tally.total}] trial {trial.number} {result.status}"
+            f"{score}{error}; {self._tally.best_text()}, {self._tally.left_text()}"
+        )
+
+    def note(self, message: str) -> None:
+        self._say(message)
+
+    def ended(self) -> None:
+        """Nothing is open."""
+
+
+class Bar:
+    """A bar for the sweep, and a line a worker with its trial and epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tally = _Tally()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._sweep = self._bar.add_task("trials", total=None, text="")
+        self._workers = {}  # type: ignore[var-annotated]  # TaskID is rich's own int
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+        self._tally.recipe = recipe
+        self._tally.began = time.monotonic()
+        self._console.print(
+            f"sweep [bold]{escape(name)}[/]: {workers} workers, results in {escape(directory)}"
+        )
+        for worker in range(1, workers + 1):
+            self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
+        self._bar.start()
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        self._tally.plan(summary, already_done)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        tally = self._tally
+        self._bar.update(
+            self._sweep,
+            total=tally.total,
+            completed=tally.done,
+            text=f"{tally.best_text()}, {tally.left_text()}",
+        )
+
+    def event(self, event: Event) -> None:
+        task = self._workers.get(event.worker)
+        if task is None:
+            return
+        match event:
+            case Started():
+                self._show(task, event.training, 0)
+            case EpochDone():
+                self._show(task, event.training, event.epoch)
+            case Finished() | Lost():
+                self._bar.update(task, completed=0, text="idle")
+
+    def _show(self, task: int, training: Training, epoch: int) -> None:
+        # Epochs stand in the bar's count.
+        self._bar.update(
+            task,  # type: ignore[arg-type]
+            total=training.epochs,
+            completed=epoch,
+            text=f"trial {training.number}, epoch {epoch} of {training.epochs}",
+        )
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        self._tally.add(result)
+        if not result.status.scored:
+            error = " ".join(result.error.split())
+            self._bar.console.print(f"trial {trial.number} {result.status}: {escape(error)}")
+        self._refresh()
+
+    def note(self, message: str) -> None:
+        self._bar.console.print(escape(message))
+
+    def ended(self) -> None:
+        for task in self._workers.values():
+            self._bar.remove_task(task)
+        self._bar.stop()

@@ -1,0 +1,171 @@
+"""`hpsearch plan`: what a run would train, and about how long it would take."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from hpsearch import data
+from hpsearch.cli.display import duration
+from hpsearch.driver import ResultsDirectory
+from hpsearch.errors import RefusedError
+from hpsearch.estimate import Estimate, Sizes, estimate
+from hpsearch.plan import Summary, Trial, group, number_trials, summarize
+from hpsearch.sampling import grid_draws, random_draws
+from hpsearch.space import Config
+from hpsearch.store import Store
+from hpsearch.sweep import Sweep
+from hpsearch.trial import Training
+
+__all__ = ["print_plan"]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a results directory holds already."""
+
+    trials: dict[tuple[str, int], Trial]
+    answered: frozenset[int]
+
+
+def _proposals(sweep: Sweep) -> Iterable[Config] | None:
+    """What the method proposes, in order; None where it depends on scores."""
+    listed = [c for c in (sweep.space.config(p) for p in sweep.points) if c is not None]
+    match sweep.method.name:
+        case "configs":
+            return listed
+        case "grid":
+            return itertools.chain(listed, (config for config, _ in grid_draws(sweep.space)))
+        case "random":
+            draws = random_draws(sweep.space, sweep.seed)
+            return itertools.chain(listed, (config for config, _ in draws))
+        case _:
+            return None
+
+
+def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
+    limit = sweep.budget.trials if sweep.budget else None
+    if sweep.method.name == "random" and limit is None:
+        # Only the clock ends it: a window stands for the rest.
+        limit = 1_000 * len(sweep.trial_seeds)
+    return number_trials(configs, sweep.trial_seeds, {}, first_number=1, limit=limit)
+
+
+def _known(where: ResultsDirectory) -> _Known:
+    if not where.store.exists():
+        return _Known({}, frozenset())
+    try:
+        with Store(where.store, read_only=True) as store:
+            trials = {trial.key: trial for trial in store.trials()}
+            return _Known(trials, frozenset(store.results()))
+    except RefusedError:
+        # A run would say what is wrong with it; a plan only counts.
+        return _Known({}, frozenset())
+
+
+def print_plan(
+    sweep: Sweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
+) -> None:
+    """Print the plan of a run of `sweep`.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    shape = data.probe(sweep.data)
+    where = ResultsDirectory(out or Path("experiments") / sweep.name)
+    configs = _proposals(sweep)
+    console.print(
+        f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
+        f"{shape.validation_rows:,} validation rows, {shape.features:,} features, {shape.task}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    for warning in sweep.warnings:
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    if configs is None:
+        _print_unknown(sweep, console)
+        return
+    trials = _trials(sweep, configs)
+    known = _known(where)
+    done = [t for t in trials if t.key in known.trials
+            and known.trials[t.key].number in known.answered]
+    trainings = group(trials, answered={t.number for t in done})
+    summary = summarize(trials, trainings, shape.features, shape.outputs)
+    sizes = _sizes(shape)
+    asked = workers or sweep.execution.workers
+    count = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+    guess = _measured(sweep, trainings, sizes, count) if measure else None
+    guess = guess or estimate(trainings, sizes, count)
+    _print(summary, len(done), guess, count, console)
+    if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
+        console.print("only budget.time ends this search: the figures are of its first trials")
+
+
+def _sizes(shape: data.Shape) -> Sizes:
+    rows = shape.train_rows + shape.validation_rows + shape.test_rows
+    images = len(shape.input_shape) > 1
+    return Sizes(
+        shape.train_rows,
+        shape.validation_rows,
+        shape.features,
+        shape.outputs,
+        rows * shape.features * (1 if images else 4),
+    )
+
+
+def _measured(
+    sweep: Sweep, trainings: list[Training], sizes: Sizes, workers: int
+) -> Estimate | None:
+    from hpsearch.measure import measure
+
+    if not trainings:
+        return None
+    measured = measure(sweep, trainings, sizes)
+    return estimate(
+        trainings,
+        sizes,
+        workers,
+        step=measured.step_seconds,
+        build_seconds=measured.build_seconds,
+        spread=1.4,
+    )
+
+
+def _print(
+    summary: Summary, done: int, guess: Estimate, workers: int, console: Console
+) -> None:
+    lines = [
+        f"trials     {summary.trials + done:,}" + (f", {done:,} have results already" if done else ""),
+        f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
+        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}; "
+        f"{summary.epochs_saved:,} saved",
+    ]
+    if summary.weights is not None:
+        low, high = summary.weights
+        lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
+    if summary.trainings:
+        lines.append(
+            f"time       {duration(guess.low_seconds)} to {duration(guess.high_seconds)} "
+            f"with {workers} workers"
+        )
+        lines.append(f"memory     about {guess.memory_bytes / 2**30:.1f} GB")
+    else:
+        lines.append("time       nothing to train")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_unknown(sweep: Sweep, console: Console) -> None:
+    limit = sweep.budget.trials if sweep.budget else None
+    trials = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
+    console.print(
+        f"trials     {trials}; {sweep.method.name} chooses them by the scores of earlier ones",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,26 @@
+"""Datasets: built-in sets, CSV, NPZ, the user's functions and arrays.
+
+    from hpsearch.data import datasets, from_arrays, load, probe
+
+Imports neither TensorFlow nor Keras, except where Keras has to download a set.
+"""
+
+from __future__ import annotations
+
+from hpsearch.data.builtin import Description, datasets
+from hpsearch.data.dataset import Dataset, Inputs, Shape, Split
+from hpsearch.data.loading import from_arrays, load, probe
+from hpsearch.data.spec import DataSpec
+
+__all__ = [
+    "DataSpec",
+    "Dataset",
+    "Description",
+    "Inputs",
+    "Shape",
+    "Split",
+    "datasets",
+    "from_arrays",
+    "load",
+    "probe",
+]

@@ -1,0 +1,172 @@
+"""The package's functions: from a request, or from arrays, to a dataset or its sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hpsearch.data import splitting
+from hpsearch.data.assembly import assemble, outline
+from hpsearch.data.builtin import Description, describe, read_builtin
+from hpsearch.data.csvfile import read_csv
+from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
+from hpsearch.data.function import Pair, pairs_source, read_function
+from hpsearch.data.npzfile import read_npz
+from hpsearch.data.spec import DataSpec, Kind, Options, Scale
+from hpsearch.errors import DataError
+from hpsearch.trial import Task
+
+__all__ = ["from_arrays", "load", "probe"]
+
+
+def load(spec: DataSpec) -> Dataset:
+    """Read, split and encode what a sweep's `data:` asks for.
+
+    Raises:
+        DataError: It cannot be found, read or used; one line a problem, each with its place.
+    """
+    source = _read(spec)
+    return assemble(source, _options(spec, source))
+
+
+def probe(spec: DataSpec) -> Shape:
+    """The sizes that `load` would give, for planning; imports no TensorFlow.
+
+    A built-in set is looked up, not read. A file is read and checked but not split, unless it
+    has text columns, whose vocabularies depend on the split.
+
+    Raises:
+        DataError: As `load`.
+    """
+    if spec.dataset is not None:
+        return _probe_builtin(describe(spec.dataset), spec)
+    source = _read(spec)
+    options = _options(spec, source)
+    x = source.train.x
+    if isinstance(x, Mapping):
+        return Shape.of(assemble(source, options))
+    outlined = outline(source, options)
+    return Shape(
+        name=source.name,
+        train_rows=outlined.size.train,
+        validation_rows=outlined.size.validation or _rows(source.validation),
+        test_rows=outlined.size.test or _rows(source.test),
+        input_shape=x.shape[1:],
+        features=math.prod(x.shape[1:]),
+        task=outlined.task,
+        outputs=outlined.outputs,
+    )
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    validation_data: Pair | None = None,
+    test_data: Pair | None = None,
+    validation: float = 0.2,
+    test: float | None = None,
+    seed: int = 42,
+    scale: Scale = "auto",
+    task: Kind | None = None,
+    name: str = "arrays",
+) -> Dataset:
+    """A dataset from arrays, lists or pandas objects in memory.
+
+    Args:
+        x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
+        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
+        validation_data, test_data: Pairs of x and y; where given, no rows are split off.
+        validation, test: Fractions to split off where there is no such pair.
+
+    Raises:
+        DataError: Shapes, types or values that cannot be used.
+    """
+    source = pairs_source((x, y), validation_data, test_data, where=name, name=name, task=task)
+    options = Options(
+        validation=validation if validation_data is None else None,
+        test=test if test_data is None else None,
+        seed=seed,
+        scale=scale,
+        task=task,
+    )
+    return assemble(source, options)
+
+
+def _read(spec: DataSpec) -> Source:
+    validation = spec.validation if isinstance(spec.validation, str) else None
+    test = spec.test if isinstance(spec.test, str) else None
+    if spec.csv is not None:
+        return read_csv(spec.csv, spec.target, spec.drop, validation, test)
+    if spec.npz is not None:
+        return read_npz(spec.npz, spec.task, validation, test)
+    _fractions(spec)
+    if spec.python is not None:
+        return read_function(spec.python, spec.task)
+    if spec.dataset is None:
+        raise DataError("data: name one of dataset, csv, npz, python")
+    return read_builtin(spec.dataset, spec.folder)
+
+
+def _fractions(spec: DataSpec) -> tuple[float, float | None]:
+    """`validation` and `test` of data that has no files."""
+    validation, test = spec.validation, spec.test
+    for name, value in (("validation", validation), ("test", test)):
+        if isinstance(value, str):
+            raise DataError(
+                f"{name}: {value!r} is a file, which only csv and npz data can have; "
+                "give a fraction such as 0.2"
+            )
+    assert not isinstance(validation, str)
+    assert not isinstance(test, str)
+    return validation, test
+
+
+def _options(spec: DataSpec, source: Source) -> Options:
+    """What is left to split off, once the source's own parts are counted.
+
+    A fraction for `test` beats the test split that a source ships; a validation part of the
+    source's own beats the fraction, which is the default where the user says nothing.
+    """
+    _require_task(spec.task, source.task, source.where)
+    fraction = None if isinstance(spec.validation, str) else spec.validation
+    return Options(
+        validation=fraction if source.validation is None else None,
+        test=None if isinstance(spec.test, str) else spec.test,
+        seed=spec.seed,
+        scale=spec.scale,
+        task=spec.task or source.task,
+    )
+
+
+def _require_task(asked: Kind | None, known: Kind | None, where: str) -> None:
+    if asked is not None and known is not None and asked != known:
+        raise DataError(f"task: {where} is a {known}, not a {asked}; leave task out")
+
+
+def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
+    where = f"the built-in set {known.name!r}"
+    kind: Kind = "regression" if known.task is Task.REGRESSION else "classification"
+    _require_task(spec.task, kind, where)
+    size = splitting.sizes(known.rows, *_fractions(spec), where)
+    if known.class_counts:
+        names = tuple(str(i) for i in range(len(known.class_counts)))
+        counts = np.array(known.class_counts)
+        splitting.require_rows(counts, names, size, where, lambda _: where)
+    return Shape(
+        name=known.name,
+        train_rows=size.train,
+        validation_rows=size.validation,
+        test_rows=size.test or known.test_rows,
+        input_shape=known.shape,
+        features=known.features,
+        task=known.task,
+        outputs=known.outputs,
+    )
+
+
+def _rows(part: Part | None) -> int:
+    return 0 if part is None else n_rows(part.x)

@@ -1,0 +1,243 @@
+"""What is predicted: inferring the task, naming classes, encoding targets.
+
+Where `task` is absent it is inferred:
+
+* texts and booleans are classes;
+* numbers with a fraction are a regression;
+* whole numbers are classes if they have 2 to 20 different values, each in two rows or more;
+* every other column of whole numbers (a count? a price? an identifier?) is an error that
+  asks for `task:`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data import tables
+from hpsearch.data.dataset import Part, Source
+from hpsearch.data.files import listed
+from hpsearch.data.spec import Kind
+from hpsearch.errors import DataError
+from hpsearch.trial import Target, Task
+
+__all__ = [
+    "MAX_INFERRED_CLASSES",
+    "Classes",
+    "class_target",
+    "encode",
+    "infer_task",
+    "regression_target",
+    "regression_values",
+]
+
+MAX_INFERRED_CLASSES = 20
+
+
+class Classes:
+    """Class names in the order of their indices, taken from the training rows.
+
+    Args:
+        source: Its `labels` where it has them, else the different values of `train.y`.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._where = source.where
+        self._indices = source.labels != ()
+        self._numeric = _is_numeric(source.train.y)
+        self.names: tuple[str, ...] = source.labels or self._sorted(source.train.y)
+
+    def _sorted(self, y: npt.NDArray[Any]) -> tuple[str, ...]:
+        names = set(self._texts(y).tolist())
+        if self._numeric:
+            return tuple(sorted(names, key=float))
+        return tuple(sorted(names))
+
+    def _texts(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The class name of each row; 1, 1.0 and 01 are one class where all are numbers."""
+        if not self._numeric:
+            return y
+        values = tables.numbers(y) if y.dtype == object else y.astype(np.float64)
+        distinct, inverse = np.unique(values, return_inverse=True, equal_nan=False)
+        names = np.array([_number_name(value) for value in distinct.tolist()], object)[inverse]
+        strange = np.isnan(values)
+        names[strange] = y[strange]
+        return np.asarray(names, object)
+
+    def codes(self, part: Part) -> npt.NDArray[np.int32]:
+        """Class indices `(n_samples,)`.
+
+        Raises:
+            DataError: A label that no training row has.
+        """
+        if self._indices:
+            return part.y.astype(np.int32)
+        lookup = {name: index for index, name in enumerate(self.names)}
+        texts = self._texts(part.y)
+        codes = np.array([lookup.get(text, -1) for text in texts.tolist()], np.int32)
+        unknown = np.flatnonzero(codes < 0)
+        if unknown.size:
+            row = int(unknown[0])
+            others = f" ({unknown.size} such rows)" if unknown.size > 1 else ""
+            raise DataError(
+                f"{part.place(row)}: label {texts[row]!r} is out of range{others}: "
+                f"the training rows of {self._where} have {listed(self.names)}"
+            )
+        return codes
+
+
+def _is_numeric(y: npt.NDArray[Any]) -> bool:
+    return y.dtype != object or not np.isnan(tables.numbers(y)).any()
+
+
+def _number_name(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def infer_task(source: Source, given: Kind | None) -> Kind:
+    """The task that the user names, else what the training targets say.
+
+    Raises:
+        DataError: Targets are missing or infinite, contradict `given`, have one value only,
+            or could be read both ways.
+    """
+    part = source.train
+    for each in (part, source.validation, source.test):
+        if each is not None:
+            _require_values(each)
+    kind = given or _kind_of(source)
+    if kind == "regression":
+        for each in (part, source.validation, source.test):
+            if each is not None:
+                _require_numbers(each)
+        return kind
+    if part.y.ndim > 1:
+        raise DataError(
+            f"{source.where}: task: classification takes one column of labels or one-hot rows, "
+            f"and y has shape {part.y.shape}"
+        )
+    if not source.labels and len(np.unique(part.y)) == 1:
+        raise DataError(
+            f"{source.where}: the target has one class only, {str(part.y[0])!r}; "
+            "there is nothing to learn"
+        )
+    return kind
+
+
+def _kind_of(source: Source) -> Kind:
+    part = source.train
+    if source.labels:
+        return "classification"
+    if part.y.ndim > 1:
+        return "regression"
+    values = tables.numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
+    text = np.isnan(values)
+    if text.any():
+        if 2 * int(text.sum()) <= len(text):
+            row = int(np.argmax(text))
+            raise DataError(
+                f"{part.place(row)}: target {part.y[row]!r} is not a number ({int(text.sum())} "
+                f"such rows), the others are; repair it, or say task: classification"
+            )
+        return "classification"
+    if not np.equal(values, np.round(values)).all():
+        return "regression"
+    return _kind_of_whole(source, values)
+
+
+def _kind_of_whole(source: Source, values: npt.NDArray[np.float64]) -> Kind:
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    if len(distinct) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
+        return "classification"
+    if len(distinct) > MAX_INFERRED_CLASSES:
+        why = f"{len(distinct)} different values, more than {MAX_INFERRED_CLASSES}"
+    else:
+        alone = int(np.argmax(counts < 2))
+        place = source.train.place(int(first[alone]))
+        why = f"{_number_name(float(distinct[alone]))} stands in one row only ({place})"
+    raise DataError(
+        f"{source.where}: the target's whole numbers could be classes or a quantity ({why}); "
+        "say task: classification or task: regression"
+    )
+
+
+def _require_values(part: Part) -> None:
+    if part.y.dtype == object:
+        missing = np.isin(part.y, list(tables.MISSING))
+        if missing.any():
+            row = int(np.argmax(missing))
+            raise DataError(
+                f"{part.place(row)}: the target has a missing value, {part.y[row]!r} "
+                f"({int(missing.sum())} such rows); remove the row"
+            )
+        values = tables.numbers(part.y)
+        bad = np.isinf(values) | (np.abs(values) > tables.FLOAT32_MAX)
+    else:
+        values = part.y.astype(np.float64)
+        bad = ~(np.abs(values) <= tables.FLOAT32_MAX)
+    if bad.any():
+        row = int(np.argwhere(bad)[0][0])
+        raise DataError(
+            f"{part.place(row)}: target {part.y[row]!s} is not a finite float32 number; "
+            "repair or remove the row"
+        )
+
+
+def _require_numbers(part: Part) -> None:
+    if part.y.dtype != object:
+        return
+    text = np.isnan(tables.numbers(part.y))
+    if text.any():
+        row = int(np.argmax(text))
+        raise DataError(
+            f"{part.place(row)}: target {part.y[row]!r} is not a number, as task: regression "
+            f"needs ({int(text.sum())} such rows); repair it, or say task: classification"
+        )
+
+
+def regression_values(part: Part) -> npt.NDArray[np.float64]:
+    """Targets in their own units, `(n_samples, outputs)`."""
+    values = tables.numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
+    return values.reshape(len(values), -1)
+
+
+def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
+    """Mean and standard deviation of the training split's targets `(n_samples, outputs)`.
+
+    Raises:
+        DataError: A target is constant.
+    """
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    if (values == values[0]).all(axis=0).any():
+        raise DataError(
+            f"{where}: the target is constant on the training split "
+            f"({values[0].tolist()}); there is nothing to learn"
+        )
+    return Target(
+        task=Task.REGRESSION,
+        outputs=values.shape[1],
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+    )
+
+
+def class_target(names: Sequence[str]) -> Target:
+    """One sigmoid unit for two classes, one softmax unit a class for more."""
+    if len(names) == 2:
+        return Target(task=Task.BINARY, outputs=1, classes=tuple(names))
+    return Target(task=Task.MULTICLASS, outputs=len(names), classes=tuple(names))
+
+
+def encode(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Class indices or regression values as `hpsearch.trial.Arrays` wants them."""
+    match target.task:
+        case Task.BINARY:
+            return values.astype(np.float32)
+        case Task.MULTICLASS:
+            return values.astype(np.int32)
+        case Task.REGRESSION:
+            standardised = (values - np.array(target.mean)) / np.array(target.std)
+            return np.asarray(standardised, np.float32)

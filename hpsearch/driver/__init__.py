@@ -1,0 +1,17 @@
+"""The driver: one process that asks, plans, hands out, stores and tells."""
+
+from __future__ import annotations
+
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.reporter import Reporter, Silent
+from hpsearch.driver.run import Interrupted, Outcome, Settings, run
+
+__all__ = [
+    "Interrupted",
+    "Outcome",
+    "Reporter",
+    "ResultsDirectory",
+    "Settings",
+    "Silent",
+    "run",
+]

@@ -1,0 +1,95 @@
+"""best.keras: the best trial's model, from its kept weights or trained again from its seed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpsearch import data
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.errors import HpsearchError
+from hpsearch.executors.base import Answered, Executor, Finished, Job, Lost
+from hpsearch.plan import Trial, group
+from hpsearch.store import Store
+from hpsearch.trial import Recipe, TrialResult
+
+__all__ = ["BestModel"]
+
+_LOG = logging.getLogger("hpsearch")
+_META = "best_model"
+_WAIT_SECONDS = 1.0
+
+
+class BestModel:
+    """Writes the best trial's model where it is not written yet."""
+
+    def __init__(
+        self,
+        where: ResultsDirectory,
+        store: Store,
+        executor: Executor,
+        dataset: data.Dataset,
+        recipe: Recipe,
+    ) -> None:
+        self._where, self._store, self._executor = where, store, executor
+        self._dataset, self._recipe = dataset, recipe
+
+    def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> None:
+        """Write it, unless it is there; a disk that is full is worth a warning only."""
+        mark = f"{trial.number}:{trial.config.id}"
+        if self._where.model.exists() and self._store.meta().get(_META) == mark:
+            return
+        weights = self._store.weights(trial.number) or self._train_again(trial, result)
+        try:
+            self._write(trial, weights)
+        except OSError as error:
+            _LOG.warning("%s cannot be written: %s", self._where.model, error)
+            return
+        if not keep_all:
+            self._store.keep_weights([trial.number])
+        self._store.set_meta({_META: mark})
+
+    def _train_again(self, trial: Trial, result: TrialResult) -> Any:
+        """With several seeds, the best config is known only at the end: its weights may be gone.
+
+        Raises:
+            HpsearchError: The score is another one, so the model is not the row's.
+        """
+        again = self._trained(trial)
+        if again is None or again.state is None or again.score != result.score:
+            found = None if again is None else again.score
+            raise HpsearchError(
+                f"trial {trial.number} scored {result.score}, and {found} when it was trained "
+                "again for best.keras: another processor type or other versions? The table stands"
+            )
+        self._store.add_results([replace(result, state=again.state)])
+        return again.state
+
+    def _trained(self, trial: Trial) -> TrialResult | None:
+        answer = None
+        self._executor.submit(Job(group([trial])[0], self._recipe))
+        while True:
+            for event in self._executor.events(_WAIT_SECONDS):
+                match event:
+                    case Answered():
+                        answer = event.result
+                    case Finished() | Lost():
+                        return answer
+
+    def _write(self, trial: Trial, weights: Any) -> None:
+        from hpsearch.hypermodel import build_model, full_model
+
+        dataset = self._dataset
+        values = {name: v for name, v in trial.config.values.items() if name != "epochs"}
+        model = build_model(values, trial.seed, self._recipe, dataset.input, dataset.target)
+        model.set_weights(list(weights))
+        whole = full_model(model, dataset.input, dataset.target)
+        # Keras writes in place, and wants the suffix.
+        with tempfile.TemporaryDirectory(dir=self._where.path, prefix=".best-") as scratch:
+            path = Path(scratch) / self._where.model.name
+            whole.save(path)
+            os.replace(path, self._where.model)

@@ -1,0 +1,77 @@
+"""A results directory: its file names, and taking hold of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError, RefusedError
+
+__all__ = ["ResultsDirectory"]
+
+
+@dataclass(frozen=True)
+class ResultsDirectory:
+    """Where a sweep's files lie; the one place that names them."""
+
+    path: Path
+
+    @property
+    def results(self) -> Path:
+        """One row a trial."""
+        return self.path / "results.csv"
+
+    @property
+    def curves(self) -> Path:
+        """One row an epoch."""
+        return self.path / "curves.csv"
+
+    @property
+    def sweep(self) -> Path:
+        """The resolved sweep."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def store(self) -> Path:
+        """The truth."""
+        return self.path / "sweep.db"
+
+    @property
+    def model(self) -> Path:
+        """The best trial's model."""
+        return self.path / "best.keras"
+
+    @property
+    def log(self) -> Path:
+        """What driver and workers said."""
+        return self.path / "run.log"
+
+    def prepare(self, *, fresh: bool) -> None:
+        """Make the directory; with `fresh`, move an existing one aside first.
+
+        Raises:
+            HpsearchError: It cannot be made or written.
+            RefusedError: It holds results without a store.
+        """
+        try:
+            if fresh and self.path.exists():
+                self.path.rename(self._free_name())
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HpsearchError(
+                f"{self.path}: the results directory cannot be made: {error.strerror}"
+            ) from None
+        if not os.access(self.path, os.W_OK):
+            raise HpsearchError(f"{self.path}: the results directory cannot be written")
+        if self.results.exists() and not self.store.exists():
+            raise RefusedError(
+                f"{self.path}: there is a results.csv without its sweep.db, which this run would "
+                "overwrite; give this run another directory with --out, or use --fresh"
+            )
+
+    def _free_name(self) -> Path:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = (f"{self.path.name}.{stamp}{suffix}" for suffix in ["", *map("-{}".format, range(1, 99))])
+        return next(self.path.with_name(name) for name in names if not self.path.with_name(name).exists())

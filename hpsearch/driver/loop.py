@@ -1,0 +1,215 @@
+"""The only loop: ask the oracle, plan, execute, store, tell."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from hpsearch.driver.asking import Asker, Oracle
+from hpsearch.driver.outputs import Tables
+from hpsearch.driver.reporter import Reporter
+from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
+from hpsearch.plan import Summary, Trial, group, summarize
+from hpsearch.store import Store
+from hpsearch.trial import Outcome, Recipe, Status, Training, TrialResult
+
+__all__ = ["Limits", "Loop", "Stop"]
+
+#: Trainings that may fail alike, with no success between, before the sweep gives up.
+_FAILURES_ALIKE = 5
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the driver does about time and deaths.
+
+    Attributes:
+        time_seconds: No training is handed out after it; None for no limit.
+        retries: Of a training whose worker died.
+    """
+
+    time_seconds: float | None = None
+    retries: int = 1
+
+
+@dataclass
+class Stop:
+    """Why a loop ends before its work is done; set from a signal handler."""
+
+    signal: int | None = None
+    reason: str = ""
+
+
+@dataclass
+class Loop:
+    """One run over a sweep's trials.
+
+    Attributes:
+        results: Every result that is stored, by trial; those of earlier runs at first.
+        keep: `best` or `all`: whose weights are kept.
+        features, outputs: Widths, for counting weights.
+    """
+
+    asker: Asker
+    oracle: Oracle
+    executor: Executor
+    store: Store
+    tables: Tables
+    reporter: Reporter
+    recipe: Recipe
+    limits: Limits
+    stop: Stop
+    results: dict[int, TrialResult]
+    keep: str
+    features: int
+    outputs: int
+    _queue: deque[Training] = field(default_factory=deque)
+    _trials: dict[int, Trial] = field(default_factory=dict)
+    _deaths: dict[int, int] = field(default_factory=dict)
+    _failures: list[str] = field(default_factory=list)
+    _succeeded: bool = False
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """The trials of this sweep so far, by number."""
+        return [self._trials[number] for number in sorted(self._trials)]
+
+    def run(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
+        """Train all that is not `answered`, until the work, the budget or patience ends.
+
+        Args:
+            answered: Trials whose stored result counts.
+            all_trials: Every stored trial, for the tables.
+        """
+        began = time.monotonic()
+        self._begin(answered)
+        while not self.stop.reason and self.stop.signal is None:
+            late = self._late(began)
+            self._refill(late)
+            if self._queue and self.executor.free and not late:
+                self._submit(self._queue.popleft())
+                continue
+            if not self.executor.busy:
+                if late or not self._queue:
+                    return
+                continue
+            self._handle(self.executor.events(_WAIT_SECONDS))
+            if self.tables.due():
+                self.tables.write(all_trials(), self.results)
+
+    def _begin(self, answered: Collection[int]) -> None:
+        self._trials = {trial.number: trial for trial in self.asker.current}
+        pending = self.asker.pending(answered)
+        self._queue.extend(group(pending))
+        done = len(self._trials) - len(pending)
+        self.reporter.planned(self._summary(list(self._queue)), done)
+
+    def _summary(self, trainings: Sequence[Training]) -> Summary:
+        trials = list(self._trials.values())
+        return summarize(trials, trainings, self.features, self.outputs)
+
+    def _late(self, began: float) -> bool:
+        limit = self.limits.time_seconds
+        return limit is not None and time.monotonic() - began >= limit
+
+    def _refill(self, late: bool) -> None:
+        """Plan further trials while a worker would be idle."""
+        while not late and not self.asker.over and len(self._queue) < max(1, self.executor.free):
+            trials = self.asker.new_trials()
+            if trials:
+                self.store.add_trials(trials)
+                self._trials.update((trial.number, trial) for trial in trials)
+                trainings = group(trials)
+                self._queue.extend(trainings)
+                self.reporter.planned(self._summary(trainings), 0)
+
+    def _submit(self, training: Training) -> None:
+        scores = [
+            r.score for r in self.results.values() if r.status.scored and r.score is not None
+        ]
+        choose = max if self.recipe.goal == "maximize" else min
+        threshold = choose(scores) if scores and self.keep == "best" else None
+        self.executor.submit(Job(training, self.recipe, threshold))
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        results: list[TrialResult] = []
+        ended: list[Training] = []
+        for event in events:
+            match event:
+                case Answered():
+                    results.append(event.result)
+                case Finished():
+                    ended.append(event.training)
+                case Lost():
+                    results += self._bury(event, ended)
+            self.reporter.event(event)
+        if results:
+            self._acknowledge(results)
+        for training in ended:
+            self._judge(training)
+
+    def _acknowledge(self, results: Sequence[TrialResult]) -> None:
+        """Store results, then let the rest of the world know."""
+        self.store.add_results(results)
+        for result in results:
+            # The weights are on disk now; thousands of trials must not pile up here.
+            self.results[result.trial] = replace(result, state=None)
+            self.reporter.result(self._trials[result.trial], result)
+        self.oracle.tell(self._outcomes(results))
+
+    def _outcomes(self, results: Sequence[TrialResult]) -> list[Outcome]:
+        """The mean scores of configs of which no seed is missing any more."""
+        configs = {self._trials[r.trial].config.id for r in results}
+        if not self.oracle.adaptive:
+            return []
+        outcomes = []
+        for config in sorted(configs):
+            members = [t.number for t in self._trials.values() if t.config.id == config]
+            if all(number in self.results for number in members):
+                scores = [self.results[number].score for number in members]
+                known = [score for score in scores if score is not None]
+                mean = sum(known) / len(known) if len(known) == len(scores) else None
+                outcomes.append(Outcome(config, mean))
+        return outcomes
+
+    def _bury(self, lost: Lost, ended: list[Training]) -> list[TrialResult]:
+        """A worker died: its training once more, or rows that say so."""
+        training = lost.training
+        left = tuple(stop for stop in training.stops if stop[1] not in lost.answered)
+        if not left:
+            ended.append(training)
+            return []
+        deaths = self._deaths[training.number] = self._deaths.get(training.number, 0) + 1
+        if not lost.timed_out and deaths <= self.limits.retries:
+            self.reporter.note(f"trial {training.number}: {lost.reason}; trying once more")
+            self._queue.appendleft(replace(training, stops=left))
+            return []
+        ended.append(training)
+        status = Status.TIMEOUT if lost.timed_out else Status.KILLED
+        return [
+            TrialResult(
+                trial=number,
+                status=status,
+                seconds=lost.seconds / len(left),
+                shared_with=None if number == training.number else training.number,
+                error=lost.reason,
+            )
+            for _, number in left
+        ]
+
+    def _judge(self, training: Training) -> None:
+        """Give up when the first trainings all fail for the same reason."""
+        result = self.results.get(training.number)
+        if result is None or self._succeeded:
+            return
+        if result.status is not Status.FAILED:
+            self._succeeded = True
+            return
+        self._failures.append(result.error)
+        if len(self._failures) >= _FAILURES_ALIKE and len(set(self._failures)) == 1:
+            self.stop.reason = (
+                f"the first {_FAILURES_ALIKE} trainings all failed alike: {result.error}"
+            )

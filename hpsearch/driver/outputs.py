@@ -1,0 +1,118 @@
+"""The files that are derived from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.plan import Trial
+from hpsearch.results import (
+    Provenance,
+    Record,
+    curves_table,
+    results_table,
+    write_atomically,
+    write_csv,
+)
+from hpsearch.trial import Recipe, Task, TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Tables", "best_trial"]
+
+_SHARE_OF_TIME = 0.02
+
+
+class Tables:
+    """results.csv and curves.csv, rewritten whole, for at most 2% of the run's time.
+
+    Args:
+        where: The results directory.
+        task: Decides the metric columns.
+        names: Hyperparameters in file order.
+        provenance: The columns that all rows share.
+    """
+
+    def __init__(
+        self, where: ResultsDirectory, task: Task, names: Sequence[str], provenance: Provenance
+    ) -> None:
+        self._where = where
+        self._task = task
+        self._names = tuple(names)
+        self._provenance = provenance
+        self._began = time.monotonic()
+        self._spent = 0.0
+
+    def records(
+        self, trials: Iterable[Trial], results: Mapping[int, TrialResult]
+    ) -> list[Record]:
+        """The rows-to-be of all trials that have a result."""
+        return [
+            Record(t.number, t.config.id, t.seed, t.config.values, results[t.number],
+                   self._provenance)
+            for t in trials
+            if t.number in results
+        ]
+
+    def results(self, records: Sequence[Record]) -> pd.DataFrame:
+        """The results table."""
+        return results_table(records, self._task, self._names)
+
+    def curves(self, records: Sequence[Record]) -> pd.DataFrame:
+        """The learning curves."""
+        return curves_table(records, self._task)
+
+    def due(self) -> bool:
+        """Whether a rewrite fits into its share of the time."""
+        return self._spent <= _SHARE_OF_TIME * (time.monotonic() - self._began)
+
+    def write(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> None:
+        """Rewrite both files.
+
+        Raises:
+            OSError: They cannot be written; the old ones are untouched.
+        """
+        began = time.monotonic()
+        records = self.records(trials, results)
+        write_csv(self.results(records), self._where.results)
+        write_csv(self.curves(records), self._where.curves)
+        self._spent += time.monotonic() - began
+
+    def write_sweep(self, text: str) -> None:
+        """Write the resolved sweep."""
+        write_atomically(self._where.sweep, text)
+
+
+def best_trial(
+    trials: Iterable[Trial], results: Mapping[int, TrialResult], recipe: Recipe
+) -> tuple[Trial, float] | None:
+    """The best trial of the config with the best mean score, and that mean.
+
+    Only configs with as many seeds as the one with the most can win: a mean of fewer draws is
+    lucky more easily. Of equal ones, the first. None where no trial has a score.
+    """
+    scored: dict[str, list[tuple[Trial, float]]] = {}
+    for trial in trials:
+        result = results.get(trial.number)
+        if result is not None and result.status.scored and result.score is not None:
+            scored.setdefault(trial.config.id, []).append((trial, result.score))
+    if not scored:
+        return None
+    most = max(len(members) for members in scored.values())
+    best: tuple[Trial, float] | None = None
+    for members in scored.values():
+        mean = sum(score for _, score in members) / len(members)
+        if len(members) == most and (best is None or recipe.better(mean, best[1])):
+            best = _first_best(members, recipe), mean
+    return best
+
+
+def _first_best(members: Sequence[tuple[Trial, float]], recipe: Recipe) -> Trial:
+    winner, winning = members[0]
+    for trial, score in members[1:]:
+        if recipe.better(score, winning):
+            winner, winning = trial, score
+    return winner

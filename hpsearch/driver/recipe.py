@@ -1,0 +1,151 @@
+"""What decides a score, resolved from the sweep and the data; and whether it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from hpsearch.data import Dataset
+from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.keras_names import METRICS
+from hpsearch.results import METRICS as TABLE_METRICS
+from hpsearch.results import Provenance
+from hpsearch.sweep import ModelSpec, Sweep
+from hpsearch.trial import EarlyStopping, Recipe, Task
+
+__all__ = ["Identity", "identify", "make_recipe", "require_unchanged"]
+
+_OUTPUTS = {
+    Task.BINARY: ("sigmoid", "binary_crossentropy"),
+    Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
+    Task.REGRESSION: ("linear", "mean_squared_error"),
+}
+
+
+def make_recipe(sweep: Sweep, task: Task) -> Recipe:
+    """The sweep's recipe, with what the task decides filled in.
+
+    Raises:
+        InputError: The metric is none that such a task reports.
+    """
+    activation, loss = _OUTPUTS[task]
+    own = sweep.model if isinstance(sweep.model, str) else ""
+    model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
+    default = "val_loss" if task is Task.REGRESSION else "val_accuracy"
+    metric = sweep.metric.name if sweep.metric else default
+    if metric not in TABLE_METRICS[task] and not own:
+        raise InputError(
+            f"metric: {metric!r} is not reported for a {task} target; "
+            f"there are {', '.join(TABLE_METRICS[task])}"
+        )
+    stopping = sweep.early_stopping
+    return Recipe(
+        sweep_seed=sweep.seed,
+        loss=model.loss or loss,
+        output_activation=model.output_activation or activation,
+        metric=metric,
+        goal=sweep.metric.direction if sweep.metric else METRICS[metric],
+        epoch=sweep.metric.epoch if sweep.metric else "last",
+        early_stopping=stopping and EarlyStopping(stopping.patience, stopping.min_delta),
+        model=own,
+    )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two runs must have in common for their rows to stand in one table.
+
+    Attributes:
+        data: Fingerprint of values, labels and split.
+        split: How the split was asked for.
+        metric: `name:goal:epoch`.
+        recipe: What else decides a score.
+    """
+
+    data: str
+    split: Mapping[str, Any]
+    metric: str
+    recipe: Mapping[str, Any]
+
+    @property
+    def recipe_id(self) -> str:
+        """`r` and 11 hex digits of the recipe."""
+        text = json.dumps(self.recipe, sort_keys=True, separators=(",", ":"))
+        return "r" + hashlib.sha256(text.encode()).hexdigest()[:11]
+
+    def provenance(self, sweep: str) -> Provenance:
+        """The columns that every row shares."""
+        return Provenance(
+            metric=self.metric,
+            sweep=sweep,
+            data=self.data,
+            recipe=self.recipe_id,
+            version=_version("hpsearch"),
+            tensorflow=_version("tensorflow"),
+            keras=_version("keras"),
+        )
+
+    def to_json(self) -> str:
+        """For the store."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
+    """The identity of a sweep's rows."""
+    return Identity(
+        data=dataset.fingerprint,
+        split={"validation": sweep.data.validation, "seed": sweep.data.seed},
+        metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
+        recipe={
+            "loss": recipe.loss,
+            "output_activation": recipe.output_activation,
+            "scale": sweep.data.scale,
+            "model": recipe.model,
+            "early_stopping": recipe.early_stopping and asdict(recipe.early_stopping),
+            "seed": recipe.sweep_seed,
+        },
+    )
+
+
+def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
+    """Check that a sweep may add rows to those that are stored.
+
+    Raises:
+        ChangedSweepError: With each difference.
+    """
+    before, now = json.loads(stored), json.loads(identity.to_json())
+    differences = [
+        f"  {path}: was {json.dumps(old)}, is {json.dumps(new)}"
+        for path, old, new in _differences(before, now, "")
+    ]
+    if differences:
+        raise ChangedSweepError(
+            f"{directory}: its results were made with another sweep:\n"
+            + "\n".join(differences)
+            + "\nData, split, metric and recipe must stay, or scores could not be compared. Undo "
+            "the change, give this run another directory with --out, or move the old one aside "
+            "with --fresh"
+        )
+
+
+def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            difference
+            for key in dict.fromkeys([*before, *now])
+            for difference in _differences(
+                before.get(key), now.get(key), f"{path}.{key}" if path else key
+            )
+        ]
+    return [] if before == now else [(path, before, now)]

@@ -1,0 +1,102 @@
+"""Every error that hpsearch raises on purpose.
+
+    HpsearchError
+    |-- InputError                      exit code 2: the user's file, data or arguments
+    |   |-- SweepFileError              all problems of one sweep file, each with its line
+    |   |-- ConstraintError             one constraint expression
+    |   |-- DataError                   a dataset that cannot be used
+    |   `-- NotSupportedError           valid grammar whose execution is not there yet
+    `-- RefusedError                    exit code 3: sound input that must not proceed
+        |-- LockedError                 another driver holds the results directory
+        |-- ChangedSweepError           data, split, metric or recipe differ from the stored ones
+        `-- StoreError                  the store is corrupt or cannot be written
+
+A message says what is wrong, where, the rule, the value found, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "ChangedSweepError",
+    "ConstraintError",
+    "DataError",
+    "HpsearchError",
+    "InputError",
+    "LockedError",
+    "NotSupportedError",
+    "Problem",
+    "RefusedError",
+    "StoreError",
+    "SweepFileError",
+]
+
+
+class HpsearchError(Exception):
+    """Base of all errors that hpsearch raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(HpsearchError):
+    """The user's sweep file, data or arguments cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a sweep file: its line (from 1), key path and message."""
+
+    line: int
+    path: str
+    message: str
+
+
+class SweepFileError(InputError):
+    """A sweep file with problems; the message has one `FILE:LINE: path: message` a problem."""
+
+    def __init__(self, filename: str, problems: Sequence[Problem]) -> None:
+        self.filename = filename
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        return [
+            f"{self.filename}:{problem.line}: "
+            + (f"{problem.path}: " if problem.path else "")
+            + problem.message
+            for problem in self.problems
+        ]
+
+
+class ConstraintError(InputError):
+    """A constraint expression that cannot be parsed or evaluated."""
+
+
+class DataError(InputError):
+    """A dataset that cannot be found, read or used."""
+
+
+class NotSupportedError(InputError):
+    """Valid grammar whose execution this version does not have."""
+
+
+class RefusedError(HpsearchError):
+    """Sound input that must not proceed: it would lose or falsify results."""
+
+    exit_code = 3
+
+
+class LockedError(RefusedError):
+    """Another driver holds the lock of the results directory."""
+
+
+class ChangedSweepError(RefusedError):
+    """The sweep differs from the stored one in what decides a score."""
+
+
+class StoreError(RefusedError):
+    """The store is corrupt, or cannot be opened or written."""

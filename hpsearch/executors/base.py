@@ -1,0 +1,143 @@
+"""What an executor is: trainings go in, events come out.
+
+Jobs and events are frozen plain data, for they cross processes. An executor never sees an
+oracle, a store or a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Training, TrialResult
+
+__all__ = [
+    "Answered",
+    "Dataset",
+    "Event",
+    "Executor",
+    "Finished",
+    "Job",
+    "Lost",
+    "Progress",
+    "Started",
+]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What every training of a sweep reads."""
+
+    input: InputSpec
+    target: Target
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to run.
+
+    Attributes:
+        recipe: What decides the score beside config, seed and data.
+        keep_better_than: Weights of trials that score better are sent back; None keeps those
+            of every scored trial.
+        keep: Whether any weights are sent back.
+    """
+
+    training: Training
+    recipe: Recipe
+    keep_better_than: float | None = None
+    keep: bool = True
+
+    def wants(self, score: float) -> bool:
+        """Whether the weights of a trial with this score are to be sent back."""
+        if not self.keep:
+            return False
+        return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker began a training."""
+
+    worker: int
+    training: Training
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A training finished an epoch (from 1); not every epoch is told."""
+
+    worker: int
+    training: Training
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A trial has its result."""
+
+    worker: int
+    result: TrialResult
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training is over; all its trials were answered."""
+
+    worker: int
+    training: Training
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker ended within a training.
+
+    Attributes:
+        answered: Numbers of the trials that were answered before.
+        reason: One line for people.
+        timed_out: Whether the executor ended it since it took too long.
+        seconds: How long the training had run.
+    """
+
+    worker: int
+    training: Training
+    answered: frozenset[int]
+    reason: str
+    timed_out: bool
+    seconds: float
+
+
+Event = Started | Progress | Answered | Finished | Lost
+
+
+class Executor(Protocol):
+    """Runs trainings, some at a time."""
+
+    @property
+    def free(self) -> int:
+        """How many trainings it would start at once."""
+        ...
+
+    @property
+    def busy(self) -> int:
+        """How many trainings are under way."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Start a training; only while `free` is positive."""
+        ...
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        """What happened, in order; waits for at least one event, or until the time is up."""
+        ...
+
+    def close(self) -> None:
+        """End all work at once; no process is left when it returns."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

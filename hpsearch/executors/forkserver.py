@@ -1,0 +1,213 @@
+"""A process that has imported TensorFlow and forks ready workers on request.
+
+Forking takes some 20 ms where importing takes seconds. It holds only as long as this process has
+one thread and has run nothing of TensorFlow, so it does nothing else: it imports, maps the data,
+forks, and reports which children ended. It ends with its driver, and its workers with it.
+
+The standard library's forkserver would import the user's `__main__` again in each worker, and
+has one server a process, whose environment is the first user's.
+
+Messages from the driver, pickled, a length first: `("data", Dataset without arrays, Layout)` with
+the block's descriptor; `("fork", worker number)` with the worker's end of a connection. To the
+driver: `("ready",)`, `("forked", worker, pid)`, `("ended", pid, wait status)`.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import os
+import pickle
+import selectors
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+__all__ = ["Channel", "main"]
+
+_HEADER = 8
+
+
+class Channel:
+    """Pickled messages, each with at most one file descriptor, over a Unix socket."""
+
+    def __init__(self, endpoint: socket.socket) -> None:
+        self.socket = endpoint
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.socket.fileno()
+
+    def send(self, message: Any, descriptor: int | None = None) -> None:
+        """Send a message; the descriptor stays open on this side.
+
+        Raises:
+            OSError: The other side is gone.
+        """
+        body = pickle.dumps(message)
+        header = len(body).to_bytes(_HEADER, "little")
+        if descriptor is None:
+            self.socket.sendall(header + body)
+            return
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self.socket.sendmsg([header], rights)
+        self.socket.sendall(body)
+
+    def receive(self) -> tuple[Any, int | None]:
+        """The next message and its descriptor, if it has one.
+
+        Raises:
+            EOFError: The other side is gone.
+        """
+        size = array.array("i").itemsize
+        header, ancillary, _, _ = self.socket.recvmsg(_HEADER, socket.CMSG_LEN(size))
+        header += self._exactly(_HEADER - len(header)) if header else b""
+        if not header:
+            raise EOFError
+        descriptors = [
+            int.from_bytes(data[:size], sys.byteorder)
+            for level, kind, data in ancillary
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        ]
+        body = self._exactly(int.from_bytes(header, "little"))
+        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301
+
+    def _exactly(self, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            block = self.socket.recv(count - len(received))
+            if not block:
+                raise EOFError
+            received += block
+        return bytes(received)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where it can (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _preload() -> None:
+    """Import all that a worker needs, so that it is forked with it."""
+    import keras_tuner  # noqa: F401
+    import tensorflow as tf
+    from keras.src.backend.tensorflow import trainer  # noqa: F401
+
+    import hpsearch.executors.worker  # noqa: F401
+    import hpsearch.training.compiled  # noqa: F401
+
+    # Keras asks for the devices when it first builds something; TensorFlow's own answer here
+    # would start its runtime, so the import alone must do.
+    del tf
+
+
+class _Server:
+    """The loop of the forking process."""
+
+    def __init__(self, channel: Channel, driver: int) -> None:
+        self._channel = channel
+        self._driver = driver
+        self._dataset: Any = None
+        self._wakeup, self._signalled = os.pipe()
+
+    def run(self) -> None:
+        """Serve until the driver is gone."""
+        for end in (self._wakeup, self._signalled):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._signalled)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._channel.send(("ready",))
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._channel, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fd == self._wakeup:
+                        os.read(self._wakeup, 512)
+                        self._reap()
+                    else:
+                        self._serve()
+
+    def _serve(self) -> None:
+        message, descriptor = self._channel.receive()
+        if message[0] == "data":
+            from hpsearch.executors.worker import mapped
+
+            assert descriptor is not None
+            self._dataset = mapped(message[1], descriptor)
+            os.close(descriptor)
+        elif message[0] == "fork":
+            assert descriptor is not None
+            self._fork(message[1], descriptor)
+            os.close(descriptor)
+
+    def _fork(self, worker: int, connection: int) -> None:
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(worker, connection, server)
+        self._channel.send(("forked", worker, pid))
+
+    def _become_worker(self, worker: int, connection: int, server: int) -> NoReturn:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            end_with_parent(server)
+            self._channel.socket.close()
+            os.close(self._wakeup)
+            os.close(self._signalled)
+            from hpsearch.executors.worker import serve
+
+            serve(worker, connection, self._dataset)
+            code = 0
+        except KeyboardInterrupt:
+            pass
+        except BaseException:  # noqa: BLE001  # last stop of a process: tell run.log
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Neither atexit handlers nor TensorFlow's own teardown belong to a forked child.
+            os._exit(code)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._channel.send(("ended", pid, status))
+
+
+def main() -> None:
+    """Run the server; arguments: the socket's descriptor, the driver's process, import paths."""
+    descriptor, driver = int(sys.argv[1]), int(sys.argv[2])
+    sys.path[:0] = [path for path in sys.argv[3:] if path not in sys.path]
+    end_with_parent(driver)
+    # Ctrl-C goes to the driver alone, which decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=descriptor))
+    _preload()
+    gc.collect()
+    gc.freeze()
+    try:
+        _Server(channel, driver).run()
+    except (EOFError, OSError):
+        # The driver is gone; the workers follow by their death signal, or at their next message.
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

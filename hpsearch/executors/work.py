@@ -1,0 +1,97 @@
+"""One training, from its job to its events, in whatever process it runs.
+
+This is the executor boundary: the one place where every exception is caught, for a trial's
+failure is a row of the table.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+
+from hpsearch.errors import HpsearchError
+from hpsearch.executors.base import Answered, Dataset, Event, Finished, Job, Progress, Started
+from hpsearch.training import follow, make_trainer
+from hpsearch.trial import Status, TrialResult
+
+__all__ = ["run"]
+
+_PROGRESS_EVERY_SECONDS = 0.2
+
+
+def run(job: Job, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
+    """Run a training and emit what happens; never raises for what the training does.
+
+    Args:
+        emit: Called with each event, from Started to Finished.
+    """
+    training = job.training
+    emit(Started(worker, training))
+    started = time.monotonic()
+    answered: set[int] = set()
+    try:
+        for result in _results(job, dataset, _progress(job, worker, emit), started):
+            answered.add(result.trial)
+            emit(Answered(worker, result))
+    except Exception as error:  # noqa: BLE001  # the boundary: a failure is a row
+        for result in _failures(job, error, answered, time.monotonic() - started):
+            emit(Answered(worker, result))
+    emit(Finished(worker, training))
+
+
+def _results(
+    job: Job,
+    dataset: Dataset,
+    on_epoch: Callable[[int, Mapping[str, float]], None],
+    started: float,
+) -> Iterator[TrialResult]:
+    training = job.training
+    trainer = make_trainer(
+        training.values, training.seed, job.recipe, dataset.input, dataset.target, dataset.arrays
+    )
+    yield from follow(
+        training,
+        job.recipe,
+        trainer,
+        clock=time.monotonic,
+        started=started,
+        on_epoch=on_epoch,
+        keep=job.wants,
+    )
+
+
+def _progress(
+    job: Job, worker: int, emit: Callable[[Event], None]
+) -> Callable[[int, Mapping[str, float]], None]:
+    """Tells epochs, but not more often than anyone can see."""
+    last = 0.0
+
+    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_EVERY_SECONDS:
+            last = now
+            emit(Progress(worker, job.training, epoch, dict(metrics)))
+
+    return on_epoch
+
+
+def _failures(
+    job: Job, error: Exception, answered: set[int], seconds: float
+) -> Iterator[TrialResult]:
+    if isinstance(error, HpsearchError):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}".strip(": ")
+    trace = "".join(traceback.format_exception(error))
+    numbers = [number for number in job.training.trials if number not in answered]
+    for number in numbers:
+        yield TrialResult(
+            trial=number,
+            status=Status.FAILED,
+            seconds=seconds / len(numbers),
+            shared_with=None if number == job.training.number else job.training.number,
+            error=text,
+            traceback=trace,
+        )

@@ -1,0 +1,181 @@
+"""From a configuration to a compiled Keras model, and back to one that takes raw rows."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from hpsearch import preprocessing
+from hpsearch.errors import InputError
+from hpsearch.hyperparameters import DEFAULTS, optimizer_settings, widths
+from hpsearch.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.layer_types import Block, hidden_block, load_function
+from hpsearch.seeds import derive
+from hpsearch.trial import InputSpec, Recipe, Target, Task
+
+__all__ = ["MLP", "build_model", "full_model"]
+
+#: The output layer's place in the derivation of seeds: the same at every depth.
+_OUTPUT_LAYER = 0
+
+
+class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
+    """The MLPs of one sweep; `build(hp)` gives the compiled one that `hp.values` describes.
+
+    The model is the trained part alone. Its input is the features, float32 `(n_features,)`, or,
+    for uint8 images, the raw image, which is flattened and scaled inside.
+
+    Args:
+        recipe: Loss, output activation, the sweep's seed.
+        input_spec: What a raw row is.
+        target: What is predicted.
+        seed: The trial's seed.
+    """
+
+    def __init__(
+        self, recipe: Recipe, input_spec: InputSpec, target: Target, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._input_spec = input_spec
+        self._target = target
+        self._seed = seed
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The model that the live hyperparameters describe, compiled.
+
+        Raises:
+            InputError: If a layer type or an optimizer cannot be made.
+        """
+        values = hp.values
+        with _seeded(derive(self._recipe.sweep_seed, self._seed)):
+            inputs, x = self._inputs()
+            for layer, units in enumerate(widths(values), start=1):
+                layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
+                x = hidden_block(x, layer_type, self._block(values, layer, units), values)
+            output = self._block(values, _OUTPUT_LAYER, self._target.outputs)
+            outputs = output.dense(activation=self._recipe.output_activation)(x)
+            model = keras.Model(inputs, outputs, name="mlp")
+            _compile(model, values, self._recipe, self._target)
+        return model
+
+    def _inputs(self) -> tuple[Any, Any]:
+        spec = self._input_spec
+        if not preprocessing.runs_in_graph(spec):
+            inputs = keras.Input((preprocessing.n_features(spec),), dtype="float32")
+            return inputs, inputs
+        inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
+        for layer in preprocessing.feature_layers(spec):
+            x = layer(x)
+        return inputs, x
+
+    def _block(self, values: Mapping[str, Any], layer: int, units: int) -> Block:
+        def value(name: str) -> Any:
+            return values.get(name, DEFAULTS[name])
+
+        return Block(
+            units=units,
+            activation=value("activation"),
+            dropout=float(value("dropout")),
+            kernel_initializer=value("kernel_initializer"),
+            l2=float(value("l2")),
+            seed=derive(self._recipe.sweep_seed, self._seed, layer),
+        )
+
+
+def build_model(
+    values: Mapping[str, Any], seed: int, recipe: Recipe, input_spec: InputSpec, target: Target
+) -> keras.Model:
+    """The compiled model of one training: an MLP, or what the recipe's function builds.
+
+    A model of one's own keeps its optimizer, loss and metrics where it is compiled; else it gets
+    those of the sweep.
+
+    Raises:
+        InputError: If a function of the user cannot be loaded or returns something else.
+    """
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    if not recipe.model:
+        return MLP(recipe, input_spec, target, seed).build(hp)
+    with _seeded(derive(recipe.sweep_seed, seed)):
+        model = load_function(recipe.model)(hp)
+        if not isinstance(model, keras.Model):
+            raise InputError(f"{recipe.model}: must return a keras.Model, not {type(model)}")
+        if not model.compiled:
+            _compile(model, values, recipe, target)
+    return model
+
+
+def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
+    """The model for people: raw rows in, predictions in the target's own units out.
+
+    It shares the trained model's weights, and is compiled with its optimizer's settings, loss
+    and metrics, so that `evaluate` on raw rows gives the reported numbers.
+
+    Args:
+        trained: What `build_model` built.
+        input_spec: What a raw row is.
+        target: What is predicted.
+    """
+    if preprocessing.runs_in_graph(input_spec):
+        inputs = x = keras.Input(input_spec.shape, dtype=input_spec.dtype)
+    else:
+        features = preprocessing.input_model(input_spec)
+        inputs, x = features.input, features.output
+    x = _without_optimizer(trained)(x)
+    for layer in preprocessing.output_layers(target):
+        x = layer(x)
+    model = keras.Model(inputs, x, name="hpsearch")
+    model.compile_from_config(trained.get_compile_config())
+    # Saved without its variables, an optimizer is loaded with a warning.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _without_optimizer(trained: keras.Model) -> keras.Model:
+    """The same layers in a model that would not save the training's optimizer state."""
+    if not getattr(trained, "inputs", None):
+        return trained
+    return keras.Model(trained.input, trained.output, name=trained.name)
+
+
+def _compile(model: keras.Model, values: Mapping[str, Any], recipe: Recipe, target: Target) -> None:
+    metric = "mae" if target.task is Task.REGRESSION else "accuracy"
+    model.compile(
+        optimizer=_optimizer(values), loss=recipe.loss, metrics=[metric], jit_compile=False
+    )
+
+
+def _optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    name, settings = optimizer_settings(values)
+    if settings.get("learning_rate") is not None:
+        settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
+    return getattr(keras.optimizers, OPTIMIZER_CLASSES[name])(**settings)
+
+
+def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
+    """A float, since Keras refuses `1`, or the schedule that `{name: ..., argument: ...}` names."""
+    if not isinstance(rate, Mapping):
+        return float(rate)
+    arguments = dict(rate)
+    schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
+    return schedule(**arguments)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Keras' seeds from `seed`; the caller's Python and NumPy streams are left as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

@@ -1,0 +1,197 @@
+"""Raw rows to features and standardised outputs to the target's units, as Keras layers.
+
+The layers are deterministic and fitted beforehand, so they can be run once over the whole data
+(`features`) and be put before the trained part when a model is exported (`input_model`).
+
+Features of a table with text columns: the numeric columns in their order, then the one-hot
+columns of each text column, of which the first stands for words that training never saw.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data import Dataset, Inputs
+from hpsearch.data.dataset import n_rows, take
+from hpsearch.trial import Arrays, ColumnSpec, InputSpec, Target, Task
+
+__all__ = [
+    "arrays",
+    "feature_layers",
+    "features",
+    "input_model",
+    "n_features",
+    "output_layers",
+    "runs_in_graph",
+]
+
+_BATCH_VALUES = 1 << 23
+
+
+def runs_in_graph(spec: InputSpec) -> bool:
+    """Whether a training scales the rows itself: uint8 images take a quarter of the memory."""
+    return spec.dtype == "uint8" and spec.columns is None
+
+
+def n_features(spec: InputSpec) -> int:
+    """Width of one row of features."""
+    if spec.columns is None:
+        return math.prod(spec.shape)
+    return sum(1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in spec.columns)
+
+
+def feature_layers(spec: InputSpec) -> list[Any]:
+    """The Keras layers from raw rows `(n_samples, *shape)` to `(n_samples, n_features)`.
+
+    Raises:
+        ValueError: For a table with text columns, whose layers form no chain; see `input_model`.
+    """
+    if spec.columns is not None:
+        raise ValueError("a table with text columns has no chain of layers: use input_model")
+    import keras
+
+    flatten = [keras.layers.Flatten()] if len(spec.shape) > 1 else []
+    return flatten + _scaling(spec)
+
+
+def _scaling(spec: InputSpec, name: str = "scaling") -> list[Any]:
+    import keras
+
+    if spec.mean:
+        mean, variance = list(spec.mean), list(spec.variance)
+        return [keras.layers.Normalization(mean=mean, variance=variance, name=name)]
+    if spec.scale:
+        one = len(spec.scale) == 1
+        scale, offset = list(spec.scale), list(spec.offset)
+        return [
+            keras.layers.Rescaling(
+                scale[0] if one else scale, offset[0] if one else offset, name=name
+            )
+        ]
+    return []
+
+
+def input_model(spec: InputSpec) -> Any:
+    """A `keras.Model` from raw rows to features `(n_samples, n_features)`.
+
+    It takes float32 or uint8 rows `(n_samples, *shape)`; for a table with text columns a
+    mapping from column name to `(n_samples,)` float32 numbers or object `str`.
+    """
+    import keras
+
+    if spec.columns is not None:
+        return _table_model(spec.columns, spec)
+    rows = keras.Input(spec.shape, dtype="float32", name="rows")
+    x = rows
+    for layer in feature_layers(spec):
+        x = layer(x)
+    return keras.Model(rows, x, name="preprocessing")
+
+
+def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> Any:
+    import keras
+
+    rows = {column.name: _column_input(column) for column in columns}
+    numeric = [rows[column.name] for column in columns if column.vocabulary is None]
+    blocks = []
+    if numeric:
+        x = _concatenate(numeric, _free_name("numbers", rows))
+        for layer in _scaling(spec, _free_name("scaling", rows)):
+            x = layer(x)
+        blocks.append(x)
+    for index, column in enumerate(columns):
+        if column.vocabulary is not None:
+            lookup = _lookup(column.vocabulary, _free_name(f"one_hot_{index}", rows))
+            blocks.append(lookup(rows[column.name]))
+    features = _concatenate(blocks, _free_name("features", rows))
+    with warnings.catch_warnings():
+        # Keras wants keys equal to layer names, and forbids the slash in the latter only.
+        warnings.filterwarnings("ignore", "When providing `inputs` as a dict", UserWarning)
+        return keras.Model(rows, features, name="preprocessing")
+
+
+def _column_input(column: ColumnSpec) -> Any:
+    import keras
+
+    dtype = "float32" if column.vocabulary is None else "string"
+    return keras.Input((1,), name=column.name.replace("/", "_"), dtype=dtype)
+
+
+def _concatenate(tensors: list[Any], name: str) -> Any:
+    import keras
+
+    return keras.layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]
+
+
+def _lookup(vocabulary: tuple[str, ...], name: str) -> Any:
+    import keras
+
+    unknown = _free_name("[UNK]", vocabulary)
+    return keras.layers.StringLookup(
+        vocabulary=list(vocabulary),
+        num_oov_indices=1,
+        oov_token=unknown,
+        output_mode="one_hot",
+        name=name,
+    )
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, with as many underscores as it takes to differ from the user's own words."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
+    """What a training reads, from raw rows `x`.
+
+    Runs TensorFlow, so never in a process that forks workers afterwards.
+
+    Returns:
+        float32 `(n_samples, n_features)`; uint8 images are returned as they are, for the
+        training scales them (`runs_in_graph`).
+    """
+    if runs_in_graph(spec):
+        return np.asarray(x)
+    if not isinstance(x, Mapping) and not (spec.mean or spec.scale):
+        return np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
+    model = input_model(spec)
+    n, width = n_rows(x), n_features(spec)
+    result = np.empty((n, width), np.float32)
+    step = max(1, _BATCH_VALUES // width)
+    for start in range(0, n, step):
+        block = take(x, np.arange(start, min(n, start + step)))
+        result[start : start + step] = np.asarray(model(block))
+    return result
+
+
+def arrays(dataset: Dataset) -> Arrays:
+    """The features and targets of a dataset's training and validation split."""
+    return Arrays(
+        x_train=features(dataset.input, dataset.train.x),
+        y_train=dataset.train.y,
+        x_val=features(dataset.input, dataset.validation.x),
+        y_val=dataset.validation.y,
+    )
+
+
+def output_layers(target: Target) -> list[Any]:
+    """The Keras layers from what a training predicts to the target's own units.
+
+    A regression's standardised outputs `(n_samples, outputs)` are rescaled; probabilities
+    stay as they are.
+    """
+    if target.task is not Task.REGRESSION:
+        return []
+    import keras
+
+    one = target.outputs == 1
+    scale, offset = list(target.std), list(target.mean)
+    return [keras.layers.Rescaling(scale[0] if one else scale, offset[0] if one else offset)]

@@ -1,0 +1,333 @@
+"""The results table and the curves: records to DataFrame to CSV and back.
+
+The schema is declared once, here, and serves writing and reading.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import InputError
+from hpsearch.hyperparameters import NOTES
+from hpsearch.trial import Task, TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Provenance",
+    "Record",
+    "column_of",
+    "curves_table",
+    "read",
+    "results_table",
+    "write_atomically",
+    "write_csv",
+]
+
+_INTEGER, _FLOAT, _TEXT = "Int64", "float64", "string"
+
+#: Column -> dtype, before the hyperparameters.
+HEAD = {
+    "trial": _INTEGER,
+    "config": _TEXT,
+    "seed": _INTEGER,
+    "status": _TEXT,
+    "score": _FLOAT,
+}
+#: Column -> dtype, after the hyperparameters and the metrics.
+TAIL = {
+    "best_epoch": _INTEGER,
+    "best_score": _FLOAT,
+    "epochs_trained": _INTEGER,
+    "weights": _INTEGER,
+    "seconds": _FLOAT,
+    "shared_with": _INTEGER,
+    "trainer": _TEXT,
+    "fold": _INTEGER,
+    "error": _TEXT,
+    "metric": _TEXT,
+    "sweep": _TEXT,
+    "data": _TEXT,
+    "recipe": _TEXT,
+    "version": _TEXT,
+    "tensorflow": _TEXT,
+    "keras": _TEXT,
+}
+METRICS = {
+    Task.REGRESSION: ("loss", "mae", "val_loss", "val_mae"),
+    Task.BINARY: ("loss", "accuracy", "val_loss", "val_accuracy"),
+    Task.MULTICLASS: ("loss", "accuracy", "val_loss", "val_accuracy"),
+}
+_METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
+_RESERVED = frozenset(HEAD) | frozenset(TAIL) | _METRIC_NAMES
+_INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
+#: A spreadsheet runs text that starts with one of these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every row of one sweep has in common."""
+
+    metric: str
+    sweep: str
+    data: str
+    recipe: str
+    version: str
+    tensorflow: str
+    keras: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row before it is a row: the trial, its config and what came out."""
+
+    trial: int
+    config: str
+    seed: int
+    values: Mapping[str, Any]
+    result: TrialResult
+    provenance: Provenance
+    fold: int | None = None
+
+
+def column_of(hyperparameter: str) -> str:
+    """The column of a hyperparameter: its name, or `hp_` and its name where that is taken."""
+    return f"hp_{hyperparameter}" if hyperparameter in _RESERVED else hyperparameter
+
+
+def _cell(value: Any) -> Any:
+    """A hyperparameter's value as a cell: lists and mappings as JSON."""
+    if isinstance(value, list | Mapping):
+        return json.dumps(value, sort_keys=False)
+    return value
+
+
+def _escaped(text: str) -> str:
+    return "'" + text if text.startswith((*_FORMULA, "'")) else text
+
+
+def _unescaped(text: Any) -> Any:
+    if isinstance(text, str) and text[:1] == "'" and text[1:].startswith((*_FORMULA, "'")):
+        return text[1:]
+    return text
+
+
+def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    result, where = record.result, record.provenance
+    at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
+    last = result.curve[-1] if result.curve else {}
+    row: dict[str, Any] = {
+        "trial": record.trial,
+        "config": record.config,
+        "seed": record.seed,
+        "status": str(result.status),
+        "score": result.score,
+    }
+    row.update((column_of(name), _cell(record.values.get(name))) for name in names)
+    # A diverged trial has no scored epoch; its last one shows what became of it.
+    row.update((name, at_score.get(name, last.get(name))) for name in metrics)
+    row.update(
+        best_epoch=result.best_epoch,
+        best_score=result.best_score,
+        epochs_trained=len(result.curve),
+        weights=result.weights,
+        seconds=round(result.seconds, 6),
+        shared_with=result.shared_with,
+        trainer=result.trainer,
+        fold=record.fold,
+        error=" ".join(result.error.split()),
+        **vars(where),
+    )
+    return row
+
+
+def results_table(
+    records: Iterable[Record], task: Task, hyperparameters: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The results table, one row a trial in the order of their numbers.
+
+    Args:
+        records: The trials that have a result.
+        task: Decides between the accuracy and the mae columns.
+        hyperparameters: Names in file order; the notes' seven come first in any case.
+    """
+    import pandas as pd
+
+    records = sorted(records, key=lambda record: record.trial)
+    names = _in_order(hyperparameters, records)
+    metrics = METRICS[task]
+    rows = [_row(record, metrics, names) for record in records]
+    columns = [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
+    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+
+
+def _in_order(hyperparameters: Sequence[str], records: Sequence[Record]) -> list[str]:
+    met = (name for record in records for name in record.values)
+    return list(dict.fromkeys([*NOTES, *hyperparameters, *met]))
+
+
+def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
+    """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
+    import pandas as pd
+
+    metrics = METRICS[task]
+    rows = [
+        (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
+        for record in sorted(records, key=lambda record: record.trial)
+        for epoch, values in enumerate(record.result.curve, start=1)
+    ]
+    table = pd.DataFrame(rows, columns=["trial", "epoch", *metrics])
+    return table.astype({"trial": _INTEGER, "epoch": _INTEGER} | dict.fromkeys(metrics, _FLOAT))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
+    declared = HEAD | TAIL | dict.fromkeys(_METRIC_NAMES, _FLOAT)
+    for column in table.columns:
+        dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
+        if dtype == _TEXT:
+            table[column] = table[column].replace("", None)
+        if dtype == _FLOAT:
+            table[column] = table[column].where(table[column].notna(), math.nan)
+        table[column] = table[column].astype(dtype)
+    return table
+
+
+def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
+    if column in _INTEGER_NOTES:
+        return _INTEGER
+    present = [cell for cell in cells if cell is not None and cell == cell]
+    if not present or any(isinstance(c, bool | str) for c in present):
+        return "object"
+    return _INTEGER if all(isinstance(c, int) for c in present) else _FLOAT
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table so that a reader sees the old file or the new one, whole.
+
+    Text that a spreadsheet would run as a formula is escaped with an apostrophe.
+
+    Raises:
+        OSError: The file cannot be written; the old one is untouched.
+    """
+    escaped = table.copy(deep=False)
+    for column in table.columns:
+        if table[column].dtype == object or table[column].dtype == _TEXT:
+            escaped[column] = [
+                _escaped(cell) if isinstance(cell, str) else cell
+                for cell in table[column].astype(object)
+            ]
+    write_atomically(path, escaped.to_csv(index=False, lineterminator="\n"))
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by way of a temporary one beside it, flushed to the disk first.
+
+    Raises:
+        OSError: The disk is full or read-only; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a results.csv or curves.csv, or the directory that holds them, with its dtypes.
+
+    Lists and mappings in hyperparameter cells stay JSON text.
+
+    Raises:
+        InputError: There is no such table, or it is not hpsearch's.
+    """
+    import pandas as pd
+
+    source = Path(path)
+    source = source / "results.csv" if source.is_dir() else source
+    if not source.exists():
+        raise InputError(f"{source}: there is no such results table")
+    try:
+        raw = pd.read_csv(source, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: not a results table: {error}") from None
+    if "trial" not in raw.columns:
+        raise InputError(
+            f"{source}: not a results table of hpsearch: it has no column 'trial'; "
+            f"its columns are {', '.join(raw.columns[:8])}"
+        )
+    table = raw.astype(object)
+    text_columns = {name for name, dtype in (HEAD | TAIL).items() if dtype == _TEXT}
+    for column in raw.columns:
+        as_text = column in text_columns
+        cells = [_parsed(cell, as_text=as_text) for cell in raw[column]]
+        table[column] = pd.Series(cells, dtype=object, index=raw.index)
+    return _typed(table)
+
+
+def _parsed(cell: str, *, as_text: bool) -> Any:
+    if cell == "":
+        return None
+    if not as_text:
+        for number in (int, float):
+            try:
+                return number(cell)
+            except ValueError:
+                continue
+        if cell in ("True", "False"):
+            return cell == "True"
+    return _unescaped(cell)
+
+
+def goal_of(table: pd.DataFrame) -> str:
+    """`maximize` or `minimize`, as the table's metric column says."""
+    metrics = table["metric"].dropna()
+    parts = str(metrics.iloc[0]).split(":") if len(metrics) else []
+    return parts[1] if len(parts) > 1 else "maximize"
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a score, best first; of equal ones, the first trial."""
+    scored = table[table["status"].isin(["completed", "stopped"]) & table["score"].notna()]
+    ascending = goal_of(table) == "minimize"
+    return scored.sort_values(["score", "trial"], ascending=[ascending, True])
+
+
+def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
+    """The best trial of the config with the best mean over seeds; None where none has a score.
+
+    Only configs with as many seeds as the one with the most can win.
+    """
+    rows = ranked(table)
+    if not len(rows):
+        return None
+    groups = rows.groupby("config", sort=False)["score"]
+    summary = groups.agg(["mean", "size"])
+    contenders = summary[summary["size"] == summary["size"].max()]["mean"]
+    wanted = contenders.min() if goal_of(table) == "minimize" else contenders.max()
+    winners = set(contenders[contenders == wanted].index)
+    candidates = rows[rows["config"].isin(winners)]
+    first = candidates.groupby("config")["trial"].min().idxmin()
+    return candidates[candidates["config"] == first].iloc[0]

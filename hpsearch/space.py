@@ -1,0 +1,217 @@
+"""What can vary: parameters with conditions and constraints, and the configs they span."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from hpsearch import hyperparameters
+from hpsearch.constraints import Constraint
+from hpsearch.hyperparameters import DEFAULTS, NOTES
+
+__all__ = ["Choices", "Config", "Parameter", "Range", "Space"]
+
+Value = Any
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A finite list of values, in the file's order."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `min` to `max`, both included; with a step, only min, min + step, ..."""
+
+    min: float
+    max: float
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+
+    def steps(self) -> tuple[float, ...] | None:
+        """Every value of a stepped range; None where it is continuous."""
+        if self.step is None:
+            return None
+        count = round((self.max - self.min) / self.step) + 1
+        values = (self.min + index * self.step for index in range(count))
+        # Twelve digits: 0.1 + 2 * 0.1 reads 0.3, as the file's author means it.
+        return tuple(int(v) if self.integer else float(f"{v:.12g}") for v in values)
+
+    def at(self, position: float) -> float:
+        """The value at `position` in [0, 1), by the range's scale."""
+        steps = self.steps()
+        if steps is not None:
+            return steps[min(int(position * len(steps)), len(steps) - 1)]
+        if self.integer:
+            return self._integer_at(position)
+        if self.log:
+            low, high = math.log(self.min), math.log(self.max)
+            return min(max(math.exp(low + position * (high - low)), self.min), self.max)
+        return self.min + position * (self.max - self.min)
+
+    def _integer_at(self, position: float) -> int:
+        # Each integer owns the half-open interval around it, so the ends are as likely.
+        low, high = self.min, self.max + 1
+        if self.log:
+            value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+        else:
+            value = low + position * (high - low)
+        return int(min(max(math.floor(value), self.min), self.max))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter: where its values come from and the condition under which it lives."""
+
+    name: str
+    domain: Choices | Range
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def choices(self) -> tuple[Value, ...] | None:
+        """All its values; None where it is continuous, or an integer range without a step."""
+        return self.domain.values if isinstance(self.domain, Choices) else self.domain.steps()
+
+    def at(self, position: float) -> Value:
+        """The value at `position` in [0, 1)."""
+        if isinstance(self.domain, Range):
+            return self.domain.at(position)
+        values = self.domain.values
+        return values[min(int(position * len(values)), len(values) - 1)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One point of a space: its live values, defaults of the notes' hyperparameters included."""
+
+    values: Mapping[str, Value]
+
+    @cached_property
+    def id(self) -> str:
+        """`c` and 11 hex digits; equal for configs that train equally."""
+        return hyperparameters.config_id(self.values)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters in file order, and the constraints that a config must satisfy."""
+
+    parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Parameter names in file order."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @cached_property
+    def _by_dependence(self) -> tuple[Parameter, ...]:
+        """Parameters, each after those that its condition names."""
+        ordered: dict[str, Parameter] = {}
+        pending = list(self.parameters)
+        while pending:
+            ready = [p for p in pending if all(parent in ordered for parent in p.when)]
+            if not ready:
+                raise ValueError(f"a cycle of when: {[p.name for p in pending]}")
+            ordered.update((p.name, p) for p in ready)
+            pending = [p for p in pending if p.name not in ordered]
+        return tuple(ordered.values())
+
+    @cached_property
+    def _when_names(self) -> frozenset[str]:
+        return frozenset(parent for p in self.parameters for parent in p.when)
+
+    def config(self, assignment: Mapping[str, Value]) -> Config | None:
+        """The config of an assignment of values to parameters; None where a constraint fails.
+
+        Dead values are dropped; those of the notes' hyperparameters that the space does not
+        name take their defaults.
+        """
+        live = self._live(assignment)
+        for name in NOTES:
+            if name not in self.names:
+                live.setdefault(name, assignment.get(name, DEFAULTS[name]))
+        if isinstance(live.get("units"), list) and live.get("hidden_layers") != 0:
+            live["hidden_layers"] = len(live["units"])
+        for name in hyperparameters.dead_in_mlp(live):
+            del live[name]
+        if not all(constraint.holds(live) for constraint in self.constraints):
+            return None
+        order = [*NOTES, *(name for name in live if name not in NOTES)]
+        return Config({name: live[name] for name in order if name in live})
+
+    def _live(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        live: dict[str, Value] = {}
+        for parameter in self._by_dependence if self._when_names else self.parameters:
+            name = parameter.name
+            if name in assignment and self._condition_holds(parameter, live):
+                live[name] = assignment[name]
+        # Names outside the space (of `configs:`) live unless the MLP has no use for them.
+        live.update((n, v) for n, v in assignment.items() if n not in self.names)
+        return live
+
+    def _condition_holds(self, parameter: Parameter, live: Mapping[str, Value]) -> bool:
+        for parent, accepted in parameter.when.items():
+            if parent not in live:
+                return False
+            value = live[parent]
+            if parent == "hidden_layers" and value != 0 and isinstance(live.get("units"), list):
+                value = len(live["units"])
+            if parent in hyperparameters.dead_in_mlp(live) or not _matches(value, accepted):
+                return False
+        return True
+
+    def cardinality(self) -> int | None:
+        """Points of the grid before dead keys and constraints; None where it is continuous."""
+        sizes = [None if p.choices is None else len(p.choices) for p in self.parameters]
+        finite = [size for size in sizes if size is not None]
+        return math.prod(finite) if len(finite) == len(sizes) else None
+
+    def assignments(self) -> Iterator[dict[str, Value]]:
+        """Every assignment of values, in file order: the last parameter varies fastest.
+
+        Raises:
+            ValueError: A parameter is continuous.
+        """
+        choices = [parameter.choices for parameter in self.parameters]
+        if any(values is None for values in choices):
+            raise ValueError("a grid needs values or ranges with a step")
+        for point in product(*(values for values in choices if values is not None)):
+            yield dict(zip(self.names, point, strict=True))
+
+    def contains(self, config: Config) -> bool:
+        """Whether a config's live values all lie in the space and satisfy its constraints."""
+        for parameter in self.parameters:
+            # A list of units decides the number of layers, whatever hidden_layers lists.
+            if parameter.name == "hidden_layers" and isinstance(config.values.get("units"), list):
+                continue
+            if parameter.name in config.values and not _lies_in(
+                config.values[parameter.name], parameter
+            ):
+                return False
+        again = self.config(config.values)
+        return again is not None and again.id == config.id
+
+
+def _matches(value: Value, accepted: tuple[Value, ...]) -> bool:
+    if isinstance(value, Mapping):
+        return any(
+            item == value if isinstance(item, Mapping) else item == value.get("name")
+            for item in accepted
+        )
+    return value in accepted
+
+
+def _lies_in(value: Value, parameter: Parameter) -> bool:
+    choices = parameter.choices
+    if choices is not None:
+        return value in choices
+    domain = parameter.domain
+    return isinstance(domain, Range) and domain.min <= value <= domain.max

@@ -1,0 +1,280 @@
+"""The truth about a sweep, in SQLite: what was asked, what was planned, what came out.
+
+One process writes (see `lock`); readers never wait and are never waited for (write-ahead log).
+Each row carries a checksum, since SQLite's own integrity check does not see a changed value.
+The log is flushed by the system, not at each commit: a killed process loses nothing that was
+committed; after a power cut the store is sound, and its last moments train again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sqlite3
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.errors import StoreError
+from hpsearch.plan import Trial
+from hpsearch.space import Config
+from hpsearch.trial import Status, TrialResult
+
+__all__ = ["Store"]
+
+_APPLICATION_ID = 0x68707331
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE trials(
+    number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL,
+    hyperparameters TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE(config, seed)) STRICT;
+CREATE TABLE results(
+    trial INTEGER PRIMARY KEY REFERENCES trials(number), status TEXT NOT NULL,
+    record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE weights(
+    trial INTEGER PRIMARY KEY REFERENCES trials(number), arrays BLOB NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+"""
+_BUSY_MILLISECONDS = 10_000
+
+
+def _checksum(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+class Store:
+    """The `sweep.db` of a results directory.
+
+    Args:
+        path: Of the file; created where it is missing, unless `read_only`.
+
+    Raises:
+        StoreError: It is no store of hpsearch, is damaged, or cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._read_only = read_only
+        with self._explained():
+            self._db = self._connect()
+            self._check_or_create()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._read_only and not self.path.exists():
+            raise StoreError(f"{self.path}: there is no such store")
+        if not self._read_only and self.path.exists() and self.path.stat().st_size == 0:
+            raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
+        mode = "ro" if self._read_only else "rwc"
+        uri = f"{self.path.resolve().as_uri()}?mode={mode}"
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+        return db
+
+    def _check_or_create(self) -> None:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if not tables and not self._read_only:
+            self._create()
+        elif application != _APPLICATION_ID:
+            raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
+        elif version != _SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path}: the store has format {version}, this version of hpsearch reads "
+                f"{_SCHEMA_VERSION}"
+            )
+        if not self._read_only:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def _create(self) -> None:
+        with self._transaction():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+    def _advice(self) -> str:
+        return "move it away, or run with --fresh, to start anew; results.csv is untouched"
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns SQLite's errors into one line."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: the store failed: {error}; {self._advice()}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; a writer leaves one file behind, with no log beside it."""
+        self._db.close()
+
+    # What the sweep is
+
+    def meta(self) -> dict[str, str]:
+        """What was stored with `set_meta`."""
+        with self._explained():
+            rows = self._db.execute("SELECT key, value, checksum FROM meta").fetchall()
+        return {key: self._checked(f"meta {key!r}", value, key, value, checksum=checksum)
+                for key, value, checksum in rows}
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Store facts about the sweep as a whole, over those of the same keys."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)",
+                [(key, value, _checksum(key, value)) for key, value in values.items()],
+            )
+
+    def _checked(self, what: str, value: Any, *parts: Any, checksum: str) -> Any:
+        if _checksum(*parts) != checksum:
+            raise StoreError(
+                f"{self.path}: {what} does not match its checksum: the file was damaged or "
+                f"edited; {self._advice()}"
+            )
+        return value
+
+    # What is planned
+
+    def add_trials(self, trials: Iterable[Trial]) -> None:
+        """Fix the numbers of planned trials, all of them or none."""
+        rows = [(t.number, t.config.id, t.seed, json.dumps(dict(t.config.values))) for t in trials]
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO trials VALUES (?, ?, ?, ?, ?)",
+                [(*row, _checksum(*row)) for row in rows],
+            )
+
+    def trials(self) -> list[Trial]:
+        """Every planned trial, by number."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
+            ).fetchall()
+        trials = []
+        for *row, checksum in rows:
+            number, _, seed, values = row
+            text = self._checked(f"trial {number}", values, *row, checksum=checksum)
+            trials.append(Trial(number, Config(json.loads(text)), seed))
+        return trials
+
+    # What came out
+
+    def add_results(self, results: Sequence[TrialResult]) -> None:
+        """Acknowledge results: status, score, curve and kept weights in one transaction.
+
+        A result of the same trial is replaced.
+        """
+        with self._transaction():
+            for result in results:
+                row = (result.trial, str(result.status), _as_json(result))
+                self._db.execute(
+                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*row, _checksum(*row))
+                )
+                if result.state is not None:
+                    blob = _as_npz(result.state)
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO weights VALUES (?, ?, ?)",
+                        (result.trial, blob, _checksum(result.trial, blob)),
+                    )
+
+    def results(self) -> dict[int, TrialResult]:
+        """Every result, by trial; without weights."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT trial, status, record, checksum FROM results ORDER BY trial"
+            ).fetchall()
+        return {
+            row[0]: _from_json(
+                self._checked(f"the result of trial {row[0]}", row[2], *row, checksum=checksum)
+            )
+            for *row, checksum in rows
+        }
+
+    def weights(self, trial: int) -> tuple[npt.NDArray[Any], ...] | None:
+        """The kept weights of a trial, in the order of `model.get_weights()`."""
+        with self._explained():
+            row = self._db.execute(
+                "SELECT arrays, checksum FROM weights WHERE trial = ?", (trial,)
+            ).fetchone()
+        if row is None:
+            return None
+        blob, checksum = row
+        self._checked(f"the weights of trial {trial}", blob, trial, blob, checksum=checksum)
+        return _from_npz(blob)
+
+    def keep_weights(self, trials: Iterable[int]) -> None:
+        """Drop the weights of all other trials."""
+        wanted = set(trials)
+        with self._explained():
+            kept = [row[0] for row in self._db.execute("SELECT trial FROM weights")]
+        with self._transaction():
+            self._db.executemany(
+                "DELETE FROM weights WHERE trial = ?",
+                [(trial,) for trial in kept if trial not in wanted],
+            )
+
+
+def _as_json(result: TrialResult) -> str:
+    record = asdict(result)
+    del record["state"], record["trial"]
+    curve = result.curve
+    # One list a metric: a tenth of the text that one mapping an epoch takes.
+    names = list(curve[0]) if curve else []
+    record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
+    return json.dumps({"trial": result.trial, **record})
+
+
+def _from_json(text: str) -> TrialResult:
+    record = json.loads(text)
+    record["status"] = Status(record["status"])
+    names = list(record["curve"])
+    record["curve"] = tuple(
+        dict(zip(names, values, strict=True))
+        for values in zip(*record["curve"].values(), strict=True)
+    )
+    return TrialResult(**record)
+
+
+def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
+    try:
+        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+            return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"stored weights cannot be read: {error}") from None

@@ -1,0 +1,173 @@
+"""Where the rows come from and how they are split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from hpsearch.sweep.base import Spec
+from hpsearch.sweep.rules import (
+    Fault,
+    Invalid,
+    Rule,
+    integer,
+    one_of,
+    reference,
+    sequence,
+    text,
+)
+from hpsearch.sweep.wording import listing, show, unquote_hint
+
+__all__ = ["DATASETS", "DataSpec"]
+
+#: Built-in sets -> what they ask for.
+DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
+    "fashion_mnist": "classification",
+    "mnist": "classification",
+    "digits": "classification",
+    "wine": "classification",
+    "breast_cancer": "classification",
+    "iris": "classification",
+    "diabetes": "regression",
+    "california_housing": "regression",
+}
+_SOURCES = ("dataset", "csv", "npz", "python")
+#: Key -> the sources that it has a meaning for.
+_ONLY_WITH = {
+    "folder": ("dataset",),
+    "target": ("csv",),
+    "drop": ("csv",),
+    "task": ("csv", "npz", "python"),
+}
+_PATHS = ("csv", "npz", "folder", "validation", "test")
+
+
+def _part() -> Rule:
+    law = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
+
+    def check(value: Any) -> float | str:
+        if isinstance(value, str):
+            if not value.strip() or unquote_hint(value):
+                raise Invalid.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            raise Invalid.at(f"{law}, not {show(value)}")
+        return float(value)
+
+    fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    return Rule(check, {"anyOf": [fraction, {"type": "string", "minLength": 1}]})
+
+
+class DataSpec(Spec):
+    """The rows of a sweep, from exactly one source, and their split.
+
+    `validation` and `test` are a fraction in (0, 1), the path of a file, or (test only) absent.
+    Paths are as the file writes them until `resolved` is called; `load` calls it.
+    """
+
+    dataset: Annotated[
+        str | None,
+        one_of(DATASETS, "dataset"),
+        Field(description="A built-in set of data."),
+    ] = None
+    csv: Annotated[
+        str | None, text(), Field(description="A CSV file, relative to the sweep file.")
+    ] = None
+    npz: Annotated[
+        str | None, text(), Field(description="An NPZ file, relative to the sweep file.")
+    ] = None
+    python: Annotated[
+        str | None,
+        reference(),
+        Field(description="A function that returns the data, as package.module:function."),
+    ] = None
+    folder: Annotated[
+        str | None, text(), Field(description="Where the files of a built-in set lie.")
+    ] = None
+    target: Annotated[
+        str | None,
+        text(law="must be the name of a column"),
+        Field(description="The CSV's column to predict."),
+    ] = None
+    drop: Annotated[
+        tuple[str, ...],
+        sequence(text(law="must be the name of a column"), "column names"),
+        Field(description="Columns of the CSV that are no features."),
+    ] = ()
+    task: Annotated[
+        Literal["classification", "regression"] | None,
+        one_of(("classification", "regression"), "task"),
+        Field(description="What is predicted; inferred from the target where unambiguous."),
+    ] = None
+    validation: Annotated[
+        float | str,
+        _part(),
+        Field(description="The validation split: a fraction (stratified for classes) or a file."),
+    ] = 0.2
+    test: Annotated[
+        float | str | None,
+        _part(),
+        Field(description="The test split: a fraction or a file; absent: what a set ships."),
+    ] = None
+    seed: Annotated[
+        int, integer(0, 2**32 - 1), Field(description="Of the split alone; Keras' notes use 42.")
+    ] = 42
+    scale: Annotated[
+        Literal["none", "unit", "standard", "auto"],
+        one_of(("none", "unit", "standard", "auto"), "scale"),
+        Field(description="The scaling layer, fitted on the training split only."),
+    ] = "auto"
+
+    def raw(self) -> Any:
+        """As a sweep file writes it."""
+        raw = super().raw()
+        if not self.drop:
+            del raw["drop"]
+        return raw
+
+    @property
+    def source(self) -> Literal["dataset", "csv", "npz", "python"]:
+        """Which of the four sources is given."""
+        sources: tuple[Literal["dataset", "csv", "npz", "python"], ...] = (
+            "dataset",
+            "csv",
+            "npz",
+            "python",
+        )
+        return next(name for name in sources if getattr(self, name) is not None)
+
+    @property
+    def known_task(self) -> Literal["classification", "regression"] | None:
+        """What is predicted, where the file alone tells."""
+        return self.task or (DATASETS[self.dataset] if self.dataset else None)
+
+    def resolved(self, base_dir: Path) -> DataSpec:
+        """With relative paths made absolute against `base_dir`."""
+        paths = {
+            name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
+            for name in _PATHS
+            if isinstance(value := getattr(self, name), str)
+        }
+        return self.model_copy(update=paths)
+
+    def check(self) -> Iterator[Fault]:
+        """One source, and no key that has no meaning for it."""
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"{' and '.join(given)} are given" if given else "none is given"
+            yield (), f"needs exactly one of {listing(_SOURCES)}; {found}"
+            return
+        for name, sources in _ONLY_WITH.items():
+            if getattr(self, name) and given[0] not in sources:
+                yield (name,), f"has a meaning only with {listing(sources)}, not {given[0]}"
+        for name in ("validation", "test"):
+            if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
+                yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+        if self.csv and not self.target:
+            yield (), "target is missing: csv needs the name of the column to predict"
+        if self.target and self.target in self.drop:
+            yield ("drop",), f"drops the target, {self.target!r}"

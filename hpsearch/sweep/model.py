@@ -1,0 +1,253 @@
+"""The sweep as a whole: what its file may say, and the space that it spans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import islice
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from hpsearch.constraints import parse
+from hpsearch.space import Space
+from hpsearch.sweep import wandb
+from hpsearch.sweep.base import Spec, faults_of, require_mapping
+from hpsearch.sweep.checks import Broken, advice, cross_faults
+from hpsearch.sweep.data import DataSpec
+from hpsearch.sweep.method import CONFIGS, Method, MethodSpec
+from hpsearch.sweep.names import rule_of
+from hpsearch.sweep.parameters import Parameters
+from hpsearch.sweep.rules import (
+    MOST_FAULTS,
+    Collector,
+    Fault,
+    Invalid,
+    Rule,
+    as_validation_error,
+    integer,
+    one_of,
+    text,
+)
+from hpsearch.sweep.satisfiable import parse_constraint
+from hpsearch.sweep.settings import (
+    Budget,
+    EarlyStoppingSpec,
+    Execution,
+    Metric,
+    Model,
+    ModelSpec,
+    SeedRace,
+    Seeds,
+)
+from hpsearch.sweep.wording import show
+
+__all__ = ["NAME", "Sweep"]
+
+#: A sweep's name is a directory's: no separator, no `.` or `..`.
+NAME: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
+_MOST_CONSTRAINTS: Final = 100
+_MOST_CONFIGS: Final = 10_000
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise Invalid.at(f"must be a list of constraints in quotes, not {show(value)}")
+    if len(value) > _MOST_CONSTRAINTS:
+        raise Invalid.at(f"must be at most {_MOST_CONSTRAINTS} constraints, not {len(value)}")
+    faults = Collector()
+    rule = text(law="must be a constraint as text, such as 'hidden_layers * units <= 600'")
+    for index, item in enumerate(value):
+        checked = faults.run(rule.check, item, index)
+        if checked is not None:
+            faults.run(parse_constraint, checked, index)
+    faults.finish()
+    return tuple(value)
+
+
+def _config(value: Any) -> Mapping[str, Any]:
+    return require_mapping(value, "must be a mapping of hyperparameters to values")
+
+
+def _configs(value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list | tuple):
+        raise Invalid.at(f"must be a list of mappings, not {show(value)}")
+    if len(value) > _MOST_CONFIGS:
+        raise Invalid.at(f"must be at most {_MOST_CONFIGS:,} configs, not {len(value):,}")
+    faults = Collector()
+    configs = []
+    for index, item in enumerate(value):
+        entry = faults.run(_config, item, index)
+        configs.append(
+            {
+                name: faults.run(rule_of(name).check, setting, index, name)
+                for name, setting in (entry or {}).items()
+            }
+        )
+    faults.finish()
+    return tuple(configs)
+
+
+_CONFIGS_SCHEMA = {"type": "array", "items": {"type": "object"}, "maxItems": _MOST_CONFIGS}
+_TEXTS_SCHEMA = {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_CONSTRAINTS}
+
+
+class Sweep(Spec):
+    """What a sweep file asks for; equal sweeps ask for the same.
+
+    Build one with `hpsearch.sweepfile.load`, or from the mapping that a file would hold:
+    `Sweep.model_validate({"name": "s", "data": {"dataset": "digits"}, ...})`, which raises
+    pydantic's ValidationError; `hpsearch.sweepfile.parse` raises SweepFileError instead.
+    """
+
+    name: Annotated[
+        str,
+        text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
+        Field(description="Names the results directory; default: the file's stem."),
+    ]
+    description: Annotated[str | None, text(), Field(description="For people.")] = None
+    seed: Annotated[
+        int,
+        integer(0, 2**32 - 1),
+        Field(description="Of weights, shuffles, masks and proposals."),
+    ] = 0
+    data: Annotated[DataSpec, Field(description="The rows and their split.")]
+    method: Annotated[
+        Method,
+        Field(description="How configs are chosen; grid where absent, or exactly `configs`."),
+    ] = MethodSpec()
+    metric: Annotated[Metric, Field(description="What a trial's score is.")] = None
+    parameters: Annotated[
+        Parameters,
+        Field(
+            default_factory=dict,
+            description="Hyperparameters: a list means choices, a scalar means fixed.",
+        ),
+    ]
+    constraints: Annotated[
+        tuple[str, ...],
+        Rule(_texts, _TEXTS_SCHEMA),
+        Field(description="Conditions such as 'hidden_layers * units <= 600'."),
+    ] = ()
+    configs: Annotated[
+        tuple[dict[str, Any], ...],
+        Rule(_configs, _CONFIGS_SCHEMA),
+        Field(description="Points to try first; with no method, exactly these."),
+    ] = ()
+    seeds: Annotated[
+        Seeds, Field(description="Repetitions: how many, a list of seeds, or {min, max, race}.")
+    ] = 1
+    budget: Annotated[Budget | None, Field(description="Required for every method but grid.")] = (
+        None
+    )
+    early_stopping: Annotated[
+        EarlyStoppingSpec | None, Field(description="Stop trainings that no longer improve.")
+    ] = None
+    execution: Annotated[Execution, Field(description="Where and how trainings run.")] = Execution()
+    model: Annotated[
+        Model, Field(description="Overrides of the MLP's output, or one's own builder.")
+    ] = ModelSpec()
+    keep: Annotated[
+        Literal["best", "all"],
+        one_of(("best", "all"), "keep"),
+        Field(description="Whose weights are kept."),
+    ] = "best"
+
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was ignored, and what is hardly meant; one line each."""
+        return self._warnings
+
+    @property
+    def trial_seeds(self) -> tuple[int, ...]:
+        """The seed of each repetition of a config; of a race, those that every config has."""
+        if isinstance(self.seeds, tuple):
+            return self.seeds
+        return tuple(range(self.seeds.min if isinstance(self.seeds, SeedRace) else self.seeds))
+
+    @cached_property
+    def space(self) -> Space:
+        """The parameters in file order, with the constraints."""
+        return Space(
+            tuple(spec.parameter(name) for name, spec in self.parameters.items()),
+            tuple(parse(constraint) for constraint in self.constraints),
+        )
+
+    @cached_property
+    def points(self) -> tuple[dict[str, Any], ...]:
+        """`configs`, each with the fixed values, and the first of several, that it leaves open."""
+        first = {name: spec.first for name, spec in self.parameters.items()}
+        return tuple({**first, **config} for config in self.configs)
+
+    def raw(self) -> Any:
+        """As a sweep file writes it, every default included."""
+        raw = super().raw()
+        if self.method.name == CONFIGS:
+            del raw["method"]
+        return {
+            key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
+        }
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where they ask for the same; warnings do not count."""
+        return isinstance(other, Sweep) and self.raw() == other.raw()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
+        translation = wandb.translate(data)
+        raw = translation.raw
+        if raw.get("configs") and "method" not in raw:
+            raw["method"] = MethodSpec(CONFIGS)
+        sweep: Self | None
+        sweep, faults = _validated(cls, raw, handler)
+        faults += translation.faults
+        if sweep is not None:
+            faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
+        if sweep is None or faults:
+            raise as_validation_error(faults, data)
+        sweep._warnings = (*translation.warnings, *advice(sweep))
+        return sweep
+
+
+def _validated(
+    cls: type[Sweep], raw: dict[str, Any], handler: ModelWrapValidatorHandler[Any]
+) -> tuple[Any, list[Fault]]:
+    """The sweep and no faults; or the faults, and the sweep without what is at fault."""
+    try:
+        return handler(raw), []
+    except ValidationError as error:
+        faults = faults_of(error, (*cls.keys(), *wandb.KEYS))
+    try:
+        return handler(_pruned(raw, faults)), faults
+    except ValidationError:
+        return None, faults
+
+
+def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """`raw` without the top-level keys, and the parameters, that have faults."""
+    sound = {key: value for key, value in raw.items() if isinstance(key, str)}
+    for loc, _ in faults:
+        if loc[:1] == ("parameters",) and len(loc) > 1 and "parameters" in sound:
+            sound["parameters"] = {
+                name: spec for name, spec in sound["parameters"].items() if name != loc[1]
+            }
+        elif loc:
+            sound.pop(str(loc[0]), None)
+    # Whatever is required must be there for the rest to be looked at.
+    return {"name": "unknown", "data": {"dataset": "digits"}, **sound}

@@ -1,0 +1,266 @@
+"""The small parts of a sweep: metric, seeds, budget, early stopping, execution, model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from hpsearch.keras_names import ACTIVATIONS, LOSSES, METRICS
+from hpsearch.sweep.base import Spec, faults_of, require_mapping
+from hpsearch.sweep.rules import (
+    REFERENCE,
+    Collector,
+    Fault,
+    Invalid,
+    Rule,
+    byte_size,
+    duration,
+    flag,
+    integer,
+    number,
+    one_of,
+    text,
+)
+from hpsearch.sweep.wording import did_you_mean, show, unquote_hint
+
+__all__ = [
+    "Budget",
+    "EarlyStoppingSpec",
+    "Execution",
+    "Metric",
+    "MetricSpec",
+    "Model",
+    "ModelSpec",
+    "SeedRace",
+    "Seeds",
+]
+
+_TRIAL_SEED = integer(0, 2**32 - 1)
+_MOST_SEEDS: Final = 10_000
+
+
+class MetricSpec(Spec):
+    """What a trial's score is; `goal` is known for the usual names."""
+
+    name: Annotated[str, text(), Field(description="A column of the curves, such as val_accuracy.")]
+    goal: Annotated[
+        Literal["maximize", "minimize"] | None,
+        one_of(("maximize", "minimize"), "goal"),
+        Field(description="Needed for a metric of one's own."),
+    ] = None
+    epoch: Annotated[
+        Literal["last", "best"],
+        one_of(("last", "best"), "epoch"),
+        Field(description="The epoch that the score is read at."),
+    ] = "last"
+
+    def check(self) -> Iterator[Fault]:
+        """The goal must be known or given."""
+        if self.goal is None and self.name not in METRICS:
+            yield (
+                (),
+                f"goal is missing: maximize or minimize, as {self.name!r} is no known metric"
+                f"{did_you_mean(self.name, METRICS)}",
+            )
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """The goal, inferred where the file does not give it."""
+        if self.goal is not None:
+            return self.goal
+        return "maximize" if METRICS[self.name] == "maximize" else "minimize"
+
+
+def _validated(model: type[Spec], value: Any) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Invalid(faults_of(error, model.keys())) from None
+
+
+def _metric(value: Any) -> MetricSpec:
+    raw = {"name": value} if isinstance(value, str) else value
+    metric: MetricSpec = _validated(MetricSpec, raw)
+    return metric.model_copy(update={"goal": metric.direction})
+
+
+def _schema_of(model: type[Spec]) -> dict[str, Any]:
+    return TypeAdapter(model).json_schema()
+
+
+#: The type of the field: a name, or a mapping.
+Metric = Annotated[
+    MetricSpec | None,
+    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, _schema_of(MetricSpec)]}),
+]
+
+
+class SeedRace(Spec):
+    """Repeat configs from `min` up to `max` times, the promising ones more often."""
+
+    min: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of every config.")]
+    max: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of the best.")]
+    race: Annotated[bool, flag(), Field(description="Drop configs that can no longer win.")] = True
+
+    def check(self) -> Iterator[Fault]:
+        """The bounds must be in order."""
+        if self.min > self.max:
+            yield ("min",), f"must be at most max, {self.max}, not {self.min}"
+
+
+def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace:
+    if isinstance(value, Mapping | SeedRace):
+        race: SeedRace = _validated(SeedRace, value)
+        return race
+    if isinstance(value, list | tuple):
+        return _seed_list(value)
+    law = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
+        raise Invalid.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+    return value
+
+
+def _seed_list(value: list[Any] | tuple[Any, ...]) -> tuple[int, ...]:
+    if not 1 <= len(value) <= _MOST_SEEDS:
+        raise Invalid.at(f"must list 1 to {_MOST_SEEDS} seeds, not {len(value)}")
+    faults = Collector()
+    seen: set[int] = set()
+    for index, item in enumerate(value):
+        seed = faults.run(_TRIAL_SEED.check, item, index)
+        if seed is not None and seed in seen:
+            faults.add(f"the seed {seed} is listed twice", index)
+        elif seed is not None:
+            seen.add(seed)
+    faults.finish()
+    return tuple(value)
+
+
+_SEEDS_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
+        {"type": "array", "items": dict(_TRIAL_SEED.schema), "minItems": 1, "uniqueItems": True},
+        _schema_of(SeedRace),
+    ]
+}
+#: The type of the field: how many, a list, or a race.
+Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
+
+
+class Budget(Spec):
+    """When a search that would not end by itself ends."""
+
+    trials: Annotated[
+        int | None, integer(1, 10**9), Field(description="Rows of the results table.")
+    ] = None
+    time_seconds: Annotated[
+        float | None,
+        duration(),
+        Field(alias="time", description="No trial is handed out after it, such as 30m."),
+    ] = None
+
+    def check(self) -> Iterator[Fault]:
+        """An empty budget limits nothing."""
+        if self.trials is None and self.time_seconds is None:
+            yield (), "needs trials, time or both"
+
+
+class EarlyStoppingSpec(Spec):
+    """Stop a training whose metric no longer improves."""
+
+    patience: Annotated[int, integer(1, 10**6), Field(description="Epochs without an improvement.")]
+    min_delta: Annotated[
+        float, number(minimum=0), Field(description="What counts as an improvement.")
+    ] = 0.0
+
+
+def _workers(value: Any) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
+        hint = unquote_hint(value)
+        raise Invalid.at(f"must be auto or a whole number from 1 to 1024, not {show(value)}{hint}")
+    return value
+
+
+def _resources(value: Any) -> dict[str, float]:
+    law = "must be a mapping such as {CPU: 1, GPU: 0.5}"
+    faults = Collector()
+    amounts = {
+        key: faults.run(number(minimum=0).check, amount, key)
+        for key, amount in require_mapping(value, law).items()
+    }
+    faults.finish()
+    return {key: amount for key, amount in amounts.items() if amount is not None}
+
+
+class Execution(Spec):
+    """Where and how trainings run; nothing here changes a score."""
+
+    workers: Annotated[
+        int | Literal["auto"],
+        Rule(
+            _workers,
+            {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
+        ),
+        Field(description="Processes, one TensorFlow thread each; auto: one a core."),
+    ] = "auto"
+    timeout_seconds: Annotated[
+        float | None,
+        duration(),
+        Field(alias="timeout", description="Of one training, such as 10m."),
+    ] = None
+    memory: Annotated[
+        int | Literal["auto"], byte_size(), Field(description="Of one worker, such as 2GB.")
+    ] = "auto"
+    retries: Annotated[int, integer(0, 100), Field(description="Of a trial whose worker died.")] = 1
+    engine: Annotated[
+        Literal["local", "ray"], one_of(("local", "ray"), "engine"), Field(description="Or ray.")
+    ] = "local"
+    address: Annotated[str | None, text(), Field(description="Of the Ray cluster.")] = None
+    resources: Annotated[
+        dict[str, float] | None,
+        Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
+        Field(description="Of one Ray worker, such as {CPU: 1}."),
+    ] = None
+
+    def check(self) -> Iterator[Fault]:
+        """Ray's keys need Ray."""
+        for name in ("address", "resources"):
+            if getattr(self, name) is not None and self.engine != "ray":
+                yield (name,), "has a meaning only with engine: ray"
+
+
+class ModelSpec(Spec):
+    """Overrides of what the task decides."""
+
+    output_activation: Annotated[
+        str | None,
+        one_of(ACTIVATIONS, "activation"),
+        Field(description="Of the output layer; the task decides where absent."),
+    ] = None
+    loss: Annotated[
+        str | None,
+        one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
+        Field(description="A Keras loss; the task decides where absent."),
+    ] = None
+
+
+def _model(value: Any) -> ModelSpec | str:
+    if isinstance(value, str):
+        if REFERENCE.match(value):
+            return value
+        raise Invalid.at(
+            "must be a mapping with output_activation and loss, or a function as "
+            f"'package.module:build', not {show(value)}"
+        )
+    model: ModelSpec = _validated(ModelSpec, value)
+    return model
+
+
+_REFERENCE_SCHEMA = {"type": "string", "pattern": "^" + REFERENCE.pattern.replace(r"\Z", "$")}
+#: The type of the field: overrides, or one's own builder as `package.module:function`.
+Model = Annotated[
+    ModelSpec | str, Rule(_model, {"anyOf": [_REFERENCE_SCHEMA, _schema_of(ModelSpec)]})
+]

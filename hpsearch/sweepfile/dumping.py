@@ -1,0 +1,54 @@
+"""Sweeps back to sweep files, and the JSON Schema of one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import yaml
+
+from hpsearch.sweep import Sweep
+from hpsearch.sweep.wandb import IGNORED, KEYS
+from hpsearch.sweepfile.yaml12 import add_core_resolvers
+
+__all__ = ["dump", "schema"]
+
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or 1.2 would take for anything but text."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML names it
+        """Never write an anchor: our own loader refuses them."""
+        return True
+
+
+add_core_resolvers(_Dumper)
+
+
+def dump(sweep: Sweep) -> str:
+    """The resolved sweep as a file's text; loading it gives an equal sweep."""
+    return yaml.dump(
+        sweep.raw(),
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=100,
+    )
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
+    body = Sweep.model_json_schema(by_alias=True, mode="validation")
+    # A file's name defaults to its stem.
+    body["required"] = [key for key in body.get("required", ()) if key != "name"]
+    properties = body["properties"] | KEYS
+    properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
+    return {
+        "$schema": SCHEMA_DIALECT,
+        **body,
+        "title": "hpsearch sweep",
+        "description": "A hyperparameter sweep over Keras MLPs.",
+        "properties": properties,
+    }

@@ -1,0 +1,14 @@
+"""Training: whole epochs as one compiled graph.
+
+`follow` and `choose` are pure; TensorFlow is imported by `make_trainer` when it is called.
+The process that trains sets TensorFlow's threads (one a worker), not this package.
+"""
+
+from __future__ import annotations
+
+from hpsearch.training.base import Trainer
+from hpsearch.training.choice import choose
+from hpsearch.training.follow import follow
+from hpsearch.training.make import make_trainer
+
+__all__ = ["Trainer", "choose", "follow", "make_trainer"]

@@ -1,0 +1,166 @@
+"""From a trainer's epochs to the results of the trials that its training answers. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from hpsearch.errors import InputError
+from hpsearch.training.base import Trainer
+from hpsearch.trial import EarlyStopping, Recipe, Status, Training, TrialResult
+
+__all__ = ["follow"]
+
+State = tuple[npt.NDArray[Any], ...]
+
+
+def follow(
+    training: Training,
+    recipe: Recipe,
+    trainer: Trainer,
+    *,
+    clock: Callable[[], float],
+    started: float,
+    on_epoch: Callable[[int, Mapping[str, float]], None],
+    keep: Callable[[float], bool],
+) -> Iterator[TrialResult]:
+    """Trains, and yields the result of each stop as soon as it is reached.
+
+    Each equals what its trial gives when it is trained alone to that epoch, but for `seconds`:
+    those since the previous stop. After an early stop or a divergence, every later stop has the
+    same curve, no seconds, and no further epoch is trained.
+
+    Args:
+        training: What is trained, and where it stops.
+        recipe: The score, and when to stop early.
+        trainer: A fresh one.
+        clock: Seconds, monotonic.
+        started: The clock when the work on this training began; building and tracing are the
+            first stop's.
+        on_epoch: Called with each epoch (from 1) and its metrics.
+        keep: Whether the weights of a trial with this score are wanted.
+
+    Raises:
+        InputError: If an epoch does not report the metric that is the score.
+    """
+    run = _Run(recipe, trainer)
+    for epochs, number in training.stops:
+        while len(run.curve) < epochs and not run.over:
+            run.advance()
+            on_epoch(len(run.curve), run.curve[-1])
+        instant = clock()
+        shared_with = None if number == training.number else training.number
+        yield run.result(number, shared_with, instant - started, keep)
+        # What the consumer does with a result is nobody's training time.
+        started = clock()
+
+
+@dataclass
+class _Run:
+    """A training so far."""
+
+    recipe: Recipe
+    trainer: Trainer
+    curve: list[Mapping[str, float]] = field(default_factory=list)
+    diverged: bool = False
+    best_epoch: int = 0
+    best_state: State | None = None
+    patience: _Patience | None = None
+
+    def __post_init__(self) -> None:
+        if self.recipe.early_stopping is not None:
+            self.patience = _Patience(self.recipe, self.recipe.early_stopping)
+
+    @property
+    def over(self) -> bool:
+        """Whether no further epoch is trained."""
+        return self.diverged or (self.patience is not None and self.patience.exhausted)
+
+    def advance(self) -> None:
+        """Trains one epoch."""
+        metrics = self.trainer.run_epoch()
+        if self.recipe.metric not in metrics:
+            raise InputError(
+                f"metric: the model does not report {self.recipe.metric!r}; it reports "
+                f"{', '.join(metrics)}"
+            )
+        self.curve.append(metrics)
+        self.diverged = not all(math.isfinite(value) for value in metrics.values())
+        if self.diverged:
+            return
+        score = metrics[self.recipe.metric]
+        if not self.best_epoch or self.recipe.better(score, self._score(self.best_epoch)):
+            self.best_epoch = len(self.curve)
+            if self.recipe.epoch == "best":
+                self.best_state = self.trainer.weights()
+        if self.patience is not None:
+            self.patience.see(score)
+
+    def result(
+        self, number: int, shared_with: int | None, seconds: float, keep: Callable[[float], bool]
+    ) -> TrialResult:
+        """What a trial that stops here gives."""
+        common: dict[str, Any] = {
+            "trial": number,
+            "curve": tuple(self.curve),
+            "seconds": seconds,
+            "shared_with": shared_with,
+            "trainer": self.trainer.kind,
+            "weights": self.trainer.weights_count,
+        }
+        if self.diverged:
+            error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
+            return TrialResult(status=Status.DIVERGED, error=error, **common)
+        scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)
+        score = self._score(scored_epoch)
+        return TrialResult(
+            status=Status.COMPLETED,
+            score=score,
+            scored_epoch=scored_epoch,
+            best_epoch=self.best_epoch,
+            best_score=self._score(self.best_epoch),
+            state=self._state() if keep(score) else None,
+            **common,
+        )
+
+    def _score(self, epoch: int) -> float:
+        return self.curve[epoch - 1][self.recipe.metric]
+
+    def _state(self) -> State:
+        return self.best_state if self.best_state is not None else self.trainer.weights()
+
+
+class _Patience:
+    """Early stopping on the recipe's metric.
+
+    Source: `keras.callbacks.EarlyStopping`: an epoch improves when it is better than the best
+    one by more than `min_delta`; the training stops at the `patience`-th epoch in a row that
+    does not improve (with patience 0 at the first).
+    """
+
+    def __init__(self, recipe: Recipe, rule: EarlyStopping) -> None:
+        self._recipe = recipe
+        self._rule = rule
+        self._best: float | None = None
+        self._waited = 0
+        self.exhausted = False
+
+    def see(self, score: float) -> None:
+        """Takes note of the next epoch's score."""
+        delta = abs(self._rule.min_delta)
+        margin = score - delta if self._recipe.goal == "maximize" else score + delta
+        if self._best is None or self._recipe.better(margin, self._best):
+            self._best, self._waited = score, 0
+            return
+        self._waited += 1
+        self.exhausted = self._waited >= self._rule.patience
+
+
+def _not_finite(metrics: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)
+    )

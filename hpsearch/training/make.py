@@ -1,0 +1,83 @@
+"""From a training's description to the trainer that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from hpsearch.hyperparameters import DEFAULTS, widths
+from hpsearch.layer_types import is_own_function
+from hpsearch.seeds import epoch_order
+from hpsearch.training.base import Trainer
+from hpsearch.training.choice import choose
+from hpsearch.trial import Arrays, InputSpec, Recipe, Target
+
+__all__ = ["make_trainer"]
+
+
+def make_trainer(
+    values: Mapping[str, Any],
+    seed: int,
+    recipe: Recipe,
+    input_spec: InputSpec,
+    target: Target,
+    arrays: Arrays,
+    *,
+    kind: str | None = None,
+) -> Trainer:
+    """Builds the model and what trains it.
+
+    Args:
+        values: The live hyperparameters; `epochs` is not among what is read.
+        seed: The trial's seed.
+        recipe: Loss, metric, the sweep's seed.
+        input_spec: What a raw row is.
+        target: What is predicted.
+        arrays: The data; kept in memory, not copied where the arrays allow it, so they must not
+            change while trainings go on.
+        kind: `graph`, `xla` or `fit`; None picks one by the rule below.
+
+    The rule: `fit` where the model cannot be expressed as a graph (see `expressible`); `graph`
+    for a model or a layer type of one's own, since XLA might not support it; else what `choose`
+    says. So the kind depends on the config, the model and the data's size only.
+
+    Raises:
+        InputError: If a function of the user cannot be loaded.
+        ValueError: If the kind is unknown, or the model cannot be trained by it.
+    """
+    from hpsearch.hypermodel import build_model
+    from hpsearch.training.compiled import CompiledTrainer
+    from hpsearch.training.expressible import expressible
+    from hpsearch.training.fit import FitTrainer
+    from hpsearch.training.measures import make_measures
+    from hpsearch.training.tensors import as_tensors
+    from hpsearch.training.update import is_fused
+
+    if kind not in (None, "graph", "xla", "fit"):
+        raise ValueError(f"kind must be graph, xla, fit or None, not {kind!r}")
+    model = build_model(values, seed, recipe, input_spec, target)
+    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
+    rows = len(arrays.x_train)
+    order = partial(epoch_order, recipe.sweep_seed, seed, rows=rows)
+    if not expressible(model):
+        if kind not in (None, "fit"):
+            raise ValueError(f"a model with its own training step cannot be trained by {kind!r}")
+        kind = "fit"
+    if kind is None:
+        own = bool(recipe.model) or is_own_function(str(values.get("layer_type", "")))
+        layers = (_inputs(model), *widths(values), target.outputs)
+        kind = "graph" if own else choose(layers, batch_size, rows, fused=is_fused(model.optimizer))
+    if kind == "fit":
+        return FitTrainer(model, arrays, target, batch_size, order)
+    measures = make_measures(model, recipe, target)
+    return CompiledTrainer(
+        model, as_tensors(arrays), measures, batch_size=batch_size, order=order, kind=kind
+    )
+
+
+def _inputs(model: Any) -> int:
+    size = 1
+    for length in model.input_shape[1:]:
+        size *= length
+    return size

@@ -1,0 +1,179 @@
+"""Loss and metrics inside the graph: what is minimised and what is reported.
+
+Both kinds average over samples as `fit` does: a batch counts by its rows. For regression the
+minimised loss is on standardised targets, and every reported number in the target's own units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hpsearch.trial import Recipe, Target, Task
+
+__all__ = ["Measures", "make_measures"]
+
+Tensor = Any
+Sums = tuple[Tensor, ...]
+
+#: Losses that depend on the error alone: there the target's mean would only cost precision.
+_SHIFT_INVARIANT = frozenset(
+    {"huber", "log_cosh", "mae", "mean_absolute_error", "mean_squared_error", "mse"}
+)
+
+
+class Measures(Protocol):
+    """The part of an epoch's graph that judges predictions.
+
+    `start`, one `add` a batch, `result`: the sums are carried by the loop.
+    """
+
+    def build(self, x: Tensor, y: Tensor) -> None:
+        """Makes the variables that it needs, given a row `(1, ...)` of the data."""
+        ...
+
+    def prepare(self, y: Tensor) -> Tensor:
+        """Targets `(rows, ...)` as the loss wants them; once per epoch."""
+        ...
+
+    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
+        """The scalar to minimise on a batch, regularisation included."""
+        ...
+
+    def start(self) -> Sums:
+        """Sums over no rows."""
+        ...
+
+    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
+        """Sums with a batch `(x, y, prediction)` added."""
+        ...
+
+    def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
+        """Name -> mean over `rows` samples."""
+        ...
+
+
+def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
+    """The quick form for the MLPs of a sweep, the general one for a model of one's own."""
+    units = _Units(target, recipe.loss)
+    if recipe.model:
+        return _Compiled(model, units)
+    return _Plain(model, recipe, target, units)
+
+
+class _Units:
+    """From standardised numbers to the target's own units."""
+
+    def __init__(self, target: Target, loss: str) -> None:
+        self._std = np.asarray(target.std, np.float32)
+        self._mean = np.asarray(target.mean, np.float32)
+        if loss in _SHIFT_INVARIANT:
+            self._mean = np.zeros_like(self._mean)
+        self.standardised = target.task is Task.REGRESSION and bool(
+            np.any(self._std != 1) or np.any(self._mean)
+        )
+
+    def restore(self, tensor: Tensor) -> Tensor:
+        """Tensor `(rows, outputs)`; the same where there is nothing to restore."""
+        return tensor * self._std + self._mean if self.standardised else tensor
+
+
+class _Plain:
+    """A Keras loss by name, and accuracy or mae, without Keras' metric objects.
+
+    Source: `keras.src.trainers.compile_utils`: which accuracy "accuracy" is.
+    """
+
+    def __init__(self, model: keras.Model, recipe: Recipe, target: Target, units: _Units) -> None:
+        self._model = model
+        self._target = target
+        self._units = units
+        self._loss = keras.losses.get(recipe.loss)
+        self._sparse = "sparse" in recipe.loss.lower()
+        self._name, self._metric = self._choose_metric()
+
+    def _choose_metric(self) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
+        if self._target.task is Task.REGRESSION:
+            return "mae", keras.metrics.mean_absolute_error
+        if self._sparse:
+            return "accuracy", keras.metrics.sparse_categorical_accuracy
+        if self._target.outputs == 1:
+            return "accuracy", keras.metrics.binary_accuracy
+        return "accuracy", keras.metrics.categorical_accuracy
+
+    def build(self, x: Tensor, y: Tensor) -> None:
+        pass
+
+    def prepare(self, y: Tensor) -> Tensor:
+        if self._sparse:
+            return y
+        if self._target.task is Task.MULTICLASS:
+            return tf.one_hot(y, self._target.outputs)
+        return tf.reshape(y, (-1, self._target.outputs))
+
+    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
+        del x
+        return self._mean_loss(y, prediction) + self._regularisation()
+
+    def start(self) -> Sums:
+        return tf.constant(0.0), tf.constant(0.0)
+
+    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
+        _, y, prediction = batch
+        rows = tf.cast(tf.shape(prediction)[0], tf.float32)
+        if self._units.standardised:
+            y, prediction = self._units.restore(y), self._units.restore(prediction)
+            objective = self._mean_loss(y, prediction) + self._regularisation()
+        values = self._metric(y, prediction)
+        if len(values.shape) > 1:
+            values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))
+        return sums[0] + objective * rows, sums[1] + tf.reduce_sum(values)
+
+    def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
+        return {"loss": sums[0] / rows, self._name: sums[1] / rows}
+
+    def _mean_loss(self, y: Tensor, prediction: Tensor) -> Tensor:
+        return tf.reduce_mean(self._loss(y, prediction))
+
+    def _regularisation(self) -> Tensor:
+        losses = self._model.losses
+        return tf.add_n([tf.reduce_sum(loss) for loss in losses]) if losses else tf.constant(0.0)
+
+
+class _Compiled:
+    """The loss and metric objects that a model was compiled with."""
+
+    def __init__(self, model: keras.Model, units: _Units) -> None:
+        self._model = model
+        self._units = units
+
+    def build(self, x: Tensor, y: Tensor) -> None:
+        prediction = self._model(x)
+        self.objective(x, y, prediction)
+        self._model.compute_metrics(x, y, prediction)
+
+    def prepare(self, y: Tensor) -> Tensor:
+        return y
+
+    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
+        return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=None)
+
+    def start(self) -> Sums:
+        self._model.reset_metrics()
+        return (tf.constant(0.0),)
+
+    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
+        x, y, prediction = batch
+        rows = tf.cast(tf.shape(prediction)[0], tf.float32)
+        if self._units.standardised:
+            y, prediction = self._units.restore(y), self._units.restore(prediction)
+            objective = self.objective(x, y, prediction)
+        self._model.compute_metrics(x, y, prediction)
+        return (sums[0] + objective * rows,)
+
+    def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
+        return {**self._model.get_metrics_result(), "loss": sums[0] / rows}

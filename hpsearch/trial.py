@@ -1,0 +1,221 @@
+"""What a sweep runs and what comes out: frozen plain data that may cross processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Arrays",
+    "ColumnSpec",
+    "EarlyStopping",
+    "InputSpec",
+    "Outcome",
+    "Recipe",
+    "Status",
+    "Target",
+    "Task",
+    "Training",
+    "TrialResult",
+]
+
+
+class Task(StrEnum):
+    """What the output layer predicts."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+class Status(StrEnum):
+    """How a trial ended; a trial that was interrupted has none."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the score of such a trial counts."""
+        return self in (Status.COMPLETED, Status.STOPPED)
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column of a table: numeric where `vocabulary` is None, else text, one-hot encoded."""
+
+    name: str
+    vocabulary: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How raw rows become features; fitted on the training split only.
+
+    Attributes:
+        shape: Of one raw row; for a table with text columns, `(n_columns,)`.
+        dtype: Of the raw array, `uint8` or `float32`.
+        columns: The table's columns where at least one is text, else None.
+        mean, variance: Of `scale: standard`, one number a feature (flattened row), else empty.
+            Text columns are not scaled; in a table they have one entry per numeric column.
+        scale, offset: Of `scale: unit`: feature * scale + offset. One number for all features
+            or one a feature.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    columns: tuple[ColumnSpec, ...] | None = None
+    mean: tuple[float, ...] = ()
+    variance: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Attributes:
+        task: The kind of prediction.
+        outputs: Units of the output layer (1 for binary, classes for multiclass).
+        classes: Class names in the order of their indices; empty for regression.
+        mean, std: Of the training split's regression target, which is standardised for
+            training: `(target - mean) / std`; 0 and 1 for classification. One number a target.
+    """
+
+    task: Task
+    outputs: int
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The numbers that a training reads.
+
+    Attributes:
+        x_train, x_val: Features `(n_samples, n_features)` float32, or raw images
+            `(n_samples, ...)` uint8 that the graph scales and flattens.
+        y_train, y_val: int32 class indices `(n_samples,)`; float32 0/1 `(n_samples,)` for
+            binary; float32 standardised targets `(n_samples, outputs)` for regression.
+    """
+
+    x_train: npt.NDArray[Any]
+    y_train: npt.NDArray[Any]
+    x_val: npt.NDArray[Any]
+    y_val: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop once the metric has not improved by more than `min_delta` for `patience` epochs."""
+
+    patience: int
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a score beside the config, the seed and the data.
+
+    Attributes:
+        sweep_seed: Weights, shuffles and masks derive from it and the trial's seed.
+        loss, output_activation: Keras names.
+        metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
+            epoch it is read at, `last` or `best`.
+        model: `package.module:function` that builds the model, or empty for the MLP.
+    """
+
+    sweep_seed: int
+    loss: str
+    output_activation: str
+    metric: str
+    goal: str
+    epoch: str = "last"
+    early_stopping: EarlyStopping | None = None
+    model: str = ""
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether `score` is strictly better than `than`."""
+        return score > than if self.goal == "maximize" else score < than
+
+
+@dataclass(frozen=True)
+class Training:
+    """One uninterrupted run of an MLP that answers one or more trials.
+
+    Attributes:
+        values: The live hyperparameters without `epochs`.
+        seed: The trials' seed.
+        stops: `(epochs, trial number)`, ascending in epochs: the epochs after which a trial
+            is answered.
+    """
+
+    values: Mapping[str, Any]
+    seed: int
+    stops: tuple[tuple[int, int], ...]
+
+    @property
+    def number(self) -> int:
+        """The trial that names this training: the one that trains longest."""
+        return self.stops[-1][1]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it takes."""
+        return self.stops[-1][0]
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """Numbers of the trials that it answers."""
+        return tuple(number for _, number in self.stops)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an oracle learns of a config: its mean score over the seeds, None if it has none."""
+
+    config: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What came out of one trial.
+
+    Attributes:
+        trial: The trial's number.
+        curve: One mapping an epoch, from epoch 1 on: metric name -> value.
+        scored_epoch: The epoch whose metrics and score the row shows (from 1), or None.
+        seconds: Of training; where trials share one, the share of this one.
+        shared_with: The trial whose training answered this one, or None.
+        trainer: `graph`, `xla` or `fit`; empty where none ran.
+        weights: How many numbers the model has, or None where none was built.
+        error: One line for people; `traceback` is whole.
+        state: The weights at the scored epoch where they are to be kept.
+    """
+
+    trial: int
+    status: Status
+    score: float | None = None
+    curve: tuple[Mapping[str, float], ...] = ()
+    scored_epoch: int | None = None
+    best_epoch: int | None = None
+    best_score: float | None = None
+    seconds: float = 0.0
+    shared_with: int | None = None
+    trainer: str = ""
+    weights: int | None = None
+    error: str = ""
+    traceback: str = ""
+    state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)

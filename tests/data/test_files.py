@@ -1,0 +1,39 @@
+"""Memory and files."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from hpsearch.data.files import available_bytes, listed, require_memory, suggestion
+from hpsearch.errors import DataError
+
+
+def test_available_bytes_is_a_part_of_the_machine():
+    assert 1_000_000 < available_bytes() < 1 << 46
+
+
+def test_an_address_space_limit_counts():
+    limit = 2_000_000_000
+    code = (
+        "import resource; "
+        f"resource.setrlimit(resource.RLIMIT_AS, ({limit}, {resource.RLIM_INFINITY})); "
+        "from hpsearch.data.files import available_bytes; print(available_bytes())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(run.stdout) < limit
+
+
+def test_require_memory():
+    require_memory(1000, "small")
+    with pytest.raises(DataError, match=r"big: reading it takes about 1000000000\.0 GB"):
+        require_memory(10**18, "big")
+
+
+def test_words():
+    assert listed("abc", 2) == "'a', 'b', ... (3 in all)"
+    assert suggestion("iriss", ["iris"]) == "; did you mean 'iris'?"
+    assert suggestion("zzz", ["iris"]) == ""

@@ -1,0 +1,117 @@
+"""Data from a user's function: what it may return, and how its failures read."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from hpsearch.data import Shape, load, probe
+from hpsearch.errors import DataError
+
+MODULE = """
+import numpy as np
+import pandas as pd
+
+x = np.arange(40.0).reshape(20, 2)
+y = np.array(["p", "q"] * 10)
+constant = 3
+
+def pair(): return x, y
+def lists(): return x.tolist(), y.tolist()
+def two(): return (x, y), (x[:4] + 9, y[:4])
+def three(): return (x, y), (x[:4] + 9, y[:4]), [x[:2] + 5, y[:2]]
+table = pd.DataFrame({"n": range(20), "t": ["u", "v"] * 10})
+
+def frames(): return table, pd.Series([1.5, 2.5] * 10)
+def frame_parts():
+    return (table, y), (table[["t", "n"]][:4].assign(t="new"), y[:4])
+def category(): return x, pd.Series(y).astype("category")
+def booleans(): return x, y == "p"
+def objects(): return np.array([[1, "u"], [2, "v"]] * 10, dtype=object), y
+def nothing(): return None
+def three_arrays(): return x, y, x
+def fails(): return 1 / 0
+def gap(): return x, pd.Series([None, *y[1:]])
+def cell(): return pd.DataFrame({"n": [1.0, None] * 10}), y
+def dates(): return pd.DataFrame({"d": pd.date_range("2024", periods=20)}), y
+def scalar(): return x, 3
+def other_columns(): return (pd.DataFrame({"t": list(y)}), y), (pd.DataFrame({"u": list(y)}), y)
+"""
+
+
+@pytest.fixture
+def call(request_data, tmp_path, monkeypatch):
+    """Load from a function of the module above."""
+    (tmp_path / "my_data.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+
+    def load_it(name, function=load, **options):
+        return function(request_data(python=f"my_data:{name}", **options))
+
+    return load_it
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("pair", (16, 4, 0)),
+        ("lists", (16, 4, 0)),
+        ("two", (20, 4, 0)),
+        ("three", (20, 4, 2)),
+        ("frames", (16, 4, 0)),
+        ("frame_parts", (20, 4, 0)),
+        ("category", (16, 4, 0)),
+        ("booleans", (16, 4, 0)),
+        ("objects", (16, 4, 0)),
+    ],
+)
+def test_returned_shapes(call, name, sizes):
+    shape = call(name, probe)
+    assert (shape.train_rows, shape.validation_rows, shape.test_rows) == sizes
+    assert shape == Shape.of(call(name))
+
+
+def test_booleans_are_classes(call):
+    assert call("booleans").target.classes == ("False", "True")
+
+
+def test_columns_follow_the_training_frame(call):
+    dataset = call("frame_parts")
+    assert list(dataset.validation.x) == ["n", "t"]
+    assert set(dataset.validation.x["t"]) == {"new"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", r"returned a NoneType; return \(x, y\)"),
+        ("three_arrays", r"returned a tuple of 3 \(ndarray, ndarray, ndarray\)"),
+        ("fails", r"the function failed: ZeroDivisionError: division by zero \(.*my_data.py:\d+\)"),
+        ("gap", r"row 0 \(from 0\): the target has a missing value"),
+        ("cell", r"row 1 \(from 0\): column 'n': .*missing value"),
+        ("dates", "column 'd': cells of type datetime64"),
+        ("scalar", "y is int, not an array of rows"),
+        ("other_columns", r"my_data:other_columns: validation: no columns 't'"),
+        ("pairs", "has no 'pairs'; did you mean 'pair'"),
+        ("constant", "is a int, not a function"),
+        ("", "is not of the form package.module:function"),
+    ],
+)
+def test_failures_are_explained(call, name, message):
+    with pytest.raises(DataError, match=message):
+        call(name)
+
+
+def test_missing_module(request_data):
+    with pytest.raises(DataError, match=r"'no_such_module' cannot be imported .*ModuleNotFound"):
+        load(request_data(python="no_such_module:f"))
+
+
+def test_module_that_fails(request_data, tmp_path, monkeypatch):
+    (tmp_path / "bad_data.py").write_text("import math\nmath.nothing\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DataError, match=r"AttributeError.*bad_data.py:2"):
+        load(request_data(python="bad_data:f"))

@@ -1,0 +1,190 @@
+"""NumPy archives: what is read, and what is refused before it is read."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import resource
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from hpsearch.data import Shape, files, load, probe
+from hpsearch.errors import DataError
+from hpsearch.trial import Task
+
+X = np.random.default_rng(0).normal(size=(30, 4))
+Y = np.arange(30) % 3
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def write(name="data.npz", **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_x_and_y(request_data, npz):
+    spec = request_data(npz=npz(x=X, y=Y))
+    dataset = load(spec)
+    assert dataset.train.x.dtype == np.float32
+    assert dataset.target.task is Task.MULTICLASS
+    assert probe(spec) == Shape.of(dataset)
+
+
+def test_upper_case_names(request_data, npz):
+    assert len(load(request_data(npz=npz(X=X, Y=Y))).train) == 24
+
+
+def test_own_parts(request_data, npz):
+    path = npz(x_train=X, y_train=Y, x_val=X[:6] + 9, y_val=Y[:6], x_test=X[:3] + 5, y_test=Y[:3])
+    spec = request_data(npz=path)
+    dataset = load(spec)
+    assert [len(dataset.train), len(dataset.validation)] == [30, 6]
+    assert dataset.test is not None
+    assert len(dataset.test) == 3
+    assert probe(spec) == Shape.of(dataset)
+
+
+def test_files_of_their_own(request_data, npz):
+    validation = npz("v.npz", x=X[:6] + 9, y=Y[:6])
+    dataset = load(request_data(npz=npz(x=X, y=Y), validation=validation))
+    assert [len(dataset.train), len(dataset.validation)] == [30, 6]
+
+
+def test_one_hot_rows_are_classes(request_data, npz):
+    dataset = load(request_data(npz=npz(x=X, y=np.eye(3)[Y])))
+    assert dataset.target.classes == ("0", "1", "2")
+    as_numbers = load(request_data(npz=npz(x=X, y=np.eye(3)[Y]), task="regression"))
+    assert as_numbers.target.outputs == 3
+
+
+def test_several_regression_targets(request_data, npz):
+    dataset = load(request_data(npz=npz(x=X, y=X[:, :2] * [1, 50])))
+    assert dataset.target.outputs == 2
+    assert len(dataset.target.std) == 2
+    np.testing.assert_allclose(dataset.train.y.std(axis=0), 1, atol=1e-5)
+
+
+def test_images_stay_bytes(request_data, npz):
+    images = np.random.default_rng(0).integers(0, 256, (30, 5, 6)).astype(np.uint8)
+    dataset = load(request_data(npz=npz(x=images, y=Y)))
+    assert dataset.train.x.dtype == np.uint8
+    assert dataset.input.scale == (1 / 255,)
+    assert dataset.warnings == ()
+
+
+def test_bytes_in_two_dimensions_are_numbers(request_data, npz):
+    dataset = load(request_data(npz=npz(x=np.arange(60).reshape(30, 2).astype(np.uint8), y=Y)))
+    assert dataset.train.x.dtype == np.float32
+    assert dataset.input.mean
+
+
+def test_text_labels(request_data, npz):
+    dataset = load(request_data(npz=npz(x=X, y=np.array(["p", "q", "r"])[Y])))
+    assert dataset.target.classes == ("p", "q", "r")
+
+
+def test_unused_arrays_are_a_warning(request_data, npz):
+    assert "'extra'" in load(request_data(npz=npz(x=X, y=Y, extra=Y))).warnings[0]
+
+
+NAN = X.copy()
+NAN[7, 2] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X}, "no array 'y'"),
+        ({"a": X, "b": Y}, "needs arrays x and y"),
+        ({"x": X, "y": Y[:-1]}, "x has 30 rows and y has 29"),
+        ({"x": NAN, "y": Y}, r"row 7 \(from 0\): column 2: nan is not a finite"),
+        ({"x": X.astype(complex), "y": Y}, "has the type complex128"),
+        ({"x": X, "y": np.zeros((30, 2, 2))}, r"y has shape \(30, 2, 2\)"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "x is empty"),
+        ({"x": X, "y": np.zeros(30, int)}, "one class only"),
+        ({"x": X, "y": np.where(np.arange(30) == 4, np.inf, 0.5)}, "row 4 .* target inf"),
+        ({"x_train": X, "y_train": Y, "x_val": X[:, :2], "y_val": Y}, r"shape \(2,\) and \(4,\)"),
+        ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 1}, "label '3' is out of range"),
+    ],
+)
+def test_broken_arrays(request_data, npz, arrays, message):
+    with pytest.raises(DataError, match=message):
+        load(request_data(npz=npz(**arrays)))
+
+
+def test_part_given_twice(request_data, npz):
+    path = npz(x_train=X, y_train=Y, x_val=X, y_val=Y)
+    with pytest.raises(DataError, match="drop one"):
+        load(request_data(npz=path, validation=npz("v.npz", x=X, y=Y)))
+
+
+class Bomb:
+    """Unpickling it would be noticed."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_pickled_arrays_are_refused(request_data, npz):
+    path = npz(x=np.array([Bomb()], object), y=Y)
+    with pytest.raises(DataError, match="pickled Python objects"):
+        load(request_data(npz=path))
+
+
+def test_a_bare_pickle_is_refused(request_data, tmp_path):
+    (tmp_path / "data.npz").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(DataError, match=r"not a sound \.npz archive"):
+        load(request_data(npz=str(tmp_path / "data.npz")))
+
+
+def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
+    path = tmp_path / "bomb.npz"
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f4", "fortran_order": False, "shape": (50_000_000,)}
+    )
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(head.getvalue())
+        for _ in range(200):
+            stream.write(bytes(1_000_000))
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(DataError, match="looks like a zip bomb"):
+        load(request_data(npz=str(path)))
+    assert time.monotonic() - start < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_header_that_lies_is_refused(request_data, tmp_path):
+    path = tmp_path / "lie.npz"
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f4", "fortran_order": False, "shape": (10**13,)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", head.getvalue() + bytes(400))
+    with pytest.raises(DataError, match=r"claims shape \(10000000000000,\)"):
+        load(request_data(npz=str(path)))
+
+
+def test_larger_than_memory(request_data, npz, monkeypatch):
+    path = npz(x=X, y=Y)
+    monkeypatch.setattr(files, "available_bytes", lambda: 100)
+    with pytest.raises(DataError, match="use fewer rows"):
+        load(request_data(npz=path))
+
+
+def test_damaged_archive(request_data, npz, tmp_path):
+    content = bytearray((tmp_path / npz(x=X, y=Y)).read_bytes())
+    content[200] ^= 0xFF
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(DataError, match="not a sound"):
+        load(request_data(npz=str(tmp_path / "data.npz")))

@@ -1,0 +1,63 @@
+"""Inferring the task: the documented rule, case by case."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpsearch.data import from_arrays
+from hpsearch.errors import DataError
+from hpsearch.trial import Task
+
+X = np.random.default_rng(0).normal(size=(60, 2))
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (["a", "b"] * 30, Task.BINARY),
+        (["a", "b", "c"] * 20, Task.MULTICLASS),
+        ([True, False] * 30, Task.BINARY),
+        ([0, 1] * 30, Task.BINARY),
+        ([0.0, 1.0] * 30, Task.BINARY),
+        (list(range(20)) * 3, Task.MULTICLASS),
+        ([0.5, 1.5] * 30, Task.REGRESSION),
+        (X, Task.REGRESSION),
+    ],
+)
+def test_inferred(y, task):
+    assert from_arrays(X, y, validation=0.5).target.task is task
+
+
+@pytest.mark.parametrize(
+    ("y", "why"),
+    [
+        (list(range(30)) * 2, "30 different values, more than 20"),
+        ([0, 1] * 29 + [2, 2][:1] + [0], "2 stands in one row only"),
+    ],
+)
+def test_ambiguous(y, why):
+    with pytest.raises(DataError, match=why):
+        from_arrays(X, y)
+    assert from_arrays(X, y, task="regression").target.task is Task.REGRESSION
+
+
+def test_classification_takes_one_column():
+    with pytest.raises(DataError, match="one column of labels or one-hot"):
+        from_arrays(X, X, task="classification")
+
+
+def test_a_class_with_one_row_is_named_with_its_place():
+    with pytest.raises(DataError, match=r"row 59 \(from 0\): class 'odd' has 1 row"):
+        from_arrays(X, ["a", "b"] * 29 + ["a", "odd"])
+
+
+def test_a_class_that_the_test_part_uses_up():
+    y = ["a"] * 58 + ["b"] * 2
+    with pytest.raises(DataError, match="once the test part is split off"):
+        from_arrays(X, y, validation=0.3, test=0.4)
+
+
+def test_fractions_as_classes_keep_their_digits():
+    dataset = from_arrays(X, [0.5, 10.25, 2.0] * 20, task="classification")
+    assert dataset.target.classes == ("0.5", "2", "10.25")

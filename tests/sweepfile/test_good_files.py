@@ -1,0 +1,298 @@
+"""All of the grammar is accepted, in DESIGN's words and in W&B's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from hpsearch.space import Choices, Range
+from hpsearch.sweep import RangeSpec, SeedRace
+from hpsearch.sweepfile import SCHEMA_NAME, STARTER, dump, load, loads, parse, schema, yaml12
+
+DATA = "data: {dataset: digits}\n"
+P = DATA + "parameters:\n"
+DESIGN = """\
+name: fashion-mnist-mlp            # [A-Za-z0-9._-]{1,64}, not . or ..; default: the file's stem
+description: The notes' hyperparameters on Fashion-MNIST.
+seed: 0                            # of weights, shuffles, masks and proposals
+data:
+  dataset: fashion_mnist
+  validation: 0.2
+  seed: 42
+  scale: auto
+method: random
+metric: {name: val_accuracy, goal: maximize, epoch: last}
+parameters:
+  hidden_layers: [0, 1, 2, 3]
+  units: [50, 100, 200]
+  activation: [sigmoid, relu, softmax]
+  layer_type: [dense, dropout, batch_norm]
+  batch_size: [32, 128]
+  epochs: [5, 10, 20]
+  optimizer: [sgd, momentum, nesterov, adagrad, rmsprop, adam, {name: sgd, learning_rate: 0.1, \
+momentum: 0.95}]
+  learning_rate: {min: 1e-4, max: 1e-1, scale: log}
+  dropout: {values: [0.1, 0.3], when: {layer_type: dropout}}
+  units_2: {values: [25, 50], when: {hidden_layers: [2, 3]}}
+constraints: ["hidden_layers * units <= 600"]
+configs: [{hidden_layers: 0, epochs: 5}]
+seeds: 3
+budget: {trials: 200, time: 30m}
+early_stopping: {patience: 3, min_delta: 0.0}
+execution: {workers: auto, timeout: 10m, memory: auto, retries: 1, engine: local}
+"""
+WANDB = """\
+program: train.py
+project: mine
+command: [python, train.py]
+method: bayes
+metric: {name: val_loss, goal: minimize}
+run_cap: 40
+early_terminate: {type: hyperband, min_iter: 3, eta: 2}
+data: {dataset: digits}
+parameters:
+  epochs: {value: 10}
+  units: {distribution: int_uniform, min: 10, max: 200}
+  batch_size: {distribution: q_uniform, min: 16, max: 100, q: 16}
+  learning_rate: {distribution: log_uniform_values, min: 1e-4, max: 1e-1}
+  dropout: {distribution: uniform, min: 0, max: 0.5}
+  layer_type: {distribution: categorical, values: [dense, dropout]}
+  hidden_layers: {distribution: constant, value: 2}
+  activation: {values: [relu, tanh]}
+"""
+GOOD = {
+    "design": DESIGN,
+    "wandb": WANDB,
+    "starter": STARTER,
+    "least": DATA,
+    "csv": "data: {csv: a.csv, target: y, drop: [id], task: regression, validation: v.csv, "
+    "test: 0.1, scale: none}\n",
+    "npz": "data: {npz: a.npz, task: classification, test: t.npz, scale: unit}\n",
+    "python": 'data: {python: "my.data:load", scale: standard, seed: 0}\n',
+    "folder": "data: {dataset: mnist, folder: /data/mnist}\n",
+    "lists of units": P + "  units: [[200, 100], [50], 30]\n",
+    "fixed list of units": P + "  units: [[200, 100]]\n",
+    "steps": P
+    + "  units: {min: 10, max: 50, step: 10}\n  dropout: {min: 0.1, max: 0.5, step: 0.1}\n",
+    "log steps": P + "  learning_rate: {min: 1e-4, max: 1e-1, step: 10, scale: log}\n",
+    "typed range": P + "  epochs: {min: 5, max: 20, step: 5, scale: linear, type: int}\n",
+    "own layer": P
+    + '  layer_type: [dense, "my.layers:block"]\n  gamma: [1, 2.5]\n  mode: {min: 1, '
+    "max: 3, step: 1}\n  flag: [true, false]\n",
+    "own model": DATA + 'model: "my.models:build"\nparameters: {depth: [1, 2], units: [8]}\n',
+    "model": DATA + "model: {output_activation: softmax, loss: categorical_crossentropy}\n",
+    "fixed optimizer": P + "  optimizer: {name: sgd, learning_rate: 0.1, nesterov: true, "
+    "momentum: 0.9, clipnorm: null}\n",
+    "schedule": P + "  optimizer:\n    name: adam\n    learning_rate: {name: cosine_decay, "
+    "initial_learning_rate: 0.1, decay_steps: 100}\n",
+    "boundaries": P + "  optimizer: {name: sgd, learning_rate: {name: piecewise_constant_decay, "
+    "boundaries: [10, 20], values: [0.1, 0.01, 0.001]}}\n",
+    "initializer": P + "  kernel_initializer: [he_normal, {name: random_normal, stddev: 0.1}]\n",
+    "every name": P + "  momentum: [0, 0.9]\n  weight_decay: [0, 1e-4]\n  l2: [0, 1e-3]\n"
+    "  units_1: 3\n",
+    "when optimizer": P + "  optimizer: [sgd, adam, {name: lamb, beta_1: 0.8}]\n"
+    "  momentum: {values: [0.5, 0.9], when: {optimizer: sgd}}\n"
+    "  learning_rate: {value: 0.1, when: {optimizer: [lamb, adam]}}\n",
+    "when lists": P + "  units: [[2, 3], 5]\n  dropout: {value: 0.1, when: {hidden_layers: 2, "
+    "layer_type: dropout}}\n  hidden_layers: 1\n  layer_type: dropout\n",
+    "chain of when": P + "  hidden_layers: [0, 1]\n  layer_type: {values: [dense, dropout], when: "
+    "{hidden_layers: 1}}\n  dropout: {values: [0.1, 0.2], when: {layer_type: dropout}}\n",
+    "configs only": DATA + "configs: [{units: 3}, {units: [3, 4], optimizer: {name: sgd}}]\n",
+    "configs and grid": P + "  units: [3, 4]\nconfigs: [{units: 3}]\nmethod: grid\n",
+    "seeds list": DATA + "seeds: [7, 3]\n",
+    "seeds race": DATA + "seeds: {min: 2, max: 5, race: true}\n",
+    "hyperband": DATA + "method: {name: hyperband, factor: 3}\nbudget: {time: 1h30m}\n",
+    "asha": DATA + "method: {name: asha, factor: 4, min_epochs: 2}\nbudget: {trials: 10}\n",
+    "bayesian": DATA + "method: {name: bayesian, beta: 2.6}\nbudget: {trials: 10}\n",
+    "tpe": DATA + "method: tpe\nbudget: {time: 90s}\n",
+    "sobol": DATA + "method: sobol\nbudget: {time: 90}\n",
+    "auto": DATA + "method: auto\nbudget: {time: 0.5h}\n",
+    "ray": DATA + "execution: {engine: ray, address: auto, resources: {CPU: 1, GPU: 0.5}, "
+    "memory: 2GB, workers: 4, timeout: 30}\n",
+    "own metric": DATA + "metric: {name: my_score, goal: minimize, epoch: best}\n",
+    "metric name": DATA + "metric: val_loss\n",
+    "wandb grid": P
+    + "  units: {values: [3, 4]}\nmethod: grid\nearly_terminate: {type: hyperband}\n",
+    "keep": DATA + "keep: all\n",
+    "big grid": P
+    + "".join(f"  units_{k}: {list(range(1, 11))}\n" for k in range(1, 10))
+    + "  hidden_layers: 9\nbudget: {trials: 5}\n",
+    "text that is no bool": DATA + "description: no\nname: on\n",
+}
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
+def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
+    sweep = loads(text)
+    written = dump(sweep)
+    again = loads(written)
+    assert again == sweep
+    assert dump(again) == written
+    assert again.space.names == sweep.space.names
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
+def test_schema_accepts_it(text: str) -> None:
+    validator = jsonschema.Draft202012Validator(schema())
+    for form in (text, dump(loads(text))):
+        errors = [error.message for error in validator.iter_errors(_data(form))]
+        assert errors == []
+
+
+def _data(text: str) -> Any:
+    return yaml12.read(text.encode()).data
+
+
+def test_schema_is_one_and_refuses_mistakes() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(schema())
+    assert all("description" in part for part in schema()["properties"].values())
+    for text in (
+        "{}",
+        DATA + "paramters: {}\n",
+        P + "  activation: rellu\n",
+        P + "  batch_size: [0]\n",
+        DATA + "method: {name: grid, factor: 3}\n",
+        DATA + "budget: {time: 30min}\n",
+    ):
+        assert not validator.is_valid(_data(text)), text
+
+
+def test_design_file() -> None:
+    sweep = loads(DESIGN)
+    assert sweep.name == "fashion-mnist-mlp"
+    assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
+    assert sweep.trial_seeds == (0, 1, 2)
+    assert sweep.budget is not None
+    assert (sweep.budget.trials, sweep.budget.time_seconds) == (200, 1800.0)
+    assert sweep.execution.timeout_seconds == 600.0
+    rate = next(p for p in sweep.space.parameters if p.name == "learning_rate")
+    assert rate.domain == Range(1e-4, 1e-1, None, log=True, integer=False)
+    assert next(p for p in sweep.space.parameters if p.name == "dropout").when == {
+        "layer_type": ("dropout",)
+    }
+    assert sweep.points[0]["hidden_layers"] == 0
+    assert sweep.points[0]["batch_size"] == 32
+    assert sweep.warnings == ()
+
+
+def test_wandb_file() -> None:
+    sweep = loads(WANDB)
+    assert sweep.method.name == "hyperband"
+    assert sweep.method.options == {
+        "proposals": "bayesian",
+        "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 2.0},
+    }
+    assert sweep.budget is not None
+    assert sweep.budget.trials == 40
+    assert sweep.parameters["units"].domain == RangeSpec(10, 200, integer=True)
+    assert sweep.parameters["batch_size"].domain == RangeSpec(16, 96, 16, integer=True)
+    assert sweep.parameters["learning_rate"].domain == RangeSpec(1e-4, 1e-1, log=True)
+    assert sweep.parameters["hidden_layers"].domain == (2,)
+    assert [line.split()[0] for line in sweep.warnings] == ["program", "project", "command"]
+
+
+def test_wandb_uniform_of_whole_numbers() -> None:
+    sweep = loads(
+        P + "  units: {distribution: uniform, min: 1, max: 9}\n"
+        "  batch_size: {distribution: log_uniform_values, min: 8, max: 512}\n"
+        "method: random\nrun_cap: 3\n"
+    )
+    assert sweep.parameters["units"].domain == RangeSpec(1, 9, integer=True)
+    assert sweep.parameters["batch_size"].domain == RangeSpec(8, 512, log=True, integer=True)
+
+
+def test_names_and_paths(tmp_path: Path) -> None:
+    file = tmp_path / "table.v1.yaml"
+    file.write_text("data: {csv: sub/a.csv, target: y, validation: ../v.csv, test: /t.csv}\n")
+    sweep = load(file)
+    assert sweep.name == "table.v1"
+    assert sweep.data.csv == str(tmp_path / "sub" / "a.csv")
+    assert sweep.data.validation == str(tmp_path.parent / "v.csv")
+    assert sweep.data.test == "/t.csv"
+    assert loads("data: {csv: a.csv, target: y}").data.csv == "a.csv"
+
+
+def test_defaults() -> None:
+    sweep = loads(DATA)
+    assert (sweep.seed, sweep.data.seed, sweep.data.validation) == (0, 42, 0.2)
+    assert sweep.method.name == "grid"
+    assert sweep.trial_seeds == (0,)
+    assert sweep.metric is None
+    assert sweep.keep == "best"
+    assert (sweep.execution.retries, sweep.execution.engine) == (1, "local")
+
+
+def test_seeds_and_sizes() -> None:
+    assert loads(DATA + "seeds: [7, 3]\n").trial_seeds == (7, 3)
+    race = loads(DATA + "seeds: {min: 2, max: 5}\n")
+    assert race.seeds == SeedRace(min=2, max=5)
+    assert race.trial_seeds == (0, 1)
+    assert loads(DATA + "execution: {memory: 2GB}\n").execution.memory == 2 * 10**9
+    assert loads(DATA + "execution: {memory: 1.5GiB}\n").execution.memory == 3 * 2**29
+
+
+def test_values_keep_their_types() -> None:
+    sweep = loads(GOOD["own layer"])
+    assert sweep.parameters["gamma"].domain == (1, 2.5)
+    assert sweep.parameters["flag"].domain == (True, False)
+    assert sweep.space.parameters[2].choices == (1, 2, 3)
+    assert loads(P + "  l2: [0, 1]\n").parameters["l2"].domain == (0.0, 1.0)
+    assert loads(GOOD["fixed list of units"]).parameters["units"].domain == ([200, 100],)
+
+
+def test_log_steps_multiply() -> None:
+    parameter = loads(GOOD["log steps"]).space.parameters[0]
+    assert parameter.domain == Choices((1e-4, 1e-3, 1e-2, 1e-1))
+
+
+def test_metric_goal_is_inferred() -> None:
+    metric = loads(DATA + "metric: val_loss\n").metric
+    assert metric is not None
+    assert (metric.goal, metric.epoch) == ("minimize", "last")
+
+
+def test_configs_without_a_method() -> None:
+    sweep = loads(P + "  epochs: 3\n  units: [4, 5]\nconfigs: [{units: 7}]\n")
+    assert sweep.method.name == "configs"
+    assert sweep.points == ({"epochs": 3, "units": 7},)
+    assert "units not varied" in sweep.warnings[0]
+    assert "method" not in dump(sweep)
+
+
+def test_dead_parameters_are_warned_of() -> None:
+    sweep = loads(P + "  hidden_layers: [1, 2]\n  units_3: 4\n  dropout: 0.5\n")
+    assert [line.split()[0] for line in sweep.warnings] == [
+        "parameters.units_3",
+        "parameters.dropout",
+    ]
+
+
+def test_starter_points_editors_at_the_schema() -> None:
+    assert STARTER.splitlines()[0] == f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
+
+
+def test_parse_takes_a_mapping() -> None:
+    sweep = parse({"data": {"dataset": "digits"}, "parameters": {"units": [3, 4]}})
+    assert sweep.space.cardinality() == 2
+
+
+def test_validation_imports_no_framework(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(DESIGN)
+    code = (
+        "import resource, sys\n"
+        "from hpsearch.sweepfile import load\n"
+        f"load({str(file)!r})\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'pandas', 'sklearn', 'numpy'}\n"
+        "assert not loaded & heavy, loaded & heavy\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 200_000\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

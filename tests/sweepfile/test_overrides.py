@@ -1,0 +1,79 @@
+"""`--set` replaces parts of a file by YAML's own rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import SweepFileError
+from hpsearch.sweepfile import load, loads
+
+TEXT = """\
+data: {dataset: digits}
+parameters:
+  epochs: [5, 10]
+  units: 3
+configs:
+  - {units: 4}
+method: grid
+"""
+
+
+def test_values_are_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(TEXT)
+    sweep = load(
+        file,
+        overrides=[
+            "parameters.epochs=[7]",
+            "parameters.learning_rate=1e-3",
+            "name=other",
+            "budget.time=30m",
+            "configs[0].units=9",
+            "parameters.optimizer={name: sgd, momentum: 0.5}",
+            "description=a=b",
+        ],
+    )
+    assert sweep.parameters["epochs"].domain == (7,)
+    assert sweep.parameters["learning_rate"].domain == (0.001,)
+    assert sweep.name == "other"
+    assert sweep.budget is not None
+    assert sweep.budget.time_seconds == 1800
+    assert sweep.configs == ({"units": 9},)
+    assert sweep.parameters["optimizer"].domain == ({"name": "sgd", "momentum": 0.5},)
+    assert sweep.description == "a=b"
+
+
+def test_a_setting_mends_what_was_broken() -> None:
+    text = TEXT.replace("units: 3", "units: x")
+    assert loads(text, overrides=["parameters.units=3"]) == loads(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "piece"),
+    [
+        ("parameters.epochs", "", "KEY=VALUE"),
+        ("=3", "", "KEY=VALUE"),
+        ("a b=3", "", "KEY=VALUE"),
+        ("parameters.epochs=[5", "parameters.epochs", "not closed"),
+        ("parameters.epochs=[0]", "parameters.epochs[0]", "(from --set parameters.epochs=[0])"),
+        ("parameters.epochs=", "parameters.epochs", "no value"),
+        ("parameters.epoch=3", "parameters.epoch", "did you mean 'epochs'?"),
+        ("method.factor=3", "method.factor", "method is no mapping"),
+        ("configs[3].units=3", "configs[3].units", "a list of 1"),
+        ("configs.x=3", "configs.x", "a list of 1"),
+        ("seed=*a", "seed", "alias"),
+    ],
+)
+def test_bad_settings(setting: str, path: str, piece: str) -> None:
+    with pytest.raises(SweepFileError) as caught:
+        loads(TEXT, overrides=[setting])
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert piece in problem.message
+
+
+def test_a_faulty_setting_is_shown_beside_the_file() -> None:
+    with pytest.raises(SweepFileError, match=r"s\.yaml:2: parameters\.epochs: .*--set"):
+        loads(TEXT, "s.yaml", overrides=["parameters.epochs=x"])

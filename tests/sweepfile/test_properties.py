@@ -1,0 +1,129 @@
+"""Any text is a sweep or explained; any sweep survives being written and read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpsearch.errors import SweepFileError
+from hpsearch.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.sweep import Sweep
+from hpsearch.sweepfile import STARTER, dump, loads, parse
+
+names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(
+    str.strip
+)
+numbers = st.floats(1e-6, 0.9, allow_nan=False)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=12,
+)
+quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def listed(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return values | st.lists(values, min_size=1, max_size=4, unique=True)
+
+
+optimizers = st.sampled_from(sorted(OPTIMIZERS)) | st.fixed_dictionaries(
+    {"name": st.sampled_from(["sgd", "adam"]), "learning_rate": numbers},
+    optional={"weight_decay": numbers | st.none(), "use_ema": st.booleans()},
+)
+parameters = st.fixed_dictionaries(
+    {},
+    optional={
+        "hidden_layers": listed(st.integers(0, 5)),
+        "units": st.integers(1, 99)
+        | st.lists(
+            st.integers(1, 99) | st.lists(st.integers(1, 9), min_size=1, max_size=3),
+            min_size=1,
+            max_size=3,
+            unique_by=str,
+        ),
+        "activation": listed(st.sampled_from(ACTIVATIONS)),
+        "epochs": st.integers(1, 50).map(lambda n: {"min": n, "max": 3 * n, "step": n}),
+        "optimizer": optimizers | st.lists(optimizers, min_size=1, max_size=3, unique_by=str),
+        "learning_rate": listed(numbers),
+        "l2": numbers.map(lambda x: {"min": x / 10, "max": x, "scale": "log"}),
+        "layer_type": st.just(["dense", "dropout"]),
+        "dropout": listed(numbers),
+    },
+)
+sweeps = st.fixed_dictionaries(
+    {
+        "name": names,
+        "data": st.fixed_dictionaries(
+            {"csv": texts, "target": texts}, optional={"validation": numbers, "test": numbers}
+        ),
+        "parameters": parameters,
+        "method": st.just("random"),
+        "budget": st.fixed_dictionaries({"trials": st.integers(1, 99)}),
+    },
+    optional={
+        "description": texts,
+        "seed": st.integers(0, 2**32 - 1),
+        "seeds": st.integers(1, 5) | st.lists(st.integers(0, 99), min_size=1, unique=True),
+        "execution": st.fixed_dictionaries({}, optional={"timeout": st.floats(0.5, 1e5)}),
+        "metric": st.fixed_dictionaries({"name": texts, "goal": st.just("minimize")}),
+        "early_stopping": st.fixed_dictionaries({"patience": st.integers(1, 9)}),
+    },
+)
+
+
+def read(text: str) -> Sweep | None:
+    try:
+        return loads(text)
+    except SweepFileError as error:
+        problems = error.problems
+    assert problems
+    assert all(problem.line >= 1 and problem.message for problem in problems)
+    return None
+
+
+@quick
+@given(st.text())
+def test_any_text(text: str) -> None:
+    read(text)
+
+
+@quick
+@given(st.data())
+def test_any_change_of_a_good_file(data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(STARTER)))
+    end = data.draw(st.integers(start, min(len(STARTER), start + 30)))
+    piece = data.draw(
+        st.text(max_size=8) | st.sampled_from(["[", "{", ": ", "- ", "\n", "\t", "*"])
+    )
+    read(STARTER[:start] + piece + STARTER[end:])
+
+
+@quick
+@given(st.dictionaries(st.sampled_from(Sweep.keys()), anything))
+def test_any_mapping(raw: dict[str, Any]) -> None:
+    read(yaml.safe_dump(raw, allow_unicode=True))
+
+
+@quick
+@given(
+    st.dictionaries(st.sampled_from(["units", "optimizer", "dropout", "l2", "lr"]), anything),
+    st.sampled_from(["grid", "random"]),
+)
+def test_any_parameters(values: dict[str, Any], method: str) -> None:
+    raw = {"data": {"dataset": "digits"}, "parameters": values, "method": method}
+    read(yaml.safe_dump(raw | {"budget": {"trials": 3}}))
+
+
+@quick
+@given(sweeps)
+def test_round_trip(raw: dict[str, Any]) -> None:
+    sweep = parse(raw)
+    again = loads(dump(sweep))
+    assert again == sweep
+    assert again.raw() == sweep.raw()
+    assert again.space == sweep.space

@@ -1,0 +1,83 @@
+"""Scalars are YAML 1.2's, whichever parser is at hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import yaml
+
+from hpsearch.sweepfile import yaml12
+
+SCALARS: dict[str, Any] = {
+    "1e-4": 1e-4,
+    "1E+3": 1000.0,
+    "1.": 1.0,
+    ".5": 0.5,
+    "-0.5": -0.5,
+    "+1.5e3": 1500.0,
+    "010": 10,
+    "0o10": 8,
+    "0x1F": 31,
+    "-7": -7,
+    "1_000": "1_000",
+    "0b1": "0b1",
+    "1:30": "1:30",
+    "12:30:45": "12:30:45",
+    "2024-01-02": "2024-01-02",
+    "no": "no",
+    "on": "on",
+    "Yes": "Yes",
+    "off": "off",
+    "n": "n",
+    "true": True,
+    "False": False,
+    "null": None,
+    "~": None,
+    ".inf": math.inf,
+    "-.INF": -math.inf,
+    "'1'": "1",
+    '"true"': "true",
+    "=": "=",
+    "1e999": math.inf,
+}
+
+
+@pytest.mark.parametrize("base", [None, yaml.SafeLoader])
+@pytest.mark.parametrize(("text", "value"), SCALARS.items(), ids=SCALARS.keys())
+def test_scalar(text: str, value: Any, base: Any) -> None:
+    document = yaml12.read(f"a: {text}".encode(), base)
+    assert document.problems == []
+    assert document.data == {"a": value}
+    assert type(document.data["a"]) is type(value)
+
+
+def test_nan() -> None:
+    assert math.isnan(yaml12.scalar(".nan"))
+
+
+def test_lines() -> None:
+    text = b"# c\na: 1\nb:\n  c: [1,\n    2]\n  d:\n    - x\n    - {y: z}\n"
+    document = yaml12.read(text)
+    lines: dict[tuple[str | int, ...], int] = {
+        ("a",): 2,
+        ("b",): 3,
+        ("b", "c"): 4,
+        ("b", "c", 1): 5,
+        ("b", "d"): 6,
+        ("b", "d", 1): 8,
+        ("b", "d", 1, "y"): 8,
+        ("b", "none", "deeper"): 3,
+    }
+    for loc, line in lines.items():
+        assert document.line(loc) == line, loc
+
+
+def test_key_path() -> None:
+    assert yaml12.key_path(("a", "b", 1, "c")) == "a.b[1].c"
+    assert yaml12.key_path(()) == ""
+
+
+def test_byte_order_mark() -> None:
+    assert yaml12.read("\ufeffa: 1".encode()).data == {"a": 1}

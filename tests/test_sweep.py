@@ -1,0 +1,142 @@
+"""The sweep as Python sees it: frozen, comparable, and its space."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hpsearch.sampling import grid_draws
+from hpsearch.sweep import DataSpec, MethodSpec, ParameterSpec, Sweep, wording
+from hpsearch.sweep.rules import byte_size, duration
+
+RAW: dict[str, Any] = {
+    "name": "s",
+    "data": {"dataset": "digits"},
+    "parameters": {
+        "hidden_layers": [0, 1],
+        "units": [10, [20, 5]],
+        "dropout": {"values": [0.1, 0.2], "when": {"layer_type": "dropout"}},
+        "layer_type": ["dense", "dropout"],
+    },
+    "constraints": ["units <= 20"],
+}
+
+
+def test_space_has_the_parameters_in_order_and_the_constraints() -> None:
+    space = Sweep.model_validate(RAW).space
+    assert space.names == ("hidden_layers", "units", "dropout", "layer_type")
+    assert [constraint.text for constraint in space.constraints] == ["units <= 20"]
+    assert space.cardinality() == 16
+    assert all(config.values.get("units") != 30 for config, _ in grid_draws(space))
+
+
+def test_is_frozen() -> None:
+    sweep = Sweep.model_validate(RAW)
+    with pytest.raises(ValidationError):
+        sweep.name = "other"
+
+
+def test_equality_is_of_what_is_asked() -> None:
+    sweep = Sweep.model_validate(RAW)
+    assert sweep == Sweep.model_validate({**RAW, "program": "train.py"})
+    assert sweep != Sweep.model_validate({**RAW, "seed": 1})
+    assert sweep == Sweep.model_validate(sweep.raw())
+    assert sweep != "s"
+
+
+def test_crosses_processes() -> None:
+    sweep = Sweep.model_validate(RAW)
+    assert sweep.space.names
+    again = pickle.loads(pickle.dumps(sweep))
+    assert again == sweep
+    assert again.space == sweep.space
+
+
+def test_parts_may_be_given_as_objects() -> None:
+    sweep = Sweep.model_validate(
+        {
+            "name": "s",
+            "data": DataSpec(dataset="iris"),
+            "method": MethodSpec("grid"),
+            "parameters": {"units": ParameterSpec((3, 4))},
+        }
+    )
+    assert sweep.data.source == "dataset"
+    assert sweep.space.cardinality() == 2
+    assert Sweep.model_validate(sweep) is sweep
+
+
+def test_errors_are_in_our_words_here_too() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Sweep.model_validate({"name": "s", "data": {"dataset": "digit"}, "sed": 1})
+    assert {error["loc"]: error["type"] for error in caught.value.errors()} == {
+        ("data", "dataset"): "hpsearch",
+        ("sed",): "hpsearch",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "exhausts", "enumerates"),
+    [("grid", True, True), ("configs", True, False), ("random", False, False)],
+)
+def test_methods(name: str, *, exhausts: bool, enumerates: bool) -> None:
+    method = MethodSpec(name)
+    assert (method.exhausts, method.enumerates) == (exhausts, enumerates)
+
+
+def test_known_task() -> None:
+    assert DataSpec(dataset="diabetes").known_task == "regression"
+    assert DataSpec(npz="a.npz").known_task is None
+    assert DataSpec(npz="a.npz", task="classification").known_task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30m", 1800), ("1h30m", 5400), ("90s", 90), ("1.5h", 5400), ("1d", 86400), (7, 7)],
+)
+def test_duration(text: Any, seconds: float) -> None:
+    assert duration().check(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "30", "30 m", "1m1h", "-3s", 0, -1, True, None, "0s"])
+def test_no_duration(text: Any) -> None:
+    with pytest.raises(ValueError, match="such as 30m"):
+        duration().check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2 * 10**9), ("512 MiB", 2**29), ("auto", "auto"), (7, 7)]
+)
+def test_byte_size(text: Any, size: Any) -> None:
+    assert byte_size().check(text) == size
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("layer-type", "layer_type"),
+        ("LayerType", "layer_type"),
+        ("actvation", "activation"),
+        ("x" * 10_000, None),
+        (3, None),
+        ("qqq", None),
+    ],
+)
+def test_nearest(word: Any, name: str | None) -> None:
+    assert wording.nearest(word, ["layer_type", "activation", "units"]) == name
+
+
+def test_listing_and_show() -> None:
+    assert [wording.listing(words) for words in ([], ["a"], ["a", "b"], "abc")] == [
+        "",
+        "a",
+        "a or b",
+        "a, b or c",
+    ]
+    assert wording.show("1") == "the text '1'"
+    assert [wording.show(value) for value in (True, None, 0.5)] == ["true", "nothing", "0.5"]
+    assert len(wording.show([1] * 1000)) < 80
+    assert wording.show(10**5000) == "a value of type int"

@@ -1,0 +1,84 @@
+"""Small data sets, and one TensorFlow thread as in a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+
+from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What `make_trainer` wants beside values and seed."""
+
+    recipe: Recipe
+    input_spec: InputSpec
+    target: Target
+    arrays: Arrays
+
+    @property
+    def arguments(self):
+        return self.recipe, self.input_spec, self.target, self.arrays
+
+    def replace(self, **changes):
+        """The same problem under another recipe."""
+        return dataclasses.replace(self, recipe=dataclasses.replace(self.recipe, **changes))
+
+
+# At import, before any test: TensorFlow refuses once it has run something.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """333 training rows: ten batches of 32 and a partial one."""
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16).astype(np.float32), y.astype(np.int32)
+    return Problem(
+        Recipe(3, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize"),
+        InputSpec((64,), "float32"),
+        Target(Task.MULTICLASS, 10, tuple("0123456789")),
+        Arrays(x[:333], y[:333], x[333:500], y[333:500]),
+    )
+
+
+@pytest.fixture(scope="session")
+def images(digits):
+    """The same digits as uint8 images, scaled inside the model."""
+    x = (load_digits().images[:500]).astype(np.uint8)
+    spec = InputSpec((8, 8), "uint8", scale=(1 / 16,), offset=(0.0,))
+    arrays = dataclasses.replace(digits.arrays, x_train=x[:333], x_val=x[333:500])
+    return dataclasses.replace(digits, input_spec=spec, arrays=arrays)
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    x, y = load_breast_cancer(return_X_y=True)
+    x = ((x - x[:400].mean(0)) / x[:400].std(0)).astype(np.float32)
+    y = y.astype(np.float32)
+    return Problem(
+        Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize"),
+        InputSpec((30,), "float32"),
+        Target(Task.BINARY, 1, ("malignant", "benign")),
+        Arrays(x[:401], y[:401], x[401:], y[401:]),
+    )
+
+
+@pytest.fixture(scope="session")
+def diabetes():
+    x, y = load_diabetes(return_X_y=True)
+    x = (x * 20).astype(np.float32)
+    mean, std = float(y[:350].mean()), float(y[:350].std())
+    y = ((y - mean) / std).astype(np.float32)[:, None]
+    return Problem(
+        Recipe(3, "mean_squared_error", "linear", "val_loss", "minimize"),
+        InputSpec((10,), "float32", scale=(20.0,), offset=(0.0,)),
+        Target(Task.REGRESSION, 1, mean=(mean,), std=(std,)),
+        Arrays(x[:350], y[:350], x[350:], y[350:]),
+    )

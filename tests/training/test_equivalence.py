@@ -1,0 +1,204 @@
+"""The compiled trainer does what Keras does, given the same weights and batches."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from hpsearch.hypermodel import build_model
+from hpsearch.layer_types import LAYER_TYPES
+from hpsearch.seeds import epoch_order
+from hpsearch.training import make_trainer
+from hpsearch.trial import Task
+
+EPOCHS = 3
+SEED = 1
+OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam")
+EXACT_TYPES = tuple(name for name in LAYER_TYPES if name != "dropout")
+
+
+def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS):
+    """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
+    recipe, arrays = problem.recipe, problem.arrays
+    model = build_model(values, SEED, recipe, problem.input_spec, problem.target)
+    model.compile(
+        optimizer=model.optimizer,
+        loss=keras.losses.get(recipe.loss) if isinstance(recipe.loss, str) else recipe.loss,
+        metrics=["mae" if problem.target.task is Task.REGRESSION else "accuracy"],
+        jit_compile=jit_compile,
+    )
+    size = values.get("batch_size", 32)
+    y_train, y_val = targets(problem, arrays.y_train), targets(problem, arrays.y_val)
+    curve = []
+    for epoch in range(1, epochs + 1):
+        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(arrays.x_train))
+        sums: dict[str, float] = {}
+        for begin in range(0, len(order), size):
+            rows = order[begin : begin + size]
+            model.reset_metrics()
+            batch = model.train_on_batch(arrays.x_train[rows], y_train[rows], return_dict=True)
+            for name, value in batch.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+        numbers = {name: total / len(order) for name, total in sums.items()}
+        validated = model.evaluate(
+            arrays.x_val, y_val, batch_size=len(y_val), verbose=0, return_dict=True
+        )
+        numbers.update({f"val_{name}": float(value) for name, value in validated.items()})
+        curve.append(numbers)
+    return curve
+
+
+def targets(problem, y):
+    one_hot = problem.recipe.loss == "categorical_crossentropy"
+    return np.eye(problem.target.outputs, dtype=np.float32)[y] if one_hot else y
+
+
+def trainer_curve(values, problem, kind, *, epochs=EPOCHS):
+    trainer = make_trainer(values, SEED, *problem.arguments, kind=kind)
+    assert trainer.kind == kind
+    return [trainer.run_epoch() for _ in range(epochs)]
+
+
+def assert_equal(ours, theirs, rel=1e-5):
+    for epoch, (mine, keras_) in enumerate(zip(ours, theirs, strict=True), start=1):
+        assert mine.keys() == keras_.keys()
+        assert mine == pytest.approx(keras_, rel=rel), f"epoch {epoch}"
+
+
+def small(layer_type="dense", optimizer="adam", **more):
+    values = {"hidden_layers": 2, "units": 32, "layer_type": layer_type, "optimizer": optimizer}
+    return values | more
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_graph_equals_keras(digits, layer_type, optimizer):
+    values = small(layer_type, optimizer)
+    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
+
+
+# Keras' reference takes three compilations a case: the rest of the grid is for CI.
+XLA_GRID = [
+    pytest.param(
+        layer_type,
+        optimizer,
+        marks=()
+        if optimizer == "adam" or (layer_type, optimizer) == ("dense", "sgd")
+        else pytest.mark.slow,
+    )
+    for layer_type in EXACT_TYPES
+    for optimizer in OPTIMIZERS
+]
+
+
+@pytest.mark.parametrize(("layer_type", "optimizer"), XLA_GRID)
+def test_xla_equals_keras_under_xla(digits, layer_type, optimizer):
+    values = small(layer_type, optimizer)
+    theirs = keras_curve(values, digits, jit_compile=True)
+    assert_equal(trainer_curve(values, digits, "xla"), theirs)
+
+
+def test_dropout_under_xla_agrees_in_distribution(digits):
+    values = {"units": 32, "layer_type": "dropout", "optimizer": "adam", "dropout": 0.3}
+
+    def final(kind, seed):
+        trainer = make_trainer(values, seed, *digits.arguments, kind=kind)
+        return [trainer.run_epoch() for _ in range(EPOCHS)][-1]["loss"]
+
+    graph = np.array([final("graph", seed) for seed in range(4)])
+    xla = np.array([final("xla", seed) for seed in range(4)])
+    assert np.all(graph != xla), "the two draw different masks"
+    difference = graph - xla
+    assert abs(difference.mean()) < 5 * difference.std(ddof=1) / np.sqrt(len(difference))
+    assert abs(difference.mean()) < 0.05 * graph.mean()
+
+
+SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 30}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        small(optimizer="adamw", weight_decay=0.01),
+        small(optimizer="adagrad", learning_rate=0.05),
+        small(optimizer="lion"),
+        small(optimizer={"name": "adam", "learning_rate": SCHEDULE}),
+        small(optimizer={"name": "adam", "amsgrad": True}),
+        small(optimizer={"name": "sgd", "learning_rate": 0.5, "clipnorm": 0.1}),
+        small(optimizer={"name": "rmsprop", "momentum": 0.9, "global_clipnorm": 0.5}),
+        small(optimizer={"name": "adam", "use_ema": True, "ema_overwrite_frequency": 5}),
+        small(
+            optimizer={"name": "adam", "gradient_accumulation_steps": 3, "loss_scale_factor": 8.0}
+        ),
+        small("residual", l2=0.01, kernel_initializer={"name": "normal", "stddev": 0.1}),
+        small("batch_norm", batch_size=333),
+        {"units": [16, 8], "activation": "softmax", "batch_size": 1000},
+        {"hidden_layers": 0},
+    ],
+    ids=lambda values: "-".join(f"{value}" for value in values.values())[:60],
+)
+def test_graph_equals_keras_with(digits, values):
+    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        small(optimizer="adamw", weight_decay=0.01, l2=0.01),
+        pytest.param(small(optimizer="adagrad"), marks=pytest.mark.slow),
+        pytest.param(small(optimizer="lion"), marks=pytest.mark.slow),
+    ],
+    ids=["adamw-l2", "adagrad", "lion"],
+)
+def test_xla_equals_keras_with(digits, values):
+    theirs = keras_curve(values, digits, jit_compile=True)
+    assert_equal(trainer_curve(values, digits, "xla"), theirs)
+
+
+@pytest.mark.parametrize("kind", ["graph", "fit"])
+def test_uint8_images(images, kind):
+    assert_equal(trainer_curve(small(), images, kind), keras_curve(small(), images))
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_multiclass_losses(digits, loss):
+    problem = digits.replace(loss=loss)
+    assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "hinge", "BinaryFocalCrossentropy"])
+def test_binary_losses(cancer, loss):
+    problem = cancer.replace(loss=loss)
+    assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
+
+
+@pytest.mark.parametrize("kind", ["graph", "fit"])
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_regression_reports_the_targets_units(diabetes, kind, l2):
+    values = small(l2=l2)
+    std = diabetes.target.std[0]
+    ours = trainer_curve(values, diabetes, kind)
+    if l2:
+        plain = trainer_curve(values, diabetes, "graph")
+        assert_equal(ours, plain)
+        return
+    theirs = [
+        {name: value * (std**2 if name.endswith("loss") else std) for name, value in epoch.items()}
+        for epoch in keras_curve(values, diabetes)
+    ]
+    assert_equal(ours, theirs)
+
+
+def test_regression_loss_that_depends_on_the_mean(diabetes):
+    problem = diabetes.replace(loss="mean_absolute_percentage_error")
+    values = small(learning_rate=0.0005)
+    assert_equal(
+        trainer_curve(values, problem, "fit", epochs=1),
+        trainer_curve(values, problem, "graph", epochs=1),
+    )
+
+
+def test_fit_equals_graph(digits):
+    values = small("dropout", {"name": "adam", "use_ema": True}, l2=0.001)
+    assert_equal(trainer_curve(values, digits, "fit"), trainer_curve(values, digits, "graph"))

@@ -1,0 +1,196 @@
+"""Stops, early stopping, divergence and scores, with a trainer that reads from a list."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import InputError
+from hpsearch.training import follow
+from hpsearch.trial import EarlyStopping, Recipe, Status, Training
+
+
+class FakeTrainer:
+    kind = "graph"
+    weights_count = 7
+    model = None
+
+    def __init__(self, scores, **more):
+        self.scores = scores
+        self.more = more
+        self.epoch = 0
+
+    def run_epoch(self):
+        self.epoch += 1
+        score = self.scores[self.epoch - 1]
+        return {"loss": 1.0 / self.epoch, "val_accuracy": score} | {
+            name: values[self.epoch - 1] for name, values in self.more.items()
+        }
+
+    def weights(self):
+        return (np.array([self.epoch]),)
+
+    def set_weights(self, weights):
+        raise NotImplementedError
+
+
+def recipe(**changes):
+    values = {
+        "sweep_seed": 0,
+        "loss": "mse",
+        "output_activation": "linear",
+        "metric": "val_accuracy",
+        "goal": "maximize",
+    }
+    return Recipe(**(values | changes))
+
+
+def run(trainer, stops, *, keep=lambda score: False, clock=None, **changes):
+    epochs = []
+    results = list(
+        follow(
+            Training({}, 0, tuple(stops)),
+            recipe(**changes),
+            trainer,
+            clock=clock or itertools.count().__next__,
+            started=-10.0,
+            on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics["val_accuracy"])),
+            keep=keep,
+        )
+    )
+    return results, epochs
+
+
+SCORES = [0.5, 0.7, 0.7, 0.6, 0.9]
+
+
+def test_each_stop_equals_a_training_of_its_own():
+    stops = [(2, 11), (4, 12), (5, 13)]
+    shared, epochs = run(FakeTrainer(SCORES), stops)
+    assert epochs == list(enumerate(SCORES, start=1))
+    for result, (length, number) in zip(shared, stops, strict=True):
+        [alone], _ = run(FakeTrainer(SCORES), [(length, number)])
+        for name in ("trial", "status", "score", "curve", "scored_epoch", "best_epoch"):
+            assert getattr(result, name) == getattr(alone, name)
+    assert [result.score for result in shared] == [0.7, 0.6, 0.9]
+    assert [result.best_epoch for result in shared] == [2, 2, 5], "ties: the earliest"
+    assert [result.shared_with for result in shared] == [13, 13, None]
+    assert {result.trainer for result in shared} == {"graph"}
+    assert {result.weights for result in shared} == {7}
+
+
+def test_results_come_as_soon_as_they_are_reached():
+    trainer = FakeTrainer(SCORES)
+    results = follow(
+        Training({}, 0, ((1, 1), (5, 2))),
+        recipe(),
+        trainer,
+        clock=lambda: 0.0,
+        started=0.0,
+        on_epoch=lambda epoch, metrics: None,
+        keep=lambda score: False,
+    )
+    next(results)
+    assert trainer.epoch == 1
+
+
+def test_best_epoch_is_scored_and_its_weights_kept():
+    results, _ = run(FakeTrainer(SCORES), [(1, 1), (4, 2)], epoch="best", keep=lambda score: True)
+    assert [(r.score, r.scored_epoch, int(r.state[0][0])) for r in results] == [
+        (0.5, 1, 1),
+        (0.7, 2, 2),
+    ]
+
+
+def test_last_epoch_is_scored_and_kept_where_wanted():
+    results, _ = run(FakeTrainer(SCORES), [(4, 1), (5, 2)], keep=lambda score: score > 0.8)
+    assert results[0].state is None
+    assert int(results[1].state[0][0]) == 5
+    assert results[1].scored_epoch == 5
+
+
+def test_minimize():
+    results, _ = run(FakeTrainer(SCORES), [(5, 1)], goal="minimize", epoch="best")
+    assert (results[0].score, results[0].scored_epoch) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "min_delta", "epochs"),
+    [
+        ([0.5, 0.6, 0.6, 0.6, 0.9], 2, 0.0, 4),
+        ([0.5, 0.6, 0.6, 0.7, 0.6], 2, 0.0, 5),
+        ([0.5, 0.55, 0.61, 0.65, 0.7], 2, 0.1, 5),
+        ([0.5, 0.55, 0.58, 0.59, 0.7], 3, 0.1, 4),
+        ([0.5, 0.5, 0.9], 0, 0.0, 2),
+    ],
+)
+def test_early_stopping_is_keras(scores, patience, min_delta, epochs):
+    stopping = EarlyStopping(patience, min_delta)
+    [result], _ = run(FakeTrainer(scores), [(len(scores), 1)], early_stopping=stopping)
+    assert (len(result.curve), result.status) == (epochs, Status.COMPLETED)
+    assert epochs == keras_stops_at(scores, patience, min_delta)
+
+
+def keras_stops_at(scores, patience, min_delta):
+    import keras
+
+    callback = keras.callbacks.EarlyStopping(
+        "val_accuracy", min_delta=min_delta, patience=patience, mode="max"
+    )
+    model = keras.Sequential()
+    callback.set_model(model)
+    model.stop_training = False
+    callback.on_train_begin()
+    for epoch, score in enumerate(scores):
+        callback.on_epoch_end(epoch, {"val_accuracy": score})
+        if model.stop_training:
+            return epoch + 1
+    return len(scores)
+
+
+def test_stops_after_an_early_stop_share_its_curve():
+    stopping = EarlyStopping(1)
+    trainer = FakeTrainer([0.5, 0.4, 0.9, 0.9])
+    results, epochs = run(trainer, [(1, 1), (3, 2), (4, 3)], early_stopping=stopping)
+    assert len(epochs) == 2
+    assert [len(result.curve) for result in results] == [1, 2, 2]
+    assert [result.score for result in results] == [0.5, 0.4, 0.4]
+
+
+@pytest.mark.parametrize("name", ["loss", "val_accuracy", "val_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_divergence_ends_this_and_later_stops(name, value):
+    trainer = FakeTrainer([0.5, 0.6, 0.7, 0.8], val_loss=[1.0] * 4)
+    trainer.run_epoch = diverging(trainer.run_epoch, name, value)
+    stops = [(1, 1), (2, 2), (3, 3), (4, 4)]
+    results, epochs = run(trainer, stops, keep=lambda score: True)
+    assert [result.status for result in results] == ["completed", "completed"] + ["diverged"] * 2
+    assert len(epochs) == 3
+    for result in results[2:]:
+        assert len(result.curve) == 3
+        assert (result.score, result.scored_epoch, result.best_epoch) == (None, None, None)
+        assert (result.best_score, result.state) == (None, None)
+        assert name in result.error
+    assert results[1].score == 0.6
+
+
+def diverging(run_epoch, name, value):
+    def wrapped():
+        metrics = run_epoch()
+        return metrics | {name: value} if metrics["loss"] < 0.4 else metrics
+
+    return wrapped
+
+
+def test_seconds_are_each_stops_own():
+    clock = itertools.count().__next__
+    results, _ = run(FakeTrainer(SCORES), [(1, 1), (2, 2)], clock=clock)
+    assert [result.seconds for result in results] == [10.0, 1.0]
+
+
+def test_unknown_metric_is_the_users():
+    with pytest.raises(InputError, match=r"val_auc.*it reports loss, val_accuracy"):
+        run(FakeTrainer(SCORES), [(1, 1)], metric="val_auc")

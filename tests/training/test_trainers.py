@@ -1,0 +1,165 @@
+"""Sharing, repeatability, the choice of a trainer, and models of one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from hpsearch.errors import InputError
+from hpsearch.training import choose, make_trainer
+from hpsearch.training.tensors import as_tensors
+
+VALUES = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
+
+
+def curve(trainer, epochs):
+    return [trainer.run_epoch() for _ in range(epochs)]
+
+
+@pytest.mark.parametrize("kind", ["graph", "xla"])
+def test_prefix_of_a_training_is_the_shorter_training(digits, kind):
+    whole = curve(make_trainer(VALUES, 0, *digits.arguments, kind=kind), 20)
+    for epochs in (5, 10):
+        alone = curve(make_trainer(VALUES, 0, *digits.arguments, kind=kind), epochs)
+        assert whole[:epochs] == alone
+
+
+@pytest.mark.parametrize("kind", ["graph", "xla", "fit"])
+def test_same_seed_gives_the_same_bits(digits, kind):
+    first, second = (make_trainer(VALUES, 4, *digits.arguments, kind=kind) for _ in range(2))
+    assert curve(first, 2) == curve(second, 2)
+    for ours, theirs in zip(first.weights(), second.weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_seeds_differ(digits):
+    first, second = (make_trainer(VALUES, seed, *digits.arguments) for seed in (0, 1))
+    assert not np.array_equal(first.weights()[0], second.weights()[0])
+    assert first.run_epoch() != second.run_epoch()
+
+
+def test_weights_are_copies_that_can_be_set(digits):
+    trainer = make_trainer(VALUES, 0, *digits.arguments)
+    before = trainer.weights()
+    kept = [weight.copy() for weight in before]
+    trainer.run_epoch()
+    for ours, theirs in zip(before, kept, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    trainer.set_weights(before)
+    np.testing.assert_array_equal(trainer.weights()[0], before[0])
+    assert trainer.weights_count == 64 * 16 + 16 + 16 * 10 + 10
+
+
+def test_divergence_is_reported_as_it_is(diabetes):
+    values = {"units": 8, "optimizer": {"name": "sgd", "learning_rate": 1e6}}
+    numbers = curve(make_trainer(values, 0, *diabetes.arguments), 3)[-1]
+    assert not all(np.isfinite(list(numbers.values())))
+
+
+def test_choice_does_not_import_tensorflow():
+    code = (
+        "import sys, hpsearch.training, hpsearch.layer_types; "
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_choice():
+    assert choose((64, 100, 10), 32, 1_437, fused=True) == "graph"
+    assert choose((64, 100, 10), 32, 1_437, fused=False) == "graph"
+    assert choose((784, 100, 10), 32, 48_000, fused=False) == "xla"
+    assert choose((784, 100, 10), 32, 48_000, fused=True) == "graph"
+    assert choose((784, 100, 10), 32, 480_000, fused=True) == "xla"
+    assert choose((784, 500, 500), 128, 480_000, fused=False) == "graph", "products dominate"
+    assert choose((784, 10), 128, 100, fused=True) == "graph"
+
+
+def test_tensors_share_memory_where_they_can(digits):
+    aligned = np.zeros(4096 + 64, np.uint8)
+    start = -aligned.ctypes.data % 64
+    x = aligned[start : start + 4096].view(np.float32).reshape(16, 64)
+    readonly = np.ones((3, 4), np.float32)
+    readonly.flags.writeable = False
+    arrays = dataclasses.replace(digits.arrays, x_train=x, x_val=readonly)
+    tensors = as_tensors(arrays)
+    x[0, 0] = 5.0
+    assert tensors.x_train.numpy()[0, 0] == 5.0
+    np.testing.assert_array_equal(tensors.x_val.numpy(), readonly)
+    assert as_tensors(arrays) is tensors
+    assert as_tensors(dataclasses.replace(arrays)) is not tensors
+
+
+def own_with_metrics(hp):
+    layers = [
+        keras.Input((64,)),
+        keras.layers.Dense(hp.values["units"], activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    top2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy", top2])
+    return model
+
+
+class OwnStep(keras.Model):
+    """Trains as Keras does, but in a step of its own."""
+
+    def __init__(self, units, outputs):
+        super().__init__()
+        self.hidden = keras.layers.Dense(units, activation="relu")
+        self.last = keras.layers.Dense(outputs)
+
+    def call(self, x):
+        return self.last(self.hidden(x))
+
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def own_step(hp):
+    return OwnStep(hp.values["units"], 1)
+
+
+def not_a_model(hp):
+    return hp
+
+
+def own(problem, function):
+    return problem.replace(model=f"{__name__}:{function.__name__}").arguments
+
+
+def test_model_of_ones_own_reports_its_metrics(digits):
+    arguments = own(digits, own_with_metrics)
+    graph = make_trainer({"units": 8}, 0, *arguments)
+    assert graph.kind == "graph"
+    fit = make_trainer({"units": 8}, 0, *arguments, kind="fit")
+    for ours, theirs in zip(curve(graph, 2), curve(fit, 2), strict=True):
+        assert set(ours) == {"loss", "accuracy", "top2", "val_loss", "val_accuracy", "val_top2"}
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_own_training_step_falls_back_to_fit(diabetes):
+    arguments = own(diabetes, own_step)
+    trainer = make_trainer({"units": 8, "optimizer": "adam"}, 0, *arguments)
+    assert trainer.kind == "fit"
+    first, second = curve(trainer, 2)
+    assert set(first) == {"loss", "mae", "val_loss", "val_mae"}
+    assert second["loss"] < first["loss"]
+    assert first["val_mae"] > 10, "in the target's own units"
+    with pytest.raises(ValueError, match="own training step"):
+        make_trainer({"units": 8}, 0, *arguments, kind="graph")
+
+
+def test_function_must_return_a_model(digits):
+    with pytest.raises(InputError, match=r"must return a keras\.Model"):
+        make_trainer({}, 0, *own(digits, not_a_model))
+
+
+def test_unknown_kind(digits):
+    with pytest.raises(ValueError, match="graph, xla, fit"):
+        make_trainer(VALUES, 0, *digits.arguments, kind="jax")
