@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.keras_names import INITIALIZERS
 from hpsearch.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["LAYER_TYPES", "Block", "hidden_block", "is_own_function", "load_function"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["print_results", "summary"]
+
+#: A numeric hyperparameter with more values than this is shown in quarters.
+_MOST_VALUES = 12
 
 
 def summary(outcome: Outcome, console: Console) -> None:
@@ -66,53 +70,115 @@ def _print_counts(table: pd.DataFrame, console: Console) -> None:
 
 
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
-    best = results.ranked(table).head(top)
+    best = results.ranked(table)
     if not len(best):
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
-    shown = Table(title=f"best trials by {metric}", title_justify="left", box=None, pad_edge=False)
-    seeds = ["seed"] if table["seed"].nunique() > 1 else []
+    if best["seed"].nunique() > 1:
+        _print_best_configs(best, metric, names, top, console)
+        return
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
-    for column in ["trial", metric, *seeds, *names, *extra]:
-        shown.add_column(Text(column), justify="right")
-    for _, row in best.iterrows():
-        cells = [row["trial"], f"{row['score']:.4f}", *(row[n] for n in [*seeds, *names])]
-        shown.add_row(*map(_text, cells), *(_text(row[name]) for name in extra))
+    shown = _table(f"best trials by {metric}", ["trial", metric, *names, *extra])
+    for _, row in best.head(top).iterrows():
+        cells = [row[name] for name in [*names, *extra]]
+        shown.add_row(_text(row["trial"]), Text(f"{row['score']:.4f}"), *map(_text, cells))
     console.print(shown)
 
 
+def _print_best_configs(
+    ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
+) -> None:
+    """With several seeds a config counts by its mean: the best trial is the luckiest."""
+    groups = ranked.groupby("config", sort=False)
+    means = groups["score"].agg(["mean", "std", "size"])
+    ascending = results.goal_of(ranked) == "minimize"
+    # The sort is stable, so configs with more seeds, then earlier ones, come first.
+    order = means.sort_values("size", ascending=False, kind="stable")
+    order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
+    columns = ["config", f"mean {metric}", "sd", "seeds", *names]
+    shown = _table(f"best configs by mean {metric}", columns)
+    first = groups.first()
+    for config, (mean, deviation, size) in order.iterrows():
+        cells = [first.loc[config, name] for name in names]
+        sd = "-" if size < 2 else f"{deviation:.4f}"  # noqa: PLR2004  # no spread of one
+        figures = (f"{mean:.4f}", sd, str(int(size)))
+        shown.add_row(Text(str(config)), *map(Text, figures), *map(_text, cells))
+    console.print(shown)
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), justify="right", overflow="fold")
+    return table
+
+
 def _text(value: Any) -> Text:
+    """A cell for people: optimizers as calls, numbers to three digits."""
     import pandas as pd
 
     if pd.isna(value):
         return Text("-")
+    if isinstance(value, str) and value.startswith("{"):
+        return Text(_as_call(value))
     return Text(f"{value:.3g}" if isinstance(value, float) else str(value))
+
+
+def _as_call(cell: str) -> str:
+    try:
+        mapping = json.loads(cell)
+    except ValueError:
+        return cell
+    return _call(mapping) if isinstance(mapping, dict) and "name" in mapping else cell
+
+
+def _call(mapping: dict[str, Any]) -> str:
+    arguments = ", ".join(
+        f"{key}={_call(value) if isinstance(value, dict) and 'name' in value else value}"
+        for key, value in mapping.items()
+        if key != "name"
+    )
+    return f"{mapping['name']}({arguments})"
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
     scored = results.ranked(table)
     if not len(scored) or not names:
         return
-    shown = Table(
-        title="mean score by value", title_justify="left", box=None, pad_edge=False
-    )
-    for column in ("hyperparameter", "value", "mean", "best", "trials"):
-        shown.add_column(column, justify="left" if column == "hyperparameter" else "right")
+    shown = _table("mean score by value", ["hyperparameter", "value", "mean", "best", "trials"])
+    shown.columns[0].justify = "left"
     best = "min" if results.goal_of(table) == "minimize" else "max"
     for name in names:
-        keys = scored[name].map(lambda cell: _text(cell).plain)
-        groups = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
-        for index, key in enumerate(sorted(groups.index, key=_sort_key)):
-            mean, extreme, size = groups.loc[key]
-            label = name if index == 0 else ""
-            shown.add_row(
-                Text(label), Text(str(key)), f"{mean:.4f}", f"{extreme:.4f}", str(int(size))
-            )
+        keys = _groups(scored[name])
+        summary = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
+        for index, key in enumerate(dict.fromkeys(keys.sort_values(key=_sort_keys))):
+            mean, extreme, size = summary.loc[key]
+            figures = (f"{mean:.4f}", f"{extreme:.4f}", str(int(size)))
+            label = Text(name if index == 0 else "")
+            shown.add_row(label, Text(str(key)), *map(Text, figures))
     console.print(shown)
 
 
-def _sort_key(text: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(text), ""
-    except ValueError:
-        return 1, 0.0, text
+def _groups(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The value of each row as text; many numbers as quarters of equal size."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST_VALUES:
+        quarters = pd.qcut(column.astype("float64"), 4, labels=False, duplicates="drop")
+        ends = column.groupby(quarters).agg(["min", "max"])
+        names = {q: f"{low:.3g} to {high:.3g}" for q, (low, high) in ends.T.items()}
+        return quarters.map(names).astype(object).fillna("-")
+    return pd.Series([_text(cell).plain for cell in column], index=column.index)
+
+
+def _sort_keys(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers by size, then words, then the dash of dead keys."""
+
+    def key(text: str) -> tuple[int, float, str]:
+        try:
+            return 0, float(text.split(" to ")[0]), ""
+        except ValueError:
+            return (2 if text == "-" else 1), 0.0, text
+
+    ranks = {text: rank for rank, text in enumerate(sorted(set(texts), key=key))}
+    return texts.map(ranks)

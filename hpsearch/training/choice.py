@@ -9,8 +9,11 @@ products take hundreds of microseconds themselves. Compilation: 0.25 s and 0.1 s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["choose"]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.training import update
 from hpsearch.training.measures import Measures, Sums
-from hpsearch.training.tensors import Tensors
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import numpy.typing as npt
+
+    from hpsearch.training.tensors import Tensors
 
 __all__ = ["CompiledTrainer"]
 

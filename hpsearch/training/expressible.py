@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["expressible"]
 

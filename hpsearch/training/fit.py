@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,6 +10,9 @@ import numpy.typing as npt
 
 from hpsearch.errors import InputError
 from hpsearch.trial import Arrays, Target, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["FitTrainer"]
 

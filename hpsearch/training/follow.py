@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
-from hpsearch.training.base import Trainer
 from hpsearch.trial import EarlyStopping, Recipe, Status, Training, TrialResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hpsearch.training.base import Trainer
 
 __all__ = ["follow"]
 

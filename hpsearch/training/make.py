@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
-from hpsearch.training.base import Trainer
 from hpsearch.training.choice import choose
-from hpsearch.trial import Arrays, InputSpec, Recipe, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpsearch.training.base import Trainer
+    from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
 __all__ = ["make_trainer"]
 
 
-def make_trainer(
+def make_trainer(  # noqa: PLR0917 - named at every call
     values: Mapping[str, Any],
     seed: int,
     recipe: Recipe,

@@ -6,14 +6,16 @@ minimised loss is on standardised targets, and every reported number in the targ
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from hpsearch.trial import Recipe, Target, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Measures", "make_measures"]
 

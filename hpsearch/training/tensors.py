@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy.typing as npt
 import tensorflow as tf
 
-from hpsearch.trial import Arrays
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from hpsearch.trial import Arrays
 
 __all__ = ["Tensors", "as_tensors"]
 

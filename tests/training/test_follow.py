@@ -48,7 +48,7 @@ def recipe(**changes):
     return Recipe(**(values | changes))
 
 
-def run(trainer, stops, *, keep=lambda score: False, clock=None, **changes):
+def run(trainer, stops, *, keep=lambda _: False, clock=None, **changes):
     epochs = []
     results = list(
         follow(
@@ -90,15 +90,15 @@ def test_results_come_as_soon_as_they_are_reached():
         trainer,
         clock=lambda: 0.0,
         started=0.0,
-        on_epoch=lambda epoch, metrics: None,
-        keep=lambda score: False,
+        on_epoch=lambda *_: None,
+        keep=lambda _: False,
     )
     next(results)
     assert trainer.epoch == 1
 
 
 def test_best_epoch_is_scored_and_its_weights_kept():
-    results, _ = run(FakeTrainer(SCORES), [(1, 1), (4, 2)], epoch="best", keep=lambda score: True)
+    results, _ = run(FakeTrainer(SCORES), [(1, 1), (4, 2)], epoch="best", keep=lambda _: True)
     assert [(r.score, r.scored_epoch, int(r.state[0][0])) for r in results] == [
         (0.5, 1, 1),
         (0.7, 2, 2),
@@ -166,7 +166,7 @@ def test_divergence_ends_this_and_later_stops(name, value):
     trainer = FakeTrainer([0.5, 0.6, 0.7, 0.8], val_loss=[1.0] * 4)
     trainer.run_epoch = diverging(trainer.run_epoch, name, value)
     stops = [(1, 1), (2, 2), (3, 3), (4, 4)]
-    results, epochs = run(trainer, stops, keep=lambda score: True)
+    results, epochs = run(trainer, stops, keep=lambda _: True)
     assert [result.status for result in results] == ["completed", "completed"] + ["diverged"] * 2
     assert len(epochs) == 3
     for result in results[2:]:

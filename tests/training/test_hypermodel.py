@@ -86,12 +86,12 @@ def test_initial_weights_are_the_same_for_all_configs(digits):
 
 def test_callers_random_streams_are_left_alone(digits):
     random.seed(1)
-    np.random.seed(1)
-    expected = random.random(), np.random.random()
+    np.random.seed(1)  # noqa: NPY002
+    expected = random.random(), np.random.random()  # noqa: NPY002
     random.seed(1)
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     build(digits)
-    assert (random.random(), np.random.random()) == expected
+    assert (random.random(), np.random.random()) == expected  # noqa: NPY002
 
 
 def wide_tanh(x, units, activation, l2=0.0, missing=3):
