@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.lock import DirectoryLock
 
 __all__ = ["ResultsDirectory"]
 
@@ -53,11 +55,12 @@ class ResultsDirectory:
 
         Raises:
             HpsearchError: It cannot be made or written.
-            RefusedError: It holds results without a store.
+            RefusedError: It holds results without a store, or another run holds it.
         """
         try:
-            if fresh and self.path.exists():
-                self.path.rename(self._free_name())
+            if fresh and self.path.is_dir():
+                with DirectoryLock(self.path):
+                    self.path.rename(self._free_name())
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HpsearchError(
@@ -73,5 +76,6 @@ class ResultsDirectory:
 
     def _free_name(self) -> Path:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        names = (f"{self.path.name}.{stamp}{suffix}" for suffix in ["", *map("-{}".format, range(1, 99))])
-        return next(self.path.with_name(name) for name in names if not self.path.with_name(name).exists())
+        suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
+        names = (f"{self.path.name}.{stamp}{suffix}" for suffix in suffixes)
+        return next(path for path in map(self.path.with_name, names) if not path.exists())

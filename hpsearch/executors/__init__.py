@@ -1,0 +1,1 @@
+"""Where trainings run: forked workers on this machine, or the calling process."""

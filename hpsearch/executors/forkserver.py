@@ -8,8 +8,8 @@ The standard library's forkserver would import the user's `__main__` again in ea
 has one server a process, whose environment is the first user's.
 
 Messages from the driver, pickled, a length first: `("data", Dataset without arrays, Layout)` with
-the block's descriptor; `("fork", worker number)` with the worker's end of a connection. To the
-driver: `("ready",)`, `("forked", worker, pid)`, `("ended", pid, wait status)`.
+the block's descriptor; `("fork", worker number, growth in bytes at which it retires)` with the
+worker's end of a connection. To the driver: `("ready",)`, `("forked", worker, pid)`, `("ended", pid, wait status)`.
 """
 
 from __future__ import annotations
@@ -96,16 +96,16 @@ def end_with_parent(parent: int) -> None:
 
 def _preload() -> None:
     """Import all that a worker needs, so that it is forked with it."""
-    import keras_tuner  # noqa: F401
-    import tensorflow as tf
-    from keras.src.backend.tensorflow import trainer  # noqa: F401
-
-    import hpsearch.executors.worker  # noqa: F401
-    import hpsearch.training.compiled  # noqa: F401
-
     # Keras asks for the devices when it first builds something; TensorFlow's own answer here
     # would start its runtime, so the import alone must do.
-    del tf
+    import keras_tuner
+    import tensorflow
+    from keras.src.backend.tensorflow import trainer
+
+    import hpsearch.executors.worker
+    import hpsearch.training.compiled
+
+    del keras_tuner, tensorflow, trainer, hpsearch
 
 
 class _Server:
@@ -145,17 +145,19 @@ class _Server:
             os.close(descriptor)
         elif message[0] == "fork":
             assert descriptor is not None
-            self._fork(message[1], descriptor)
+            self._fork(message[1], descriptor, message[2])
             os.close(descriptor)
 
-    def _fork(self, worker: int, connection: int) -> None:
+    def _fork(self, worker: int, connection: int, growth_bytes: int) -> None:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(worker, connection, server)
+            self._become_worker(worker, connection, server, growth_bytes)
         self._channel.send(("forked", worker, pid))
 
-    def _become_worker(self, worker: int, connection: int, server: int) -> NoReturn:
+    def _become_worker(
+        self, worker: int, connection: int, server: int, growth_bytes: int
+    ) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -166,7 +168,7 @@ class _Server:
             os.close(self._signalled)
             from hpsearch.executors.worker import serve
 
-            serve(worker, connection, self._dataset)
+            serve(worker, connection, self._dataset, growth_bytes)
             code = 0
         except KeyboardInterrupt:
             pass

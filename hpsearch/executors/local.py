@@ -7,6 +7,7 @@ killed; closing leaves no process behind. The driver's own death is seen to by t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -19,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO, Any, Self
 
 import cloudpickle
@@ -43,6 +45,8 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
+#: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
+_GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
 _WAIT_FOR_EXIT_SECONDS = 1.0
 
@@ -57,6 +61,7 @@ class _Worker:
     answered: set[int] = field(default_factory=set)
     doom: str = ""
     timed_out: bool = False
+    retired: bool = False
 
 
 class LocalExecutor:
@@ -70,6 +75,7 @@ class LocalExecutor:
         log: Where workers' and server's output goes: an open file.
         timeout_seconds: Longest time of a training, or None.
         memory_bytes: Most resident memory of a worker, or None.
+        growth_bytes: A worker that has grown by more since its first training is replaced.
     """
 
     def __init__(
@@ -79,10 +85,12 @@ class LocalExecutor:
         *,
         timeout_seconds: float | None = None,
         memory_bytes: int | None = None,
+        growth_bytes: int = _GROWTH_BYTES,
     ) -> None:
         self._limit = workers
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
+        self._growth_bytes = growth_bytes
         self._workers: dict[int, _Worker] = {}
         self._ended: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
@@ -138,7 +146,7 @@ class LocalExecutor:
         number = next(n for n in range(1, self._limit + 1) if n not in self._workers)
         ours, theirs = socket.socketpair()
         with theirs:
-            self._send(("fork", number), theirs.fileno())
+            self._send(("fork", number, self._growth_bytes), theirs.fileno())
         worker = _Worker(number, Connection(ours.detach()))
         self._workers[number] = worker
         self._selector.register(worker.connection, selectors.EVENT_READ, worker)
@@ -184,6 +192,8 @@ class LocalExecutor:
             self._server_ended()
         if message[0] == "forked" and message[1] in self._workers:
             self._workers[message[1]].pid = message[2]
+            # How an earlier process of that number ended is of no use any more.
+            self._ended.pop(message[2], None)
         elif message[0] == "ended":
             self._ended[message[1]] = message[2]
 
@@ -195,7 +205,8 @@ class LocalExecutor:
         events: list[Event] = []
         for message in messages:
             if isinstance(message, Retired):
-                # Its connection closes next; nothing was lost.
+                # Its connection closes next.
+                worker.retired = True
                 continue
             if isinstance(message, Started):
                 worker.began = time.monotonic()
@@ -212,6 +223,10 @@ class LocalExecutor:
         worker.connection.close()
         del self._workers[worker.number]
         if worker.job is None:
+            return []
+        if worker.retired:
+            # The job crossed the worker's farewell; a fresh worker takes it.
+            self.submit(worker.job)
             return []
         seconds = 0.0 if worker.began is None else time.monotonic() - worker.began
         reason = worker.doom or f"the worker ended ({_reason(self._exit_code(worker))})"
@@ -265,10 +280,8 @@ class LocalExecutor:
         self._selector.close()
         self._channel.socket.close()
         # The server kills no one: each worker has its death signal, this covers its children.
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._server.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         self._server.wait()
 
     def __enter__(self) -> Self:
@@ -280,7 +293,8 @@ class LocalExecutor:
 
 def _import_paths() -> list[str]:
     """Where the driver finds modules, so that workers find the user's, too."""
-    return [os.path.abspath(path or ".") for path in sys.path]
+    # Not resolved: a link may be there so that its target can change.
+    return [str(Path(path).absolute()) for path in sys.path]
 
 
 def resident_bytes(pid: int) -> int:
@@ -294,10 +308,8 @@ def resident_bytes(pid: int) -> int:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _reason(code: int | None) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -19,10 +20,6 @@ from hpsearch.executors.shared import Layout, map_arrays
 from hpsearch.trial import InputSpec, Target
 
 __all__ = ["Header", "Retired", "mapped", "serve"]
-
-#: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
-_GROWTH_LIMIT_BYTES = 250 * 2**20
-
 
 @dataclass(frozen=True)
 class Header:
@@ -54,8 +51,8 @@ def _start_tensorflow() -> None:
 
 def _resident_bytes() -> int:
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         import psutil
 
@@ -76,8 +73,12 @@ def _end_with_parent_by_polling() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(worker: int, descriptor: int, dataset: Dataset) -> None:
-    """Run jobs until the driver closes the connection, or the process has grown too large."""
+def serve(worker: int, descriptor: int, dataset: Dataset, growth_bytes: int) -> None:
+    """Run jobs until the driver closes the connection, or the process has grown too large.
+
+    Args:
+        growth_bytes: How much more memory than after the first training is too large.
+    """
     connection: Connection[Any, Any] = Connection(descriptor)
     _end_with_parent_by_polling()
     _start_tensorflow()
@@ -93,7 +94,7 @@ def serve(worker: int, descriptor: int, dataset: Dataset) -> None:
             return
         work.run(job, dataset, worker, emit)
         at_start = at_start or _resident_bytes()
-        if _resident_bytes() - at_start > _GROWTH_LIMIT_BYTES:
+        if _resident_bytes() - at_start > growth_bytes:
             connection.send_bytes(cloudpickle.dumps(Retired()))
             return
 
