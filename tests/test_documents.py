@@ -1,0 +1,89 @@
+"""What the documents show works: their sweep files plan, their code runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch import sweepfile
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.parent.glob("shared/DESIGN.md"))]
+SWEEPS = sorted([*ROOT.glob("sweeps/*.yaml"), *ROOT.glob("experiments/*.yaml")])
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    pattern = rf"^```{language}\n(.*?)^```"
+    return re.findall(pattern, document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def hpsearch(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_every_sweep_file_of_the_repository_plans(path):
+    planned = hpsearch("plan", str(path))
+    assert planned.returncode == 0, planned.stderr
+    assert "trials" in planned.stdout
+
+
+YAML = [
+    pytest.param(text, id=f"{document.name}-{index}")
+    for document in DOCUMENTS
+    for index, text in enumerate(blocks(document, "yaml"))
+]
+
+
+@pytest.mark.parametrize("text", YAML)
+def test_every_sweep_file_of_a_document_plans(text, tmp_path):
+    (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+    planned = hpsearch("plan", "shown.yaml", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "trials" in planned.stdout
+
+
+def test_the_readme_shows_a_sweep_file():
+    assert len(blocks(ROOT / "README.md", "yaml")) >= 1
+
+
+def test_the_readme_s_python_runs(tmp_path):
+    (code,) = blocks(ROOT / "README.md", "python")
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    check = "\nassert len(results.table) == 102 and results.best['score'] > 0.95\n"
+    check += "assert results.model().input_shape == (None, 8, 8)\n"
+    check += "assert len(hpsearch.load('experiments/digits').curves) == 1190\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", code + check],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_error_that_the_readme_shows_is_the_one_that_is_given(tmp_path):
+    (shown,) = blocks(ROOT / "README.md", "text")
+    lines = ["name: x", "data:", "  dataset: digits", "  validation: 0.2", "method: grid"]
+    lines += ["parameters:", "  units: [10]", "  epochs: [1]", "  activaton: [relu]"]
+    (tmp_path / "sweep.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = hpsearch("plan", "sweep.yaml", cwd=tmp_path)
+    assert told.returncode == 2
+    assert told.stderr.strip() == shown.strip()
+
+
+def test_the_starter_is_a_sweep_file(tmp_path):
+    sweepfile.loads(sweepfile.STARTER, "starter.yaml", tmp_path)
+
+
+def test_the_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = hpsearch("--help").stdout
+    for command in re.findall(r"^  (\w+)  ", listed, re.MULTILINE):
+        assert f"hpsearch {command}" in readme or f"`{command}`" in readme, command
