@@ -63,7 +63,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         ranked = results.ranked(self.table)
-        return str(ranked._repr_html_())  # type: ignore[operator]  # noqa: SLF001  # IPython's protocol
+        return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
 
 def run(

@@ -27,6 +27,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -37,9 +42,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
-_ALLOWED = (
-    "numbers, text, names of hyperparameters, + - * / // %, comparisons, in, and, or, not"
-)
+_ALLOWED = "numbers, text, names of hyperparameters, + - * / // %, comparisons, in, and, or, not"
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,9 @@ def _check(node: ast.AST, text: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise ConstraintError(f"a constraint is nested at most {_MAX_DEPTH} deep")
     if not _is_allowed(node):
-        raise ConstraintError(
-            f"{ast.unparse(node) if isinstance(node, ast.expr) else text!r} is not allowed in a "
-            f"constraint; allowed are {_ALLOWED}"
-        )
+        # Not unparsed: that recurses, as deep as hostile text is nested.
+        part = ast.get_source_segment(text.strip(), node) or text
+        raise ConstraintError(f"{part!r} is not allowed in a constraint; allowed are {_ALLOWED}")
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.expr):
             _check(child, text, depth + 1)
@@ -126,7 +128,7 @@ def _is_allowed(node: ast.AST) -> bool:
         case ast.BinOp():
             return type(node.op) in _ARITHMETIC
         case ast.UnaryOp():
-            return isinstance(node.op, ast.Not | ast.USub | ast.UAdd)
+            return type(node.op) in _UNARY
         case ast.Compare():
             return all(type(op) in _COMPARISONS for op in node.ops)
         case ast.Constant():
@@ -136,26 +138,26 @@ def _is_allowed(node: ast.AST) -> bool:
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    result: Any
     match node:
         case ast.Constant(value=value):
-            return value
+            result = value
         case ast.Name(id=name):
-            return values[name]
+            result = values[name]
         case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_evaluate(item, values) for item in items]
+            result = [_evaluate(item, values) for item in items]
         case ast.BoolOp(op=op, values=items):
             outcomes = (bool(_evaluate(item, values)) for item in items)
-            return all(outcomes) if isinstance(op, ast.And) else any(outcomes)
+            result = all(outcomes) if isinstance(op, ast.And) else any(outcomes)
         case ast.UnaryOp(op=op, operand=operand):
-            value = _evaluate(operand, values)
-            if isinstance(op, ast.Not):
-                return not value
-            return -value if isinstance(op, ast.USub) else +value
+            result = _UNARY[type(op)](_evaluate(operand, values))
         case ast.BinOp(left=left, op=op, right=right):
-            return _calculate(op, _evaluate(left, values), _evaluate(right, values))
+            result = _calculate(op, _evaluate(left, values), _evaluate(right, values))
         case ast.Compare():
-            return _compare(node, values)
-    raise AssertionError(f"parse() let {node!r} through")
+            result = _compare(node, values)
+        case _:
+            raise AssertionError(f"parse() let {node!r} through")
+    return result
 
 
 def _calculate(op: ast.operator, left: Any, right: Any) -> Any:

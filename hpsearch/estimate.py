@@ -53,9 +53,7 @@ def step_seconds(training: Training, sizes: Sizes) -> float:
     weights = weight_count(training.values, sizes.features, sizes.outputs) or sizes.features * 100
     operations = _OPERATIONS_PER_WEIGHT_AND_ROW * weights * min(batch, sizes.rows)
     return (
-        _STEP_SECONDS
-        + operations * _SECONDS_PER_OPERATION
-        + weights * _UPDATE_SECONDS_PER_WEIGHT
+        _STEP_SECONDS + operations * _SECONDS_PER_OPERATION + weights * _UPDATE_SECONDS_PER_WEIGHT
     )
 
 

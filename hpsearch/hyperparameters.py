@@ -60,6 +60,8 @@ OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 #: Arguments of an optimizer that are hyperparameters of their own where it does not set them.
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
+#: Below it, JSON writes a whole float and the equal integer with the same digits.
+_MOST_EXACT = 1e15
 _LAYER_WIDTH = re.compile(r"units_([1-9]\d*)\Z")
 _HIDDEN_KEYS = frozenset({"units", "activation", "layer_type", "dropout"})
 
@@ -156,6 +158,10 @@ def identity(values: Values) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in defaults or not _same(defaults[key], value)
     }
+    if isinstance(settings.get("learning_rate"), Mapping):
+        settings["learning_rate"] = _without_defaults(
+            settings["learning_rate"], keras_names.SCHEDULES
+        )
     layers = widths(values)
     merged = {
         key: value
@@ -167,6 +173,9 @@ def identity(values: Values) -> dict[str, Any]:
     merged.pop("units", None)
     merged.pop("hidden_layers", None)
     merged.pop("optimizer", None)
+    initializer = _canonical_initializer(merged.pop("kernel_initializer", None))
+    if initializer is not None:
+        merged["kernel_initializer"] = initializer
     if len(layers) != DEFAULTS["hidden_layers"]:
         merged["hidden_layers"] = len(layers)
     if layers and set(layers) != {DEFAULTS["units"]}:
@@ -174,6 +183,26 @@ def identity(values: Values) -> dict[str, Any]:
     if name != DEFAULTS["optimizer"] or settings:
         merged["optimizer"] = {"name": name, **settings} if settings else name
     return {key: _plain(value) for key, value in sorted(merged.items())}
+
+
+def _without_defaults(
+    named: Mapping[str, Any], table: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """`{name: ..., argument: ...}` without the arguments that are the name's defaults."""
+    defaults = table.get(named["name"], {})
+    return {
+        key: value
+        for key, value in named.items()
+        if key not in defaults or not _same(defaults[key], value)
+    }
+
+
+def _canonical_initializer(initializer: Any) -> Any:
+    """A name where no argument is its own; None for the default."""
+    if isinstance(initializer, Mapping):
+        named = _without_defaults(initializer, keras_names.INITIALIZERS)
+        initializer = named if len(named) > 1 else named["name"]
+    return None if initializer == DEFAULTS["kernel_initializer"] else initializer
 
 
 def _same(default: Any, value: Any) -> bool:
@@ -184,7 +213,7 @@ def _same(default: Any, value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """Numbers that are equal are written alike: 1.0 as 1."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
         return int(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in sorted(value.items())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,9 @@ from hpsearch.errors import LockedError
 __all__ = ["DirectoryLock"]
 
 _NAME = ".lock"
+
+
+_HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 
 
 class DirectoryLock:
@@ -37,6 +41,7 @@ class DirectoryLock:
             ) from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        _HELD.add(self)
 
     def release(self) -> None:
         """Let the next driver in."""
@@ -49,3 +54,13 @@ class DirectoryLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _forget() -> None:
+    for lock in list(_HELD):
+        lock.release()
+
+
+# A forked child would share the open file, and hold the lock for as long as it lives; one that
+# is executed has it closed.
+os.register_at_fork(after_in_child=_forget)

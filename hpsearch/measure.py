@@ -12,7 +12,7 @@ from hpsearch import data
 from hpsearch.estimate import Sizes, step_seconds
 from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.sweep import Sweep
-from hpsearch.trial import Arrays, Training
+from hpsearch.trial import Arrays, Recipe, Training
 
 __all__ = ["Measured", "measure"]
 
@@ -55,7 +55,7 @@ def measure(sweep: Sweep, trainings: Sequence[Training], sizes: Sizes) -> Measur
 
 
 def _time(
-    training: Training, recipe: object, dataset: data.Dataset, arrays: Arrays
+    training: Training, recipe: Recipe, dataset: data.Dataset, arrays: Arrays
 ) -> tuple[float, float]:
     """Seconds to build and trace, and of one step."""
     from hpsearch.training import make_trainer
@@ -71,7 +71,12 @@ def _time(
     )
     began = time.perf_counter()
     trainer = make_trainer(
-        training.values, training.seed, recipe, dataset.input, dataset.target, part  # type: ignore[arg-type]
+        training.values,
+        training.seed,
+        recipe,
+        dataset.input,
+        dataset.target,
+        part,
     )
     trainer.run_epoch()
     traced = time.perf_counter()

@@ -103,13 +103,17 @@ def weight_count(values: Mapping[str, Any], features: int, outputs: int) -> int 
     layers = widths(values)
     if layers and ":" in layer_type:
         return None
+    # Keras' glu gives half of its input's width.
+    halves = values.get("activation", DEFAULTS["activation"]) == "glu"
     total, incoming = 0, features
     for width in layers:
         total += (incoming + 1) * width
-        total += {"batch_norm": 4, "layer_norm": 2}.get(layer_type, 0) * width
-        if layer_type == "residual" and incoming != width:
-            total += incoming * width
-        incoming = width
+        # A batch_norm block's Dense has no bias, its BatchNormalization four numbers a unit.
+        total += {"batch_norm": 3, "layer_norm": 2}.get(layer_type, 0) * width
+        outgoing = width // 2 if halves else width
+        if layer_type == "residual" and incoming != outgoing:
+            total += incoming * outgoing
+        incoming = outgoing
     return total + (incoming + 1) * outputs
 
 

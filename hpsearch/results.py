@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,8 +67,12 @@ METRICS = {
     Task.BINARY: ("loss", "accuracy", "val_loss", "val_accuracy"),
     Task.MULTICLASS: ("loss", "accuracy", "val_loss", "val_accuracy"),
 }
+#: Column -> dtype of the curves, before the metrics.
+CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
 _METRIC_NAMES = frozenset(name for names in METRICS.values() for name in names)
-_RESERVED = frozenset(HEAD) | frozenset(TAIL) | _METRIC_NAMES
+_RESERVED = frozenset(HEAD | TAIL | CURVES) | _METRIC_NAMES
+_MOST_INT64 = 2**63
+_PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 #: A spreadsheet runs text that starts with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -101,24 +106,33 @@ class Record:
 
 def column_of(hyperparameter: str) -> str:
     """The column of a hyperparameter: its name, or `hp_` and its name where that is taken."""
-    return f"hp_{hyperparameter}" if hyperparameter in _RESERVED else hyperparameter
+    # `hp_score` too, or it would share its column with a hyperparameter `score`.
+    taken = _PREFIXES.sub("", hyperparameter) in _RESERVED
+    return f"hp_{hyperparameter}" if taken else hyperparameter
 
 
 def _cell(value: Any) -> Any:
-    """A hyperparameter's value as a cell: lists and mappings as JSON."""
-    if isinstance(value, list | Mapping):
+    """A hyperparameter's value as a cell: lists, mappings and unprintable text as JSON."""
+    if isinstance(value, list | Mapping) or (isinstance(value, str) and not value.isprintable()):
         return json.dumps(value, sort_keys=False)
     return value
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _escaped(text: str) -> str:
     return "'" + text if text.startswith((*_FORMULA, "'")) else text
 
 
-def _unescaped(text: Any) -> Any:
-    if isinstance(text, str) and text[:1] == "'" and text[1:].startswith((*_FORMULA, "'")):
-        return text[1:]
-    return text
+def _escaped_hyperparameter(text: str) -> str:
+    """Escaped too where a reader would take the text for a number, a boolean or nothing."""
+    return _escaped(text) if isinstance(_parsed(text, as_text=False), str) else "'" + text
+
+
+def _unescaped(text: str) -> str:
+    return text.removeprefix("'")
 
 
 def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
@@ -132,7 +146,8 @@ def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[s
         "status": str(result.status),
         "score": result.score,
     }
-    row.update((column_of(name), _cell(record.values.get(name))) for name in names)
+    values = record.values  # noqa: PD011 - a mapping
+    row.update((column_of(name), _cell(values.get(name))) for name in names)
     # A diverged trial has no scored epoch; its last one shows what became of it.
     row.update((name, at_score.get(name, last.get(name))) for name in metrics)
     row.update(
@@ -144,7 +159,7 @@ def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[s
         shared_with=result.shared_with,
         trainer=result.trainer,
         fold=record.fold,
-        error=" ".join(result.error.split()),
+        error=_one_line(result.error),
         **vars(where),
     )
     return row
@@ -171,7 +186,7 @@ def results_table(
 
 
 def _in_order(hyperparameters: Sequence[str], records: Sequence[Record]) -> list[str]:
-    met = (name for record in records for name in record.values)
+    met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
     return list(dict.fromkeys([*NOTES, *hyperparameters, *met]))
 
 
@@ -185,30 +200,32 @@ def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
         for record in sorted(records, key=lambda record: record.trial)
         for epoch, values in enumerate(record.result.curve, start=1)
     ]
-    table = pd.DataFrame(rows, columns=["trial", "epoch", *metrics])
-    return table.astype({"trial": _INTEGER, "epoch": _INTEGER} | dict.fromkeys(metrics, _FLOAT))
+    table = pd.DataFrame(rows, columns=[*CURVES, *metrics])
+    return table.astype(CURVES | dict.fromkeys(metrics, _FLOAT))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
-    declared = HEAD | TAIL | dict.fromkeys(_METRIC_NAMES, _FLOAT)
+    declared = HEAD | TAIL | CURVES | dict.fromkeys(_METRIC_NAMES, _FLOAT)
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype == _TEXT:
             table[column] = table[column].replace("", None)
         if dtype == _FLOAT:
             table[column] = table[column].where(table[column].notna(), math.nan)
-        table[column] = table[column].astype(dtype)
+        table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
     return table
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     if column in _INTEGER_NOTES:
         return _INTEGER
-    present = [cell for cell in cells if cell is not None and cell == cell]
+    present = list(cells.dropna())
     if not present or any(isinstance(c, bool | str) for c in present):
         return "object"
-    return _INTEGER if all(isinstance(c, int) for c in present) else _FLOAT
+    if all(isinstance(c, int) for c in present):
+        return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
+    return _FLOAT
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -222,10 +239,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     escaped = table.copy(deep=False)
     for column in table.columns:
         if table[column].dtype == object or table[column].dtype == _TEXT:
+            escape = _escaped if table[column].dtype == _TEXT else _escaped_hyperparameter
             escaped[column] = [
-                _escaped(cell) if isinstance(cell, str) else cell
+                escape(cell) if isinstance(cell, str) else cell
                 for cell in table[column].astype(object)
             ]
+    escaped.columns = [_escaped(column) for column in table.columns]
     write_atomically(path, escaped.to_csv(index=False, lineterminator="\n"))
 
 
@@ -243,7 +262,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -271,8 +290,9 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{source}: there is no such results table")
     try:
         raw = pd.read_csv(source, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {error}") from None
+    raw.columns = [_unescaped(column) for column in raw.columns]
     if "trial" not in raw.columns:
         raise InputError(
             f"{source}: not a results table of hpsearch: it has no column 'trial'; "
@@ -284,7 +304,10 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         as_text = column in text_columns
         cells = [_parsed(cell, as_text=as_text) for cell in raw[column]]
         table[column] = pd.Series(cells, dtype=object, index=raw.index)
-    return _typed(table)
+    try:
+        return _typed(table)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: not a results table of hpsearch: {error}") from None
 
 
 def _parsed(cell: str, *, as_text: bool) -> Any:

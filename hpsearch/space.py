@@ -15,6 +15,11 @@ from hpsearch.hyperparameters import DEFAULTS, NOTES
 
 __all__ = ["Choices", "Config", "Parameter", "Range", "Space"]
 
+#: The MLP has a use for other hyperparameters, or none, by the values of these.
+_DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
+#: A space no larger than this is enumerated to tell what it contains.
+_COUNTABLE = 10_000
+
 Value = Any
 
 
@@ -45,10 +50,7 @@ class Range:
         return tuple(int(v) if self.integer else float(f"{v:.12g}") for v in values)
 
     def at(self, position: float) -> float:
-        """The value at `position` in [0, 1), by the range's scale."""
-        steps = self.steps()
-        if steps is not None:
-            return steps[min(int(position * len(steps)), len(steps) - 1)]
+        """The value at `position` in [0, 1) of a range without a step, by its scale."""
         if self.integer:
             return self._integer_at(position)
         if self.log:
@@ -81,10 +83,11 @@ class Parameter:
 
     def at(self, position: float) -> Value:
         """The value at `position` in [0, 1)."""
-        if isinstance(self.domain, Range):
-            return self.domain.at(position)
-        values = self.domain.values
-        return values[min(int(position * len(values)), len(values) - 1)]
+        values = self.choices
+        if values is not None:
+            return values[min(int(position * len(values)), len(values) - 1)]
+        assert isinstance(self.domain, Range)
+        return self.domain.at(position)
 
 
 @dataclass(frozen=True)
@@ -113,16 +116,25 @@ class Space:
 
     @cached_property
     def _by_dependence(self) -> tuple[Parameter, ...]:
-        """Parameters, each after those that its condition names."""
+        """Parameters, each after those that its condition names.
+
+        Those that decide whether the MLP has a use for others come as early as they can.
+        """
+        deciding = self._with_ancestors(_DECIDING)
         ordered: dict[str, Parameter] = {}
-        pending = list(self.parameters)
+        pending = sorted(self.parameters, key=lambda p: p.name not in deciding)
         while pending:
             ready = [p for p in pending if all(parent in ordered for parent in p.when)]
             if not ready:
                 raise ValueError(f"a cycle of when: {[p.name for p in pending]}")
-            ordered.update((p.name, p) for p in ready)
+            early = [p for p in ready if p.name in deciding]
+            ordered.update((p.name, p) for p in early or ready)
             pending = [p for p in pending if p.name not in ordered]
         return tuple(ordered.values())
+
+    def _with_ancestors(self, names: frozenset[str]) -> frozenset[str]:
+        parents = {parent for p in self.parameters if p.name in names for parent in p.when}
+        return names if parents <= names else self._with_ancestors(names | parents)
 
     @cached_property
     def _when_names(self) -> frozenset[str]:
@@ -187,17 +199,33 @@ class Space:
             yield dict(zip(self.names, point, strict=True))
 
     def contains(self, config: Config) -> bool:
-        """Whether a config's live values all lie in the space and satisfy its constraints."""
+        """Whether the space holds a config that trains equally and satisfies its constraints."""
+        if self._ids is not None:
+            return config.id in self._ids
+        assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
-            # A list of units decides the number of layers, whatever hidden_layers lists.
-            if parameter.name == "hidden_layers" and isinstance(config.values.get("units"), list):
+            name = parameter.name
+            if name in assignment and _lies_in(assignment[name], parameter):
                 continue
-            if parameter.name in config.values and not _lies_in(
-                config.values[parameter.name], parameter
-            ):
+            # It is dead here, or another of its values means the same.
+            candidates = parameter.choices or (parameter.at(0.5),)
+            value = next((v for v in candidates if self._is(config, assignment | {name: v})), None)
+            if value is None:
                 return False
-        again = self.config(config.values)
-        return again is not None and again.id == config.id
+            assignment[name] = value
+        return self._is(config, assignment)
+
+    @cached_property
+    def _ids(self) -> frozenset[str] | None:
+        size = self.cardinality()
+        if size is None or size > _COUNTABLE:
+            return None
+        configs = map(self.config, self.assignments())
+        return frozenset(config.id for config in configs if config is not None)
+
+    def _is(self, config: Config, assignment: Mapping[str, Value]) -> bool:
+        found = self.config(assignment)
+        return found is not None and found.id == config.id
 
 
 def _matches(value: Value, accepted: tuple[Value, ...]) -> bool:

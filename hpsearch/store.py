@@ -13,8 +13,9 @@ import io
 import json
 import sqlite3
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +45,19 @@ CREATE TABLE weights(
     checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
+#: What json, numpy and zipfile raise at data that is none.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _checksum(*parts: Any) -> str:
@@ -66,56 +80,102 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._read_only = read_only
         with self._explained():
-            self._db = self._connect()
-            self._check_or_create()
+            if not read_only and not path.exists():
+                self._create()
+            self._db = self._open_read_only() if read_only else self._connect("rw")
+            try:
+                self._check()
+                if not read_only:
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
 
-    def _connect(self) -> sqlite3.Connection:
-        if self._read_only and not self.path.exists():
-            raise StoreError(f"{self.path}: there is no such store")
-        if not self._read_only and self.path.exists() and self.path.stat().st_size == 0:
-            raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
-        mode = "ro" if self._read_only else "rwc"
+    def _create(self) -> None:
+        """Made beside its place and moved there: a kill leaves a whole store or none."""
+        temporary = self.path.with_name(f".{self.path.name}.new")
+        # SQLite would take the log of a store that somebody removed for that of the new one.
+        for leftover in (temporary, *self._logs(temporary), *self._logs(self.path)):
+            leftover.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+            db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        temporary.replace(self.path)
+
+    @staticmethod
+    def _logs(path: Path) -> tuple[Path, ...]:
+        return tuple(path.with_name(f"{path.name}-{kind}") for kind in ("wal", "shm", "journal"))
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         db.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
         return db
 
-    def _check_or_create(self) -> None:
+    def _open_read_only(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            raise StoreError(f"{self.path}: there is no such store")
+        db = self._connect("ro")
+        try:
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            db.close()
+            log = self._logs(self.path)[0]
+            if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or (
+                log.exists() and log.stat().st_size
+            ):
+                raise
+            # A directory that cannot be written has no room for the log, and needs none.
+            return self._connect("ro&immutable=1")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _check(self) -> None:
+        if not self.path.stat().st_size:
+            raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if not tables and not self._read_only:
-            self._create()
-        elif application != _APPLICATION_ID:
+        if application != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
-        elif version != _SCHEMA_VERSION:
+        if version != _SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
                 f"{_SCHEMA_VERSION}"
             )
-        if not self._read_only:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-
-    def _create(self) -> None:
-        with self._transaction():
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
+        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            found = " ".join(str(found).split())
+            raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
 
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns SQLite's errors into one line."""
+        """Turns what SQLite and the file system say into one line."""
         try:
             yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: the store failed: {error}; {self._advice()}") from error
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            # A damaged schema's text is part of what SQLite says.
+            said = " ".join(str(error).split())
+            raise StoreError(f"{self.path}: the store failed: {said}; {self._advice()}") from error
+
+    @contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        """Turns a row that is no record, although its checksum says so, into one line."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise StoreError(
+                f"{self.path}: {what} cannot be read: {said}; {self._advice()}"
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -145,8 +205,10 @@ class Store:
         """What was stored with `set_meta`."""
         with self._explained():
             rows = self._db.execute("SELECT key, value, checksum FROM meta").fetchall()
-        return {key: self._checked(f"meta {key!r}", value, key, value, checksum=checksum)
-                for key, value, checksum in rows}
+        return {
+            key: self._checked(f"meta {key!r}", value, key, value, checksum=checksum)
+            for key, value, checksum in rows
+        }
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Store facts about the sweep as a whole, over those of the same keys."""
@@ -185,7 +247,8 @@ class Store:
         for *row, checksum in rows:
             number, _, seed, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
-            trials.append(Trial(number, Config(json.loads(text)), seed))
+            with self._decoding(f"trial {number}"):
+                trials.append(Trial(number, Config(_mapping(text)), seed))
         return trials
 
     # What came out
@@ -214,12 +277,13 @@ class Store:
             rows = self._db.execute(
                 "SELECT trial, status, record, checksum FROM results ORDER BY trial"
             ).fetchall()
-        return {
-            row[0]: _from_json(
-                self._checked(f"the result of trial {row[0]}", row[2], *row, checksum=checksum)
-            )
-            for *row, checksum in rows
-        }
+        results = {}
+        for *row, checksum in rows:
+            what = f"the result of trial {row[0]}"
+            text = self._checked(what, row[2], *row, checksum=checksum)
+            with self._decoding(what):
+                results[row[0]] = _from_json(text)
+        return results
 
     def weights(self, trial: int) -> tuple[npt.NDArray[Any], ...] | None:
         """The kept weights of a trial, in the order of `model.get_weights()`."""
@@ -230,8 +294,10 @@ class Store:
         if row is None:
             return None
         blob, checksum = row
-        self._checked(f"the weights of trial {trial}", blob, trial, blob, checksum=checksum)
-        return _from_npz(blob)
+        what = f"the weights of trial {trial}"
+        self._checked(what, blob, trial, blob, checksum=checksum)
+        with self._decoding(what):
+            return _from_npz(blob)
 
     def keep_weights(self, trials: Iterable[int]) -> None:
         """Drop the weights of all other trials."""
@@ -255,8 +321,15 @@ def _as_json(result: TrialResult) -> str:
     return json.dumps({"trial": result.trial, **record})
 
 
+def _mapping(text: str) -> dict[str, Any]:
+    mapping = json.loads(text)
+    if not isinstance(mapping, dict):
+        raise TypeError(f"a record is a mapping, not {type(mapping).__name__}")
+    return mapping
+
+
 def _from_json(text: str) -> TrialResult:
-    record = json.loads(text)
+    record = _mapping(text)
     record["status"] = Status(record["status"])
     names = list(record["curve"])
     record["curve"] = tuple(
@@ -273,8 +346,5 @@ def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
 
 
 def _from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
-    try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-            return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StoreError(f"stored weights cannot be read: {error}") from None
+    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))

@@ -55,6 +55,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
@@ -65,6 +66,7 @@ def _root(
 @app.command()
 def run(
     sweep: SweepArgument,
+    *,
     out: Out = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
@@ -97,6 +99,7 @@ def run(
 @app.command()
 def plan(
     sweep: SweepArgument,
+    *,
     out: Out = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
@@ -132,7 +135,9 @@ def init(
     target = path / "sweep.yaml" if path.is_dir() else path
     schema = target.with_name(sweepfile.SCHEMA_NAME)
     if target.exists():
-        raise InputError(f"{target}: exists already; name another file, as in: hpsearch init my.yaml")
+        raise InputError(
+            f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
+        )
     try:
         target.write_text(sweepfile.STARTER, encoding="utf-8")
         schema.write_text(json.dumps(sweepfile.schema(), indent=2) + "\n", encoding="utf-8")
@@ -165,6 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
     # TensorFlow's messages about the machine are no user's concern.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # The user's functions are found by the console script, too; after all that is installed.
+    sys.path.append(str(Path.cwd()))
     try:
         _run(arguments)
     except HpsearchError as error:

@@ -93,8 +93,9 @@ def print_plan(
         return
     trials = _trials(sweep, configs)
     known = _known(where)
-    done = [t for t in trials if t.key in known.trials
-            and known.trials[t.key].number in known.answered]
+    done = [
+        t for t in trials if t.key in known.trials and known.trials[t.key].number in known.answered
+    ]
     trainings = group(trials, answered={t.number for t in done})
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)
@@ -137,14 +138,13 @@ def _measured(
     )
 
 
-def _print(
-    summary: Summary, done: int, guess: Estimate, workers: int, console: Console
-) -> None:
+def _print(summary: Summary, done: int, guess: Estimate, workers: int, console: Console) -> None:
     lines = [
-        f"trials     {summary.trials + done:,}" + (f", {done:,} have results already" if done else ""),
+        f"trials     {summary.trials + done:,}"
+        + (f", {done:,} have results already" if done else ""),
         f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
-        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}; "
-        f"{summary.epochs_saved:,} saved",
+        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
+        f"; {summary.epochs_saved:,} saved",
     ]
     if summary.weights is not None:
         low, high = summary.weights

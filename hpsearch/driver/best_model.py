@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,11 @@ _WAIT_SECONDS = 1.0
 
 
 class BestModel:
-    """Writes the best trial's model where it is not written yet."""
+    """Writes the best trial's model where it is not written yet.
+
+    Args:
+        check: Called while a training goes on; raises to end it.
+    """
 
     def __init__(
         self,
@@ -34,9 +38,11 @@ class BestModel:
         executor: Executor,
         dataset: data.Dataset,
         recipe: Recipe,
+        *,
+        check: Callable[[], None],
     ) -> None:
         self._where, self._store, self._executor = where, store, executor
-        self._dataset, self._recipe = dataset, recipe
+        self._dataset, self._recipe, self._check = dataset, recipe, check
 
     def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> None:
         """Write it, unless it is there; a disk that is full is worth a warning only."""
@@ -71,14 +77,19 @@ class BestModel:
 
     def _trained(self, trial: Trial) -> TrialResult | None:
         answer = None
-        self._executor.submit(Job(group([trial])[0], self._recipe))
+        training = group([trial])[0]
+        while not self._executor.free:
+            # A sweep that was given up leaves trainings of which nobody wants to hear.
+            self._executor.events(_WAIT_SECONDS)
+        self._executor.submit(Job(training, self._recipe))
         while True:
             for event in self._executor.events(_WAIT_SECONDS):
                 match event:
-                    case Answered():
+                    case Answered() if event.result.trial == trial.number:
                         answer = event.result
-                    case Finished() | Lost():
+                    case Finished() | Lost() if event.training == training:
                         return answer
+            self._check()
 
     def _write(self, trial: Trial, weights: Any) -> None:
         from hpsearch.hypermodel import build_model, full_model
@@ -92,4 +103,4 @@ class BestModel:
         with tempfile.TemporaryDirectory(dir=self._where.path, prefix=".best-") as scratch:
             path = Path(scratch) / self._where.model.name
             whole.save(path)
-            os.replace(path, self._where.model)
+            path.replace(self._where.model)

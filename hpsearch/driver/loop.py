@@ -88,7 +88,7 @@ class Loop:
         self._begin(answered)
         while not self.stop.reason and self.stop.signal is None:
             late = self._late(began)
-            self._refill(late)
+            self._refill(late=late)
             if self._queue and self.executor.free and not late:
                 self._submit(self._queue.popleft())
                 continue
@@ -115,7 +115,7 @@ class Loop:
         limit = self.limits.time_seconds
         return limit is not None and time.monotonic() - began >= limit
 
-    def _refill(self, late: bool) -> None:
+    def _refill(self, *, late: bool) -> None:
         """Plan further trials while a worker would be idle."""
         while not late and not self.asker.over and len(self._queue) < max(1, self.executor.free):
             trials = self.asker.new_trials()
@@ -127,9 +127,7 @@ class Loop:
                 self.reporter.planned(self._summary(trainings), 0)
 
     def _submit(self, training: Training) -> None:
-        scores = [
-            r.score for r in self.results.values() if r.status.scored and r.score is not None
-        ]
+        scores = [r.score for r in self.results.values() if r.status.scored and r.score is not None]
         choose = max if self.recipe.goal == "maximize" else min
         threshold = choose(scores) if scores and self.keep == "best" else None
         self.executor.submit(Job(training, self.recipe, threshold))

@@ -46,13 +46,12 @@ class Tables:
         self._began = time.monotonic()
         self._spent = 0.0
 
-    def records(
-        self, trials: Iterable[Trial], results: Mapping[int, TrialResult]
-    ) -> list[Record]:
+    def records(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> list[Record]:
         """The rows-to-be of all trials that have a result."""
         return [
-            Record(t.number, t.config.id, t.seed, t.config.values, results[t.number],
-                   self._provenance)
+            Record(
+                t.number, t.config.id, t.seed, t.config.values, results[t.number], self._provenance
+            )
             for t in trials
             if t.number in results
         ]

@@ -50,7 +50,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         metric=metric,
         goal=sweep.metric.direction if sweep.metric else METRICS[metric],
         epoch=sweep.metric.epoch if sweep.metric else "last",
-        early_stopping=stopping and EarlyStopping(stopping.patience, stopping.min_delta),
+        early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
     )
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -38,7 +38,7 @@ _LOG = logging.getLogger("hpsearch")
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 
 
-class Interrupted(HpsearchError):
+class Interrupted(HpsearchError):  # noqa: N818 - what happened, no error
     """A signal ended the run; what was finished is stored."""
 
     def __init__(self, signal_number: int, where: Path) -> None:
@@ -134,7 +134,15 @@ def run(
             memory_bytes=sweep.execution.memory if sweep.execution.memory != "auto" else None,
         ) as executor,
     ):
-        return _Run(sweep, settings, reporter, where, stop, executor, log).run()
+        return _Run(
+            sweep,
+            settings,
+            reporter=reporter,
+            where=where,
+            stop=stop,
+            executor=executor,
+            log=log,
+        ).run()
 
 
 def _workers(sweep: Sweep, settings: Settings) -> int:
@@ -188,6 +196,7 @@ class _Run:
         self,
         sweep: Sweep,
         settings: Settings,
+        *,
         reporter: Reporter,
         where: ResultsDirectory,
         stop: Stop,
@@ -237,7 +246,9 @@ class _Run:
 
             arrays = preprocessing.arrays(dataset)
         points = _points(sweep)
-        oracle = make_oracle(sweep.method.name, sweep.space, points, goal=recipe.goal, seed=sweep.seed)
+        oracle = make_oracle(
+            sweep.method.name, sweep.space, points, goal=recipe.goal, seed=sweep.seed
+        )
         limit = sweep.budget.trials if sweep.budget else None
         asker = Asker(
             sweep.space, points, sweep.trial_seeds, oracle, stored=store.trials(), limit=limit
@@ -264,9 +275,7 @@ class _Run:
             outputs=dataset.target.outputs,
         )
 
-    def _finish(
-        self, loop: Loop, store: Store, dataset: data.Dataset, recipe: Recipe
-    ) -> Outcome:
+    def _finish(self, loop: Loop, store: Store, dataset: data.Dataset, recipe: Recipe) -> Outcome:
         before = {
             number
             for number, result in loop.results.items()
@@ -284,9 +293,12 @@ class _Run:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, recipe)
         if best is not None:
-            keeper = BestModel(self.where, store, self.executor, dataset, recipe)
+            keeper = BestModel(
+                self.where, store, self.executor, dataset, recipe, check=self._check_signal
+            )
             result = loop.results[best[0].number]
-            with native_stderr_to(self.log):
+            # A layer of the user is built here, too, and may speak.
+            with native_stderr_to(self.log), redirect_stdout(self.log):
                 keeper.save(best[0], result, keep_all=self.sweep.keep == "all")
         return Outcome(
             directory=self.where.path,

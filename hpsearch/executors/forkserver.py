@@ -9,7 +9,8 @@ has one server a process, whose environment is the first user's.
 
 Messages from the driver, pickled, a length first: `("data", Dataset without arrays, Layout)` with
 the block's descriptor; `("fork", worker number, growth in bytes at which it retires)` with the
-worker's end of a connection. To the driver: `("ready",)`, `("forked", worker, pid)`, `("ended", pid, wait status)`.
+worker's end of a connection. To the driver: `("ready",)`, `("forked", worker, pid)`,
+`("ended", pid, wait status)`.
 """
 
 from __future__ import annotations
@@ -99,13 +100,13 @@ def _preload() -> None:
     # Keras asks for the devices when it first builds something; TensorFlow's own answer here
     # would start its runtime, so the import alone must do.
     import keras_tuner
-    import tensorflow
+    import tensorflow as tf
     from keras.src.backend.tensorflow import trainer
 
     import hpsearch.executors.worker
     import hpsearch.training.compiled
 
-    del keras_tuner, tensorflow, trainer, hpsearch
+    del keras_tuner, tf, trainer, hpsearch
 
 
 class _Server:

@@ -96,9 +96,15 @@ class LocalExecutor:
         self._selector = selectors.DefaultSelector()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "hpsearch.executors.forkserver", str(theirs.fileno()),
-                 str(os.getpid()), *_import_paths()],
+            self._server = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    sys.executable,
+                    "-m",
+                    "hpsearch.executors.forkserver",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    *_import_paths(),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -133,6 +139,8 @@ class LocalExecutor:
         Raises:
             HpsearchError: The server has ended.
         """
+        if not self.free:
+            raise RuntimeError("submit needs a free worker")
         idle = [w for w in self._workers.values() if w.job is None]
         worker = idle[0] if idle else self._fork()
         worker.job, worker.began, worker.doom, worker.timed_out = job, None, "", False
@@ -174,7 +182,10 @@ class LocalExecutor:
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
-            for key, _ in self._selector.select(max(0.0, min(remaining, _POLL_SECONDS))):
+            ready = self._selector.select(max(0.0, min(remaining, _POLL_SECONDS)))
+            # The server first: to bury a worker takes the server's messages, too, and a turn
+            # that came later would wait for one that is gone.
+            for key, _ in sorted(ready, key=lambda each: each[0].data is not None):
                 if key.data is None:
                     self._hear_server()
                 else:

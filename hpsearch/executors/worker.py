@@ -21,6 +21,7 @@ from hpsearch.trial import InputSpec, Target
 
 __all__ = ["Header", "Retired", "mapped", "serve"]
 
+
 @dataclass(frozen=True)
 class Header:
     """A dataset without its arrays, and where these lie."""

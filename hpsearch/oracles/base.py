@@ -123,7 +123,7 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
 
     def ask(self, count: int) -> list[Config]:
         """At most `count` configs that were not proposed before; fewer once it is exhausted."""
-        configs = []
+        configs: list[Config] = []
         with _released(self):
             while len(configs) < count and not self.exhausted:
                 trial = self.create_trial(f"slot-{len(self._proposals)}")

@@ -1,0 +1,178 @@
+"""From proposals to numbered trials, within the budget and over earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from hpsearch.driver.asking import Asker
+from hpsearch.plan import Trial
+from hpsearch.sampling import grid_draws, random_draws
+from hpsearch.space import Choices, Config, Parameter, Space
+from hpsearch.trial import Outcome
+
+
+def space_of(**choices: list[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class ListOracle:
+    """Proposes what it is given, and remembers what it was asked."""
+
+    adaptive = False
+
+    def __init__(self, configs: Iterable[Config]) -> None:
+        self._pending = list(configs)
+        self.exhausted = False
+        self.asked: list[int] = []
+
+    def ask(self, count: int) -> list[Config]:
+        self.asked.append(count)
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return asked
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        raise AssertionError(outcomes)
+
+
+def grid(space: Space) -> ListOracle:
+    return ListOracle(config for config, _ in grid_draws(space))
+
+
+def all_of(asker: Asker) -> list[Trial]:
+    trials: list[Trial] = []
+    for _ in range(1000):
+        if asker.over:
+            return trials
+        trials += asker.new_trials()
+    raise AssertionError("it never ends")
+
+
+def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> Asker:
+    settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
+    first, seeds = settings.pop("first"), settings.pop("seeds")
+    return Asker(space, first, seeds, oracle or grid(space), **settings)
+
+
+def shown(trials: Iterable[Trial]) -> list[tuple[int, Any, int]]:
+    return [(t.number, t.config.values["units"], t.seed) for t in trials]
+
+
+UNITS = space_of(units=[1, 2, 3])
+DONE = all_of(asker_of(UNITS, seeds=(0, 1)))
+
+
+def test_every_config_with_every_seed() -> None:
+    assert shown(DONE) == [(1, 1, 0), (2, 1, 1), (3, 2, 0), (4, 2, 1), (5, 3, 0), (6, 3, 1)]
+
+
+def test_listed_points_come_first_and_once() -> None:
+    (point,) = [config for config, _ in grid_draws(space_of(units=[3]))]
+    assert shown(all_of(asker_of(UNITS, first=[point]))) == [(1, 3, 0), (2, 1, 0), (3, 2, 0)]
+
+
+def test_listed_points_may_lie_outside_the_space() -> None:
+    (point,) = [config for config, _ in grid_draws(space_of(units=[99]))]
+    trials = all_of(asker_of(UNITS, first=[point]))
+    assert shown(trials)[0] == (1, 99, 0)
+    again = asker_of(UNITS, first=[point], stored=trials)
+    assert again.current == trials
+    # No longer listed, it is of this sweep no more; its row stays in the store.
+    assert shown(asker_of(UNITS, stored=trials).current) == [(2, 1, 0), (3, 2, 0), (4, 3, 0)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 7])
+def test_the_budget_counts_rows(limit: int) -> None:
+    oracle = grid(UNITS)
+    asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
+    assert shown(all_of(asker)) == shown(DONE)[:limit]
+    assert asker.over
+    assert asker.spent == (limit <= 6)
+    # No proposal that the budget has no row for.
+    assert oracle.asked[0] == -(-limit // 2)
+
+
+def test_resuming_a_finished_sweep_adds_nothing() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE)
+    assert asker.current == DONE
+    assert asker.pending({t.number for t in DONE}) == []
+    assert all_of(asker) == []
+
+
+def test_what_has_no_result_is_pending() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
+    assert asker.pending({1, 3}) == [DONE[1], DONE[3]]
+    assert shown(all_of(asker)) == [(5, 3, 0), (6, 3, 1)]
+
+
+def test_new_values_and_seeds_add_only_what_is_missing() -> None:
+    wider = space_of(units=[3, 4, 1, 2])
+    asker = asker_of(wider, seeds=(0, 1, 5), stored=DONE)
+    assert asker.current == DONE
+    assert shown(all_of(asker)) == [
+        (7, 3, 5), (8, 4, 0), (9, 4, 1), (10, 4, 5), (11, 1, 5), (12, 2, 5),
+    ]  # fmt: skip
+
+
+def test_rows_outside_an_edited_space_are_not_of_this_sweep() -> None:
+    asker = asker_of(space_of(units=[2, 4]), seeds=(1,), stored=DONE)
+    assert shown(asker.current) == [(4, 2, 1)]
+    assert shown(all_of(asker)) == [(7, 4, 1)]
+
+
+def test_a_line_taken_out_of_the_file_leaves_its_default() -> None:
+    stored = all_of(asker_of(space_of(units=[1], optimizer=["rmsprop", "adam"])))
+    asker = asker_of(space_of(units=[1]), stored=stored)
+    assert asker.current == stored[:1]
+    assert all_of(asker) == []
+
+
+def test_a_config_written_otherwise_is_the_same_trial() -> None:
+    stored = all_of(asker_of(space_of(hidden_layers=[2], units=[5], optimizer=["momentum"])))
+    same = space_of(units=[[5, 5]], optimizer=[{"name": "sgd", "momentum": 0.9}])
+    asker = asker_of(same, stored=stored)
+    assert asker.current == stored
+    assert all_of(asker) == []
+
+
+def test_a_budget_that_shrank_keeps_the_first_rows() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, limit=2)
+    assert asker.current == DONE[:2]
+    assert asker.over
+
+
+@pytest.mark.parametrize("cut", range(13))
+def test_a_random_search_resumed_anywhere_is_the_same(cut: int) -> None:
+    space = space_of(units=list(range(1, 30)), epochs=[1, 2])
+
+    def oracle() -> ListOracle:
+        return ListOracle(config for config, _ in random_draws(space, 7))
+
+    whole = all_of(asker_of(space, oracle(), seeds=(0, 1), limit=12))
+    assert len(whole) == 12
+    resumed = asker_of(space, oracle(), seeds=(0, 1), limit=12, stored=whole[:cut])
+    assert [*whole[:cut], *all_of(resumed)] == whole
+
+
+def test_a_budget_that_grew_continues_where_it_ended() -> None:
+    space = space_of(units=list(range(1, 30)))
+    draws = [config for config, _ in random_draws(space, 3)]
+    whole = all_of(asker_of(space, ListOracle(draws), limit=20))
+    first = all_of(asker_of(space, ListOracle(draws), limit=8))
+    rest = all_of(asker_of(space, ListOracle(draws), limit=20, stored=first))
+    assert [*first, *rest] == whole
+
+
+def test_windows_are_of_a_fixed_size() -> None:
+    """Whatever the number of workers: trainings are shared within one."""
+    space = space_of(units=list(range(1, 101)), batch_size=list(range(1, 101)))
+    oracle = grid(space)
+    asker = asker_of(space, oracle)
+    sizes = []
+    while not asker.over:
+        sizes.append(len(asker.new_trials()))
+    assert sizes == [4096, 4096, 10_000 - 2 * 4096]
+    assert set(oracle.asked) == {4096}

@@ -1,0 +1,88 @@
+"""Taking hold of a results directory."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.errors import HpsearchError, LockedError, RefusedError
+from hpsearch.lock import DirectoryLock
+
+
+def test_names_are_those_of_the_contract(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path)
+    paths = (where.results, where.curves, where.sweep, where.store, where.model, where.log)
+    assert [path.name for path in paths] == [
+        "results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras", "run.log",
+    ]  # fmt: skip
+    assert {path.parent for path in paths} == {tmp_path}
+
+
+def test_it_is_made_with_its_parents_and_taken_as_it_is(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path / "a" / "b")
+    where.prepare(fresh=False)
+    (where.path / "mine.txt").write_text("kept")
+    where.prepare(fresh=False)
+    assert (where.path / "mine.txt").read_text() == "kept"
+
+
+def test_fresh_moves_the_old_one_aside_every_time(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path / "digits")
+    where.prepare(fresh=True)
+    for content in ("first", "second", "third"):
+        where.results.write_text(content)
+        where.prepare(fresh=True)
+        assert not list(where.path.iterdir())
+    aside = sorted(path for path in tmp_path.iterdir() if path != where.path)
+    assert sorted((path / "results.csv").read_text() for path in aside) == [
+        "first", "second", "third",
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"digits\.\d{8}-\d{6}(-\d+)?", path.name) for path in aside)
+
+
+def test_fresh_takes_nothing_from_under_a_run(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path / "digits")
+    where.prepare(fresh=False)
+    where.store.write_text("precious")
+    with DirectoryLock(where.path):
+        with pytest.raises(LockedError, match=f"process {os.getpid()}"):
+            where.prepare(fresh=True)
+        assert where.store.read_text() == "precious"
+        assert list(tmp_path.iterdir()) == [where.path]
+    where.prepare(fresh=True)
+    # Nor is the old lock left held.
+    with DirectoryLock(where.path):
+        pass
+
+
+def test_results_without_a_store_are_not_overwritten(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path)
+    where.results.write_text("trial\n")
+    with pytest.raises(RefusedError, match=r"a results\.csv without its sweep\.db") as caught:
+        where.prepare(fresh=False)
+    assert caught.value.exit_code == 3
+    where.store.write_text("")
+    where.prepare(fresh=False)
+
+
+def test_a_file_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        for fresh in (False, True):
+            with pytest.raises(HpsearchError, match="the results directory cannot be made") as e:
+                ResultsDirectory(path).prepare(fresh=fresh)
+            assert e.value.exit_code == 2
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write everywhere, so the system's answer is played.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(HpsearchError, match="cannot be written"):
+        ResultsDirectory(tmp_path).prepare(fresh=False)

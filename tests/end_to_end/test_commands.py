@@ -1,0 +1,176 @@
+"""What the commands print, refuse and leave alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import jsonschema
+import pytest
+import yaml
+from commands import environment, hpsearch
+
+
+def run_and_list_imports(arguments, cwd):
+    """Run a command in a fresh interpreter; which of some slow packages it imported."""
+    code = (
+        "import sys, json\n"
+        "from hpsearch.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "slow = {'tensorflow', 'keras', 'keras_tuner', 'sklearn', 'pandas'}\n"
+        "print('IMPORTED', json.dumps(sorted(slow & set(sys.modules))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd, env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(json.loads(done.stdout.rsplit("IMPORTED ", 1)[1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "sweep.yaml", "--out", "none"],
+        ["plan", "sweep.yaml", "--out", "two"],
+        ["show", "two"],
+        ["show", "two/results.csv"],
+        ["schema"],
+        *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
+        ["list", "layer-types"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_train_nothing_import_no_tensorflow(finished, arguments):
+    imported = run_and_list_imports(arguments, finished)
+    assert not imported & {"tensorflow", "keras", "keras_tuner"}
+
+
+def test_importing_the_package_imports_nothing_slow():
+    code = "import hpsearch, sys; assert not {'tensorflow', 'pandas', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
+def test_plan_counts_and_trains_nothing(finished):
+    began = time.monotonic()
+    said = hpsearch("plan", "sweep.yaml", "--out", "none", "--workers", 2, cwd=finished).stdout
+    assert time.monotonic() - began < 2
+    assert "small: digits, 1,437 training and 360 validation rows, 64 features" in said
+    assert re.search(r"^trials +20$", said, re.M)
+    assert re.search(r"^trainings +10 ", said, re.M)
+    assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.M)
+    assert re.search(r"^weights +650 to 1,210$", said, re.M)
+    assert re.search(r"^time +\d+ s to \d+ s with 2 workers$", said, re.M)
+    assert re.search(r"^memory +about [\d.]+ GB$", said, re.M)
+    assert not (finished / "none").exists()
+
+
+def test_plan_of_a_finished_sweep_and_of_an_edited_one(finished):
+    said = hpsearch("plan", "sweep.yaml", "--out", "two", cwd=finished).stdout
+    assert "20, 20 have results already" in said
+    assert "nothing to train" in said
+    said = hpsearch(
+        "plan", "sweep.yaml", "--out", "two", "--set", "parameters.units=[8, 16]", cwd=finished
+    ).stdout
+    assert "36, 20 have results already" in said
+
+
+def test_plan_measures_on_demand(finished):
+    said = hpsearch(
+        "plan", "sweep.yaml", "--out", "none", "--measure", "--workers", 1, cwd=finished
+    ).stdout
+    assert re.search(r"^time +\d+ s to \d+ s with 1 workers$", said, re.M)
+
+
+def test_show_prints_the_best_and_the_means(finished):
+    by_directory = hpsearch("show", "two", "--top", 3, cwd=finished).stdout
+    assert by_directory == hpsearch("show", "two/results.csv", "--top", 3, cwd=finished).stdout
+    assert "20 trials: 20 completed" in by_directory
+    for name in ("hidden_layers", "activation", "layer_type", "epochs", "optimizer"):
+        assert name in by_directory
+    hpsearch("show", "nowhere", cwd=finished, code=2)
+    (finished / "other.csv").write_text("a,b\n1,2\n")
+    assert "not a results table" in hpsearch("show", "other.csv", cwd=finished, code=2).stderr
+
+
+def test_init_writes_a_sweep_that_can_be_planned(tmp_path):
+    said = hpsearch("init", cwd=tmp_path).stdout
+    assert "hpsearch run sweep.yaml" in said
+    assert "trials " in hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout
+    schema = json.loads((tmp_path / "hpsearch.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load((tmp_path / "sweep.yaml").read_text()), schema)
+    before = (tmp_path / "sweep.yaml").read_text()
+    assert "exists already" in hpsearch("init", cwd=tmp_path, code=2).stderr
+    assert (tmp_path / "sweep.yaml").read_text() == before
+
+
+def test_schema_is_a_json_schema(tmp_path):
+    schema = json.loads(hpsearch("schema", cwd=tmp_path).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("datasets", ["digits", "fashion_mnist", "california_housing"]),
+        ("methods", ["grid", "random", "tpe"]),
+        ("activations", ["relu", "sigmoid", "softmax"]),
+        ("optimizers", ["sgd", "momentum", "nesterov", "adamw"]),
+        ("layer-types", ["dense", "dropout", "batch_norm", "package.module:function"]),
+    ],
+)
+def test_list_gives_names(tmp_path, what, names):
+    lines = hpsearch("list", what, cwd=tmp_path).stdout.splitlines()
+    firsts = [line.split()[0] for line in lines if line.strip()]
+    assert set(names) <= set(firsts)
+
+
+def test_list_of_something_else(tmp_path):
+    said = hpsearch("list", "optimisers", cwd=tmp_path, code=2)
+    assert "optimizers" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "method=tpe", "--set", "budget={trials: 3}"], "method: tpe"),
+        (["--engine", "ray"], "execution.engine: ray"),
+        (["--set", "seeds={min: 2, max: 4, race: true}"], "seeds: {min, max, race}"),
+    ],
+)
+def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path, options, words):
+    said = hpsearch("run", finished / "sweep.yaml", *options, cwd=tmp_path, code=2)
+    assert words in said.stderr
+    assert "not there yet" in said.stderr
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_bad_file_is_told_by_its_lines(tmp_path):
+    (tmp_path / "bad.yaml").write_text(
+        "data: {dataset: digits}\nparameters:\n  unts: [16]\n  epochs: many\n"
+    )
+    began = time.monotonic()
+    said = hpsearch("run", "bad.yaml", cwd=tmp_path, code=2)
+    assert time.monotonic() - began < 2
+    assert "bad.yaml:3: parameters.unts: " in said.stderr
+    assert "did you mean 'units'" in said.stderr or "units" in said.stderr
+    assert "bad.yaml:4: parameters.epochs: " in said.stderr
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_missing_file_and_a_bad_option(tmp_path):
+    assert "nowhere.yaml" in hpsearch("run", "nowhere.yaml", cwd=tmp_path, code=2).stderr
+    hpsearch("run", cwd=tmp_path, code=2)
+    hpsearch("run", "nowhere.yaml", "--workers", 0, cwd=tmp_path, code=2)
+    (tmp_path / "occupied").write_text("a file")
+    (tmp_path / "sweep.yaml").write_text("data: {dataset: iris}\nparameters: {units: [4]}\n")
+    said = hpsearch("run", "sweep.yaml", "--out", "occupied", cwd=tmp_path, code=2)
+    assert "occupied" in said.stderr
+    assert (tmp_path / "occupied").read_text() == "a file"
+
+
+def test_version(tmp_path):
+    assert re.fullmatch(r"hpsearch \d+\.\d+.*\n", hpsearch("--version", cwd=tmp_path).stdout)

@@ -1,0 +1,109 @@
+"""Trials that fail, hang, diverge and die: rows, never gaps."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+from commands import ODD_LAYERS, hpsearch
+
+from hpsearch import results
+from hpsearch.store import Store
+
+_MIXED = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters:
+  hidden_layers: 1
+  units: 16
+  layer_type: ["odd_layers:raising", dense, "odd_layers:hanging", "odd_layers:dying"]
+  optimizer: [adam, {name: sgd, learning_rate: 1000000}]
+  l2: 0.1                         # times that rate: weights grow without bound
+  activation: relu
+  epochs: [1, 2]
+execution: {timeout: 3s, workers: 2}
+"""
+_ALL_FAIL = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters:
+  layer_type: "odd_layers:raising"
+  units: 16
+  batch_size: [8, 16, 32, 64, 128, 256, 512]
+  epochs: 1
+"""
+
+
+def run(place, *options, code=0):
+    return hpsearch("run", "sweep.yaml", "--out", "out", *options, cwd=place, code=code)
+
+
+def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
+    shutil.copy(ODD_LAYERS, tmp_path)
+    (tmp_path / "sweep.yaml").write_text(_MIXED)
+    said = run(tmp_path)
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    statuses = rows.groupby("layer_type")["status"].agg(list).to_dict()
+    assert statuses == {
+        "odd_layers:raising": ["failed"] * 4,
+        "odd_layers:hanging": ["timeout"] * 4,
+        "odd_layers:dying": ["killed"] * 4,
+        "dense": ["completed", "diverged", "completed", "diverged"],
+    } or statuses["dense"] == ["completed", "completed", "diverged", "diverged"]
+    bad = rows[rows["status"] != "completed"].set_index("trial")
+    assert bad["score"].isna().all()
+    reasons = bad.groupby("status")["error"].unique().map(list).to_dict()
+    assert reasons["failed"] == ["RuntimeError: no layer of 16 today"]
+    assert reasons["timeout"] == ["took longer than execution.timeout, 3 s"]
+    assert reasons["killed"] == ["the worker ended (SIGSEGV)"]
+    assert all("is nan" in error or "is inf" in error for error in reasons["diverged"])
+    assert results.best_row(rows)["status"] == "completed"
+    assert "trying once more" in said.stderr
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        stored = store.results()
+    failed = rows[rows["status"] == "failed"]["trial"]
+    assert all('raise RuntimeError(f"no layer' in stored[n].traceback for n in failed)
+
+    # Without --retry, all of them stay; with it, all but the diverged are trained.
+    mended = (tmp_path / "odd_layers.py").read_text()
+    for name in ("raising", "hanging", "dying"):
+        mended = mended.replace(f"def {name}(", f"def _{name}(") + f"\n\n{name} = plain\n"
+    (tmp_path / "odd_layers.py").write_text(mended)
+    assert "2 completed, 0 trained now" in run(tmp_path).stdout
+    assert "8 completed, 12 trained now" in run(tmp_path, "--retry").stdout
+    again = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert (again["config"] == rows["config"]).all()
+    assert set(again["status"]) == {"completed", "diverged"}
+    assert again["error"].notna().sum() == 8
+
+
+def test_a_sweep_of_which_all_trials_fail_alike_stops_early(tmp_path):
+    shutil.copy(ODD_LAYERS, tmp_path)
+    (tmp_path / "sweep.yaml").write_text(_ALL_FAIL)
+    said = run(tmp_path, "--workers", 1, code=1)
+    assert "stopped early: the first 5 trainings all failed alike: RuntimeError: no" in said.stdout
+    assert "no trial completed" in said.stdout
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert list(rows["status"]) == ["failed"] * 5
+    assert not (tmp_path / "out" / "best.keras").exists()
+    # What is left goes on; the failed ones come again when they are asked for.
+    said = run(tmp_path, "--workers", 1, code=1)
+    assert "7 trials, 0 completed, 2 trained now" in said.stdout
+    (tmp_path / "odd_layers.py").write_text(
+        (tmp_path / "odd_layers.py").read_text() + "\n\nraising = plain\n"
+    )
+    assert "7 completed, 7 trained now" in run(tmp_path, "--retry").stdout
+
+
+def test_the_console_script_finds_functions_of_the_working_directory(tmp_path):
+    shutil.copy(ODD_LAYERS, tmp_path)
+    (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "noisy"))
+    script = Path(sys.executable).with_name("hpsearch")
+    said = hpsearch(
+        "run", "sweep.yaml", "--out", "out", "--set", "parameters.batch_size=[32]",
+        cwd=tmp_path, program=[str(script)],
+    )  # fmt: skip
+    assert "1 completed" in said.stdout
+    # What a worker says is in run.log, not on the screen.
+    assert "said by process" in (tmp_path / "out" / "run.log").read_text()
+    assert "said" not in said.stdout + said.stderr

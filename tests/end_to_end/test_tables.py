@@ -1,0 +1,234 @@
+"""The tables of a sweep: whole, the same whoever computed them, and grown by edits."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pandas as pd
+import pytest
+from commands import hpsearch
+from pandas.testing import assert_frame_equal
+
+from hpsearch import results
+from hpsearch.store import Store
+
+_PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
+_COLUMNS = """trial config seed status score hidden_layers units activation layer_type batch_size
+epochs optimizer loss accuracy val_loss val_accuracy best_epoch best_score epochs_trained weights
+seconds shared_with trainer fold error metric sweep data recipe version tensorflow keras""".split()
+
+
+def contents(directory):
+    return {name: (directory / name).read_bytes() for name in _PINNED}
+
+
+def edited(home, old, new):
+    path = home / "sweep.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_one_worker_and_two_give_the_same_tables(finished, table):
+    for name in ("results.csv", "curves.csv"):
+        assert_frame_equal(table(finished / "one", name), table(finished / "two", name))
+
+
+def test_the_files_are_as_documented(finished):
+    out = finished / "one"
+    rows = pd.read_csv(out / "results.csv")
+    assert list(rows.columns) == _COLUMNS
+    assert list(rows["trial"]) == list(range(1, 21))
+    assert set(rows["status"]) == {"completed"}
+    assert (rows["score"] == rows["val_accuracy"]).all()
+    assert (rows["metric"] == "val_accuracy:maximize:last").all()
+    assert (rows["epochs_trained"] == rows["epochs"]).all()
+    assert rows["config"].is_unique
+    for column, letter in (("config", "c"), ("data", "d"), ("recipe", "r")):
+        assert rows[column].str.fullmatch(letter + "[0-9a-f]{11}").all()
+    flat = rows[rows["hidden_layers"] == 0]
+    assert flat[["units", "activation", "layer_type"]].isna().all(axis=None)
+    assert (flat["weights"] == 65 * 10).all()
+    curves = pd.read_csv(out / "curves.csv")
+    assert list(curves.columns) == ["trial", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    last = curves.groupby("trial").last()
+    assert (last["val_accuracy"].to_numpy() == rows["val_accuracy"].to_numpy()).all()
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        [".lock", "best.keras", "curves.csv", "results.csv", "run.log", "sweep.db", "sweep.yaml"]
+    )
+
+
+def test_the_tables_read_back_with_their_dtypes(finished):
+    read = results.read(finished / "one")
+    bare = pd.read_csv(finished / "one" / "results.csv")
+    assert read["trial"].dtype == "Int64"
+    assert read["score"].dtype == "float64"
+    assert read["shared_with"].dtype == "Int64"
+    assert (read["score"] == bare["score"]).all()
+
+
+def test_the_resolved_sweep_is_one_and_finds_its_rows(finished):
+    said = hpsearch("plan", "one/sweep.yaml", "--out", "one", cwd=finished)
+    assert "20, 20 have results already" in said.stdout
+
+
+def test_a_second_run_trains_nothing(home):
+    before = contents(home / "out")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    assert "20 trials have results already" in said.stderr
+    assert "20 trials, 20 completed, 0 trained now" in said.stdout
+    after = contents(home / "out")
+    for name in ("results.csv", "curves.csv", "sweep.yaml", "best.keras"):
+        assert after[name] == before[name], name
+
+
+def test_edits_train_only_what_is_new(home, table):
+    before, out = table(home / "out"), home / "out"
+    # A value more in a list; it stands before the old one.
+    edited(home, "units: [16]", "units: [8, 16]")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    assert "36 trials, 36 completed, 16 trained now" in said.stdout
+    wider = table(out)
+    assert_frame_equal(wider[:20], before, check_dtype=False)
+    assert set(wider["units"][20:]) == {8}
+    # Epochs and seeds more, values fewer: the rows of an abandoned value stay.
+    edited(home, "units: [8, 16]", "units: [16]")
+    edited(home, "epochs: [1, 3]", "epochs: [1, 2, 3]")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=home)
+    assert "60 trials, 60 completed, 40 trained now" in said.stdout
+    longer = table(out)
+    assert_frame_equal(longer[:36], wider, check_dtype=False)
+    assert list(longer["trial"]) == list(range(1, 77))
+    assert not longer.duplicated(["config", "seed"]).any()
+    with Store(out / "sweep.db") as store:
+        assert len(store.results()) == 76
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("data.seed=43", "split.seed: was 42, is 43"),
+        ("data.validation=0.3", "split.validation: was 0.2, is 0.3"),
+        ("metric=val_loss", '"val_loss:minimize:last"'),
+        ("metric={name: val_accuracy, epoch: best}", '"val_accuracy:maximize:best"'),
+        (
+            "model={loss: kl_divergence}",
+            'recipe.loss: was "sparse_categorical_crossentropy", is "kl_divergence"',
+        ),
+        ("seed=1", "recipe.seed: was 0, is 1"),
+        ("data.scale=standard", 'recipe.scale: was "auto", is "standard"'),
+        ("early_stopping={patience: 2}", "recipe.early_stopping: was null"),
+    ],
+)
+def test_what_decides_a_score_may_not_change(home, change, difference):
+    before = contents(home / "out")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", change, cwd=home, code=3)
+    assert difference in said.stderr
+    assert "--fresh" in said.stderr
+    assert contents(home / "out") == before
+
+
+def test_fresh_moves_the_old_directory_aside(home):
+    before = contents(home / "out")
+    said = hpsearch(
+        "run", "sweep.yaml", "--out", "out", "--fresh", "--set", "data.seed=43",
+        "--set", "parameters.hidden_layers=[0]", cwd=home,
+    )  # fmt: skip
+    assert "4 trials, 4 completed, 4 trained now" in said.stdout
+    (aside,) = (p for p in home.iterdir() if p.name.startswith("out."))
+    assert contents(aside) == before
+    assert len(pd.read_csv(home / "out" / "results.csv")) == 4
+
+
+def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
+    together = table(finished / "one").set_index("config")
+    hpsearch(
+        "run", finished / "sweep.yaml", "--set", "parameters.epochs=[1]", "--set", "name=alone",
+        cwd=tmp_path,
+    )  # fmt: skip
+    # Without --out, results go below the working directory.
+    alone = table(tmp_path / "experiments" / "alone").set_index("config")
+    assert set(alone["sweep"]) == {"alone"}
+    assert alone["shared_with"].isna().all()
+    short = together[together["epochs"] == 1]
+    assert short["shared_with"].notna().all()
+    assert len(alone) == 10
+    ignored = ["trial", "shared_with", "sweep"]
+    assert_frame_equal(
+        alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index]
+    )
+
+
+def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: wine, validation: 0.25, seed: 1}\n"
+        "parameters: {units: [2, 3, 4], epochs: 15, optimizer: adam}\n"
+        "seeds: 3\n"
+    )
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert sorted(rows["seed"]) == [0] * 3 + [1] * 3 + [2] * 3
+    means = rows.groupby("config")["score"].mean()
+    best = results.best_row(rows)
+    assert means[best["config"]] == means.max()
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        mark = store.meta()["best_model"]
+        assert mark == f"{best['trial']}:{best['config']}"
+        weights = store.weights(int(best["trial"]))
+    # They may be gone: with seeds, the best config is known only at the end.
+    with closing(sqlite3.connect(tmp_path / "out" / "sweep.db")) as db, db:
+        db.execute("DELETE FROM weights")
+    (tmp_path / "out" / "best.keras").unlink()
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert "0 trained now" in said.stdout
+    assert (tmp_path / "out" / "best.keras").exists()
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        again = store.weights(int(best["trial"]))
+    assert all((a == b).all() for a, b in zip(again, weights, strict=True))
+
+
+def test_keep_all_keeps_every_trials_weights(tmp_path, digits):
+    (tmp_path / "sweep.yaml").write_text(digits + "keep: all\n")
+    hpsearch(
+        "run", "sweep.yaml", "--out", "out", "--set", "parameters.hidden_layers=[0]", cwd=tmp_path
+    )
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        for number, result in store.results().items():
+            weights = store.weights(number)
+            assert sum(array.size for array in weights) == result.weights == 650
+
+
+def test_best_keeps_one_trials_weights(finished):
+    with Store(finished / "one" / "sweep.db", read_only=True) as store:
+        kept = [number for number in store.results() if store.weights(number) is not None]
+        number, config = store.meta()["best_model"].split(":")
+    assert kept == [int(number)]
+    rows = pd.read_csv(finished / "one" / "results.csv")
+    assert results.best_row(rows)["config"] == config
+
+
+def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path, table):
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: iris, validation: 0.3, seed: 1}\n"
+        "method: random\n"
+        "parameters:\n"
+        "  units: {min: 2, max: 40, type: int}\n"
+        "  epochs: [1, 2]\n"
+        "  learning_rate: {min: 1e-4, max: 1e-1, scale: log}\n"
+        "  optimizer: [adam, {name: sgd, learning_rate: 0.1}]\n"
+        "budget: {trials: 12}\n"
+    )
+    hpsearch("run", "sweep.yaml", "--out", "one", "--workers", 1, cwd=tmp_path)
+    # Half of it, then the whole: the draws do not depend on where it was interrupted.
+    half = ["--set", "budget={trials: 6}"]
+    hpsearch("run", "sweep.yaml", "--out", "two", "--workers", 2, *half, cwd=tmp_path)
+    hpsearch("run", "sweep.yaml", "--out", "two", "--workers", 2, cwd=tmp_path)
+    one, two = table(tmp_path / "one"), table(tmp_path / "two")
+    ignored = ["shared_with"]
+    assert_frame_equal(one.drop(columns=ignored), two.drop(columns=ignored))
+    assert len(one) == 12
+    named = one["optimizer"][one["optimizer"].str.startswith("{")]
+    assert all(json.loads(cell)["learning_rate"] == 0.1 for cell in named)
+    assert one.loc[named.index, "learning_rate"].isna().all()

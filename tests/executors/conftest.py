@@ -1,0 +1,86 @@
+"""Trainings on 333 digits, and executors to run them."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+from hpsearch.executors.base import Dataset, Job
+from hpsearch.executors.local import LocalExecutor
+from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task, Training
+
+# As in a worker. At import, before any test: TensorFlow refuses once it has run something.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+RECIPE = Recipe(3, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
+_LONGEST_SECONDS = 120
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16).astype(np.float32), y.astype(np.int32)
+    return Dataset(
+        InputSpec((64,), "float32"),
+        Target(Task.MULTICLASS, 10, tuple("0123456789")),
+        Arrays(x[:333], y[:333], x[333:500], y[333:500]),
+    )
+
+
+@pytest.fixture(scope="session")
+def job():
+    """Makes a job; stops as `(epochs, trial)`."""
+
+    def make(*stops, seed=0, keep=True, keep_better_than=None, **values):
+        values = {"hidden_layers": 1, "units": 8, "optimizer": "adam"} | values
+        return Job(Training(values, seed, stops), RECIPE, keep_better_than, keep)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def drive():
+    """Runs jobs to their end, or until an event makes `until` true; every event, in order."""
+
+    def too_long(*_):
+        raise TimeoutError(f"the executor did not end within {_LONGEST_SECONDS} s")
+
+    def run(executor, jobs=(), until=lambda _: False):
+        waiting, events = list(jobs), []
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(_LONGEST_SECONDS)
+        try:
+            while waiting or executor.busy:
+                while waiting and executor.free:
+                    executor.submit(waiting.pop(0))
+                new = executor.events(0.5)
+                events += new
+                if any(map(until, new)):
+                    break
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+        return events
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory, dataset):
+    """A local executor with data in place; `executor.log_path` is what its processes write."""
+
+    @contextmanager
+    def starting(workers=1, *, provided=dataset, **options):
+        path = tmp_path_factory.mktemp("executor") / "run.log"
+        with path.open("w") as log, LocalExecutor(workers, log, **options) as executor:
+            executor.provide(provided)
+            executor.log_path = path
+            yield executor
+
+    return starting

@@ -1,0 +1,227 @@
+"""Workers that die, hang, grow and speak; and what is left of them: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from commands import environment, in_sessions, session_of, wait_for
+
+from hpsearch.errors import HpsearchError
+from hpsearch.executors.base import Answered, Finished, Lost, Progress, Started
+from hpsearch.trial import Arrays, Status
+
+_DRIVER = Path(__file__).with_name("driver_to_kill.py")
+
+
+def answered(events):
+    return [e.result.trial for e in events if isinstance(e, Answered)]
+
+
+def lost(events):
+    return [e for e in events if isinstance(e, Lost)]
+
+
+def pid_of(executor, worker):
+    """The process of a worker, once the executor has been told."""
+    while executor._workers[worker].pid is None:
+        executor.events(0.1)
+    return executor._workers[worker].pid
+
+
+def test_a_killed_worker_costs_only_what_it_ran(start, job, drive):
+    with start(2) as executor:
+        slow = [job((1, n), layer_type="odd_layers:slow", units=n) for n in (1, 2)]
+        events = drive(executor, slow[:1], until=lambda e: isinstance(e, Started))
+        victim = events[0].worker
+        executor.submit(slow[1])
+        os.kill(pid_of(executor, victim), signal.SIGKILL)
+        events = drive(executor, [job((1, 3))])
+        (loss,) = lost(events)
+        assert loss.training == slow[0].training
+        assert loss.worker == victim
+        assert "SIGKILL" in loss.reason
+        assert not loss.timed_out
+        assert not loss.answered
+        assert loss.seconds > 0
+        assert sorted(answered(events)) == [2, 3]
+        assert answered(drive(executor, slow[:1])) == [1]
+
+
+def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
+    with start() as executor:
+        endless = job((1, 1), (10**6, 2))
+        drive(executor, [endless], until=lambda e: isinstance(e, Answered))
+        os.kill(pid_of(executor, 1), signal.SIGKILL)
+        (loss,) = lost(drive(executor))
+        assert loss.answered == {1}
+
+
+def test_workers_that_die_together_are_all_told(start, job, drive):
+    with start(2) as executor:
+        hangs = [job((1, n), layer_type="odd_layers:hanging", units=n) for n in (1, 2)]
+        for each in hangs:
+            drive(executor, [each], until=lambda e: isinstance(e, Started))
+        pids = [pid_of(executor, n) for n in (1, 2)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        # Their ends and the server's word of them are all there before anyone looks.
+        wait_for(lambda: not any(map(psutil.pid_exists, pids)), what="workers to end")
+        time.sleep(0.2)
+        losses = lost(drive(executor))
+        assert sorted(loss.training.number for loss in losses) == [1, 2]
+        assert all("SIGKILL" in loss.reason for loss in losses)
+
+
+def test_a_crash_in_native_code_is_told_by_its_name(start, job, drive):
+    with start() as executor:
+        (loss,) = lost(drive(executor, [job((1, 1), layer_type="odd_layers:dying")]))
+        assert "SIGSEGV" in loss.reason
+
+
+def test_a_hang_that_ignores_sigterm_ends_in_time(start, job, drive):
+    with start(2, timeout_seconds=1.0) as executor:
+        hanging = job((1, 1), layer_type="odd_layers:hanging")
+        drive(executor, [hanging], until=lambda e: isinstance(e, Started))
+        began = time.monotonic()
+        events = drive(executor, [job((1, 2))])
+        assert time.monotonic() - began < 1.0 + 5.0
+        (loss,) = lost(events)
+        assert loss.timed_out
+        assert "execution.timeout" in loss.reason
+        assert loss.seconds == pytest.approx(1.0, abs=4)
+        assert answered(events) == [2]
+
+
+def test_a_hungry_training_is_ended_alone(start, job, drive):
+    with start(2, memory_bytes=2**30) as executor:
+        hungry = job((1, 1), layer_type="odd_layers:hungry")
+        events = drive(executor, [hungry, job((1, 2)), job((1, 3))])
+        (loss,) = lost(events)
+        assert loss.training == hungry.training
+        assert loss.reason.startswith("memory: the worker used ")
+        assert not loss.timed_out
+        assert sorted(answered(events)) == [2, 3]
+
+
+def test_no_process_outlives_a_killed_driver():
+    driver = subprocess.Popen(
+        [sys.executable, str(_DRIVER)],
+        env=environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with driver:
+        server, *workers = map(int, driver.stdout.readline().split())
+        assert len(workers) == 2
+        assert {session_of(pid) for pid in workers} == {server}
+        driver.kill()
+    wait_for(lambda: not in_sessions([server]), seconds=5, what="orphans to end")
+
+
+def test_close_leaves_no_process(start, job, drive):
+    with start(2) as executor:
+        hangs = [job((1, n), layer_type="odd_layers:hanging", units=n) for n in (1, 2)]
+        for each in hangs:
+            drive(executor, [each], until=lambda e: isinstance(e, Started))
+        server = executor._server.pid
+        assert {session_of(pid_of(executor, n)) for n in (1, 2)} == {server}
+    # The workers' death signal was sent before close() returned; dying takes them a moment.
+    wait_for(lambda: not in_sessions([server]), seconds=2, what="workers to end")
+
+
+def test_the_server_has_one_thread_whenever_it_forks(start, job, drive):
+    with start(2) as executor:
+        for number in (1, 2, 3):
+            drive(executor, [job((1, number))])
+            status = Path(f"/proc/{executor._server.pid}/status").read_text()
+            (threads,) = (line for line in status.splitlines() if line.startswith("Threads:"))
+            assert threads.split()[1] == "1"
+
+
+def test_the_data_is_mapped_not_copied(start, dataset, job, drive):
+    rows = 2**20
+    rng = np.random.default_rng(0)
+    x = rng.random((rows, 64), np.float32)
+    y = rng.integers(10, size=rows, dtype=np.int32)
+    large = replace(dataset, arrays=Arrays(x, y, x[:100], y[:100]))
+    with start(provided=large) as executor:
+        drive(
+            executor,
+            [job((10**6, 1), batch_size=4096)],
+            until=lambda e: isinstance(e, Progress),
+        )
+        smaps = Path(f"/proc/{pid_of(executor, 1)}/smaps").read_text()
+    data, other = _kilobytes(smaps)
+    size = x.nbytes // 1024
+    # All of it is read where it lies, no page of it was copied, nor is there another copy.
+    assert data["Rss"] >= 0.9 * size
+    assert data["Anonymous"] == 0
+    assert other["Private_Dirty"] < size
+
+
+def _kilobytes(smaps):
+    """Sums over the mappings of the shared block, and over all others."""
+    data, other = Counter(), Counter()
+    total = other
+    for line in smaps.splitlines():
+        words = line.split()
+        if words[0].endswith(":"):
+            total[words[0][:-1]] += int(words[1]) if words[-1] == "kB" else 0
+        else:
+            total = data if "memfd:hpsearch-data" in line else other
+    return data, other
+
+
+def test_what_workers_say_is_in_the_log(start, job, drive, capfd):
+    with start() as executor:
+        drive(executor, [job((1, 1), layer_type="odd_layers:noisy")])
+        pid = pid_of(executor, 1)
+    log = executor.log_path.read_text()
+    assert f"said by process {pid}\n" in log
+    assert "said on stderr\n" in log
+    assert "said" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, drive, workers):
+    jobs = [job((1, n), layer_type="odd_layers:noisy", units=n) for n in range(1, 9)]
+    with start(workers, growth_bytes=1) as executor:
+        events = drive(executor, jobs)
+    assert not lost(events)
+    assert sorted(answered(events)) == list(range(1, 9))
+    assert sum(isinstance(e, Finished) for e in events) == 8
+    assert all(e.result.status is Status.COMPLETED for e in events if isinstance(e, Answered))
+    log = executor.log_path.read_text().splitlines()
+    assert len({line for line in log if line.startswith("said by")}) > workers
+
+
+def test_a_function_of_the_working_directory_is_found(start, job, drive, tmp_path, monkeypatch):
+    (tmp_path / "layers_at_hand.py").write_text(
+        "from keras.layers import Dense\n\n"
+        "def wide(x, units, activation):\n"
+        "    return Dense(2 * units, activation=activation)(x)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with start() as executor:
+        events = drive(executor, [job((1, 1), layer_type="layers_at_hand:wide")])
+    (result,) = (e.result for e in events if isinstance(e, Answered))
+    assert result.error == ""
+    assert result.weights == (64 + 1) * 16 + (16 + 1) * 10
+
+
+def test_the_end_of_the_server_is_said(start, job, drive):
+    with start() as executor:
+        drive(executor, [job((1, 1))])
+        executor._server.kill()
+        with pytest.raises(HpsearchError, match=r"SIGKILL.*run\.log"):
+            drive(executor, [job((1, n)) for n in range(2, 20)])

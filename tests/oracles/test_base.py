@@ -1,0 +1,331 @@
+"""What stock KerasTuner 1.4.8 does to its users, trap by trap, and that our oracles do not."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import pytest
+from keras_tuner.src.engine import oracle as kt_oracle
+
+from hpsearch.oracles import GridOracle, RandomOracle
+from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
+from hpsearch.space import Choices, Config, Parameter, Range, Space
+from hpsearch.trial import Outcome
+
+COMPLETED, FAILED = "COMPLETED", "FAILED"
+
+
+def space_of(**choices: list[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
+
+
+class Stock(keras_tuner.Oracle):  # type: ignore[misc]
+    """KerasTuner's own, with the least that makes it run."""
+
+    def __init__(self, **changes: Any) -> None:
+        hp = keras_tuner.HyperParameters()
+        hp.Int("x", 0, 1000)
+        super().__init__(
+            objective=keras_tuner.Objective("score", "max"), hyperparameters=hp, **changes
+        )
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        return {"status": "RUNNING", "values": {"x": int(trial_id)}}
+
+
+class Quiet(Stock):
+    """That one without its files and tables."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self.verbose = 0
+
+    def save(self) -> None:
+        pass
+
+    def _save_trial(self, trial: Any) -> None:
+        pass
+
+
+def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
+    for step, score in enumerate(scores):
+        oracle.update_trial(trial.trial_id, {"score": score}, step=step)
+    trial.status = COMPLETED if scores else FAILED
+    oracle.end_trial(trial)
+
+
+def best(oracle: SweepOracle) -> Config | None:
+    """Of KerasTuner's book-keeping: the config of the best trial that completed."""
+    found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
+    return oracle._configs[found[0].trial_id] if found else None
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads() -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "currentThread", DeprecationWarning)
+        warnings.filterwarnings("ignore", "getName", DeprecationWarning)
+        yield
+
+
+def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "randint", lambda *_: 4711)
+    assert Stock(seed=0).seed == 4711
+    assert RandomOracle(SPACE, seed=0).seed == 1
+    assert RandomOracle(SPACE, seed=0).ask(8) == RandomOracle(SPACE, seed=0).ask(8)
+    assert RandomOracle(SPACE, seed=0).ask(8) != RandomOracle(SPACE, seed=1).ask(8)
+
+
+ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, None]
+
+
+def test_choices_hold_any_value() -> None:
+    for values in ([None], [[200, 100]], [1, "text"]):
+        with pytest.raises(TypeError, match="can contain only"):
+            keras_tuner.HyperParameters().Choice("mine", values)
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mine", [True, False])
+    assert list(map(type, hp.space[0].values)) == [int, int]
+
+    for oracle in (GridOracle(space_of(mine=ODD)), RandomOracle(space_of(mine=ODD))):
+        asked = [config.values["mine"] for config in oracle.ask(99)]
+        assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
+    assert [v is w for v, w in zip(
+        [c.values["mine"] for c in GridOracle(space_of(mine=ODD)).ask(99)], ODD, strict=True
+    )] == [True] * len(ODD)  # fmt: skip
+
+
+def test_kerastuners_values_name_ours() -> None:
+    """Each trial's values lie in the declared space, and give its config back."""
+    space = Space(
+        (
+            Parameter("units", Choices((10, [20, 5]))),
+            Parameter("l2", Range(0.0, 0.2, 0.1)),
+            Parameter("learning_rate", Range(1e-4, 0.1, log=True)),
+            Parameter("batch_size", Range(8, 64, integer=True)),
+            Parameter("optimizer", Choices(("sgd", {"name": "sgd", "momentum": 0.5}))),
+        )
+    )
+    kinds = {hp.name: type(hp).__name__ for hp in hyperparameters_of(space).space}
+    assert kinds == {
+        "units": "Choice", "l2": "Choice", "learning_rate": "Float", "batch_size": "Int",
+        "optimizer": "Choice",
+    }  # fmt: skip
+    oracle = RandomOracle(space, seed=3)
+    configs = oracle.ask(20)
+    for trial, config in zip(oracle.trials.values(), configs, strict=True):
+        values = trial.hyperparameters.values
+        assert config_from(space, values) == config
+        assert values["units"] in (0, 1)
+        assert set(values) == set(space.names)
+
+
+def test_a_name_may_live_under_two_conditions() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("layer_type", ["dense", "dropout"])
+    with hp.conditional_scope("layer_type", ["dense"]):
+        hp.Int("width", 1, 3)
+    hp.values["layer_type"] = "dropout"
+    with hp.conditional_scope("layer_type", ["dropout"]):
+        # The value of the other branch, outside of this one's range.
+        assert hp.Int("width", 10, 30) == 1
+
+    when = {"layer_type": ("dense", "dropout")}
+    space = Space(
+        (
+            Parameter("layer_type", Choices(("dense", "dropout", "residual"))),
+            Parameter("width", Choices((1, 2)), when),
+        )
+    )
+    assert [hp.conditions for hp in hyperparameters_of(space).space] == [[], []]
+    asked = [(c.values["layer_type"], c.values.get("width")) for c in GridOracle(space).ask(99)]
+    assert asked == [
+        ("dense", 1), ("dense", 2), ("dropout", 1), ("dropout", 2), ("residual", None),
+    ]  # fmt: skip
+
+
+def test_no_value_is_discovered_late() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    # What a hypermodel meets first inside a trial is not drawn: it is the default.
+    assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
+    oracle = RandomOracle(SPACE)
+    oracle.ask(1)
+    (trial,) = oracle.trials.values()
+    trial.hyperparameters.Float("late", 0.0, 1.0)
+    trial.status = FAILED
+    with pytest.raises(RuntimeError, match="found new entries"):
+        oracle.end_trial(trial)
+    assert [hp.name for hp in oracle.get_space().space] == ["units"]
+    # Which left KerasTuner's lock held; the next call of ours does not care.
+    assert len(oracle.ask(1)) == 1
+
+
+class Failing(GridOracle):
+    """Its second proposal fails, once."""
+
+    left = 1
+
+    def next_config(self) -> Any:
+        if self._proposals and self.left:
+            self.left -= 1
+            raise ZeroDivisionError
+        return super().next_config()
+
+
+def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = Quiet()
+    with monkeypatch.context() as patch:
+        patch.setattr(stock, "populate_space", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            stock.create_trial("a")
+    assert kt_oracle.LOCKS[stock].locked()
+
+    oracle = Failing(SPACE)
+    with pytest.raises(ZeroDivisionError):
+        oracle.ask(5)
+    assert not kt_oracle.LOCKS[oracle].locked()
+    asked: list[Config] = []
+    other = threading.Thread(target=lambda: asked.extend(oracle.ask(3)))
+    other.start()
+    other.join(timeout=10)
+    assert [config.values["units"] for config in asked] == [2, 3, 4]
+    # Nor after a `tell` that fails.
+    monkeypatch.setattr(oracle, "score_trial", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        oracle.tell([Outcome(asked[0].id, 1.0)])
+    assert not kt_oracle.LOCKS[oracle].locked()
+
+
+def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads of one name are let in together by the stock oracle, one inside the other."""
+    stock, inside = Quiet(), []
+
+    def populate(trial_id: str) -> dict[str, Any]:
+        if not inside:
+            inside.append(trial_id)
+            other = threading.Thread(
+                target=lambda: inside.append(stock.create_trial("b").trial_id),
+                name=threading.current_thread().name,
+            )
+            other.start()
+            other.join(timeout=10)
+        return {"status": "RUNNING", "values": {"x": 1}}
+
+    monkeypatch.setattr(stock, "populate_space", populate)
+    stock.create_trial("a")
+    assert len(inside) == 2
+    # And both were given one number.
+    assert len(stock.trials) == 1
+    # Ours holds nothing between calls, so threads that take turns never wait.
+    oracle = GridOracle(SPACE)
+    asked: list[Config] = []
+    for name in ("same", "same", "other"):
+        thread = threading.Thread(target=lambda: asked.extend(oracle.ask(2)), name=name)
+        thread.start()
+        thread.join(timeout=10)
+        assert kt_oracle.THREADS[oracle] is None
+    assert [config.values["units"] for config in asked] == [1, 2, 3, 4, 5, 6]
+
+
+def test_asking_warns_of_nothing() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Quiet().create_trial("a")
+    assert "currentThread" in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        oracle = RandomOracle(SPACE)
+        (config,) = oracle.ask(1)
+        oracle.tell([Outcome(config.id, 0.5)])
+
+
+def test_one_slot_is_not_asked_twice() -> None:
+    stock = Quiet()
+    assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
+    configs = GridOracle(SPACE).ask(8)
+    assert len({config.id for config in configs}) == 8
+
+
+def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stock = Stock()
+    stock.verbose = 0
+    stock._set_project_dir(str(tmp_path), "stock")
+    (tmp_path / "stock").mkdir()
+    end(stock, stock.create_trial("a"), 1.0)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+    before = sorted(tmp_path.rglob("*"))
+    oracle = GridOracle(SPACE)
+    oracle.tell([Outcome(config.id, 1.0) for config in oracle.ask(8)])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_failures_in_a_row_end_nothing() -> None:
+    stock = Quiet()
+    for name in "ab":
+        end(stock, stock.create_trial(name))
+    with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
+        end(stock, stock.create_trial("c"))
+
+    oracle = GridOracle(SPACE)
+    for config in oracle.ask(8):
+        oracle.tell([Outcome(config.id, None)])
+    assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_an_infinite_score_does_not_win(goal: str) -> None:
+    stock = Quiet()
+    first, second = stock.create_trial("a"), stock.create_trial("b")
+    end(stock, first, 0.9)
+    end(stock, second, math.inf)
+    assert stock.get_best_trials(1)[0] is second
+
+    oracle = GridOracle(SPACE, goal=goal)
+    configs = oracle.ask(5)
+    scores = [math.inf, 0.5, -math.inf, math.nan, None]
+    oracle.tell([Outcome(c.id, score) for c, score in zip(configs, scores, strict=True)])
+    assert best(oracle) == configs[1]
+
+
+def test_a_trials_score_is_the_one_that_is_told() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    end(stock, trial, 0.2, 0.9, 0.1)
+    assert trial.score == 0.9
+
+    oracle = GridOracle(SPACE)
+    (config,) = oracle.ask(1)
+    oracle.tell([Outcome(config.id, 0.1)])
+    assert [t.score for t in oracle.trials.values()] == [0.1]
+
+
+def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    loud = Quiet()
+    loud.verbose = 1
+    end(loud, loud.create_trial("a"), 1.0)
+    assert "Trial" in capsys.readouterr().out
+    oracle = RandomOracle(SPACE)
+    oracle.tell([Outcome(c.id, s) for c, s in zip(oracle.ask(2), (1.0, math.nan), strict=True)])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_asking_stays_cheap() -> None:
+    """No walk over all trials at each call: the last hundred cost what the first do."""
+    oracle = RandomOracle(Space((Parameter("l2", Range(0.0, 1.0)),)))
+    for _ in range(2000):
+        (config,) = oracle.ask(1)
+        oracle.tell([Outcome(config.id, 1.0)])
+    assert not oracle.ongoing_trials
+    assert oracle.is_proposed(config)

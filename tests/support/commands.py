@@ -1,0 +1,147 @@
+"""Real commands in real processes, for tests of several floors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
+_PROGRAM = (sys.executable, "-m", "hpsearch")
+_LONGEST_COMMAND_SECONDS = 180
+
+
+def wait_for(
+    condition: Callable[[], object], seconds: float = 60.0, *, every: float = 0.02, what: str = ""
+) -> object:
+    """The first true value of `condition()`; fails where none comes in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(every)
+    return pytest.fail(f"waited {seconds:g} s for {what or condition}")
+
+
+def session_of(pid: int) -> int | None:
+    """The session of a process; None where it is gone, or dead and not yet waited for."""
+    try:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return None
+        return os.getsid(pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None
+
+
+def in_sessions(sessions: Iterable[int]) -> list[int]:
+    """Live processes of some sessions; the executor's server opens one for all that it forks."""
+    wanted = set(sessions)
+    return [pid for pid in psutil.pids() if session_of(pid) in wanted]
+
+
+@dataclass
+class Running:
+    """A command that was started and is to be disturbed."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def results(self) -> int:
+        """How many results its store holds."""
+        return stored_results(self.directory)
+
+    def wait_for_results(self, count: int) -> None:
+        """Until at least `count` results are stored, and the driver is still at work."""
+        wait_for(
+            lambda: self.results() >= count or self.process.poll() is not None,
+            what=f"{count} results",
+        )
+        assert self.process.poll() is None, self.process.communicate()
+
+    def servers(self) -> list[int]:
+        """Processes of its forkserver: its children that lead a session."""
+        children = psutil.Process(self.pid).children()
+        return [child.pid for child in children if session_of(child.pid) == child.pid]
+
+    def workers(self) -> list[int]:
+        """Processes that its forkserver forked."""
+        try:
+            children = psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        servers = self.servers()
+        return [child.pid for child in children if child.pid not in servers]
+
+    def send(self, number: signal.Signals) -> tuple[float, str]:
+        """Send a signal and wait for the end; how long that took, and what stderr got."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=60)
+        return time.monotonic() - began, err
+
+
+def stored_results(directory: Path) -> int:
+    """How many results the store in a results directory holds; 0 where there is none yet."""
+    store = directory / "sweep.db"
+    if not store.exists():
+        return 0
+    db = sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)
+    try:
+        return db.execute("SELECT count(*) FROM results").fetchone()[0]
+    except sqlite3.OperationalError:
+        # The tables are not there yet.
+        return 0
+    finally:
+        db.close()
+
+
+def environment() -> dict[str, str]:
+    """This process' environment, without what tests and TensorFlow put there."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "TF_", "KERAS"))}
+    return kept | {"COLUMNS": "120"}
+
+
+def hpsearch(
+    *arguments: object, cwd: Path, code: int | None = 0, program: Sequence[str] = _PROGRAM
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; `code` is what it must exit with, None for anything."""
+    done = subprocess.run(
+        [*program, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_COMMAND_SECONDS,
+        check=False,
+    )
+    said = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, said
+    assert code is None or done.returncode == code, said
+    return done
+
+
+def start(*arguments: object, cwd: Path, out: str) -> Running:
+    """Start `hpsearch run ... --out OUT` and return at once."""
+    process = subprocess.Popen(
+        [*_PROGRAM, "run", *map(str, arguments), "--out", out],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return Running(process, cwd / out)

@@ -1,0 +1,44 @@
+"""Layer types of a user who makes mistakes."""
+
+import os
+import signal
+import sys
+import time
+
+import keras
+import numpy as np
+
+
+def plain(x, units, activation):
+    return keras.layers.Dense(units, activation=activation)(x)
+
+
+def raising(x, units, activation):
+    raise RuntimeError(f"no layer of {units} today")
+
+
+def slow(x, units, activation):
+    time.sleep(1.5)
+    return plain(x, units, activation)
+
+
+def hanging(x, units, activation):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
+def hungry(x, units, activation):
+    block = np.ones(2**27)
+    time.sleep(60)
+    return plain(x, units, activation) + float(block[0])
+
+
+def noisy(x, units, activation):
+    print(f"said by process {os.getpid()}")
+    sys.stderr.write("said on stderr\n")
+    return plain(x, units, activation)
+
+
+def dying(x, units, activation):
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,0 +1,68 @@
+"""The estimate grows with what there is to do, and is a range."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from hpsearch.estimate import Sizes, estimate, step_seconds
+from hpsearch.trial import Training
+
+SIZES = Sizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=10**6)
+
+
+def training(epochs: int = 10, number: int = 1, **values: Any) -> Training:
+    return Training({"hidden_layers": 1, "units": 100, **values}, 0, ((epochs, number),))
+
+
+def middle(*trainings: Training, workers: int = 1, sizes: Sizes = SIZES, **more: Any) -> float:
+    found = estimate(trainings, sizes, workers, spread=1.0, **more)
+    assert found.low_seconds == found.high_seconds
+    return found.low_seconds
+
+
+def test_nothing_to_do_takes_the_start_alone() -> None:
+    assert middle() == pytest.approx(6.0)
+    assert estimate([], SIZES, 2).memory_bytes > 0
+
+
+def test_more_work_takes_longer() -> None:
+    start = middle()
+    one = middle(training())
+    assert middle(training(), training()) - start == pytest.approx(2 * (one - start))
+    assert middle(training(epochs=20)) > one
+    assert middle(training(units=1000)) > one
+    assert middle(training(batch_size=8)) > one > middle(training(batch_size=1000))
+    assert middle(training(), sizes=dataclasses.replace(SIZES, rows=2000)) > one
+
+
+def test_workers_share_the_work_but_not_one_training() -> None:
+    many = [training(number=number) for number in range(1, 9)]
+    start = middle()
+    assert middle(*many, workers=4) - start == pytest.approx((middle(*many) - start) / 4)
+    assert middle(training(), workers=4) == middle(training())
+    # The longest decides.
+    assert middle(training(), training(1000), workers=2) == middle(training(1000))
+
+
+def test_measured_steps_replace_the_formula() -> None:
+    slow = middle(training(), step=lambda _: 1.0, build_seconds=5.0)
+    assert slow == pytest.approx(6 + 5 + 10 * 32, rel=1e-3)
+    same = middle(training(), step=lambda t: step_seconds(t, SIZES))
+    assert same == pytest.approx(middle(training()))
+
+
+def test_the_range_and_memory() -> None:
+    wide = estimate([training()], SIZES, 1, spread=3.0)
+    assert wide.low_seconds < middle(training()) < wide.high_seconds
+    assert (wide.high_seconds - 6) / (wide.low_seconds - 6) == pytest.approx(9)
+    assert estimate([training()] * 2, SIZES, 2).memory_bytes > wide.memory_bytes
+    # No worker without a training.
+    assert estimate([training()], SIZES, 8).memory_bytes == wide.memory_bytes
+
+
+def test_ones_own_layers_have_an_estimate_too() -> None:
+    assert step_seconds(training(layer_type="my.module:block"), SIZES) > 0
+    assert middle(training(layer_type="my.module:block")) > middle()

@@ -1,0 +1,114 @@
+"""Grid and random draws: order, no duplicates, determinism, exhaustion."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from hpsearch.constraints import parse
+from hpsearch.sampling import grid_draws, random_draws
+from hpsearch.space import Choices, Parameter, Range, Space
+
+SMALL = Space(
+    (
+        Parameter("hidden_layers", Choices((0, 1, 2))),
+        Parameter("units", Choices((10, 20))),
+        Parameter("epochs", Choices((5, 7))),
+    )
+)
+LARGE = Space(
+    (
+        Parameter("learning_rate", Range(1e-4, 0.1, log=True)),
+        Parameter("units", Range(1, 50, integer=True)),
+        Parameter("activation", Choices(("relu", "tanh"))),
+    )
+)
+
+
+def ids(draws: Any) -> list[str]:
+    return [config.id for config, _ in draws]
+
+
+def test_grid_order_is_the_files_the_last_fastest() -> None:
+    drawn = [
+        (config.values["hidden_layers"], config.values.get("units"), config.values["epochs"])
+        for config, _ in grid_draws(SMALL)
+    ]
+    assert drawn == [
+        (0, None, 5), (0, None, 7),
+        (1, 10, 5), (1, 10, 7), (1, 20, 5), (1, 20, 7),
+        (2, 10, 5), (2, 10, 7), (2, 20, 5), (2, 20, 7),
+    ]  # fmt: skip
+
+
+def test_grid_of_ranges_with_steps() -> None:
+    space = Space((Parameter("l2", Range(0.1, 0.3, 0.1)), Parameter("units", Choices((1, 2)))))
+    assert [(c.values["l2"], c.values["units"]) for c, _ in grid_draws(space)] == [
+        (0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2), (0.3, 1), (0.3, 2),
+    ]  # fmt: skip
+
+
+def test_a_draw_comes_with_an_assignment_that_gives_it() -> None:
+    for draws in (grid_draws(SMALL), random_draws(SMALL, 3), islice(random_draws(LARGE, 3), 20)):
+        for config, assignment in draws:
+            again = (SMALL if "epochs" in assignment else LARGE).config(assignment)
+            assert again == config
+
+
+def test_an_empty_space_has_one_config() -> None:
+    assert len(ids(grid_draws(Space(())))) == len(ids(random_draws(Space(()), 0))) == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_random_draws_the_whole_space_once(seed: int) -> None:
+    drawn = ids(random_draws(SMALL, seed))
+    assert len(set(drawn)) == len(drawn) == 10
+    assert set(drawn) == set(ids(grid_draws(SMALL)))
+
+
+def test_random_draws_depend_on_the_seed_alone() -> None:
+    assert ids(random_draws(SMALL, 0)) == ids(random_draws(SMALL, 0))
+    assert ids(islice(random_draws(LARGE, 0), 50)) == ids(islice(random_draws(LARGE, 0), 50))
+    assert ids(random_draws(SMALL, 0)) != ids(random_draws(SMALL, 1))
+    assert ids(random_draws(SMALL, 0)) != ids(grid_draws(SMALL))
+
+
+def test_a_draw_depends_on_names_not_on_places() -> None:
+    """A line that moves in the file changes no proposal."""
+    moved = Space(LARGE.parameters[::-1])
+    assert ids(islice(random_draws(moved, 7), 50)) == ids(islice(random_draws(LARGE, 7), 50))
+
+
+def test_draws_are_uniform_on_their_scales() -> None:
+    drawn = [config.values for config, _ in islice(random_draws(LARGE, 11), 3000)]
+    below = sum(values["learning_rate"] < 10**-2.5 for values in drawn) / 3000
+    assert below == pytest.approx(0.5, abs=0.03)
+    assert sum(v["activation"] == "relu" for v in drawn) / 3000 == pytest.approx(0.5, abs=0.03)
+    assert {values["units"] for values in drawn} == set(range(1, 51))
+
+
+def test_constraints_and_what_nothing_satisfies() -> None:
+    bounded = Space(SMALL.parameters, (parse("hidden_layers * units <= 20"),))
+    drawn = list(random_draws(bounded, 0))
+    assert set(ids(drawn)) == set(ids(grid_draws(bounded)))
+    assert all(c.values["hidden_layers"] * c.values.get("units", 0) <= 20 for c, _ in drawn)
+    assert not list(random_draws(Space(SMALL.parameters, (parse("epochs > 9"),)), 0))
+
+
+def test_a_large_space_ends_when_nothing_new_comes() -> None:
+    """A hundred thousand values of a key that is dead in all but a few configs."""
+    space = Space(
+        (
+            Parameter("hidden_layers", Choices((0,))),
+            Parameter("units", Range(1, 1_000_000, integer=True)),
+            Parameter("epochs", Choices((1, 2, 3))),
+        )
+    )
+    assert len(ids(random_draws(space, 0))) == 3
+
+
+def test_a_stepped_range_is_enumerated_once_for_all_draws() -> None:
+    space = Space((Parameter("l2", Range(0.0, 1.0, 1e-5)), Parameter("units", Choices((1, 2)))))
+    assert len(ids(islice(random_draws(space, 0), 300))) == 300

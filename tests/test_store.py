@@ -1,0 +1,315 @@
+"""The store: what goes in comes out, all of it or none, and readers never wait."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import StoreError
+from hpsearch.plan import Trial
+from hpsearch.space import Config
+from hpsearch.store import Store
+from hpsearch.trial import Status, TrialResult
+
+CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
+TRIALS = [
+    Trial(1, Config({"units": [200, 100], "optimizer": {"name": "sgd", "momentum": 0.9}}), 0),
+    Trial(2, Config({"units": 7, "mine": "é\n'); DROP TABLE trials;--"}), 1),
+    Trial(4, Config({"units": 7.5, "flag": True, "none": None}), 2**32 - 1),
+]
+RESULTS = [
+    TrialResult(
+        trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
+        best_score=2 / 3, seconds=1.5, trainer="graph", weights=10,
+    ),
+    TrialResult(trial=2, status=Status.FAILED, error="it\nbroke", traceback="Traceback\n  ..."),
+    TrialResult(trial=4, status=Status.COMPLETED, score=0.1, curve=CURVE[:1], shared_with=1),
+]  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sweep.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store(path) as store:
+        yield store
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    assert (store.meta(), store.trials(), store.results(), store.weights(1)) == ({}, [], {}, None)
+
+
+def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
+    with Store(path) as store:
+        store.set_meta({"sweep": "name: s\n", "identity": "{}"})
+        store.set_meta({"identity": '{"a": 1}'})
+        store.add_trials(TRIALS)
+        store.add_results(RESULTS)
+    for read_only in (False, True):
+        with Store(path, read_only=read_only) as store:
+            assert store.meta() == {"sweep": "name: s\n", "identity": '{"a": 1}'}
+            assert store.trials() == TRIALS
+            assert [t.config.id for t in store.trials()] == [t.config.id for t in TRIALS]
+            assert store.results() == {result.trial: result for result in RESULTS}
+
+
+def test_one_file_stays_after_a_writer(path: Path) -> None:
+    with Store(path) as store:
+        store.add_trials(TRIALS)
+        assert path.with_name("sweep.db-wal").exists()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_result_is_replaced(store: Store) -> None:
+    store.add_trials(TRIALS)
+    store.add_results(RESULTS)
+    again = replace(RESULTS[1], status=Status.COMPLETED, error="", score=1.0)
+    store.add_results([again])
+    assert store.results() == {1: RESULTS[0], 2: again, 4: RESULTS[2]}
+
+
+def test_nan_and_infinities_survive(store: Store) -> None:
+    odd = ({"loss": math.nan, "mae": math.inf}, {"loss": -math.inf, "mae": -0.0})
+    store.add_trials(TRIALS)
+    store.add_results([replace(RESULTS[0], status=Status.DIVERGED, score=None, curve=odd)])
+    curve = store.results()[1].curve
+    assert math.isnan(curve[0]["loss"])
+    assert (curve[0]["mae"], curve[1]["loss"]) == (math.inf, -math.inf)
+    assert math.copysign(1, curve[1]["mae"]) == -1
+
+
+def test_weights_come_back_to_the_bit(store: Store) -> None:
+    state = (
+        np.array([[1 / 3, np.nan], [-np.inf, 0]], np.float32),
+        np.zeros((0, 5), np.float16),
+        np.array(7, np.int64),
+        np.random.default_rng(0).normal(size=(40, 30)),
+    )
+    store.add_trials(TRIALS)
+    store.add_results([replace(RESULTS[0], state=state), RESULTS[1]])
+    again = store.weights(1)
+    assert again is not None
+    assert [(a.dtype, a.shape, a.tobytes()) for a in again] == [
+        (a.dtype, a.shape, a.tobytes()) for a in state
+    ]
+    assert store.weights(2) is None
+    # A result without weights leaves those that are kept.
+    store.add_results([RESULTS[0]])
+    assert store.weights(1) is not None
+    assert store.results()[1].state is None
+
+
+def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:
+    store.add_results([replace(RESULTS[0], state=())])
+    assert store.weights(1) == ()
+
+
+def test_nothing_is_pickled(store: Store) -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        store.add_results([replace(RESULTS[0], state=(np.array([{}], object),))])
+    assert store.results() == {}
+
+
+def test_keep_weights_drops_all_others(store: Store) -> None:
+    store.add_trials(TRIALS)
+    store.add_results([replace(r, state=(np.ones(r.trial),)) for r in RESULTS])
+    store.keep_weights([2, 99])
+    assert [store.weights(n) is not None for n in (1, 2, 4)] == [False, True, False]
+
+
+def test_trials_are_added_all_or_none(store: Store) -> None:
+    store.add_trials(TRIALS[:1])
+    same_number = Trial(1, Config({"units": 9}), 0)
+    same_key = Trial(9, TRIALS[0].config, TRIALS[0].seed)
+    for clash in (same_number, same_key):
+        with pytest.raises(StoreError, match="UNIQUE"):
+            store.add_trials([TRIALS[1], clash])
+        assert store.trials() == TRIALS[:1]
+    store.add_trials(TRIALS[1:])
+    assert store.trials() == TRIALS
+
+
+@pytest.mark.parametrize("bad", [object(), float])
+def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
+    store.add_trials(TRIALS)
+    state = (np.ones(3),)
+    with pytest.raises(TypeError):
+        store.add_results([replace(RESULTS[0], state=state), replace(RESULTS[1], score=bad)])
+    assert store.results() == {}
+    assert store.weights(1) is None
+    store.add_results(RESULTS)
+    assert len(store.results()) == 3
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from hpsearch.plan import Trial
+from hpsearch.space import Config
+from hpsearch.store import Store
+from hpsearch.trial import Status, TrialResult
+path, rounds = Path(sys.argv[1]), int(sys.argv[2])
+number = 0
+for _ in range(rounds):
+    with Store(path) as store:
+        for _ in range(25):
+            number += 1
+            store.add_trials([Trial(number, Config({"units": number}), 0)])
+            result = TrialResult(number, Status.COMPLETED, float(number))
+            store.add_results([result, TrialResult(-number, Status.COMPLETED, float(number))])
+            print(number, flush=True)
+"""
+
+
+def writer(path: Path, rounds: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(rounds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_readers_disturb_nobody_and_see_whole_transactions(path: Path) -> None:
+    """Also while writers open and close the store, when its log appears and goes."""
+    Store(path).close()
+    process = writer(path, rounds=20)
+    polls, last = 0, 0
+    while process.poll() is None:
+        with Store(path, read_only=True) as store:
+            found = store.results()
+            assert len(store.trials()) >= len(found) // 2
+        assert {-number for number in found} == found.keys()
+        assert len(found) >= last
+        polls, last = polls + 1, len(found)
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    assert output.split()[-1] == "500"
+    assert polls > 20
+    with Store(path) as store:
+        assert len(store.results()) == 1000
+
+
+def test_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
+    for patience in (0.0, 0.003, 0.011):
+        path.unlink(missing_ok=True)
+        process = writer(path, rounds=1000)
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(5)]
+        time.sleep(patience)
+        process.kill()
+        said += process.communicate()[0].splitlines()
+        assert process.returncode == -signal.SIGKILL
+        acknowledged = len([line for line in said if line.strip()])
+        with Store(path) as store:
+            found = store.results()
+        assert found.keys() >= set(range(1, acknowledged))
+        assert {-number for number in found} == found.keys()
+
+
+def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it is made, it is not there; a half-made one or a stale log does not disturb."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            Store(path)
+    assert not path.exists()
+    path.with_name(".sweep.db.new").write_bytes(b"half")
+    path.with_name("sweep.db-wal").write_bytes(b"stale" * 100)
+    with Store(path) as store:
+        store.add_trials(TRIALS)
+    assert list(path.parent.iterdir()) == [path]
+    with Store(path) as store:
+        assert store.trials() == TRIALS
+
+
+def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:
+    process = writer(path, rounds=1000)
+    assert process.stdout is not None
+    for _ in range(5):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    path.unlink()
+    assert path.with_name("sweep.db-wal").stat().st_size > 0
+    with Store(path) as store:
+        assert store.trials() == []
+
+
+def test_the_disk_is_full(path: Path) -> None:
+    """SQLite's own limit stands for the disk's."""
+    with Store(path) as store:
+        store.add_trials(TRIALS)
+        store._db.execute("PRAGMA max_page_count=1")
+        big = replace(RESULTS[1], traceback="x" * 200_000)
+        with pytest.raises(StoreError, match="the store failed: database or disk is full") as e:
+            store.add_results([RESULTS[0], big])
+        assert e.value.exit_code == 3
+        assert store.results() == {}
+        store._db.execute("PRAGMA max_page_count=100000")
+        store.add_results([RESULTS[0], big])
+        assert store.results() == {1: RESULTS[0], 2: big}
+
+
+def test_a_missing_store_is_made_only_for_a_writer(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no such store"):
+        Store(tmp_path / "sweep.db", read_only=True)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(StoreError, match="the store failed"):
+        Store(tmp_path / "missing" / "sweep.db")
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    Store(path).close()
+    with Store(path, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
+        store.add_trials(TRIALS)
+
+
+def test_a_read_only_directory_can_be_read() -> None:
+    """As somebody who may not write there: root may everywhere."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        path = directory / "sweep.db"
+        with Store(path) as store:
+            store.add_trials(TRIALS)
+            store.add_results(RESULTS)
+        path.chmod(0o444)
+        directory.chmod(0o555)
+        try:
+            if os.geteuid() == 0:
+                os.seteuid(65534)
+            with Store(path, read_only=True) as store:
+                assert store.trials() == TRIALS
+                assert len(store.results()) == 3
+            with pytest.raises(StoreError, match="the store failed"):
+                Store(path).add_trials(TRIALS)
+            assert [p.name for p in directory.iterdir()] == ["sweep.db"]
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+            directory.chmod(0o755)
+
+
+def test_many_trials_stay_small_and_quick(store: Store) -> None:
+    curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
+    store.add_trials([Trial(n, Config({"units": n}), 0) for n in range(1, 1001)])
+    began = time.perf_counter()
+    store.add_results([TrialResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
+    assert len(store.results()) == 1000
+    assert time.perf_counter() - began < 2
+    row = sqlite3.connect(store.path).execute("SELECT record FROM results").fetchone()[0]
+    assert list(json.loads(row)["curve"]) == ["loss", "accuracy"]

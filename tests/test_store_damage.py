@@ -1,0 +1,295 @@
+"""A damaged store is refused in one line, and left as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import StoreError
+from hpsearch.plan import Trial
+from hpsearch.space import Config
+from hpsearch.store import Store, _checksum
+from hpsearch.trial import Status, TrialResult
+
+NUMBERS = range(1, 41)
+
+
+def everything(path: Path, *, read_only: bool = True) -> Any:
+    """All that a reader of the store gets."""
+    with Store(path, read_only=read_only) as store:
+        weights = [store.weights(number) for number in NUMBERS]
+        return (
+            store.meta(),
+            store.trials(),
+            store.results(),
+            [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],
+        )
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "sweep.db"
+    curve = tuple({"loss": 1 / epoch, "val_accuracy": epoch / 10} for epoch in range(1, 6))
+    with Store(path) as store:
+        store.set_meta({"identity": '{"data": "d0123456789a"}', "sweep": "name: s\n" * 30})
+        store.add_trials(Trial(n, Config({"units": n, "epochs": 5}), n % 2) for n in NUMBERS)
+        store.add_results(
+            [
+                TrialResult(
+                    n, Status.COMPLETED, n / 100, curve, 5, 5, n / 100, 0.5, trainer="graph",
+                    state=(np.full((9, 9), n, np.float32),) if n % 10 == 0 else None,
+                )
+                for n in NUMBERS
+            ]
+        )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def damaged(sound: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copy(sound, tmp_path / "sweep.db"))
+
+
+def refused(path: Path, *, read_only: bool = True) -> str:
+    """The message with which it is refused; nothing may have changed."""
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        everything(path, read_only=read_only)
+    assert path.read_bytes() == before
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message.splitlines()) == 1
+    assert caught.value.exit_code == 3
+    return message
+
+
+def refusal(read: Callable[[], Any]) -> str | None:
+    """The message with which a read is refused; None where it is not."""
+    try:
+        read()
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda _: b"", "the store is empty"),
+        (lambda data: data[:100], "the store failed|not a store|damaged"),
+        (lambda data: data[:4096], "the store failed|damaged"),
+        (lambda data: data[: len(data) // 2], "the store failed|damaged"),
+        (lambda data: data[:-4096], "the store failed|damaged"),
+        (lambda data: data[:-1], "the store failed|damaged"),
+        (lambda _: b"trial,config\n1,c\n" * 500, "file is not a database"),
+        (lambda data: b"\0" * len(data), "the store failed|not a store"),
+        (lambda data: b"\x93NUMPY" + data[6:], "file is not a database"),
+    ],
+)
+def test_empty_truncated_foreign(
+    damaged: Path, damage: Callable[[bytes], bytes], message: str, *, read_only: bool
+) -> None:
+    damaged.write_bytes(damage(damaged.read_bytes()))
+    found = refused(damaged, read_only=read_only)
+    assert any(part in found for part in message.split("|")), found
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_another_programs_database(tmp_path: Path, *, read_only: bool) -> None:
+    path = tmp_path / "sweep.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE trials(number INTEGER)")
+    db.commit()
+    db.close()
+    assert "not a store of hpsearch" in refused(path, read_only=read_only)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_empty_database_is_no_new_store(tmp_path: Path, *, read_only: bool) -> None:
+    path = tmp_path / "sweep.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE t(x)")
+    db.execute("DROP TABLE t")
+    db.commit()
+    db.close()
+    assert "not a store of hpsearch" in refused(path, read_only=read_only)
+
+
+def test_another_format(damaged: Path) -> None:
+    change(damaged, "PRAGMA user_version=7")
+    assert "format 7, this version of hpsearch reads 1" in refused(damaged)
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="the store failed"):
+        Store(tmp_path)
+
+
+def change(path: Path, statement: str, *values: Any) -> None:
+    db = sqlite3.connect(path)
+    db.execute(statement, values)
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE meta SET value='{}' WHERE key='identity'", "meta 'identity'"),
+        ("UPDATE meta SET key='identitx' WHERE key='identity'", "meta 'identitx'"),
+        ("UPDATE trials SET seed=7 WHERE number=3", "trial 3"),
+        ("UPDATE trials SET number=99 WHERE number=3", "trial 99"),
+        ("UPDATE trials SET config='c0' WHERE number=3", "trial 3"),
+        ("UPDATE trials SET hyperparameters='{}' WHERE number=3", "trial 3"),
+        ("UPDATE trials SET checksum='' WHERE number=3", "trial 3"),
+        ("UPDATE results SET status='failed' WHERE trial=3", "the result of trial 3"),
+        ("UPDATE results SET trial=99 WHERE trial=3", "the result of trial 99"),
+        ("UPDATE results SET record=replace(record, '0.03', '0.93') WHERE trial=3",
+         "the result of trial 3"),
+        ("UPDATE weights SET arrays=x'00' WHERE trial=10", "the weights of trial 10"),
+        ("UPDATE weights SET trial=11 WHERE trial=10", "the weights of trial 11"),
+    ],
+)  # fmt: skip
+def test_a_changed_row_is_refused(damaged: Path, statement: str, what: str) -> None:
+    change(damaged, statement)
+    assert f"{what} does not match its checksum" in refused(damaged)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [("meta", b"d0123456789a"), ("trials", b'"units": 17'), ("results", b'"score": 0.17'),
+     ("weights", b"arr_0.npy")],
+)  # fmt: skip
+def test_one_flipped_bit_in_a_row_of_each_table(damaged: Path, table: str, text: bytes) -> None:
+    data = bytearray(damaged.read_bytes())
+    data[data.index(text) + len(text) - 1] ^= 1
+    damaged.write_bytes(data)
+    assert "does not match its checksum" in refused(damaged), table
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["", "[]", "{", "null", "{}", '{"status": "done"}', '"\\ud800"', "[" * 100_000,
+     '{"status": "failed", "curve": 3}', '{"status": "failed", "curve": {}, "more": 1}'],
+)  # fmt: skip
+def test_a_result_that_is_none_in_spite_of_its_checksum(damaged: Path, record: str) -> None:
+    checksum = _checksum(3, "completed", record)
+    change(damaged, "UPDATE results SET record=?, checksum=? WHERE trial=3", record, checksum)
+    assert "the result of trial 3 cannot be read" in refused(damaged)
+
+
+@pytest.mark.parametrize("values", ["", "[]", "{", "3", "nul"])
+def test_a_trial_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
+    db = sqlite3.connect(damaged)
+    row = db.execute("SELECT number, config, seed FROM trials WHERE number=3").fetchone()
+    db.close()
+    checksum = _checksum(*row, values)
+    change(
+        damaged, "UPDATE trials SET hyperparameters=?, checksum=? WHERE number=3", values, checksum
+    )
+    assert "trial 3 cannot be read" in refused(damaged)
+
+
+def test_weights_that_are_none_in_spite_of_their_checksum(sound: Path, damaged: Path) -> None:
+    db = sqlite3.connect(sound)
+    blob = db.execute("SELECT arrays FROM weights WHERE trial=10").fetchone()[0]
+    db.close()
+    generator = random.Random(0)
+    blobs = [b"", b"PK\x03\x04", b"\x80\x04N.", blob[:-30], blob[30:], np.zeros(3).tobytes()]
+    for _ in range(60):
+        flipped = bytearray(blob)
+        flipped[generator.randrange(len(blob))] ^= 1 << generator.randrange(8)
+        blobs.append(bytes(flipped))
+    messages = []
+    for wrong in blobs:
+        checksum = _checksum(10, wrong)
+        change(damaged, "UPDATE weights SET arrays=?, checksum=? WHERE trial=10", wrong, checksum)
+        with Store(damaged, read_only=True) as store:
+            messages.append(refusal(lambda store=store: store.weights(10)))
+    assert all(m is None or "the weights of trial 10 cannot be read" in m for m in messages)
+    assert messages.count(None) < len(blobs) / 2
+
+
+def test_a_lost_row_is_no_silence(damaged: Path) -> None:
+    """One cell less in a page's count: every row that is left has its right checksum."""
+    db = sqlite3.connect(damaged)
+    root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name='meta'").fetchone()[0]
+    db.close()
+    data = bytearray(damaged.read_bytes())
+    at = (root - 1) * 4096 + 4
+    assert data[at] == 2
+    data[at] = 1
+    damaged.write_bytes(data)
+    assert "the store is damaged" in refused(damaged)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_bit_flips_change_nothing_or_are_refused(
+    sound: Path, tmp_path: Path, seed: int
+) -> None:
+    expected = everything(sound)
+    whole = sound.read_bytes()
+    generator = random.Random(seed)
+    path = tmp_path / "sweep.db"
+    refusals = 0
+    for _ in range(200):
+        data = bytearray(whole)
+        # Half of them where most structure is: the header, the schema and the pages' heads.
+        at = generator.choice(
+            [
+                generator.randrange(len(data)),
+                generator.randrange(len(data)) // 4096 * 4096 + generator.randrange(100),
+            ]
+        )
+        data[at] ^= 1 << generator.randrange(8)
+        path.write_bytes(data)
+        found: list[Any] = []
+        message = refusal(lambda found=found: found.append(everything(path)))
+        if message is None:
+            assert found == [expected], f"byte {at}"
+        else:
+            assert len(message.splitlines()) == 1
+            assert path.read_bytes() == data
+            refusals += 1
+        for leftover in tmp_path.glob("sweep.db-*"):
+            leftover.unlink()
+    assert 20 < refusals < 200
+
+
+def test_every_flip_in_the_header_and_schema(sound: Path, tmp_path: Path) -> None:
+    expected = everything(sound)
+    whole = sound.read_bytes()
+    path = tmp_path / "sweep.db"
+    for at in [*range(112), *range(4000, 4096, 7)]:
+        data = bytearray(whole)
+        data[at] ^= 1 << (at % 8)
+        path.write_bytes(data)
+        try:
+            with Store(path):
+                pass
+            assert everything(path, read_only=False) == expected, f"byte {at}"
+        except StoreError:
+            pass
+        for leftover in tmp_path.glob("sweep.db-*"):
+            leftover.unlink()
+
+
+def test_a_refused_writer_leaves_nothing_behind(damaged: Path) -> None:
+    data = bytearray(damaged.read_bytes())
+    data[4096 * 2 + 3] ^= 0xFF
+    damaged.write_bytes(data)
+    before = hashlib.sha256(damaged.read_bytes()).hexdigest()
+    with pytest.raises(StoreError):
+        Store(damaged)
+    assert hashlib.sha256(damaged.read_bytes()).hexdigest() == before
+    assert list(damaged.parent.iterdir()) == [damaged]
