@@ -58,6 +58,9 @@ OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
 }
 
+#: Keras' two names of one function.
+ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
+
 #: Arguments of an optimizer that are hyperparameters of their own where it does not set them.
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
 #: Below it, JSON writes a whole float and the equal integer with the same digits.
@@ -173,6 +176,8 @@ def identity(values: Values) -> dict[str, Any]:
     merged.pop("units", None)
     merged.pop("hidden_layers", None)
     merged.pop("optimizer", None)
+    if merged.get("activation") in ACTIVATION_ALIASES:
+        merged["activation"] = ACTIVATION_ALIASES[merged["activation"]]
     initializer = _canonical_initializer(merged.pop("kernel_initializer", None))
     if initializer is not None:
         merged["kernel_initializer"] = initializer

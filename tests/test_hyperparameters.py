@@ -166,3 +166,9 @@ def test_ids_stay_what_they_are() -> None:
     assert (
         config_id({"units": [200, 100], "optimizer": "nesterov", "epochs": 20.0}) == "c1fdd7e746c8"
     )
+
+
+@pytest.mark.parametrize(("alias", "name"), [("swish", "silu"), ("hard_swish", "hard_silu")])
+def test_two_names_of_one_activation_are_one_config(alias, name):
+    assert config_id({"activation": alias}) == config_id({"activation": name})
+    assert config_id({"activation": name}) != config_id({"activation": "relu"})

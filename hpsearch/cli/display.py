@@ -73,7 +73,7 @@ class _Tally:
 def duration(seconds: float) -> str:
     """Seconds as people read them: 42 s, 3:20, 1:03:20."""
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004  # seconds a minute
+    if whole < 60:  # seconds a minute
         return f"{whole} s"
     minutes, seconds_left = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

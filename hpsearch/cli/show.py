@@ -97,10 +97,10 @@ def _print_best_configs(
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
     columns = ["config", f"mean {metric}", "sd", "seeds", *names]
     shown = _table(f"best configs by mean {metric}", columns)
-    first = groups.first()
+    firsts = {str(config): row for config, row in groups.first().iterrows()}
     for config, (mean, deviation, size) in order.iterrows():
-        cells = [first.loc[config, name] for name in names]
-        sd = "-" if size < 2 else f"{deviation:.4f}"  # noqa: PLR2004  # no spread of one
+        cells = [firsts[str(config)][name] for name in names]
+        sd = "-" if size < 2 else f"{deviation:.4f}"  # no spread of one
         figures = (f"{mean:.4f}", sd, str(int(size)))
         shown.add_row(Text(str(config)), *map(Text, figures), *map(_text, cells))
     console.print(shown)
@@ -176,7 +176,7 @@ def _sort_keys(texts: pd.Series[Any]) -> pd.Series[Any]:
 
     def key(text: str) -> tuple[int, float, str]:
         try:
-            return 0, float(text.split(" to ")[0]), ""
+            return 0, float(text.split(" to ", maxsplit=1)[0]), ""
         except ValueError:
             return (2 if text == "-" else 1), 0.0, text
 

@@ -38,7 +38,7 @@ _LOG = logging.getLogger("hpsearch")
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 
 
-class Interrupted(HpsearchError):  # noqa: N818 - what happened, no error
+class Interrupted(HpsearchError):
     """A signal ended the run; what was finished is stored."""
 
     def __init__(self, signal_number: int, where: Path) -> None:

@@ -221,7 +221,7 @@ class Sweep(Spec):
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise as_validation_error(faults, data)
-        sweep._warnings = (*translation.warnings, *advice(sweep))
+        sweep._warnings = (*translation.warnings, *advice(sweep))  # noqa: SLF001  # its own
         return sweep
 
 

@@ -59,12 +59,12 @@ def test_plan_counts_and_trains_nothing(finished):
     said = hpsearch("plan", "sweep.yaml", "--out", "none", "--workers", 2, cwd=finished).stdout
     assert time.monotonic() - began < 2
     assert "small: digits, 1,437 training and 360 validation rows, 64 features" in said
-    assert re.search(r"^trials +20$", said, re.M)
-    assert re.search(r"^trainings +10 ", said, re.M)
-    assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.M)
-    assert re.search(r"^weights +650 to 1,210$", said, re.M)
-    assert re.search(r"^time +\d+ s to \d+ s with 2 workers$", said, re.M)
-    assert re.search(r"^memory +about [\d.]+ GB$", said, re.M)
+    assert re.search(r"^trials +20$", said, re.MULTILINE)
+    assert re.search(r"^trainings +10 ", said, re.MULTILINE)
+    assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.MULTILINE)
+    assert re.search(r"^weights +650 to 1,210$", said, re.MULTILINE)
+    assert re.search(r"^time +\d+ s to \d+ s with 2 workers$", said, re.MULTILINE)
+    assert re.search(r"^memory +about [\d.]+ GB$", said, re.MULTILINE)
     assert not (finished / "none").exists()
 
 
@@ -82,7 +82,7 @@ def test_plan_measures_on_demand(finished):
     said = hpsearch(
         "plan", "sweep.yaml", "--out", "none", "--measure", "--workers", 1, cwd=finished
     ).stdout
-    assert re.search(r"^time +\d+ s to \d+ s with 1 workers$", said, re.M)
+    assert re.search(r"^time +\d+ s to \d+ s with 1 workers$", said, re.MULTILINE)
 
 
 def test_show_prints_the_best_and_the_means(finished):

@@ -15,9 +15,40 @@ from hpsearch import results
 from hpsearch.store import Store
 
 _PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
-_COLUMNS = """trial config seed status score hidden_layers units activation layer_type batch_size
-epochs optimizer loss accuracy val_loss val_accuracy best_epoch best_score epochs_trained weights
-seconds shared_with trainer fold error metric sweep data recipe version tensorflow keras""".split()
+_COLUMNS = [
+    "trial",
+    "config",
+    "seed",
+    "status",
+    "score",
+    "hidden_layers",
+    "units",
+    "activation",
+    "layer_type",
+    "batch_size",
+    "epochs",
+    "optimizer",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "best_epoch",
+    "best_score",
+    "epochs_trained",
+    "weights",
+    "seconds",
+    "shared_with",
+    "trainer",
+    "fold",
+    "error",
+    "metric",
+    "sweep",
+    "data",
+    "recipe",
+    "version",
+    "tensorflow",
+    "keras",
+]
 
 
 def contents(directory):
@@ -52,7 +83,14 @@ def test_the_files_are_as_documented(finished):
     assert flat[["units", "activation", "layer_type"]].isna().all(axis=None)
     assert (flat["weights"] == 65 * 10).all()
     curves = pd.read_csv(out / "curves.csv")
-    assert list(curves.columns) == ["trial", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert list(curves.columns) == [
+        "trial",
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+    ]
     last = curves.groupby("trial").last()
     assert (last["val_accuracy"].to_numpy() == rows["val_accuracy"].to_numpy()).all()
     assert sorted(p.name for p in out.iterdir()) == sorted(
@@ -156,9 +194,7 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
     assert short["shared_with"].notna().all()
     assert len(alone) == 10
     ignored = ["trial", "shared_with", "sweep"]
-    assert_frame_equal(
-        alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index]
-    )
+    assert_frame_equal(alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index])
 
 
 def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
