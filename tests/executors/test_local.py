@@ -66,19 +66,21 @@ def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
         assert loss.answered == {1}
 
 
-def test_workers_that_die_together_are_all_told(start, job, drive):
-    with start(2) as executor:
-        hangs = [job((1, n), layer_type="odd_layers:hanging", units=n) for n in (1, 2)]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_deaths_while_nobody_looks_are_told(start, job, drive, workers):
+    with start(workers) as executor:
+        numbers = range(1, workers + 1)
+        hangs = [job((1, n), layer_type="odd_layers:hanging", units=n) for n in numbers]
         for each in hangs:
             drive(executor, [each], until=lambda e: isinstance(e, Started))
-        pids = [pid_of(executor, n) for n in (1, 2)]
+        pids = [pid_of(executor, n) for n in numbers]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        # Their ends and the server's word of them are all there before anyone looks.
+        # Their ends and the server's word of them are all there at the first look.
         wait_for(lambda: not any(map(psutil.pid_exists, pids)), what="workers to end")
         time.sleep(0.2)
         losses = lost(drive(executor))
-        assert sorted(loss.training.number for loss in losses) == [1, 2]
+        assert sorted(loss.training.number for loss in losses) == list(numbers)
         assert all("SIGKILL" in loss.reason for loss in losses)
 
 
