@@ -13,7 +13,7 @@ from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.plan import weight_count
 from hpsearch.trial import Training
 
-__all__ = ["Estimate", "Sizes", "estimate", "step_seconds"]
+__all__ = ["Estimate", "Sizes", "estimate", "step_seconds", "training_seconds"]
 
 _START_SECONDS = 6.0
 _BUILD_SECONDS = 0.15
@@ -57,7 +57,9 @@ def step_seconds(training: Training, sizes: Sizes) -> float:
     )
 
 
-def _training_seconds(training: Training, sizes: Sizes, step: float) -> float:
+def training_seconds(training: Training, sizes: Sizes, step: float | None = None) -> float:
+    """About how long a training's epochs take; `step` where a step's seconds were measured."""
+    step = step_seconds(training, sizes) if step is None else step
     batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
     steps = math.ceil(sizes.rows / batch)
     weights = weight_count(training.values, sizes.features, sizes.outputs) or sizes.features * 100
@@ -85,8 +87,7 @@ def estimate(
         spread: The range is from `1 / spread` to `spread` times the estimate.
     """
     seconds = [
-        build_seconds
-        + _training_seconds(t, sizes, step_seconds(t, sizes) if step is None else step(t))
+        build_seconds + training_seconds(t, sizes, None if step is None else step(t))
         for t in trainings
     ]
     # The longest training may start last.

@@ -78,6 +78,11 @@ class Asker:
         return self._remaining is not None and self._remaining <= 0
 
     @property
+    def left_over(self) -> int:
+        """Rows of the budget that an exhausted space leaves unused."""
+        return (self._remaining or 0) if self.over else 0
+
+    @property
     def over(self) -> bool:
         """Whether no further trial will come."""
         return self.spent or (not self._first and self._oracle.exhausted)

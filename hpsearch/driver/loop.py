@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hpsearch.driver.asking import Asker, Oracle
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Reporter
+from hpsearch.estimate import Sizes, training_seconds
 from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
 from hpsearch.plan import Summary, Trial, group, summarize
 from hpsearch.store import Store
@@ -50,7 +51,7 @@ class Loop:
     Attributes:
         results: Every result that is stored, by trial; those of earlier runs at first.
         keep: `best` or `all`: whose weights are kept.
-        features, outputs: Widths, for counting weights.
+        sizes: Of the data, for counting weights and for what takes longest.
     """
 
     asker: Asker
@@ -64,8 +65,7 @@ class Loop:
     stop: Stop
     results: dict[int, TrialResult]
     keep: str
-    features: int
-    outputs: int
+    sizes: Sizes
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
@@ -94,6 +94,7 @@ class Loop:
                 continue
             if not self.executor.busy:
                 if late or not self._queue:
+                    self._say_exhausted()
                     return
                 continue
             self._handle(self.executor.events(_WAIT_SECONDS))
@@ -103,13 +104,20 @@ class Loop:
     def _begin(self, answered: Collection[int]) -> None:
         self._trials = {trial.number: trial for trial in self.asker.current}
         pending = self.asker.pending(answered)
-        self._queue.extend(group(pending))
+        self._queue.extend(self._in_order(group(pending)))
         done = len(self._trials) - len(pending)
         self.reporter.planned(self._summary(list(self._queue)), done)
 
     def _summary(self, trainings: Sequence[Training]) -> Summary:
         trials = list(self._trials.values())
-        return summarize(trials, trainings, self.features, self.outputs)
+        return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
+
+    def _say_exhausted(self) -> None:
+        if self.asker.left_over > 0:
+            self.reporter.note(
+                f"the space is exhausted: all its configs are tried, {len(self._trials)} trials; "
+                f"budget.trials leaves room for {self.asker.left_over} more"
+            )
 
     def _late(self, began: float) -> bool:
         limit = self.limits.time_seconds
@@ -123,8 +131,18 @@ class Loop:
                 self.store.add_trials(trials)
                 self._trials.update((trial.number, trial) for trial in trials)
                 trainings = group(trials)
-                self._queue.extend(trainings)
+                self._queue.extend(self._in_order(trainings))
                 self.reporter.planned(self._summary(trainings), 0)
+
+    def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
+        """Longest first, so that no worker is left alone with a long one at the end.
+
+        By a formula, so the order is the same each time. With a limit of time, in the order of
+        the proposals: more of them come to an end.
+        """
+        if self.limits.time_seconds is not None:
+            return list(trainings)
+        return sorted(trainings, key=lambda t: training_seconds(t, self.sizes), reverse=True)
 
     def _submit(self, training: Training) -> None:
         scores = [r.score for r in self.results.values() if r.status.scored and r.score is not None]

@@ -23,6 +23,7 @@ from hpsearch.driver.outputs import Tables, best_trial
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, InputError, NotSupportedError
+from hpsearch.estimate import Sizes
 from hpsearch.executors import base
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.lock import DirectoryLock
@@ -271,8 +272,13 @@ class _Run:
             stop=self.stop,
             results=store.results(),
             keep=sweep.keep,
-            features=preprocessing.n_features(dataset.input),
-            outputs=dataset.target.outputs,
+            sizes=Sizes(
+                rows=len(arrays.x_train),
+                validation_rows=len(arrays.x_val),
+                features=preprocessing.n_features(dataset.input),
+                outputs=dataset.target.outputs,
+                data_bytes=arrays.x_train.nbytes + arrays.x_val.nbytes,
+            ),
         )
 
     def _finish(self, loop: Loop, store: Store, dataset: data.Dataset, recipe: Recipe) -> Outcome:

@@ -136,7 +136,7 @@ class _Plain:
         return sums[0] + objective * rows, sums[1] + tf.reduce_sum(values)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        return {"loss": sums[0] / rows, self._name: sums[1] / rows}
+        return {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
 
     def _mean_loss(self, y: Tensor, prediction: Tensor) -> Tensor:
         return tf.reduce_mean(self._loss(y, prediction))
@@ -178,4 +178,9 @@ class _Compiled:
         return (sums[0] + objective * rows,)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        return {**self._model.get_metrics_result(), "loss": sums[0] / rows}
+        return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
+
+
+def _mean(total: Tensor, rows: int) -> Tensor:
+    """As Keras' metrics divide: TensorFlow makes `/` by a constant a product, a bit off."""
+    return tf.math.divide_no_nan(total, float(rows))

@@ -176,3 +176,10 @@ def test_windows_are_of_a_fixed_size() -> None:
         sizes.append(len(asker.new_trials()))
     assert sizes == [4096, 4096, 10_000 - 2 * 4096]
     assert set(oracle.asked) == {4096}
+
+
+@pytest.mark.parametrize(("limit", "left"), [(None, 0), (4, 0), (5, 0), (9, 4)])
+def test_what_an_exhausted_space_leaves_of_the_budget(limit: int | None, left: int) -> None:
+    asker = asker_of(space_of(units=[1, 2, 3, 4, 5]), limit=limit)
+    all_of(asker)
+    assert asker.left_over == left

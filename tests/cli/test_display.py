@@ -1,0 +1,217 @@
+"""What watchers of a run see: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from hpsearch.cli.display import Bar, Lines, duration, make_display
+from hpsearch.executors.base import Finished, Lost, Progress, Started
+from hpsearch.plan import Summary, Trial
+from hpsearch.space import Config
+from hpsearch.trial import Recipe, Status, Training, TrialResult
+
+RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+HOSTILE = [
+    "[bold]x[/bold]",
+    "[/]",
+    "[red",
+    "[link=file:///etc]x[/link]",
+    "{task.completed}",
+    "\\[b]",
+]
+
+
+def console(*, terminal, width=160):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, color_system=None)
+
+
+def text_of(screen):
+    """What was written, without the codes that move the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
+
+
+def training(number=1, epochs=5):
+    return Training({"units": 8}, 0, ((epochs, number),))
+
+
+def trial(number=1):
+    return Trial(number, Config({"units": 8}), 0)
+
+
+def result(number=1, score=0.5, epochs=5, status=Status.COMPLETED, error=""):
+    curve = ({"val_accuracy": 0.1},) * epochs
+    return TrialResult(number, status, score, curve, error=error)
+
+
+def summary(trials=4, epochs=20, saved=3):
+    return Summary(trials, trials, trials, epochs + saved, epochs, (10, 20))
+
+
+@pytest.fixture(params=[Bar, Lines])
+def shown(request):
+    """A display that has begun, and its screen."""
+    screen = console(terminal=request.param is Bar)
+    display = request.param(screen)
+    display.began("digits", "experiments/digits", RECIPE, 2)
+    return display, screen
+
+
+def test_the_console_decides():
+    assert isinstance(make_display(console(terminal=True)), Bar)
+    assert isinstance(make_display(console(terminal=False)), Lines)
+
+
+def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
+    display, screen = shown
+    display.planned(summary(), 6)
+    display.result(trial(1), result(1, 0.25))
+    display.result(trial(2), result(2, 0.5))
+    display.result(trial(3), result(3, 0.75))
+    display.ended()
+    seen = text_of(screen)
+    assert "sweep digits: 2 workers, results in experiments/digits" in seen
+    assert re.search(r"\b9/10\b", seen)
+    assert "best val_accuracy 0.7500 (trial 3)" in seen
+    assert re.search(r"\d+ s left", seen)
+
+
+def test_both_name_a_failure_and_its_reason(shown):
+    display, screen = shown
+    display.planned(summary(), 0)
+    failed = result(4, None, 0, Status.FAILED, "ValueError: no\nsuch thing")
+    display.result(trial(4), failed)
+    display.note("trial 9: trying once more")
+    seen = text_of(screen)
+    assert re.search(r"trial 4 failed: ValueError: no such thing", seen)
+    assert "trial 9: trying once more" in seen
+
+
+def test_a_diverged_trial_is_never_the_best_so_far(shown):
+    display, screen = shown
+    display.planned(summary(), 0)
+    display.result(trial(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan"))
+    display.result(trial(2), result(2, 0.125))
+    display.ended()
+    assert "best val_accuracy 0.1250 (trial 2)" in text_of(screen)
+
+
+def test_minimizing_keeps_the_smallest():
+    screen = console(terminal=False)
+    lines = Lines(screen)
+    lines.began("s", "d", Recipe(0, "mse", "linear", "val_loss", "minimize"), 1)
+    lines.planned(summary(2), 0)
+    lines.result(trial(1), result(1, 0.25))
+    lines.result(trial(2), result(2, 0.75))
+    assert "[2/2] trial 2 completed 0.7500; best val_loss 0.2500 (trial 1)" in text_of(screen)
+
+
+def test_lines_say_what_is_planned_and_what_was_there():
+    screen = console(terminal=False)
+    lines = Lines(screen)
+    lines.began("s", "d", RECIPE, 1)
+    lines.planned(summary(4, 20, 3), 6)
+    assert "6 trials have results already" in text_of(screen)
+    assert "4 trials to train in 4 trainings of 20 epochs (3 saved)" in text_of(screen)
+
+
+def test_lines_are_few_but_tell_bests_failures_and_the_last():
+    now = 100.0
+    screen = console(terminal=False)
+    lines = Lines(screen, clock=lambda: now)
+    lines.began("s", "d", RECIPE, 1)
+    lines.planned(summary(103, 500), 0)
+    before = text_of(screen).count("\n")
+    lines.result(trial(1), result(1, 0.9))
+    for number in range(2, 102):
+        lines.result(trial(number), result(number, 0.1))
+    assert text_of(screen).count("\n") == before + 1
+    now += 1.5
+    lines.result(trial(102), result(102, 0.1))
+    assert "[102/103]" in text_of(screen)
+    lines.result(trial(103), result(103, 0.1))
+    assert "[103/103]" in text_of(screen)
+
+
+def test_lines_do_not_break_at_an_edge_and_hold_no_codes():
+    screen = console(terminal=False, width=40)
+    lines = Lines(screen)
+    lines.began("s" * 60, "d" * 60, RECIPE, 1)
+    lines.note("word " * 40)
+    assert text_of(screen).count("\n") == 2
+    assert "\x1b" not in screen.file.getvalue()
+
+
+def bar(screen):
+    display = Bar(screen)
+    display.began("s", "d", RECIPE, 2)
+    display.planned(summary(), 0)
+    return display
+
+
+def drawn(display, screen):
+    """The bar as it is drawn now."""
+    start = len(screen.file.getvalue())
+    display._bar.refresh()
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue()[start:])
+    return [line.rstrip() for line in seen.splitlines() if line.strip()]
+
+
+def test_the_bar_shows_each_workers_trial_and_epoch():
+    screen = console(terminal=True)
+    display = bar(screen)
+    display.event(Started(1, training(3, 20)))
+    display.event(Started(2, training(4, 10)))
+    display.event(Progress(2, training(4, 10), 7, {"val_accuracy": 0.5}))
+    trials, first, second = drawn(display, screen)
+    assert trials.startswith("trials")
+    assert re.search(r"^worker 1 .*\b0/20\b.*trial 3, epoch 0 of 20", first)
+    assert re.search(r"^worker 2 .*\b7/10\b.*trial 4, epoch 7 of 10", second)
+    display.event(Finished(1, training(3, 20)))
+    display.event(Lost(2, training(4, 10), frozenset(), "SIGKILL", timed_out=False, seconds=1.0))
+    _, first, second = drawn(display, screen)
+    assert "idle" in first
+    assert "idle" in second
+    # One that came late, after its worker's line was taken away.
+    display.event(Started(9, training()))
+    display.ended()
+
+
+def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
+    screen = console(terminal=True)
+    display = bar(screen)
+    display.result(trial(1), result(1, 0.5))
+    display.ended()
+    last = [line for line in text_of(screen).splitlines() if line.strip()][-1]
+    assert last.startswith("trials")
+    assert "1/4" in last
+    assert screen.file.getvalue().rstrip("\n").endswith("\x1b[?25h")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", [Bar, Lines])
+def test_names_and_errors_are_text_whatever_they_say(kind, name):
+    screen = console(terminal=kind is Bar)
+    display = kind(screen)
+    display.began(name, f"/tmp/{name}", Recipe(0, "mse", "linear", name, "maximize"), 1)
+    display.planned(summary(), 0)
+    display.result(trial(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}"))
+    display.result(trial(2), result(2, 0.5))
+    display.note(f"warning: {name}")
+    display.ended()
+    seen = text_of(screen)
+    assert f"sweep {name}: 1 workers, results in /tmp/{name}" in seen
+    assert f"KeyError: {name}" in seen
+    assert f"warning: {name}" in seen
+    assert f"best {name} 0.5000 (trial 2)" in seen
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (200, "3:20"), (3_800, "1:03:20")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
