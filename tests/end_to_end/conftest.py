@@ -6,7 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import end_all, hpsearch
 
 DIGITS = """\
 name: small
@@ -39,6 +39,12 @@ def finished(tmp_path_factory):
         said = hpsearch("run", "sweep.yaml", "--out", out, "--workers", workers, cwd=home)
         assert f"{TRIALS} trials, {TRIALS} completed, {TRIALS} trained now" in said.stdout
     return home
+
+
+@pytest.fixture(autouse=True)
+def no_driver_is_left():
+    yield
+    end_all()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
-from commands import hpsearch, in_sessions, start, stored_results, wait_for
+from commands import end_all, hpsearch, in_sessions, start, stored_results, wait_for
 from pandas.testing import assert_frame_equal
 
 from hpsearch.store import Store
@@ -73,6 +73,12 @@ def check(home, out, undisturbed):
         assert_frame_equal(table(home / out, name), table(undisturbed, name))
     with Store(home / out / "sweep.db", read_only=True) as store:
         assert sorted(store.results()) == [trial.number for trial in store.trials()]
+
+
+@pytest.fixture(autouse=True)
+def no_driver_is_left():
+    yield
+    end_all()
 
 
 @pytest.mark.slow

@@ -94,6 +94,9 @@ class Running:
         return time.monotonic() - began, err
 
 
+_STARTED: list[Running] = []
+
+
 def stored_results(directory: Path) -> int:
     """How many results the store in a results directory holds; 0 where there is none yet."""
     store = directory / "sweep.db"
@@ -144,4 +147,15 @@ def start(*arguments: object, cwd: Path, out: str) -> Running:
         stderr=subprocess.PIPE,
         text=True,
     )
-    return Running(process, cwd / out)
+    running = Running(process, cwd / out)
+    _STARTED.append(running)
+    return running
+
+
+def end_all() -> None:
+    """End what `start` began and a failed test has left."""
+    while _STARTED:
+        process = _STARTED.pop().process
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
