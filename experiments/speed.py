@@ -200,7 +200,7 @@ def rows(measured: dict[str, Runs]) -> list[dict[str, Any]]:
 def report(name: str, table: list[dict[str, Any]]) -> None:
     """Print and write the table."""
     machine = f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}"
-    frame = pd.DataFrame(table).fillna("")
+    frame = pd.DataFrame(table).astype(object).fillna("")
     columns = list(frame.columns)
     lines = [f"speed_{name}: {machine}", "", "| " + " | ".join(columns) + " |"]
     lines.append("|" + "---|" * len(columns))
