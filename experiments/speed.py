@@ -1,4 +1,6 @@
-"""How long a sweep takes, beside what a user would pick instead; one command:
+"""How long a sweep takes, beside what a user would pick instead.
+
+One command:
 
     python experiments/speed.py [fashion] [digits] [--runs 3] [--peers keras_tuner,sklearn]
 
@@ -41,6 +43,7 @@ FLOORS = {
 }
 SINGLE_FLOORS = {"fashion": {"keras_tuner": 8.0}, "digits": {"keras_tuner": 20.0}}
 _SCORE_TOLERANCE = 0.005
+PEERS = "keras_tuner,keras_tuner_best,optuna,optuna_best,sklearn"
 
 
 @dataclass
@@ -59,15 +62,13 @@ def prepare(sweep: Path, directory: Path) -> Path:
     from hpsearch import data, sweepfile
 
     dataset = data.load(sweepfile.load(sweep).data)
-    top = 255.0 if dataset.train.x.max() > 16 else 16.0  # noqa: PLR2004  # digits' own scale
+    top = 255.0 if dataset.train.x.max() > 16 else 16.0  # digits' own scale
     path = directory / "data.npz"
-    np.savez(
-        path,
-        x_train=(dataset.train.x / top).astype(np.float32).reshape(len(dataset.train.x), -1),
-        y_train=dataset.train.y,
-        x_val=(dataset.validation.x / top).astype(np.float32).reshape(len(dataset.validation.x), -1),
-        y_val=dataset.validation.y,
+    x, x_val = (
+        (part.x / top).astype(np.float32).reshape(len(part.x), -1)
+        for part in (dataset.train, dataset.validation)
     )
+    np.savez(path, x_train=x, y_train=dataset.train.y, x_val=x_val, y_val=dataset.validation.y)
     return path
 
 
@@ -237,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("sweeps", nargs="*", default=["fashion", "digits"])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peers", default="keras_tuner,keras_tuner_best,optuna,optuna_best,sklearn")
+    parser.add_argument("--peers", default=PEERS)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--single", action="store_true", help="only the largest epochs")
     arguments = parser.parse_args()

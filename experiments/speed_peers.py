@@ -1,5 +1,6 @@
-"""One contender of speed.py in a process of its own: it runs the benchmark's trials as its users
-would, and writes every trial's score.
+"""One contender of speed.py in a process of its own.
+
+It runs the benchmark's trials as its users would, and writes every trial's score:
 
     python experiments/speed_peers.py NAME SWEEP.yaml DATA.npz OUT.json
 
@@ -68,7 +69,9 @@ def keras_model(config: Config, shape: tuple[int, ...], classes: int, **compile_
     return model
 
 
-def run_keras_tuner(configs: dict[str, Config], data: tuple[Any, ...], **compile_with: Any) -> Scores:
+def run_keras_tuner(
+    configs: dict[str, Config], data: tuple[Any, ...], **compile_with: Any
+) -> Scores:
     """KerasTuner's GridSearch over the configs' networks; one choice, as the grid has no holes."""
     import keras_tuner
 
@@ -92,7 +95,10 @@ def run_keras_tuner(configs: dict[str, Config], data: tuple[Any, ...], **compile
 
     with tempfile.TemporaryDirectory() as directory:
         tuner = keras_tuner.GridSearch(
-            Network(), objective="val_accuracy", directory=directory, project_name="speed",
+            Network(),
+            objective="val_accuracy",
+            directory=directory,
+            project_name="speed",
             max_trials=len(names),
         )
         tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
@@ -118,8 +124,12 @@ def run_optuna(
         config = configs[name]
         model = keras_model(config, x.shape[1:], classes, **compile_with)
         history = model.fit(
-            x, y, validation_data=(x_val, y_val), epochs=config["epochs"],
-            batch_size=config["batch_size"], verbose=0,
+            x,
+            y,
+            validation_data=(x_val, y_val),
+            epochs=config["epochs"],
+            batch_size=config["batch_size"],
+            verbose=0,
         )
         scores[name] = float(history.history["val_accuracy"][-1])
         return scores[name]
