@@ -83,7 +83,7 @@ def _function(reference: str) -> Callable[[], Any]:
         raise DataError(f"python: {reference!r} is not of the form package.module:function")
     # A console script starts without the working directory on its path, `python -m` with it.
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any
 
 from hpsearch import data
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Answered, Executor, Finished, Job, Lost
 from hpsearch.plan import Trial, group
 from hpsearch.store import Store
@@ -19,7 +17,6 @@ from hpsearch.trial import Recipe, TrialResult
 
 __all__ = ["BestModel"]
 
-_LOG = logging.getLogger("hpsearch")
 _META = "best_model"
 _WAIT_SECONDS = 1.0
 
@@ -44,34 +41,42 @@ class BestModel:
         self._where, self._store, self._executor = where, store, executor
         self._dataset, self._recipe, self._check = dataset, recipe, check
 
-    def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> None:
-        """Write it, unless it is there; a disk that is full is worth a warning only."""
+    def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
+        """Write it, unless it is there.
+
+        Returns:
+            Why there is no model, or empty: the table stands either way. An earlier model, which
+            would be another trial's, is gone then.
+        """
         mark = f"{trial.number}:{trial.config.id}"
         if self._where.model.exists() and self._store.meta().get(_META) == mark:
-            return
+            return ""
+        self._where.model.unlink(missing_ok=True)
         weights = self._store.weights(trial.number) or self._train_again(trial, result)
+        if weights is None:
+            return (
+                f"{self._where.model} is not written: trial {trial.number} did not score "
+                f"{result.score} again when it was trained for its weights; another processor "
+                "type or other versions than those of its row?"
+            )
         try:
             self._write(trial, weights)
         except OSError as error:
-            _LOG.warning("%s cannot be written: %s", self._where.model, error)
-            return
+            return f"{self._where.model} cannot be written: {error.strerror or error}"
         if not keep_all:
             self._store.keep_weights([trial.number])
         self._store.set_meta({_META: mark})
+        return ""
 
     def _train_again(self, trial: Trial, result: TrialResult) -> Any:
         """With several seeds, the best config is known only at the end: its weights may be gone.
 
-        Raises:
-            HpsearchError: The score is another one, so the model is not the row's.
+        Returns:
+            The weights, or None where they are not those of the row.
         """
         again = self._trained(trial)
         if again is None or again.state is None or again.score != result.score:
-            found = None if again is None else again.score
-            raise HpsearchError(
-                f"trial {trial.number} scored {result.score}, and {found} when it was trained "
-                "again for best.keras: another processor type or other versions? The table stands"
-            )
+            return None
         self._store.add_results([replace(result, state=again.state)])
         return again.state
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.errors import HpsearchError
 from hpsearch.plan import Trial
 from hpsearch.results import (
     Provenance,
@@ -72,17 +74,34 @@ class Tables:
         """Rewrite both files.
 
         Raises:
-            OSError: They cannot be written; the old ones are untouched.
+            HpsearchError: They cannot be written; the old ones, and the store, are untouched.
         """
         began = time.monotonic()
         records = self.records(trials, results)
-        write_csv(self.results(records), self._where.results)
-        write_csv(self.curves(records), self._where.curves)
+        with _explained(self._where):
+            write_csv(self.results(records), self._where.results)
+            write_csv(self.curves(records), self._where.curves)
         self._spent += time.monotonic() - began
 
     def write_sweep(self, text: str) -> None:
-        """Write the resolved sweep."""
-        write_atomically(self._where.sweep, text)
+        """Write the resolved sweep.
+
+        Raises:
+            HpsearchError: It cannot be written.
+        """
+        with _explained(self._where):
+            write_atomically(self._where.sweep, text)
+
+
+@contextmanager
+def _explained(where: ResultsDirectory) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HpsearchError(
+            f"{where.path}: the tables cannot be written: {error.strerror or error}; results are "
+            "safe in the store: make room, and run the same command again"
+        ) from None
 
 
 def best_trial(

@@ -305,7 +305,9 @@ class _Run:
             result = loop.results[best[0].number]
             # A layer of the user is built here, too, and may speak.
             with native_stderr_to(self.log), redirect_stdout(self.log):
-                keeper.save(best[0], result, keep_all=self.sweep.keep == "all")
+                warning = keeper.save(best[0], result, keep_all=self.sweep.keep == "all")
+            if warning:
+                self.reporter.note(f"warning: {warning}")
         return Outcome(
             directory=self.where.path,
             completed=sum(loop.results[t.number].status.scored for t in current),

@@ -197,7 +197,7 @@ class _Server:
 def main() -> None:
     """Run the server; arguments: the socket's descriptor, the driver's process, import paths."""
     descriptor, driver = int(sys.argv[1]), int(sys.argv[2])
-    sys.path[:0] = [path for path in sys.argv[3:] if path not in sys.path]
+    sys.path += [path for path in sys.argv[3:] if path not in sys.path]
     end_with_parent(driver)
     # Ctrl-C goes to the driver alone, which decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -99,6 +99,8 @@ class LocalExecutor:
             self._server = subprocess.Popen(  # noqa: S603 - our own module
                 [
                     sys.executable,
+                    # A keras.py in the user's directory is not to be taken for Keras.
+                    "-P",
                     "-m",
                     "hpsearch.executors.forkserver",
                     str(theirs.fileno()),
@@ -305,7 +307,7 @@ class LocalExecutor:
 def _import_paths() -> list[str]:
     """Where the driver finds modules, so that workers find the user's, too."""
     # Not resolved: a link may be there so that its target can change.
-    return [str(Path(path).absolute()) for path in sys.path]
+    return [str(Path(path).absolute()) for path in [*sys.path, "."]]
 
 
 def resident_bytes(pid: int) -> int:

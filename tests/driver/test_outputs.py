@@ -17,6 +17,7 @@ from hpsearch import results
 from hpsearch.driver import outputs
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outputs import Tables, best_trial
+from hpsearch.errors import HpsearchError
 from hpsearch.plan import Trial
 from hpsearch.results import Provenance
 from hpsearch.space import Config
@@ -110,7 +111,7 @@ def test_a_failed_write_leaves_the_old_files(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(HpsearchError, match=r"No space left.*safe in the store"):
         tables.write(TRIALS, {1: scored(1, 0.5), 2: scored(2, 0.5)})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
