@@ -71,6 +71,7 @@ class Loop:
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
+    _best_score: float | None = None
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -101,8 +102,18 @@ class Loop:
             if self.tables.due():
                 self.tables.write(all_trials(), self.results)
 
+    def _note_score(self, result: TrialResult) -> None:
+        """Keep the best score so far: the weights of a trial that is no better are not kept."""
+        score = result.score
+        if not result.status.scored or score is None:
+            return
+        if self._best_score is None or self.recipe.better(score, self._best_score):
+            self._best_score = score
+
     def _begin(self, answered: Collection[int]) -> None:
         self._trials = {trial.number: trial for trial in self.asker.current}
+        for result in self.results.values():
+            self._note_score(result)
         pending = self.asker.pending(answered)
         self._queue.extend(self._in_order(group(pending)))
         done = len(self._trials) - len(pending)
@@ -145,9 +156,7 @@ class Loop:
         return sorted(trainings, key=lambda t: training_seconds(t, self.sizes), reverse=True)
 
     def _submit(self, training: Training) -> None:
-        scores = [r.score for r in self.results.values() if r.status.scored and r.score is not None]
-        choose = max if self.recipe.goal == "maximize" else min
-        threshold = choose(scores) if scores and self.keep == "best" else None
+        threshold = self._best_score if self.keep == "best" else None
         self.executor.submit(Job(training, self.recipe, threshold))
 
     def _handle(self, events: Sequence[Event]) -> None:
@@ -173,6 +182,7 @@ class Loop:
         for result in results:
             # The weights are on disk now; thousands of trials must not pile up here.
             self.results[result.trial] = replace(result, state=None)
+            self._note_score(result)
             self.reporter.result(self._trials[result.trial], result)
         self.oracle.tell(self._outcomes(results))
 
