@@ -7,15 +7,22 @@ It runs the benchmark's trials as its users would, and writes every trial's scor
 Each contender gets the same rows, already split and scaled to 0..1 as float32, and trains the
 same networks with the same optimizers, batch sizes and epochs; the score is the validation
 accuracy of the last epoch. Reading the data and importing the libraries is part of its time.
+
+`keras_tuner`, `optuna`, `ray`, `sklearn` run with their defaults: one trial at a time, Ray's one
+a core. `..._best` runs with what speed_settings.py found fastest on two cores, in two processes
+of one thread each.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,14 +35,40 @@ from hpsearch.sampling import grid_draws
 Config = dict[str, Any]
 Scores = dict[str, float]
 
-#: Found by trial on two cores: larger ones gain no more (see experiments/README.md).
-_STEPS_PER_EXECUTION = 50
+#: What makes two processes faster than one with two threads.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+_PROCESSES = 2
+#: For `model.compile`; see speed_settings.py.
+_BEST = {"steps_per_execution": 50}
+_QUEUED = {"queued": True}
 
 
-def configs_of(sweep: str) -> dict[str, Config]:
-    """Config id -> its values, in grid order."""
-    loaded = sweepfile.load(sweep)
-    return {config.id: dict(config.values) for config, _ in grid_draws(loaded.space)}
+@dataclass(frozen=True)
+class Job:
+    """What a contender is to run.
+
+    Attributes:
+        directory: Where processes of one contender meet.
+    """
+
+    sweep: str
+    data: str
+    directory: str
+
+    @property
+    def configs(self) -> dict[str, Config]:
+        """Config id -> its values, in grid order."""
+        space = sweepfile.load(Path(self.sweep)).space
+        return {config.id: dict(config.values) for config, _ in grid_draws(space)}
+
+    def read(self) -> tuple[Any, ...]:
+        """x_train, y_train, x_val, y_val."""
+        with np.load(self.data) as arrays:
+            return tuple(arrays[name] for name in ("x_train", "y_train", "x_val", "y_val"))
 
 
 def layers_of(config: Config) -> list[int]:
@@ -44,20 +77,15 @@ def layers_of(config: Config) -> list[int]:
     return units if isinstance(units, list) else [units] * config["hidden_layers"]
 
 
-def read(path: str) -> tuple[Any, ...]:
-    """x_train, y_train, x_val, y_val."""
-    with np.load(path) as arrays:
-        return tuple(arrays[name] for name in ("x_train", "y_train", "x_val", "y_val"))
-
-
-def keras_model(config: Config, shape: tuple[int, ...], classes: int, **compile_with: Any) -> Any:
+def keras_model(config: Config, data: tuple[Any, ...], **compile_with: Any) -> Any:
     """The network as a Keras user writes it."""
     import keras
 
-    model = keras.Sequential([keras.Input(shape)])
+    x, y, *_ = data
+    model = keras.Sequential([keras.Input(x.shape[1:])])
     for units in layers_of(config):
         model.add(keras.layers.Dense(units, activation=config["activation"]))
-    model.add(keras.layers.Dense(classes, activation="softmax"))
+    model.add(keras.layers.Dense(int(y.max()) + 1, activation="softmax"))
     optimizer = (
         keras.optimizers.Adam()
         if config["optimizer"] == "adam"
@@ -69,97 +97,184 @@ def keras_model(config: Config, shape: tuple[int, ...], classes: int, **compile_
     return model
 
 
-def run_keras_tuner(
-    configs: dict[str, Config], data: tuple[Any, ...], **compile_with: Any
-) -> Scores:
+def fit_keras(config: Config, data: tuple[Any, ...], **compile_with: Any) -> float:
+    """Train a network; its score."""
+    model = keras_model(config, data, **compile_with)
+    x, y, x_val, y_val = data
+    history = model.fit(
+        x,
+        y,
+        validation_data=(x_val, y_val),
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        verbose=0,
+    )
+    return float(history.history["val_accuracy"][-1])
+
+
+def run_keras_tuner(job: Job, **compile_with: Any) -> Scores:
     """KerasTuner's GridSearch over the configs' networks; one choice, as the grid has no holes."""
     import keras_tuner
 
-    x, y, x_val, y_val = data
+    configs, data = job.configs, job.read()
     names = list(configs)
-    classes = int(y.max()) + 1
     scores: Scores = {}
 
-    class Network(keras_tuner.HyperModel):
+    class Network(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
         def build(self, hp: Any) -> Any:
-            config = configs[hp.Choice("config", names)]
-            return keras_model(config, x.shape[1:], classes, **compile_with)
+            return keras_model(configs[hp.Choice("config", names)], data, **compile_with)
 
         def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
             config = configs[hp.get("config")]
-            history = model.fit(
-                *args, epochs=config["epochs"], batch_size=config["batch_size"], **kwargs
-            )
+            settings = {"epochs": config["epochs"], "batch_size": config["batch_size"]}
+            history = model.fit(*args, **settings, **kwargs)
             scores[hp.get("config")] = float(history.history["val_accuracy"][-1])
             return history
 
-    with tempfile.TemporaryDirectory() as directory:
-        tuner = keras_tuner.GridSearch(
-            Network(),
-            objective="val_accuracy",
-            directory=directory,
-            project_name="speed",
-            max_trials=len(names),
-        )
-        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    tuner = keras_tuner.GridSearch(
+        Network(),
+        objective="val_accuracy",
+        directory=job.directory,
+        project_name="speed",
+        max_trials=len(names),
+    )
+    x, y, x_val, y_val = data
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
     return scores
 
 
-def run_optuna(
-    configs: dict[str, Config], data: tuple[Any, ...], n_jobs: int = 1, **compile_with: Any
-) -> Scores:
+def run_keras_tuner_processes(job: Job) -> Scores:
+    """KerasTuner's own way to several processes: a chief that has the oracle, and workers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    meeting = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+    chief = _start("keras_tuner_process", job, 0, meeting | {"KERASTUNER_TUNER_ID": "chief"})
+    try:
+        return _gathered(
+            "keras_tuner_process",
+            job,
+            [meeting | {"KERASTUNER_TUNER_ID": f"tuner{n}"} for n in range(1, _PROCESSES + 1)],
+        )
+    finally:
+        # Once its workers are done it sleeps for up to 20 seconds, which is no one's time.
+        chief.kill()
+        chief.wait()
+
+
+def run_optuna(job: Job, **compile_with: Any) -> Scores:
     """Optuna's GridSampler around `model.fit`."""
     import keras
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    x, y, x_val, y_val = data
-    classes = int(y.max()) + 1
+    configs, data = job.configs, job.read()
     scores: Scores = {}
 
     def objective(trial: Any) -> float:
-        if n_jobs == 1:
-            keras.backend.clear_session()
+        keras.backend.clear_session()
         name = trial.suggest_categorical("config", list(configs))
-        config = configs[name]
-        model = keras_model(config, x.shape[1:], classes, **compile_with)
-        history = model.fit(
-            x,
-            y,
-            validation_data=(x_val, y_val),
-            epochs=config["epochs"],
-            batch_size=config["batch_size"],
-            verbose=0,
-        )
-        scores[name] = float(history.history["val_accuracy"][-1])
+        scores[name] = fit_keras(configs[name], data, **compile_with)
         return scores[name]
 
-    study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.GridSampler({"config": list(configs)}, seed=0)
-    )
-    study.optimize(objective, n_trials=len(configs), n_jobs=n_jobs)
+    sampler = optuna.samplers.GridSampler({"config": list(configs)}, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, n_trials=len(configs))
     return scores
 
 
-def run_sklearn(configs: dict[str, Config], data: tuple[Any, ...], n_jobs: int = -1) -> Scores:
-    """scikit-learn's MLPClassifier under joblib."""
+def run_optuna_processes(job: Job) -> Scores:
+    """Optuna's own way to several processes: a study in a file that all of them work on.
+
+    The configs are queued, since GridSampler gives some of them to two processes at once.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize", storage=_storage(job.directory), study_name="speed"
+    )
+    for name in job.configs:
+        study.enqueue_trial({"config": name}, user_attrs=_QUEUED)
+    return _gathered("optuna_process", job, [{}] * _PROCESSES)
+
+
+def run_optuna_process(job: Job, **compile_with: Any) -> Scores:
+    """Work on the shared study until nothing waits in its queue."""
+    import keras
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    configs, data = job.configs, job.read()
+    study = optuna.load_study(storage=_storage(job.directory), study_name="speed")
+    scores: Scores = {}
+    waiting = (optuna.trial.TrialState.WAITING,)
+    while study.get_trials(deepcopy=False, states=waiting):
+        trial = study.ask()
+        if trial.user_attrs != _QUEUED:
+            # The other process took the last one meanwhile.
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            break
+        name = trial.suggest_categorical("config", list(configs))
+        keras.backend.clear_session()
+        scores[name] = fit_keras(configs[name], data, **compile_with)
+        study.tell(trial, scores[name])
+    return scores
+
+
+def _storage(directory: str) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(Path(directory) / "study.log")))
+
+
+def run_ray(job: Job, **compile_with: Any) -> Scores:
+    """Ray Tune's grid search, a core for each trial."""
+    import ray
+    from ray import tune
+
+    configs, data = job.configs, job.read()
+
+    def train(chosen: Config, data: tuple[Any, ...]) -> None:
+        tune.report({"score": fit_keras(configs[chosen["config"]], data, **compile_with)})
+
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        results = tune.Tuner(
+            tune.with_parameters(train, data=data),
+            param_space={"config": tune.grid_search(list(configs))},
+            run_config=tune.RunConfig(storage_path=job.directory, verbose=0),
+        ).fit()
+        return {result.config["config"]: result.metrics["score"] for result in results}
+    finally:
+        ray.shutdown()
+
+
+def run_sklearn(job: Job, n_jobs: int | None = None) -> Scores:
+    """scikit-learn's MLPClassifier under joblib, whose processes have a core each.
+
+    On float32, which is faster than float64.
+    """
     from joblib import Parallel, delayed
 
-    x, y, x_val, y_val = (
-        array.reshape(len(array), -1) if array.ndim > 1 else array for array in data
-    )
+    configs = job.configs
+    x, y, x_val, y_val = job.read()
+    flat, flat_val = x.reshape(len(x), -1), x_val.reshape(len(x_val), -1)
     fitted = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_sklearn)(config, x, y, x_val, y_val) for config in configs.values()
+        delayed(fit_sklearn)(config, (flat, y, flat_val, y_val)) for config in configs.values()
     )
     return dict(zip(configs, fitted, strict=True))
 
 
-def _fit_sklearn(config: Config, x: Any, y: Any, x_val: Any, y_val: Any) -> float:
+def fit_sklearn(config: Config, data: tuple[Any, ...]) -> float:
+    """Train a network; its score."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
+    x, y, x_val, y_val = data
     adam = config["optimizer"] == "adam"
     model = MLPClassifier(
         hidden_layer_sizes=layers_of(config),
@@ -181,31 +296,62 @@ def _fit_sklearn(config: Config, x: Any, y: Any, x_val: Any, y_val: Any) -> floa
     return float(model.score(x_val, y_val))
 
 
-#: Name -> what runs it, and the packages whose versions are told.
-CONTENDERS: dict[str, tuple[Callable[..., Scores], dict[str, Any], tuple[str, ...]]] = {
-    "keras_tuner": (run_keras_tuner, {}, ("keras-tuner", "keras", "tensorflow")),
-    "keras_tuner_best": (
-        run_keras_tuner,
-        {"steps_per_execution": _STEPS_PER_EXECUTION, "jit_compile": False},
-        ("keras-tuner", "keras", "tensorflow"),
-    ),
-    "optuna": (run_optuna, {}, ("optuna", "keras", "tensorflow")),
-    "optuna_best": (
-        run_optuna,
-        {"n_jobs": 2, "steps_per_execution": _STEPS_PER_EXECUTION, "jit_compile": False},
-        ("optuna", "keras", "tensorflow"),
-    ),
-    "sklearn": (run_sklearn, {}, ("scikit-learn",)),
+def _start(name: str, job: Job, number: int, environment: Mapping[str, str]) -> Any:
+    out = str(Path(job.directory) / f"{number}.json")
+    command = [sys.executable, __file__, name, job.sweep, job.data, out, job.directory]
+    return subprocess.Popen(command, env={**os.environ, **ONE_THREAD, **environment})
+
+
+def _gathered(name: str, job: Job, environments: Sequence[Mapping[str, str]]) -> Scores:
+    """Run a process for each environment; the scores of all."""
+    numbered = list(enumerate(environments, 1))
+    processes = [_start(name, job, number, changes) for number, changes in numbered]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        raise SystemExit(f"{name}: a process failed: {codes}")
+    scores: Scores = {}
+    for number, _ in numbered:
+        told = (Path(job.directory) / f"{number}.json").read_text(encoding="utf-8")
+        scores |= json.loads(told)["scores"]
+    return scores
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What runs, with which settings, and the packages whose versions are told."""
+
+    run: Callable[..., Scores]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+
+_KERAS_TUNER = ("keras-tuner", "keras", "tensorflow")
+_OPTUNA = ("optuna", "keras", "tensorflow")
+_RAY = ("ray", "keras", "tensorflow")
+#: Those of one process of several have no place in a benchmark of their own.
+CONTENDERS = {
+    "keras_tuner": Contender(run_keras_tuner, {}, _KERAS_TUNER),
+    "keras_tuner_best": Contender(run_keras_tuner_processes, {}, _KERAS_TUNER),
+    "keras_tuner_process": Contender(run_keras_tuner, _BEST),
+    "optuna": Contender(run_optuna, {}, _OPTUNA),
+    "optuna_best": Contender(run_optuna_processes, {}, _OPTUNA),
+    "optuna_process": Contender(run_optuna_process, _BEST),
+    "ray": Contender(run_ray, {}, _RAY),
+    "ray_best": Contender(run_ray, _BEST, _RAY),
+    "sklearn": Contender(run_sklearn, {}, ("scikit-learn",)),
+    "sklearn_best": Contender(run_sklearn, {"n_jobs": -1}, ("scikit-learn", "joblib")),
 }
 
 
 def main() -> None:
     """Run one contender."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    name, sweep, data, out = sys.argv[1:]
-    runner, options, packages = CONTENDERS[name]
-    scores = runner(configs_of(sweep), read(data), **options)
-    versions = {package: version(package) for package in packages}
+    name, sweep, data, out, *meeting = sys.argv[1:]
+    contender = CONTENDERS[name]
+    with tempfile.TemporaryDirectory() as directory:
+        job = Job(sweep, data, *(meeting or [directory]))
+        scores = contender.run(job, **contender.settings)
+    versions = {package: version(package) for package in contender.packages}
     Path(out).write_text(json.dumps({"scores": scores, "versions": versions}), encoding="utf-8")
 
 

@@ -1,0 +1,187 @@
+"""Memory of a long sweep: whether it grows with the trainings, and how often the data is held.
+
+    python experiments/memory.py [--layer-type dense] [--trials 500]
+
+Runs memory.yaml by the command line, looks at the proportional memory (PSS) of all its processes
+ten times a second, and at how many trials its store holds. One row a fifth of the trials: the
+peak of all processes together, of the driver, of the largest other process. The last fifth must
+not need more than 1.1 times what the second one did. Then a few trainings on Fashion-MNIST
+(`--data digits` for another set): how much of the data's mapping each process holds, and how much
+private memory. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from processes import Look, Watch, memory_mb, running
+from report import HERE, machine, report, versions
+
+_FIFTHS = 5
+_MOST_GROWTH = 1.10
+_EVERY_SECONDS = 0.1
+_MAPPING = "hpsearch-data"
+_COPIES = "its own copies of that, MB"
+_MOST_COPIED_MB = 1.0
+_FEW = ("method=grid", "parameters={epochs: [5], units: [10, 20, 30, 40, 50, 60, 70, 80]}")
+
+
+def stored_results(directory: Path) -> int:
+    """How many results a store holds; 0 where there is none yet."""
+    store = directory / "sweep.db"
+    if not store.exists():
+        return 0
+    try:
+        db = sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            return int(db.execute("SELECT count(*) FROM results").fetchone()[0])
+        finally:
+            db.close()
+    except sqlite3.OperationalError:
+        return 0
+
+
+def run_command(out: Path, changes: Sequence[str]) -> list[str]:
+    """The command line that runs the sweep with `--set` changes."""
+    command = [sys.executable, "-m", "hpsearch", "run", str(HERE / "memory.yaml")]
+    return [*command, "--out", str(out), *(part for c in changes for part in ("--set", c))]
+
+
+def growth(layer_types: str, trials: int) -> list[dict[str, Any]]:
+    """A row a fifth of the trials."""
+    changes = [f"budget.trials={trials}", f"parameters.layer_type={layer_types}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "results"
+        with running(run_command(out, changes)) as process:
+            watch = Watch(process.pid, lambda: stored_results(out), _EVERY_SECONDS)
+            process.wait()
+            looks = watch.end()
+    driver = next(iter(looks[0].pss_mb))
+    rows: dict[int, dict[str, Any]] = {}
+    for fifth in range(_FIFTHS):
+        low, high = trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS
+        within = [look for look in looks if low < look.progress <= high]
+        if within:
+            row = {"layer types": layer_types, "trials": f"{low + 1} to {high}"}
+            rows[fifth] = row | peaks(within, driver)
+    for row in rows.values():
+        if 1 in rows:
+            row["to the second fifth"] = round(row["peak, MB"] / rows[1]["peak, MB"], 3)
+    return list(rows.values())
+
+
+def peaks(looks: Sequence[Look], driver: int) -> dict[str, Any]:
+    """The most memory in some looks."""
+    others = [mb for look in looks for pid, mb in look.pss_mb.items() if pid != driver]
+    return {
+        "looks": len(looks),
+        "peak, MB": round(max(look.total_mb for look in looks)),
+        "driver, MB": round(max(look.pss_mb.get(driver, 0.0) for look in looks)),
+        "largest other, MB": round(max(others, default=0.0)),
+        "processes": max(len(look.pss_mb) for look in looks),
+    }
+
+
+def held(dataset: str) -> list[dict[str, Any]]:
+    """A row a process: what it held when all together held most of the data's mapping."""
+    changes = [f"data={{dataset: {dataset}, validation: 0.2}}", *_FEW, "budget={trials: 8}"]
+    rows: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running(run_command(Path(scratch) / "results", changes)) as process,
+    ):
+        while process.poll() is None:
+            look = _look(process.pid)
+            if _resident(look) >= _resident(rows):
+                rows = look
+            time.sleep(_EVERY_SECONDS / 10)
+    together = {key: round(sum(row[key] for row in rows), 1) for key in list(rows[0])[1:]}
+    return [{"data": dataset, **row} for row in [*rows, {"process": "all", **together}]]
+
+
+def _resident(rows: Sequence[Mapping[str, Any]]) -> float:
+    return float(sum(row["of the mapping resident, MB"] for row in rows))
+
+
+def _look(driver: int) -> list[dict[str, Any]]:
+    try:
+        children = psutil.Process(driver).children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    return [_held_by(pid, driver) for pid in (driver, *(child.pid for child in children))]
+
+
+def _held_by(pid: int, driver: int) -> dict[str, Any]:
+    mapping = mapping_mb(pid)
+    return {
+        "process": "driver" if pid == driver else "server or worker",
+        "of the mapping resident, MB": round(mapping.get("Rss", 0.0), 1),
+        "its share of that (PSS), MB": round(mapping.get("Pss", 0.0), 1),
+        _COPIES: round(mapping.get("Private_Dirty", 0.0), 1),
+        "private memory, MB": round(memory_mb(pid, "Private_Clean", "Private_Dirty")),
+    }
+
+
+def mapping_mb(pid: int) -> dict[str, float]:
+    """The kinds of memory of the data's mapping in a process, as /proc/PID/smaps names them."""
+    try:
+        text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    inside = False
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            inside = _MAPPING in line
+        elif inside and rest[-1] == "kB":
+            kind = first.rstrip(":")
+            found[kind] = found.get(kind, 0.0) + int(rest[0]) / 1024
+    return found
+
+
+def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What grows too much, and data that is copied."""
+    grown = [
+        f"{row['layer types']}, trials {row['trials']}: {row['to the second fifth']} times the "
+        f"second fifth's peak, promised {_MOST_GROWTH}"
+        for row in rows
+        if row.get("to the second fifth", 0.0) > _MOST_GROWTH
+    ]
+    copied = [
+        f"{row['process']}: {row[_COPIES]} MB of the data are copied"
+        for row in rows
+        if row.get(_COPIES, 0.0) > _MOST_COPIED_MB
+    ]
+    return grown + copied
+
+
+def main() -> None:
+    """Measure, print, write, check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--layer-type", nargs="*", default=["[dense]", "[dense, batch_norm]"])
+    parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--data", default="fashion_mnist")
+    parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    about = [machine(), versions("hpsearch", "tensorflow", "keras"), "two workers, one run"]
+    grown = [row for kind in arguments.layer_type for row in growth(kind, arguments.trials)]
+    report("memory", [*about, f"{arguments.trials} trainings"], grown, arguments.out)
+    copies = held(arguments.data)
+    report("memory_data", [*about, "eight trainings"], copies, arguments.out)
+    short = check([*grown, *copies])
+    if arguments.check and short:
+        raise SystemExit("\n".join(short))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Commands timed from outside, and the memory of all their processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Look", "Watch", "environment", "memory_mb", "running", "timed"]
+
+_EVERY_SECONDS = 0.25
+_KILOBYTES_A_MB = 1024
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a tree of processes.
+
+    Attributes:
+        seconds: Since the first look.
+        pss_mb: Process -> megabytes, pages that others share counted in shares.
+        progress: What the watch's `progress` said.
+    """
+
+    seconds: float
+    pss_mb: Mapping[int, float]
+    progress: int
+
+    @property
+    def total_mb(self) -> float:
+        """Of all processes."""
+        return sum(self.pss_mb.values())
+
+
+@dataclass
+class Watch:
+    """Looks at a process and all below it, several times a second, until `end`.
+
+    Args:
+        pid: The tree's root.
+        progress: Asked at each look.
+    """
+
+    pid: int
+    progress: Callable[[], int] = lambda: 0
+    every_seconds: float = _EVERY_SECONDS
+    looks: list[Look] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._root = psutil.Process(self.pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        began = time.monotonic()
+        while not self._over.wait(self.every_seconds):
+            try:
+                members = [self._root, *self._root.children(recursive=True)]
+            except psutil.Error:
+                return
+            pss = {member.pid: memory_mb(member.pid, "Pss") for member in members}
+            self.looks.append(Look(time.monotonic() - began, pss, self.progress()))
+
+    def end(self) -> list[Look]:
+        """Stop looking."""
+        self._over.set()
+        self._thread.join()
+        return self.looks
+
+
+def memory_mb(pid: int, *kinds: str) -> float:
+    """The sum of some kinds of a process' memory, as /proc/PID/smaps_rollup names them.
+
+    Returns:
+        Megabytes; 0 where the process is gone.
+    """
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    rows = (line.split() for line in text.splitlines())
+    kilobytes = {row[0].rstrip(":"): row[1] for row in rows if len(row) == 3}
+    return sum(int(kilobytes.get(kind, 0)) for kind in kinds) / _KILOBYTES_A_MB
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process' environment, with which bytecode is kept, as it is for users."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return kept | changes
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that goes on inside the block; it is waited for at the block's end.
+
+    Raises:
+        SystemExit: It failed; with the end of its output.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
+        try:
+            yield process
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if code != 0:
+            output.seek(0)
+            said = output.read().decode(errors="replace")[-3000:]
+            raise SystemExit(f"{' '.join(command)} failed with exit status {code}:\n{said}")
+
+
+def timed(command: Sequence[str]) -> tuple[float, float]:
+    """Wall seconds and peak megabytes of a command and all its processes."""
+    began = time.perf_counter()
+    with running(command) as process:
+        watch = Watch(process.pid)
+        process.wait()
+        seconds = time.perf_counter() - began
+        looks = watch.end()
+    return seconds, max((look.total_mb for look in looks), default=0.0)

@@ -1,0 +1,71 @@
+"""What the scripts here have in common: the machine in a line, and tables as text and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["HERE", "machine", "report", "versions"]
+
+HERE = Path(__file__).resolve().parent
+Row = Mapping[str, Any]
+
+
+def machine() -> str:
+    """Cores, processor, memory and Python, in one line."""
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return (
+        f"{cores} cores ({_processor()}), {memory:.0f} GB, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
+
+
+def versions(*packages: str) -> str:
+    """Names and versions of installed packages."""
+    return ", ".join(f"{package} {_version(package)}" for package in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> None:
+    """Print a table, and write it as NAME.md and NAME.json.
+
+    Args:
+        name: Of the files, without suffix.
+        about: Lines above the table: what was measured, on what, how often.
+        rows: Column -> cell; a column that a row lacks is empty there.
+        out: The directory to write to.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [f"# {name}", "", *(f"- {line}" for line in about), ""]
+    lines += [_line(columns), "|" + "---|" * len(columns)]
+    lines += [_line([row.get(column, "") for column in columns]) for row in rows]
+    text = "\n".join(lines) + "\n"
+    print(text, flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    content = json.dumps({"about": list(about), "rows": [dict(row) for row in rows]}, indent=1)
+    (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"

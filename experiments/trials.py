@@ -1,0 +1,301 @@
+"""What a trial costs beside its training, as trials grow in number.
+
+    python experiments/trials.py [grid] [shared] [random] [pool] [--trials 10000]
+
+`grid`, `shared` (five trials a training) and `random` drive the real loop, asker, store and
+tables in a real results directory, with an executor whose trainings return at once: all the time
+is the driver's. `pool` is a whole run of the smallest trainings there are (iris, two steps) in
+two real workers, so its wall time is theirs, too. One row a stage, a tenth of the trials each,
+the first with the planning before it. Then the tables at the end, and a second run that finds
+everything done. `--check` fails where a stage takes more than two milliseconds a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import psutil
+from report import HERE, machine, report, versions
+
+from hpsearch import driver, sweepfile
+from hpsearch.driver import ResultsDirectory, Silent
+from hpsearch.driver.asking import Asker
+from hpsearch.driver.loop import Limits, Loop, Stop
+from hpsearch.driver.outputs import Tables
+from hpsearch.estimate import Sizes
+from hpsearch.executors.base import Answered, Event, Finished, Job, Started
+from hpsearch.oracles import make_oracle
+from hpsearch.plan import Trial
+from hpsearch.results import Provenance
+from hpsearch.store import Store
+from hpsearch.sweep import Sweep
+from hpsearch.trial import Recipe, Status, Task, TrialResult
+
+_LIMIT_MILLISECONDS = 2.0
+_STAGES = 10
+_WORKERS = 2
+_RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
+_PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
+_SIZES = Sizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
+_WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
+
+#: Method -> parameters. Each spans ten thousand configs at least.
+_PARAMETERS: dict[str, dict[str, str]] = {
+    "grid": {
+        "hidden_layers": "[1, 2]",
+        "units": "{min: 8, max: 160, step: 8, type: int}",
+        "activation": "[relu, tanh, sigmoid, gelu, elu]",
+        "batch_size": "[16, 32, 64, 128, 256]",
+        "optimizer": "[adam, nesterov, sgd, rmsprop, adagrad]",
+        "l2": "[0.0, 0.001]",
+        "epochs": "[1]",
+    },
+    # Five trials a training.
+    "shared": {
+        "hidden_layers": "[1, 2]",
+        "units": "{min: 8, max: 160, step: 8, type: int}",
+        "activation": "[relu, tanh, sigmoid, gelu, elu]",
+        "batch_size": "[32, 128]",
+        "optimizer": "[adam, nesterov, sgd, rmsprop, adagrad]",
+        "epochs": "[1, 2, 3, 4, 5]",
+    },
+    "random": {
+        "hidden_layers": "[1, 2, 3]",
+        "units": "{min: 8, max: 256, type: int}",
+        "activation": "[relu, tanh, sigmoid, gelu]",
+        "layer_type": "[dense, dropout, batch_norm]",
+        "dropout": "{values: [0.1, 0.3], when: {layer_type: dropout}}",
+        "units_2": "{values: [25, 50], when: {hidden_layers: [2, 3]}}",
+        "batch_size": "[32, 128]",
+        "learning_rate": "{min: 1e-4, max: 1e-1, scale: log}",
+        "optimizer": "[adam, nesterov]",
+        "epochs": "[1]",
+    },
+    "pool": {
+        "hidden_layers": "[1, 2]",
+        "units": "{min: 1, max: 20, step: 1, type: int}",
+        "activation": "[relu, tanh, sigmoid, gelu, elu]",
+        "batch_size": "[64, 128]",
+        "learning_rate": "[0.001, 0.002, 0.005, 0.01, 0.02]",
+        "optimizer": "[adam, nesterov, sgd, rmsprop, adagrad]",
+        "epochs": "[1]",
+    },
+}
+
+
+class Instant:
+    """An executor whose trainings are over at once, as `executors.base.Executor` has it."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._jobs: list[Job] = []
+
+    @property
+    def free(self) -> int:
+        return self._workers - len(self._jobs)
+
+    @property
+    def busy(self) -> int:
+        return len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        del timeout_seconds
+        jobs, self._jobs = self._jobs, []
+        return [event for number, job in enumerate(jobs, 1) for event in _events(number, job)]
+
+    def close(self) -> None:
+        self._jobs.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _events(worker: int, job: Job) -> Iterator[Event]:
+    training = job.training
+    yield Started(worker, training)
+    for epochs, number in training.stops:
+        # Any order of scores will do that is not sorted.
+        score = number * 7919 % 10_007 / 10_007
+        epoch = {"loss": 1.0, "accuracy": score, "val_loss": 1.0, "val_accuracy": score}
+        result = TrialResult(
+            trial=number,
+            status=Status.COMPLETED,
+            score=score,
+            curve=tuple(dict(epoch) for _ in range(epochs)),
+            scored_epoch=epochs,
+            best_epoch=epochs,
+            best_score=score,
+            seconds=0.001,
+            shared_with=None if number == training.number else training.number,
+            weights=7510,
+            state=_WEIGHTS if job.wants(score) else None,
+        )
+        yield Answered(worker, result)
+    yield Finished(worker, training)
+
+
+class Stages(Silent):
+    """A reporter that looks at the clocks and at the memory at the end of each stage.
+
+    Args:
+        size: Trials a stage.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._size = size
+        self._done = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._wall = self._last = time.perf_counter()
+        self._processor = time.process_time()
+        self._longest = 0.0
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+        """Imports and reading the data are no trial's."""
+        del name, directory, recipe, workers
+        self._begin()
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        """Count, and end a stage when it is full."""
+        del trial, result
+        now = time.perf_counter()
+        self._longest = max(self._longest, now - self._last)
+        self._last = now
+        self._done += 1
+        if self._done % self._size == 0:
+            self.end(f"trials {self._done - self._size + 1} to {self._done}", self._size)
+
+    def end(self, stage: str, trials: int) -> None:
+        """A stage of so many trials is over, the next begins."""
+        wall = time.perf_counter() - self._wall
+        processor = time.process_time() - self._processor
+        self.rows.append(
+            {
+                "stage": stage,
+                "ms a trial": round(1000 * wall / trials, 3),
+                "driver's processor ms a trial": round(1000 * processor / trials, 3),
+                "longest pause, ms": round(1000 * max(self._longest, wall * (not self._longest))),
+                "driver's memory, MB": round(psutil.Process().memory_info().rss / 2**20),
+            }
+        )
+        self._begin()
+
+
+def make_sweep(method: str, trials: int, directory: Path) -> Sweep:
+    """The sweep of a method's name in `_PARAMETERS`."""
+    lines = [f"data: {{dataset: {'iris' if method == 'pool' else 'digits'}}}"]
+    lines += [f"method: {'random' if method == 'random' else 'grid'}"]
+    lines += [f"budget: {{trials: {trials}}}", "parameters:"]
+    lines += [f"  {name}: {values}" for name, values in _PARAMETERS[method].items()]
+    return sweepfile.loads("\n".join(lines), f"{method}.yaml", directory)
+
+
+def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
+    """The driver's steps, as `driver.run` takes them, with trainings that are over at once.
+
+    Returns:
+        How many trials have a result.
+    """
+    where = ResultsDirectory(directory)
+    where.prepare(fresh=False)
+    with Store(where.store) as store, Instant(_WORKERS) as executor:
+        oracle = make_oracle(sweep.method.name, sweep.space, (), goal="maximize", seed=0)
+        limit = sweep.budget.trials if sweep.budget else None
+        stored = store.trials()
+        loop = Loop(
+            asker=Asker(sweep.space, (), sweep.trial_seeds, oracle, stored=stored, limit=limit),
+            oracle=oracle,
+            executor=executor,
+            store=store,
+            tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
+            reporter=stages,
+            recipe=_RECIPE,
+            limits=Limits(),
+            stop=Stop(),
+            results=store.results(),
+            keep="best",
+            sizes=_SIZES,
+        )
+        loop.run(set(loop.results), store.trials)
+        loop.tables.write(store.trials(), loop.results)
+    return len(loop.results)
+
+
+def run_pool(sweep: Sweep, directory: Path, stages: Stages) -> int:
+    """A whole run.
+
+    Returns:
+        How many trials have a result.
+    """
+    return driver.run(sweep, driver.Settings(out=directory, workers=_WORKERS), stages).trials
+
+
+def measure(method: str, trials: int) -> list[dict[str, Any]]:
+    """A method's rows: its stages, the tables at the end, a second run."""
+    runner = run_pool if method == "pool" else run_instantly
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch) / "results"
+        sweep = make_sweep(method, trials, Path(scratch))
+        stages = Stages(max(1, trials // _STAGES))
+        if runner(sweep, directory, stages) != trials:
+            raise SystemExit(f"{method}: not every trial has a result")
+        stages.end("the tables at the end" + " and the best model" * (method == "pool"), trials)
+        whole = time.perf_counter() - began
+        again = Stages(trials)
+        runner(sweep, directory, again)
+        again.end("a second run: all is done", trials)
+    row = {"stage": "the whole first run", "ms a trial": round(1000 * whole / trials, 3)}
+    return [{"method": method, **row} for row in [*stages.rows, row, *again.rows]]
+
+
+def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The stages that take too long."""
+    return [
+        f"{row['method']}: {row['stage']}: {row['ms a trial']} ms a trial"
+        for row in rows
+        if row["ms a trial"] > _LIMIT_MILLISECONDS
+    ]
+
+
+def about(trials: int) -> list[str]:
+    """What the table shows."""
+    return [
+        machine(),
+        versions("hpsearch", "pandas", "numpy"),
+        f"{trials} trials a method, one run; wall time",
+        f"limit: {_LIMIT_MILLISECONDS:g} ms a trial in every stage",
+    ]
+
+
+def main() -> None:
+    """Measure, print, write, check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("methods", nargs="*", default=["grid", "shared", "random"])
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, default=HERE, help="where trials.md and .json go")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    rows = [row for name in arguments.methods for row in measure(name, arguments.trials)]
+    report("trials", about(arguments.trials), rows, arguments.out)
+    short = check(rows)
+    if arguments.check and short:
+        raise SystemExit("\n".join(short))
+
+
+if __name__ == "__main__":
+    main()

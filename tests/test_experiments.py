@@ -1,0 +1,137 @@
+"""Each script of experiments/ runs, as small as it goes, and writes its table where it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+SWEEP = """
+data: {dataset: iris}
+method: grid
+parameters: {units: [4, 8, 16], epochs: [1]}
+"""
+
+
+def run(script: str, *arguments: object, out: Path) -> str:
+    before = {path.name for path in EXPERIMENTS.iterdir()}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "KERAS"))}
+    done = subprocess.run(
+        [sys.executable, EXPERIMENTS / script, *map(str, arguments), "--out", out],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=out,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in EXPERIMENTS.iterdir()} - {"__pycache__"} == before - {
+        "__pycache__"
+    }
+    return done.stdout
+
+
+def rows(name: str, out: Path, *, about: str) -> list[dict[str, Any]]:
+    """The table that was written, once as text and once as JSON."""
+    text = (out / f"{name}.md").read_text(encoding="utf-8")
+    content = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+    assert " cores (" in content["about"][0]
+    assert any(about in line for line in content["about"]), content["about"]
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(content["rows"])
+    return content["rows"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_every_contender(tmp_path):
+    run("speed.py", "--smoke", out=tmp_path)
+    table = rows("speed_digits", tmp_path, about="1 run")
+    names = [row["contender"] for row in table]
+    assert names[0] == "hpsearch"
+    for peer in ("keras_tuner", "optuna", "sklearn"):
+        assert {peer, f"{peer}_best"} <= {*names}
+    for row in table:
+        assert row["trials"] == 8
+        assert row["seconds (median)"] > 0
+        assert row["peak, MB"] > 50
+        assert 0.05 < row["best"] <= 1
+        assert row["contender"] == "hpsearch" or row["low"] <= row["difference"] <= row["high"]
+
+
+@pytest.mark.slow
+def test_the_settings_of_peers(tmp_path):
+    arguments = ["--sweeps", "digits", "--steps", "50", "--jit", "auto", "--trials", "1"]
+    run("speed_settings.py", *arguments, out=tmp_path)
+    assert len(rows("speed_settings", tmp_path, about="1 trials")) == 2
+
+
+def test_what_a_trial_costs(tmp_path):
+    run("trials.py", "grid", "shared", "random", "--trials", 100, out=tmp_path)
+    table = rows("trials", tmp_path, about="100 trials")
+    assert [row["method"] for row in table] == ["grid"] * 13 + ["shared"] * 13 + ["random"] * 13
+    assert table[9]["stage"] == "trials 91 to 100"
+    assert all(row["ms a trial"] > 0 for row in table)
+
+
+@pytest.mark.slow
+def test_what_a_trial_costs_with_real_workers(tmp_path):
+    run("trials.py", "pool", "--trials", 10, out=tmp_path)
+    assert len(rows("trials", tmp_path, about="10 trials")) == 13
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_sweep(tmp_path):
+    arguments = ["--layer-type", "[dense]", "--trials", 30, "--data", "digits", "--check"]
+    run("memory.py", *arguments, out=tmp_path)
+    growth = rows("memory", tmp_path, about="30 trainings")
+    assert growth[-1]["trials"] == "25 to 30"
+    assert growth[-1]["processes"] >= 4
+    data = rows("memory_data", tmp_path, about="two workers")
+    # Digits as uint8 take a tenth of a megabyte, as float32 four times that.
+    assert 0 < data[-1]["its share of that (PSS), MB"] < 0.6
+
+
+@pytest.mark.slow
+def test_how_workers_scale(tmp_path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP, encoding="utf-8")
+    run("scaling.py", "--sweep", sweep, "--runs", 1, out=tmp_path)
+    trainings, whole = rows("scaling", tmp_path, about="sweep.yaml")
+    assert trainings["runs"] == 1
+    assert 0 < trainings["one worker, s"] < whole["one worker, s"]
+
+
+def test_the_rate_of_the_inner_loop(tmp_path):
+    arguments = ["--kind", "graph", "--rows", 256, "--epochs", 2, "--sizes", 64]
+    run("inner_loop.py", *arguments, out=tmp_path)
+    table = rows("inner_loop", tmp_path, about="256 rows")
+    assert [(row["batch"], row["units"]) for row in table] == [
+        (32, 100), (32, 200), (128, 100), (128, 200),
+    ]  # fmt: skip
+    assert all(0 < row["share of the best rate (median)"] < 2 for row in table)
+
+
+def test_operations_are_those_of_the_matrix_products(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    import inner_loop
+
+    forward = 2 * 32 * (784 * 100 + 100 * 10)
+    assert inner_loop.operations((784, 100, 10), 32) == 2 * forward + 2 * 32 * 100 * 10
+
+
+def test_a_difference_is_judged_by_groups(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    import speed
+
+    ours = {"a": 0.5, "b": 0.75, "c": 0.5, "d": 0.5}
+    theirs = {"a": 0.25, "b": 0.5, "c": 0.5, "d": 0.5}
+    apart = speed.difference(ours, theirs, {"a": "x", "b": "x", "c": "y", "d": "z"})
+    assert apart["difference"] == pytest.approx(0.25 / 3)
+    # Three groups of 0.25, 0 and 0: twice as far as two standard errors and more.
+    assert apart["high"] - apart["low"] == pytest.approx(2 * 4.302653 * 0.25 / 3, rel=1e-6)
