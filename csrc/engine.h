@@ -79,15 +79,15 @@ static double regularisation(const Network *net) {
 static void update_weights(Network *net, Layer *layer, const float *delta, const float *input,
                            long rows) {
     float gradient[TILE_ROWS * TILE_VECTORS * LANES] __attribute__((aligned(64)));
-    Pending pending = {&net->update, gradient, layer->w,
-                       {layer->w_slot[0], layer->w_slot[1]}, 0, 0, {0}};
+    Pending pending = {&net->update, gradient, layer->w, {layer->w_slot[0], layer->w_slot[1]},
+                       layer->ld, 0, 0, 0};
     const long blocks = (rows + PANEL - 1) / PANEL, ld = layer->ld, columns = padded(layer->in, 16);
     for (long i = 0; i < layer->out;) {
-        const int height = tile_rows(layer->out - i);
+        const int height = tile_rows(layer->out - i, UPDATE_ROWS);
         for (long j = 0; j < columns; j += TILE_COLUMNS) {
             const Product c = {delta + i * PANEL, PANEL, 1, input + j, ld, PANEL,
                                blocks, layer->out * PANEL, PANEL * ld, rows - (blocks - 1) * PANEL};
-            update_rows(height, columns - j >= TILE_COLUMNS, &c, ld, &pending, i * ld + j);
+            update_rows(height, columns - j >= TILE_COLUMNS, &c, &pending, i * ld + j);
         }
         i += height;
     }
@@ -150,7 +150,8 @@ static Sums train(Network *net, const Data *data) {
     for (long first = 0; first < data->rows; first += net->batch) {
         const long rows = MIN_LONG(data->rows - first, net->batch);
         const int32_t *order = data->order + first;
-        take_rows(net, data, order, rows, 1);
+        take_rows(net, data, order, rows);
+        expect_rows(net, data, order + rows, MIN_LONG(data->rows - first - rows, net->batch));
         const double penalty = regularisation(net);
         forward(net, rows, 1);
         judge(net, data->y, order, rows, &sums, net->delta[0]);
@@ -169,7 +170,7 @@ static Sums evaluate(Network *net, const Data *data) {
     for (long first = 0; first < data->rows; first += PANEL * 4) {
         const long rows = MIN_LONG(data->rows - first, PANEL * 4);
         for (long r = 0; r < rows; r++) order[r] = (int32_t)(first + r);
-        take_rows(net, data, order, rows, 0);
+        take_rows(net, data, order, rows);
         forward(net, rows, 0);
         judge(net, data->y, order, rows, &sums, NULL);
     }

@@ -88,11 +88,18 @@ static void read_row(const Network *net, const Data *data, long row, float *rest
     }
 }
 
+/* Rows of the next batch on their way into the cache: they lie anywhere in memory. */
+static void expect_rows(const Network *net, const Data *data, const int32_t *order, long rows) {
+    const size_t size = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
+    for (long r = 0; r < rows; r++) {
+        const char *row = (const char *)data->x + order[r] * size;
+        for (size_t byte = 0; byte < size; byte += 64) __builtin_prefetch(row + byte, 0, 1);
+    }
+}
+
 /* The batch by row and in panels; rows that only fill its last 16 are zeros. */
-static void take_rows(Network *net, const Data *data, const int32_t *order, long rows,
-                      int training) {
+static void take_rows(Network *net, const Data *data, const int32_t *order, long rows) {
     const long n = net->n_features, ld = net->ld_in;
-    (void)training;
     for (long r = 0; r < rows; r++) read_row(net, data, order[r], net->xr + r * ld);
     for (long r = rows; r < padded(rows, 16); r++) memset(net->xr + r * ld, 0, sizeof(float) * n);
     for (long row = 0; row < rows; row += 16) {

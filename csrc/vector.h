@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #define LANES 16
 #define TILE_ROWS 12
+#define UPDATE_ROWS 10 /* leaves registers for the update */
 #define TILE_VECTORS 2
 typedef __m512 vf;
 typedef __m512i vi;
@@ -39,6 +40,7 @@ typedef __m512i vi;
 #include <immintrin.h>
 #define LANES 8
 #define TILE_ROWS 6
+#define UPDATE_ROWS 5
 #define TILE_VECTORS 2
 typedef __m256 vf;
 typedef __m256i vi;
@@ -71,6 +73,7 @@ typedef __m256i vi;
 #include <arm_neon.h>
 #define LANES 4
 #define TILE_ROWS 6
+#define UPDATE_ROWS 5
 #define TILE_VECTORS 4
 typedef float32x4_t vf;
 typedef int32x4_t vi;
