@@ -12,38 +12,52 @@
 #include "activation.h"
 #include "product.h"
 #include "rows.h"
-
-static float lanes_sum(const float *x, long n) { /* n a multiple of 16; the order is fixed */
-    float s[16] = {0};
-    for (long i = 0; i < n; i += 16) {
-        for (int l = 0; l < 16; l++) s[l] += x[i + l];
-    }
-    for (int half = 8; half; half /= 2) {
-        for (int l = 0; l < half; l++) s[l] += s[l + half];
-    }
-    return s[0];
-}
+#include "norms.h"
+#include "losses.h"
 
 static const float *input_panels(const Network *net, int l) {
     return l ? net->layer[l - 1].at : net->xt;
 }
 
+static long panels_size(const Layer *layer, long rows) {
+    return padded(rows, PANEL) * layer->out;
+}
+
+static void add_panels(float *to, const float *from, long size) {
+    for (long i = 0; i < size; i += LANES) STORE(to + i, ADD(LOAD(to + i), LOAD(from + i)));
+}
+
+static void multiply_panels(float *to, const float *from, const float *by, long size) {
+    for (long i = 0; i < size; i += LANES) STORE(to + i, MUL(LOAD(from + i), LOAD(by + i)));
+}
+
+/* The block's input, or its projection to the block's width, added to the block's output. */
+static void add_input(Network *net, Layer *layer, const float *input, long rows) {
+    const float *projection = layer->part[PROJECTION].value;
+    if (projection) {
+        panels_product(projection, layer->ld, 1, layer->out, input, layer->in, rows, NULL,
+                       net->delta[0]);
+        input = net->delta[0];
+    }
+    add_panels(layer->at, input, panels_size(layer, rows));
+}
+
 static void forward(Network *net, long rows, int training) {
     for (int l = 0; l < net->layers; l++) {
         Layer *layer = &net->layer[l];
-        panels_product(layer->w, layer->ld, 1, layer->out, input_panels(net, l), layer->in, rows,
-                       layer->b, layer->at);
+        const float *input = input_panels(net, l);
+        panels_product(layer->part[KERNEL].value, layer->ld, 1, layer->out, input, layer->in, rows,
+                       layer->part[BIAS].value, layer->at);
         if (l == net->layers - 1) return;
-        const long size = padded(rows, PANEL) / PANEL * layer->out * PANEL;
-        for (long i = 0; i < size; i += LANES) {
+        normalise(layer, rows, training);
+        for (long i = 0; i < panels_size(layer, rows); i += LANES) {
             vf slope, a = activate(layer->activation, LOAD(layer->at + i), &slope);
             STORE(layer->at + i, a);
             if (training) STORE(layer->ft + i, slope);
         }
-        if (training) {
-            if (layer->dropout > 0) drop(net, layer, rows);
-            rows_of_panels(layer->at, layer->out, rows, layer->ar, net->layer[l + 1].ld);
-        }
+        if (training && layer->dropout > 0) drop(net, layer, rows);
+        if (layer->block == RESIDUAL) add_input(net, layer, input, rows);
+        if (training) rows_of_panels(layer->at, layer->out, rows, layer->ar, net->layer[l + 1].ld);
     }
 }
 
@@ -57,29 +71,33 @@ static void judge(Network *net, const void *y, const int32_t *order, long rows, 
     }
 }
 
-static double regularisation(const Network *net) {
-    if (net->update.l2_twice == 0) return 0;
+static double squares(const float *w, long rows, long ld) {
     double sum = 0;
+    for (long n = 0; w && n < rows; n++) {
+        float s[16] = {0};
+        for (long k = 0; k < ld; k += 16) {
+            for (int lane = 0; lane < 16; lane++) s[lane] += w[n * ld + k + lane] * w[n * ld + k + lane];
+        }
+        sum += lanes_sum(s, 16);
+    }
+    return sum;
+}
+
+static double regularisation(const Network *net) {
+    double sum = 0;
+    if (net->update.l2_twice == 0) return 0;
     for (int l = 0; l < net->layers; l++) {
         const Layer *layer = &net->layer[l];
-        for (long n = 0; n < layer->out; n++) {
-            float s[16] = {0};
-            for (long k = 0; k < layer->ld; k += 16) {
-                for (int lane = 0; lane < 16; lane++) {
-                    const float w = layer->w[n * layer->ld + k + lane];
-                    s[lane] += w * w;
-                }
-            }
-            sum += lanes_sum(s, 16);
-        }
+        sum += squares(layer->part[KERNEL].value, layer->out, layer->ld);
+        sum += squares(layer->part[PROJECTION].value, layer->out, layer->ld);
     }
     return sum * net->update.l2_twice / 2;
 }
 
-static void update_weights(Network *net, Layer *layer, const float *delta, const float *input,
-                           long rows) {
+static void update_matrix(Network *net, Layer *layer, Array *matrix, const float *delta,
+                          const float *input, long rows) {
     float gradient[TILE_ROWS * TILE_VECTORS * LANES] __attribute__((aligned(64)));
-    Pending pending = {&net->update, gradient, layer->w, {layer->w_slot[0], layer->w_slot[1]},
+    Pending pending = {&net->update, gradient, matrix->value, {matrix->slot[0], matrix->slot[1]},
                        layer->ld, 0, 0, 0};
     const long blocks = (rows + PANEL - 1) / PANEL, ld = layer->ld, columns = padded(layer->in, 16);
     for (long i = 0; i < layer->out;) {
@@ -94,44 +112,64 @@ static void update_weights(Network *net, Layer *layer, const float *delta, const
     update_rest(&pending);
 }
 
-static void update_biases(Network *net, Layer *layer, const float *delta, long rows) {
+/* An array of one number a unit by its gradients, which have room for whole 16s. */
+static void update_units(Network *net, Array *array, const float *gradient, long units) {
     Update update = net->update;
     update.l2_twice = 0;
-    const long columns = padded(rows, 16);
-    for (long first = 0; first < layer->out; first += 16) {
-        float gradient[16] __attribute__((aligned(64))) = {0};
-        for (long i = first; i < MIN_LONG(first + 16, layer->out); i++) {
-            float total = 0;
-            for (long column = 0; column < columns; column += PANEL) {
-                const float *panel = delta + (column / PANEL * layer->out + i) * PANEL;
-                total += lanes_sum(panel, MIN_LONG(columns - column, PANEL));
-            }
-            gradient[i - first] = total;
-        }
-        for (int lane = 0; lane < 16; lane += LANES) {
-            const long at = first + lane;
-            update_vector(&update, gradient + lane, layer->b + at, layer->b_slot[0] + at,
-                          layer->b_slot[1] + at);
-        }
+    for (long i = 0; i < padded(units, 16); i += LANES) {
+        update_vector(&update, gradient + i, array->value + i, array->slot[0] + i,
+                      array->slot[1] + i);
     }
 }
 
+static void update_biases(Network *net, Layer *layer, const float *delta, long rows) {
+    if (!layer->part[BIAS].value) return;
+    for (long i = 0; i < layer->out; i++) {
+        net->units[2][i] = unit_sum(delta, NULL, layer->out, i, rows);
+    }
+    update_units(net, &layer->part[BIAS], net->units[2], layer->out);
+}
+
+/* By the sums of this layer (`delta`) and its outputs (`outer`): the gradient by its inputs. */
+static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
+                    float *below) {
+    panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
+                   NULL, below);
+    if (layer->block != RESIDUAL) return;
+    const float *projection = layer->part[PROJECTION].value;
+    const long size = padded(rows, PANEL) * layer->in;
+    if (projection) {
+        panels_product(projection, 1, layer->ld, layer->in, outer, layer->out, rows, NULL,
+                       net->scratch);
+        outer = net->scratch;
+    }
+    add_panels(below, outer, size);
+}
+
 static void backward(Network *net, long rows) {
-    float *delta = net->delta[0], *next = net->delta[1];
+    float *outer = net->delta[0], *below = net->delta[2];
     for (int l = net->layers - 1; l >= 0; l--) {
         Layer *layer = &net->layer[l];
-        if (l) { /* Before the update: it is the gradient by the weights that predicted. */
-            Layer *below = &net->layer[l - 1];
-            panels_product(layer->w, 1, layer->ld, layer->in, delta, layer->out, rows, NULL, next);
-            const long size = padded(rows, PANEL) / PANEL * below->out * PANEL;
-            for (long i = 0; i < size; i += LANES) {
-                STORE(next + i, MUL(LOAD(next + i), LOAD(below->ft + i)));
-            }
+        const float *input = l ? net->layer[l - 1].ar : net->xr;
+        float *delta = outer;
+        if (l < net->layers - 1) {
+            delta = net->delta[1];
+            multiply_panels(delta, outer, layer->ft, panels_size(layer, rows));
         }
-        update_weights(net, layer, delta, l ? net->layer[l - 1].ar : net->xr, rows);
+        if (layer->normal) denormalise(net, layer, rows, delta);
+        /* Before the update: by the weights that predicted. */
+        if (l) descend(net, layer, delta, outer, rows, below);
+        update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
         update_biases(net, layer, delta, rows);
-        float *swap = delta;
-        delta = next, next = swap;
+        if (layer->normal) {
+            update_units(net, &layer->part[GAMMA], net->units[0], layer->out);
+            update_units(net, &layer->part[BETA], net->units[1], layer->out);
+        }
+        if (layer->part[PROJECTION].value) {
+            update_matrix(net, layer, &layer->part[PROJECTION], outer, input, rows);
+        }
+        float *swap = outer;
+        outer = below, below = swap;
     }
 }
 

@@ -9,7 +9,7 @@
 #include "philox.h"
 
 #define ALIGNMENT 64
-#define MAX_BLOCKS (MAX_LAYERS * 9 + 16)
+#define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 5) + 16)
 
 typedef struct {
     PyObject_HEAD
@@ -73,32 +73,57 @@ static long row_length(long n) {
     return ld % 128 ? ld : ld + ROW_ALIGN;
 }
 
+static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
+
+static int has_part(const Layer *layer, int part) {
+    const int normed = layer->block == BATCH_NORM || layer->block == LAYER_NORM;
+    switch (part) {
+    case KERNEL: return 1;
+    case BIAS: return layer->block != BATCH_NORM;
+    case GAMMA:
+    case BETA: return normed;
+    case PROJECTION: return layer->block == RESIDUAL && layer->in != layer->out;
+    default: return layer->block == BATCH_NORM;
+    }
+}
+
+static size_t part_size(const Layer *layer, int part) {
+    return is_matrix(part) ? (size_t)layer->out * layer->ld : (size_t)padded(layer->out, 16);
+}
+
 static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
     const size_t rows = padded(self->net->capacity, PANEL), out = layer->out;
-    const size_t size = out * layer->ld, biases = padded(out, 16);
-    layer->w = floats(self, size), layer->b = floats(self, biases);
-    for (int s = 0; s < 2; s++) {
-        layer->w_slot[s] = floats(self, size), layer->b_slot[s] = floats(self, biases);
+    for (int part = 0; part < PARTS; part++) {
+        if (!has_part(layer, part)) continue;
+        Array *array = &layer->part[part];
+        const size_t size = part_size(layer, part);
+        array->value = floats(self, size);
+        for (int s = 0; s < 2; s++) array->slot[s] = floats(self, size);
+        if (PyErr_Occurred()) return -1;
+        for (size_t i = 0; i < size; i++) array->slot[0][i] = slot_start;
     }
     /* 16 more units: a block of the transposition reads beyond the last one. */
     layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
     layer->ar = floats(self, rows * row_length(out));
-    if (PyErr_Occurred()) return -1;
-    for (size_t i = 0; i < size; i++) layer->w_slot[0][i] = slot_start;
-    for (size_t i = 0; i < biases; i++) layer->b_slot[0][i] = slot_start;
-    return 0;
+    if (layer->block == BATCH_NORM || layer->block == LAYER_NORM) {
+        layer->normal = floats(self, rows * out);
+        layer->scale = floats(self, rows > out ? rows : out);
+    }
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static int make_buffers(NetworkObject *self) {
     Network *net = self->net;
-    size_t widest = 0;
+    size_t widest = net->n_features;
     for (int l = 0; l < net->layers; l++) {
         if ((size_t)net->layer[l].out > widest) widest = net->layer[l].out;
     }
     const size_t rows = padded(net->capacity, PANEL);
     net->xr = floats(self, rows * net->ld_in), net->xt = floats(self, rows * net->n_features);
-    for (int d = 0; d < 2; d++) net->delta[d] = floats(self, rows * widest + 16 * PANEL);
+    for (int d = 0; d < 3; d++) net->delta[d] = floats(self, rows * widest + 16 * PANEL);
+    net->scratch = floats(self, rows * widest);
     net->rows = floats(self, 2 * rows + PANEL);
+    for (int u = 0; u < 3; u++) net->units[u] = floats(self, padded(widest, 16));
     net->capacity = (int)rows;
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -112,13 +137,15 @@ static long item(PyObject *tuple, Py_ssize_t index, long most) {
     return value;
 }
 
-static int make_layers(NetworkObject *self, PyObject *widths, PyObject *activations,
-                       PyObject *dropouts, PyObject *seeds, float slot_start) {
+static int make_layers(NetworkObject *self, PyObject *widths, PyObject *blocks,
+                       PyObject *activations, PyObject *dropouts, PyObject *seeds,
+                       float slot_start) {
     Network *net = self->net;
     const Py_ssize_t count = PyTuple_Size(activations);
     if (count < 1 || count > MAX_LAYERS || PyTuple_Size(widths) != count + 1 ||
-        PyTuple_Size(dropouts) != count || PyTuple_Size(seeds) != count) {
-        PyErr_SetString(PyExc_ValueError, "widths, activations, dropouts and seeds do not match");
+        PyTuple_Size(blocks) != count || PyTuple_Size(dropouts) != count ||
+        PyTuple_Size(seeds) != count) {
+        PyErr_SetString(PyExc_ValueError, "as many blocks, activations, dropouts and seeds as layers");
         return -1;
     }
     net->layers = (int)count;
@@ -126,6 +153,7 @@ static int make_layers(NetworkObject *self, PyObject *widths, PyObject *activati
         Layer *layer = &net->layer[l];
         layer->in = (int)item(widths, l, 1 << 24);
         layer->out = (int)item(widths, l + 1, 1 << 24);
+        layer->block = (int)item(blocks, l, l == count - 1 ? DENSE : BLOCKS - 1);
         layer->activation = (int)item(activations, l, ACTIVATIONS - 1);
         const double dropout = PyFloat_AsDouble(PyTuple_GetItem(dropouts, l));
         layer->dropout = (float)dropout, layer->kept = (float)(1 / (1 - dropout));
@@ -143,11 +171,11 @@ static int make_layers(NetworkObject *self, PyObject *widths, PyObject *activati
     return 0;
 }
 
-/* Network(engine, widths, activations, dropouts, seeds, (batch, loss, rows, optimizer),
+/* Network(engine, widths, blocks, activations, dropouts, seeds, (batch, loss, rows, optimizer),
    (rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, slot start), shift, scale, unit) */
 static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     const char *name;
-    PyObject *widths, *activations, *dropouts, *seeds;
+    PyObject *widths, *blocks, *activations, *dropouts, *seeds;
     Py_buffer shift, scale, unit;
     int batch, loss, rows, optimizer;
     double rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, start;
@@ -159,8 +187,8 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_SetString(PyExc_RuntimeError, "a Network is made once");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "sO!O!O!O!(iiii)(ddddddddd)y*y*y*", &name, &PyTuple_Type, &widths,
-                          &PyTuple_Type, &activations, &PyTuple_Type, &dropouts, &PyTuple_Type,
+    if (!PyArg_ParseTuple(args, "sO!O!O!O!O!(iiii)(ddddddddd)y*y*y*", &name, &PyTuple_Type, &widths,
+                          &PyTuple_Type, &blocks, &PyTuple_Type, &activations, &PyTuple_Type, &dropouts, &PyTuple_Type,
                           &seeds, &batch, &loss, &rows, &optimizer, &rate, &decay, &l2, &momentum,
                           &rho, &beta_1, &beta_2, &epsilon, &start, &shift, &scale, &unit)) {
         return -1;
@@ -185,7 +213,7 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         .momentum = (float)momentum, .rho = (float)rho, .keep_rho = (float)(1 - rho),
         .beta_1 = (float)beta_1, .beta_2 = (float)beta_2, .learn_1 = (float)(1 - beta_1),
         .learn_2 = (float)(1 - beta_2), .epsilon = (float)epsilon};
-    if (make_layers(self, widths, activations, dropouts, seeds, (float)start) < 0) goto done;
+    if (make_layers(self, widths, blocks, activations, dropouts, seeds, (float)start) < 0) goto done;
     if (make_buffers(self) < 0) goto done;
     const size_t features = sizeof(float) * net->n_features, outputs = sizeof(float) * net->outputs;
     if (net->row_kind != FLOAT_ROWS &&
@@ -225,38 +253,69 @@ static int is_ready(NetworkObject *self) {
     return !PyErr_Occurred();
 }
 
-/* Kernel `[in][out]` and bias `[out]`, float32: into the layer, or out of it. */
-static PyObject *move_weights(NetworkObject *self, PyObject *args, int into) {
-    int index;
-    Py_buffer kernel, bias;
-    const char *format = into ? "iy*y*" : "iw*w*";
-    if (!is_ready(self) || !PyArg_ParseTuple(args, format, &index, &kernel, &bias)) return NULL;
-    Layer *layer = index >= 0 && index < self->net->layers ? &self->net->layer[index] : NULL;
-    if (!layer || (size_t)kernel.len != sizeof(float) * layer->in * layer->out ||
-        (size_t)bias.len != sizeof(float) * layer->out) {
-        PyErr_SetString(PyExc_ValueError, "no such layer, or other shapes than its");
-    } else {
-        float *k = kernel.buf;
-        for (long i = 0; i < layer->in; i++) {
-            for (long o = 0; o < layer->out; o++) {
-                float *w = &layer->w[o * layer->ld + i];
-                if (into) *w = k[i * layer->out + o];
-                else k[i * layer->out + o] = *w;
+/* A part's numbers: its values (0) or what the optimizer keeps of it (1, 2). */
+static float *numbers_of(NetworkObject *self, int layer, int part, int which, size_t length,
+                         Layer **found) {
+    Network *net = self->net;
+    if (layer >= 0 && layer < net->layers && part >= 0 && part < PARTS && which >= 0 && which < 3 &&
+        net->layer[layer].part[part].value) {
+        Layer *l = *found = &net->layer[layer];
+        const size_t expected = is_matrix(part) ? (size_t)l->in * l->out : (size_t)l->out;
+        if (length == expected * sizeof(float)) {
+            return which ? l->part[part].slot[which - 1] : l->part[part].value;
+        }
+    }
+    PyErr_SetString(PyExc_ValueError, "no such layer or part, or another shape than its");
+    return NULL;
+}
+
+/* A float32 array, matrices as Keras' `[in][out]`, into the network or out of it. */
+static PyObject *move_numbers(NetworkObject *self, PyObject *args, int into) {
+    int layer, part, which;
+    Py_buffer buffer;
+    Layer *found = NULL;
+    if (!is_ready(self)) return NULL;
+    if (!PyArg_ParseTuple(args, into ? "iiiy*" : "iiiw*", &layer, &part, &which, &buffer)) {
+        return NULL;
+    }
+    float *own = numbers_of(self, layer, part, which, buffer.len, &found), *other = buffer.buf;
+    if (own) {
+        const long in = is_matrix(part) ? found->in : 1, ld = is_matrix(part) ? found->ld : 1;
+        for (long i = 0; i < in; i++) {
+            for (long o = 0; o < found->out; o++) {
+                float *inside = own + o * ld + i, *outside = other + i * found->out + o;
+                if (into) *inside = *outside;
+                else *outside = *inside;
             }
         }
-        if (into) memcpy(layer->b, bias.buf, bias.len);
-        else memcpy(bias.buf, layer->b, bias.len);
     }
-    PyBuffer_Release(&kernel), PyBuffer_Release(&bias);
+    PyBuffer_Release(&buffer);
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *network_set(NetworkObject *self, PyObject *args) {
-    return move_weights(self, args, 1);
+    return move_numbers(self, args, 1);
 }
 
 static PyObject *network_get(NetworkObject *self, PyObject *args) {
-    return move_weights(self, args, 0);
+    return move_numbers(self, args, 0);
+}
+
+static PyObject *network_iterations(NetworkObject *self, void *closure) {
+    (void)closure;
+    return is_ready(self) ? PyLong_FromLongLong(self->net->iterations) : NULL;
+}
+
+static int network_set_iterations(NetworkObject *self, PyObject *value, void *closure) {
+    (void)closure;
+    const long long iterations = value && is_ready(self) ? PyLong_AsLongLong(value) : -1;
+    if (PyErr_Occurred()) return -1;
+    if (iterations < 0) {
+        PyErr_SetString(PyExc_ValueError, "iterations cannot be negative");
+        return -1;
+    }
+    self->net->iterations = iterations;
+    return 0;
 }
 
 /* Checks that the buffers hold whole rows, as many of each, and labels within range. */
@@ -361,18 +420,24 @@ static PyObject *engines(PyObject *module, PyObject *args) {
 }
 
 static PyMethodDef network_methods[] = {
-    {"set", (PyCFunction)network_set, METH_VARARGS, "set(layer, kernel, bias)"},
-    {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, kernel, bias): fills the arrays."},
+    {"set", (PyCFunction)network_set, METH_VARARGS, "set(layer, part, which, array)"},
+    {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, part, which, array): fills it."},
     {"train", (PyCFunction)network_train, METH_VARARGS,
      "train(x, y, order) -> sums of loss and metric over an epoch."},
     {"evaluate", (PyCFunction)network_evaluate, METH_VARARGS,
      "evaluate(x, y) -> sums of loss and metric."},
     {NULL, NULL, 0, NULL}};
 
+static PyGetSetDef network_properties[] = {
+    {"iterations", (getter)network_iterations, (setter)network_set_iterations,
+     "Updates so far.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
 static PyType_Slot network_slots[] = {{Py_tp_init, network_init},
                                       {Py_tp_new, PyType_GenericNew},
                                       {Py_tp_dealloc, network_dealloc},
                                       {Py_tp_methods, network_methods},
+                                      {Py_tp_getset, network_properties},
                                       {Py_tp_doc, "A dense network in training."},
                                       {0, NULL}};
 

@@ -31,15 +31,24 @@ typedef struct {
     float epsilon;
 } Update;
 
+/* A trained array and what its optimizer keeps of it. */
+typedef struct { float *value, *slot[2]; } Array;
+
+/* What a hidden layer is made of beside its product and activation. */
+enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BLOCKS };
+
+enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
+
 typedef struct {
-    int in, out, activation;
+    int in, out, block, activation;
     long ld;                 /* floats from one unit's weights to the next's */
-    float *w, *b;            /* [out][ld] and [out]: the transpose of Keras' kernel */
-    float *w_slot[2], *b_slot[2];
+    Array part[PARTS];       /* matrices are [out][ld], the transpose of Keras' kernel; else [out];
+                                those that the block has not are NULL */
     float dropout, kept;     /* the rate, or 0; what is kept is multiplied by 1 / (1 - rate) */
     uint32_t mask_seed;      /* of the generator whose second word counts the steps */
     float *at, *ft;          /* outputs and derivatives, transposed panels [out][PANEL] */
     float *ar;               /* outputs by row, [rows][ld of the next layer] */
+    float *normal, *scale;   /* normalised sums in panels; 1 / deviation, by unit or by row */
 } Layer;
 
 typedef struct {
@@ -51,8 +60,10 @@ typedef struct {
     int64_t iterations;
     long ld_in;
     float *xr, *xt;              /* the batch by row and transposed */
-    float *delta[2];             /* gradients by the layers' sums, transposed panels */
+    float *delta[3];             /* gradients by outputs or sums, transposed panels */
+    float *scratch;              /* panels, too */
     float *rows;                 /* per row of the batch: scratch */
+    float *units[3];             /* gradients of one number a unit: gamma, beta, bias */
     Layer layer[MAX_LAYERS];
 } Network;
 

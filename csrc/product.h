@@ -26,7 +26,7 @@ INLINE long pending_offset(const Pending *pending, long at, int t) {
     return at + (t >> pending->shift) * pending->ld + (t & mask) * LANES;
 }
 
-INLINE void update_vector(const Update *u, float *gradient, float *w_, float *s0, float *s1) {
+INLINE void update_vector(const Update *u, const float *gradient, float *w_, float *s0, float *s1) {
     vf w = LOAD(w_), g = FMA(SET(u->l2_twice), w, LOAD(gradient));
     w = SUB(w, MUL(MUL(w, SET(u->decay)), SET(u->rate)));
     const vf rate = SET(u->rate);

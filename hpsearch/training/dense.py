@@ -17,7 +17,7 @@ from hpsearch.preprocessing import n_features, runs_in_graph
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
 
-__all__ = ["DenseNetwork", "Initial", "Optimizer", "describe"]
+__all__ = ["DenseNetwork", "Initial", "Optimizer", "Part", "describe"]
 
 #: The extension's codes (`csrc/network.h`).
 _ACTIVATIONS: Final = {
@@ -49,6 +49,16 @@ _OUTPUTS: Final = {
     (Task.BINARY, "sigmoid", "binary_crossentropy"): 1,
     (Task.REGRESSION, "linear", "mean_squared_error"): 2,
     (Task.REGRESSION, "linear", "mse"): 2,
+}
+_BLOCKS: Final = {"dense": 0, "dropout": 0, "batch_norm": 1, "layer_norm": 2, "residual": 3}
+#: Parts of a layer.
+_KERNEL, _BIAS, _GAMMA, _BETA, _PROJECTION, _MOVING_MEAN, _MOVING_VARIANCE = range(7)
+#: Parts of each block in the order of Keras' `get_weights`; a projection comes first.
+_PARTS: Final = {
+    0: (_KERNEL, _BIAS),
+    1: (_KERNEL, _GAMMA, _BETA, _MOVING_MEAN, _MOVING_VARIANCE),
+    2: (_KERNEL, _BIAS, _GAMMA, _BETA),
+    3: (_KERNEL, _BIAS),
 }
 _FLOATS, _SCALED_BYTES, _STANDARDISED_BYTES = range(3)
 _UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
@@ -91,6 +101,23 @@ class Initial:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One array of weights.
+
+    Attributes:
+        layer: From 0.
+        code: The extension's: kernel, bias, gamma and so on.
+        shape: As Keras has it.
+        initial: Its first values.
+    """
+
+    layer: int
+    code: int
+    shape: tuple[int, ...]
+    initial: Initial
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """The extension's code and the numbers of an update, in its order."""
 
@@ -113,7 +140,8 @@ class DenseNetwork:
         widths: Of the input, every hidden layer and the output.
         activations: A code for each layer; the last is linear, since the loss takes its sums.
         dropouts, mask_seeds: For each layer; 0 where there is none.
-        initial: Of each kernel; biases are zeros.
+        blocks: A code for each layer; the last is plain.
+        parts: All weights, in the order of Keras' `get_weights`.
         loss: 0 softmax and crossentropy, 1 sigmoid and crossentropy, 2 squared error.
         rows: 0 float32, 1 bytes * scale + shift, 2 (bytes - shift) / scale.
         shift, scale: One number a feature, or empty.
@@ -123,7 +151,8 @@ class DenseNetwork:
     activations: tuple[int, ...]
     dropouts: tuple[float, ...]
     mask_seeds: tuple[int, ...]
-    initial: tuple[Initial, ...]
+    blocks: tuple[int, ...]
+    parts: tuple[Part, ...]
     batch_size: int
     loss: int
     optimizer: Optimizer
@@ -134,8 +163,8 @@ class DenseNetwork:
 
     @property
     def weights_count(self) -> int:
-        """Numbers in all kernels and biases."""
-        return sum((width + 1) * units for width, units in pairwise(self.widths))
+        """Numbers in all weights, trained or not."""
+        return sum(math.prod(part.shape) for part in self.parts)
 
     @property
     def largest_product(self) -> int:
@@ -148,28 +177,31 @@ def describe(
 ) -> DenseNetwork | None:
     """The network of one training, or None where the extension has no such thing."""
     hidden = widths(values)
-    layer_type = values.get("layer_type", DEFAULTS["layer_type"]) if hidden else "dense"
+    layer_type = str(values.get("layer_type", DEFAULTS["layer_type"])) if hidden else "dense"
     activation = _ACTIVATIONS.get(str(values.get("activation", DEFAULTS["activation"])))
+    block = _BLOCKS.get(layer_type)
     loss = _OUTPUTS.get((target.task, recipe.output_activation, recipe.loss))
     optimizer = _optimizer(values)
     dropout = float(values.get("dropout", DEFAULTS["dropout"])) if layer_type == "dropout" else 0.0
-    if recipe.model or layer_type not in ("dense", "dropout") or not 0 <= dropout < 1:
+    if recipe.model or block is None or not 0 <= dropout < 1:
         return None
     if (hidden and activation is None) or loss is None or optimizer is None:
         return None
     every = (n_features(spec), *hidden, target.outputs)
+    blocks = (*[block] * len(hidden), 0)
     # The output layer's seeds are the same at every depth (see hypermodel).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
-    initial = _initials(values, every, seeds)
-    if initial is None:
+    parts = _parts(values, every, blocks, seeds)
+    if parts is None:
         return None
     rows, shift, scale = _rows(spec)
     return DenseNetwork(
         widths=every,
+        blocks=blocks,
         activations=(*[activation or 0] * len(hidden), 0),
         dropouts=(*[dropout] * len(hidden), 0.0),
         mask_seeds=tuple(_stateless(derive(each, 2)) for each in seeds),
-        initial=initial,
+        parts=parts,
         batch_size=int(values.get("batch_size", DEFAULTS["batch_size"])),
         loss=loss,
         optimizer=optimizer,
@@ -201,19 +233,29 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def _initials(
-    values: Mapping[str, Any], every: tuple[int, ...], seeds: list[int]
-) -> tuple[Initial, ...] | None:
+def _parts(
+    values: Mapping[str, Any], every: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
+) -> tuple[Part, ...] | None:
     initializer = values.get("kernel_initializer", DEFAULTS["kernel_initializer"])
     settings = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
     name = settings.pop("name")
     settings = {**keras_names.INITIALIZERS.get(name, {}), **settings}
     made = []
-    for (fan_in, fan_out), seed in zip(pairwise(every), seeds, strict=True):
-        numbers = _initial_numbers(name, settings, fan_in, fan_out)
+    for layer, (shape, block, seed) in enumerate(zip(pairwise(every), blocks, seeds, strict=True)):
+        numbers = _initial_numbers(name, settings, *shape)
         if numbers is None:
             return None
-        made.append(Initial(*numbers, seed=_stateless(derive(seed, 0))))
+        codes = _PARTS[block]
+        if blocks[layer] == _BLOCKS["residual"] and shape[0] != shape[1]:
+            codes = (_PROJECTION, *codes)
+        for code in codes:
+            if code in (_KERNEL, _PROJECTION):
+                # A block's seeds by part: see layer_types.
+                kernel_seed = _stateless(derive(seed, 0 if code == _KERNEL else 1))
+                made.append(Part(layer, code, shape, Initial(*numbers, seed=kernel_seed)))
+            else:
+                first = 1.0 if code in (_GAMMA, _MOVING_VARIANCE) else 0.0
+                made.append(Part(layer, code, shape[1:], Initial(_CONSTANT, first, 0.0, 0)))
     return tuple(made)
 
 

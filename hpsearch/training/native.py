@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch import native
-from hpsearch.training.dense import DenseNetwork, Initial, Optimizer
+from hpsearch.training.dense import DenseNetwork, Optimizer, Part
 from hpsearch.trial import Arrays, Target, Task
 
 if TYPE_CHECKING:
@@ -47,17 +46,15 @@ class NativeTrainer:
         model: Callable[[], Any],
         engine: str = "",
     ) -> None:
-        self._shapes = list(pairwise(network.widths))
+        self._parts = network.parts
         self._order = order
         self._model = model
         self._epoch = 0
         self._metric = "mae" if target.task is Task.REGRESSION else "accuracy"
         self._train = _rows(arrays.x_train, arrays.y_train)
         self._validation = _rows(arrays.x_val, arrays.y_val)
-        self._network = _make(network, target, engine)
-        for layer, (shape, initial) in enumerate(zip(self._shapes, network.initial, strict=True)):
-            bias = np.zeros(shape[1], np.float32)
-            self._network.set(layer, _kernel(shape, initial), bias)
+        self._network = _make(network, target, len(arrays.x_train), engine)
+        self.set_weights([_first_values(part) for part in network.parts])
         self.weights_count = network.weights_count
 
     @property
@@ -81,18 +78,16 @@ class NativeTrainer:
         }
 
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
-        arrays: list[Floats] = []
-        for layer, shape in enumerate(self._shapes):
-            kernel, bias = np.empty(shape, np.float32), np.empty(shape[1], np.float32)
-            self._network.get(layer, kernel, bias)
-            arrays += [kernel, bias]
-        return tuple(arrays)
+        return tuple(self._numbers(part, 0) for part in self._parts)
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
-        arrays = [np.ascontiguousarray(each, np.float32) for each in weights]
-        pairs = zip(arrays[::2], arrays[1::2], strict=True)
-        for layer, (kernel, bias) in enumerate(pairs):
-            self._network.set(layer, kernel, bias)
+        for part, values in zip(self._parts, weights, strict=True):
+            self._network.set(part.layer, part.code, 0, np.ascontiguousarray(values, np.float32))
+
+    def _numbers(self, part: Part, which: int) -> Floats:
+        values = np.empty(part.shape, np.float32)
+        self._network.get(part.layer, part.code, which, values)
+        return values
 
 
 def _rows(
@@ -101,14 +96,15 @@ def _rows(
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
 
 
-def _make(network: DenseNetwork, target: Target, engine: str) -> Network:
+def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Network:
     made: Network = native.extension().Network(
         engine,
         network.widths,
+        network.blocks,
         network.activations,
         network.dropouts,
         network.mask_seeds,
-        (network.batch_size, network.loss, network.rows, network.optimizer.code),
+        (min(network.batch_size, rows), network.loss, network.rows, network.optimizer.code),
         _numbers(network.optimizer, network.l2),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),
@@ -131,15 +127,16 @@ def _numbers(optimizer: Optimizer, l2: float) -> tuple[float, ...]:
     )
 
 
-def _kernel(shape: tuple[int, int], initial: Initial) -> Floats:
-    """First values `(inputs, units)`: to the bit what Keras' initializer gives for the seed."""
+def _first_values(part: Part) -> Floats:
+    """First values: to the bit what Keras' initializer gives for the seed."""
+    initial = part.initial
     if initial.distribution == _CONSTANT:
-        return np.full(shape, initial.first, np.float32)
-    kernel = np.empty(shape, np.float32)
-    native.extension().random(initial.distribution, initial.seed, kernel)
+        return np.full(part.shape, initial.first, np.float32)
+    values = np.empty(part.shape, np.float32)
+    native.extension().random(initial.distribution, initial.seed, values)
     first, second = np.float32(initial.first), np.float32(initial.second)
     uniform = initial.distribution == 0
     # The operations of tf.random.stateless_uniform and stateless_normal.
-    kernel *= second - first if uniform else second
-    kernel += first
-    return kernel
+    values *= second - first if uniform else second
+    values += first
+    return values

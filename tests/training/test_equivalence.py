@@ -79,7 +79,7 @@ def test_graph_equals_keras(digits, layer_type, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "adamw", "adagrad"])
-@pytest.mark.parametrize("layer_type", ["dense", "dropout"])
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_native_equals_keras(digits, layer_type, optimizer):
     values = small(layer_type, optimizer)
     assert_equal(trainer_curve(values, digits, "native"), keras_curve(values, digits))

@@ -13,6 +13,7 @@ import tensorflow as tf
 from hpsearch import native
 from hpsearch.hypermodel import build_model
 from hpsearch.keras_names import INITIALIZERS
+from hpsearch.layer_types import LAYER_TYPES
 from hpsearch.training import make_trainer
 from hpsearch.training.dense import _ACTIVATIONS, describe
 from hpsearch.training.native import NativeTrainer
@@ -62,7 +63,7 @@ def test_the_extension_is_built():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("layer_type", ["dense", "dropout"])
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_every_optimizer_agrees(digits, layer_type, optimizer):
     values = {"hidden_layers": 2, "units": 32, "layer_type": layer_type, "optimizer": optimizer}
     assert_agree(values, digits)
@@ -111,6 +112,10 @@ def test_nan_goes_through_every_activation(activation, engine):
         {"units": 16, "batch_size": 17, "l2": 0.01, "optimizer": "adam"},
         {"units": 40, "l2": 0.1, "layer_type": "dropout", "dropout": 0.3, "optimizer": "adamw"},
         {"units": 48, "layer_type": "dropout", "dropout": 0.0},
+        {"units": [64, 40, 40], "layer_type": "residual", "l2": 0.01, "batch_size": 50},
+        {"units": 64, "hidden_layers": 2, "layer_type": "residual", "optimizer": "nesterov"},
+        {"units": [70, 7], "layer_type": "batch_norm", "batch_size": 33, "activation": "tanh"},
+        {"units": [70, 7], "layer_type": "layer_norm", "batch_size": 100, "activation": "gelu"},
     ],
     ids=str,
 )
@@ -154,8 +159,9 @@ def test_several_regression_targets_agree(diabetes):
     "initializer",
     [name for name in INITIALIZERS if name not in ("identity", "orthogonal", "variance_scaling")],
 )
-def test_first_weights_are_those_of_keras(digits, initializer):
-    values = {"units": [33, 12], "kernel_initializer": initializer}
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
+    values = {"units": [33, 12, 12], "kernel_initializer": initializer, "layer_type": layer_type}
     ours = trainer(values, digits, "native").weights()
     model = build_model(values, SEED, *digits.arguments[:3])
     for mine, theirs in zip(ours, model.get_weights(), strict=True):
@@ -163,7 +169,7 @@ def test_first_weights_are_those_of_keras(digits, initializer):
 
 
 @pytest.mark.parametrize("engine", native.engines())
-@pytest.mark.parametrize("layer_type", ["dense", "dropout"])
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "adagrad"])
 def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_type, optimizer):
     values = {"units": [50, 17], "activation": "tanh", "l2": 1e-3, "batch_size": 45}
@@ -222,7 +228,6 @@ def test_the_keras_model_has_the_present_weights(digits):
 @pytest.mark.parametrize(
     "values",
     [
-        {"layer_type": "batch_norm"},
         {"layer_type": "dropout", "dropout": 1.0},
         {"activation": "softmax"},
         {"optimizer": "lion"},
@@ -243,7 +248,7 @@ def test_what_it_cannot_train_it_leaves_alone(digits, values):
         make_trainer(values, SEED, *digits.arguments, kind="native")
 
 
-NETWORK = ("", (4, 3, 2), (1, 0), (0.0, 0.0), (0, 0), (8, 0, 0, 3))
+NETWORK = ("", (4, 3, 2), (0, 0), (1, 0), (0.0, 0.0), (0, 0), (8, 0, 0, 3))
 NUMBERS = (1e-3, 0, 0, 0, 0, 0.9, 0.999, 1e-7, 0)
 NOTHING = np.empty(0, np.float32)
 
@@ -258,13 +263,15 @@ def raw_network():
         (0, "sse"),
         (1, (4, 3)),
         (1, (4, -3, 2)),
-        (2, (99, 0)),
-        (3, (1.0, 0.0)),
-        (5, (0, 0, 0, 3)),
-        (5, (8, 9, 0, 3)),
-        (5, (8, 1, 0, 3)),
-        (5, (8, 0, 1, 3)),
-        (5, (8, 2, 0, 3)),
+        (2, (4, 0)),
+        (2, (1, 1)),
+        (3, (99, 0)),
+        (4, (1.0, 0.0)),
+        (6, (0, 0, 0, 3)),
+        (6, (8, 9, 0, 3)),
+        (6, (8, 1, 0, 3)),
+        (6, (8, 0, 1, 3)),
+        (6, (8, 2, 0, 3)),
     ],
 )
 def test_the_extension_refuses_what_it_is_not_made_for(index, value):
@@ -287,7 +294,8 @@ def test_the_extension_reads_no_rows_that_are_not_there():
         network.train(x[:4], y, order)
     with pytest.raises(ValueError, match="rows"):
         network.evaluate(x.ravel()[:-1], y)
-    with pytest.raises(ValueError, match="layer"):
-        network.set(2, np.zeros((4, 3), np.float32), np.zeros(3, np.float32))
-    with pytest.raises(ValueError, match="shapes"):
-        network.set(0, np.zeros((4, 2), np.float32), np.zeros(3, np.float32))
+    for layer, part, which in [(2, 0, 0), (-1, 0, 0), (0, 2, 0), (0, 9, 0), (0, 0, 3), (0, 0, -1)]:
+        with pytest.raises(ValueError, match="layer"):
+            network.set(layer, part, which, np.zeros((4, 3), np.float32))
+    with pytest.raises(ValueError, match="shape"):
+        network.get(0, 0, 0, np.zeros((4, 2), np.float32))
