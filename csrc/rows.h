@@ -19,7 +19,7 @@ static inline unsigned flush_denormals(void) { /* As TensorFlow's threads do: FT
 static inline void restore_denormals(unsigned mode) { _mm_setcsr(mode); }
 #endif
 
-typedef float block_row __attribute__((vector_size(64), aligned(4)));
+typedef float block_row __attribute__((vector_size(64)));
 typedef int32_t block_mask __attribute__((vector_size(64)));
 
 #if defined(__clang__)
@@ -51,12 +51,12 @@ typedef int32_t block_mask __attribute__((vector_size(64)));
 /* to[c][r] = from[r][c] for 16 rows and columns. */
 static void transpose_block(const float *from, long from_row, float *to, long to_row) {
     block_row x[16];
-    UNROLL for (int i = 0; i < 16; i++) x[i] = *(const block_row *)(from + i * from_row);
+    UNROLL for (int i = 0; i < 16; i++) memcpy(&x[i], from + i * from_row, sizeof x[i]);
     TRANSPOSE_STAGE(8, LOW_8, HIGH_8)
     TRANSPOSE_STAGE(4, LOW_4, HIGH_4)
     TRANSPOSE_STAGE(2, LOW_2, HIGH_2)
     TRANSPOSE_STAGE(1, LOW_1, HIGH_1)
-    UNROLL for (int i = 0; i < 16; i++) *(block_row *)(to + i * to_row) = x[i];
+    UNROLL for (int i = 0; i < 16; i++) memcpy(to + i * to_row, &x[i], sizeof x[i]);
 }
 
 /* ar[row][unit] = at[panel][unit][row]; both have room for whole blocks of 16. */
