@@ -7,8 +7,8 @@ The one definition of what the methods propose that no score changes: the driver
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from hpsearch.space import Config, Space
@@ -24,8 +24,12 @@ METHODS = ("grid", "random", "configs")
 
 #: A space no larger than this is counted to tell when it is exhausted.
 _COUNTABLE = 100_000
+#: Draws in a row without a new config after which it is worth counting: that takes seconds.
+_SUSPICIOUS = 100
 #: Draws in a row without a new config after which a larger one counts as exhausted.
 _PATIENCE = 10_000
+#: Draws whose numbers are made at once.
+_BLOCK = 256
 
 
 def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Draw]:
@@ -56,7 +60,7 @@ class Source:
 
     def ask(self, count: int) -> list[Config]:
         """At most `count` configs that were not proposed before; fewer once it is exhausted."""
-        asked = [config for config, _ in islice(self._draws, count)]
+        asked = [config for config, _ in itertools.islice(self._draws, count)]
         self.exhausted = self.exhausted or len(asked) < count
         return asked
 
@@ -93,33 +97,39 @@ def random_draws(space: Space, seed: int) -> Iterator[Draw]:
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
     config are passed over.
     """
-    streams = {name: _stream(name) for name in space.names}
     size = space.cardinality()
     countable = size is not None and size <= _COUNTABLE
-    distinct = sum(1 for _ in grid_draws(space)) if countable else None
+    distinct: int | None = None
     met: set[str] = set()
-    draw = failures = 0
-    while (failures < _PATIENCE) if distinct is None else (len(met) < distinct):
-        assignment = {
-            parameter.name: parameter.at(_position(seed, draw, streams[parameter.name]))
-            for parameter in space.parameters
-        }
-        draw += 1
-        failures += 1
+    failures = 0
+    for assignment in _assignments(space, seed):
         config = space.config(assignment)
         if config is not None and config.id not in met:
             met.add(config.id)
             failures = 0
             yield config, assignment
+        else:
+            failures += 1
+            if countable and failures == _SUSPICIOUS and distinct is None:
+                distinct = sum(1 for _ in grid_draws(space))
+        if len(met) == distinct or (not countable and failures == _PATIENCE):
+            return
 
 
-def _position(seed: int, draw: int, stream: int) -> float:
-    """A number in [0, 1) with 53 random bits."""
+def _assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    """Every draw's values, without end."""
     # The driver starts its workers before anything needs NumPy.
-    import numpy as np
+    from hpsearch.streams import uniform
 
-    sequence = np.random.SeedSequence([seed, draw, stream])
-    return float(int(sequence.generate_state(1, np.uint64)[0]) >> 11) / 2.0**53
+    streams = [(parameter, _stream(parameter.name)) for parameter in space.parameters]
+    for first in itertools.count(0, _BLOCK):
+        block = range(first, first + _BLOCK)
+        positions = [uniform(seed, block, stream).tolist() for _, stream in streams]
+        for index in range(_BLOCK):
+            yield {
+                parameter.name: parameter.at(numbers[index])
+                for (parameter, _), numbers in zip(streams, positions, strict=True)
+            }
 
 
 def _stream(name: str) -> int:

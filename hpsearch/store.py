@@ -16,7 +16,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
 from hpsearch.space import Config
-from hpsearch.trial import Status, TrialResult
+from hpsearch.trial import Curve, Status, TrialResult
 
 __all__ = ["Store"]
 
@@ -312,7 +311,8 @@ class Store:
 
 
 def _as_json(result: TrialResult) -> str:
-    record = asdict(result)
+    # Not `asdict`, which copies every number of the curve.
+    record = {**vars(result)}
     del record["state"], record["trial"]
     curve = result.curve
     # One list a metric: a tenth of the text that one mapping an epoch takes.
@@ -332,7 +332,7 @@ def _from_json(text: str) -> TrialResult:
     record = _mapping(text)
     record["status"] = Status(record["status"])
     names = list(record["curve"])
-    record["curve"] = tuple(
+    record["curve"] = Curve(
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )

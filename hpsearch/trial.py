@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, overload
 
 import numpy.typing as npt
 
 __all__ = [
     "Arrays",
     "ColumnSpec",
+    "Curve",
     "EarlyStopping",
     "InputSpec",
     "Outcome",
@@ -188,6 +191,53 @@ class Outcome:
     score: float | None
 
 
+Epoch = Mapping[str, float]
+
+
+class Curve(Sequence[Epoch]):
+    """A learning curve in eight bytes a number, since those of all trials stay in memory.
+
+    Equal to every sequence of equal mappings.
+
+    Args:
+        epochs: One mapping an epoch, all with the same names.
+    """
+
+    __slots__ = ("_names", "_numbers")
+
+    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+        epochs = tuple(epochs)
+        self._names = _shared(tuple(epochs[0]) if epochs else ())
+        self._numbers = array("d", [epoch[name] for epoch in epochs for name in self._names])
+
+    def __len__(self) -> int:
+        return len(self._numbers) // len(self._names) if self._names else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Epoch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Epoch]: ...
+    def __getitem__(self, index: int | slice) -> Epoch | Sequence[Epoch]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(len(self))[index])
+        first = range(len(self))[index] * len(self._names)
+        return dict(zip(self._names, self._numbers[first : first + len(self._names)], strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # like the mappings that it stands for
+
+    def __repr__(self) -> str:
+        return f"Curve({list(self)})"
+
+
+@cache
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One object for all that are equal."""
+    return names
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """What came out of one trial.
@@ -207,7 +257,7 @@ class TrialResult:
     trial: int
     status: Status
     score: float | None = None
-    curve: tuple[Mapping[str, float], ...] = ()
+    curve: Sequence[Epoch] = ()
     scored_epoch: int | None = None
     best_epoch: int | None = None
     best_score: float | None = None

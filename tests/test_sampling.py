@@ -112,3 +112,19 @@ def test_a_large_space_ends_when_nothing_new_comes() -> None:
 def test_a_stepped_range_is_enumerated_once_for_all_draws() -> None:
     space = Space((Parameter("l2", Range(0.0, 1.0, 1e-5)), Parameter("units", Choices((1, 2)))))
     assert len(ids(islice(random_draws(space, 0), 300))) == 300
+
+
+def test_a_finite_space_is_counted_only_when_nothing_new_comes(monkeypatch) -> None:
+    """Counting takes as long as drawing all of it."""
+    space = Space((Parameter("units", Choices(tuple(range(1, 50_001)))),))
+    counted = []
+
+    def counting(of: Space) -> Any:
+        counted.append(of)
+        return grid_draws(of)
+
+    monkeypatch.setattr("hpsearch.sampling.grid_draws", counting)
+    assert len(ids(islice(random_draws(space, 0), 1000))) == 1000
+    assert not counted
+    assert len(ids(random_draws(SMALL, 0))) == 10
+    assert counted == [SMALL]

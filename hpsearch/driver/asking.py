@@ -60,6 +60,7 @@ class Asker:
         self._first = list(first)
         self._seeds = tuple(seeds)
         self._oracle = oracle
+        self._ahead: list[Config] = []
         self._known = {trial.key: trial for trial in stored}
         self._next_number = max((trial.number for trial in stored), default=0) + 1
         listed = {config.id for config in first}
@@ -85,21 +86,42 @@ class Asker:
     @property
     def over(self) -> bool:
         """Whether no further trial will come."""
-        return self.spent or (not self._first and self._oracle.exhausted)
+        more = self._first or self._ahead or not self._oracle.exhausted
+        return self.spent or not more
 
     def pending(self, answered: Collection[int]) -> list[Trial]:
         """Trials of this sweep that were planned before and have no result."""
         return [trial for trial in self.current if trial.number not in answered]
 
+    def trials_of(self, config: str) -> list[Trial]:
+        """The trials of a config's id that have a number, one a seed at most."""
+        keys = ((config, seed) for seed in self._seeds)
+        return [self._known[key] for key in keys if key in self._known]
+
+    def look_ahead(self, count: int) -> None:
+        """Ask for `count` of the next window's configs already, where outcomes change none.
+
+        Asked for all at once, they would keep the workers waiting at the window's beginning.
+        """
+        if not self._oracle.adaptive and not self._first and not self._oracle.exhausted:
+            missing = self._wanted() - len(self._ahead)
+            if missing > 0:
+                self._ahead += self._oracle.ask(min(count, missing))
+
+    def _wanted(self) -> int:
+        """How many configs the next window is to have."""
+        if self._remaining is None:
+            return _WINDOW
+        # Known ones are proposed again and count for nothing.
+        return min(_WINDOW, -(-self._remaining // len(self._seeds)))
+
     def new_trials(self) -> list[Trial]:
         """The next window's trials, without those that are stored; may be empty."""
         configs, self._first = self._first, []
-        if not self._oracle.exhausted and not configs:
-            wanted = _WINDOW
-            if self._remaining is not None:
-                # Known ones are proposed again and count for nothing.
-                wanted = min(_WINDOW, -(-self._remaining // len(self._seeds)))
-            configs = self._oracle.ask(wanted)
+        if not configs:
+            configs, self._ahead = self._ahead, []
+            if not self._oracle.exhausted:
+                configs += self._oracle.ask(self._wanted() - len(configs))
         trials = number_trials(
             configs,
             self._seeds,

@@ -14,7 +14,7 @@ from hpsearch.estimate import Sizes, training_seconds
 from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
 from hpsearch.plan import Summary, Trial, group, summarize
 from hpsearch.store import Store
-from hpsearch.trial import Outcome, Recipe, Status, Training, TrialResult
+from hpsearch.trial import Curve, Outcome, Recipe, Status, Training, TrialResult
 
 __all__ = ["Limits", "Loop", "Stop"]
 
@@ -68,6 +68,7 @@ class Loop:
     sizes: Sizes
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
+    _stored: list[Trial] = field(default_factory=list)
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
@@ -83,10 +84,11 @@ class Loop:
 
         Args:
             answered: Trials whose stored result counts.
-            all_trials: Every stored trial, for the tables.
+            all_trials: Every trial that is stored by now, for the tables.
         """
         began = time.monotonic()
         self._begin(answered)
+        self._stored = [self._trials.get(trial.number, trial) for trial in all_trials()]
         while not self.stop.reason and self.stop.signal is None:
             late = self._late(began)
             self._refill(late=late)
@@ -99,8 +101,8 @@ class Loop:
                     return
                 continue
             self._handle(self.executor.events(_WAIT_SECONDS))
-            if self.tables.due():
-                self.tables.write(all_trials(), self.results)
+            if self.tables.due(len(self.results)):
+                self.tables.write(self._stored, self.results)
 
     def _note_score(self, result: TrialResult) -> None:
         """Keep the best score so far: the weights of a trial that is no better are not kept."""
@@ -117,10 +119,9 @@ class Loop:
         pending = self.asker.pending(answered)
         self._queue.extend(self._in_order(group(pending)))
         done = len(self._trials) - len(pending)
-        self.reporter.planned(self._summary(list(self._queue)), done)
+        self.reporter.planned(self._summary(pending, list(self._queue)), done)
 
-    def _summary(self, trainings: Sequence[Training]) -> Summary:
-        trials = list(self._trials.values())
+    def _summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
         return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
 
     def _say_exhausted(self) -> None:
@@ -141,9 +142,10 @@ class Loop:
             if trials:
                 self.store.add_trials(trials)
                 self._trials.update((trial.number, trial) for trial in trials)
+                self._stored += trials
                 trainings = group(trials)
                 self._queue.extend(self._in_order(trainings))
-                self.reporter.planned(self._summary(trainings), 0)
+                self.reporter.planned(self._summary(trials, trainings), 0)
 
     def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
         """Longest first, so that no worker is left alone with a long one at the end.
@@ -181,19 +183,22 @@ class Loop:
         self.store.add_results(results)
         for result in results:
             # The weights are on disk now; thousands of trials must not pile up here.
-            self.results[result.trial] = replace(result, state=None)
+            kept = replace(result, state=None, curve=Curve(result.curve))
+            self.results[result.trial] = kept
             self._note_score(result)
-            self.reporter.result(self._trials[result.trial], result)
-        self.oracle.tell(self._outcomes(results))
+            self.reporter.result(self._trials[result.trial], kept)
+        if self.oracle.adaptive:
+            self.oracle.tell(self._outcomes(results))
+        # As many as are used up: no stage of a run is slower than another.
+        self.asker.look_ahead(len(results))
 
     def _outcomes(self, results: Sequence[TrialResult]) -> list[Outcome]:
         """The mean scores of configs of which no seed is missing any more."""
         configs = {self._trials[r.trial].config.id for r in results}
-        if not self.oracle.adaptive:
-            return []
         outcomes = []
         for config in sorted(configs):
-            members = [t.number for t in self._trials.values() if t.config.id == config]
+            numbers = (trial.number for trial in self.asker.trials_of(config))
+            members = [number for number in numbers if number in self._trials]
             if all(number in self.results for number in members):
                 scores = [self.results[number].score for number in members]
                 known = [score for score in scores if score is not None]

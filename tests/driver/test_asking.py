@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpsearch.driver import asking
 from hpsearch.driver.asking import Asker
 from hpsearch.plan import Trial
 from hpsearch.sampling import grid_draws, random_draws
@@ -183,3 +184,57 @@ def test_what_an_exhausted_space_leaves_of_the_budget(limit: int | None, left: i
     asker = asker_of(space_of(units=[1, 2, 3, 4, 5]), limit=limit)
     all_of(asker)
     assert asker.left_over == left
+
+
+@pytest.mark.parametrize("limit", [None, 1, 5, 6, 7])
+@pytest.mark.parametrize("step", [1, 2, 100])
+def test_looking_ahead_changes_no_trial(
+    limit: int | None, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_WINDOW", 2)
+    space = space_of(units=[1, 2, 3, 4, 5])
+
+    def windows(step: int) -> list[list[tuple[int, Any, int]]]:
+        oracle = grid(space)
+        asker = asker_of(space, oracle, seeds=(0, 1), limit=limit, stored=DONE[:3])
+        found = []
+        while not asker.over:
+            found.append(shown(asker.new_trials()))
+            for _ in range(3):
+                asker.look_ahead(step)
+        assert sum(oracle.asked) <= 5 + 2
+        return found
+
+    assert windows(step) == windows(0)
+
+
+def test_looking_ahead_asks_for_one_window_at_most() -> None:
+    space = space_of(units=list(range(5000)))
+    oracle = grid(space)
+    asker = asker_of(space, oracle, limit=4999)
+    asker.look_ahead(4000)
+    asker.look_ahead(4000)
+    asker.look_ahead(4000)
+    assert oracle.asked == [4000, 96]
+    assert len(asker.new_trials()) == 4096
+    asker.look_ahead(4000)
+    assert oracle.asked[-1] == 4999 - 4096
+    assert len(asker.new_trials()) == 4999 - 4096
+    assert asker.over
+
+
+def test_no_looking_ahead_where_outcomes_change_proposals() -> None:
+    oracle = grid(UNITS)
+    oracle.adaptive = True
+    asker = asker_of(UNITS, oracle)
+    asker.look_ahead(2)
+    assert oracle.asked == []
+
+
+def test_the_trials_of_a_config() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:3])
+    assert asker.trials_of(DONE[0].config.id) == DONE[:2]
+    assert asker.trials_of(DONE[2].config.id) == DONE[2:3]
+    assert asker.trials_of("c00000000000") == []
+    all_of(asker)
+    assert asker.trials_of(DONE[5].config.id) == DONE[4:]

@@ -1,0 +1,170 @@
+"""The loop, with trainings that are over at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hpsearch.driver.asking import Asker
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.loop import Limits, Loop, Stop
+from hpsearch.driver.outputs import Tables
+from hpsearch.driver.reporter import Silent
+from hpsearch.estimate import Sizes
+from hpsearch.executors.base import Answered, Event, Finished, Job
+from hpsearch.plan import Summary, Trial
+from hpsearch.results import Provenance
+from hpsearch.sampling import grid_draws
+from hpsearch.space import Choices, Config, Parameter, Space
+from hpsearch.store import Store
+from hpsearch.trial import Curve, Outcome, Recipe, Status, Task, TrialResult
+
+RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
+
+
+def space_of(**choices: Sequence[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class Learner:
+    """Proposes a list, and remembers what it was told."""
+
+    def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
+        self.adaptive = adaptive
+        self.exhausted = False
+        self.told: list[Outcome] = []
+        self._pending = list(configs)
+
+    def ask(self, count: int) -> list[Config]:
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return asked
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told += outcomes
+
+
+class Instant:
+    """Answers at once: `score_of` gives each trial's score, None for a failure."""
+
+    def __init__(self, score_of: Any) -> None:
+        self._score_of = score_of
+        self._jobs: list[Job] = []
+
+    @property
+    def free(self) -> int:
+        return 2 - len(self._jobs)
+
+    @property
+    def busy(self) -> int:
+        return len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def events(self, _: float) -> list[Event]:
+        jobs, self._jobs = self._jobs, []
+        return [event for job in jobs for event in self._events(job)]
+
+    def _events(self, job: Job) -> Iterator[Event]:
+        for epochs, number in job.training.stops:
+            score = self._score_of(number)
+            status = Status.FAILED if score is None else Status.COMPLETED
+            curve = tuple({"loss": 0.5, "val_accuracy": epoch / 10} for epoch in range(epochs))
+            yield Answered(1, TrialResult(number, status, score, curve, epochs))
+        yield Finished(1, job.training)
+
+
+class Watcher(Silent):
+    def __init__(self) -> None:
+        self.plans: list[Summary] = []
+        self.results: list[int] = []
+
+    def planned(self, summary: Summary, *_: int) -> None:
+        self.plans.append(summary)
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        assert trial.number == result.trial
+        self.results.append(result.trial)
+
+
+@contextmanager
+def loop_of(
+    directory: Path, space: Space, oracle: Learner, score_of: Any, seeds: Sequence[int] = (0,)
+) -> Iterator[Loop]:
+    where = ResultsDirectory(directory)
+    with Store(where.store) as store:
+        yield Loop(
+            asker=Asker(space, (), seeds, oracle, stored=store.trials(), limit=None),
+            oracle=oracle,
+            executor=Instant(score_of),
+            store=store,
+            tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
+            reporter=Watcher(),
+            recipe=RECIPE,
+            limits=Limits(),
+            stop=Stop(),
+            results=store.results(),
+            keep="best",
+            sizes=Sizes(100, 10, 4, 2, 1000),
+        )
+
+
+def learner(space: Space, *, adaptive: bool = True) -> Learner:
+    return Learner((config for config, _ in grid_draws(space)), adaptive=adaptive)
+
+
+def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space)
+    scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
+    with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as loop:
+        loop.run((), loop.store.trials)
+        ids = [trial.config.id for trial in loop.trials]
+    assert sorted(oracle.told, key=lambda o: ids.index(o.config)) == [
+        Outcome(ids[0], 0.5), Outcome(ids[2], None), Outcome(ids[4], 0.125),
+    ]  # fmt: skip
+
+
+def test_an_oracle_that_does_not_learn_is_told_nothing(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space, adaptive=False)
+    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        assert len(loop.results) == 3
+    assert oracle.told == []
+
+
+def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("hpsearch.driver.asking._WINDOW", 4)
+    space = space_of(units=[1, 2, 3], epochs=[1, 2])
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        told = [(s.trials, s.configs, s.trainings) for s in loop.reporter.plans]
+    assert told == [(0, 0, 0), (4, 4, 2), (2, 2, 1)]
+    assert sorted(loop.reporter.results) == [1, 2, 3, 4, 5, 6]
+
+
+def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
+    narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
+    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+    written: list[list[int]] = []
+    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as loop:
+        loop.tables.due = lambda rows: rows > 0
+        loop.tables.write = lambda trials, _: written.append([t.number for t in trials])
+        loop.run(set(loop.results), loop.store.trials)
+        assert [trial.number for trial in loop.trials] == [2, 3]
+    assert written == [[1, 2, 3]]
+
+
+def test_curves_are_kept_small(tmp_path: Path) -> None:
+    space = space_of(units=[1], epochs=[3])
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        assert isinstance(loop.results[1].curve, Curve)
+        assert loop.results == loop.store.results()
+        assert [epoch["val_accuracy"] for epoch in loop.results[1].curve] == [0.0, 0.1, 0.2]
