@@ -1,7 +1,8 @@
-"""Raw rows to features and standardised outputs to the target's units, as Keras layers.
+"""Raw rows to features and standardised outputs to the target's units.
 
-The layers are deterministic and fitted beforehand, so they can be run once over the whole data
-(`features`) and be put before the trained part when a model is exported (`input_model`).
+All is fitted beforehand and deterministic, so it is done once over the whole data (`features`, in
+NumPy: the driver needs no TensorFlow), and the Keras layers that give the same bits are put before
+the trained part when a model is exported (`input_model`).
 
 Features of a table with text columns: the numeric columns in their order, then the one-hot
 columns of each text column, of which the first stands for words that training never saw.
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data import Dataset, Inputs
-from hpsearch.data.dataset import n_rows, take
+from hpsearch.data.dataset import n_rows
 from hpsearch.trial import Arrays, ColumnSpec, InputSpec, Target, Task
 
 __all__ = [
@@ -31,7 +32,10 @@ __all__ = [
     "runs_in_graph",
 ]
 
-_BATCH_VALUES = 1 << 23
+_BLOCK_VALUES = 1 << 22
+#: `keras.config.epsilon()`.
+_KERAS_EPSILON = 1e-7
+_LEAST_NORMAL = np.finfo(np.float32).tiny
 
 
 def runs_in_graph(spec: InputSpec) -> bool:
@@ -150,9 +154,7 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 
 
 def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
-    """What a training reads, from raw rows `x`.
-
-    Runs TensorFlow, so never in a process that forks workers afterwards.
+    """What a training reads, from raw rows `x`: the same bits as `input_model(spec)` gives.
 
     Returns:
         float32 `(n_samples, n_features)`; uint8 images are returned as they are, for the
@@ -160,16 +162,69 @@ def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
     """
     if runs_in_graph(spec):
         return np.asarray(x)
-    if not isinstance(x, Mapping) and not (spec.mean or spec.scale):
-        return np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
-    model = input_model(spec)
-    n, width = n_rows(x), n_features(spec)
-    result = np.empty((n, width), np.float32)
-    step = max(1, _BATCH_VALUES // width)
-    for start in range(0, n, step):
-        block = take(x, np.arange(start, min(n, start + step)))
-        result[start : start + step] = np.asarray(model(block))
+    if not isinstance(x, Mapping):
+        rows = x.reshape(len(x), -1)
+        if not (spec.mean or spec.scale):
+            return np.ascontiguousarray(rows, np.float32)
+        result = np.array(rows, np.float32, order="C")
+        _scale(spec, result)
+        return result
+    columns = spec.columns or ()
+    result = np.zeros((n_rows(x), n_features(spec)), np.float32)
+    numeric = [column.name for column in columns if column.vocabulary is None]
+    for place, name in enumerate(numeric):
+        result[:, place] = x[name]
+    _scale(spec, result[:, : len(numeric)])
+    start = len(numeric)
+    for column in columns:
+        if column.vocabulary is not None:
+            _one_hot(column.vocabulary, x[column.name], result[:, start:])
+            start += len(column.vocabulary) + 1
     return result
+
+
+def _scale(spec: InputSpec, numbers: npt.NDArray[np.float32]) -> None:
+    """Scale numbers `(n_samples, n_features)` where they are.
+
+    Source: `call` of `keras.layers.Normalization` and of `keras.layers.Rescaling`, in float32.
+    """
+    operations: list[tuple[np.ufunc, npt.NDArray[Any]]]
+    if spec.mean:
+        deviation = np.maximum(np.sqrt(_float32(spec.variance)), np.float32(_KERAS_EPSILON))
+        operations = [(np.subtract, _float32(spec.mean)), (np.divide, deviation)]
+    elif spec.scale:
+        operations = [(np.multiply, _float32(spec.scale)), (np.add, _float32(spec.offset))]
+    else:
+        return
+    step = max(1, _BLOCK_VALUES // numbers.shape[1])
+    # What overflows is infinite in Keras, too, without a word.
+    with np.errstate(all="ignore"):
+        for start in range(0, len(numbers), step):
+            block = numbers[start : start + step]
+            _flush(block)
+            for operation, operand in operations:
+                operation(block, operand, out=block)
+                _flush(block)
+
+
+def _float32(values: tuple[float, ...]) -> npt.NDArray[np.float32]:
+    array = np.array(values, np.float32)
+    _flush(array)
+    return array
+
+
+def _flush(values: npt.NDArray[np.float32]) -> None:
+    """Set subnormal numbers to zero in place, as TensorFlow does before and after an operation."""
+    np.multiply(values, 0, out=values, where=np.abs(values) < _LEAST_NORMAL)
+
+
+def _one_hot(
+    vocabulary: tuple[str, ...], words: npt.NDArray[Any], result: npt.NDArray[np.float32]
+) -> None:
+    """Set the column of each word, the first one for a word that is not in the vocabulary."""
+    places = {word: place for place, word in enumerate(vocabulary, start=1)}
+    chosen = np.fromiter((places.get(word, 0) for word in words), np.intp, len(words))
+    result[np.arange(len(words)), chosen] = 1.0
 
 
 def arrays(dataset: Dataset) -> Arrays:

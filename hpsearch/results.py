@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Provenance",
     "Record",
+    "best_of",
+    "best_row",
     "column_of",
     "curves_table",
+    "goal_of",
+    "ranked",
     "read",
     "results_table",
     "write_atomically",
@@ -339,18 +343,35 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
-    """The best trial of the config with the best mean over seeds; None where none has a score.
-
-    Only configs with as many seeds as the one with the most can win.
-    """
+    """The row of the best trial, as `best_of` has it; None where none has a score."""
     rows = ranked(table)
-    if not len(rows):
+    scored = zip(rows["trial"], rows["config"], rows["score"], strict=True)
+    best = best_of(scored, goal_of(table))
+    return None if best is None else rows[rows["trial"] == best[0]].iloc[0]
+
+
+def best_of(scored: Iterable[tuple[int, str, float]], goal: str) -> tuple[int, float] | None:
+    """The best trial of the config with the best mean score, and that mean.
+
+    Only configs with as many trials as the one with the most can win: a mean of fewer draws is
+    lucky more easily. Of equal ones, the first. None where there is no trial.
+
+    Args:
+        scored: Number, config and score of each trial that has a score.
+        goal: `maximize` or `minimize`.
+    """
+    sign = 1 if goal == "maximize" else -1
+    configs: dict[str, list[tuple[int, float]]] = {}
+    for number, config, score in sorted(scored):
+        configs.setdefault(config, []).append((number, score))
+    if not configs:
         return None
-    groups = rows.groupby("config", sort=False)["score"]
-    summary = groups.agg(["mean", "size"])
-    contenders = summary[summary["size"] == summary["size"].max()]["mean"]
-    wanted = contenders.min() if goal_of(table) == "minimize" else contenders.max()
-    winners = set(contenders[contenders == wanted].index)
-    candidates = rows[rows["config"].isin(winners)]
-    first = candidates.groupby("config")["trial"].min().idxmin()
-    return candidates[candidates["config"] == first].iloc[0]
+    most = max(map(len, configs.values()))
+    means = {
+        config: sum(score for _, score in members) / most
+        for config, members in configs.items()
+        if len(members) == most
+    }
+    winner = max(means, key=lambda config: sign * means[config])
+    number, _ = max(configs[winner], key=lambda member: sign * member[1])
+    return number, means[winner]

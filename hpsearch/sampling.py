@@ -1,16 +1,26 @@
-"""Points of a space in a fixed order: pure, so that `plan` knows what a search will propose."""
+"""Points of a space in a fixed order: pure, so that `plan` knows what a search will propose.
+
+The one definition of what the methods propose that no score changes: the driver asks a `Source`,
+`oracles` gives KerasTuner the same draws.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hpsearch.space import Config, Space
-from hpsearch.streams import uniform
+from hpsearch.trial import Outcome
 
-__all__ = ["grid_draws", "random_draws"]
+__all__ = ["METHODS", "Draw", "Source", "draws", "grid_draws", "listed_draws", "random_draws"]
+
+#: A config, and the assignment of values to the space's parameters that gives it.
+Draw = tuple[Config, dict[str, Any]]
+
+#: The methods of which this module knows all proposals; `configs` is a list without a method.
+METHODS = ("grid", "random", "configs")
 
 #: A space no larger than this is counted to tell when it is exhausted.
 _COUNTABLE = 100_000
@@ -22,7 +32,52 @@ _PATIENCE = 10_000
 _BLOCK = 256
 
 
-def grid_draws(space: Space) -> Iterator[tuple[Config, dict[str, Any]]]:
+def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Draw]:
+    """What a method of METHODS proposes, in order; `listed` are the configs of a list.
+
+    Raises:
+        ValueError: The method is another, or a grid's parameter is continuous.
+    """
+    match method:
+        case "configs":
+            return listed_draws(listed)
+        case "grid":
+            return grid_draws(space)
+        case "random":
+            return random_draws(space, seed)
+    raise ValueError(f"the proposals of {method} depend on scores")
+
+
+class Source:
+    """Hands out the configs of draws as they are asked for; an oracle that learns nothing."""
+
+    #: Whether proposals depend on outcomes.
+    adaptive = False
+
+    def __init__(self, drawn: Iterator[Draw]) -> None:
+        self._draws = drawn
+        self.exhausted = False
+
+    def ask(self, count: int) -> list[Config]:
+        """At most `count` configs that were not proposed before; fewer once it is exhausted."""
+        asked = [config for config, _ in itertools.islice(self._draws, count)]
+        self.exhausted = self.exhausted or len(asked) < count
+        return asked
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes change nothing."""
+
+
+def listed_draws(configs: Iterable[Config]) -> Iterator[Draw]:
+    """Each config once, in order; a listed config need not lie in a space: no assignment."""
+    seen: set[str] = set()
+    for config in configs:
+        if config.id not in seen:
+            seen.add(config.id)
+            yield config, {}
+
+
+def grid_draws(space: Space) -> Iterator[Draw]:
     """Every config once, in file order (the last parameter varies fastest), and its assignment.
 
     Raises:
@@ -36,7 +91,7 @@ def grid_draws(space: Space) -> Iterator[tuple[Config, dict[str, Any]]]:
             yield config, assignment
 
 
-def random_draws(space: Space, seed: int) -> Iterator[tuple[Config, dict[str, Any]]]:
+def random_draws(space: Space, seed: int) -> Iterator[Draw]:
     """Uniform points, each config once, until the space is exhausted.
 
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
@@ -63,6 +118,9 @@ def random_draws(space: Space, seed: int) -> Iterator[tuple[Config, dict[str, An
 
 def _assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
     """Every draw's values, without end."""
+    # The driver starts its workers before anything needs NumPy.
+    from hpsearch.streams import uniform
+
     streams = [(parameter, _stream(parameter.name)) for parameter in space.parameters]
     for first in itertools.count(0, _BLOCK):
         block = range(first, first + _BLOCK)

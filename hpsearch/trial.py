@@ -248,7 +248,7 @@ class TrialResult:
         scored_epoch: The epoch whose metrics and score the row shows (from 1), or None.
         seconds: Of training; where trials share one, the share of this one.
         shared_with: The trial whose training answered this one, or None.
-        trainer: `graph`, `xla` or `fit`; empty where none ran.
+        trainer: `native`, `graph`, `xla` or `fit`; empty where none ran.
         weights: How many numbers the model has, or None where none was built.
         error: One line for people; `traceback` is whole.
         state: The weights at the scored epoch where they are to be kept.

@@ -6,10 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from hpsearch import preprocessing
 from hpsearch.data import from_arrays
-from hpsearch.trial import Task
+from hpsearch.trial import ColumnSpec, InputSpec, Task
 
 # Keras 3.15 converts TensorFlow's variables by np.array(x), which NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -61,6 +64,96 @@ def test_exported_layers_give_the_features(dataset, tmp_path):
     np.testing.assert_allclose(loaded.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
 
 
+def assert_same_bits(spec, x):
+    """Equal, the signs of zeros included; NaN has many bit patterns."""
+    ours = preprocessing.features(spec, x)
+    # Keras' one-hot numbers are integers until they meet others.
+    theirs = np.asarray(preprocessing.input_model(spec)(x), np.float32)
+    np.testing.assert_array_equal(ours, theirs, strict=True)
+    number = ~np.isnan(ours)
+    np.testing.assert_array_equal(np.signbit(ours)[number], np.signbit(theirs)[number])
+
+
+ANY = st.floats(width=32)
+#: Subnormal ones, too, which TensorFlow takes for zero. But no -0.0: of two scalars that are
+#: equal it keeps the first that it met.
+FINITE = st.floats(-(2.0**120), 2.0**120, width=32).map(lambda value: value + 0.0)
+POSITIVE = st.floats(0.0, 2.0**120, width=32)
+#: What no file holds is left out: a text's terminator, and halves of characters.
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@st.composite
+def scalings(draw, n_features, *, in_table=False):
+    """What `data.scaling` may fit: one number a feature, or, for `unit`, one for all."""
+    kind = draw(st.sampled_from(["none", "standard", "unit"])) if n_features else "none"
+    if kind == "none":
+        return {}
+    first, second = ("mean", "variance") if kind == "standard" else ("scale", "offset")
+    size = 1 if kind == "unit" and not in_table and draw(st.booleans()) else n_features
+    seconds = POSITIVE if kind == "standard" else FINITE
+    return {
+        first: tuple(draw(st.lists(FINITE, min_size=size, max_size=size))),
+        second: tuple(draw(st.lists(seconds, min_size=size, max_size=size))),
+    }
+
+
+@st.composite
+def matrices(draw):
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    spec = InputSpec(tuple(shape), "float32", **draw(scalings(int(np.prod(shape)))))
+    x = draw(npst.arrays(np.float32, (draw(st.integers(1, 6)), *shape), elements=ANY))
+    return spec, np.asfortranarray(x) if draw(st.booleans()) else x
+
+
+@st.composite
+def tables(draw):
+    n = draw(st.integers(1, 6))
+    columns, x = [], {}
+    for index in range(draw(st.integers(1, 4))):
+        name = f"column {index}"
+        if draw(st.booleans()):
+            columns.append(ColumnSpec(name))
+            x[name] = draw(npst.arrays(np.float32, n, elements=ANY))
+        else:
+            vocabulary = draw(st.lists(WORDS, min_size=1, max_size=5, unique=True))
+            columns.append(ColumnSpec(name, tuple(sorted(vocabulary))))
+            words = st.one_of(st.sampled_from(vocabulary), st.just("[UNK]"), WORDS)
+            x[name] = np.array(draw(st.lists(words, min_size=n, max_size=n)), object)
+    numeric = sum(column.vocabulary is None for column in columns)
+    scaling = draw(scalings(numeric, in_table=True))
+    return InputSpec((len(columns),), "float32", columns=tuple(columns), **scaling), x
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(matrices(), tables()))
+def test_features_are_the_layers_to_the_bit(drawn):
+    assert_same_bits(*drawn)
+
+
+@pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
+def test_fitted_features_are_the_layers_to_the_bit(dataset):
+    if not preprocessing.runs_in_graph(dataset.input):
+        for part in (dataset.train, dataset.validation):
+            assert_same_bits(dataset.input, part.x)
+
+
+@pytest.mark.parametrize("scale", ["unit", "standard"])
+def test_constant_columns_stay_finite(scale):
+    x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)
+    dataset = from_arrays(x, Y, scale=scale)
+    assert np.isfinite(preprocessing.features(dataset.input, dataset.train.x)).all()
+    assert_same_bits(dataset.input, dataset.train.x)
+
+
+def test_the_raw_rows_are_left_alone():
+    x = X.copy()
+    for scale in ("none", "standard"):
+        dataset = from_arrays(x, Y, scale=scale)
+        preprocessing.features(dataset.input, x)
+        np.testing.assert_array_equal(x, X)
+
+
 def test_standardised_values():
     dataset = from_arrays(X, Y)
     arrays = preprocessing.arrays(dataset)
@@ -94,7 +187,7 @@ def test_numbers_come_before_one_hot_words():
 def test_big_data_is_cut_into_batches(monkeypatch):
     dataset = from_arrays(TABLE, Y)
     whole = preprocessing.features(dataset.input, dataset.train.x)
-    monkeypatch.setattr(preprocessing, "_BATCH_VALUES", 40)
+    monkeypatch.setattr(preprocessing, "_BLOCK_VALUES", 40)
     np.testing.assert_array_equal(preprocessing.features(dataset.input, dataset.train.x), whole)
 
 

@@ -51,7 +51,7 @@ def results(draw: st.DrawFn) -> TrialResult:
         best_score=draw(score),
         seconds=draw(st.floats(0, 1e6)),
         shared_with=draw(st.none() | st.integers(1, 9)),
-        trainer=draw(st.sampled_from(["graph", "xla", "fit", ""])),
+        trainer=draw(st.sampled_from(["native", "graph", "xla", "fit", ""])),
         weights=draw(st.none() | st.integers(0, 2**40)),
         error=draw(st.text()),
     )

@@ -33,6 +33,12 @@ def test_space_has_the_parameters_in_order_and_the_constraints() -> None:
     assert all(config.values.get("units") != 30 for config, _ in grid_draws(space))
 
 
+def test_listed_configs_take_what_they_leave_open_from_the_parameters() -> None:
+    listed = Sweep.model_validate(RAW | {"configs": [{}, {"hidden_layers": 1, "units": 20}]}).listed
+    assert [config.values.get("units") for config in listed] == [None, 20]
+    assert [config.values["hidden_layers"] for config in listed] == [0, 1]
+
+
 def test_is_frozen() -> None:
     sweep = Sweep.model_validate(RAW)
     with pytest.raises(ValidationError):

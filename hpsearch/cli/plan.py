@@ -10,13 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpsearch import data
+from hpsearch import data, sampling
 from hpsearch.cli.display import duration
 from hpsearch.driver import ResultsDirectory
 from hpsearch.errors import RefusedError
 from hpsearch.estimate import Estimate, Sizes, estimate
 from hpsearch.plan import Summary, Trial, group, number_trials, summarize
-from hpsearch.sampling import grid_draws, random_draws
 from hpsearch.space import Config
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
@@ -34,18 +33,12 @@ class _Known:
 
 
 def _proposals(sweep: Sweep) -> Iterable[Config] | None:
-    """What the method proposes, in order; None where it depends on scores."""
-    listed = [c for c in (sweep.space.config(p) for p in sweep.points) if c is not None]
-    match sweep.method.name:
-        case "configs":
-            return listed
-        case "grid":
-            return itertools.chain(listed, (config for config, _ in grid_draws(sweep.space)))
-        case "random":
-            draws = random_draws(sweep.space, sweep.seed)
-            return itertools.chain(listed, (config for config, _ in draws))
-        case _:
-            return None
+    """What is tried, in order; None where it depends on scores."""
+    method = sweep.method.name
+    if method not in sampling.METHODS:
+        return None
+    drawn = sampling.draws(method, sweep.space, sweep.listed, sweep.seed)
+    return itertools.chain(sweep.listed, (config for config, _ in drawn))
 
 
 def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:

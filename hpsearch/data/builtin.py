@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpsearch.data.dataset import Part, Source
 from hpsearch.data.files import suggestion
@@ -121,23 +124,52 @@ def read_builtin(name: str, folder: str | None = None) -> Source:
     description = describe(name)
     if name in _IMAGES:
         return read_images(_IMAGES[name], folder)
+    if name == "digits":
+        return _digits()
     bunch = _fetch(name)
-    x = np.asarray(bunch.data)
-    digits = name == "digits"
-    where = f"the built-in set {name!r}"
     classified = description.task is not Task.REGRESSION
     return Source(
         name=name,
-        where=where,
-        train=Part(
-            x.reshape(-1, 8, 8).astype(np.uint8) if digits else x.astype(np.float32),
+        where=_where(name),
+        train=_part(
+            name,
+            np.asarray(bunch.data, np.float32),
             np.asarray(bunch.target).astype(np.int64 if classified else np.float64),
-            lambda row: f"{where}: row {row} (from 0)",
         ),
         labels=tuple(str(label) for label in bunch.target_names) if classified else (),
-        unit=_DIGIT_MAX if digits else None,
         task="classification" if classified else "regression",
-        feature_names=() if digits else tuple(str(each) for each in bunch.feature_names),
+        feature_names=tuple(str(each) for each in bunch.feature_names),
+        user_data=False,
+    )
+
+
+def _where(name: str) -> str:
+    return f"the built-in set {name!r}"
+
+
+def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Part:
+    return Part(x, y, lambda row: f"{_where(name)}: row {row} (from 0)")
+
+
+def _digits() -> Source:
+    """scikit-learn's, without its import, which takes longer than a sweep of them."""
+    package = find_spec("sklearn")
+    file = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.exists():
+        table = np.loadtxt(file, np.uint8, delimiter=",")
+        x, y = table[:, :-1], table[:, -1]
+    else:
+        bunch = _fetch("digits")
+        x, y = bunch.data, bunch.target
+    return Source(
+        name="digits",
+        where=_where("digits"),
+        train=_part(
+            "digits", np.ascontiguousarray(x, np.uint8).reshape(-1, 8, 8), y.astype(np.int64)
+        ),
+        labels=tuple("0123456789"),
+        unit=_DIGIT_MAX,
+        task="classification",
         user_data=False,
     )
 

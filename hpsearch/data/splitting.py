@@ -121,8 +121,49 @@ def split(
 
 
 def _off(rows: Rows, count: int, seed: int, codes: npt.NDArray[Any] | None) -> tuple[Rows, Rows]:
-    from sklearn.model_selection import train_test_split
+    """`rows` without some, and these `count`.
 
-    strata = None if codes is None else codes[rows]
-    kept, taken = train_test_split(rows, test_size=count, random_state=seed, stratify=strata)
-    return np.asarray(kept), np.asarray(taken)
+    Source: scikit-learn's `ShuffleSplit` and `StratifiedShuffleSplit`, whose import would take
+    longer than many a sweep; their random numbers are drawn in the same order.
+    """
+    random = np.random.RandomState(seed)
+    if codes is None:
+        order = random.permutation(len(rows))
+        return rows[order[count:]], rows[order[:count]]
+    _, places, totals = np.unique(codes[rows], return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(places, kind="stable"), np.cumsum(totals)[:-1])
+    kept_counts = _shares(totals, len(rows) - count, random)
+    taken_counts = _shares(totals - kept_counts, count, random)
+    kept, taken = [], []
+    for each, of_kept, of_taken in zip(members, kept_counts, taken_counts, strict=True):
+        order = each[random.permutation(len(each))]
+        kept.append(order[:of_kept])
+        taken.append(order[of_kept : of_kept + of_taken])
+    return (
+        rows[random.permutation(np.concatenate(kept))],
+        rows[random.permutation(np.concatenate(taken))],
+    )
+
+
+def _shares(
+    totals: npt.NDArray[np.intp],
+    count: int,
+    random: np.random.RandomState,
+) -> npt.NDArray[np.intp]:
+    """How many of `count` rows each class gets, in proportion to `totals`.
+
+    Source: `sklearn.utils.extmath._approximate_mode`.
+    """
+    exact = totals / totals.sum() * count
+    shares = np.floor(exact)
+    missing = int(count - shares.sum())
+    remainders = exact - shares
+    # The largest remainders get one more; ties are broken at random.
+    for remainder in np.unique(remainders)[::-1]:
+        if missing <= 0:
+            break
+        tied = np.flatnonzero(remainders == remainder)
+        chosen = random.choice(tied, size=min(len(tied), missing), replace=False)
+        shares[chosen] += 1
+        missing -= len(chosen)
+    return np.asarray(shares, np.intp)

@@ -13,6 +13,7 @@ from hpsearch.plan import Trial
 from hpsearch.results import (
     Provenance,
     Record,
+    best_of,
     curves_table,
     results_table,
     write_atomically,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Tables", "best_trial"]
 
 _SHARE_OF_TIME = 0.02
+#: Before, a short sweep's workers would wait for the import of pandas.
+_FIRST_AFTER_SECONDS = 1.0
 #: What a rewrite takes on a fast machine; how much slower this one is shows at the first.
 _REWRITE_SECONDS = 3e-3
 _REWRITE_SECONDS_PER_ROW = 40e-6
@@ -72,8 +75,9 @@ class Tables:
 
     def due(self, rows: int) -> bool:
         """Whether a rewrite of so many rows fits into its share of the time."""
+        elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
-        return spent <= _SHARE_OF_TIME * (time.monotonic() - self._began)
+        return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
 
     def write(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> None:
         """Rewrite both files.
@@ -122,30 +126,14 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
 def best_trial(
     trials: Iterable[Trial], results: Mapping[int, TrialResult], recipe: Recipe
 ) -> tuple[Trial, float] | None:
-    """The best trial of the config with the best mean score, and that mean.
-
-    Only configs with as many seeds as the one with the most can win: a mean of fewer draws is
-    lucky more easily. Of equal ones, the first. None where no trial has a score.
-    """
-    scored: dict[str, list[tuple[Trial, float]]] = {}
-    for trial in trials:
-        result = results.get(trial.number)
-        if result is not None and result.status.scored and result.score is not None:
-            scored.setdefault(trial.config.id, []).append((trial, result.score))
-    if not scored:
-        return None
-    most = max(len(members) for members in scored.values())
-    best: tuple[Trial, float] | None = None
-    for members in scored.values():
-        mean = sum(score for _, score in members) / len(members)
-        if len(members) == most and (best is None or recipe.better(mean, best[1])):
-            best = _first_best(members, recipe), mean
-    return best
-
-
-def _first_best(members: Sequence[tuple[Trial, float]], recipe: Recipe) -> Trial:
-    winner, winning = members[0]
-    for trial, score in members[1:]:
-        if recipe.better(score, winning):
-            winner, winning = trial, score
-    return winner
+    """The best trial, as `results.best_of` has it, and its config's mean score."""
+    by_number = {trial.number: trial for trial in trials}
+    scored = [
+        (number, trial.config.id, result.score)
+        for number, trial in by_number.items()
+        if (result := results.get(number)) is not None
+        and result.status.scored
+        and result.score is not None
+    ]
+    best = best_of(scored, recipe.goal)
+    return best and (by_number[best[0]], best[1])

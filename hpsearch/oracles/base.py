@@ -22,21 +22,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import keras_tuner
 from keras_tuner.src.engine import oracle as kt_oracle
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.sampling import Draw
 from hpsearch.space import Choices, Config, Parameter, Space
 from hpsearch.trial import Outcome
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["SweepOracle", "config_from", "hyperparameters_of"]
+__all__ = ["DrawingOracle", "SweepOracle", "config_from", "hyperparameters_of"]
 
 _RUNNING = kt_trial.TrialStatus.RUNNING
 
@@ -151,10 +149,6 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
             trial.status = kt_trial.TrialStatus.FAILED
         self.end_trial(trial)
 
-    def is_proposed(self, config: Config) -> bool:
-        """Whether `ask` has returned it before."""
-        return config.id in self._proposals
-
     # What KerasTuner calls
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -178,18 +172,29 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
         """Keep nothing: the store is the truth."""
 
 
-def indices_of(space: Space, assignment: Mapping[str, Any]) -> dict[str, Any]:
+class DrawingOracle(SweepOracle):
+    """Proposes the draws of `sampling`: the same configs that a `Source` of them hands out.
+
+    Args:
+        drawn: Configs and the assignments that give them.
+    """
+
+    def __init__(
+        self, space: Space, drawn: Iterator[Draw], *, goal: str = "maximize", seed: int = 0
+    ) -> None:
+        super().__init__(space, goal=goal, seed=seed)
+        self._draws = drawn
+
+    def next_config(self) -> tuple[Config, dict[str, Any]] | None:
+        """The next draw; None once there is none left."""
+        drawn = next(self._draws, None)
+        return drawn and (drawn[0], _indices_of(self.space, drawn[1]))
+
+
+def _indices_of(space: Space, assignment: Mapping[str, Any]) -> dict[str, Any]:
     """Values as `hyperparameters_of` names them: indices where a parameter is finite."""
     return {
         p.name: assignment[p.name] if p.choices is None else p.choices.index(assignment[p.name])
         for p in space.parameters
+        if p.name in assignment
     }
-
-
-def distinct(configs: Iterable[Config]) -> Iterator[Config]:
-    """Each config once."""
-    seen: set[str] = set()
-    for config in configs:
-        if config.id not in seen:
-            seen.add(config.id)
-            yield config

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from hpsearch.constraints import parse
-from hpsearch.space import Space
+from hpsearch.space import Config, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
 from hpsearch.sweep.checks import Broken, advice, cross_faults
@@ -187,6 +187,12 @@ class Sweep(Spec):
         """`configs`, each with the fixed values, and the first of several, that it leaves open."""
         first = {name: spec.first for name, spec in self.parameters.items()}
         return tuple({**first, **config} for config in self.configs)
+
+    @cached_property
+    def listed(self) -> tuple[Config, ...]:
+        """The configs of `points`; one that breaks a constraint is a fault of the sweep."""
+        configs = map(self.space.config, self.points)
+        return tuple(config for config in configs if config is not None)
 
     def raw(self) -> Any:
         """As a sweep file writes it, every default included."""

@@ -20,7 +20,7 @@ class Trainer(Protocol):
     one TensorFlow thread.
 
     Attributes:
-        kind: `graph`, `xla` or `fit`.
+        kind: `native`, `graph`, `xla` or `fit`.
         weights_count: Numbers in all weights, trainable and not.
         model: The compiled `keras.Model` that is trained.
     """

@@ -9,13 +9,20 @@ products take hundreds of microseconds themselves. Compilation: 0.25 s and 0.1 s
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch import native
+from hpsearch.training.dense import DenseNetwork, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["choose"]
+    from hpsearch.trial import InputSpec, Recipe, Target
+
+__all__ = ["choose", "native_network", "needs_tensorflow"]
 
 _COMPILE_SECONDS = 0.25
 _COMPILE_SECONDS_PER_LAYER = 0.1
@@ -44,3 +51,30 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
     saved = small * (_SAVED_SECONDS_PER_LAYER_FUSED if fused else _SAVED_SECONDS_PER_LAYER)
     compilation = _COMPILE_SECONDS + _COMPILE_SECONDS_PER_LAYER * len(layers)
     return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
+
+
+def native_network(
+    values: Mapping[str, Any], seed: int, recipe: Recipe, input_spec: InputSpec, target: Target
+) -> DenseNetwork | None:
+    """What the native trainer trains of this config, or None where TensorFlow has to.
+
+    It does wherever the extension is there and knows all of the config, except that a GPU trains
+    layers whose products are large.
+    """
+    network = describe(values, seed, recipe, input_spec, target) if native.available() else None
+    if network is not None and network.largest_product > _LARGE_PRODUCT and _gpu_is_visible():
+        return None
+    return network
+
+
+def needs_tensorflow(
+    values: Mapping[str, Any], recipe: Recipe, input_spec: InputSpec, target: Target
+) -> bool:
+    """Whether a training of this config needs a process that can use TensorFlow."""
+    return native_network(values, 0, recipe, input_spec, target) is None
+
+
+def _gpu_is_visible() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+        return False
+    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
-from hpsearch.training.choice import choose
+from hpsearch.training.choice import choose, native_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,22 @@ def make_trainer(  # noqa: PLR0917 - named at every call
         InputError: If a function of the user cannot be loaded.
         ValueError: If the kind is unknown, or the model cannot be trained by it.
     """
+    if kind not in (None, "native", "graph", "xla", "fit"):
+        raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
+    network = native_network(values, seed, recipe, input_spec, target)
+    order = partial(epoch_order, recipe.sweep_seed, seed, rows=len(arrays.x_train))
+    if kind == "native" and network is None:
+        raise ValueError("the extension cannot train this MLP")
+    if network is not None and kind in (None, "native"):
+        from hpsearch.training.native import NativeTrainer
+
+        return NativeTrainer(
+            network,
+            arrays,
+            target,
+            order,
+            model=partial(_build, values, seed, recipe, input_spec, target),
+        )
     from hpsearch.hypermodel import build_model
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.expressible import expressible
@@ -57,12 +73,9 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     from hpsearch.training.tensors import as_tensors
     from hpsearch.training.update import is_fused
 
-    if kind not in (None, "graph", "xla", "fit"):
-        raise ValueError(f"kind must be graph, xla, fit or None, not {kind!r}")
     model = build_model(values, seed, recipe, input_spec, target)
     batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
     rows = len(arrays.x_train)
-    order = partial(epoch_order, recipe.sweep_seed, seed, rows=rows)
     if not expressible(model):
         if kind not in (None, "fit"):
             raise ValueError(f"a model with its own training step cannot be trained by {kind!r}")
@@ -84,3 +97,9 @@ def _inputs(model: Any) -> int:
     for length in model.input_shape[1:]:
         size *= length
     return size
+
+
+def _build(*arguments: Any) -> Any:
+    from hpsearch.hypermodel import build_model
+
+    return build_model(*arguments)

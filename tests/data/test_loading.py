@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from hpsearch.data import Shape, datasets, from_arrays, load, probe
+from hpsearch.data import Shape, builtin, datasets, from_arrays, load, probe
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
@@ -53,6 +53,23 @@ def test_split_is_scikit_learns(request_data):
     np.testing.assert_array_equal(dataset.validation.x.reshape(len(x_val), -1), x_val)
     np.testing.assert_array_equal(dataset.train.y, y_train)
     np.testing.assert_array_equal(dataset.validation.y, y_val)
+
+
+def test_digits_are_the_same_whoever_reads_them(request_data, monkeypatch):
+    direct = load(request_data(dataset="digits"))
+    monkeypatch.setattr(builtin, "find_spec", lambda _: None)
+    assert load(request_data(dataset="digits")).fingerprint == direct.fingerprint
+
+
+def test_digits_need_no_scikit_learn(request_data):
+    code = (
+        "import sys, types\n"
+        "from hpsearch.data import load\n"
+        f"load(types.SimpleNamespace(**{vars(request_data(dataset='digits'))!r}))\n"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_test_part_is_split_off_first(request_data):

@@ -78,6 +78,13 @@ def test_graph_equals_keras(digits, layer_type, optimizer):
     assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
 
 
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "adamw", "adagrad"])
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_native_equals_keras(digits, layer_type, optimizer):
+    values = small(layer_type, optimizer)
+    assert_equal(trainer_curve(values, digits, "native"), keras_curve(values, digits))
+
+
 # Keras' reference takes three compilations a case: the rest of the grid is for CI.
 XLA_GRID = [
     pytest.param(

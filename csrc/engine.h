@@ -1,0 +1,230 @@
+/* A training step, an epoch and an evaluation, in the vector instructions of vector.h. */
+
+#include <string.h>
+#include <math.h>
+
+#define MIN_LONG(a, b) ((a) < (b) ? (a) : (b))
+
+#include "network.h"
+#include "philox.h"
+#include "vector.h"
+#include "elementary.h"
+#include "activation.h"
+#include "product.h"
+#include "rows.h"
+#include "norms.h"
+#include "losses.h"
+
+static const float *input_panels(const Network *net, int l) {
+    return l ? net->layer[l - 1].at : net->xt;
+}
+
+static long panels_size(const Layer *layer, long rows) {
+    return padded(rows, PANEL) * layer->out;
+}
+
+static void add_panels(float *to, const float *from, long size) {
+    for (long i = 0; i < size; i += LANES) STORE(to + i, ADD(LOAD(to + i), LOAD(from + i)));
+}
+
+static void multiply_panels(float *to, const float *from, const float *by, long size) {
+    for (long i = 0; i < size; i += LANES) STORE(to + i, MUL(LOAD(from + i), LOAD(by + i)));
+}
+
+/* The block's input, or its projection to the block's width, added to the block's output. */
+static void add_input(Network *net, Layer *layer, const float *input, long rows) {
+    const float *projection = layer->part[PROJECTION].value;
+    if (projection) {
+        panels_product(projection, layer->ld, 1, layer->out, input, layer->in, rows, NULL,
+                       net->delta[0]);
+        input = net->delta[0];
+    }
+    add_panels(layer->at, input, panels_size(layer, rows));
+}
+
+static void forward(Network *net, long rows, int training) {
+    for (int l = 0; l < net->layers; l++) {
+        Layer *layer = &net->layer[l];
+        const float *input = input_panels(net, l);
+        panels_product(layer->part[KERNEL].value, layer->ld, 1, layer->out, input, layer->in, rows,
+                       layer->part[BIAS].value, layer->at);
+        if (l == net->layers - 1) return;
+        normalise(layer, rows, training);
+        for (long i = 0; i < panels_size(layer, rows); i += LANES) {
+            vf slope, a = activate(layer->activation, LOAD(layer->at + i), &slope);
+            STORE(layer->at + i, a);
+            if (training) STORE(layer->ft + i, slope);
+        }
+        if (training && layer->dropout > 0) drop(net, layer, rows);
+        if (layer->block == RESIDUAL) add_input(net, layer, input, rows);
+        if (training) rows_of_panels(layer->at, layer->out, rows, layer->ar, net->layer[l + 1].ld);
+    }
+}
+
+/* The gradient of the loss by the last layer's sums, and the batch's loss and metric. */
+static void judge(Network *net, const void *y, const int32_t *order, long rows, Sums *sums,
+                  float *delta) {
+    switch (net->loss) {
+    case SOFTMAX_CROSSENTROPY: softmax_loss(net, y, order, rows, sums, delta); break;
+    case SIGMOID_CROSSENTROPY: sigmoid_loss(net, y, order, rows, sums, delta); break;
+    default: squared_loss(net, y, order, rows, sums, delta); break;
+    }
+}
+
+static double squares(const float *w, long rows, long ld) {
+    double sum = 0;
+    for (long n = 0; w && n < rows; n++) {
+        float s[16] = {0};
+        for (long k = 0; k < ld; k += 16) {
+            for (int lane = 0; lane < 16; lane++) s[lane] += w[n * ld + k + lane] * w[n * ld + k + lane];
+        }
+        sum += lanes_sum(s, 16);
+    }
+    return sum;
+}
+
+static double regularisation(const Network *net) {
+    double sum = 0;
+    if (net->update.l2_twice == 0) return 0;
+    for (int l = 0; l < net->layers; l++) {
+        const Layer *layer = &net->layer[l];
+        sum += squares(layer->part[KERNEL].value, layer->out, layer->ld);
+        sum += squares(layer->part[PROJECTION].value, layer->out, layer->ld);
+    }
+    return sum * net->update.l2_twice / 2;
+}
+
+static void update_matrix(Network *net, Layer *layer, Array *matrix, const float *delta,
+                          const float *input, long rows) {
+    float gradient[TILE_ROWS * TILE_VECTORS * LANES] __attribute__((aligned(64)));
+    Pending pending = {&net->update, gradient, matrix->value, {matrix->slot[0], matrix->slot[1]},
+                       layer->ld, 0, 0, 0};
+    const long blocks = (rows + PANEL - 1) / PANEL, ld = layer->ld, columns = padded(layer->in, 16);
+    for (long i = 0; i < layer->out;) {
+        const int height = tile_rows(layer->out - i, UPDATE_ROWS);
+        for (long j = 0; j < columns; j += TILE_COLUMNS) {
+            const Product c = {delta + i * PANEL, PANEL, 1, input + j, ld, PANEL,
+                               blocks, layer->out * PANEL, PANEL * ld, rows - (blocks - 1) * PANEL};
+            update_rows(height, columns - j >= TILE_COLUMNS, &c, &pending, i * ld + j);
+        }
+        i += height;
+    }
+    update_rest(&pending);
+}
+
+/* An array of one number a unit by its gradients, which have room for whole 16s. */
+static void update_units(Network *net, Array *array, const float *gradient, long units) {
+    Update update = net->update;
+    update.l2_twice = 0;
+    for (long i = 0; i < padded(units, 16); i += LANES) {
+        update_vector(&update, gradient + i, array->value + i, array->slot[0] + i,
+                      array->slot[1] + i);
+    }
+}
+
+static void update_biases(Network *net, Layer *layer, const float *delta, long rows) {
+    if (!layer->part[BIAS].value) return;
+    for (long i = 0; i < layer->out; i++) {
+        net->units[2][i] = unit_sum(delta, NULL, layer->out, i, rows);
+    }
+    update_units(net, &layer->part[BIAS], net->units[2], layer->out);
+}
+
+/* By the sums of this layer (`delta`) and its outputs (`outer`): the gradient by its inputs. */
+static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
+                    float *below) {
+    panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
+                   NULL, below);
+    if (layer->block != RESIDUAL) return;
+    const float *projection = layer->part[PROJECTION].value;
+    const long size = padded(rows, PANEL) * layer->in;
+    if (projection) {
+        panels_product(projection, 1, layer->ld, layer->in, outer, layer->out, rows, NULL,
+                       net->scratch);
+        outer = net->scratch;
+    }
+    add_panels(below, outer, size);
+}
+
+static void backward(Network *net, long rows) {
+    float *outer = net->delta[0], *below = net->delta[2];
+    for (int l = net->layers - 1; l >= 0; l--) {
+        Layer *layer = &net->layer[l];
+        const float *input = l ? net->layer[l - 1].ar : net->xr;
+        float *delta = outer;
+        if (l < net->layers - 1) {
+            delta = net->delta[1];
+            multiply_panels(delta, outer, layer->ft, panels_size(layer, rows));
+        }
+        if (layer->normal) denormalise(net, layer, rows, delta);
+        /* Before the update: by the weights that predicted. */
+        if (l) descend(net, layer, delta, outer, rows, below);
+        update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
+        update_biases(net, layer, delta, rows);
+        if (layer->normal) {
+            update_units(net, &layer->part[GAMMA], net->units[0], layer->out);
+            update_units(net, &layer->part[BETA], net->units[1], layer->out);
+        }
+        if (layer->part[PROJECTION].value) {
+            update_matrix(net, layer, &layer->part[PROJECTION], outer, input, rows);
+        }
+        float *swap = outer;
+        outer = below, below = swap;
+    }
+}
+
+/* Source: keras.src.optimizers.adam, whose powers are of the float32 of beta. */
+static void begin_update(Network *net) {
+    Update *u = &net->update;
+    const double t = (double)++net->iterations;
+    if (u->kind != ADAM) return;
+    const float power_1 = (float)pow(u->beta_1, t), power_2 = (float)pow(u->beta_2, t);
+    u->alpha = u->rate * sqrtf(1.0f - power_2) / (1.0f - power_1);
+}
+
+static Sums train(Network *net, const Data *data) {
+    Sums sums = {0, 0};
+    const unsigned mode = flush_denormals();
+    for (long first = 0; first < data->rows; first += net->batch) {
+        const long rows = MIN_LONG(data->rows - first, net->batch);
+        const int32_t *order = data->order + first;
+        take_rows(net, data, order, rows);
+        expect_rows(net, data, order + rows, MIN_LONG(data->rows - first - rows, net->batch));
+        const double penalty = regularisation(net);
+        forward(net, rows, 1);
+        judge(net, data->y, order, rows, &sums, net->delta[0]);
+        sums.loss += penalty * (double)rows;
+        begin_update(net);
+        backward(net, rows);
+    }
+    restore_denormals(mode);
+    return sums;
+}
+
+static Sums evaluate(Network *net, const Data *data) {
+    Sums sums = {0, 0};
+    const unsigned mode = flush_denormals();
+    int32_t order[PANEL * 4];
+    for (long first = 0; first < data->rows; first += PANEL * 4) {
+        const long rows = MIN_LONG(data->rows - first, PANEL * 4);
+        for (long r = 0; r < rows; r++) order[r] = (int32_t)(first + r);
+        take_rows(net, data, order, rows);
+        forward(net, rows, 0);
+        judge(net, data->y, order, rows, &sums, NULL);
+    }
+    sums.loss += regularisation(net) * (double)data->rows;
+    restore_denormals(mode);
+    return sums;
+}
+
+static void activate_all(int kind, const float *z, float *a, float *slope, long n) {
+    for (long i = 0; i < n; i += LANES) {
+        float lanes[3][LANES] = {{0}};
+        const size_t size = sizeof(float) * MIN_LONG(LANES, n - i);
+        vf s;
+        memcpy(lanes[0], z + i, size);
+        STORE(lanes[1], activate(kind, LOAD(lanes[0]), &s));
+        STORE(lanes[2], s);
+        memcpy(a + i, lanes[1], size), memcpy(slope + i, lanes[2], size);
+    }
+}

@@ -1,0 +1,470 @@
+/* The Python module: networks, the random numbers of their first weights, buffers in and out. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+#include "philox.h"
+
+#define ALIGNMENT 64
+#define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 5) + 16)
+
+typedef struct {
+    PyObject_HEAD
+    Network *net;
+    void *block[MAX_BLOCKS];
+    int blocks, busy;
+    const Engine *engine;
+} NetworkObject;
+
+static const Engine *const ENGINES[] = {
+#if defined(__x86_64__)
+    &engine_avx512, &engine_avx2,
+#elif defined(__aarch64__)
+    &engine_neon,
+#endif
+    NULL};
+
+static int runs_here(const Engine *engine) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (engine == &engine_avx512) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+    }
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return engine != NULL;
+#endif
+}
+
+static const Engine *find_engine(const char *name) {
+    for (int e = 0; ENGINES[e]; e++) {
+        if (runs_here(ENGINES[e]) && (!*name || !strcmp(name, ENGINES[e]->name))) return ENGINES[e];
+    }
+    PyErr_Format(PyExc_ValueError, "no engine %s on this processor", *name ? name : "at all");
+    return NULL;
+}
+
+/* Zeroed floats that live as long as the network; NULL with MemoryError. */
+static float *floats(NetworkObject *self, size_t count) {
+    const size_t size = (count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *block = NULL;
+    if (self->blocks < MAX_BLOCKS) block = aligned_alloc(ALIGNMENT, size ? size : ALIGNMENT);
+    if (!block) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    self->block[self->blocks++] = block;
+    return memset(block, 0, size);
+}
+
+static float *copied(NetworkObject *self, const Py_buffer *from, size_t count) {
+    float *to = floats(self, count);
+    if (to) memcpy(to, from->buf, count * sizeof(float));
+    return to;
+}
+
+static long row_length(long n) {
+    const long ld = padded(n, ROW_ALIGN);
+    return ld % 128 ? ld : ld + ROW_ALIGN;
+}
+
+static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
+
+static int has_part(const Layer *layer, int part) {
+    const int normed = layer->block == BATCH_NORM || layer->block == LAYER_NORM;
+    switch (part) {
+    case KERNEL: return 1;
+    case BIAS: return layer->block != BATCH_NORM;
+    case GAMMA:
+    case BETA: return normed;
+    case PROJECTION: return layer->block == RESIDUAL && layer->in != layer->out;
+    default: return layer->block == BATCH_NORM;
+    }
+}
+
+static size_t part_size(const Layer *layer, int part) {
+    return is_matrix(part) ? (size_t)layer->out * layer->ld : (size_t)padded(layer->out, 16);
+}
+
+static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
+    const size_t rows = padded(self->net->capacity, PANEL), out = layer->out;
+    for (int part = 0; part < PARTS; part++) {
+        if (!has_part(layer, part)) continue;
+        Array *array = &layer->part[part];
+        const size_t size = part_size(layer, part);
+        array->value = floats(self, size);
+        for (int s = 0; s < 2; s++) array->slot[s] = floats(self, size);
+        if (PyErr_Occurred()) return -1;
+        for (size_t i = 0; i < size; i++) array->slot[0][i] = slot_start;
+    }
+    /* 16 more units: a block of the transposition reads beyond the last one. */
+    layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
+    layer->ar = floats(self, rows * row_length(out));
+    if (layer->block == BATCH_NORM || layer->block == LAYER_NORM) {
+        layer->normal = floats(self, rows * out);
+        layer->scale = floats(self, rows > out ? rows : out);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int make_buffers(NetworkObject *self) {
+    Network *net = self->net;
+    size_t widest = net->n_features;
+    for (int l = 0; l < net->layers; l++) {
+        if ((size_t)net->layer[l].out > widest) widest = net->layer[l].out;
+    }
+    const size_t rows = padded(net->capacity, PANEL);
+    net->xr = floats(self, rows * net->ld_in), net->xt = floats(self, rows * net->n_features);
+    for (int d = 0; d < 3; d++) net->delta[d] = floats(self, rows * widest + 16 * PANEL);
+    net->scratch = floats(self, rows * widest);
+    net->rows = floats(self, 2 * rows + PANEL);
+    for (int u = 0; u < 3; u++) net->units[u] = floats(self, padded(widest, 16));
+    net->capacity = (int)rows;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* The int at `index` of a tuple, within 0..most. */
+static long item(PyObject *tuple, Py_ssize_t index, long most) {
+    const long value = PyLong_AsLong(PyTuple_GetItem(tuple, index));
+    if (!PyErr_Occurred() && (value < 0 || value > most)) {
+        PyErr_Format(PyExc_ValueError, "%ld is not within 0..%ld", value, most);
+    }
+    return value;
+}
+
+static int make_layers(NetworkObject *self, PyObject *widths, PyObject *blocks,
+                       PyObject *activations, PyObject *dropouts, PyObject *seeds,
+                       float slot_start) {
+    Network *net = self->net;
+    const Py_ssize_t count = PyTuple_Size(activations);
+    if (count < 1 || count > MAX_LAYERS || PyTuple_Size(widths) != count + 1 ||
+        PyTuple_Size(blocks) != count || PyTuple_Size(dropouts) != count ||
+        PyTuple_Size(seeds) != count) {
+        PyErr_SetString(PyExc_ValueError, "as many blocks, activations, dropouts and seeds as layers");
+        return -1;
+    }
+    net->layers = (int)count;
+    for (Py_ssize_t l = 0; l < count; l++) {
+        Layer *layer = &net->layer[l];
+        layer->in = (int)item(widths, l, 1 << 24);
+        layer->out = (int)item(widths, l + 1, 1 << 24);
+        layer->block = (int)item(blocks, l, l == count - 1 ? DENSE : BLOCKS - 1);
+        layer->activation = (int)item(activations, l, ACTIVATIONS - 1);
+        const double dropout = PyFloat_AsDouble(PyTuple_GetItem(dropouts, l));
+        layer->dropout = (float)dropout, layer->kept = (float)(1 / (1 - dropout));
+        layer->mask_seed = (uint32_t)PyLong_AsUnsignedLong(PyTuple_GetItem(seeds, l));
+        if (PyErr_Occurred()) return -1;
+        if (layer->in < 1 || layer->out < 1 || !(dropout >= 0 && dropout < 1)) {
+            PyErr_SetString(PyExc_ValueError, "a layer needs a width, and a dropout rate below 1");
+            return -1;
+        }
+        layer->ld = row_length(layer->in);
+        if (make_layer(self, layer, slot_start) < 0) return -1;
+    }
+    net->n_features = net->layer[0].in, net->ld_in = net->layer[0].ld;
+    net->outputs = net->layer[count - 1].out;
+    return 0;
+}
+
+/* Network(engine, widths, blocks, activations, dropouts, seeds, (batch, loss, rows, optimizer),
+   (rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, slot start), shift, scale, unit) */
+static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
+    const char *name;
+    PyObject *widths, *blocks, *activations, *dropouts, *seeds;
+    Py_buffer shift, scale, unit;
+    int batch, loss, rows, optimizer;
+    double rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, start;
+    if (kwargs && PyDict_Size(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Network takes no keyword arguments");
+        return -1;
+    }
+    if (self->net) {
+        PyErr_SetString(PyExc_RuntimeError, "a Network is made once");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(args, "sO!O!O!O!O!(iiii)(ddddddddd)y*y*y*", &name, &PyTuple_Type, &widths,
+                          &PyTuple_Type, &blocks, &PyTuple_Type, &activations, &PyTuple_Type, &dropouts, &PyTuple_Type,
+                          &seeds, &batch, &loss, &rows, &optimizer, &rate, &decay, &l2, &momentum,
+                          &rho, &beta_1, &beta_2, &epsilon, &start, &shift, &scale, &unit)) {
+        return -1;
+    }
+    int made = -1;
+    self->engine = find_engine(name);
+    if (!self->engine) goto done;
+    if (batch < 1 || batch > 1 << 24 || loss < 0 || loss >= LOSSES || rows < 0 ||
+        rows >= ROW_KINDS || optimizer < 0 || optimizer >= OPTIMIZERS) {
+        PyErr_SetString(PyExc_ValueError, "no such batch, loss, rows or optimizer");
+        goto done;
+    }
+    Network *net = self->net = calloc(1, sizeof(Network));
+    if (!net) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    net->batch = batch, net->loss = loss, net->row_kind = rows;
+    net->capacity = batch > 4 * PANEL ? batch : 4 * PANEL;
+    net->update = (Update){
+        .kind = optimizer, .rate = (float)rate, .decay = (float)decay, .l2_twice = (float)(2 * l2),
+        .momentum = (float)momentum, .rho = (float)rho, .keep_rho = (float)(1 - rho),
+        .beta_1 = (float)beta_1, .beta_2 = (float)beta_2, .learn_1 = (float)(1 - beta_1),
+        .learn_2 = (float)(1 - beta_2), .epsilon = (float)epsilon};
+    if (make_layers(self, widths, blocks, activations, dropouts, seeds, (float)start) < 0) goto done;
+    if (make_buffers(self) < 0) goto done;
+    const size_t features = sizeof(float) * net->n_features, outputs = sizeof(float) * net->outputs;
+    if (net->row_kind != FLOAT_ROWS &&
+        ((size_t)shift.len != features || (size_t)scale.len != features)) {
+        PyErr_SetString(PyExc_ValueError, "shift and scale need a float32 a feature");
+        goto done;
+    }
+    if (net->loss == SQUARED_ERROR && (size_t)unit.len != outputs) {
+        PyErr_SetString(PyExc_ValueError, "unit needs a float32 an output");
+        goto done;
+    }
+    if (net->loss == SIGMOID_CROSSENTROPY && net->outputs != 1) {
+        PyErr_SetString(PyExc_ValueError, "a sigmoid has one output");
+        goto done;
+    }
+    net->shift = copied(self, &shift, shift.len / sizeof(float));
+    net->scale = copied(self, &scale, scale.len / sizeof(float));
+    net->unit = copied(self, &unit, unit.len / sizeof(float));
+    made = PyErr_Occurred() ? -1 : 0;
+done:
+    PyBuffer_Release(&shift), PyBuffer_Release(&scale), PyBuffer_Release(&unit);
+    return made;
+}
+
+static void network_dealloc(NetworkObject *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    for (int b = 0; b < self->blocks; b++) free(self->block[b]);
+    free(self->net);
+    freefunc release = PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int is_ready(NetworkObject *self) {
+    if (!self->net) PyErr_SetString(PyExc_RuntimeError, "the Network was not made");
+    else if (self->busy) PyErr_SetString(PyExc_RuntimeError, "another thread uses this Network");
+    return !PyErr_Occurred();
+}
+
+/* A part's numbers: its values (0) or what the optimizer keeps of it (1, 2). */
+static float *numbers_of(NetworkObject *self, int layer, int part, int which, size_t length,
+                         Layer **found) {
+    Network *net = self->net;
+    if (layer >= 0 && layer < net->layers && part >= 0 && part < PARTS && which >= 0 && which < 3 &&
+        net->layer[layer].part[part].value) {
+        Layer *l = *found = &net->layer[layer];
+        const size_t expected = is_matrix(part) ? (size_t)l->in * l->out : (size_t)l->out;
+        if (length == expected * sizeof(float)) {
+            return which ? l->part[part].slot[which - 1] : l->part[part].value;
+        }
+    }
+    PyErr_SetString(PyExc_ValueError, "no such layer or part, or another shape than its");
+    return NULL;
+}
+
+/* A float32 array, matrices as Keras' `[in][out]`, into the network or out of it. */
+static PyObject *move_numbers(NetworkObject *self, PyObject *args, int into) {
+    int layer, part, which;
+    Py_buffer buffer;
+    Layer *found = NULL;
+    if (!is_ready(self)) return NULL;
+    if (!PyArg_ParseTuple(args, into ? "iiiy*" : "iiiw*", &layer, &part, &which, &buffer)) {
+        return NULL;
+    }
+    float *own = numbers_of(self, layer, part, which, buffer.len, &found), *other = buffer.buf;
+    if (own) {
+        const long in = is_matrix(part) ? found->in : 1, ld = is_matrix(part) ? found->ld : 1;
+        for (long i = 0; i < in; i++) {
+            for (long o = 0; o < found->out; o++) {
+                float *inside = own + o * ld + i, *outside = other + i * found->out + o;
+                if (into) *inside = *outside;
+                else *outside = *inside;
+            }
+        }
+    }
+    PyBuffer_Release(&buffer);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *network_set(NetworkObject *self, PyObject *args) {
+    return move_numbers(self, args, 1);
+}
+
+static PyObject *network_get(NetworkObject *self, PyObject *args) {
+    return move_numbers(self, args, 0);
+}
+
+static PyObject *network_iterations(NetworkObject *self, void *closure) {
+    (void)closure;
+    return is_ready(self) ? PyLong_FromLongLong(self->net->iterations) : NULL;
+}
+
+static int network_set_iterations(NetworkObject *self, PyObject *value, void *closure) {
+    (void)closure;
+    const long long iterations = value && is_ready(self) ? PyLong_AsLongLong(value) : -1;
+    if (PyErr_Occurred()) return -1;
+    if (iterations < 0) {
+        PyErr_SetString(PyExc_ValueError, "iterations cannot be negative");
+        return -1;
+    }
+    self->net->iterations = iterations;
+    return 0;
+}
+
+/* Checks that the buffers hold whole rows, as many of each, and labels within range. */
+static int describe(const Network *net, const Py_buffer *x, const Py_buffer *y, Data *data) {
+    const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
+    const size_t target = sizeof(float) * (net->loss == SQUARED_ERROR ? net->outputs : 1);
+    *data = (Data){x->buf, y->buf, NULL, (long)(x->len / width)};
+    if (x->len % width || (size_t)y->len != data->rows * target) {
+        PyErr_SetString(PyExc_ValueError, "x and y are not rows of this network");
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *sums(const Sums *s) { return Py_BuildValue("(dd)", s->loss, s->metric); }
+
+static PyObject *network_train(NetworkObject *self, PyObject *args) {
+    Py_buffer x, y, order;
+    Data data;
+    Sums result = {0, 0};
+    if (!is_ready(self) || !PyArg_ParseTuple(args, "y*y*y*", &x, &y, &order)) return NULL;
+    if (describe(self->net, &x, &y, &data)) {
+        data.order = order.buf;
+        int valid = (size_t)order.len == sizeof(int32_t) * data.rows;
+        for (long r = 0; valid && r < data.rows; r++) {
+            valid = data.order[r] >= 0 && data.order[r] < data.rows;
+        }
+        if (!valid) PyErr_SetString(PyExc_ValueError, "order is not one of the rows");
+    }
+    if (!PyErr_Occurred()) {
+        self->busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        result = self->engine->train(self->net, &data);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
+    }
+    PyBuffer_Release(&x), PyBuffer_Release(&y), PyBuffer_Release(&order);
+    return PyErr_Occurred() ? NULL : sums(&result);
+}
+
+static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
+    Py_buffer x, y;
+    Data data;
+    Sums result = {0, 0};
+    if (!is_ready(self) || !PyArg_ParseTuple(args, "y*y*", &x, &y)) return NULL;
+    if (describe(self->net, &x, &y, &data)) {
+        self->busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        result = self->engine->evaluate(self->net, &data);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
+    }
+    PyBuffer_Release(&x), PyBuffer_Release(&y);
+    return PyErr_Occurred() ? NULL : sums(&result);
+}
+
+/* random(distribution, seed, out): what tf.random.stateless_* gives for the seed [seed, 0]. */
+static PyObject *random_numbers(PyObject *module, PyObject *args) {
+    static void (*const fill[])(uint64_t, uint64_t, float *, size_t) = {
+        philox_uniform, philox_normal, philox_truncated};
+    int distribution;
+    unsigned long long seed;
+    Py_buffer out;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iKw*", &distribution, &seed, &out)) return NULL;
+    if (distribution < 0 || distribution > 2) {
+        PyErr_SetString(PyExc_ValueError, "distribution is 0, 1 or 2");
+    } else {
+        fill[distribution](seed, 0, out.buf, out.len / sizeof(float));
+    }
+    PyBuffer_Release(&out);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+/* activation(engine, kind, z, out, slope): outputs and derivatives of float32 arrays. */
+static PyObject *activation(PyObject *module, PyObject *args) {
+    const char *name;
+    int kind;
+    Py_buffer z, out, slope;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "siy*w*w*", &name, &kind, &z, &out, &slope)) return NULL;
+    const Engine *engine = find_engine(name);
+    if (engine && (kind < 0 || kind >= ACTIVATIONS || out.len != z.len || slope.len != z.len)) {
+        PyErr_SetString(PyExc_ValueError, "no such activation, or arrays of different lengths");
+    } else if (engine) {
+        engine->activate(kind, z.buf, out.buf, slope.buf, z.len / (long)sizeof(float));
+    }
+    PyBuffer_Release(&z), PyBuffer_Release(&out), PyBuffer_Release(&slope);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *engines(PyObject *module, PyObject *args) {
+    (void)module, (void)args;
+    PyObject *names = PyList_New(0);
+    for (int e = 0; names && ENGINES[e]; e++) {
+        if (!runs_here(ENGINES[e])) continue;
+        PyObject *name = PyUnicode_FromString(ENGINES[e]->name);
+        if (!name || PyList_Append(names, name) < 0) Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+static PyMethodDef network_methods[] = {
+    {"set", (PyCFunction)network_set, METH_VARARGS, "set(layer, part, which, array)"},
+    {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, part, which, array): fills it."},
+    {"train", (PyCFunction)network_train, METH_VARARGS,
+     "train(x, y, order) -> sums of loss and metric over an epoch."},
+    {"evaluate", (PyCFunction)network_evaluate, METH_VARARGS,
+     "evaluate(x, y) -> sums of loss and metric."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef network_properties[] = {
+    {"iterations", (getter)network_iterations, (setter)network_set_iterations,
+     "Updates so far.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot network_slots[] = {{Py_tp_init, network_init},
+                                      {Py_tp_new, PyType_GenericNew},
+                                      {Py_tp_dealloc, network_dealloc},
+                                      {Py_tp_methods, network_methods},
+                                      {Py_tp_getset, network_properties},
+                                      {Py_tp_doc, "A dense network in training."},
+                                      {0, NULL}};
+
+static PyType_Spec network_spec = {"hpsearch.native._native.Network", sizeof(NetworkObject), 0,
+                                   Py_TPFLAGS_DEFAULT, network_slots};
+
+static PyMethodDef functions[] = {
+    {"random", random_numbers, METH_VARARGS,
+     "random(distribution, seed, out): fills a float32 array with uniform numbers in [0, 1) (0), "
+     "normal (1) or truncated normal ones (2), as tf.random.stateless_* does."},
+    {"activation", activation, METH_VARARGS,
+     "activation(engine, kind, z, out, slope): fills out and slope with values and derivatives."},
+    {"engines", engines, METH_NOARGS, "Names of the engines that run on this processor."},
+    {NULL, NULL, 0, NULL}};
+
+static int execute(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
+    if (!type) return -1;
+    const int added = PyModule_AddObjectRef(module, "Network", type);
+    Py_DECREF(type);
+    return added;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_native", "Dense networks trained without TensorFlow.", 0, functions,
+    slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,90 @@
+/* A dense network in training: what the module holds and every engine works on. */
+#ifndef HPSEARCH_NETWORK_H
+#define HPSEARCH_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Columns of a panel: activations are kept transposed, `[panel][unit][PANEL rows of the batch]`,
+   so that the products run along the batch without a remainder. */
+#define PANEL 32
+#define MAX_LAYERS 64
+/* Bytes between rows that are a multiple of a page would all fall into the same cache sets. */
+#define ROW_ALIGN 16
+
+enum activation {
+    LINEAR, RELU, RELU6, LEAKY_RELU, SIGMOID, TANH, ELU, SELU, SOFTPLUS, SILU, SOFTSIGN,
+    EXPONENTIAL, HARD_SIGMOID, HARD_SILU, HARD_TANH, GELU, MISH, ACTIVATIONS
+};
+enum optimizer { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, RMSPROP_MOMENTUM, ADAGRAD, OPTIMIZERS };
+enum loss { SOFTMAX_CROSSENTROPY, SIGMOID_CROSSENTROPY, SQUARED_ERROR, LOSSES };
+enum rows { FLOAT_ROWS, SCALED_BYTES, STANDARDISED_BYTES, ROW_KINDS };
+
+/* Numbers of one update; `rate` and `alpha` change from step to step. */
+typedef struct {
+    int kind;
+    float rate, decay, l2_twice;
+    float momentum;          /* sgd's and rmsprop's */
+    float rho, keep_rho;     /* rmsprop: rho and 1 - rho */
+    float beta_1, beta_2, learn_1, learn_2; /* adam: learn = 1 - beta */
+    float alpha;             /* adam: the rate with its corrections */
+    float epsilon;
+} Update;
+
+/* A trained array and what its optimizer keeps of it. */
+typedef struct { float *value, *slot[2]; } Array;
+
+/* What a hidden layer is made of beside its product and activation. */
+enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BLOCKS };
+
+enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
+
+typedef struct {
+    int in, out, block, activation;
+    long ld;                 /* floats from one unit's weights to the next's */
+    Array part[PARTS];       /* matrices are [out][ld], the transpose of Keras' kernel; else [out];
+                                those that the block has not are NULL */
+    float dropout, kept;     /* the rate, or 0; what is kept is multiplied by 1 / (1 - rate) */
+    uint32_t mask_seed;      /* of the generator whose second word counts the steps */
+    float *at, *ft;          /* outputs and derivatives, transposed panels [out][PANEL] */
+    float *ar;               /* outputs by row, [rows][ld of the next layer] */
+    float *normal, *scale;   /* normalised sums in panels; 1 / deviation, by unit or by row */
+} Layer;
+
+typedef struct {
+    int layers, batch, capacity; /* capacity: rows that the buffers hold */
+    int loss, row_kind, n_features, outputs;
+    const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale */
+    const float *unit;           /* regression: the target's own units, per output */
+    Update update;
+    int64_t iterations;
+    long ld_in;
+    float *xr, *xt;              /* the batch by row and transposed */
+    float *delta[3];             /* gradients by outputs or sums, transposed panels */
+    float *scratch;              /* panels, too */
+    float *rows;                 /* per row of the batch: scratch */
+    float *units[3];             /* gradients of one number a unit: gamma, beta, bias */
+    Layer layer[MAX_LAYERS];
+} Network;
+
+typedef struct {
+    const void *x;
+    const void *y;
+    const int32_t *order;    /* NULL: rows as they lie */
+    long rows;
+} Data;
+
+typedef struct { double loss, metric; } Sums;
+
+typedef struct {
+    const char *name;
+    Sums (*train)(Network *, const Data *);
+    Sums (*evaluate)(Network *, const Data *);
+    void (*activate)(int kind, const float *z, float *a, float *slope, long n);
+} Engine;
+
+extern const Engine engine_avx512, engine_avx2, engine_neon;
+
+static inline long padded(long n, long to) { return (n + to - 1) / to * to; }
+
+#endif

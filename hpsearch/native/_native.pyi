@@ -1,0 +1,27 @@
+from typing import Any
+
+class Network:
+    def __init__(
+        self,
+        engine: str,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...],
+        activations: tuple[int, ...],
+        dropouts: tuple[float, ...],
+        mask_seeds: tuple[int, ...],
+        codes: tuple[int, int, int, int],
+        numbers: tuple[float, ...],
+        shift: Any,
+        scale: Any,
+        unit: Any,
+        /,
+    ) -> None: ...
+    iterations: int
+    def set(self, layer: int, part: int, which: int, array: Any, /) -> None: ...
+    def get(self, layer: int, part: int, which: int, array: Any, /) -> None: ...
+    def train(self, x: Any, y: Any, order: Any, /) -> tuple[float, float]: ...
+    def evaluate(self, x: Any, y: Any, /) -> tuple[float, float]: ...
+
+def random(distribution: int, seed: int, out: Any, /) -> None: ...
+def activation(engine: str, kind: int, z: Any, out: Any, slope: Any, /) -> None: ...
+def engines() -> list[str]: ...

@@ -1,0 +1,142 @@
+"""The native trainer: an epoch is one call of the extension in C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch import native
+from hpsearch.training.dense import DenseNetwork, Optimizer, Part
+from hpsearch.trial import Arrays, Target, Task
+
+if TYPE_CHECKING:
+    from hpsearch.native._native import Network
+
+__all__ = ["NativeTrainer"]
+
+_CONSTANT = 3
+
+Floats = npt.NDArray[np.float32]
+
+
+class NativeTrainer:
+    """Trains a dense network without TensorFlow.
+
+    Args:
+        network: What to train.
+        arrays: Rows to train on and to validate on; contiguous ones are read where they lie.
+        target: What is predicted.
+        order: Epoch (from 1) -> permutation of the training rows, int32.
+        model: Builds the Keras model of this training.
+        engine: The instruction set, or empty for the best.
+    """
+
+    kind = "native"
+
+    def __init__(
+        self,
+        network: DenseNetwork,
+        arrays: Arrays,
+        target: Target,
+        order: Callable[[int], npt.NDArray[np.int32]],
+        *,
+        model: Callable[[], Any],
+        engine: str = "",
+    ) -> None:
+        self._parts = network.parts
+        self._order = order
+        self._model = model
+        self._epoch = 0
+        self._metric = "mae" if target.task is Task.REGRESSION else "accuracy"
+        self._train = _rows(arrays.x_train, arrays.y_train)
+        self._validation = _rows(arrays.x_val, arrays.y_val)
+        self._network = _make(network, target, len(arrays.x_train), engine)
+        self.set_weights([_first_values(part) for part in network.parts])
+        self.weights_count = network.weights_count
+
+    @property
+    def model(self) -> Any:
+        """The compiled Keras model with the present weights; imports TensorFlow."""
+        model = self._model()
+        model.set_weights(list(self.weights()))
+        return model
+
+    def run_epoch(self) -> dict[str, float]:
+        self._epoch += 1
+        order = np.ascontiguousarray(self._order(self._epoch), np.int32)
+        trained = self._network.train(*self._train, order)
+        validated = self._network.evaluate(*self._validation)
+        rows, validation_rows = len(self._train[1]), len(self._validation[1])
+        return {
+            "loss": trained[0] / rows,
+            self._metric: trained[1] / rows,
+            "val_loss": validated[0] / validation_rows,
+            f"val_{self._metric}": validated[1] / validation_rows,
+        }
+
+    def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return tuple(self._numbers(part, 0) for part in self._parts)
+
+    def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
+        for part, values in zip(self._parts, weights, strict=True):
+            self._network.set(part.layer, part.code, 0, np.ascontiguousarray(values, np.float32))
+
+    def _numbers(self, part: Part, which: int) -> Floats:
+        values = np.empty(part.shape, np.float32)
+        self._network.get(part.layer, part.code, which, values)
+        return values
+
+
+def _rows(
+    x: npt.NDArray[Any], y: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    return np.ascontiguousarray(x), np.ascontiguousarray(y)
+
+
+def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Network:
+    made: Network = native.extension().Network(
+        engine,
+        network.widths,
+        network.blocks,
+        network.activations,
+        network.dropouts,
+        network.mask_seeds,
+        (min(network.batch_size, rows), network.loss, network.rows, network.optimizer.code),
+        _numbers(network.optimizer, network.l2),
+        np.asarray(network.shift, np.float32),
+        np.asarray(network.scale, np.float32),
+        np.asarray(target.std if target.task is Task.REGRESSION else (), np.float32),
+    )
+    return made
+
+
+def _numbers(optimizer: Optimizer, l2: float) -> tuple[float, ...]:
+    return (
+        optimizer.rate,
+        optimizer.decay,
+        l2,
+        optimizer.momentum,
+        optimizer.rho,
+        optimizer.beta_1,
+        optimizer.beta_2,
+        optimizer.epsilon,
+        optimizer.slot_start,
+    )
+
+
+def _first_values(part: Part) -> Floats:
+    """First values: to the bit what Keras' initializer gives for the seed."""
+    initial = part.initial
+    if initial.distribution == _CONSTANT:
+        return np.full(part.shape, initial.first, np.float32)
+    values = np.empty(part.shape, np.float32)
+    native.extension().random(initial.distribution, initial.seed, values)
+    first, second = np.float32(initial.first), np.float32(initial.second)
+    uniform = initial.distribution == 0
+    # The operations of tf.random.stateless_uniform and stateless_normal.
+    values *= second - first if uniform else second
+    values += first
+    return values

@@ -1,0 +1,301 @@
+"""The native trainer: Keras' numbers, the same bits on every instruction set."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hpsearch import native
+from hpsearch.hypermodel import build_model
+from hpsearch.keras_names import INITIALIZERS
+from hpsearch.layer_types import LAYER_TYPES
+from hpsearch.training import make_trainer
+from hpsearch.training.dense import _ACTIVATIONS, describe
+from hpsearch.training.native import NativeTrainer
+from hpsearch.trial import InputSpec
+
+SEED = 1
+EPOCHS = 3
+
+
+def trainer(values, problem, kind, seed=SEED):
+    made = make_trainer(values, seed, *problem.arguments, kind=kind)
+    assert made.kind == kind
+    return made
+
+
+def curves(values, problem, epochs=EPOCHS):
+    """The native trainer's epochs and the graph's, which other tests hold to Keras'."""
+    both = [trainer(values, problem, kind) for kind in ("native", "graph")]
+    return [[each.run_epoch() for _ in range(epochs)] for each in both]
+
+
+def assert_agree(values, problem, rel=1e-5, epochs=EPOCHS):
+    ours, theirs = curves(values, problem, epochs)
+    for epoch, (mine, graph) in enumerate(zip(ours, theirs, strict=True), start=1):
+        assert list(mine) == list(graph)
+        assert mine == pytest.approx(graph, rel=rel), f"epoch {epoch}"
+
+
+def test_the_extension_is_built():
+    assert native.available()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "sgd",
+        "momentum",
+        "nesterov",
+        "adam",
+        "adamw",
+        "rmsprop",
+        "adagrad",
+        {"name": "sgd", "momentum": 0.7, "weight_decay": 0.01},
+        {"name": "adam", "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-4, "weight_decay": 0.1},
+        {"name": "rmsprop", "momentum": 0.5, "rho": 0.8},
+        {"name": "adagrad", "initial_accumulator_value": 0.0, "learning_rate": 0.05},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_every_optimizer_agrees(digits, layer_type, optimizer):
+    values = {"hidden_layers": 2, "units": 32, "layer_type": layer_type, "optimizer": optimizer}
+    assert_agree(values, digits)
+
+
+@pytest.mark.parametrize("activation", _ACTIVATIONS)
+def test_every_activation_agrees(digits, activation):
+    values = {"units": [20, 17], "activation": activation, "optimizer": "adam"}
+    assert_agree(values, digits)
+
+
+@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("activation", _ACTIVATIONS)
+def test_activation_values_and_slopes(activation, engine):
+    z = np.concatenate([np.linspace(0, 30, 4001), np.geomspace(1e-6, 80, 1000)]).astype(np.float32)
+    z = np.concatenate([z, -z])
+    with tf.GradientTape() as tape:
+        x = tf.constant(z)
+        tape.watch(x)
+        theirs = keras.activations.get(activation)(x)
+    their_slope = tape.gradient(theirs, x).numpy()
+    ours, slope = np.empty_like(z), np.empty_like(z)
+    native.extension().activation(engine, _ACTIVATIONS[activation], z, ours, slope)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
+    kinks = np.isin(np.abs(z), [0, 1, 3, 6])
+    np.testing.assert_allclose(slope[~kinks], their_slope[~kinks], rtol=4e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("activation", _ACTIVATIONS)
+def test_nan_goes_through_every_activation(activation, engine):
+    z = np.full(16, np.nan, np.float32)
+    ours, slope = np.empty_like(z), np.empty_like(z)
+    native.extension().activation(engine, _ACTIVATIONS[activation], z, ours, slope)
+    assert np.isnan(ours).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_layers": 0, "optimizer": "adam"},
+        {"hidden_layers": 3, "units": 7, "batch_size": 1, "optimizer": "sgd"},
+        {"units": 200, "batch_size": 333, "optimizer": "adam"},
+        {"units": [129, 16, 3], "batch_size": 45, "optimizer": "nesterov"},
+        {"units": 33, "batch_size": 1000, "optimizer": "rmsprop"},
+        {"units": 16, "batch_size": 17, "l2": 0.01, "optimizer": "adam"},
+        {"units": 40, "l2": 0.1, "layer_type": "dropout", "dropout": 0.3, "optimizer": "adamw"},
+        {"units": 48, "layer_type": "dropout", "dropout": 0.0},
+        {"units": [64, 40, 40], "layer_type": "residual", "l2": 0.01, "batch_size": 50},
+        {"units": 64, "hidden_layers": 2, "layer_type": "residual", "optimizer": "nesterov"},
+        {"units": [70, 7], "layer_type": "batch_norm", "batch_size": 33, "activation": "tanh"},
+        {"units": [70, 7], "layer_type": "layer_norm", "batch_size": 100, "activation": "gelu"},
+    ],
+    ids=str,
+)
+def test_shapes_and_penalties_agree(digits, values):
+    assert_agree(values, digits)
+
+
+@pytest.mark.parametrize("problem", ["cancer", "diabetes", "images"])
+@pytest.mark.parametrize("values", [{"units": 24, "optimizer": "adam"}, {"hidden_layers": 0}])
+def test_every_task_and_input_agrees(problem, values, request):
+    assert_agree(values, request.getfixturevalue(problem))
+
+
+def test_standardised_images_agree(images):
+    pixels = images.arrays.x_train.reshape(len(images.arrays.x_train), -1)
+    mean, variance = pixels.mean(0), np.maximum(pixels.var(0), 0.5)
+    spec = InputSpec((8, 8), "uint8", mean=tuple(mean), variance=tuple(variance))
+    assert_agree({"units": 24}, dataclasses.replace(images, input_spec=spec))
+
+
+def test_unscaled_and_per_feature_images_agree(images):
+    scale, offset = np.linspace(0.05, 0.2, 64), np.linspace(-0.5, 0.5, 64)
+    spec = InputSpec((8, 8), "uint8", scale=tuple(scale), offset=tuple(offset))
+    assert_agree({"units": 24}, dataclasses.replace(images, input_spec=spec))
+    plain = dataclasses.replace(images, input_spec=InputSpec((8, 8), "uint8"))
+    assert_agree({"units": 24, "learning_rate": 1e-4}, plain)
+
+
+def test_several_regression_targets_agree(diabetes):
+    arrays, target = diabetes.arrays, diabetes.target
+    wide = dataclasses.replace(
+        arrays,
+        y_train=np.hstack([arrays.y_train, -arrays.y_train, arrays.x_train[:, :1]]),
+        y_val=np.hstack([arrays.y_val, -arrays.y_val, arrays.x_val[:, :1]]),
+    )
+    target = dataclasses.replace(target, outputs=3, mean=(1.0, 2.0, 3.0), std=(77.0, 1.0, 0.5))
+    assert_agree({"units": 24}, dataclasses.replace(diabetes, arrays=wide, target=target))
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [name for name in INITIALIZERS if name not in ("identity", "orthogonal", "variance_scaling")],
+)
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
+    values = {"units": [33, 12, 12], "kernel_initializer": initializer, "layer_type": layer_type}
+    ours = trainer(values, digits, "native").weights()
+    model = build_model(values, SEED, *digits.arguments[:3])
+    for mine, theirs in zip(ours, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "adagrad"])
+def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_type, optimizer):
+    values = {"units": [50, 17], "activation": "tanh", "l2": 1e-3, "batch_size": 45}
+    values |= {"layer_type": layer_type, "optimizer": optimizer}
+    network = describe(values, SEED, *digits.arguments[:3])
+    assert network is not None
+
+    def weights(engine):
+        made = NativeTrainer(
+            network,
+            digits.arrays,
+            digits.target,
+            lambda _: ORDER,
+            model=lambda: None,
+            engine=engine,
+        )
+        numbers = [made.run_epoch() for _ in range(4)]
+        return numbers, made.weights()
+
+    (numbers, ours), (best_numbers, best) = weights(engine), weights("")
+    assert numbers == best_numbers
+    for mine, theirs in zip(ours, best, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+ORDER = np.random.default_rng(5).permutation(333).astype(np.int32)
+
+
+def test_divergence_shows(digits):
+    values = {"units": 16, "optimizer": {"name": "sgd", "learning_rate": 1e30}}
+    made = trainer(values, digits, "native")
+    numbers = [made.run_epoch() for _ in range(3)][-1]
+    assert not math.isfinite(numbers["loss"])
+
+
+def test_weights_go_in_and_out(digits):
+    made = trainer({"units": [16, 8]}, digits, "native")
+    made.run_epoch()
+    kept = made.weights()
+    assert made.weights_count == sum(each.size for each in kept)
+    again = trainer({"units": [16, 8]}, digits, "native", seed=7)
+    again.set_weights(kept)
+    for mine, theirs in zip(again.weights(), kept, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_keras_model_has_the_present_weights(digits):
+    made = trainer({"units": [16, 8]}, digits, "native")
+    numbers = made.run_epoch()
+    accuracy = made.model.evaluate(
+        digits.arrays.x_val, digits.arrays.y_val, verbose=0, return_dict=True
+    )["accuracy"]
+    assert accuracy == pytest.approx(numbers["val_accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"layer_type": "dropout", "dropout": 1.0},
+        {"activation": "softmax"},
+        {"optimizer": "lion"},
+        {"optimizer": {"name": "adam", "amsgrad": True}},
+        {"optimizer": {"name": "adam", "clipnorm": 1.0}},
+        {"optimizer": {"name": "adam", "use_ema": True}},
+        {"optimizer": {"name": "sgd", "gradient_accumulation_steps": 2}},
+        {"optimizer": {"name": "sgd", "loss_scale_factor": 2.0}},
+        {"optimizer": {"name": "rmsprop", "centered": True}},
+        {"optimizer": {"name": "sgd", "learning_rate": {"name": "cosine_decay"}}},
+        {"kernel_initializer": "orthogonal"},
+    ],
+    ids=str,
+)
+def test_what_it_cannot_train_it_leaves_alone(digits, values):
+    assert describe(values, SEED, *digits.arguments[:3]) is None
+    with pytest.raises(ValueError, match="cannot train"):
+        make_trainer(values, SEED, *digits.arguments, kind="native")
+
+
+NETWORK = ("", (4, 3, 2), (0, 0), (1, 0), (0.0, 0.0), (0, 0), (8, 0, 0, 3))
+NUMBERS = (1e-3, 0, 0, 0, 0, 0.9, 0.999, 1e-7, 0)
+NOTHING = np.empty(0, np.float32)
+
+
+def raw_network():
+    return native.extension().Network(*NETWORK, NUMBERS, NOTHING, NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        (0, "sse"),
+        (1, (4, 3)),
+        (1, (4, -3, 2)),
+        (2, (4, 0)),
+        (2, (1, 1)),
+        (3, (99, 0)),
+        (4, (1.0, 0.0)),
+        (6, (0, 0, 0, 3)),
+        (6, (8, 9, 0, 3)),
+        (6, (8, 1, 0, 3)),
+        (6, (8, 0, 1, 3)),
+        (6, (8, 2, 0, 3)),
+    ],
+)
+def test_the_extension_refuses_what_it_is_not_made_for(index, value):
+    arguments = [*NETWORK]
+    arguments[index] = value
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
+        native.extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+
+
+def test_the_extension_reads_no_rows_that_are_not_there():
+    network = raw_network()
+    x, y = np.zeros((5, 4), np.float32), np.zeros(5, np.int32)
+    order = np.arange(5, dtype=np.int32)
+    network.train(x, y, order)
+    with pytest.raises(ValueError, match="order"):
+        network.train(x, y, order + 1)
+    with pytest.raises(ValueError, match="order"):
+        network.train(x, y, order[:4])
+    with pytest.raises(ValueError, match="rows"):
+        network.train(x[:4], y, order)
+    with pytest.raises(ValueError, match="rows"):
+        network.evaluate(x.ravel()[:-1], y)
+    for layer, part, which in [(2, 0, 0), (-1, 0, 0), (0, 2, 0), (0, 9, 0), (0, 0, 3), (0, 0, -1)]:
+        with pytest.raises(ValueError, match="layer"):
+            network.set(layer, part, which, np.zeros((4, 3), np.float32))
+    with pytest.raises(ValueError, match="shape"):
+        network.get(0, 0, 0, np.zeros((4, 2), np.float32))
