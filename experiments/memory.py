@@ -1,13 +1,14 @@
 """Memory of a long sweep: whether it grows with the trainings, and how often the data is held.
 
-    python experiments/memory.py [--layer-type dense] [--trials 500]
+    python experiments/memory.py [--optimizer "[adam]" "[adam, lion]"] [--trials 500]
 
-Runs memory.yaml by the command line, looks at the proportional memory (PSS) of all its processes
-ten times a second, and at how many trials its store holds. One row a fifth of the trials: the
-peak of all processes together, of the driver, of the largest other process. The last fifth must
-not need more than 1.1 times what the second one did. Then a few trainings on Fashion-MNIST
-(`--data digits` for another set): how much of the data's mapping each process holds, and how much
-private memory. Linux only.
+Runs memory.yaml by the command line, once for each choice of optimizers: they decide which
+trainer trains (the extension knows no lion, so TensorFlow does). It looks at the proportional
+memory (PSS) of all its processes ten times a second, and at how many trials its store holds. One
+row a fifth of the trials: the peak of all processes together, of the driver, of the largest other
+process. The last fifth must not need more than 1.1 times what the second one did. Then a few
+trainings on Fashion-MNIST (`--data digits` for another set): how much of the data's mapping each
+process holds, and how much private memory. Linux only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 from processes import Look, Watch, memory_mb, running
 from report import HERE, machine, report, versions
@@ -31,7 +33,7 @@ _EVERY_SECONDS = 0.1
 _MAPPING = "hpsearch-data"
 _COPIES = "its own copies of that, MB"
 _MOST_COPIED_MB = 1.0
-_FEW = ("method=grid", "parameters={epochs: [5], units: [10, 20, 30, 40, 50, 60, 70, 80]}")
+_FEW = ("method=grid", "parameters={epochs: [10], units: [10, 20, 30, 40, 50, 60, 70, 80]}")
 
 
 def stored_results(directory: Path) -> int:
@@ -55,22 +57,27 @@ def run_command(out: Path, changes: Sequence[str]) -> list[str]:
     return [*command, "--out", str(out), *(part for c in changes for part in ("--set", c))]
 
 
-def growth(layer_types: str, trials: int) -> list[dict[str, Any]]:
+def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
     """A row a fifth of the trials."""
-    changes = [f"budget.trials={trials}", f"parameters.layer_type={layer_types}"]
+    changes = [f"budget.trials={trials}", f"parameters.optimizer={optimizers}"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "results"
         with running(run_command(out, changes)) as process:
             watch = Watch(process.pid, lambda: stored_results(out), _EVERY_SECONDS)
             process.wait()
             looks = watch.end()
+        trainers = pd.read_csv(out / "results.csv")["trainer"].value_counts().items()
+    told = {
+        "optimizers": optimizers,
+        "trainers": ", ".join(f"{name} {count}" for name, count in trainers),
+    }
     driver = next(iter(looks[0].pss_mb))
     rows: dict[int, dict[str, Any]] = {}
     for fifth in range(_FIFTHS):
         low, high = trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS
         within = [look for look in looks if low < look.progress <= high]
         if within:
-            row = {"layer types": layer_types, "trials": f"{low + 1} to {high}"}
+            row = told | {"trials": f"{low + 1} to {high}"}
             rows[fifth] = row | peaks(within, driver)
     for row in rows.values():
         if 1 in rows:
@@ -100,9 +107,9 @@ def held(dataset: str) -> list[dict[str, Any]]:
     ):
         while process.poll() is None:
             look = _look(process.pid)
-            if _resident(look) >= _resident(rows):
+            if not rows or _resident(look) > _resident(rows):
                 rows = look
-            time.sleep(_EVERY_SECONDS / 10)
+            time.sleep(_EVERY_SECONDS)
     together = {key: round(sum(row[key] for row in rows), 1) for key in list(rows[0])[1:]}
     return [{"data": dataset, **row} for row in [*rows, {"process": "all", **together}]]
 
@@ -151,7 +158,7 @@ def mapping_mb(pid: int) -> dict[str, float]:
 def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What grows too much, and data that is copied."""
     grown = [
-        f"{row['layer types']}, trials {row['trials']}: {row['to the second fifth']} times the "
+        f"{row['optimizers']}, trials {row['trials']}: {row['to the second fifth']} times the "
         f"second fifth's peak, promised {_MOST_GROWTH}"
         for row in rows
         if row.get("to the second fifth", 0.0) > _MOST_GROWTH
@@ -167,14 +174,14 @@ def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def main() -> None:
     """Measure, print, write, check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--layer-type", nargs="*", default=["[dense]", "[dense, batch_norm]"])
+    parser.add_argument("--optimizer", nargs="*", default=["[adam, nesterov]", "[adam, lion]"])
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--data", default="fashion_mnist")
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     about = [machine(), versions("hpsearch", "tensorflow", "keras"), "two workers, one run"]
-    grown = [row for kind in arguments.layer_type for row in growth(kind, arguments.trials)]
+    grown = [row for names in arguments.optimizer for row in growth(names, arguments.trials)]
     report("memory", [*about, f"{arguments.trials} trainings"], grown, arguments.out)
     copies = held(arguments.data)
     report("memory_data", [*about, "eight trainings"], copies, arguments.out)

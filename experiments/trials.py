@@ -4,10 +4,11 @@
 
 `grid`, `shared` (five trials a training) and `random` drive the real loop, asker, store and
 tables in a real results directory, with an executor whose trainings return at once: all the time
-is the driver's. `pool` is a whole run of the smallest trainings there are (iris, two steps) in
-two real workers, so its wall time is theirs, too. One row a stage, a tenth of the trials each,
-the first with the planning before it. Then the tables at the end, and a second run that finds
-everything done. `--check` fails where a stage takes more than two milliseconds a trial.
+is the driver's. `pool` is a whole run of the smallest trainings there are (iris, one epoch of
+one or two steps) in two real workers, so the wall time is theirs, too. One row a stage, a tenth
+of the trials each, the first with the planning before it. Then the tables at the end, and a
+second run that finds everything done. `--check` fails where a stage takes more than two
+milliseconds a trial.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from hpsearch.driver.loop import Limits, Loop, Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Answered, Event, Finished, Job, Started
-from hpsearch.oracles import make_oracle
 from hpsearch.plan import Trial
 from hpsearch.results import Provenance
+from hpsearch.sampling import Source, draws
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
 from hpsearch.trial import Recipe, Status, Task, TrialResult
@@ -213,7 +214,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     where = ResultsDirectory(directory)
     where.prepare(fresh=False)
     with Store(where.store) as store, Instant(_WORKERS) as executor:
-        oracle = make_oracle(sweep.method.name, sweep.space, (), goal="maximize", seed=0)
+        oracle = Source(draws(sweep.method.name, sweep.space, (), sweep.seed))
         limit = sweep.budget.trials if sweep.budget else None
         stored = store.trials()
         loop = Loop(
@@ -285,7 +286,7 @@ def about(trials: int) -> list[str]:
 def main() -> None:
     """Measure, print, write, check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("methods", nargs="*", default=["grid", "shared", "random"])
+    parser.add_argument("methods", nargs="*", default=list(_PARAMETERS))
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=HERE, help="where trials.md and .json go")
     parser.add_argument("--check", action="store_true")
