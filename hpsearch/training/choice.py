@@ -10,12 +10,14 @@ products take hundreds of microseconds themselves. Compilation: 0.25 s and 0.1 s
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["choose"]
+    from hpsearch.trial import InputSpec, Recipe, Target
+
+__all__ = ["choose", "needs_tensorflow"]
 
 _COMPILE_SECONDS = 0.25
 _COMPILE_SECONDS_PER_LAYER = 0.1
@@ -44,3 +46,11 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
     saved = small * (_SAVED_SECONDS_PER_LAYER_FUSED if fused else _SAVED_SECONDS_PER_LAYER)
     compilation = _COMPILE_SECONDS + _COMPILE_SECONDS_PER_LAYER * len(layers)
     return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
+
+
+def needs_tensorflow(
+    values: Mapping[str, Any], recipe: Recipe, input_spec: InputSpec, target: Target
+) -> bool:
+    """Whether a training with these hyperparameters runs TensorFlow: every trainer does."""
+    del values, recipe, input_spec, target
+    return True
