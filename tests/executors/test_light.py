@@ -41,6 +41,8 @@ def ask(drive, tmp_path):
         (event,) = drive(executor, [Call(function, (path,), tensorflow)])
         assert event.error == ""
         told = json.loads(path.read_text())
+        # Its server does not, while it imports.
+        assert told["collects"]
         return told["pid"], told["tensorflow"]
 
     return asking

@@ -1,5 +1,6 @@
 """What an executor is asked to call; it imports nothing that a light worker has not."""
 
+import gc
 import json
 import os
 import signal
@@ -14,7 +15,11 @@ _KEPT = []
 
 def note(path):
     """Say who ran this, and what was imported there."""
-    told = {"pid": os.getpid(), "tensorflow": "tensorflow" in sys.modules}
+    told = {
+        "pid": os.getpid(),
+        "tensorflow": "tensorflow" in sys.modules,
+        "collects": gc.isenabled(),
+    }
     Path(path).write_text(json.dumps(told), encoding="utf-8")
 
 
