@@ -161,11 +161,17 @@ class Loop:
         """
         if self.limits.time_seconds is not None:
             return list(trainings)
-        return sorted(trainings, key=lambda t: training_seconds(t, self.sizes), reverse=True)
+        return sorted(trainings, key=self._seconds, reverse=True)
+
+    def _seconds(self, training: Training) -> float:
+        return training_seconds(training, self.sizes, tensorflow=self._needs_tensorflow(training))
+
+    def _needs_tensorflow(self, training: Training) -> bool:
+        return needs_tensorflow(training.values, self.recipe, self.input, self.target)
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
-        needed = needs_tensorflow(training.values, self.recipe, self.input, self.target)
+        needed = self._needs_tensorflow(training)
         self.executor.submit(Job(training, self.recipe, threshold, tensorflow=needed))
 
     def _handle(self, events: Sequence[Event]) -> None:
