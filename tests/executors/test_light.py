@@ -118,10 +118,20 @@ def test_light_workers_import_nothing_before_their_work(start, ask):
 def test_a_training_that_needs_tensorflow_after_all_is_not_lost(start, job, drive):
     """The flag is about time: a light worker can import it, too."""
     with start(1) as executor:
-        events = drive(executor, [job((1, 1), tensorflow=False)])
+        events = drive(executor, [job((1, 1), tensorflow=False, optimizer="lion")])
         (result,) = (e.result for e in events if isinstance(e, Answered))
-        assert result.status is Status.COMPLETED
+        assert (result.status, result.trainer) == (Status.COMPLETED, "graph")
         assert not executor._pool.workers[1].server.loaded
+
+
+def test_a_native_training_imports_no_tensorflow(start, job, ask, drive):
+    with start(1) as executor, importing(executor):
+        pid, _ = ask(executor)
+        events = drive(executor, [job((1, 1), tensorflow=False, optimizer="adam")])
+        (result,) = (e.result for e in events if isinstance(e, Answered))
+        assert (result.status, result.trainer) == (Status.COMPLETED, "native")
+        assert executor._pool.workers[1].pid == pid
+        assert not maps_tensorflow(pid)
 
 
 def test_a_light_worker_that_has_grown_is_replaced(start, ask):
