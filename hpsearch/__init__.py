@@ -10,12 +10,13 @@ Importing it imports neither TensorFlow nor pandas.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpsearch.api import Results, Sweep, load, run
     from hpsearch.errors import HpsearchError
+
+    __version__: str
 
 __all__ = ["HpsearchError", "Results", "Sweep", "__version__", "load", "run"]
 
@@ -27,14 +28,20 @@ _HOMES = {
     "run": "hpsearch.api",
 }
 
-try:
-    __version__ = version("hpsearch")
-except PackageNotFoundError:
-    __version__ = "unknown"
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("hpsearch")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for (PEP 562)."""
+    if name == "__version__":
+        return _version()
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

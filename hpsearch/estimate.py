@@ -15,16 +15,28 @@ from hpsearch.trial import Training
 
 __all__ = ["Estimate", "Sizes", "estimate", "step_seconds", "training_seconds"]
 
-_START_SECONDS = 6.0
-_BUILD_SECONDS = 0.15
-_STEP_SECONDS = 100e-6
-_SECONDS_PER_OPERATION = 1 / 30e9
+_START_SECONDS = 3.0
 #: Forward, gradient of the weights, gradient of the inputs: a multiply and an add each.
 _OPERATIONS_PER_WEIGHT_AND_ROW = 6
-_UPDATE_SECONDS_PER_WEIGHT = 0.5e-9
-_DRIVER_BYTES = 650 * 2**20
-_WORKER_BYTES = 500 * 2**20
+_DRIVER_BYTES = 150 * 2**20
 _MOST_WEIGHT_COPIES = 6
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Of a trainer, on one core: seconds, and bytes of a worker."""
+
+    build: float
+    step: float
+    operation: float
+    update_of_a_weight: float
+    worker_bytes: int
+
+
+_NATIVE = _Costs(0.002, 5e-6, 1 / 80e9, 0.2e-9, 60 * 2**20)
+_TENSORFLOW = _Costs(0.15, 100e-6, 1 / 30e9, 0.5e-9, 500 * 2**20)
+#: The process that imports TensorFlow, for the model that is written at the end.
+_SERVER_BYTES = 500 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,24 +59,30 @@ class Estimate:
     memory_bytes: int
 
 
-def step_seconds(training: Training, sizes: Sizes) -> float:
-    """About how long one training step takes."""
+def step_seconds(training: Training, sizes: Sizes, *, tensorflow: bool = False) -> float:
+    """About how long one training step takes, by the native trainer or by TensorFlow."""
+    costs = _TENSORFLOW if tensorflow else _NATIVE
     batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
-    weights = weight_count(training.values, sizes.features, sizes.outputs) or sizes.features * 100
+    weights = _weights(training, sizes)
     operations = _OPERATIONS_PER_WEIGHT_AND_ROW * weights * min(batch, sizes.rows)
-    return (
-        _STEP_SECONDS + operations * _SECONDS_PER_OPERATION + weights * _UPDATE_SECONDS_PER_WEIGHT
-    )
+    return costs.step + operations * costs.operation + weights * costs.update_of_a_weight
 
 
-def training_seconds(training: Training, sizes: Sizes, step: float | None = None) -> float:
-    """About how long a training's epochs take; `step` where a step's seconds were measured."""
-    step = step_seconds(training, sizes) if step is None else step
+def training_seconds(
+    training: Training, sizes: Sizes, step: float | None = None, *, tensorflow: bool = False
+) -> float:
+    """About how long a training takes; `step` where a step's seconds were measured."""
+    costs = _TENSORFLOW if tensorflow else _NATIVE
+    step = step_seconds(training, sizes, tensorflow=tensorflow) if step is None else step
     batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
     steps = math.ceil(sizes.rows / batch)
-    weights = weight_count(training.values, sizes.features, sizes.outputs) or sizes.features * 100
-    validation = 2 * weights * sizes.validation_rows * _SECONDS_PER_OPERATION
-    return training.epochs * (steps * step + validation)
+    validation = 2 * _weights(training, sizes) * sizes.validation_rows * costs.operation
+    return costs.build + training.epochs * (steps * step + validation)
+
+
+def _weights(training: Training, sizes: Sizes) -> int:
+    count = weight_count(training.values, sizes.features, sizes.outputs)
+    return count or sizes.features * 100
 
 
 def estimate(
@@ -72,8 +90,8 @@ def estimate(
     sizes: Sizes,
     workers: int,
     *,
+    tensorflow: Callable[[Training], bool],
     step: Callable[[Training], float] | None = None,
-    build_seconds: float = _BUILD_SECONDS,
     spread: float = 2.0,
 ) -> Estimate:
     """How long `trainings` take.
@@ -82,21 +100,25 @@ def estimate(
         trainings: What is to be trained.
         sizes: Of the data.
         workers: How many trainings run at a time.
+        tensorflow: Whether a training needs it.
         step: Seconds of one step of a training, where measured.
-        build_seconds: Of building and tracing a model.
         spread: The range is from `1 / spread` to `spread` times the estimate.
     """
+    need = [tensorflow(each) for each in trainings]
     seconds = [
-        build_seconds + training_seconds(t, sizes, None if step is None else step(t))
-        for t in trainings
+        training_seconds(t, sizes, None if step is None else step(t), tensorflow=needs)
+        for t, needs in zip(trainings, need, strict=True)
     ]
     # The longest training may start last.
     wall = max(sum(seconds) / workers, max(seconds, default=0.0))
-    counts = [weight_count(t.values, sizes.features, sizes.outputs) or 0 for t in trainings]
-    weights = 4 * _MOST_WEIGHT_COPIES * max(counts, default=0)
+    weights = 4 * _MOST_WEIGHT_COPIES * max((_weights(t, sizes) for t in trainings), default=0)
+    worker = (_TENSORFLOW if any(need) else _NATIVE).worker_bytes
     used = min(workers, max(1, len(trainings)))
     return Estimate(
         low_seconds=_START_SECONDS + wall / spread,
         high_seconds=_START_SECONDS + wall * spread,
-        memory_bytes=_DRIVER_BYTES + used * (_WORKER_BYTES + weights) + 2 * sizes.data_bytes,
+        memory_bytes=_DRIVER_BYTES
+        + _SERVER_BYTES
+        + used * (worker + weights)
+        + 2 * sizes.data_bytes,
     )

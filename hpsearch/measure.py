@@ -1,9 +1,9 @@
-"""A few timed steps of a few sizes, for `plan --measure`. Runs TensorFlow, on one thread."""
+"""A few timed steps of a few sizes, for `plan --measure`, on one thread."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,39 +25,45 @@ class Measured:
 
     sizes: Sizes
     factor: float
-    build_seconds: float
+    tensorflow: Callable[[Training], bool]
 
     def step_seconds(self, training: Training) -> float:
         """Seconds of one step."""
-        return self.factor * step_seconds(training, self.sizes)
+        formula = step_seconds(training, self.sizes, tensorflow=self.tensorflow(training))
+        return self.factor * formula
 
 
-def measure(sweep: Sweep, trainings: Sequence[Training], sizes: Sizes) -> Measured:
+def measure(
+    sweep: Sweep,
+    trainings: Sequence[Training],
+    sizes: Sizes,
+    tensorflow: Callable[[Training], bool],
+) -> Measured:
     """Time steps of the smallest, the middle and the largest training."""
-    import tensorflow as tf
-
     from hpsearch import preprocessing
     from hpsearch.driver.recipe import make_recipe
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if any(map(tensorflow, trainings)):
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     dataset = data.load(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
     arrays = preprocessing.arrays(dataset)
     ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
     chosen = {0: ordered[0], 1: ordered[len(ordered) // 2], 2: ordered[-1]}
-    factors, builds = [], []
-    for training in chosen.values():
-        build, step = _time(training, recipe, dataset, arrays)
-        builds.append(build)
-        factors.append(step / step_seconds(training, sizes))
-    return Measured(sizes, float(np.median(factors)), float(np.median(builds)))
+    factors = [
+        _step_seconds(each, recipe, dataset, arrays)
+        / step_seconds(each, sizes, tensorflow=tensorflow(each))
+        for each in chosen.values()
+    ]
+    return Measured(sizes, float(np.median(factors)), tensorflow)
 
 
-def _time(
+def _step_seconds(
     training: Training, recipe: Recipe, dataset: data.Dataset, arrays: Arrays
-) -> tuple[float, float]:
-    """Seconds to build and trace, and of one step."""
+) -> float:
     from hpsearch.training import make_trainer
 
     batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
@@ -69,17 +75,11 @@ def _time(
         x_val=arrays.x_val[:1],
         y_val=arrays.y_val[:1],
     )
-    began = time.perf_counter()
     trainer = make_trainer(
-        training.values,
-        training.seed,
-        recipe,
-        dataset.input,
-        dataset.target,
-        part,
+        training.values, training.seed, recipe, dataset.input, dataset.target, part
     )
+    # The first one builds what the others use.
     trainer.run_epoch()
-    traced = time.perf_counter()
+    began = time.perf_counter()
     trainer.run_epoch()
-    epoch = time.perf_counter() - traced
-    return traced - began - epoch, epoch / max(1, rows // batch)
+    return (time.perf_counter() - began) / max(1, rows // batch)

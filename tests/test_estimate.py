@@ -17,15 +17,19 @@ def training(epochs: int = 10, number: int = 1, **values: Any) -> Training:
     return Training({"hidden_layers": 1, "units": 100, **values}, 0, ((epochs, number),))
 
 
+def tensorflow(each: Training) -> bool:
+    return each.values.get("optimizer") == "lion"
+
+
 def middle(*trainings: Training, workers: int = 1, sizes: Sizes = SIZES, **more: Any) -> float:
-    found = estimate(trainings, sizes, workers, spread=1.0, **more)
+    found = estimate(trainings, sizes, workers, spread=1.0, tensorflow=tensorflow, **more)
     assert found.low_seconds == found.high_seconds
     return found.low_seconds
 
 
 def test_nothing_to_do_takes_the_start_alone() -> None:
-    assert middle() == pytest.approx(6.0)
-    assert estimate([], SIZES, 2).memory_bytes > 0
+    assert middle() == pytest.approx(3.0)
+    assert estimate([], SIZES, 2, tensorflow=tensorflow).memory_bytes > 0
 
 
 def test_more_work_takes_longer() -> None:
@@ -48,19 +52,30 @@ def test_workers_share_the_work_but_not_one_training() -> None:
 
 
 def test_measured_steps_replace_the_formula() -> None:
-    slow = middle(training(), step=lambda _: 1.0, build_seconds=5.0)
-    assert slow == pytest.approx(6 + 5 + 10 * 32, rel=1e-3)
+    slow = middle(training(), step=lambda _: 1.0)
+    assert slow == pytest.approx(3 + 10 * 32, rel=1e-3)
     same = middle(training(), step=lambda t: step_seconds(t, SIZES))
     assert same == pytest.approx(middle(training()))
 
 
+def test_tensorflow_takes_longer_and_more_memory() -> None:
+    one, other = training(), training(optimizer="lion")
+    assert middle(other) > 2 * middle(one) - middle()
+    memory = [
+        estimate([each], SIZES, 2, tensorflow=tensorflow).memory_bytes for each in (one, other)
+    ]
+    assert memory[1] > memory[0] + 10**8
+
+
 def test_the_range_and_memory() -> None:
-    wide = estimate([training()], SIZES, 1, spread=3.0)
+    wide = estimate([training()], SIZES, 1, spread=3.0, tensorflow=tensorflow)
     assert wide.low_seconds < middle(training()) < wide.high_seconds
-    assert (wide.high_seconds - 6) / (wide.low_seconds - 6) == pytest.approx(9)
-    assert estimate([training()] * 2, SIZES, 2).memory_bytes > wide.memory_bytes
+    assert (wide.high_seconds - 3) / (wide.low_seconds - 3) == pytest.approx(9)
+    assert (
+        estimate([training()] * 2, SIZES, 2, tensorflow=tensorflow).memory_bytes > wide.memory_bytes
+    )
     # No worker without a training.
-    assert estimate([training()], SIZES, 8).memory_bytes == wide.memory_bytes
+    assert estimate([training()], SIZES, 8, tensorflow=tensorflow).memory_bytes == wide.memory_bytes
 
 
 def test_ones_own_layers_have_an_estimate_too() -> None:

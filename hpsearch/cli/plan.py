@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,15 @@ from rich.console import Console
 from hpsearch import data, sampling
 from hpsearch.cli.display import duration
 from hpsearch.driver import ResultsDirectory
+from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import RefusedError
 from hpsearch.estimate import Estimate, Sizes, estimate
 from hpsearch.plan import Summary, Trial, group, number_trials, summarize
 from hpsearch.space import Config
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
-from hpsearch.trial import Training
+from hpsearch.training import needs_tensorflow
+from hpsearch.trial import InputSpec, Target, Training
 
 __all__ = ["print_plan"]
 
@@ -94,8 +96,9 @@ def print_plan(
     sizes = _sizes(shape)
     asked = workers or sweep.execution.workers
     count = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
-    guess = _measured(sweep, trainings, sizes, count) if measure else None
-    guess = guess or estimate(trainings, sizes, count)
+    tensorflow = _needs_tensorflow(sweep, shape)
+    guess = _measured(sweep, trainings, sizes, count, tensorflow) if measure else None
+    guess = guess or estimate(trainings, sizes, count, tensorflow=tensorflow)
     _print(summary, len(done), guess, count, console)
     if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
         console.print("only budget.time ends this search: the figures are of its first trials")
@@ -113,20 +116,31 @@ def _sizes(shape: data.Shape) -> Sizes:
     )
 
 
+def _needs_tensorflow(sweep: Sweep, shape: data.Shape) -> Callable[[Training], bool]:
+    recipe = make_recipe(sweep, shape.task)
+    spec = InputSpec((shape.features,), "float32")
+    target = Target(shape.task, shape.outputs)
+    return lambda training: needs_tensorflow(training.values, recipe, spec, target)
+
+
 def _measured(
-    sweep: Sweep, trainings: list[Training], sizes: Sizes, workers: int
+    sweep: Sweep,
+    trainings: list[Training],
+    sizes: Sizes,
+    workers: int,
+    tensorflow: Callable[[Training], bool],
 ) -> Estimate | None:
     from hpsearch.measure import measure
 
     if not trainings:
         return None
-    measured = measure(sweep, trainings, sizes)
+    measured = measure(sweep, trainings, sizes, tensorflow)
     return estimate(
         trainings,
         sizes,
         workers,
+        tensorflow=tensorflow,
         step=measured.step_seconds,
-        build_seconds=measured.build_seconds,
         spread=1.4,
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.outcome import Interrupted, Outcome, Settings
 from hpsearch.driver.reporter import Reporter, Silent
-from hpsearch.driver.run import Interrupted, Outcome, Settings, run
+from hpsearch.driver.run import run
 
 __all__ = [
     "Interrupted",

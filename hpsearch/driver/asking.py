@@ -17,7 +17,10 @@ _WINDOW = 4_096
 
 
 class Oracle(Protocol):
-    """What the driver needs of an oracle (see `oracles`, whose import brings TensorFlow)."""
+    """What the driver needs of an oracle.
+
+    `sampling.Source` is one; those of `oracles` are KerasTuner's, too, and bring TensorFlow.
+    """
 
     exhausted: bool
 

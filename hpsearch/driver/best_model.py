@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch import data
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.executors.base import Answered, Executor, Finished, Job, Lost
+from hpsearch.executors.base import (
+    Answered,
+    Call,
+    Called,
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Lost,
+    Work,
+)
+from hpsearch.export import write_model
 from hpsearch.plan import Trial, group
 from hpsearch.store import Store
-from hpsearch.trial import Recipe, TrialResult
+from hpsearch.training import needs_tensorflow
+from hpsearch.trial import InputSpec, Recipe, Target, TrialResult
 
 __all__ = ["BestModel"]
 
@@ -25,7 +36,7 @@ class BestModel:
     """Writes the best trial's model where it is not written yet.
 
     Args:
-        check: Called while a training goes on; raises to end it.
+        check: Called while a worker is at it; raises to end it.
     """
 
     def __init__(
@@ -33,13 +44,15 @@ class BestModel:
         where: ResultsDirectory,
         store: Store,
         executor: Executor,
-        dataset: data.Dataset,
         recipe: Recipe,
         *,
+        input_spec: InputSpec,
+        target: Target,
         check: Callable[[], None],
     ) -> None:
         self._where, self._store, self._executor = where, store, executor
-        self._dataset, self._recipe, self._check = dataset, recipe, check
+        self._recipe, self._input, self._target = recipe, input_spec, target
+        self._check = check
 
     def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
         """Write it, unless it is there.
@@ -59,10 +72,9 @@ class BestModel:
                 f"{result.score} again when it was trained for its weights; another processor "
                 "type or other versions than those of its row?"
             )
-        try:
-            self._write(trial, weights)
-        except OSError as error:
-            return f"{self._where.model} cannot be written: {error.strerror or error}"
+        error = self._write(trial, weights)
+        if error:
+            return f"{self._where.model} cannot be written: {error}"
         if not keep_all:
             self._store.keep_weights([trial.number])
         self._store.set_meta({_META: mark})
@@ -83,29 +95,47 @@ class BestModel:
     def _trained(self, trial: Trial) -> TrialResult | None:
         answer = None
         training = group([trial])[0]
+        needed = needs_tensorflow(training.values, self._recipe, self._input, self._target)
+        for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
+            match event:
+                case Answered() if event.result.trial == trial.number:
+                    answer = event.result
+                case Finished() | Lost() if event.training == training:
+                    break
+        return answer
+
+    def _events_of(self, work: Work) -> Iterator[Event]:
+        """Submits it, and gives what happens for as long as it is asked for."""
         while not self._executor.free:
             # A sweep that was given up leaves trainings of which nobody wants to hear.
             self._executor.events(_WAIT_SECONDS)
-        self._executor.submit(Job(training, self._recipe))
+            self._check()
+        self._executor.submit(work)
         while True:
-            for event in self._executor.events(_WAIT_SECONDS):
-                match event:
-                    case Answered() if event.result.trial == trial.number:
-                        answer = event.result
-                    case Finished() | Lost() if event.training == training:
-                        return answer
+            yield from self._executor.events(_WAIT_SECONDS)
             self._check()
 
-    def _write(self, trial: Trial, weights: Any) -> None:
-        from hpsearch.hypermodel import build_model, full_model
+    def _write(self, trial: Trial, weights: Any) -> str:
+        """Have a worker write it, for that takes Keras.
 
-        dataset = self._dataset
+        Returns:
+            Why it cannot be written, or empty.
+        """
         values = {name: v for name, v in trial.config.values.items() if name != "epochs"}
-        model = build_model(values, trial.seed, self._recipe, dataset.input, dataset.target)
-        model.set_weights(list(weights))
-        whole = full_model(model, dataset.input, dataset.target)
-        # Keras writes in place, and wants the suffix.
-        with tempfile.TemporaryDirectory(dir=self._where.path, prefix=".best-") as scratch:
-            path = Path(scratch) / self._where.model.name
-            whole.save(path)
-            path.replace(self._where.model)
+        try:
+            # Keras writes in place, and wants the suffix. A worker may still be writing when a
+            # signal ends the driver.
+            with tempfile.TemporaryDirectory(
+                dir=self._where.path, prefix=".best-", ignore_cleanup_errors=True
+            ) as scratch:
+                path = Path(scratch).absolute() / self._where.model.name
+                rest = (self._recipe, self._input, self._target)
+                error = self._called(Call(write_model, (path, values, trial.seed, weights, *rest)))
+                if not error:
+                    path.replace(self._where.model)
+                return error
+        except OSError as failure:
+            return failure.strerror or str(failure)
+
+    def _called(self, call: Call) -> str:
+        return next(e.error for e in self._events_of(call) if isinstance(e, Called))

@@ -8,15 +8,26 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.driver.asking import Asker, Oracle
+from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Reporter
 from hpsearch.estimate import Sizes, training_seconds
 from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
 from hpsearch.plan import Summary, Trial, group, summarize
 from hpsearch.store import Store
-from hpsearch.trial import Curve, Outcome, Recipe, Status, Training, TrialResult
+from hpsearch.training import needs_tensorflow
+from hpsearch.trial import (
+    Curve,
+    InputSpec,
+    Outcome,
+    Recipe,
+    Status,
+    Target,
+    Training,
+    TrialResult,
+)
 
-__all__ = ["Limits", "Loop", "Stop"]
+__all__ = ["Limits", "Loop"]
 
 #: Trainings that may fail alike, with no success between, before the sweep gives up.
 _FAILURES_ALIKE = 5
@@ -37,20 +48,13 @@ class Limits:
 
 
 @dataclass
-class Stop:
-    """Why a loop ends before its work is done; set from a signal handler."""
-
-    signal: int | None = None
-    reason: str = ""
-
-
-@dataclass
 class Loop:
     """One run over a sweep's trials.
 
     Attributes:
         results: Every result that is stored, by trial; those of earlier runs at first.
         keep: `best` or `all`: whose weights are kept.
+        input, target: Of the data, for what a training needs of its worker.
         sizes: Of the data, for counting weights and for what takes longest.
     """
 
@@ -65,6 +69,8 @@ class Loop:
     stop: Stop
     results: dict[int, TrialResult]
     keep: str
+    input: InputSpec
+    target: Target
     sizes: Sizes
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
@@ -155,11 +161,18 @@ class Loop:
         """
         if self.limits.time_seconds is not None:
             return list(trainings)
-        return sorted(trainings, key=lambda t: training_seconds(t, self.sizes), reverse=True)
+        return sorted(trainings, key=self._seconds, reverse=True)
+
+    def _seconds(self, training: Training) -> float:
+        return training_seconds(training, self.sizes, tensorflow=self._needs_tensorflow(training))
+
+    def _needs_tensorflow(self, training: Training) -> bool:
+        return needs_tensorflow(training.values, self.recipe, self.input, self.target)
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
-        self.executor.submit(Job(training, self.recipe, threshold))
+        needed = self._needs_tensorflow(training)
+        self.executor.submit(Job(training, self.recipe, threshold, tensorflow=needed))
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []

@@ -1,4 +1,4 @@
-"""What an executor is: trainings go in, events come out.
+"""What an executor is: trainings and calls go in, events come out.
 
 Jobs and events are frozen plain data, for they cross processes. An executor never sees an
 oracle, a store or a sweep.
@@ -6,14 +6,16 @@ oracle, a store or a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Training, TrialResult
 
 __all__ = [
     "Answered",
+    "Call",
+    "Called",
     "Dataset",
     "Event",
     "Executor",
@@ -22,6 +24,7 @@ __all__ = [
     "Lost",
     "Progress",
     "Started",
+    "Work",
 ]
 
 
@@ -43,18 +46,40 @@ class Job:
         keep_better_than: Weights of trials that score better are sent back; None keeps those
             of every scored trial.
         keep: Whether any weights are sent back.
+        tensorflow: Whether the training needs a worker in which TensorFlow can be used.
     """
 
     training: Training
     recipe: Recipe
     keep_better_than: float | None = None
     keep: bool = True
+    tensorflow: bool = True
 
     def wants(self, score: float) -> bool:
         """Whether the weights of a trial with this score are to be sent back."""
         if not self.keep:
             return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function to call in a worker for what it leaves behind: a file.
+
+    No limit of time or memory holds for it.
+
+    Attributes:
+        function: Found by its module and name where it is called.
+        arguments: Plain data.
+        tensorflow: Whether it needs a worker in which TensorFlow can be used.
+    """
+
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+    tensorflow: bool = True
+
+
+Work = Job | Call
 
 
 @dataclass(frozen=True)
@@ -110,24 +135,37 @@ class Lost:
     seconds: float
 
 
-Event = Started | Progress | Answered | Finished | Lost
+@dataclass(frozen=True)
+class Called:
+    """A call is over.
+
+    Attributes:
+        error: Why it failed, in one line: what the function raised, or how its worker ended;
+            empty where it did not.
+    """
+
+    worker: int
+    error: str = ""
+
+
+Event = Started | Progress | Answered | Finished | Lost | Called
 
 
 class Executor(Protocol):
-    """Runs trainings, some at a time."""
+    """Runs trainings and calls, some at a time."""
 
     @property
     def free(self) -> int:
-        """How many trainings it would start at once."""
+        """How many it would start at once."""
         ...
 
     @property
     def busy(self) -> int:
-        """How many trainings are under way."""
+        """How many are under way."""
         ...
 
-    def submit(self, job: Job) -> None:
-        """Start a training; only while `free` is positive."""
+    def submit(self, work: Work) -> None:
+        """Start a training or a call; only while `free` is positive."""
         ...
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:

@@ -1,16 +1,21 @@
-"""A process that has imported TensorFlow and forks ready workers on request.
+"""Two processes that fork ready workers on request: one at once, one with TensorFlow imported.
 
-Forking takes some 20 ms where importing takes seconds. It holds only as long as this process has
-one thread and has run nothing of TensorFlow, so it does nothing else: it imports, maps the data,
-forks, and reports which children ended. It ends with its driver, and its workers with it.
+Forking takes some 20 ms where importing takes seconds. The first process imports little and forks
+*light* workers, for trainings that need no TensorFlow. Before any of them it forks the second
+process, which imports TensorFlow while those are at work already, and then forks *loaded* workers;
+requests wait in its socket until it has.
+
+Forking holds only as long as a process has one thread and has run nothing of TensorFlow, so these
+do nothing else: they import, map the data, fork, and report which children ended. They end with
+their driver, and their workers with them.
 
 The standard library's forkserver would import the user's `__main__` again in each worker, and
 has one server a process, whose environment is the first user's.
 
-Messages from the driver, pickled, a length first: `("data", Dataset without arrays, Layout)` with
-the block's descriptor; `("fork", worker number, growth in bytes at which it retires)` with the
-worker's end of a connection. To the driver: `("ready",)`, `("forked", worker, pid)`,
-`("ended", pid, wait status)`.
+Messages from the driver, pickled, a length first: `("data",)` with the descriptor of a shared
+dataset; `("fork", worker number, growth in bytes at which it retires)` with the worker's end of a
+connection. To the driver: `("started", pid)` of the server, `("forked", pid)` in the order of the
+requests, `("ended", pid, wait status)`.
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ from typing import Any, NoReturn
 __all__ = ["Channel", "main"]
 
 _HEADER = 8
+#: Of `prctl`.
+_DEATH_SIGNAL, _NAME = 1, 15
 
 
 class Channel:
@@ -84,37 +91,52 @@ class Channel:
         return bytes(received)
 
 
-def end_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent ends, where it can (Linux)."""
+def _set(option: int, value: Any) -> None:
+    """Set a property of this process, where the system has such ones (Linux)."""
     if sys.platform == "linux":
         import ctypes
 
-        set_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(option, value)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where it can (Linux)."""
+    _set(_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _preload() -> None:
-    """Import all that a worker needs, so that it is forked with it."""
+def _call_it(name: str) -> None:
+    """Name this process for `ps` and `top`."""
+    _set(_NAME, name.encode())
+
+
+def _preload_light() -> None:
+    """Import all that a light worker needs, so that it is forked with it."""
+    import hpsearch.executors.worker
+    import hpsearch.training
+
+    del hpsearch
+
+
+def _preload_tensorflow() -> None:
+    """Import what else a loaded worker needs."""
     # Keras asks for the devices when it first builds something; TensorFlow's own answer here
     # would start its runtime, so the import alone must do.
     import keras_tuner
     import tensorflow as tf
     from keras.src.backend.tensorflow import trainer
 
-    import hpsearch.executors.worker
     import hpsearch.training.compiled
 
     del keras_tuner, tf, trainer, hpsearch
 
 
 class _Server:
-    """The loop of the forking process."""
+    """The loop of a forking process."""
 
-    def __init__(self, channel: Channel, driver: int) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._driver = driver
         self._dataset: Any = None
         self._wakeup, self._signalled = os.pipe()
 
@@ -124,7 +146,6 @@ class _Server:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._signalled)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._channel.send(("ready",))
         with selectors.DefaultSelector() as selector:
             selector.register(self._channel, selectors.EVENT_READ)
             selector.register(self._wakeup, selectors.EVENT_READ)
@@ -139,10 +160,10 @@ class _Server:
     def _serve(self) -> None:
         message, descriptor = self._channel.receive()
         if message[0] == "data":
-            from hpsearch.executors.worker import mapped
+            from hpsearch.executors.shared import mapped
 
             assert descriptor is not None
-            self._dataset = mapped(message[1], descriptor)
+            self._dataset = mapped(descriptor)
             os.close(descriptor)
         elif message[0] == "fork":
             assert descriptor is not None
@@ -154,7 +175,7 @@ class _Server:
         pid = os.fork()
         if pid == 0:
             self._become_worker(worker, connection, server, growth_bytes)
-        self._channel.send(("forked", worker, pid))
+        self._channel.send(("forked", pid))
 
     def _become_worker(
         self, worker: int, connection: int, server: int, growth_bytes: int
@@ -163,7 +184,8 @@ class _Server:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            end_with_parent(server)
+            _end_with_parent(server)
+            _call_it(f"hpsearch-{worker}")
             self._channel.socket.close()
             os.close(self._wakeup)
             os.close(self._signalled)
@@ -195,21 +217,39 @@ class _Server:
 
 
 def main() -> None:
-    """Run the server; arguments: the socket's descriptor, the driver's process, import paths."""
-    descriptor, driver = int(sys.argv[1]), int(sys.argv[2])
-    sys.path += [path for path in sys.argv[3:] if path not in sys.path]
-    end_with_parent(driver)
+    """Run both servers; arguments: their sockets' descriptors, the driver's process, paths."""
+    light, loaded, driver = map(int, sys.argv[1:4])
+    sys.path += [path for path in sys.argv[4:] if path not in sys.path]
+    _end_with_parent(driver)
     # Ctrl-C goes to the driver alone, which decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = Channel(socket.socket(fileno=descriptor))
-    _preload()
-    gc.collect()
+    # Imports leave next to no garbage, and looking for it takes a third of their time.
+    gc.disable()
+    _preload_light()
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.close(light)
+        _end_with_parent(parent)
+        channel = _introduced("hpsearch-tf", loaded)
+        _preload_tensorflow()
+    else:
+        os.close(loaded)
+        channel = _introduced("hpsearch-fork", light)
     gc.freeze()
+    gc.enable()
     try:
-        _Server(channel, driver).run()
+        _Server(channel).run()
     except (EOFError, OSError):
         # The driver is gone; the workers follow by their death signal, or at their next message.
         os._exit(0)
+
+
+def _introduced(name: str, descriptor: int) -> Channel:
+    """The channel to the driver, which is told who is at its other end."""
+    _call_it(name)
+    channel = Channel(socket.socket(fileno=descriptor))
+    channel.send(("started", os.getpid()))
+    return channel
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """An executor in the calling process, for tests and debugging.
 
-Same interface and results as the local one; it cannot end a training that hangs, and what kills
-the training kills the caller.
+Same interface and results as the local one; it cannot end a training that hangs, what kills
+the training kills the caller, and TensorFlow can be used in it whatever the training needs.
 """
 
 from __future__ import annotations
@@ -9,47 +9,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from hpsearch.executors import work
-from hpsearch.executors.base import Dataset, Event, Job
+from hpsearch.executors.base import Dataset, Event, Work
+from hpsearch.executors.work import run
 
 __all__ = ["InProcessExecutor"]
 
 
 class InProcessExecutor:
-    """Runs one training at a time, when `events` is called."""
+    """Runs one training or call at a time, when `events` is called."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._job: Job | None = None
+        self._work: Work | None = None
 
     @property
     def free(self) -> int:
-        """How many trainings it would take: one, or none while one waits."""
-        return 0 if self._job is not None else 1
+        """How many it would take: one, or none while one waits."""
+        return 0 if self._work is not None else 1
 
     @property
     def busy(self) -> int:
-        """How many trainings wait."""
+        """How many wait."""
         return 1 - self.free
 
-    def submit(self, job: Job) -> None:
-        """Take a training; it runs in the next call of `events`."""
-        if self._job is not None:
+    def submit(self, work: Work) -> None:
+        """Take a training or a call; it runs when `events` is called next."""
+        if self._work is not None:
             raise RuntimeError("submit needs a free worker")
-        self._job = job
+        self._work = work
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Run the training that waits; every event of it. The timeout is not used."""
+        """Run what waits; every event of it. The timeout is not used."""
         del timeout_seconds
-        job, self._job = self._job, None
+        work, self._work = self._work, None
         events: list[Event] = []
-        if job is not None:
-            work.run(job, self._dataset, 1, events.append)
+        if work is not None:
+            run(work, self._dataset, 1, events.append)
         return events
 
     def close(self) -> None:
-        """Forget the training that waits."""
-        self._job = None
+        """Forget what waits."""
+        self._work = None
 
     def __enter__(self) -> Self:
         return self

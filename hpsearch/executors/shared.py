@@ -1,9 +1,10 @@
-"""Arrays in one block of anonymous memory that forked workers map instead of copying."""
+"""A dataset in one block of anonymous memory that forked workers map instead of copying."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,39 +12,52 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.trial import Arrays
+from hpsearch.executors.base import Dataset
+from hpsearch.trial import Arrays, InputSpec, Target
 
-__all__ = ["Layout", "map_arrays", "share_arrays"]
+__all__ = ["mapped", "share"]
 
 #: TensorFlow takes a buffer without copying it where it starts at a multiple of this.
 _ALIGNMENT = 64
+_SIZE_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """Where each array lies in the block: `(dtype, shape, offset in bytes)`."""
 
     parts: tuple[tuple[str, tuple[int, ...], int], ...]
     size: int
 
 
-def _layout(arrays: Sequence[npt.NDArray[np.generic]]) -> Layout:
+@dataclass(frozen=True)
+class _Header:
+    """A dataset without its arrays, and where these lie."""
+
+    input: InputSpec
+    target: Target
+    layout: _Layout
+
+
+def _layout(arrays: Sequence[npt.NDArray[np.generic]]) -> _Layout:
     parts, offset = [], 0
     for array in arrays:
         parts.append((array.dtype.str, array.shape, offset))
         offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return Layout(tuple(parts), max(offset, _ALIGNMENT))
+    return _Layout(tuple(parts), max(offset, _ALIGNMENT))
 
 
-def share_arrays(arrays: Arrays) -> tuple[int, Layout]:
-    """Copy arrays into anonymous memory.
+def share(dataset: Dataset) -> int:
+    """Copy a dataset into anonymous memory: its arrays, the rest pickled, and the rest's size.
 
     Returns:
-        A file descriptor, which the caller closes, and what lies where. Nothing is left on disk
-        whatever becomes of the processes.
+        A file descriptor, which the caller closes. Nothing is left on disk whatever becomes of
+        the processes.
     """
+    arrays = dataset.arrays
     ordered = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     layout = _layout(ordered)
+    rest = pickle.dumps(_Header(dataset.input, dataset.target, layout))
     handle = _anonymous_file()
     os.truncate(handle, layout.size)
     with mmap.mmap(handle, layout.size) as block:
@@ -51,7 +65,8 @@ def share_arrays(arrays: Arrays) -> tuple[int, Layout]:
             view = np.ndarray(shape, dtype, buffer=block, offset=offset)
             np.copyto(view, array)
             del view
-    return handle, layout
+    os.pwrite(handle, rest + len(rest).to_bytes(_SIZE_BYTES, "little"), layout.size)
+    return handle
 
 
 def _anonymous_file() -> int:
@@ -61,11 +76,17 @@ def _anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-def map_arrays(handle: int, layout: Layout) -> Arrays:
-    """The arrays of a block; writable, since TensorFlow asks for it, but private."""
-    block = mmap.mmap(handle, layout.size, flags=mmap.MAP_PRIVATE)
+def mapped(handle: int) -> Dataset:
+    """The dataset of a block.
+
+    Its arrays are writable, since TensorFlow asks for it, but private.
+    """
+    end = os.fstat(handle).st_size - _SIZE_BYTES
+    size = int.from_bytes(os.pread(handle, _SIZE_BYTES, end), "little")
+    header: _Header = pickle.loads(os.pread(handle, size, end - size))  # noqa: S301 - our own
+    block = mmap.mmap(handle, header.layout.size, flags=mmap.MAP_PRIVATE)
     views = [
         np.ndarray(shape, dtype, buffer=block, offset=offset)
-        for dtype, shape, offset in layout.parts
+        for dtype, shape, offset in header.layout.parts
     ]
-    return Arrays(*views)
+    return Dataset(header.input, header.target, Arrays(*views))

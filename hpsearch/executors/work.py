@@ -1,4 +1,4 @@
-"""One training, from its job to its events, in whatever process it runs.
+"""One training or call, from what was submitted to its events, in whatever process it runs.
 
 This is the executor boundary: the one place where every exception is caught, for a trial's
 failure is a row of the table.
@@ -11,7 +11,18 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 
 from hpsearch.errors import HpsearchError
-from hpsearch.executors.base import Answered, Dataset, Event, Finished, Job, Progress, Started
+from hpsearch.executors.base import (
+    Answered,
+    Call,
+    Called,
+    Dataset,
+    Event,
+    Finished,
+    Job,
+    Progress,
+    Started,
+    Work,
+)
 from hpsearch.training import follow, make_trainer
 from hpsearch.trial import Status, TrialResult
 
@@ -20,12 +31,35 @@ __all__ = ["run"]
 _PROGRESS_EVERY_SECONDS = 0.2
 
 
-def run(job: Job, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
-    """Run a training and emit what happens; never raises for what the training does.
+def run(work: Work, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
+    """Run a training or a call and emit what happens; never raises for what either does.
 
     Args:
-        emit: Called with each event, from Started to Finished.
+        emit: Called with each event: of a training from Started to Finished, of a call one.
     """
+    if isinstance(work, Call):
+        emit(Called(worker, _call(work)))
+    else:
+        _train(work, dataset, worker, emit)
+
+
+def _call(call: Call) -> str:
+    try:
+        call.function(*call.arguments)
+    except Exception as error:  # noqa: BLE001  # the boundary: a failure is told
+        traceback.print_exc()
+        return _told(error)
+    return ""
+
+
+def _told(error: Exception) -> str:
+    """An exception in one line."""
+    if isinstance(error, HpsearchError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".strip(": ")
+
+
+def _train(job: Job, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
     training = job.training
     emit(Started(worker, training))
     started = time.monotonic()
@@ -80,10 +114,6 @@ def _progress(
 def _failures(
     job: Job, error: Exception, answered: set[int], seconds: float
 ) -> Iterator[TrialResult]:
-    if isinstance(error, HpsearchError):
-        text = str(error)
-    else:
-        text = f"{type(error).__name__}: {error}".strip(": ")
     trace = "".join(traceback.format_exception(error))
     numbers = [number for number in job.training.trials if number not in answered]
     for number in numbers:
@@ -92,6 +122,6 @@ def _failures(
             status=Status.FAILED,
             seconds=seconds / len(numbers),
             shared_with=None if number == job.training.number else job.training.number,
-            error=text,
+            error=_told(error),
             traceback=trace,
         )

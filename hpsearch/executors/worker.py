@@ -1,4 +1,4 @@
-"""A forked worker: jobs from a connection, events back, until the connection closes."""
+"""A forked worker: work from a connection, events back, until the connection closes."""
 
 from __future__ import annotations
 
@@ -14,31 +14,15 @@ from typing import Any
 
 import cloudpickle
 
-from hpsearch.executors import work
-from hpsearch.executors.base import Dataset, Event, Job
-from hpsearch.executors.shared import Layout, map_arrays
-from hpsearch.trial import InputSpec, Target
+from hpsearch.executors.base import Dataset, Event, Work
+from hpsearch.executors.work import run
 
-__all__ = ["Header", "Retired", "mapped", "serve"]
-
-
-@dataclass(frozen=True)
-class Header:
-    """A dataset without its arrays, and where these lie."""
-
-    input: InputSpec
-    target: Target
-    layout: Layout
+__all__ = ["Retired", "messages", "serve"]
 
 
 @dataclass(frozen=True)
 class Retired:
     """The worker has grown and ends; nothing is lost with it."""
-
-
-def mapped(header: Header, handle: int) -> Dataset:
-    """The dataset with its arrays mapped from a block of memory."""
-    return Dataset(header.input, header.target, map_arrays(handle, header.layout))
 
 
 def _start_tensorflow() -> None:
@@ -75,25 +59,31 @@ def _end_with_parent_by_polling() -> None:
 
 
 def serve(worker: int, descriptor: int, dataset: Dataset, growth_bytes: int) -> None:
-    """Run jobs until the driver closes the connection, or the process has grown too large.
+    """Run what comes until the driver closes the connection, or the process has grown too large.
 
     Args:
-        growth_bytes: How much more memory than after the first training is too large.
+        growth_bytes: How much more memory than after the first training is too large; than
+            after the first with TensorFlow, once it runs.
     """
     connection: Connection[Any, Any] = Connection(descriptor)
     _end_with_parent_by_polling()
-    _start_tensorflow()
     at_start = 0
+    tensorflow_runs = False
 
     def emit(event: Event) -> None:
         connection.send_bytes(cloudpickle.dumps(event))
 
     while True:
         try:
-            job: Job = cloudpickle.loads(connection.recv_bytes())
+            work: Work = cloudpickle.loads(connection.recv_bytes())
         except EOFError:
             return
-        work.run(job, dataset, worker, emit)
+        if work.tensorflow and not tensorflow_runs:
+            # Not before: a loaded worker may have trainings only that do without.
+            _start_tensorflow()
+            # What TensorFlow needs for itself is no growth.
+            tensorflow_runs, at_start = True, 0
+        run(work, dataset, worker, emit)
         at_start = at_start or _resident_bytes()
         if _resident_bytes() - at_start > growth_bytes:
             connection.send_bytes(cloudpickle.dumps(Retired()))

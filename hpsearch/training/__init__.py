@@ -7,8 +7,8 @@ The process that trains sets TensorFlow's threads (one a worker), not this packa
 from __future__ import annotations
 
 from hpsearch.training.base import Trainer
-from hpsearch.training.choice import choose
+from hpsearch.training.choice import choose, needs_tensorflow
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 
-__all__ = ["Trainer", "choose", "follow", "make_trainer"]
+__all__ = ["Trainer", "choose", "follow", "make_trainer", "needs_tensorflow"]

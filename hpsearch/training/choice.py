@@ -1,4 +1,8 @@
-"""Graph or XLA: a formula, so that a score never depends on a stopwatch. Pure.
+"""Native, graph or XLA: a formula, so that a score never depends on a stopwatch. Pure.
+
+The native trainer where it knows all of a config (`dense.knows`): it takes half a graph's time for
+a step and a thousandth for the first. Else `fit` where the model is no graph (`expressible`), else
+a graph, plain or under XLA:
 
 XLA makes a step cheaper by what it costs to dispatch the step's operations one by one, and costs
 a compilation once. Measured on one thread of the machine in DESIGN.md (TensorFlow 2.21, adam, a
@@ -15,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import native
-from hpsearch.training.dense import DenseNetwork, describe
+from hpsearch.hyperparameters import DEFAULTS, widths
+from hpsearch.preprocessing import n_features
+from hpsearch.training.dense import DenseNetwork, describe, knows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,17 +67,24 @@ def native_network(
     It does wherever the extension is there and knows all of the config, except that a GPU trains
     layers whose products are large.
     """
-    network = describe(values, seed, recipe, input_spec, target) if native.available() else None
-    if network is not None and network.largest_product > _LARGE_PRODUCT and _gpu_is_visible():
+    if needs_tensorflow(values, recipe, input_spec, target):
         return None
-    return network
+    return describe(values, seed, recipe, input_spec, target)
 
 
 def needs_tensorflow(
     values: Mapping[str, Any], recipe: Recipe, input_spec: InputSpec, target: Target
 ) -> bool:
     """Whether a training of this config needs a process that can use TensorFlow."""
-    return native_network(values, 0, recipe, input_spec, target) is None
+    if not native.available() or not knows(values, recipe, target):
+        return True
+    return _gpu_is_visible() and _largest_product(values, input_spec, target) > _LARGE_PRODUCT
+
+
+def _largest_product(values: Mapping[str, Any], input_spec: InputSpec, target: Target) -> int:
+    every = (n_features(input_spec), *widths(values), target.outputs)
+    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
+    return max(batch_size * width * units for width, units in pairwise(every))
 
 
 def _gpu_is_visible() -> bool:

@@ -17,7 +17,7 @@ from hpsearch.preprocessing import n_features, runs_in_graph
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
 
-__all__ = ["DenseNetwork", "Initial", "Optimizer", "Part", "describe"]
+__all__ = ["DenseNetwork", "Initial", "Optimizer", "Part", "describe", "knows"]
 
 #: The extension's codes (`csrc/network.h`).
 _ACTIVATIONS: Final = {
@@ -166,50 +166,58 @@ class DenseNetwork:
         """Numbers in all weights, trained or not."""
         return sum(math.prod(part.shape) for part in self.parts)
 
-    @property
-    def largest_product(self) -> int:
-        """Multiplications of the largest layer's forward product on a batch."""
-        return max(self.batch_size * width * units for width, units in pairwise(self.widths))
-
 
 def describe(
     values: Mapping[str, Any], seed: int, recipe: Recipe, spec: InputSpec, target: Target
 ) -> DenseNetwork | None:
     """The network of one training, or None where the extension has no such thing."""
-    hidden = widths(values)
+    if not knows(values, recipe, target):
+        return None
+    hidden, optimizer = widths(values), _optimizer(values)
+    assert optimizer is not None
     layer_type = str(values.get("layer_type", DEFAULTS["layer_type"])) if hidden else "dense"
-    activation = _ACTIVATIONS.get(str(values.get("activation", DEFAULTS["activation"])))
-    block = _BLOCKS.get(layer_type)
-    loss = _OUTPUTS.get((target.task, recipe.output_activation, recipe.loss))
-    optimizer = _optimizer(values)
-    dropout = float(values.get("dropout", DEFAULTS["dropout"])) if layer_type == "dropout" else 0.0
-    if recipe.model or block is None or not 0 <= dropout < 1:
-        return None
-    if (hidden and activation is None) or loss is None or optimizer is None:
-        return None
     every = (n_features(spec), *hidden, target.outputs)
-    blocks = (*[block] * len(hidden), 0)
+    blocks = (*[_BLOCKS[layer_type]] * len(hidden), 0)
+    activation = _ACTIVATIONS[_activation(values)] if hidden else 0
     # The output layer's seeds are the same at every depth (see hypermodel).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
-    parts = _parts(values, every, blocks, seeds)
-    if parts is None:
-        return None
     rows, shift, scale = _rows(spec)
     return DenseNetwork(
         widths=every,
         blocks=blocks,
-        activations=(*[activation or 0] * len(hidden), 0),
-        dropouts=(*[dropout] * len(hidden), 0.0),
+        activations=(*[activation] * len(hidden), 0),
+        dropouts=(*[_dropout(values, layer_type)] * len(hidden), 0.0),
         mask_seeds=tuple(_stateless(derive(each, 2)) for each in seeds),
-        parts=parts,
+        parts=_parts(values, every, blocks, seeds),
         batch_size=int(values.get("batch_size", DEFAULTS["batch_size"])),
-        loss=loss,
+        loss=_OUTPUTS[target.task, recipe.output_activation, recipe.loss],
         optimizer=optimizer,
         l2=float(values.get("l2", DEFAULTS["l2"])),
         rows=rows,
         shift=shift,
         scale=scale,
     )
+
+
+def knows(values: Mapping[str, Any], recipe: Recipe, target: Target) -> bool:
+    """Whether the extension has all that a config asks for."""
+    if recipe.model or (target.task, recipe.output_activation, recipe.loss) not in _OUTPUTS:
+        return False
+    if widths(values):
+        layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
+        if layer_type not in _BLOCKS or not 0 <= _dropout(values, layer_type) < 1:
+            return False
+        if _activation(values) not in _ACTIVATIONS:
+            return False
+    return _initial_numbers(*_initializer(values), 1, 1) is not None and bool(_optimizer(values))
+
+
+def _activation(values: Mapping[str, Any]) -> str:
+    return str(values.get("activation", DEFAULTS["activation"]))
+
+
+def _dropout(values: Mapping[str, Any], layer_type: str) -> float:
+    return float(values.get("dropout", DEFAULTS["dropout"])) if layer_type == "dropout" else 0.0
 
 
 def _stateless(seed: int) -> int:
@@ -235,16 +243,12 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
 
 def _parts(
     values: Mapping[str, Any], every: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
-) -> tuple[Part, ...] | None:
-    initializer = values.get("kernel_initializer", DEFAULTS["kernel_initializer"])
-    settings = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
-    name = settings.pop("name")
-    settings = {**keras_names.INITIALIZERS.get(name, {}), **settings}
+) -> tuple[Part, ...]:
+    name, settings = _initializer(values)
     made = []
     for layer, (shape, block, seed) in enumerate(zip(pairwise(every), blocks, seeds, strict=True)):
         numbers = _initial_numbers(name, settings, *shape)
-        if numbers is None:
-            return None
+        assert numbers is not None
         codes = _PARTS[block]
         if blocks[layer] == _BLOCKS["residual"] and shape[0] != shape[1]:
             codes = (_PROJECTION, *codes)
@@ -257,6 +261,14 @@ def _parts(
                 first = 1.0 if code in (_GAMMA, _MOVING_VARIANCE) else 0.0
                 made.append(Part(layer, code, shape[1:], Initial(_CONSTANT, first, 0.0, 0)))
     return tuple(made)
+
+
+def _initializer(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Its name, and its arguments with Keras' defaults."""
+    initializer = values.get("kernel_initializer", DEFAULTS["kernel_initializer"])
+    own = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
+    name = own.pop("name")
+    return name, {**keras_names.INITIALIZERS.get(name, {}), **own}
 
 
 def _initial_numbers(

@@ -9,7 +9,8 @@ from typing import Any
 
 from hpsearch.driver.asking import Asker
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.loop import Limits, Loop, Stop
+from hpsearch.driver.loop import Limits, Loop
+from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Silent
 from hpsearch.estimate import Sizes
@@ -19,7 +20,16 @@ from hpsearch.results import Provenance
 from hpsearch.sampling import grid_draws
 from hpsearch.space import Choices, Config, Parameter, Space
 from hpsearch.store import Store
-from hpsearch.trial import Curve, Outcome, Recipe, Status, Task, TrialResult
+from hpsearch.trial import (
+    Curve,
+    InputSpec,
+    Outcome,
+    Recipe,
+    Status,
+    Target,
+    Task,
+    TrialResult,
+)
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
@@ -105,6 +115,8 @@ def loop_of(
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
             reporter=Watcher(),
             recipe=RECIPE,
+            input=InputSpec((4,), "float32"),
+            target=Target(Task.MULTICLASS, 2),
             limits=Limits(),
             stop=Stop(),
             results=store.results(),

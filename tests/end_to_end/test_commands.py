@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import jsonschema
+import keras
+import pandas as pd
 import pytest
 import yaml
 from commands import environment, hpsearch, within
@@ -46,6 +48,38 @@ def run_and_list_imports(arguments, cwd):
 def test_commands_that_train_nothing_import_no_tensorflow(finished, arguments):
     imported = run_and_list_imports(arguments, finished)
     assert not imported & {"tensorflow", "keras", "keras_tuner"}
+
+
+_SMALL = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters: {units: [8, 16], epochs: [1, 2], layer_type: dense}
+"""
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["method: grid", "method: random\nbudget: {trials: 2}", "configs: [{units: 8}, {units: 4}]"],
+)
+def test_a_run_s_driver_imports_no_tensorflow(tmp_path, method):
+    """Its workers do: they write the model."""
+    (tmp_path / "sweep.yaml").write_text(f"{_SMALL}{method}\n")
+    imported = run_and_list_imports(["run", "sweep.yaml", "--out", "out"], tmp_path)
+    assert imported == {"pandas"}
+    model = keras.models.load_model(tmp_path / "out" / "best.keras")
+    assert model.input_shape == (None, 8, 8)
+    assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "completed").all()
+
+
+def test_workers_are_on_their_way_before_numpy_is_imported():
+    code = (
+        "import sys\n"
+        "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.driver, hpsearch.sweepfile\n"
+        "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_importing_the_package_imports_nothing_slow():

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from hpsearch.executors.base import Dataset, Job
 from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.servers import Servers
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task, Training
 
 # As in a worker. At import, before any test: TensorFlow refuses once it has run something.
@@ -37,9 +38,9 @@ def dataset():
 def job():
     """Makes a job; stops as `(epochs, trial)`."""
 
-    def make(*stops, seed=0, keep=True, keep_better_than=None, **values):
+    def make(*stops, seed=0, keep=True, keep_better_than=None, tensorflow=True, **values):
         values = {"hidden_layers": 1, "units": 8, "optimizer": "adam"} | values
-        return Job(Training(values, seed, stops), RECIPE, keep_better_than, keep)
+        return Job(Training(values, seed, stops), RECIPE, keep_better_than, keep, tensorflow)
 
     return make
 
@@ -78,7 +79,7 @@ def start(tmp_path_factory, dataset):
     @contextmanager
     def starting(workers=1, *, provided=dataset, **options):
         path = tmp_path_factory.mktemp("executor") / "run.log"
-        with path.open("w") as log, LocalExecutor(workers, log, **options) as executor:
+        with path.open("w") as log, LocalExecutor(Servers(log), workers, **options) as executor:
             executor.provide(provided)
             executor.log_path = path
             yield executor

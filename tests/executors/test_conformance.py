@@ -6,9 +6,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
+import odd_calls
 import pytest
 
-from hpsearch.executors.base import Answered, Finished, Lost, Progress, Started
+from hpsearch.executors.base import Answered, Call, Called, Finished, Lost, Progress, Started
 from hpsearch.executors.inprocess import InProcessExecutor
 from hpsearch.trial import Status
 
@@ -142,6 +143,25 @@ def test_weights_come_back_only_when_they_are_wanted(executor, job, drive, optio
     result = answers(drive(executor, [job((1, 1), **options)]))[1]
     shapes = None if result.state is None else [array.shape for array in result.state]
     assert shapes == ([(64, 8), (8,), (8, 10), (10,)] if kept else None)
+
+
+@pytest.mark.parametrize("tensorflow", [False, True])
+def test_a_call_is_made_and_told(executor, drive, tmp_path, tensorflow):
+    path = tmp_path / "called"
+    (event,) = drive(executor, [Call(odd_calls.note, (path,), tensorflow)])
+    assert isinstance(event, Called)
+    assert event.error == ""
+    assert path.exists()
+
+
+def test_a_failed_call_says_why_and_others_go_on(executor, job, drive, tmp_path):
+    path = tmp_path / "called"
+    calls = [Call(odd_calls.ours, ()), Call(odd_calls.theirs, ()), Call(odd_calls.note, (path,))]
+    events = drive(executor, [*calls, job((1, 1))])
+    errors = sorted(event.error for event in events if isinstance(event, Called))
+    assert errors == ["", "ZeroDivisionError: by zero", "no room left"]
+    assert answers(events)[1].status is Status.COMPLETED
+    assert (executor.busy, path.exists()) == (0, True)
 
 
 def test_nothing_is_lost(executor, jobs, drive):

@@ -87,18 +87,23 @@ class Running:
         assert self.process.poll() is None, self.process.communicate()
 
     def servers(self) -> list[int]:
-        """Processes of its forkserver: its children that lead a session."""
+        """Of the processes that fork workers, the one that it started: it leads a session."""
         children = psutil.Process(self.pid).children()
         return [child.pid for child in children if session_of(child.pid) == child.pid]
 
     def workers(self) -> list[int]:
-        """Processes that its forkserver forked."""
-        try:
-            children = psutil.Process(self.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        servers = self.servers()
-        return [child.pid for child in children if child.pid not in servers]
+        """Processes that its servers forked to train; the first one forked is a server."""
+        forked: list[int] = []
+        for server in self.servers():
+            try:
+                children = psutil.Process(server).children()
+                children.sort(key=psutil.Process.create_time)
+                loaded, light = children[:1], children[1:]
+                forked += [each.pid for each in light]
+                forked += [each.pid for one in loaded for each in one.children()]
+            except psutil.NoSuchProcess:
+                continue
+        return forked
 
     def send(self, number: signal.Signals) -> tuple[float, str]:
         """Send a signal and wait for the end; how long that took, and what stderr got."""

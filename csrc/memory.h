@@ -1,0 +1,91 @@
+/* The Python object of a network, and the memory that it owns. */
+
+#define ALIGNMENT 64
+#define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 5) + 16)
+
+typedef struct {
+    PyObject_HEAD
+    Network *net;
+    void *block[MAX_BLOCKS];
+    int blocks, busy;
+    const Engine *engine;
+} NetworkObject;
+
+/* Zeroed floats that live as long as the network; NULL with MemoryError. */
+static float *floats(NetworkObject *self, size_t count) {
+    const size_t size = (count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *block = NULL;
+    if (self->blocks < MAX_BLOCKS) block = aligned_alloc(ALIGNMENT, size ? size : ALIGNMENT);
+    if (!block) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    self->block[self->blocks++] = block;
+    return memset(block, 0, size);
+}
+
+static float *copied(NetworkObject *self, const Py_buffer *from, size_t count) {
+    float *to = floats(self, count);
+    if (to) memcpy(to, from->buf, count * sizeof(float));
+    return to;
+}
+
+static long row_length(long n) {
+    const long ld = padded(n, ROW_ALIGN);
+    return ld % 128 ? ld : ld + ROW_ALIGN;
+}
+
+static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
+
+static int has_part(const Layer *layer, int part) {
+    const int normed = layer->block == BATCH_NORM || layer->block == LAYER_NORM;
+    switch (part) {
+    case KERNEL: return 1;
+    case BIAS: return layer->block != BATCH_NORM;
+    case GAMMA:
+    case BETA: return normed;
+    case PROJECTION: return layer->block == RESIDUAL && layer->in != layer->out;
+    default: return layer->block == BATCH_NORM;
+    }
+}
+
+static size_t part_size(const Layer *layer, int part) {
+    return is_matrix(part) ? (size_t)layer->out * layer->ld : (size_t)padded(layer->out, 16);
+}
+
+static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
+    const size_t rows = padded(self->net->capacity, PANEL), out = layer->out;
+    for (int part = 0; part < PARTS; part++) {
+        if (!has_part(layer, part)) continue;
+        Array *array = &layer->part[part];
+        const size_t size = part_size(layer, part);
+        array->value = floats(self, size);
+        for (int s = 0; s < 2; s++) array->slot[s] = floats(self, size);
+        if (PyErr_Occurred()) return -1;
+        for (size_t i = 0; i < size; i++) array->slot[0][i] = slot_start;
+    }
+    /* 16 more units: a block of the transposition reads beyond the last one. */
+    layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
+    layer->ar = floats(self, rows * row_length(out));
+    if (layer->block == BATCH_NORM || layer->block == LAYER_NORM) {
+        layer->normal = floats(self, rows * out);
+        layer->scale = floats(self, rows > out ? rows : out);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int make_buffers(NetworkObject *self) {
+    Network *net = self->net;
+    size_t widest = net->n_features;
+    for (int l = 0; l < net->layers; l++) {
+        if ((size_t)net->layer[l].out > widest) widest = net->layer[l].out;
+    }
+    const size_t rows = padded(net->capacity, PANEL);
+    net->xr = floats(self, rows * net->ld_in), net->xt = floats(self, rows * net->n_features);
+    for (int d = 0; d < 3; d++) net->delta[d] = floats(self, rows * widest + 16 * PANEL);
+    net->scratch = floats(self, rows * widest);
+    net->rows = floats(self, 2 * rows + PANEL);
+    for (int u = 0; u < 3; u++) net->units[u] = floats(self, padded(widest, 16));
+    net->capacity = (int)rows;
+    return PyErr_Occurred() ? -1 : 0;
+}

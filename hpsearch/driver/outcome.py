@@ -1,0 +1,78 @@
+"""How to run, what ends a run, and what it came to."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError
+from hpsearch.plan import Trial
+from hpsearch.sweep import Sweep
+
+__all__ = ["Interrupted", "Outcome", "Settings", "Stop"]
+
+
+class Interrupted(HpsearchError):
+    """A signal ended the run; what was finished is stored."""
+
+    def __init__(self, signal_number: int, where: Path) -> None:
+        self.exit_code = 128 + signal_number
+        name = "interrupted" if signal_number == signal.SIGINT else "terminated"
+        super().__init__(f"{name}; results so far are in {where}, the same command continues")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, as opposed to what.
+
+    Attributes:
+        out: The results directory; None for `experiments/NAME`.
+        workers: Overrides the sweep's.
+        retry: Whether failed, killed and timed-out trials are trained again.
+        fresh: Whether an existing directory is moved aside.
+    """
+
+    out: Path | None = None
+    workers: int | None = None
+    retry: bool = False
+    fresh: bool = False
+
+    def workers_for(self, sweep: Sweep) -> int:
+        """How many trainings run at a time; `auto` is one a core that this process may use."""
+        asked = self.workers or sweep.execution.workers
+        return len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+
+
+@dataclass
+class Stop:
+    """Why a run ends before its work is done; set from a signal handler."""
+
+    signal: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        completed: Trials of the sweep with a score.
+        trials: Trials of the sweep with a result.
+        trained: Results that this run added.
+        best: The best config's best trial, and the config's mean score.
+        stopped: Why it ended early, or empty.
+    """
+
+    directory: Path
+    completed: int
+    trials: int
+    trained: int
+    best: tuple[Trial, float] | None
+    stopped: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where no trial completed."""
+        return 0 if self.completed and not self.stopped else 1

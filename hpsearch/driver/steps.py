@@ -1,0 +1,188 @@
+"""The steps of a run, in order: data, store, loop, tables, model."""
+
+from __future__ import annotations
+
+from hpsearch import data, preprocessing, sampling, sweepfile
+from hpsearch.driver.asking import Asker
+from hpsearch.driver.best_model import BestModel
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.loop import Limits, Loop
+from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
+from hpsearch.driver.outputs import Tables, best_trial
+from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.reporter import Reporter
+from hpsearch.estimate import Sizes
+from hpsearch.executors.base import Dataset
+from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.servers import Servers
+from hpsearch.sampling import Source
+from hpsearch.store import Store
+from hpsearch.sweep import Sweep
+from hpsearch.trial import Recipe, Status, Target
+
+__all__ = ["take_steps"]
+
+_RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
+
+
+def take_steps(
+    sweep: Sweep,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    where: ResultsDirectory,
+    stop: Stop,
+    servers: Servers,
+) -> Outcome:
+    """Run a sweep in a directory that is held, with workers of `servers`.
+
+    Raises:
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+    """
+    memory = sweep.execution.memory
+    with LocalExecutor(
+        servers,
+        settings.workers_for(sweep),
+        timeout_seconds=sweep.execution.timeout_seconds,
+        memory_bytes=None if memory == "auto" else memory,
+    ) as executor:
+        steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
+        return steps.run()
+
+
+class _Steps:
+    """What the steps share."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        settings: Settings,
+        reporter: Reporter,
+        *,
+        where: ResultsDirectory,
+        stop: Stop,
+        executor: LocalExecutor,
+    ) -> None:
+        self.sweep, self.settings, self.reporter = sweep, settings, reporter
+        self.where, self.stop, self.executor = where, stop, executor
+
+    def run(self) -> Outcome:
+        dataset = data.load(self.sweep.data)
+        for warning in (*self.sweep.warnings, *dataset.warnings):
+            self.reporter.note(f"warning: {warning}")
+        recipe = make_recipe(self.sweep, dataset.target.task)
+        identity = identify(self.sweep, dataset, recipe)
+        with Store(self.where.store) as store:
+            self._claim(store, identity, dataset.target)
+            self._check_signal()
+            loop = self._loop(store, self._provided(dataset), recipe, identity)
+            before = self._answered(loop)
+            self._train(loop, before, store)
+            self._check_signal()
+            return self._finish(loop, before, store)
+
+    def _claim(self, store: Store, identity: Identity, target: Target) -> None:
+        meta = store.meta()
+        if "identity" in meta:
+            require_unchanged(meta["identity"], identity, str(self.where.path))
+        store.set_meta(
+            {
+                "identity": identity.to_json(),
+                "sweep": sweepfile.dump(self.sweep),
+                "task": str(target.task),
+            }
+        )
+
+    def _check_signal(self) -> None:
+        if self.stop.signal is not None:
+            raise Interrupted(self.stop.signal, self.where.path)
+
+    def _provided(self, loaded: data.Dataset) -> Dataset:
+        """What workers read of it, where they find it."""
+        dataset = Dataset(loaded.input, loaded.target, preprocessing.arrays(loaded))
+        self.executor.provide(dataset)
+        return dataset
+
+    def _loop(self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity) -> Loop:
+        sweep, budget = self.sweep, self.sweep.budget
+        oracle = Source(sampling.draws(sweep.method.name, sweep.space, sweep.listed, sweep.seed))
+        names = dict.fromkeys([*sweep.parameters, *(name for p in sweep.configs for name in p)])
+        shared = identity.provenance(sweep.name)
+        return Loop(
+            asker=Asker(
+                sweep.space,
+                sweep.listed,
+                sweep.trial_seeds,
+                oracle,
+                stored=store.trials(),
+                limit=budget.trials if budget else None,
+            ),
+            oracle=oracle,
+            executor=self.executor,
+            store=store,
+            tables=Tables(self.where, dataset.target.task, list(names), shared),
+            reporter=self.reporter,
+            recipe=recipe,
+            limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
+            stop=self.stop,
+            results=store.results(),
+            keep=sweep.keep,
+            input=dataset.input,
+            target=dataset.target,
+            sizes=_sizes(dataset),
+        )
+
+    def _answered(self, loop: Loop) -> set[int]:
+        """Trials whose stored result counts."""
+        return {
+            number
+            for number, result in loop.results.items()
+            if not (self.settings.retry and result.status in _RETRIED)
+        }
+
+    def _train(self, loop: Loop, answered: set[int], store: Store) -> None:
+        workers = self.settings.workers_for(self.sweep)
+        self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
+        try:
+            loop.run(answered, store.trials)
+        finally:
+            self.reporter.ended()
+            loop.tables.write(store.trials(), loop.results)
+            loop.tables.write_sweep(sweepfile.dump(self.sweep))
+
+    def _finish(self, loop: Loop, before: set[int], store: Store) -> Outcome:
+        current = [trial for trial in loop.trials if trial.number in loop.results]
+        best = best_trial(current, loop.results, loop.recipe)
+        if best is not None:
+            keeper = BestModel(
+                self.where,
+                store,
+                self.executor,
+                loop.recipe,
+                input_spec=loop.input,
+                target=loop.target,
+                check=self._check_signal,
+            )
+            result = loop.results[best[0].number]
+            warning = keeper.save(best[0], result, keep_all=self.sweep.keep == "all")
+            if warning:
+                self.reporter.note(f"warning: {warning}")
+        return Outcome(
+            directory=self.where.path,
+            completed=sum(loop.results[t.number].status.scored for t in current),
+            trials=len(current),
+            trained=sum(t.number not in before for t in current),
+            best=best,
+            stopped=self.stop.reason,
+        )
+
+
+def _sizes(dataset: Dataset) -> Sizes:
+    arrays = dataset.arrays
+    return Sizes(
+        rows=len(arrays.x_train),
+        validation_rows=len(arrays.x_val),
+        features=preprocessing.n_features(dataset.input),
+        outputs=dataset.target.outputs,
+        data_bytes=arrays.x_train.nbytes + arrays.x_val.nbytes,
+    )

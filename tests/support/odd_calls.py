@@ -1,0 +1,45 @@
+"""What an executor is asked to call; it imports nothing that a light worker has not."""
+
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError
+
+_KEPT = []
+
+
+def note(path):
+    """Say who ran this, and what was imported there."""
+    told = {
+        "pid": os.getpid(),
+        "tensorflow": "tensorflow" in sys.modules,
+        "collects": gc.isenabled(),
+    }
+    Path(path).write_text(json.dumps(told), encoding="utf-8")
+
+
+def grow(path):
+    _KEPT.append(bytearray(2**22))
+    note(path)
+
+
+def ours():
+    raise HpsearchError("no room left")
+
+
+def theirs():
+    raise ZeroDivisionError("by zero")
+
+
+def hanging():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+
+
+def dying():
+    os.kill(os.getpid(), signal.SIGSEGV)
