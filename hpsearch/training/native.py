@@ -69,12 +69,11 @@ class NativeTrainer:
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)
         trained = self._network.train(*self._train, order)
         validated = self._network.evaluate(*self._validation)
-        rows, validation_rows = len(self._train[1]), len(self._validation[1])
         return {
-            "loss": trained[0] / rows,
-            self._metric: trained[1] / rows,
-            "val_loss": validated[0] / validation_rows,
-            f"val_{self._metric}": validated[1] / validation_rows,
+            "loss": _mean(trained[0], self._train),
+            self._metric: _mean(trained[1], self._train),
+            "val_loss": _mean(validated[0], self._validation),
+            f"val_{self._metric}": _mean(validated[1], self._validation),
         }
 
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
@@ -94,6 +93,11 @@ def _rows(
     x: npt.NDArray[Any], y: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
+
+
+def _mean(total: float, rows: tuple[npt.NDArray[np.generic], ...]) -> float:
+    """As Keras' metrics have it, in float32."""
+    return float(np.float32(total / len(rows[1])))
 
 
 def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Network:
