@@ -105,7 +105,9 @@ def run_peer(name: str, sweep: Path, data: Path) -> tuple[float, float, dict[str
     return seconds, memory, json.loads(out.read_text(encoding="utf-8"))
 
 
-def measure(sweep: Path, peers: Sequence[str], runs: int, seeds: int) -> dict[str, Runs]:
+def measure(
+    sweep: Path, peers: Sequence[str], runs: int, seeds: int, seconds_at_least: float
+) -> dict[str, Runs]:
     """All contenders in alternation: hpsearch directly before each run of a peer."""
     measured = {name: Runs() for name in [OURS, *peers]}
     ours = measured[OURS]
@@ -115,8 +117,12 @@ def measure(sweep: Path, peers: Sequence[str], runs: int, seeds: int) -> dict[st
         rows = prepare(sweep, directory)
         # Warms the disk's cache; several seeds, since all configs share their weights and shuffles.
         ours.scores = [run_ours(sweep, directory, f"seeds={seeds}")[2]]
-        for _ in range(runs):
-            for peer in peers:
+        while left := [
+            peer
+            for peer in peers
+            if len(measured[peer].seconds) < runs or sum(measured[peer].seconds) < seconds_at_least
+        ]:
+            for peer in left:
                 seconds, memory, _ = run_ours(sweep, directory)
                 ours.seconds.append(seconds)
                 ours.memory_mb.append(memory)
@@ -229,6 +235,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("sweeps", nargs="*", default=["fashion", "digits"])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="quick peers run again until they ran so long"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="of hpsearch, for scores only")
     parser.add_argument(
         "--peers", nargs="+", choices=PEERS, default=[p for p in PEERS if installed(p)]
@@ -240,6 +249,7 @@ def options() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.sweeps, arguments.runs, arguments.seeds = ["digits"], 1, 1
+        arguments.seconds = 0.0
     return arguments
 
 
@@ -254,9 +264,11 @@ def main() -> None:
             sweep = HERE / f"speed_{name}.yaml"
             changes = changes_of(sweep, arguments)
             sweep = changed(sweep, Path(scratch), changes) if changes else sweep
-            measured = measure(sweep, arguments.peers, arguments.runs, arguments.seeds)
+            measured = measure(
+                sweep, arguments.peers, arguments.runs, arguments.seeds, arguments.seconds
+            )
             table = rows(measured, groups_of(sweep))
-            about = [machine(), f"{arguments.runs} runs, scores of {arguments.seeds} seeds"]
+            about = [machine(), f"scores of {arguments.seeds} seeds"]
             report(label, [*about, "difference: hpsearch's score less the other's"], table, out)
             floors = SINGLE_FLOORS if arguments.single else FLOORS
             short += check(label, table, floors.get(name, {}))

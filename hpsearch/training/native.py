@@ -97,7 +97,8 @@ def _rows(
 
 def _mean(total: float, rows: tuple[npt.NDArray[np.generic], ...]) -> float:
     """As Keras' metrics have it, in float32."""
-    return float(np.float32(total / len(rows[1])))
+    with np.errstate(over="ignore"):
+        return float(np.float32(total / len(rows[1])))
 
 
 def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Network:
