@@ -268,7 +268,10 @@ def main() -> None:
                 sweep, arguments.peers, arguments.runs, arguments.seeds, arguments.seconds
             )
             table = rows(measured, groups_of(sweep))
-            about = [machine(), f"scores of {arguments.seeds} seeds"]
+            about = [
+                machine(),
+                f"{arguments.runs} runs at least, scores of {arguments.seeds} seeds",
+            ]
             report(label, [*about, "difference: hpsearch's score less the other's"], table, out)
             floors = SINGLE_FLOORS if arguments.single else FLOORS
             short += check(label, table, floors.get(name, {}))

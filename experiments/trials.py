@@ -36,7 +36,7 @@ from hpsearch.results import Provenance
 from hpsearch.sampling import Source, draws
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
-from hpsearch.trial import Recipe, Status, Task, TrialResult
+from hpsearch.trial import InputSpec, Recipe, Status, Target, Task, TrialResult
 
 _LIMIT_MILLISECONDS = 2.0
 _STAGES = 10
@@ -229,6 +229,8 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             stop=Stop(),
             results=store.results(),
             keep="best",
+            input=InputSpec((64,), "float32"),
+            target=Target(Task.MULTICLASS, 10),
             sizes=_SIZES,
         )
         loop.run(set(loop.results), store.trials)
