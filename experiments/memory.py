@@ -132,7 +132,8 @@ def _held_by(pid: int, driver: int) -> dict[str, Any]:
         "process": "driver" if pid == driver else "server or worker",
         "of the mapping resident, MB": round(mapping.get("Rss", 0.0), 1),
         "its share of that (PSS), MB": round(mapping.get("Pss", 0.0), 1),
-        _COPIES: round(mapping.get("Private_Dirty", 0.0), 1),
+        # Pages that only one process has mapped so far count as private and dirty, too.
+        _COPIES: round(mapping.get("Anonymous", 0.0), 1),
         "private memory, MB": round(memory_mb(pid, "Private_Clean", "Private_Dirty")),
     }
 
