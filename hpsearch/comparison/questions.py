@@ -41,6 +41,7 @@ class Answer:
         n_configs: Configs of each table that took part.
         n_units: Of each table, or of the pairs, how many shared no training with another.
         n_seeds: Scores of each config that took part, at most.
+        n_lost: Configs that both tables tried, but of which one has no score.
         corrected: The difference of the bests less what luck is estimated to have in it; None
             where it cannot be told.
     """
@@ -51,6 +52,7 @@ class Answer:
     n_configs: tuple[int, int]
     n_units: tuple[int, int]
     n_seeds: int
+    n_lost: int = 0
     corrected: float | None = None
 
     @property
@@ -79,8 +81,9 @@ def config_differences(first: Table, second: Table) -> pd.DataFrame:
     seeded = [each.scored[each.scored["seed"].notna()] for each in (first, second)]
     same = seeded[0].merge(seeded[1], on=["config", "draw"], suffixes=("_first", "_second"))
     groups = (same["score_first"] - same["score_second"]).groupby(same["config"])
-    table.update(groups.agg(["mean", "size"]).set_axis(["difference", "seeds"], axis=1))
-    table["difference"] *= first.sign
+    by_seed = groups.agg(["mean", "size"]).reindex(table.index)
+    table["difference"] = first.sign * by_seed["mean"].fillna(table["difference"])
+    table["seeds"] = by_seed["size"].fillna(table["seeds"]).astype(int)
     return table
 
 
@@ -104,7 +107,12 @@ def _paired(first: Table, second: Table, table: pd.DataFrame) -> Answer:
         n_configs=(count, count),
         n_units=(groups, groups),
         n_seeds=int(table["seeds"].max()),
+        n_lost=_tried_by_both(first, second) - count,
     )
+
+
+def _tried_by_both(first: Table, second: Table) -> int:
+    return len(set(first.trials["config"]) & set(second.trials["config"]))
 
 
 def _best(first: Table, second: Table) -> Answer:
@@ -128,6 +136,7 @@ def _best(first: Table, second: Table) -> Answer:
         n_configs=(len(scores[0]), len(scores[1])),
         n_units=(len(bests[0]), len(bests[1])),
         n_seeds=most,
+        n_lost=_tried_by_both(first, second),
         corrected=corrected,
     )
 

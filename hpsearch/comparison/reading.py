@@ -74,9 +74,7 @@ def read_tables(
         _read(path, label, columns) for path, label in zip(places, labels(places), strict=True)
     ]
     known = next((table.metric for table in tables if table.metric != _UNKNOWN), _UNKNOWN)
-    return [
-        replace(table, metric=known) if table.metric == _UNKNOWN else table for table in tables
-    ]
+    return [replace(table, metric=known) if table.metric == _UNKNOWN else table for table in tables]
 
 
 def _read(path: Path, label: str, columns: Columns) -> Table:
@@ -146,8 +144,7 @@ def _metric(path: Path, columns: Columns, told: tuple[str, ...]) -> Metric:
 
 def _settings(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     names = list(columns.params) or results.hyperparameter_columns(frame)
-    settings = frame[names].astype(object)
-    return settings.where(settings.notna(), None)
+    return frame[names].infer_objects()
 
 
 def _trials(

@@ -87,7 +87,9 @@ class Table:
 
         A mean of fewer draws is lucky more easily: only these can be the best.
         """
-        return self.means.loc[self.means["seeds"] == self.means["seeds"].max()]
+        means = self.means
+        full: pd.DataFrame = means[means["seeds"] == means["seeds"].max()]
+        return full
 
     @cached_property
     def best(self) -> str | None:
