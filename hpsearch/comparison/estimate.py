@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 #: Of every interval.
 LEVEL = 0.95
 #: Of every test.
-ALPHA = 1 - LEVEL
+ALPHA = 0.05
 #: What sums of scores that should cancel leave over, as a share of their size.
 ROUNDING = 1e-12
 

@@ -77,7 +77,7 @@ def within_pairs(first: Table, differences: pd.DataFrame) -> list[Effect]:
     """
     cells = first.firsts.loc[differences.index]
     each = differences["difference"].to_numpy(dtype=np.float64)
-    effects = [_effect(name, groups(cells[name]), each) for name in cells]
+    effects = [_effect(str(name), groups(cells[name]), each) for name in cells]
     effects = [effect for effect in effects if len(effect.by_value) > 1]
     adjusted = holm([effect.p_value for effect in effects])
     effects = [
@@ -142,15 +142,15 @@ def moves(first: Table, differences: pd.DataFrame, most: int = _MOST_MOVES) -> l
     ranks = better.rank(ascending=False, method="min").astype(int)
     size = differences["difference"].abs().sort_values(ascending=False, kind="stable")
     cells = first.firsts
-    varying = [name for name in cells if cells[name].astype(str).nunique() > 1]
+    varying = [str(name) for name in cells if cells[name].astype(str).nunique() > 1]
     return [
         Move(
             config=str(config),
-            values={str(name): text_of(cells.loc[config, name]) for name in varying},
-            first=float(differences.loc[config, "first"]),
-            second=float(differences.loc[config, "second"]),
-            difference=float(differences.loc[config, "difference"]),
-            ranks=(int(ranks.loc[config, "first"]), int(ranks.loc[config, "second"])),
+            values={name: text_of(cells[name][config]) for name in varying},
+            first=float(differences["first"][config]),
+            second=float(differences["second"][config]),
+            difference=float(differences["difference"][config]),
+            ranks=(int(ranks["first"][config]), int(ranks["second"][config])),
         )
         for config in size.index[:most]
         if size[config] > 0

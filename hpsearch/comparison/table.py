@@ -113,14 +113,13 @@ class Table:
 
     def values(self, config: str) -> dict[str, Any]:
         """The hyperparameters' cells of a config."""
-        index = self.trials.index[self.trials["config"] == config][0]
-        return dict(self.settings.loc[index])
+        return {str(name): cells[config] for name, cells in self.firsts.items()}
 
     @cached_property
     def firsts(self) -> pd.DataFrame:
         """The hyperparameters' cells of each config, by config."""
-        first = ~self.trials["config"].duplicated()
-        return self.settings[first].set_axis(self.trials.loc[first, "config"])
+        first = self.trials.loc[~self.trials["config"].duplicated(), "config"]
+        return self.settings.loc[first.index].set_axis(first)
 
 
 def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.NDArray[np.intp]:
