@@ -17,10 +17,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         if index:
             console.print()
         console.print(Text(section.title, style="bold"))
-        for line in section.lines:
-            console.print(Text(line), soft_wrap=True)
-        for grid in section.grids:
-            console.print(_table(grid))
+        for part in section.parts:
+            if isinstance(part, Grid):
+                console.print(_table(part))
+            else:
+                console.print(Text(part), soft_wrap=True)
 
 
 def _table(grid: Grid) -> Table:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from hpsearch.comparison import sameness
 from hpsearch.comparison.best import optimism
@@ -106,6 +107,38 @@ class Comparison:
     def p_value(self) -> float:
         """Of no difference, adjusted for the number of pairs."""
         return self.decisive.p_value
+
+    @property
+    def n_pairs(self) -> int:
+        """How many configs of `decisive` were paired; of fresh seeds, these; else 0."""
+        return self.decisive.answer.n_pairs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as the JSON holds it."""
+        from hpsearch.comparison.writing import as_dict
+
+        return as_dict(self)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write it as .md, .json or .html.
+
+        Raises:
+            InputError: The suffix is none of these.
+            HpsearchError: The file cannot be written.
+        """
+        from hpsearch.comparison.writing import write
+
+        write(self, path)
+
+    def __str__(self) -> str:
+        from hpsearch.comparison.writing import as_markdown
+
+        return as_markdown(self)
+
+    def _repr_html_(self) -> str:
+        from hpsearch.comparison.writing import as_html
+
+        return as_html(self)
 
 
 def compare(

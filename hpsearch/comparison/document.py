@@ -15,9 +15,9 @@ from hpsearch.comparison.verdict import Pair
 __all__ = ["Grid", "Section", "document", "question_text", "stamp", "verdict"]
 
 _QUESTIONS = {
-    Question.PAIRED: "the same configs in both tables, each against itself",
-    Question.BEST: "the best config of each table, as they share none",
-    Question.RESCORED: "the best config of each table, trained again with fresh seeds",
+    Question.PAIRED: "do the same configs score better",
+    Question.BEST: "is the best config better",
+    Question.RESCORED: "is the best config better, by fresh seeds",
 }
 #: Hyperparameters whose values are shown one by one.
 _MOST_EFFECTS = 3
@@ -33,11 +33,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """A question, the lines that answer it, and tables below."""
+    """A question, and the lines and tables that answer it."""
 
     title: str
-    lines: tuple[str, ...]
-    grids: tuple[Grid, ...] = ()
+    parts: tuple[str | Grid, ...]
 
 
 def document(comparison: Comparison) -> list[Section]:
@@ -72,7 +71,7 @@ def _comparable(comparison: Comparison) -> Section:
 
 def _better(comparison: Comparison) -> Section:
     several = len(comparison.pairs) > 1
-    lines = []
+    lines: list[str | Grid] = []
     if several:
         winner = comparison.winner
         lines.append(
@@ -82,11 +81,9 @@ def _better(comparison: Comparison) -> Section:
         )
     for pair in comparison.pairs:
         lines += [verdict(pair, adjusted=several), *_footnotes(pair)]
-    lines += _luck(comparison)
-    grids = [_bests(comparison.bests)]
     if several:
-        grids.append(_all_pairs(comparison.pairs))
-    return Section("Which is better?", tuple(lines), tuple(grids))
+        lines.append(_all_pairs(comparison.pairs))
+    return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison.bests)))
 
 
 def question_text(pair: Pair) -> str:
@@ -123,21 +120,14 @@ def _basis(pair: Pair) -> str:
     match answer.question:
         case Question.PAIRED:
             units = answer.n_units[0]
-            shared = f" from {units} trainings" if units < answer.n_pairs else ""
-            return (
-                f"asked of {_count(answer.n_pairs, 'config')} that both have, each against "
-                f"itself{shared}"
-            )
+            shared = f", from {units} trainings" if units < answer.n_pairs else ""
+            basis = f"{_count(answer.n_pairs, 'config')} in both, each against itself{shared}"
         case Question.BEST:
-            return (
-                f"asked of the best of {answer.n_configs[0]} and the best of "
-                f"{_count(answer.n_configs[1], 'config')}, as they share none"
-            )
+            counts = answer.n_configs
+            basis = f"best of {counts[0]} and of {_count(counts[1], 'config')}, none in both"
         case Question.RESCORED:
-            return (
-                "asked of the best config of each, trained again with "
-                f"{_count(answer.n_pairs, 'fresh seed')}"
-            )
+            basis = f"best config of each with {_count(answer.n_pairs, 'fresh seed')}"
+    return f"asked: {question_text(pair)}? ({basis})"
 
 
 def _footnotes(pair: Pair) -> list[str]:
@@ -157,21 +147,22 @@ def _footnotes(pair: Pair) -> list[str]:
 
 def _luck(comparison: Comparison) -> list[str]:
     """What the best of many owes to having been chosen."""
-    if any(best.fresh is not None for best in comparison.bests):
+    bests = [best for best in comparison.bests if best.configs > 1]
+    if not bests or any(best.fresh is not None for best in bests):
         return []
-    lines = []
-    for best in comparison.bests:
-        if best.config is None or best.configs < 2:
-            continue
-        what = f"{best.label}: its best is the luckiest of {best.configs} configs, too"
-        if best.optimism is None:
-            lines.append(f"{what}; one seed cannot tell by how much, --rescore K can")
-        else:
-            lines.append(
-                f"{what}: by about {number(best.optimism)}, as seeds left out of the choice "
-                "show; --rescore K tells without"
-            )
-    return lines
+    told = ", ".join(
+        f"{best.label} {_luck_of(best)} (best of {best.configs} configs)" for best in bests
+    )
+    return [
+        "the best of many has luck in it, which left-out seeds show and fresh ones (--rescore K) "
+        f"are free of: {told}"
+    ]
+
+
+def _luck_of(best: Best) -> str:
+    if best.optimism is None:
+        return "unknown with one seed"
+    return f"about {number(best.optimism)}"
 
 
 def _bests(bests: Sequence[Best]) -> Grid:
@@ -216,30 +207,27 @@ def _at_equal_budget(comparison: Comparison) -> Section:
         )
         for each in comparison.budgets
     )
-    lines = ["the best mean score once so much was spent, trials in their order"]
     if not rows:
-        lines = ["nothing was spent in one of them"]
-    return Section("At equal budget?", tuple(lines), (Grid(header, rows),) if rows else ())
+        return Section("At equal budget?", ("nothing was spent in one of them",))
+    line = "the best mean score once so much was spent, trials in their order"
+    return Section("At equal budget?", (line, Grid(header, rows)))
 
 
 def _explained(comparison: Comparison) -> Section:
-    lines: list[str] = []
-    grids = []
+    parts: list[str | Grid] = []
     for pair in comparison.pairs:
         title = f"{pair.first} less {pair.second}"
-        if pair.answer.question is Question.PAIRED:
-            lines.append(
-                f"{title}: how much of the configs' differences each hyperparameter explains"
-                if pair.effects
-                else f"{title}: the paired configs differ in no hyperparameter"
-            )
-            grids += [_effects(pair.effects), _by_value(pair.effects)] if pair.effects else []
+        if pair.effects:
+            parts.append(f"{title}: how much of the configs' differences each explains")
+            parts += [_effects(pair.effects), _by_value(pair.effects)]
         elif pair.changes:
-            lines.append(f"{title}: what the best configs have otherwise, over all configs")
-            grids.append(_changes(pair.changes))
+            parts.append(f"{title}: what the best configs have otherwise, all else equal")
+            parts.append(_changes(pair.changes))
+        elif pair.answer.question is Question.PAIRED:
+            parts.append(f"{title}: the paired configs' differences depend on none")
         else:
-            lines.append(f"{title}: the best configs have the same hyperparameters")
-    return Section("Which hyperparameters explain it?", tuple(lines), tuple(grids))
+            parts.append(f"{title}: the best configs differ in none")
+    return Section("Which hyperparameters explain it?", tuple(parts))
 
 
 def _effects(effects: Sequence[Effect]) -> Grid:
@@ -273,17 +261,16 @@ def _changes(changes: Sequence[Change]) -> Grid:
 
 
 def _moved(comparison: Comparison) -> Section:
-    lines, grids = [], []
+    parts: list[str | Grid] = []
     for pair in comparison.pairs:
         title = f"{pair.first} less {pair.second}"
         if pair.moves:
-            lines.append(title)
-            grids.append(_moves(pair, pair.moves))
+            parts += [title, _moves(pair, pair.moves)]
         elif pair.answer.question is Question.PAIRED:
-            lines.append(f"{title}: no config moved")
+            parts.append(f"{title}: no config moved")
         else:
-            lines.append(f"{title}: no config is paired")
-    return Section("Which configs moved most?", tuple(lines), tuple(grids))
+            parts.append(f"{title}: no config is paired")
+    return Section("Which configs moved most?", tuple(parts))
 
 
 def _moves(pair: Pair, moves: Sequence[Move]) -> Grid:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpsearch.comparison.estimate import LEVEL, Estimate, Floats, holm
 from hpsearch.comparison.paired import mean_difference
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Change", "Effect", "Move", "between_bests", "moves", "within_pairs"]
 
 _MOST_MOVES = 5
+#: A value that others foretell so well has no effect that could be told from theirs.
+_COLLINEAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Change:
 
     Attributes:
         first, second: Its value in the best config of each table; a range where values are many.
-        estimate: Mean score of all configs with the first value less that of those with the
-            second, positive where the first is better, with Welch's interval and test.
+        estimate: What the first value adds to a score over the second, all other
+            hyperparameters equal, with interval and test; nothing where the two values were only
+            tried together with others.
         counts: How many configs have the one and the other.
     """
 
@@ -78,7 +82,7 @@ def within_pairs(first: Table, differences: pd.DataFrame) -> list[Effect]:
     cells = first.firsts.loc[differences.index]
     each = differences["difference"].to_numpy(dtype=np.float64)
     effects = [_effect(str(name), groups(cells[name]), each) for name in cells]
-    effects = [effect for effect in effects if len(effect.by_value) > 1]
+    effects = [effect for effect in effects if len(effect.by_value) > 1 and np.ptp(each) > 0]
     adjusted = holm([effect.p_value for effect in effects])
     effects = [
         Effect(effect.name, effect.share, p_value, effect.by_value)
@@ -102,22 +106,25 @@ def _effect(name: str, texts: pd.Series[Any], differences: Floats) -> Effect:
 
 
 def between_bests(first: Table, second: Table) -> list[Change]:
-    """How the best configs differ, and what each value is worth over all configs of both."""
+    """How the best configs differ, and what each value is worth over the configs of both."""
     import pandas as pd
 
     if first.best is None or second.best is None:
         return []
     cells = pd.concat([_of_scored(first), _of_scored(second)], keys=[0, 1])
+    texts = cells.apply(lambda column: groups(column.infer_objects()))
     scores = first.sign * pd.concat([first.means["mean"], second.means["mean"]], keys=[0, 1])
     changes = []
-    for name in cells:
-        texts = groups(cells[name].infer_objects())
-        one, two = str(texts[(0, first.best)]), str(texts[(1, second.best)])
+    for name, column in texts.items():
+        one, two = str(column[(0, first.best)]), str(column[(1, second.best)])
         if one != two:
-            with_one = scores[texts == one].to_numpy(dtype=np.float64)
-            with_two = scores[texts == two].to_numpy(dtype=np.float64)
-            counts = (len(with_one), len(with_two))
-            changes.append(Change(str(name), one, two, _welch(with_one, with_two), counts))
+            rows = column.isin([one, two])
+            has_first = (column[rows] == one).to_numpy(dtype=np.bool_)
+            estimate = _all_else_equal(
+                scores[rows].to_numpy(dtype=np.float64), has_first, texts[rows].drop(columns=name)
+            )
+            counts = (int(has_first.sum()), int((~has_first).sum()))
+            changes.append(Change(str(name), one, two, estimate, counts))
     return sorted(changes, key=lambda change: -abs(change.estimate.difference or 0.0))
 
 
@@ -125,15 +132,33 @@ def _of_scored(table: Table) -> pd.DataFrame:
     return table.firsts.loc[table.means.index].astype(object)
 
 
-def _welch(first: Floats, second: Floats) -> Estimate:
+def _all_else_equal(
+    scores: Floats, has_first: npt.NDArray[np.bool_], others: pd.DataFrame
+) -> Estimate:
+    """What a value is worth in an additive model of all hyperparameters, with Student's interval.
+
+    Source: Frisch and Waugh (1933): the slope of `scores` on `has_first`, both less what the
+    other hyperparameters explain of them, is the coefficient of the regression on all.
+    """
+    import pandas as pd
     from scipy import stats
 
-    difference = float(first.mean() - second.mean())
-    if min(len(first), len(second)) < 2 or not (np.ptp(first) > 0 and np.ptp(second) > 0):
-        return Estimate(difference)
-    test = stats.ttest_ind(first, second, equal_var=False)
-    low, high = test.confidence_interval(LEVEL)
-    return Estimate(difference, float(low), float(high), float(test.pvalue))
+    dummies = pd.get_dummies(others.astype(str), dtype=np.float64).to_numpy()
+    design = np.column_stack([np.ones(len(scores)), dummies])
+    both = np.column_stack([has_first.astype(np.float64), scores])
+    fit, _, rank, _ = np.linalg.lstsq(design, both, rcond=None)
+    x, y = (both - design @ fit).T
+    if np.square(x).mean() < _COLLINEAR:
+        return Estimate()
+    line = stats.linregress(x, y)
+    freedom = len(scores) - int(rank) - 1
+    if freedom < 1 or not line.stderr > 0:
+        return Estimate(float(line.slope))
+    # linregress counts two coefficients, where there are rank + 1.
+    error = line.stderr * math.sqrt((len(scores) - 2) / freedom)
+    low, high = stats.t.interval(LEVEL, freedom, line.slope, error)
+    p_value = 2 * stats.t.sf(abs(line.slope) / error, freedom)
+    return Estimate(float(line.slope), float(low), float(high), float(p_value))
 
 
 def moves(first: Table, differences: pd.DataFrame, most: int = _MOST_MOVES) -> list[Move]:

@@ -145,8 +145,10 @@ def as_markdown(comparison: Comparison) -> str:
         parts.append(f"**{_markdown(stamp(comparison))}**")
     for section in document(comparison):
         parts.append(f"## {section.title}")
-        parts.append("\n".join(f"- {_markdown(line)}" for line in section.lines))
-        parts += [_markdown_grid(grid) for grid in section.grids]
+        parts += [
+            _markdown_grid(part) if isinstance(part, Grid) else _markdown(part)
+            for part in section.parts
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -176,8 +178,10 @@ def as_html(comparison: Comparison) -> str:
         parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
     for section in document(comparison):
         parts.append(f"<h2>{html.escape(section.title)}</h2>")
-        parts += [f"<p>{html.escape(_line(line))}</p>" for line in section.lines]
-        parts += [_html_grid(grid) for grid in section.grids]
+        parts += [
+            _html_grid(part) if isinstance(part, Grid) else f"<p>{html.escape(_line(part))}</p>"
+            for part in section.parts
+        ]
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
