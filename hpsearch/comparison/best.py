@@ -114,9 +114,11 @@ def _side(means: Floats, others: int, scale: float) -> _Side:
 def _spread_alike(first: Floats, second: Floats) -> bool:
     from scipy import stats
 
-    if min(len(first), len(second)) < 2 or not (np.ptp(first) or np.ptp(second)):
+    if min(len(first), len(second)) < 2:
         return True
-    return bool(stats.levene(first, second).pvalue >= _SPREADS_DIFFER)
+    # Where all deviations of a table are equal, it divides by zero: no doubt, or 0 / 0, no test.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return not stats.levene(first, second).pvalue < _SPREADS_DIFFER
 
 
 def optimism(scores: Floats) -> float | None:

@@ -74,12 +74,13 @@ def config_differences(first: Table, second: Table) -> pd.DataFrame:
         By config: the means `first` and `second`, their `difference` (positive where the first
         is better; seed by seed where they share seeds) and the `seeds` behind it.
     """
-    means = first.means.join(second.means, lsuffix="_first", rsuffix="_second", how="inner")
+    sides = ("_first", "_second")
+    means = first.means.merge(second.means, left_index=True, right_index=True, suffixes=sides)
     table = means[["mean_first", "mean_second"]].set_axis(["first", "second"], axis=1)
     table["difference"] = table["first"] - table["second"]
     table["seeds"] = means[["seeds_first", "seeds_second"]].min(axis=1)
     seeded = [each.scored[each.scored["seed"].notna()] for each in (first, second)]
-    same = seeded[0].merge(seeded[1], on=["config", "draw"], suffixes=("_first", "_second"))
+    same = seeded[0].merge(seeded[1], on=["config", "draw"], suffixes=sides)
     groups = (same["score_first"] - same["score_second"]).groupby(same["config"])
     by_seed = groups.agg(["mean", "size"]).reindex(table.index)
     table["difference"] = first.sign * by_seed["mean"].fillna(table["difference"])
