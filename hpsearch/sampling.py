@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Space
-from hpsearch.trial import Outcome
 
 __all__ = ["METHODS", "Draw", "Source", "draws", "grid_draws", "listed_draws", "random_draws"]
 
@@ -53,19 +53,23 @@ class Source:
 
     #: Whether proposals depend on outcomes.
     adaptive = False
+    rungs: tuple[int, ...] = ()
 
     def __init__(self, drawn: Iterator[Draw]) -> None:
         self._draws = drawn
         self.exhausted = False
 
-    def ask(self, count: int) -> list[Config]:
+    def ask(self, count: int) -> list[Proposal]:
         """At most `count` configs that were not proposed before; fewer once it is exhausted."""
-        asked = [config for config, _ in itertools.islice(self._draws, count)]
+        asked = [Proposal(config) for config, _ in itertools.islice(self._draws, count)]
         self.exhausted = self.exhausted or len(asked) < count
         return asked
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Outcomes change nothing."""
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        """Nothing to take up: all is proposed anew, and what has a row is known."""
 
 
 def listed_draws(configs: Iterable[Config]) -> Iterator[Draw]:

@@ -18,7 +18,6 @@ __all__ = [
     "Curve",
     "EarlyStopping",
     "InputSpec",
-    "Outcome",
     "Recipe",
     "Status",
     "Target",
@@ -182,14 +181,6 @@ class Training:
     def trials(self) -> tuple[int, ...]:
         """Numbers of the trials that it answers."""
         return tuple(number for _, number in self.stops)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an oracle learns of a config: its mean score over the seeds, None if it has none."""
-
-    config: str
-    score: float | None
 
 
 Epoch = Mapping[str, float]

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from hpsearch.plan import Trial, number_trials
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Space
-from hpsearch.trial import Outcome
 
 __all__ = ["Asker", "Oracle"]
 
@@ -29,7 +29,7 @@ class Oracle(Protocol):
         """Whether proposals depend on outcomes."""
         ...
 
-    def ask(self, count: int) -> list[Config]:
+    def ask(self, count: int) -> list[Proposal]:
         """At most `count` new configs."""
         ...
 
@@ -109,7 +109,8 @@ class Asker:
         if not self._oracle.adaptive and not self._first and not self._oracle.exhausted:
             missing = self._wanted() - len(self._ahead)
             if missing > 0:
-                self._ahead += self._oracle.ask(min(count, missing))
+                asked = self._oracle.ask(min(count, missing))
+                self._ahead += [proposal.config for proposal in asked]
 
     def _wanted(self) -> int:
         """How many configs the next window is to have."""
@@ -124,7 +125,8 @@ class Asker:
         if not configs:
             configs, self._ahead = self._ahead, []
             if not self._oracle.exhausted:
-                configs += self._oracle.ask(self._wanted() - len(configs))
+                asked = self._oracle.ask(self._wanted() - len(configs))
+                configs += [proposal.config for proposal in asked]
         trials = number_trials(
             configs,
             self._seeds,

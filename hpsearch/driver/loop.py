@@ -14,12 +14,12 @@ from hpsearch.driver.reporter import Reporter
 from hpsearch.estimate import Sizes, training_seconds
 from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
 from hpsearch.plan import Summary, Trial, group, summarize
+from hpsearch.proposal import Outcome
 from hpsearch.store import Store
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import (
     Curve,
     InputSpec,
-    Outcome,
     Recipe,
     Status,
     Target,
@@ -207,7 +207,7 @@ class Loop:
 
     def _outcomes(self, results: Sequence[TrialResult]) -> list[Outcome]:
         """The mean scores of configs of which no seed is missing any more."""
-        configs = {self._trials[r.trial].config.id for r in results}
+        configs = {(c := self._trials[r.trial].config).id: c for r in results}
         outcomes = []
         for config in sorted(configs):
             numbers = (trial.number for trial in self.asker.trials_of(config))
@@ -216,7 +216,7 @@ class Loop:
                 scores = [self.results[number].score for number in members]
                 known = [score for score in scores if score is not None]
                 mean = sum(known) / len(known) if len(known) == len(scores) else None
-                outcomes.append(Outcome(config, mean))
+                outcomes.append(Outcome(configs[config], mean))
         return outcomes
 
     def _bury(self, lost: Lost, ended: list[Training]) -> list[TrialResult]:
