@@ -57,11 +57,13 @@ class Source:
 
     def __init__(self, drawn: Iterator[Draw]) -> None:
         self._draws = drawn
+        self._before: frozenset[str] = frozenset()
         self.exhausted = False
 
     def ask(self, count: int) -> list[Proposal]:
         """At most `count` configs that were not proposed before; fewer once it is exhausted."""
-        asked = [Proposal(config) for config, _ in itertools.islice(self._draws, count)]
+        fresh = (config for config, _ in self._draws if config.id not in self._before)
+        asked = [Proposal(config) for config in itertools.islice(fresh, count)]
         self.exhausted = self.exhausted or len(asked) < count
         return asked
 
@@ -69,7 +71,8 @@ class Source:
         """Outcomes change nothing."""
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Nothing to take up: all is proposed anew, and what has a row is known."""
+        """What was proposed before is passed over; outcomes change nothing."""
+        self._before = frozenset(config.id for config in configs)
 
 
 def listed_draws(configs: Iterable[Config]) -> Iterator[Draw]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Training, TrialResult
+from hpsearch.trial import Arrays, InputSpec, Past, Recipe, Target, Training, TrialResult
 
 __all__ = [
     "Answered",
@@ -47,6 +47,10 @@ class Job:
             of every scored trial.
         keep: Whether any weights are sent back.
         tensorflow: Whether the training needs a worker in which TensorFlow can be used.
+        past: What it goes on from; None where it starts anew.
+        floors: Of each epoch, the score that a training must have reached by then, or it is
+            stopped; empty for none, shorter than the training for its first epochs.
+        snapshot: Whether the state at the last epoch is sent back.
     """
 
     training: Training
@@ -54,6 +58,9 @@ class Job:
     keep_better_than: float | None = None
     keep: bool = True
     tensorflow: bool = True
+    past: Past | None = None
+    floors: tuple[float, ...] = ()
+    snapshot: bool = False
 
     def wants(self, score: float) -> bool:
         """Whether the weights of a trial with this score are to be sent back."""

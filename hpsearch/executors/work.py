@@ -92,6 +92,9 @@ def _results(
         started=started,
         on_epoch=on_epoch,
         keep=job.wants,
+        past=job.past,
+        floors=job.floors,
+        snapshot=job.snapshot,
     )
 
 
