@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.seeds import derive
-from hpsearch.space import Config
+from hpsearch.space import Choices, Config, Parameter, Range, Space
 from hpsearch.strategies.base import Strategy
 from hpsearch.strategies.rungs import Rung
 
-__all__ = ["Asha", "Hyperband"]
+__all__ = ["Asha", "Halving", "Hyperband", "at_top"]
 
 
 @dataclass
@@ -89,8 +90,28 @@ class _Patient(_Ladder):
         self.over = True
 
 
-class _Halving:
-    """What both have in common: a bracket for each proposal, by its number.
+def at_top(space: Space) -> Space:
+    """A space without other epochs than the largest, which is the top rung."""
+    return replace(
+        space,
+        parameters=tuple(
+            replace(parameter, domain=Choices((_largest(parameter),)))
+            if parameter.name == "epochs"
+            else parameter
+            for parameter in space.parameters
+        ),
+    )
+
+
+def _largest(parameter: Parameter) -> Any:
+    if parameter.choices is not None:
+        return max(parameter.choices)
+    assert isinstance(parameter.domain, Range)
+    return parameter.domain.max
+
+
+class Halving:
+    """What both methods have in common: a bracket for each proposal, by its number.
 
     Args:
         proposer: Where configs come from; it is told the score of the highest rung that each
@@ -112,6 +133,10 @@ class _Halving:
     def exhausted(self) -> bool:
         """Whether no further config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
+
+    def first_epochs(self, config: Config) -> int:
+        """How far a config that was proposed goes before it halts for the first time."""
+        return self.rungs[self._bracket(self._orders[config.id]).first]
 
     def close(self) -> None:
         """No further config is wanted: those that began are all that compete."""
@@ -187,11 +212,17 @@ class _Halving:
         self._enter(outcomes)
 
     def _enter(self, outcomes: Sequence[Outcome]) -> None:
+        last = {outcome.config.id: outcome for outcome in outcomes}
         for outcome in outcomes:
             number = self._orders.get(outcome.config.id)
-            if number is not None and outcome.epochs in self.rungs:
-                index = self.rungs.index(outcome.epochs)
-                self._bracket(number).enter(outcome.config, number, index, outcome.score)
+            if number is None or outcome.epochs not in self.rungs:
+                continue
+            bracket = self._bracket(number)
+            index = self.rungs.index(outcome.epochs)
+            if outcome is last[outcome.config.id]:
+                # It may have ended before the rung that it was to begin at.
+                index = max(index, bracket.first)
+            bracket.enter(outcome.config, number, index, outcome.score)
 
 
 def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -204,7 +235,7 @@ def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [Outcome(o.config, o.score) for o in best.values()]
 
 
-class Asha(_Halving):
+class Asha(Halving):
     """Asynchronous successive halving: no rung waits for another config.
 
     Args:
@@ -244,7 +275,7 @@ class Asha(_Halving):
         return _Greedy(self._new_rungs(), index, self._factor)
 
 
-class Hyperband(_Halving):
+class Hyperband(Halving):
     """Brackets of successive halving, from the one that begins with most configs to fewest.
 
     A bracket begins while another waits for its rung, so workers need not.

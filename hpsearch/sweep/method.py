@@ -57,9 +57,9 @@ _BAYESIAN: Final[dict[str, Rule]] = {
 
 #: Method -> its options; names as in KerasTuner where it has the method.
 METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": {},
-    "random": {},
-    "sobol": {},
+    "grid": {"median_stopping": flag()},
+    "random": {"median_stopping": flag()},
+    "sobol": {"median_stopping": flag()},
     "bayesian": _BAYESIAN,
     "tpe": {"num_initial_points": integer(1), "candidates": integer(1)},
     "hyperband": {
@@ -69,7 +69,12 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
         "proposals": _PROPOSALS,
         "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}),
     },
-    "asha": {"factor": _FACTOR, "min_epochs": integer(1), "brackets": integer(1)},
+    "asha": {
+        "factor": _FACTOR,
+        "min_epochs": integer(1),
+        "brackets": integer(1),
+        "proposals": _PROPOSALS,
+    },
     "auto": {},
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
