@@ -332,11 +332,10 @@ class Store:
             cut = len(arrays) - best
             return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
 
-    def snapshot_bytes(self) -> dict[int, int]:
-        """The trials that have a snapshot, and how much room each takes."""
+    def snapshots(self) -> list[tuple[int, int, int]]:
+        """Trial, epoch and bytes of each snapshot."""
         with self._explained():
-            rows = self._db.execute("SELECT trial, length(arrays) FROM snapshots").fetchall()
-        return dict(rows)
+            return self._db.execute("SELECT trial, epoch, length(arrays) FROM snapshots").fetchall()
 
     def keep_weights(self, trials: Iterable[int]) -> None:
         """Drop the weights of all other trials."""

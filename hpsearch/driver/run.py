@@ -11,14 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from hpsearch import sampling
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
-from hpsearch.sweep import SeedRace, Sweep
+from hpsearch.sweep import Sweep
 
 __all__ = ["run"]
 
@@ -32,12 +31,8 @@ def require_supported(sweep: Sweep) -> None:
         NotSupportedError: Naming what it cannot.
     """
     missing = []
-    if sweep.method.name not in sampling.METHODS:
-        missing.append(f"method: {sweep.method.name} (what runs today: grid, random)")
     if sweep.execution.engine != "local":
         missing.append(f"execution.engine: {sweep.execution.engine} (what runs today: local)")
-    if isinstance(sweep.seeds, SeedRace):
-        missing.append("seeds: {min, max, race} (what runs today: a number or a list)")
     if isinstance(sweep.model, str):
         missing.append("model: a function (what runs today: output_activation and loss)")
     if missing:
