@@ -354,7 +354,7 @@ class Store:
 def _as_json(result: TrialResult) -> str:
     # Not `asdict`, which copies every number of the curve.
     record = {**vars(result)}
-    del record["state"], record["trial"]
+    del record["state"], record["snapshot"], record["trial"]
     curve = result.curve
     # One list a metric: a tenth of the text that one mapping an epoch takes.
     names = list(curve[0]) if curve else []

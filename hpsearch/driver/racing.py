@@ -9,6 +9,8 @@ from functools import cache
 __all__ = ["Race"]
 
 _CONFIDENCE = 0.95
+#: Below, two scores that are close by chance would end a race before it began.
+_FEWEST_DEGREES = 5
 
 
 class Race:
@@ -16,7 +18,7 @@ class Race:
 
     The interval is Student's, of the config's mean, with the variance within configs pooled over
     all that have several seeds (as in an analysis of variance: it takes configs to be equally
-    noisy); before there is one, everything overlaps. The leader has the best mean; it gets
+    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best mean; it gets
     another seed, too, while anyone overlaps it.
 
     Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
@@ -59,7 +61,9 @@ def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
 
 
 def _half_width(spread: float, freedom: int, seeds: int) -> float:
-    return _quantile(freedom) * spread / math.sqrt(seeds) if freedom else math.inf
+    if freedom < _FEWEST_DEGREES:
+        return math.inf
+    return _quantile(freedom) * spread / math.sqrt(seeds)
 
 
 @cache
