@@ -10,5 +10,6 @@ from hpsearch.training.base import Trainer
 from hpsearch.training.choice import choose, needs_tensorflow
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
+from hpsearch.training.programs import Programs
 
-__all__ = ["Trainer", "choose", "follow", "make_trainer", "needs_tensorflow"]
+__all__ = ["Programs", "Trainer", "choose", "follow", "make_trainer", "needs_tensorflow"]
