@@ -23,12 +23,15 @@ from hpsearch.executors.base import (
     Started,
     Work,
 )
-from hpsearch.training import follow, make_trainer
+from hpsearch.training import Programs, follow, make_trainer
 from hpsearch.trial import Status, TrialResult
 
 __all__ = ["run"]
 
 _PROGRESS_EVERY_SECONDS = 0.2
+
+#: What this process has compiled: it runs one training at a time.
+_PROGRAMS = Programs()
 
 
 def run(work: Work, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
@@ -82,7 +85,13 @@ def _results(
 ) -> Iterator[TrialResult]:
     training = job.training
     trainer = make_trainer(
-        training.values, training.seed, job.recipe, dataset.input, dataset.target, dataset.arrays
+        training.values,
+        training.seed,
+        job.recipe,
+        dataset.input,
+        dataset.target,
+        dataset.arrays,
+        programs=_PROGRAMS,
     )
     yield from follow(
         training,
