@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
-from hpsearch.space import Config
+from hpsearch.space import Config, Kind
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 
 __all__ = ["Store"]
@@ -243,6 +243,7 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
+        kind = Kind(self.meta().get("kind", Kind.MLP))
         with self._explained():
             rows = self._db.execute(
                 "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
@@ -252,7 +253,7 @@ class Store:
             number, _, seed, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(_mapping(text)), seed))
+                trials.append(Trial(number, Config(_mapping(text), kind), seed))
         return trials
 
     # What came out

@@ -30,11 +30,12 @@ __all__ = [
 
 
 class Task(StrEnum):
-    """What the output layer predicts."""
+    """What the output layer predicts; `objective` where a function of one's own gives the score."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    OBJECTIVE = "objective"
 
 
 class Status(StrEnum):

@@ -8,22 +8,27 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.driver.asking import Planner, Step
+from hpsearch.driver.costs import Costs
 from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Reporter
 from hpsearch.driver.snapshots import Snapshots
-from hpsearch.estimate import Sizes, training_seconds
-from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
-from hpsearch.plan import Summary, Trial, summarize
+from hpsearch.executors.base import (
+    Answered,
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Lost,
+    Objective,
+)
+from hpsearch.plan import Summary, Trial
 from hpsearch.store import Store
-from hpsearch.training import needs_tensorflow
 from hpsearch.trial import (
     Curve,
-    InputSpec,
     Recipe,
     Status,
-    Target,
     Training,
     TrialResult,
 )
@@ -55,10 +60,10 @@ class Loop:
     Attributes:
         results: Every result that is stored, by trial; those of earlier runs at first.
         keep: `best` or `all`: whose weights are kept.
-        input, target: Of the data, for what a training needs of its worker.
-        sizes: Of the data, for counting weights and for what takes longest.
+        costs: What a training needs of its worker, and about what it takes.
         snapshots: What trainings can go on from.
         medians: Stops trainings that are worse than half of the earlier ones, or None.
+        objective: What gives the scores in place of an MLP, or None.
     """
 
     planner: Planner
@@ -71,11 +76,10 @@ class Loop:
     stop: Stop
     results: dict[int, TrialResult]
     keep: str
-    input: InputSpec
-    target: Target
-    sizes: Sizes
+    costs: Costs
     snapshots: Snapshots
     medians: Medians | None = None
+    objective: Objective | None = None
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
     _stored: list[Trial] = field(default_factory=list)
@@ -136,7 +140,7 @@ class Loop:
         numbers = {number for training in step.trainings for number in training.trials}
         numbers.update(answer.trial for answer in step.answers)
         trials = [self._trials[number] for number in sorted(numbers)]
-        return summarize(trials, step.trainings, self.sizes.features, self.sizes.outputs)
+        return self.costs.summary(trials, step.trainings)
 
     def _say_exhausted(self) -> None:
         if self.planner.left_over > 0:
@@ -180,13 +184,7 @@ class Loop:
         """
         if self.limits.time_seconds is not None or self.planner.adaptive:
             return list(trainings)
-        return sorted(trainings, key=self._seconds, reverse=True)
-
-    def _seconds(self, training: Training) -> float:
-        return training_seconds(training, self.sizes, tensorflow=self._needs_tensorflow(training))
-
-    def _needs_tensorflow(self, training: Training) -> bool:
-        return needs_tensorflow(training.values, self.recipe, self.input, self.target)
+        return sorted(trainings, key=lambda each: self.costs.seconds(each) or 0.0, reverse=True)
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
@@ -195,10 +193,11 @@ class Loop:
                 training,
                 self.recipe,
                 threshold,
-                tensorflow=self._needs_tensorflow(training),
+                tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 floors=self.medians.floors() if self.medians else (),
                 snapshot=self.planner.goes_on(training) and self.snapshots.has_room,
+                objective=self.objective,
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hpsearch.driver.asking import Asker, Numbers, Planner
 from hpsearch.driver.racing import Race
@@ -10,48 +11,79 @@ from hpsearch.driver.reuse import Reuse
 from hpsearch.driver.searching import Searcher
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.plan import Trial
-from hpsearch.space import Space
+from hpsearch.space import Config, Space
 from hpsearch.strategies import Strategy, at_top, make_strategy
-from hpsearch.sweep import SeedRace, Sweep
+from hpsearch.sweep import MethodSpec, SeedRace, Sweep
 from hpsearch.trial import Recipe, TrialResult
 
-__all__ = ["make_planner"]
+__all__ = ["Search", "make_planner"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Attributes:
+        space: What can vary.
+        listed: Configs to try first.
+        seeds: That every config gets.
+        limit: Rows of the table at most, or None.
+        seed: Of the proposals.
+        race: Who gets further seeds, or None.
+    """
+
+    method: MethodSpec
+    space: Space
+    listed: tuple[Config, ...]
+    seeds: tuple[int, ...]
+    limit: int | None
+    seed: int
+    race: SeedRace | None = None
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Search:
+        """A sweep's."""
+        return cls(
+            method=sweep.method,
+            space=sweep.space,
+            listed=sweep.listed,
+            seeds=sweep.trial_seeds,
+            limit=sweep.budget.trials if sweep.budget else None,
+            seed=sweep.seed,
+            race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
+        )
 
 
 def make_planner(
-    sweep: Sweep,
+    search: Search,
     recipe: Recipe,
     stored: Sequence[Trial],
     results: Mapping[int, TrialResult],
     snapshots: Snapshots,
 ) -> Planner:
-    """The planner of a sweep's method.
+    """The planner of a method.
 
     Args:
         stored: Trials that have a number already.
         results: By trial; grows while the sweep runs, as `snapshots` does.
     """
-    limit = sweep.budget.trials if sweep.budget else None
-    race = sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None
+    limit, race, seeds = search.limit, search.race, search.seeds
     strategy = make_strategy(
-        sweep.method,
-        sweep.space,
-        sweep.listed,
+        search.method,
+        search.space,
+        search.listed,
         goal=recipe.goal,
-        seed=sweep.seed,
-        trials=None if limit is None else -(-limit // len(sweep.trial_seeds)),
+        seed=search.seed,
+        trials=None if limit is None else -(-limit // len(seeds)),
     )
     if not strategy.adaptive and race is None:
-        return Asker(
-            sweep.space, sweep.listed, sweep.trial_seeds, strategy, stored=stored, limit=limit
-        )
-    space = at_top(sweep.space) if strategy.rungs else sweep.space
-    listed = {config.id for config in sweep.listed}
-    seeds = range(race.max) if race else sweep.trial_seeds
+        return Asker(search.space, search.listed, seeds, strategy, stored=stored, limit=limit)
+    space = at_top(search.space) if strategy.rungs else search.space
+    listed = {config.id for config in search.listed}
     return Searcher(
         strategy,
-        Numbers(space, listed, seeds, stored=stored, limit=limit),
-        sweep.trial_seeds,
+        Numbers(space, listed, range(race.max) if race else seeds, stored=stored, limit=limit),
+        seeds,
         recipe=recipe,
         results=results,
         reuse=Reuse(recipe, results, snapshots.epochs),

@@ -18,8 +18,8 @@ class Race:
 
     The interval is Student's, of the config's mean, with the variance within configs pooled over
     all that have several seeds (as in an analysis of variance: it takes configs to be equally
-    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best mean; it gets
-    another seed, too, while anyone overlaps it.
+    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best
+    mean; it gets another seed, too, while anyone overlaps it.
 
     Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
 

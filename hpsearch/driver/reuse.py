@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hpsearch.hyperparameters import config_id
 from hpsearch.plan import Trial
 from hpsearch.training import followed
 from hpsearch.trial import Recipe, Status, TrialResult
@@ -75,5 +74,4 @@ def _ended(result: TrialResult, trial: Trial) -> bool:
 
 
 def _prefix(trial: Trial) -> tuple[str, int]:
-    values = {name: v for name, v in trial.config.values.items() if name != "epochs"}
-    return config_id(values), trial.seed
+    return trial.config.prefix, trial.seed

@@ -19,7 +19,7 @@ from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
-__all__ = ["run"]
+__all__ = ["log_file", "run", "signals"]
 
 _LOG = logging.getLogger("hpsearch")
 
@@ -56,8 +56,8 @@ def run(
     stop = Stop()
     with (
         DirectoryLock(where.path),
-        _log_file(where) as log,
-        _signals(stop),
+        log_file(where) as log,
+        signals(stop),
         Servers(log) as servers,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
@@ -67,7 +67,12 @@ def run(
 
 
 @contextmanager
-def _log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
+def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
+    """run.log, with what the driver says going there.
+
+    Raises:
+        HpsearchError: It cannot be written.
+    """
     try:
         log = where.log.open("a", encoding="utf-8")
     except OSError as error:
@@ -86,7 +91,7 @@ def _log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
+def signals(stop: Stop) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the loop to end; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hpsearch.driver.asking import Numbers, Step
 from hpsearch.driver.racing import Race
 from hpsearch.driver.reuse import Reuse
-from hpsearch.plan import Trial
+from hpsearch.plan import Trial, group
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config
 from hpsearch.strategies import Halving, Strategy
@@ -195,11 +196,10 @@ class Searcher:
         return Step(tuple(added), tuple(trainings), tuple(answers))
 
     def _training(self, trial: Trial, epochs: int) -> Training:
-        values = {n: v for n, v in trial.config.values.items() if n != "epochs"}
-        return Training(
-            values,
-            trial.seed,
-            ((epochs, trial.number),),
+        (training,) = group([trial])
+        return replace(
+            training,
+            stops=((epochs, trial.number),),
             whole=trial.epochs if epochs < trial.epochs else None,
             source=self._reuse.source(trial, epochs),
         )

@@ -6,7 +6,7 @@ oracle, a store or a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -22,10 +22,15 @@ __all__ = [
     "Finished",
     "Job",
     "Lost",
+    "Objective",
     "Progress",
     "Started",
     "Work",
 ]
+
+
+#: A config's values to a score, or to an iterator that gives one an epoch.
+Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Job:
         floors: Of each epoch, the score that a training must have reached by then, or it is
             stopped; empty for none, shorter than the training for its first epochs.
         snapshot: Whether the state at the last epoch is sent back.
+        objective: Called with the config for its score, or for a score an epoch, in place of
+            an MLP; found by its module and name where it is called.
     """
 
     training: Training
@@ -61,6 +68,7 @@ class Job:
     past: Past | None = None
     floors: tuple[float, ...] = ()
     snapshot: bool = False
+    objective: Objective | None = None
 
     def wants(self, score: float) -> bool:
         """Whether the weights of a trial with this score are to be sent back."""

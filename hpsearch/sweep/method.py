@@ -10,7 +10,7 @@ from hpsearch.sweep.base import plain
 from hpsearch.sweep.rules import Collector, Invalid, Rule, flag, integer, number, one_of
 from hpsearch.sweep.wording import did_you_mean, listing, show
 
-__all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate"]
+__all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate", "parse_method"]
 
 #: The method of a sweep with `configs` and no method: exactly these. No file writes it.
 CONFIGS: Final = "configs"
@@ -112,7 +112,12 @@ class MethodSpec:
         return {"name": self.name, **{key: plain(item) for key, item in self.options.items()}}
 
 
-def _method(value: Any) -> MethodSpec:
+def parse_method(value: Any) -> MethodSpec:
+    """A method's name, or a mapping with a name and options.
+
+    Raises:
+        Invalid: With the place of every fault within `value`.
+    """
     if isinstance(value, MethodSpec):
         return value
     if not isinstance(value, Mapping):
@@ -155,4 +160,4 @@ def _schema() -> dict[str, Any]:
 
 
 #: The type of the field: a name, or a mapping with a name and options.
-Method = Annotated[MethodSpec, Rule(_method, _schema())]
+Method = Annotated[MethodSpec, Rule(parse_method, _schema())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
@@ -15,17 +15,35 @@ from hpsearch.trial import EarlyStopping, Past, Recipe, Snapshot, Status, Traini
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hpsearch.training.base import Trainer
-
-__all__ = ["follow", "followed", "score_at"]
+__all__ = ["Steps", "follow", "followed", "score_at"]
 
 State = tuple[npt.NDArray[Any], ...]
+
+
+class Steps(Protocol):
+    """What is followed: a trainer, or a function of the user's."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def weights_count(self) -> int | None: ...
+
+    def run_epoch(self) -> Mapping[str, float] | None:
+        """Metrics of the next epoch; None where there is none."""
+        ...
+
+    def weights(self) -> State: ...
+
+    def state(self) -> State: ...
+
+    def resume(self, epoch: int, state: State) -> None: ...
 
 
 def follow(
     training: Training,
     recipe: Recipe,
-    trainer: Trainer,
+    trainer: Steps,
     *,
     clock: Callable[[], float],
     started: float,
@@ -64,7 +82,10 @@ def follow(
     for epochs, number in training.stops:
         while len(run.curve) < epochs and not run.over:
             run.advance()
-            on_epoch(len(run.curve), run.curve[-1])
+            if not run.finished:
+                on_epoch(len(run.curve), run.curve[-1])
+        if not run.curve:
+            raise InputError("the function yielded no score")
         instant = clock()
         yield run.result(
             number,
@@ -105,11 +126,12 @@ class _Run:
     """A training so far; without a trainer, one that is only looked at."""
 
     recipe: Recipe
-    trainer: Trainer | None
+    trainer: Steps | None
     curve: list[Mapping[str, float]] = field(default_factory=list)
     floors: Sequence[float] = ()
     diverged: bool = False
     fell: bool = False
+    finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
     patience: _Patience | None = None
@@ -119,13 +141,14 @@ class _Run:
             self.patience = _Patience(self.recipe, self.recipe.early_stopping)
 
     @property
-    def _patience_ended(self) -> bool:
-        return self.patience is not None and self.patience.exhausted
+    def _ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self.finished or (self.patience is not None and self.patience.exhausted)
 
     @property
     def over(self) -> bool:
         """Whether no further epoch is trained."""
-        return self.diverged or self.fell or self._patience_ended
+        return self.diverged or self.fell or self._ended
 
     def take_up(self, past: Past) -> None:
         """Goes on from there; `floors` holds for what is still to come."""
@@ -138,7 +161,11 @@ class _Run:
     def advance(self) -> None:
         """Trains one epoch."""
         assert self.trainer is not None
-        self.see(self.trainer.run_epoch())
+        metrics = self.trainer.run_epoch()
+        if metrics is None:
+            self.finished = True
+            return
+        self.see(metrics)
         if self.best_epoch == len(self.curve) and self.recipe.epoch == "best":
             self.best_state = self.trainer.weights()
         if self.best_epoch and len(self.curve) <= len(self.floors):
@@ -200,7 +227,7 @@ class _Run:
         if self.fell:
             return Status.STOPPED
         halted = training.whole is not None and len(self.curve) < training.whole
-        return Status.STOPPED if halted and not self._patience_ended else Status.COMPLETED
+        return Status.STOPPED if halted and not self._ended else Status.COMPLETED
 
     def _score(self, epoch: int) -> float:
         return self.curve[epoch - 1][self.recipe.metric]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.driver.asking import Asker, Numbers, Planner
+from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.outcome import Stop
@@ -35,6 +36,9 @@ from hpsearch.trial import (
 )
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), Sizes(100, 10, 4, 2, 1000)
+)
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
@@ -131,13 +135,11 @@ def loop_of(
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
             reporter=Watcher(),
             recipe=RECIPE,
-            input=InputSpec((4,), "float32"),
-            target=Target(Task.MULTICLASS, 2),
+            costs=COSTS,
             limits=Limits(),
             stop=Stop(),
             results=results,
             keep="best",
-            sizes=Sizes(100, 10, 4, 2, 1000),
         )
 
 

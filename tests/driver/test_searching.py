@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from hpsearch import sweepfile
+from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
-from hpsearch.driver.planners import make_planner
+from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.reporter import Silent
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
@@ -29,6 +30,9 @@ from hpsearch.training import follow
 from hpsearch.trial import InputSpec, Recipe, Status, Target, Task, TrialResult
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), Sizes(100, 10, 4, 2, 1000)
+)
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 PARAMETERS = {
     "units": {"min": 1, "max": 5000},
@@ -132,12 +136,12 @@ def search(
         executor = Trains(workers, most, failing)
         stops = sweep.method.options.get("median_stopping")
         loop = Loop(
-            planner=make_planner(sweep, recipe, store.trials(), results, snapshots),
+            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
-            reporter=Silent(), recipe=recipe, input=InputSpec((4,), "float32"),
-            target=Target(Task.MULTICLASS, 2), limits=Limits(), stop=Stop(), results=results,
-            keep="best", sizes=Sizes(100, 10, 4, 2, 1000),
+            reporter=Silent(), recipe=recipe, costs=COSTS,
+             limits=Limits(), stop=Stop(), results=results,
+            keep="best",
             medians=Medians(recipe) if stops else None,
         )  # fmt: skip
         loop.tables.due = lambda _: False  # type: ignore[method-assign]
