@@ -50,6 +50,11 @@ class Planner(Protocol):
         ...
 
     @property
+    def expected(self) -> int | None:
+        """How many trials there will be at most, where they are not known in advance."""
+        ...
+
+    @property
     def over(self) -> bool:
         """Whether no further trial will come."""
         ...
@@ -137,6 +142,7 @@ class Asker:
     """
 
     adaptive = False
+    expected = None
 
     def __init__(
         self,

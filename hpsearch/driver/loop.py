@@ -131,6 +131,8 @@ class Loop:
             self._note_score(result)
             if self.medians is not None:
                 self.medians.note(result)
+        if self.planner.expected is not None:
+            self.reporter.expected(self.planner.expected)
         step = self.planner.begin(answered)
         self._stored = [self._trials.get(trial.number, trial) for trial in all_trials()]
         done = len(self._trials.keys() & set(answered))

@@ -60,6 +60,12 @@ class Searcher:
         return self._numbers.current
 
     @property
+    def expected(self) -> int | None:
+        """Rows of the budget."""
+        remaining = self._numbers.remaining
+        return None if remaining is None else len(self.current) + max(0, remaining)
+
+    @property
     def over(self) -> bool:
         """Whether no further config will come; those that halted may go on."""
         return self._numbers.spent or self._strategy.exhausted
