@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from hpsearch.training.measures import Measures, Sums
+from hpsearch.training.state import State, read, write
 from hpsearch.training.update import Update
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class CompiledTrainer:
     @property
     def nbytes(self) -> int:
         """Of the variables of model and optimizer."""
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        return sum(variable.numpy().nbytes for variable in variables)
+        return sum(variable.numpy().nbytes for variable in self._state_variables())
 
     def restart(
         self,
@@ -112,6 +112,16 @@ class CompiledTrainer:
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
         self.model.set_weights(list(weights))
+
+    def state(self) -> State:
+        return read(self._state_variables())
+
+    def resume(self, epoch: int, state: State) -> None:
+        write(self._state_variables(), epoch, state)
+        self._epoch = epoch
+
+    def _state_variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
 
     def _build(self) -> None:
         """Makes all variables: a traced function may not."""

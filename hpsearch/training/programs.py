@@ -111,7 +111,9 @@ def _structure(values: Mapping[str, Any]) -> list[Any]:
 
 
 def _without_numbers(settings: Mapping[str, Any], numbers: tuple[str, ...]) -> dict[str, Any]:
-    def sign(number: Any) -> Any:
-        return number if number is None else (number > 0) - (number < 0)
-
-    return {key: sign(value) if key in numbers else value for key, value in settings.items()}
+    kept = dict(settings)
+    for name in set(numbers) & settings.keys():
+        number = settings[name]
+        # Without momentum, Keras keeps no velocity.
+        kept[name] = number > 0 if name == "momentum" else number is not None
+    return kept
