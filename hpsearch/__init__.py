@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpsearch.api import Results, Sweep, compare, load, run
     from hpsearch.comparison import Comparison
     from hpsearch.errors import HpsearchError
+    from hpsearch.functions import optimize
 
     __version__: str
 
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "optimize",
     "run",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "Sweep": "hpsearch.api",
     "compare": "hpsearch.api",
     "load": "hpsearch.api",
+    "optimize": "hpsearch.functions",
     "run": "hpsearch.api",
 }
 
