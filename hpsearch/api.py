@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,9 @@ from hpsearch.sweep import Sweep
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "Sweep", "load", "run"]
+    from hpsearch.comparison import Comparison
+
+__all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,52 @@ def load(directory: str | os.PathLike[str]) -> Results:
     if not (path / "results.csv").exists():
         raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
     return Results(path)
+
+
+def compare(
+    *tables: str | os.PathLike[str] | Results,
+    score: str | None = None,
+    params: Sequence[str] = (),
+    goal: str | None = None,
+    anyway: bool = False,
+    rescore: int | None = None,
+    workers: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """Compare results tables: which is better, by how much, how sure, and why.
+
+    Args:
+        tables: Results directories, CSV files or Results, two or more.
+        score: The column to compare by; needed for tables of other programs.
+        params: The hyperparameters' columns of such tables.
+        goal: `maximize` or `minimize`, where the score's name does not tell.
+        anyway: Whether to compare what is not comparable, too, and say so.
+        rescore: Train each table's best config again with so many fresh seeds, in place of what
+            the tables say of their bests. Takes results directories.
+        workers: How many trainings run at a time, for `rescore`.
+        out: A file to write to: .md, .json or .html.
+
+    Raises:
+        InputError: A table is missing, or is none.
+        RefusedError: The tables differ in data, split or metric.
+    """
+    from hpsearch import comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    again = None
+    if rescore is not None:
+        if rescore < 1:
+            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {rescore}")
+        from hpsearch.rescoring import Rescorer
+
+        again = Rescorer(rescore, workers)
+    compared = comparison.compare(
+        [table.directory if isinstance(table, Results) else table for table in tables],
+        comparison.Columns(score, tuple(params), goal),
+        anyway=anyway,
+        rescore=again,
+    )
+    if out is not None:
+        comparison.write(compared, out)
+    return compared

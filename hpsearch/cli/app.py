@@ -128,6 +128,60 @@ def show(
 
 
 @app.command()
+def compare(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files.")
+    ],
+    *,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Compare by it; for foreign tables.")
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="a,b,c", help="Hyperparameters' columns; for foreign tables."),
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(metavar="maximize|minimize", help="For foreign tables.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare other data, splits and metrics, too.")
+    ] = False,
+    rescore: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, metavar="K", help="Train the bests with K fresh seeds."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it, as .md, .json or .html.")
+    ] = None,
+) -> None:
+    """Say which of several results is better, by how much, how sure, and why."""
+    from hpsearch import comparison
+    from hpsearch.cli.compare import print_comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    columns = comparison.Columns(score, tuple(params.split(",")) if params else (), goal)
+    again = _rescorer(rescore, workers)
+    compared = comparison.compare(tables, columns, anyway=anyway, rescore=again)
+    print_comparison(compared, _console())
+    if out is not None:
+        comparison.write(compared, out)
+
+
+def _rescorer(count: int | None, workers: int | None) -> Any:
+    if count is None:
+        return None
+    from hpsearch.cli.display import make_display
+    from hpsearch.rescoring import Rescorer
+
+    console = _console(stderr=True)
+    return Rescorer(count, workers, lambda: make_display(console))
+
+
+@app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="To write.")] = Path("sweep.yaml"),
 ) -> None:
