@@ -33,6 +33,7 @@ __all__ = [
     "ranked",
     "read",
     "results_table",
+    "varying",
     "write_atomically",
     "write_csv",
 ]
@@ -326,6 +327,13 @@ def _parsed(cell: str, *, as_text: bool) -> Any:
         if cell in ("True", "False"):
             return cell == "True"
     return _unescaped(cell)
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """Columns of hyperparameters that take more than one value; dead is one."""
+    columns = list(table.columns)
+    first, last = columns.index("score") + 1, columns.index("loss")
+    return [name for name in columns[first:last] if table[name].astype(str).nunique() > 1]
 
 
 def goal_of(table: pd.DataFrame) -> str:
