@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rich.text import Text
 from hpsearch import results
 from hpsearch.driver import Outcome
 from hpsearch.errors import InputError
+from hpsearch.report.text import cell_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,31 +107,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _text(value: Any) -> Text:
-    """A cell for people: optimizers as calls, numbers to three digits."""
-    import pandas as pd
-
-    if pd.isna(value):
-        return Text("-")
-    if isinstance(value, str) and value.startswith("{"):
-        return Text(_as_call(value))
-    return Text(f"{value:.3g}" if isinstance(value, float) else str(value))
-
-
-def _as_call(cell: str) -> str:
-    try:
-        mapping = json.loads(cell)
-    except ValueError:
-        return cell
-    return _call(mapping) if isinstance(mapping, dict) and "name" in mapping else cell
-
-
-def _call(mapping: dict[str, Any]) -> str:
-    arguments = ", ".join(
-        f"{key}={_call(value) if isinstance(value, dict) and 'name' in value else value}"
-        for key, value in mapping.items()
-        if key != "name"
-    )
-    return f"{mapping['name']}({arguments})"
+    return Text(cell_text(value))
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
@@ -161,7 +137,7 @@ def _groups(column: pd.Series[Any]) -> pd.Series[Any]:
         ends = column.groupby(quarters).agg(["min", "max"])
         names = {q: f"{low:.3g} to {high:.3g}" for q, (low, high) in ends.T.items()}
         return quarters.map(names).astype(object).fillna("-")
-    return pd.Series([_text(cell).plain for cell in column], index=column.index)
+    return pd.Series([cell_text(cell) for cell in column], index=column.index)
 
 
 def _sort_keys(texts: pd.Series[Any]) -> pd.Series[Any]:

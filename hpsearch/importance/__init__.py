@@ -7,6 +7,6 @@ and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance
 from __future__ import annotations
 
 from hpsearch.importance.analysis import importance
-from hpsearch.importance.outcome import Importance
+from hpsearch.importance.outcome import Effect, Importance, Share
 
-__all__ = ["Importance", "importance"]
+__all__ = ["Effect", "Importance", "Share", "importance"]

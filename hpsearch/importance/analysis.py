@@ -238,4 +238,3 @@ def _interval(whole: Floats, halves: Floats) -> tuple[Floats, Floats]:
     error = _WITHIN * halves.std(axis=0, ddof=1)
     moved = whole - halves.mean(axis=0)
     return whole - error + np.minimum(moved, 0), whole + error + np.maximum(moved, 0)
-

@@ -16,7 +16,7 @@ from hpsearch.space import Range, Space
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Axis", "axes_of"]
+__all__ = ["Axis", "axes_of", "is_log"]
 
 #: A numeric hyperparameter with more values than this is cut into as many intervals.
 MOST_LEVELS = 24
@@ -88,7 +88,7 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
     codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
     whole = pd.api.types.is_integer_dtype(column)
     levels = tuple(int(v) if whole else float(v) for v in distinct)
-    return Axis(name, levels, codes, _equal(len(levels)), numeric=True, log=_is_log(distinct))
+    return Axis(name, levels, codes, _equal(len(levels)), numeric=True, log=is_log(distinct))
 
 
 def _categories(name: str, column: pd.Series[Any]) -> Axis:
@@ -106,7 +106,7 @@ def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if domain is not None:
         low, high = min(low, domain.min), max(high, domain.max)
-    log = domain.log if domain is not None else low > 0 and high / low >= _LOG_SPAN
+    log = domain.log if domain is not None else is_log(np.array([low, high]))
     log = log and low > 0
     start, end = (math.log(low), math.log(high)) if log else (low, high)
     width = (end - start) / MOST_LEVELS
@@ -131,5 +131,6 @@ def _equal(size: int) -> Floats:
     return np.full(size, 1 / size)
 
 
-def _is_log(distinct: Floats) -> bool:
+def is_log(distinct: Floats) -> bool:
+    """Whether values, in order, are taken for those of a log scale: positive and far apart."""
     return bool(distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_SPAN)
