@@ -94,7 +94,7 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
 def _categories(name: str, column: pd.Series[Any]) -> Axis:
     # The text tells True from 1, which a set would take for the same.
     cells = column.astype(object)
-    text = cells.map(str).where(cells.notna(), None)
+    text = [str(c) if alive else None for c, alive in zip(cells, cells.notna(), strict=True)]
     levels = tuple(dict.fromkeys(cell for cell in text if cell is not None))
     index = {level: code for code, level in enumerate(levels)}
     codes = np.array([-1 if cell is None else index[cell] for cell in text], dtype=np.intp)

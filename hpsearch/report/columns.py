@@ -19,12 +19,14 @@ _AFTER = {
     "status": "status",
     "seed": "seed",
     "epochs_trained": "epochs trained",
-    "best_epoch": "best epoch",
     "weights": "weights",
     "seconds": "seconds",
+    "best_epoch": "best epoch",
     "shared_with": "shared with",
     "trainer": "trainer",
 }
+#: Only shown with the rest of a chosen trial.
+_DETAILS = frozenset({"best_epoch", "shared_with", "trainer"})
 
 
 def columns_of(source: Source, most: int) -> list[dict[str, Any]]:
@@ -41,15 +43,12 @@ def columns_of(source: Source, most: int) -> list[dict[str, Any]]:
     found = [_numbers("trial", rows["trial"], "trial"), _score(source, rows)]
     found += [_hyperparameter(d, rows) for d in source.dimensions.values()]
     for name, label in _AFTER.items():
-        if name in ("seed", "trainer", "shared_with") and source.table[name].nunique() < 1 + (
-            name != "shared_with"
-        ):
+        if name == "seed" and source.table[name].nunique() < 2:
             continue
-        column = rows[name]
-        if isinstance(column.dtype, pd.StringDtype):
-            found.append(_texts(name, column, label))
-        else:
-            found.append(_numbers(name, column, label))
+        if source.table[name].isna().all():
+            continue
+        make = _texts if isinstance(rows[name].dtype, pd.StringDtype) else _numbers
+        found.append(make(name, rows[name], label) | {"detail": name in _DETAILS})
     return found
 
 

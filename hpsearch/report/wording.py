@@ -85,8 +85,8 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
     return {
         "progress": (spread if scored > points else "") + "Choose a point to see its trial.",
         "curves": (drawn if scored > curves else "")
-        + "Bright or dark by rank, the best trial in orange; point at a line to see its config. "
-        f"Of long trainings {MOST_EPOCHS} epochs are drawn.",
+        + "Coloured by rank, the best trial in orange; point at a line to see its config. "
+        f"Of longer trainings {MOST_EPOCHS} epochs are drawn.",
         "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
         "Click beside a range to let it go. " + (several if scored > lines else ""),
         "importance": f"How much of the variance of {source.metric} over the whole space each "

@@ -68,7 +68,9 @@ function render(node) {
   const config = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    // Named one by one: others offer to share the figure on a server.
+    modeBarButtons: [spec.layout.xaxis ? ["toImage", "zoom2d", "pan2d", "resetScale2d"] : ["toImage"]],
+    displayModeBar: coarse ? false : "hover",
     toImageButtonOptions: { format: "svg", filename: entry.name || "figure" },
   };
   const done = Plotly.react(node, data, layout, config);

@@ -2,6 +2,8 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
+const SHORT = { best: "Best", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Two", work: "Saved" };
+
 function forgetFigures() {
   for (const [node, entry] of drawn) {
     observer.unobserve(node);
@@ -37,7 +39,7 @@ function openSweep(index, focus) {
   const main = document.getElementById("content");
   main.replaceChildren(...sections);
   document.getElementById("nav").replaceChildren(...sections.filter((section) => section.id).map((section) =>
-    el("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
+    el("a", { href: `#${section.id}` }, SHORT[section.id] || section.querySelector("h2").textContent)));
   document.getElementById("sweep").value = String(index);
   memory.set("sweep", index);
   if (focus) main.focus();

@@ -22,12 +22,13 @@ class TrialTable {
     );
     this.node = el("div", {}, region, el("div", { className: "controls", style: "margin-top:.6rem" },
       this.back, this.forth, this.said));
+    this.columns = trials.columns.filter((column) => !column.detail);
     this.drawHead();
     this.update();
   }
 
   drawHead() {
-    const cells = this.trials.columns.map((column) => {
+    const cells = this.columns.map((column) => {
       const on = this.sort.column === column;
       const mark = on ? (this.sort.down ? " ▼" : " ▲") : "";
       const button = el("button", { type: "button", onclick: () => this.sortBy(column) }, column.label + mark);
@@ -43,7 +44,7 @@ class TrialTable {
     this.page = 0;
     this.drawHead();
     this.update();
-    this.head.children[this.trials.columns.indexOf(column)].firstChild.focus();
+    this.head.children[this.columns.indexOf(column)].firstChild.focus();
   }
 
   turn(by) {
@@ -84,7 +85,7 @@ class TrialTable {
   }
 
   line(row) {
-    const cells = this.trials.columns.map((column, index) => {
+    const cells = this.columns.map((column, index) => {
       const text = this.trials.text(column, row);
       if (index === 0) {
         const pick = { type: "button", className: "pick", "aria-label": `Trial ${text}: show its configuration`,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.report.figures.parts import level_axis, level_positions, spread
-from hpsearch.report.text import cell_text, rounded
+from hpsearch.report.text import cell_text, inert, rounded
 from hpsearch.report.theme import Spec
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ __all__ = ["contour"]
 _MOST_TRIALS = 300
 #: With as many numbers on both axes, lines of equal score are worth drawing.
 _SMOOTH = 8
+#: How far from the middle of a cell a trial is marked, and in how many steps.
+_JITTER = 0.36
+_RING = 97
+_GOLDEN = np.pi * (3 - np.sqrt(5))
 
 
 def contour(source: Source, x: str, y: str, *, trials: bool = True) -> Spec:
@@ -71,8 +75,6 @@ def _axis(effect: Effect, *, smooth: bool) -> dict[str, Any]:
 
 
 def _tick_texts(effect: Effect, shown: list[int]) -> list[str]:
-    from hpsearch.report.text import inert
-
     return [inert(cell_text(effect.levels[i]), 28) for i in shown]
 
 
@@ -80,30 +82,37 @@ def _trials(source: Source, first: Effect, second: Effect, *, smooth: bool) -> d
     rows = source.ranked
     rows = rows[rows[first.name].notna() & rows[second.name].notna()]
     rows = rows.iloc[spread(len(rows), _MOST_TRIALS)]
-    at = [_at(effect, list(rows[effect.name]), smooth=smooth) for effect in (first, second)]
+    at = [
+        _at(effect, list(rows[effect.name]), _JITTER * turn, smooth=smooth)
+        for turn, effect in zip((1, -1), (first, second), strict=True)
+    ]
     return {
         "type": "scatter",
         "mode": "markers",
         "x": at[0],
         "y": at[1],
         "meta": {"trials": [int(trial) for trial in rows["trial"]]},
-        "marker": {
-            "symbol": "circle-open",
-            "size": 7,
-            "color": "@background",
-            "line": {"width": 1.4},
-        },
+        # Seen on every colour of the field.
+        "marker": {"size": 5, "color": "#ffffff", "line": {"color": "#000000", "width": 1}},
     }
 
 
-def _at(effect: Effect, cells: list[Any], *, smooth: bool) -> list[float | int | None]:
+def _at(
+    effect: Effect, cells: list[Any], jitter: float, *, smooth: bool
+) -> list[float | int | None]:
     if smooth:
         return [rounded(float(cell)) for cell in cells]
     if not effect.numeric:
         index = {level: float(i) for i, level in enumerate(effect.levels)}
-        return [index.get(str(cell)) for cell in cells]
-    levels = np.asarray(effect.levels, dtype=np.float64)
-    values = np.asarray(cells, dtype=np.float64)
-    if effect.log:
-        levels, values = np.log(levels), np.log(values)
-    return [rounded(v) for v in np.interp(values, levels, np.arange(len(levels)))]
+        places = np.array([index[str(cell)] for cell in cells], dtype=np.float64)
+    else:
+        levels = np.asarray(effect.levels, dtype=np.float64)
+        values = np.asarray(cells, dtype=np.float64)
+        if effect.log:
+            levels, values = np.log(levels), np.log(values)
+        places = np.interp(values, levels, np.arange(len(levels)))
+    # Trials of one cell lie side by side: the golden angle spreads them evenly in a disc.
+    turn = np.arange(len(places))
+    radius = jitter * np.sqrt((turn % _RING + 0.5) / _RING)
+    wave = np.cos(turn * _GOLDEN) if jitter > 0 else np.sin(turn * _GOLDEN)
+    return [rounded(v) for v in places + radius * wave]

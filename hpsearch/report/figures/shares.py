@@ -38,7 +38,7 @@ def shares(importance: Importance) -> Spec:
                     "symmetric": False,
                     "array": [rounded(s.high - s.share) for s in members],
                     "arrayminus": [rounded(s.share - s.low) for s in members],
-                    "color": "@muted",
+                    "color": "@text",
                     "thickness": 1.4,
                     "width": 4,
                 },
@@ -52,7 +52,7 @@ def shares(importance: Importance) -> Spec:
         )
     layout = {
         "xaxis": {
-            "title": {"text": "share of the score's variance"},
+            "title": {"text": "share of the variance"},
             "tickformat": ".0%",
             "range": [0, min(1.0, 1.05 * max((s.high for s in kept), default=1.0))],
         },

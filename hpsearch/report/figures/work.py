@@ -47,6 +47,7 @@ def work(sources: Sequence[Source]) -> Spec:
             "range": [len(savings) - 0.5, -0.5],
         },
         "showlegend": True,
+        "legend": {"traceorder": "normal"},
         "height": 130 + 44 * len(savings),
     }
     return {"data": data, "layout": layout}
