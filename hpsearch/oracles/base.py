@@ -30,9 +30,9 @@ import keras_tuner
 from keras_tuner.src.engine import oracle as kt_oracle
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.sampling import Draw
 from hpsearch.space import Choices, Config, Parameter, Space
-from hpsearch.trial import Outcome
 
 __all__ = ["DrawingOracle", "SweepOracle", "config_from", "hyperparameters_of"]
 
@@ -119,25 +119,25 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
         """
         raise NotImplementedError
 
-    def ask(self, count: int) -> list[Config]:
+    def ask(self, count: int) -> list[Proposal]:
         """At most `count` configs that were not proposed before; fewer once it is exhausted."""
-        configs: list[Config] = []
+        proposals: list[Proposal] = []
         with _released(self):
-            while len(configs) < count and not self.exhausted:
+            while len(proposals) < count and not self.exhausted:
                 trial = self.create_trial(f"slot-{len(self._proposals)}")
                 if trial.status == _RUNNING:
                     config = self._configs[trial.trial_id]
                     self._proposals[config.id] = trial
-                    configs.append(config)
+                    proposals.append(Proposal(config))
                 else:
                     self.exhausted = True
-        return configs
+        return proposals
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn what came of proposed configs; those of others' are ignored."""
         with _released(self):
             for outcome in outcomes:
-                trial = self._proposals.get(outcome.config)
+                trial = self._proposals.get(outcome.config.id)
                 if trial is not None:
                     self._end(trial, outcome.score)
 
