@@ -30,6 +30,7 @@ __all__ = [
     "column_of",
     "curves_table",
     "goal_of",
+    "hyperparameters_of",
     "ranked",
     "read",
     "results_table",
@@ -332,11 +333,17 @@ def _parsed(cell: str, *, as_text: bool) -> Any:
     return _unescaped(cell)
 
 
+def hyperparameters_of(table: pd.DataFrame) -> list[str]:
+    """Columns of hyperparameters: those between the score and the first metric."""
+    columns = list(table.columns)
+    first = columns.index("score") + 1
+    ends = (i for i, name in enumerate(columns) if name in _METRIC_NAMES or name == "best_epoch")
+    return columns[first : next(ends, first)]
+
+
 def varying(table: pd.DataFrame) -> list[str]:
     """Columns of hyperparameters that take more than one value; dead is one."""
-    columns = list(table.columns)
-    first, last = columns.index("score") + 1, columns.index("loss")
-    return [name for name in columns[first:last] if table[name].astype(str).nunique() > 1]
+    return [name for name in hyperparameters_of(table) if table[name].astype(str).nunique() > 1]
 
 
 def goal_of(table: pd.DataFrame) -> str:

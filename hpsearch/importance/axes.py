@@ -81,11 +81,11 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
     name = str(column.name)
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return _categories(name, column)
-    values = column.astype("float64").to_numpy()
+    values: Floats = column.to_numpy(np.float64, na_value=np.nan)
     distinct = np.unique(values[~np.isnan(values)])
     if len(distinct) > MOST_LEVELS:
         return _intervals(name, values, ranges.get(name))
-    codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
+    codes: Codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
     whole = pd.api.types.is_integer_dtype(column)
     levels = tuple(int(v) if whole else float(v) for v in distinct)
     return Axis(name, levels, codes, _equal(len(levels)), numeric=True, log=is_log(distinct))
@@ -112,8 +112,8 @@ def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
     width = (end - start) / MOST_LEVELS
     positions = np.log(values) if log else values
     with np.errstate(invalid="ignore"):
-        codes = np.clip((positions - start) / width, 0, MOST_LEVELS - 1)
-    codes = np.where(np.isnan(values), -1, np.nan_to_num(codes)).astype(np.intp)
+        places = np.clip((positions - start) / width, 0, MOST_LEVELS - 1)
+    codes: Codes = np.where(np.isnan(values), -1, np.nan_to_num(places)).astype(np.intp)
     middles = start + width * (np.arange(MOST_LEVELS) + 0.5)
     levels = tuple(float(v) for v in (np.exp(middles) if log else middles))
     return Axis(name, levels, codes, _equal(MOST_LEVELS), numeric=True, log=log)

@@ -84,6 +84,13 @@ class Importance:
         rows = [(*(*s.names, "")[:2], s.share, s.low, s.high) for s in self.shares]
         return pd.DataFrame(rows, columns=["hyperparameter", "with", "share", "low", "high"])
 
+    @property
+    def paired(self) -> list[str]:
+        """The hyperparameters of which any two can be looked at, most important first."""
+        known = {name for pair in self.joints for name in pair}
+        singles = [s.names[0] for s in self.shares if len(s.names) == 1]
+        return [name for name in singles if name in known]
+
     def joint(self, first: str, second: str) -> Floats:
         """The mean score at each pair of levels of two hyperparameters.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from hpsearch.report.dimensions import Dimension
 from hpsearch.report.text import cell_text, rounded
+from hpsearch.results import hyperparameters_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hpsearch.report.source import Source
 
 __all__ = ["columns_of", "constants_of"]
@@ -34,6 +35,8 @@ def columns_of(source: Source, most: int) -> list[dict[str, Any]]:
 
     A number is itself, a category the index of its text in `levels`, an empty cell null.
     """
+    import pandas as pd
+
     rest = source.table[~source.table["trial"].isin(source.ranked["trial"])]
     rows = pd.concat([source.ranked, rest]) if len(rest) else source.ranked
     if len(rows) > most:
@@ -53,6 +56,8 @@ def columns_of(source: Source, most: int) -> list[dict[str, Any]]:
 
 
 def _numbers(name: str, column: pd.Series[Any], label: str) -> dict[str, Any]:
+    import pandas as pd
+
     digits = 3 if name == "seconds" else 6
     values = [
         None if pd.isna(v) else rounded(float(f"{float(v):.{digits}g}") if digits < 6 else v)
@@ -62,6 +67,8 @@ def _numbers(name: str, column: pd.Series[Any], label: str) -> dict[str, Any]:
 
 
 def _texts(name: str, column: pd.Series[Any], label: str) -> dict[str, Any]:
+    import pandas as pd
+
     levels = list(dict.fromkeys(column.dropna()))
     index = {level: code for code, level in enumerate(levels)}
     values = [None if pd.isna(v) else index[v] for v in column]
@@ -104,8 +111,6 @@ def _hyperparameter(dimension: Dimension, rows: pd.DataFrame) -> dict[str, Any]:
 
 def constants_of(source: Source) -> list[list[str]]:
     """Hyperparameters that have the same value everywhere, and that value."""
-    columns = list(source.table.columns)
-    first, last = columns.index("score") + 1, columns.index("loss")
-    fixed = [name for name in columns[first:last] if name not in source.varying]
+    fixed = [n for n in hyperparameters_of(source.table) if n not in source.varying]
     rows = source.table.head(1)
     return [[name, cell_text(rows[name].iloc[0])] for name in fixed if len(rows)]

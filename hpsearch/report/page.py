@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hpsearch
 from hpsearch.errors import InputError
 from hpsearch.report.payload import Limits, payload_of
+from hpsearch.report.text import own_version
 from hpsearch.report.theme import THEMES
 
 if TYPE_CHECKING:
@@ -44,14 +44,16 @@ def render(sources: Sequence[Source], *, live: bool = False, inputs: str = "") -
     plotly, script, style = _plotly(), _script(), _style()
     fixed = {
         "policy": _policy(plotly, script),
-        "version": html.escape(hpsearch.__version__),
+        "version": html.escape(own_version()),
         "inputs": html.escape(inputs),
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
         "style": style,
         "plotly": plotly,
         "script": script,
     }
-    room = MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
+    room = (
+        MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
+    )
     for share in _SHARES:
         limits = Limits().times(share / len(sources))
         data = _json(payload_of(sources, limits, live=live))

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import hpsearch
 from hpsearch.report import figures, wording
 from hpsearch.report.columns import columns_of, constants_of
 from hpsearch.report.figures.curves import MOST_CURVES
 from hpsearch.report.figures.parallel import MOST_LINES
 from hpsearch.report.figures.progress import MOST_POINTS
-from hpsearch.report.text import duration, inert, number
+from hpsearch.report.text import duration, inert, number, own_version
 from hpsearch.report.theme import THEMES, Spec, template, words
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def payload_of(sources: Sequence[Source], limits: Limits, *, live: bool) -> dict
         "written": written,
         "live": live,
         "refresh_seconds": REFRESH_SECONDS,
-        "footer": f"Written {written} by hpsearch {hpsearch.__version__}. Everything on this page "
+        "footer": f"Written {written} by hpsearch {own_version()}. Everything on this page "
         "is in this file: it opens offline and asks no server for anything.",
         "themes": {
             name: {"words": words(name), "template": template(name)} for name in sorted(THEMES)
@@ -135,14 +134,14 @@ def _figures(source: Source, limits: Limits) -> dict[str, Any]:
 def _contours(source: Source, most: int) -> dict[str, Any]:
     """Each pair once, by the indices of its names: the page turns it where it is asked to."""
     found = source.importance
-    singles = [s.names[0] for s in found.shares if len(s.names) == 1]
-    paired = {name for pair in found.joints for name in pair}
-    kept = {name for name in singles if name in paired and len(singles) > 0}
-    kept = set([name for name in singles if name in kept][:most])
-    names = [name for name in found.effects if name in kept]
+    important = found.paired[:most]
+    names = [name for name in found.effects if name in important]
     specs: dict[str, Spec] = {
         f"{i}|{j}": figures.contour(source, names[i], names[j])
         for i, j in combinations(range(len(names)), 2)
     }
-    important = [names.index(name) for name in singles if name in kept][:2]
-    return {"names": names, "specs": specs, "first": important}
+    return {
+        "names": names,
+        "specs": specs,
+        "first": [names.index(name) for name in important[:2]],
+    }

@@ -41,8 +41,8 @@ def savings_of(source: Source) -> Savings:
     training = table["shared_with"].fillna(table["trial"])
     trained = int(epochs.groupby(training).max().sum())
     ended = table["status"].isin(["completed", "stopped"])
-    asked = table["epochs"].astype("float64").fillna(epochs)
-    spared = (asked - epochs).clip(lower=0)[ended]
+    asked = table.get("epochs", epochs).astype("float64")
+    spared = (asked - epochs).fillna(0).clip(lower=0)[ended]
     return Savings(
         trials=len(table),
         trainings=int(training[epochs > 0].nunique()),

@@ -113,11 +113,11 @@ class Source:
 
     def described(self, trials: list[int]) -> list[str]:
         """What a pointer at each of these trials is told, as Plotly's text."""
-        rows = self.table.set_index("trial")
-        return [self._described(trial, rows.loc[trial]) for trial in trials]
+        places = {trial: place for place, trial in enumerate(self.table["trial"])}
+        return [self._described(trial, self.table.iloc[places[trial]]) for trial in trials]
 
     def _described(self, trial: int, row: pd.Series[Any]) -> str:
-        has_score = row["score"] == row["score"]  # noqa: PLR0124 - nan is not itself
+        has_score = row["score"] == row["score"]
         score = number(float(row["score"])) if has_score else row["status"]
         lines = [f"<b>trial {trial}: {inert(score)}</b>"]
         lines += [f"{inert(name)}: {inert(cell_text(row[name]))}" for name in self.varying]
@@ -137,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> Source:
     given = Path(path)
     directory = given if given.is_dir() else given.parent
     table = results.read(given)
-    missing = [name for name in (*results.HEAD, "loss", *results.TAIL) if name not in table]
+    missing = [name for name in (*results.HEAD, *results.TAIL) if name not in table]
     if missing:
         raise InputError(
             f"{given}: not a results table of hpsearch: it has no column {', '.join(missing)}"

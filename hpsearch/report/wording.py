@@ -110,7 +110,7 @@ def failures(source: Source) -> list[list[Any]]:
     table = source.table
     lost = table[~table["trial"].isin(source.ranked["trial"])]
     reasons = lost["error"].astype(object).where(lost["error"].notna(), "")
-    found = []
+    found: list[list[Any]] = []
     for (status, reason), group in lost.groupby([lost["status"].astype(object), reasons]):
         trials = [str(trial) for trial in group["trial"].head(_MOST_NAMED)]
         more = len(group) - len(trials)
@@ -133,7 +133,9 @@ def work(source: Source) -> list[list[str]]:
     if saved.trials and saved.epochs_trained:
         second = saved.seconds / saved.epochs_trained
         rows.append(["seconds an epoch", f"{second:.3g}"])
-    rows += [[f"trials by the {name} trainer", f"{many:,}"] for name, many in saved.trainers.items()]
+    rows += [
+        [f"trials by the {name} trainer", f"{many:,}"] for name, many in saved.trainers.items()
+    ]
     best = source.best
     if best is not None and source.directory and (source.directory / "best.keras").exists():
         rows.append(["saved model", "best.keras"])

@@ -45,7 +45,7 @@ def curves(source: Source, metric: str | None = None, *, most: int = MOST_CURVES
     metric = metric or (source.metrics[0] if source.metrics else source.metric)
     trials = chosen(source, most) if metric in source.curves else []
     rows = source.curves[source.curves["trial"].isin(trials)]
-    groups = {int(trial): group for trial, group in rows.groupby("trial")}
+    groups = {int(group["trial"].iloc[0]): group for _, group in rows.groupby("trial")}
     trials = [trial for trial in trials if trial in groups]
     best = int(source.best["trial"]) if source.best is not None else None
     shown: list[float] = []

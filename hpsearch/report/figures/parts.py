@@ -85,10 +85,10 @@ def with_hover(spec: Spec, source: Source) -> Spec:
     traces = []
     for trace in spec["data"]:
         meta = trace.get("meta") or {}
+        said: Any = None
         if "trials" in meta:
-            trace = trace | {"hovertext": source.described(meta["trials"]), "hoverinfo": "text"}
+            said = source.described(meta["trials"])
         elif "trial" in meta:
             (said,) = source.described([meta["trial"]])
-            trace = trace | {"hovertext": said, "hoverinfo": "text"}
-        traces.append(trace)
+        traces.append(trace if said is None else trace | {"hovertext": said, "hoverinfo": "text"})
     return spec | {"data": traces}
