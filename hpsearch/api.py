@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import results, sweepfile
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.report.pictures import Pictures
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.comparison import Comparison
+    from hpsearch.report.source import Source
 
 __all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Pictures):
     """What a sweep left in its directory."""
 
     directory: Path
@@ -63,6 +65,17 @@ class Results:
             raise InputError(f"{path}: there is no model: no trial completed")
         return keras.models.load_model(path, safe_mode=True)
 
+    @cached_property
+    def _source(self) -> Source:
+        from hpsearch.report.source import Source
+
+        try:
+            sweep = self.sweep
+        # What `optimize` leaves has no sweep file, and a figure can do without one.
+        except HpsearchError:
+            sweep = None
+        return Source(self.table, self.curves, sweep, self.directory)
+
     def detached(self) -> Results:
         """The same without its directory, whose tables are read now."""
         loaded = Results(self.directory)
@@ -82,6 +95,7 @@ def run(
     workers: int | None = None,
     retry: bool = False,
     fresh: bool = False,
+    live: bool = False,
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -91,6 +105,7 @@ def run(
         workers: How many trainings run at a time; overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
+        live: Whether report.html is rewritten while the run is on.
 
     Raises:
         InputError: The sweep or its data cannot be used.
@@ -105,7 +120,11 @@ def run(
     outcome = driver.run(
         sweep,
         driver.Settings(
-            out=None if out is None else Path(out), workers=workers, retry=retry, fresh=fresh
+            out=None if out is None else Path(out),
+            workers=workers,
+            retry=retry,
+            fresh=fresh,
+            live=live,
         ),
     )
     return Results(outcome.directory)

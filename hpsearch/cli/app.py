@@ -79,6 +79,9 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing results directory aside.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Rewrite report.html while the run is on.")
+    ] = False,
 ) -> None:
     """Run a sweep; run again, it continues with what has no row yet."""
     overrides = list(set_ or [])
@@ -88,7 +91,7 @@ def run(
     from hpsearch.cli.display import make_display
     from hpsearch.driver import Settings, run
 
-    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh)
+    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live)
     outcome = run(loaded, settings, make_display(_console(stderr=True)))
     from hpsearch.cli.show import summary
 
@@ -179,6 +182,28 @@ def _rescorer(count: int | None, workers: int | None) -> Any:
 
     console = _console(stderr=True)
     return Rescorer(count, workers, lambda: make_display(console))
+
+
+@app.command()
+def report(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Results directories, or results.csv.")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each figure to this directory, too.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="svg|png|pdf", help="Of those figures.")
+    ] = "svg",
+) -> None:
+    """Write one page of pictures about one sweep or several; it opens offline."""
+    from hpsearch.cli.report import write_report
+
+    write_report(sources, out, figures, format_)
 
 
 @app.command()

@@ -47,17 +47,10 @@ def print_results(source: Path, top: int, console: Console) -> None:
     missing = [name for name in ("score", "status", "metric") if name not in table.columns]
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
-    names = varying(table)
+    names = results.varying(table)
     _print_counts(table, console)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
-
-
-def varying(table: pd.DataFrame) -> list[str]:
-    """Columns of hyperparameters that take more than one value."""
-    columns = list(table.columns)
-    first, last = columns.index("score") + 1, columns.index("loss")
-    return [name for name in columns[first:last] if table[name].astype(str).nunique() > 1]
 
 
 def _print_counts(table: pd.DataFrame, console: Console) -> None:
