@@ -17,7 +17,7 @@ from hpsearch.results import Provenance
 from hpsearch.sweep import ModelSpec, Sweep
 from hpsearch.trial import EarlyStopping, Recipe, Task
 
-__all__ = ["Identity", "identify", "make_recipe", "require_unchanged"]
+__all__ = ["Identity", "identify", "installed", "make_recipe", "require_unchanged", "stored_data"]
 
 _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
@@ -84,14 +84,18 @@ class Identity:
             sweep=sweep,
             data=self.data,
             recipe=self.recipe_id,
-            version=_version("hpsearch"),
-            tensorflow=_version("tensorflow"),
-            keras=_version("keras"),
+            **installed(),
         )
 
     def to_json(self) -> str:
         """For the store."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+def installed() -> dict[str, str]:
+    """The versions that every row names, by column."""
+    packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
+    return {column: _version(package) for column, package in packages.items()}
 
 
 def _version(package: str) -> str:
@@ -137,6 +141,11 @@ def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
             "the change, give this run another directory with --out, or move the old one aside "
             "with --fresh"
         )
+
+
+def stored_data(stored: str) -> str:
+    """The data's fingerprint in a stored identity."""
+    return str(json.loads(stored)["data"])
 
 
 def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:

@@ -20,7 +20,7 @@ from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import SeedRace, Sweep
 
-__all__ = ["run"]
+__all__ = ["heeding_signals", "run"]
 
 _LOG = logging.getLogger("hpsearch")
 
@@ -62,7 +62,7 @@ def run(
     with (
         DirectoryLock(where.path),
         _log_file(where) as log,
-        _signals(stop),
+        heeding_signals(stop),
         Servers(log) as servers,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
@@ -91,7 +91,7 @@ def _log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
+def heeding_signals(stop: Stop) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the loop to end; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
