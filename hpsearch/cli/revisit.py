@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.errors import InputError
 from hpsearch.looks import Look, Measured
+from hpsearch.results import write_atomically
 
 if TYPE_CHECKING:
     from hpsearch.driver.revisit import Reproduction, Say
@@ -140,5 +143,15 @@ def print_looks(looks: Iterable[Look], console: Console) -> None:
 
 
 def write_script(directory: Path, trial: int, file: Path, console: Console) -> None:
-    """Write the program; to stdout where the file is a dash."""
-    raise NotImplementedError
+    """Write the trial's program; to stdout where the file is a dash."""
+    from hpsearch.driver import script
+
+    text = script.write(directory, trial)
+    if str(file) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        write_atomically(file, text)
+    except OSError as error:
+        raise InputError(f"{file}: the program cannot be written: {error.strerror}") from None
+    say_on(console)(f"wrote {file}; next: python {file}")
