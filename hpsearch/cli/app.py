@@ -45,6 +45,7 @@ Set = Annotated[
 ]
 
 
+_TRACKERS = "tensorboard:DIR|mlflow:URI"
 #: Where lines do not end at a terminal's edge.
 _FILE_WIDTH = 200
 
@@ -86,6 +87,10 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing results directory aside.")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_TRACKERS, help="Log as it goes; may be given again."),
+    ] = None,
 ) -> None:
     """Run a sweep; run again, it continues with what has no row yet."""
     overrides = list(set_ or [])
@@ -94,9 +99,13 @@ def run(
     loaded = sweepfile.load(sweep, overrides)
     from hpsearch.cli.display import make_display
     from hpsearch.driver import Settings, run
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh)
-    outcome = run(loaded, settings, make_display(_console(stderr=True)))
+    trackers = [make_tracker(target) for target in log or ()]
+    with tracked(make_display(_console(stderr=True)), trackers) as reporter:
+        outcome = run(loaded, settings, reporter)
     from hpsearch.cli.show import summary
 
     summary(outcome, _console())
@@ -194,6 +203,21 @@ def reproduce(
         revisit.write_script(directory, trial, script, _console())
         return
     raise typer.Exit(revisit.reproduce(directory, trial, _console()))
+
+
+@app.command("log")
+def log(
+    directory: DirectoryArgument,
+    *,
+    to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="Where to; may be given again.")],
+) -> None:
+    """Log every trial to TensorBoard or MLflow; logged again, it replaces what was there."""
+    from hpsearch.driver.tracking import log_results
+    from hpsearch.trackers import make_tracker
+
+    for target, tracker in [(each, make_tracker(each)) for each in to]:
+        count = log_results(directory, tracker)
+        typer.echo(f"{count} trials are logged to {target}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Self
 
 from hpsearch.data import Dataset
 from hpsearch.errors import ChangedSweepError, InputError
@@ -17,7 +17,7 @@ from hpsearch.results import Provenance
 from hpsearch.sweep import ModelSpec, Sweep
 from hpsearch.trial import EarlyStopping, Recipe, Task
 
-__all__ = ["Identity", "identify", "installed", "make_recipe", "require_unchanged", "stored_data"]
+__all__ = ["Identity", "identify", "installed", "make_recipe", "require_unchanged"]
 
 _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
@@ -91,6 +91,11 @@ class Identity:
         """For the store."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` gave."""
+        return cls(**json.loads(text))
+
 
 def installed() -> dict[str, str]:
     """The versions that every row names, by column."""
@@ -141,11 +146,6 @@ def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
             "the change, give this run another directory with --out, or move the old one aside "
             "with --fresh"
         )
-
-
-def stored_data(stored: str) -> str:
-    """The data's fingerprint in a stored identity."""
-    return str(json.loads(stored)["data"])
 
 
 def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:

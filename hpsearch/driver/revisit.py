@@ -18,7 +18,7 @@ from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
-from hpsearch.driver.recipe import identify, make_recipe, require_unchanged, stored_data
+from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.run import heeding_signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
 from hpsearch.executors.base import Dataset
@@ -162,7 +162,7 @@ def visit(directory: Path) -> Visit:
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
     dataset = data.load(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
-    before = stored_data(meta["identity"])
+    before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
         raise ChangedSweepError(
             f"{directory}: the data is not that of its rows: its fingerprint was {before} and is "
