@@ -19,7 +19,7 @@ from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
-from hpsearch.driver.run import heeding_signals
+from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
 from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
@@ -27,7 +27,7 @@ from hpsearch.executors.servers import Servers
 from hpsearch.plan import Trial
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
-from hpsearch.trial import Recipe, TrialResult
+from hpsearch.trial import Recipe, Task, TrialResult
 
 __all__ = ["Reproduction", "Say", "Visit", "export", "reproduce", "visit"]
 
@@ -93,7 +93,7 @@ class Visit:
                 raise Interrupted(stop.signal)
 
         with ExitStack() as stack:
-            stack.enter_context(heeding_signals(stop))
+            stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
             executor.provide(
@@ -157,6 +157,11 @@ def visit(directory: Path) -> Visit:
         )
     with Store(where.store, read_only=True) as store:
         meta, trials, results = store.meta(), store.trials(), store.results()
+    if meta.get("task") == Task.OBJECTIVE:
+        raise InputError(
+            f"{directory}: its rows are those of a function: there is no model, no data and no "
+            "seed of a training to go back to; call the function with a row's config"
+        )
     if "identity" not in meta or "sweep" not in meta:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))

@@ -49,7 +49,7 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
         meta, trials, results = store.meta(), store.trials(), store.results()
     if "identity" not in meta:
         return
-    provenance = _provenance(meta)
+    provenance = _provenance(meta, where)
     versions = _versions(where) if results else {}
     for trial in trials:
         if trial.number in results:
@@ -57,9 +57,10 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
             yield _record(trial, results[trial.number], of_row)
 
 
-def _provenance(meta: dict[str, str]) -> Provenance:
-    sweep = sweepfile.loads(meta["sweep"])
-    return Identity.from_json(meta["identity"]).provenance(sweep.name)
+def _provenance(meta: dict[str, str], where: ResultsDirectory) -> Provenance:
+    # A search over a function has no sweep, and is called as its directory is.
+    name = sweepfile.loads(meta["sweep"]).name if "sweep" in meta else where.path.resolve().name
+    return Identity.from_json(meta["identity"]).provenance(name)
 
 
 def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
@@ -116,6 +117,9 @@ class _Tracking:
         self._thread.start()
         self.reporter.began(name, directory, recipe, workers)
 
+    def expected(self, trials: int) -> None:
+        self.reporter.expected(trials)
+
     def planned(self, summary: Summary, already_done: int) -> None:
         self.reporter.planned(summary, already_done)
 
@@ -169,7 +173,7 @@ class _Tracking:
         try:
             yield from _stored(where)
             with Store(where.store, read_only=True) as store:
-                provenance = _provenance(store.meta())
+                provenance = _provenance(store.meta(), where)
         except HpsearchError as error:
             self._failures.put(str(error))
             return
