@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.comparison import Comparison
+    from hpsearch.driver.revisit import Reproduction
+    from hpsearch.looks import Look
     from hpsearch.report.source import Source
 
 __all__ = ["Results", "Sweep", "compare", "load", "run"]
@@ -76,6 +78,54 @@ class Results(Pictures):
             sweep = None
         return Source(self.table, self.curves, sweep, self.directory)
 
+    def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
+        """Write a trial's model as a `.keras` file that takes raw rows.
+
+        Args:
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, no score, or a path that Keras cannot write.
+            RefusedError: The data is another now, or the trial, trained again for its weights,
+                did not give its row's score.
+        """
+        from hpsearch.driver import revisit
+
+        revisit.export(self.directory, Path(path), trial, _silent)
+
+    def evaluate(self, split: str = "test", trial: int | None = None) -> Look:
+        """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, split or score.
+            RefusedError: As for `export`; or the look cannot be recorded.
+        """
+        from hpsearch.driver import testing
+
+        return testing.evaluate(self.directory, split, trial, _silent)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Every evaluation on the record, the first one first."""
+        from hpsearch.driver import testing
+
+        return testing.looks(self.directory)
+
+    def reproduce(self, trial: int) -> Reproduction:
+        """Train a trial again from its row; `equal` says whether it scored the same.
+
+        Raises:
+            InputError: No such trial, or no score.
+            RefusedError: The data is another now.
+        """
+        from hpsearch.driver import revisit
+
+        return revisit.reproduce(self.directory, trial)
+
     def detached(self) -> Results:
         """The same without its directory, whose tables are read now."""
         loaded = Results(self.directory)
@@ -86,6 +136,10 @@ class Results(Pictures):
     def _repr_html_(self) -> str:
         ranked = results.ranked(self.table)
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
+
+
+def _silent(line: str) -> None:
+    """Nothing is printed from Python."""
 
 
 def run(

@@ -17,7 +17,14 @@ from hpsearch.seeds import derive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LAYER_TYPES", "Block", "hidden_block", "is_own_function", "load_function"]
+__all__ = [
+    "LAYER_TYPES",
+    "RESHAPING_ACTIVATIONS",
+    "Block",
+    "hidden_block",
+    "is_own_function",
+    "load_function",
+]
 
 #: Name -> one line for people.
 LAYER_TYPES: dict[str, str] = {
@@ -29,7 +36,7 @@ LAYER_TYPES: dict[str, str] = {
 }
 
 #: Activations that Keras' layers take for width-preserving although they are not.
-_RESHAPING_ACTIVATIONS = frozenset({"glu"})
+RESHAPING_ACTIVATIONS = frozenset({"glu"})
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def load_function(path: str) -> Callable[..., Any]:
 
 
 def _dense(x: Any, block: Block) -> Any:
-    if block.activation in _RESHAPING_ACTIVATIONS:
+    if block.activation in RESHAPING_ACTIVATIONS:
         return _activate(block.dense()(x), block)
     return block.dense(activation=block.activation)(x)
 
@@ -173,7 +180,7 @@ _BUILD: dict[str, Callable[[Any, Block], Any]] = {
 def _activate(x: Any, block: Block) -> Any:
     import keras
 
-    if block.activation in _RESHAPING_ACTIVATIONS:
+    if block.activation in RESHAPING_ACTIVATIONS:
         # The function, not the layer: as an operation it knows its output's width.
         return keras.activations.get(block.activation)(x)
     return keras.layers.Activation(block.activation)(x)
