@@ -12,12 +12,16 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Parameter, Range, Space
 
-__all__ = ["PEERS", "KerasTunerSearch", "OptunaSearch", "make_peer"]
+__all__ = ["PEERS", "STOCK", "KerasTunerSearch", "OptunaSearch", "make_peer"]
+
+#: The peer whose time is told; its regrets are those of `keras_tuner`.
+STOCK = "keras_tuner_stock"
 
 
 def _is_number(value: Any) -> bool:
@@ -118,13 +122,17 @@ def _suggest(trial: Any, parameter: Parameter) -> Any:
 
 
 class KerasTunerSearch:
-    """KerasTuner's BayesianOptimizationOracle, its files in a scratch folder."""
+    """KerasTuner's BayesianOptimizationOracle, its files in a scratch folder.
+
+    Args:
+        stock: Whether its predictions take the time that they take; see search_foreseen.py.
+    """
 
     exhausted = False
     adaptive = True
     rungs: tuple[int, ...] = ()
 
-    def __init__(self, space: Space, seed: int, trials: int) -> None:
+    def __init__(self, space: Space, seed: int, trials: int, *, stock: bool) -> None:
         import keras_tuner
 
         self._space = space
@@ -141,6 +149,10 @@ class KerasTunerSearch:
             hyperparameters=hp,
         )
         self._oracle.verbose = 0
+        if not stock:
+            from search_foreseen import foreseeing
+
+            self._oracle.gpr = foreseeing(self._oracle.gpr)
         self._scratch = tempfile.TemporaryDirectory()
         self._oracle._set_project_dir(self._scratch.name, "search")  # noqa: SLF001
 
@@ -220,11 +232,13 @@ def _optuna(name: str, *, conditional: bool, **options: Any) -> Callable[[Space,
     return lambda space, seed, _: OptunaSearch(space, seed, sampler, conditional=conditional)
 
 
+_KERAS_TUNER = ("keras-tuner", "scikit-learn", "scipy")
 #: Name -> (what makes it of space, seed and trials; the packages that decide what it does).
 PEERS: dict[str, tuple[Callable[[Space, int, int], Any], tuple[str, ...]]] = {
     "optuna_tpe": (_optuna("TPESampler", conditional=True), ("optuna",)),
     "optuna_gp": (_optuna("GPSampler", conditional=False), ("optuna", "torch")),
-    "keras_tuner": (KerasTunerSearch, ("keras-tuner", "scikit-learn", "scipy")),
+    "keras_tuner": (partial(KerasTunerSearch, stock=False), _KERAS_TUNER),
+    STOCK: (partial(KerasTunerSearch, stock=True), _KERAS_TUNER),
 }
 
 

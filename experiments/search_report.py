@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from search_peers import PEERS
+from search_peers import PEERS, STOCK
 from search_problems import PROBLEMS
 from search_runs import WITH_RUNGS, Run
 
@@ -19,7 +19,9 @@ __all__ = ["Difference", "Results", "claims", "plot", "regrets"]
 
 #: Trials at which searches are compared.
 AT = (25, 50, 100)
+_PEERS = tuple(peer for peer in PEERS if peer != STOCK)
 METHODS = ("random", "sobol", "tpe", "bayesian", "auto", *WITH_RUNGS, *PEERS)
+_DRAWN = tuple(method for method in METHODS if method != STOCK)
 _LEARNING = ("tpe", "bayesian")
 _WORKERS = 8
 #: With that many under way, regret may be so much larger than without.
@@ -121,7 +123,7 @@ def _row(results: Results, problem: str, method: str, workers: int, at: int) -> 
         "seeds": len(runs),
         "regret": str(mean),
     }
-    for other in ("random", *PEERS):
+    for other in ("random", *_PEERS):
         theirs = results.regrets(problem, other, at)
         apart = other != method and ours.keys() & theirs.keys()
         row[f"less {other}"] = str(paired(ours, theirs)) if apart else ""
@@ -175,11 +177,11 @@ def _against_random(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _against_peers(results: Results) -> Iterator[dict[str, Any]]:
-    for peer in PEERS:
+    for peer in _PEERS:
         for problem, at, apart in _pairs(results, "auto", peer):
             yield _claim(f"auto is no worse than {peer}", problem, at, apart, beats=False)
     for problem in PROBLEMS:
-        ours, theirs = (results.of(problem, m) for m in ("auto", "keras_tuner"))
+        ours, theirs = (results.of(problem, m) for m in ("auto", STOCK))
         seeds = ours.keys() & theirs.keys()
         if seeds:
             share = sum(ours[s].seconds for s in seeds) / sum(theirs[s].seconds for s in seeds)
@@ -248,7 +250,7 @@ def plot(results: Results, path: Path) -> None:
     figure, panels = plt.subplots(1, len(PROBLEMS), figsize=(4 * len(PROBLEMS), 4), squeeze=False)
     colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]  # of a listed map
     for panel, problem in zip(panels[0], PROBLEMS, strict=True):
-        for method, colour in zip(METHODS, colours, strict=False):
+        for method, colour in zip(_DRAWN, colours, strict=False):
             runs = list(results.of(problem, method).values())
             if runs:
                 _draw(panel, method, [run.regrets for run in runs], colour)
