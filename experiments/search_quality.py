@@ -128,8 +128,9 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = Runs(arguments.out / "search_runs.csv.gz")
     if not arguments.report:
-        every = keys(arguments.methods, arguments.problems, arguments.seeds)
+        every = list(keys(arguments.methods, arguments.problems, arguments.seeds))
         wanted = missing(every, runs.read(), arguments.trials)
+        print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
         if wanted:
             run_all(wanted, runs, arguments.trials, arguments.processes)
     kept = search_report.Results(runs.read().values())
