@@ -247,23 +247,24 @@ def plot(results: Results, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     mpl.rcParams |= {"svg.hashsalt": "search_quality", "font.size": 8}
-    figure, panels = plt.subplots(1, len(PROBLEMS), figsize=(4 * len(PROBLEMS), 4), squeeze=False)
+    figure, grid = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
+    panels, legend = grid.flat[: len(PROBLEMS)], grid.flat[-1]
     colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]  # of a listed map
-    for panel, problem in zip(panels[0], PROBLEMS, strict=True):
-        for method, colour in zip(_DRAWN, colours, strict=False):
+    for panel, problem in zip(panels, PROBLEMS, strict=True):
+        for method, colour in zip(_DRAWN, colours, strict=True):
             runs = list(results.of(problem, method).values())
             if runs:
                 _draw(panel, method, [run.regrets for run in runs], colour)
         panel.set(title=problem, xlabel="trials", yscale="log")
-    panels[0][0].set_ylabel("mean normalised regret of the best so far")
+        panel.set_ylabel("mean normalised regret of the best so far")
     handles = {
         label: handle
-        for panel in panels[0]
+        for panel in panels
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
-    figure.set_layout_engine("constrained")
-    figure.savefig(path, metadata={"Date": None})
+    legend.axis("off")
+    legend.legend(handles.values(), handles.keys(), loc="center", fontsize=10)
+    figure.savefig(path, format="svg", metadata={"Date": None})
     plt.close(figure)
 
 
