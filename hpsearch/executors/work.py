@@ -23,12 +23,16 @@ from hpsearch.executors.base import (
     Started,
     Work,
 )
-from hpsearch.training import follow, make_trainer
+from hpsearch.training import Programs, Steps, follow, make_trainer
+from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.trial import Status, TrialResult
 
 __all__ = ["run"]
 
 _PROGRESS_EVERY_SECONDS = 0.2
+
+#: What this process has compiled: it runs one training at a time.
+_PROGRAMS = Programs()
 
 
 def run(work: Work, dataset: Dataset, worker: int, emit: Callable[[Event], None]) -> None:
@@ -80,18 +84,32 @@ def _results(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     started: float,
 ) -> Iterator[TrialResult]:
-    training = job.training
-    trainer = make_trainer(
-        training.values, training.seed, job.recipe, dataset.input, dataset.target, dataset.arrays
-    )
     yield from follow(
-        training,
+        job.training,
         job.recipe,
-        trainer,
+        _trainer(job, dataset),
         clock=time.monotonic,
         started=started,
         on_epoch=on_epoch,
         keep=job.wants,
+        past=job.past,
+        floors=job.floors,
+        snapshot=job.snapshot,
+    )
+
+
+def _trainer(job: Job, dataset: Dataset) -> Steps:
+    training = job.training
+    if job.objective is not None:
+        return ObjectiveTrainer(job.objective, training.values)
+    return make_trainer(
+        training.values,
+        training.seed,
+        job.recipe,
+        dataset.input,
+        dataset.target,
+        dataset.arrays,
+        programs=_PROGRAMS,
     )
 
 

@@ -51,3 +51,21 @@ class Trainer(Protocol):
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
         """Sets what `weights()` gave."""
         ...
+
+    def state(self) -> tuple[npt.NDArray[np.generic], ...]:
+        """Copies of all that later epochs depend on, beside how many are over.
+
+        Weights, the optimizer's variables and the states of random generators; arrays of numbers.
+        """
+        ...
+
+    def resume(self, epoch: int, state: tuple[npt.NDArray[np.generic], ...]) -> None:
+        """Goes on after `epoch` epochs, from what `state()` gave then.
+
+        The epochs that follow are to the bit those of the training that was halted, in any
+        process, where the trainer was made with the same arguments and is of the same kind.
+
+        Raises:
+            ValueError: The epoch is negative, or the arrays are not those of such a training.
+        """
+        ...

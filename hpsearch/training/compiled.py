@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from hpsearch.training import update
 from hpsearch.training.measures import Measures, Sums
+from hpsearch.training.state import State, read, write
+from hpsearch.training.update import Update
 
 if TYPE_CHECKING:
     import keras
@@ -76,24 +77,65 @@ class CompiledTrainer:
         numbers = self._run(*self._data, tf.constant(self._order(self._epoch)))
         return dict(zip(self._names, numbers.numpy().tolist(), strict=True))
 
+    @property
+    def traces(self) -> int:
+        """How often the epoch was traced."""
+        return int(self._run.experimental_get_tracing_count())
+
+    @property
+    def nbytes(self) -> int:
+        """Of the variables of model and optimizer."""
+        return sum(variable.numpy().nbytes for variable in self._state_variables())
+
+    def restart(
+        self,
+        model: keras.Model,
+        data: Tensors,
+        order: Callable[[int], npt.NDArray[np.int32]],
+    ) -> None:
+        """Begins another training by the same graph; to the bit a new trainer's.
+
+        Args:
+            model: A new one of the training, which differs from this trainer's first in seeds
+                and numbers alone (see `programs.program_key`).
+            data: Of the same shapes as before.
+            order: See the class.
+        """
+        self._data, self._order, self._epoch = data, order, 0
+        for own, first in zip(self.model.variables, model.variables, strict=True):
+            own.assign(first)
+        model.optimizer.build(model.trainable_variables)
+        self._update.restart(model.optimizer)
+
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
         return tuple(self.model.get_weights())
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
         self.model.set_weights(list(weights))
 
+    def state(self) -> State:
+        return read(self._state_variables())
+
+    def resume(self, epoch: int, state: State) -> None:
+        write(self._state_variables(), epoch, state)
+        self._epoch = epoch
+
+    def _state_variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
     def _build(self) -> None:
         """Makes all variables: a traced function may not."""
         self._measures.build(self._data.x_train[:1], self._data.y_train[:1])
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
-        update.fuse(self.model.optimizer)
+        self._update = Update(self.model.optimizer)
 
     def _epoch_graph(
         self, x: Tensor, y: Tensor, x_val: Tensor, y_val: Tensor, order: Tensor
     ) -> Tensor:
         measures = self._measures
-        trained = self._train(x, measures.prepare(y), order)
+        with self._update.in_graph():
+            trained = self._train(x, measures.prepare(y), order)
         numbers = measures.result(trained, x.shape[0])
         validated = self._validate(x_val, measures.prepare(y_val))
         for name, number in measures.result(validated, x_val.shape[0]).items():
@@ -136,7 +178,7 @@ class CompiledTrainer:
         # Measured before the update: regularisation is that of the weights that predicted.
         sums = self._measures.add(sums, (x, y, prediction), objective)
         gradients = tape.gradient(scaled, self._variables)
-        update.apply(optimizer, gradients, self._variables)
+        self._update.apply(gradients, self._variables)
         return sums
 
     def _call(self, x: Tensor, *, training: bool) -> Tensor:

@@ -43,6 +43,16 @@ _ACTIVATIONS: Final = {
     "mish": 16,
 }
 _SGD, _MOMENTUM, _NESTEROV, _ADAM, _RMSPROP, _RMSPROP_MOMENTUM, _ADAGRAD = range(7)
+#: Arrays that an update keeps of each array that it trains.
+_SLOTS: Final = {
+    _SGD: 0,
+    _MOMENTUM: 1,
+    _NESTEROV: 1,
+    _ADAM: 2,
+    _RMSPROP: 1,
+    _RMSPROP_MOMENTUM: 2,
+    _ADAGRAD: 1,
+}
 _OUTPUTS: Final = {
     (Task.MULTICLASS, "softmax", "sparse_categorical_crossentropy"): 0,
     (Task.MULTICLASS, "softmax", "categorical_crossentropy"): 0,
@@ -116,6 +126,11 @@ class Part:
     shape: tuple[int, ...]
     initial: Initial
 
+    @property
+    def trained(self) -> bool:
+        """Whether the optimizer changes it."""
+        return self.code not in (_MOVING_MEAN, _MOVING_VARIANCE)
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -130,6 +145,11 @@ class Optimizer:
     beta_2: float = 0.0
     epsilon: float = 0.0
     slot_start: float = 0.0
+
+    @property
+    def slots(self) -> int:
+        """Arrays that it keeps of each array that it trains."""
+        return _SLOTS[self.code]
 
 
 @dataclass(frozen=True)

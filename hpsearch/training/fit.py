@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
+from hpsearch.training.state import State, read, write
 from hpsearch.trial import Arrays, Target, Task
 
 if TYPE_CHECKING:
@@ -82,6 +83,20 @@ class FitTrainer:
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
         self.model.set_weights(list(weights))
+
+    def state(self) -> State:
+        """See `Trainer`; what a layer keeps outside Keras' variables is not in it."""
+        return read(self._state_variables())
+
+    def resume(self, epoch: int, state: State) -> None:
+        write(self._state_variables(), epoch, state)
+        self._epoch = epoch
+
+    def _state_variables(self) -> list[Any]:
+        if not self.model.built:
+            self.model(self._arrays.x_train[:1])
+        self.model.optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *self.model.optimizer.variables]
 
 
 def _measure_in_own_units(model: keras.Model, target: Target) -> None:

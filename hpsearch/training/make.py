@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,16 @@ from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
 from hpsearch.training.choice import choose, native_network
+from hpsearch.training.programs import program_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     import numpy as np
     import numpy.typing as npt
 
     from hpsearch.training.base import Trainer
+    from hpsearch.training.programs import Programs
     from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
 __all__ = ["make_trainer"]
@@ -31,6 +34,7 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     arrays: Arrays,
     *,
     kind: str | None = None,
+    programs: Programs | None = None,
 ) -> Trainer:
     """Builds the model and what trains it.
 
@@ -43,6 +47,8 @@ def make_trainer(  # noqa: PLR0917 - named at every call
         arrays: The data; kept in memory, not copied where the arrays allow it, so they must not
             change while trainings go on.
         kind: `native`, `graph`, `xla` or `fit`; None picks one by the rule below.
+        programs: Trainers of earlier trainings, which must be over: one whose graph serves this
+            training, too, is begun anew and returned.
 
     The rule: `native` where the extension knows the config (see `choice`); else `fit` where the
     model cannot be expressed as a graph (see `expressible`); `graph` for a model or a layer type
@@ -55,52 +61,75 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     """
     if kind not in (None, "native", "graph", "xla", "fit"):
         raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
+    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays)
     network = None
     if kind in (None, "native"):
         network = native_network(values, seed, recipe, input_spec, target)
     if kind == "native" and network is None:
         raise ValueError("the extension cannot train this MLP")
-    order = partial(epoch_order, recipe.sweep_seed, seed, rows=len(arrays.x_train))
-    build = partial(_build, values, seed, recipe, input_spec, target)
     if network is not None:
         from hpsearch.training.native import NativeTrainer
 
-        return NativeTrainer(network, arrays, target, order, model=build)
-    return _by_tensorflow(build(), values, recipe, target, arrays, order, kind)
+        return NativeTrainer(network, arrays, target, wanted.order, model=wanted.build)
+    return _by_tensorflow(wanted, kind, programs)
 
 
-def _by_tensorflow(  # noqa: PLR0917 - named by their types
-    model: Any,
-    values: Mapping[str, Any],
-    recipe: Recipe,
-    target: Target,
-    arrays: Arrays,
-    order: Callable[[int], npt.NDArray[np.int32]],
-    kind: str | None,
-) -> Trainer:
+@dataclass(frozen=True)
+class _Wanted:
+    """What a trainer is made for."""
+
+    values: Mapping[str, Any]
+    seed: int
+    recipe: Recipe
+    input_spec: InputSpec
+    target: Target
+    arrays: Arrays
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.values.get("batch_size", DEFAULTS["batch_size"]))
+
+    @property
+    def order(self) -> Callable[[int], npt.NDArray[np.int32]]:
+        rows = len(self.arrays.x_train)
+        return partial(epoch_order, self.recipe.sweep_seed, self.seed, rows=rows)
+
+    def build(self) -> Any:
+        from hpsearch.hypermodel import build_model
+
+        return build_model(self.values, self.seed, self.recipe, self.input_spec, self.target)
+
+    def program_key(self, kind: str) -> Hashable | None:
+        return program_key(
+            self.values, self.recipe, self.input_spec, self.target, self.arrays, kind=kind
+        )
+
+
+def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None) -> Trainer:
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.fit import FitTrainer
     from hpsearch.training.measures import make_measures
     from hpsearch.training.tensors import as_tensors
 
-    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
-    kind = _kind(model, values, recipe, target, len(arrays.x_train), kind)
+    model = wanted.build()
+    kind = _kind(model, wanted, kind)
     if kind == "fit":
-        return FitTrainer(model, arrays, target, batch_size, order)
-    measures = make_measures(model, recipe, target)
-    return CompiledTrainer(
-        model, as_tensors(arrays), measures, batch_size=batch_size, order=order, kind=kind
+        return FitTrainer(model, wanted.arrays, wanted.target, wanted.batch_size, wanted.order)
+    data = as_tensors(wanted.arrays)
+    key = wanted.program_key(kind) if programs is not None else None
+    if programs is not None and (program := programs.find(key)) is not None:
+        program.restart(model, data, wanted.order)
+        return program
+    measures = make_measures(model, wanted.recipe, wanted.target)
+    program = CompiledTrainer(
+        model, data, measures, batch_size=wanted.batch_size, order=wanted.order, kind=kind
     )
+    if programs is not None and key is not None:
+        programs.keep(key, program)
+    return program
 
 
-def _kind(  # noqa: PLR0917 - named by their types
-    model: Any,
-    values: Mapping[str, Any],
-    recipe: Recipe,
-    target: Target,
-    rows: int,
-    asked: str | None,
-) -> str:
+def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
     from hpsearch.training.expressible import expressible
     from hpsearch.training.update import is_fused
 
@@ -110,11 +139,11 @@ def _kind(  # noqa: PLR0917 - named by their types
         return "fit"
     if asked is not None:
         return asked
-    if recipe.model or is_own_function(str(values.get("layer_type", ""))):
+    if wanted.recipe.model or is_own_function(str(wanted.values.get("layer_type", ""))):
         return "graph"
-    layers = (_inputs(model), *widths(values), target.outputs)
-    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
-    return choose(layers, batch_size, rows, fused=is_fused(model.optimizer))
+    layers = (_inputs(model), *widths(wanted.values), wanted.target.outputs)
+    rows = len(wanted.arrays.x_train)
+    return choose(layers, wanted.batch_size, rows, fused=is_fused(model.optimizer))
 
 
 def _inputs(model: Any) -> int:
@@ -122,9 +151,3 @@ def _inputs(model: Any) -> int:
     for length in model.input_shape[1:]:
         size *= length
     return size
-
-
-def _build(*arguments: Any) -> Any:
-    from hpsearch.hypermodel import build_model
-
-    return build_model(*arguments)

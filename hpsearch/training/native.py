@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hpsearch import native
 from hpsearch.training.dense import DenseNetwork, Optimizer, Part
+from hpsearch.training.state import State, require_fit
 from hpsearch.trial import Arrays, Target, Task
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class NativeTrainer:
         engine: str = "",
     ) -> None:
         self._parts = network.parts
+        self._slots = network.optimizer.slots
         self._order = order
         self._model = model
         self._epoch = 0
@@ -81,7 +83,31 @@ class NativeTrainer:
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
         for part, values in zip(self._parts, weights, strict=True):
-            self._network.set(part.layer, part.code, 0, np.ascontiguousarray(values, np.float32))
+            self._set_numbers(part, 0, values)
+
+    def state(self) -> State:
+        numbers = [self._numbers(part, which) for part, which in self._arrays()]
+        # Masks and adam's corrections derive from it.
+        return (*numbers, np.array(self._network.iterations, np.int64))
+
+    def resume(self, epoch: int, state: State) -> None:
+        require_fit(epoch, state, self.state())
+        *numbers, iterations = state
+        for (part, which), values in zip(self._arrays(), numbers, strict=True):
+            self._set_numbers(part, which, values)
+        self._network.iterations = int(iterations)
+        self._epoch = epoch
+
+    def _arrays(self) -> list[tuple[Part, int]]:
+        """Each part's values (0), and what the optimizer keeps of it (1, 2)."""
+        return [
+            (part, which)
+            for part in self._parts
+            for which in range(1 + (self._slots if part.trained else 0))
+        ]
+
+    def _set_numbers(self, part: Part, which: int, values: npt.NDArray[np.generic]) -> None:
+        self._network.set(part.layer, part.code, which, np.ascontiguousarray(values, np.float32))
 
     def _numbers(self, part: Part, which: int) -> Floats:
         values = np.empty(part.shape, np.float32)

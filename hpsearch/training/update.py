@@ -1,8 +1,8 @@
 """The update of the weights: Keras' optimizer, with TensorFlow's fused kernels where equal.
 
-`apply` is the one place where weights change. Clipping, weight decay, schedules, averages,
-gradient accumulation and constraints stay Keras' own: `fuse` replaces only the innermost part,
-the op-by-op formula of a few optimizers, by one kernel a weight on the optimizer's own variables.
+`Update.apply` is the one place where weights change. Clipping, weight decay, schedules, averages,
+gradient accumulation and constraints stay Keras' own: only the innermost part, the op-by-op formula
+of a few optimizers, is replaced by one kernel a weight on the optimizer's own variables.
 
 Source of the formulas: `keras.src.optimizers` (`update_step` of each), and
 `tensorflow/core/kernels/training_ops.cc`. They agree to rounding; the tests hold them to it.
@@ -10,22 +10,58 @@ Source of the formulas: `keras.src.optimizers` (`update_step` of each), and
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["apply", "fuse", "is_fused"]
+from hpsearch.training.numbers import Numbers
+
+__all__ = ["Update", "is_fused"]
 
 Tensor = Any
 Kernel = Callable[[Any, Tensor, Any], None]
 
 
-def apply(optimizer: Any, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
-    """One update of `variables`; `optimizer` is built, and fused where it can be."""
-    optimizer.apply(gradients, variables)
+class Update:
+    """How a built optimizer changes weights.
+
+    Args:
+        optimizer: Of Keras; it updates by fused kernels from now on, where its formula has one.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._numbers = Numbers(optimizer)
+        self._scratch = _scratch(optimizer)
+        _fuse(optimizer, self._scratch)
+        _begin(optimizer)
+
+    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
+        """One update of `variables`."""
+        self._optimizer.apply(gradients, variables)
+
+    @contextlib.contextmanager
+    def in_graph(self) -> Iterator[None]:
+        """As long as it lasts, `apply` may be traced."""
+        with self._numbers.in_graph():
+            yield
+
+    def restart(self, optimizer: Any) -> None:
+        """Sets state and numbers to those of a built optimizer that has made no update.
+
+        Args:
+            optimizer: It differs in numbers alone (see `programs.program_key`).
+        """
+        self._numbers.take(optimizer)
+        for own, first in zip(self._optimizer.variables, optimizer.variables, strict=True):
+            own.assign(first)
+        for variable in self._scratch:
+            variable.assign(tf.zeros_like(variable))
+        _begin(self._optimizer)
 
 
 def is_fused(optimizer: Any) -> bool:
@@ -33,12 +69,11 @@ def is_fused(optimizer: Any) -> bool:
     return _maker(optimizer) is not None
 
 
-def fuse(optimizer: Any) -> None:
-    """Makes a built optimizer update by fused kernels, where Keras' formula has one."""
+def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
     maker = _maker(optimizer)
     if maker is None:
         return
-    kernel = maker(optimizer)
+    kernel = maker(optimizer, scratch)
     by_operations = optimizer._backend_update_step  # noqa: SLF001
 
     def update_step(
@@ -56,7 +91,25 @@ def _is_plain(gradient: Tensor) -> bool:
     return not isinstance(gradient, tf.IndexedSlices) and gradient.dtype == tf.float32
 
 
-def _maker(optimizer: Any) -> Callable[[Any], Kernel] | None:
+def _scratch(optimizer: Any) -> list[Any]:
+    """Variables that a kernel writes to and Keras has not; what they hold has no effect."""
+    if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.RMSprop):
+        return []
+    slots = [] if optimizer.momentum else optimizer._velocities  # noqa: SLF001
+    return [tf.Variable(tf.zeros_like(slot.value), trainable=False) for slot in slots]
+
+
+def _begin(optimizer: Any) -> None:
+    """First values of an optimizer's variables for the kernels, where Keras has others."""
+    if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.Adagrad):
+        return
+    for slot in optimizer._accumulators:  # noqa: SLF001
+        # Keras adds epsilon under the root at every step, the kernel not at all: the sum of
+        # squares starts with it instead.
+        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
+
+
+def _maker(optimizer: Any) -> Callable[[Any, Sequence[Any]], Kernel] | None:
     # The exact class: a subclass may have another formula.
     maker = _MAKERS.get(type(optimizer))
     if maker is None or not hasattr(optimizer, "_backend_update_step"):
@@ -76,7 +129,7 @@ def _index(optimizer: Any, variable: Any) -> int:
     return int(optimizer._get_variable_index(variable))  # noqa: SLF001
 
 
-def _sgd(optimizer: Any) -> Kernel:
+def _sgd(optimizer: Any, _: Sequence[Any]) -> Kernel:
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
             if not optimizer.momentum:
@@ -97,7 +150,7 @@ def _sgd(optimizer: Any) -> Kernel:
     return kernel
 
 
-def _adam(optimizer: Any) -> Kernel:
+def _adam(optimizer: Any, _: Sequence[Any]) -> Kernel:
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
         step = tf.cast(optimizer.iterations + 1, tf.float32)
         powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
@@ -131,15 +184,9 @@ def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
     return tf.sqrt((1.0 - power) / -tf.math.expm1(step * math.log(beta_2)))
 
 
-def _rmsprop(optimizer: Any) -> Kernel:
-    if optimizer.momentum:
-        momentums = [slot.value for slot in optimizer._momentums]  # noqa: SLF001
-    else:
-        # The kernel writes the increment there; Keras has no such variable without momentum.
-        momentums = [
-            tf.Variable(tf.zeros_like(slot.value), trainable=False)
-            for slot in optimizer._velocities  # noqa: SLF001
-        ]
+def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
+    # Without momentum the kernel writes the increment there.
+    momentums = scratch or [slot.value for slot in optimizer._momentums]  # noqa: SLF001
 
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
@@ -158,12 +205,7 @@ def _rmsprop(optimizer: Any) -> Kernel:
     return kernel
 
 
-def _adagrad(optimizer: Any) -> Kernel:
-    for slot in optimizer._accumulators:  # noqa: SLF001
-        # Keras adds epsilon under the root at every step, the kernel not at all: the sum of
-        # squares starts with it instead.
-        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
-
+def _adagrad(optimizer: Any, _: Sequence[Any]) -> Kernel:
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
             slot = optimizer._accumulators[_index(optimizer, variable)]  # noqa: SLF001
@@ -174,7 +216,7 @@ def _adagrad(optimizer: Any) -> Kernel:
     return kernel
 
 
-_MAKERS: dict[type, Callable[[Any], Kernel]] = {
+_MAKERS: dict[type, Callable[[Any, Sequence[Any]], Kernel]] = {
     keras.optimizers.SGD: _sgd,
     keras.optimizers.Adam: _adam,
     keras.optimizers.AdamW: _adam,

@@ -43,3 +43,18 @@ def hanging():
 
 def dying():
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def tell_programs(path):
+    """Say what this worker has compiled, and how much memory it has."""
+    import psutil
+
+    from hpsearch.executors.work import _PROGRAMS
+
+    told = {
+        "pid": os.getpid(),
+        "kept": len(_PROGRAMS),
+        "traces": _PROGRAMS.traces,
+        "bytes": psutil.Process().memory_info().rss,
+    }
+    Path(path).write_text(json.dumps(told), encoding="utf-8")

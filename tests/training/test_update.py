@@ -36,11 +36,8 @@ def run(optimizer, *, fused, decaying):
     ]
     optimizer.build(variables)
     assert update.is_fused(optimizer)
-    if fused:
-        update.fuse(optimizer)
-    step_graph = tf.function(
-        lambda *gradients: update.apply(optimizer, gradients, variables), autograph=False
-    )
+    apply = update.Update(optimizer).apply if fused else optimizer.apply
+    step_graph = tf.function(lambda *gradients: apply(gradients, variables), autograph=False)
     for step in range(STEPS):
         size = 0.3 / (1 + step / 10) if decaying else 0.3
         gradients = [
@@ -86,11 +83,10 @@ def test_other_formulas_stay_keras(name):
 
 
 def test_fused_update_is_one_kernel_a_weight():
-    """Keras still calls the method that `fuse` replaces; were it renamed, nothing would."""
+    """Keras still calls the method that `Update` replaces; were it renamed, nothing would."""
     optimizer = keras.optimizers.Adam(0.01)
     variable = keras.Variable(np.ones(3, np.float32))
     optimizer.build([variable])
     optimizer.update_step = None
-    update.fuse(optimizer)
-    update.apply(optimizer, [keras.ops.ones(3)], [variable])
+    update.Update(optimizer).apply([keras.ops.ones(3)], [variable])
     assert optimizer.iterations.numpy() == 1

@@ -1,0 +1,119 @@
+"""Compiled trainers kept between trainings: what differs in numbers alone is traced once. Pure.
+
+A graph reads as variables: weights, the optimizer's state, the seeds of masks, a constant learning
+rate or a schedule's initial one, momentum and weight decay (see `numbers`). It does so in its first
+training, too, so that a training's bits do not depend on which ones ran before in its process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from hpsearch import keras_names
+from hpsearch.hyperparameters import optimizer_settings
+from hpsearch.layer_types import is_own_function
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from hpsearch.training.compiled import CompiledTrainer
+    from hpsearch.trial import Arrays, InputSpec, Recipe, Target
+
+__all__ = ["OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Programs", "program_key"]
+
+#: Arguments of an optimizer that a graph reads as variables, beside a constant learning rate.
+OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
+#: Arguments of a learning rate schedule that a graph reads as variables.
+SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
+
+#: Hyperparameters that are no part of the key, or only as the optimizer has them.
+_APART: Final = frozenset({"epochs", "optimizer", "learning_rate", "momentum", "weight_decay"})
+
+#: XLA's programs take about 11 MB each, graphs 3 MB; a worker may grow by 250 MB in all.
+_MOST_PROGRAMS = 8
+_MOST_BYTES = 64 * 2**20
+
+
+class Programs:
+    """The compiled trainers of a process, the latest used last, a few at most.
+
+    Args:
+        most: How many are kept.
+        most_bytes: Of all their variables together.
+    """
+
+    def __init__(self, most: int = _MOST_PROGRAMS, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Hashable, CompiledTrainer] = OrderedDict()
+        self._traces = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def traces(self) -> int:
+        """How often a graph was traced for all that were ever kept."""
+        return self._traces + sum(program.traces for program in self._kept.values())
+
+    def find(self, key: Hashable) -> CompiledTrainer | None:
+        """The program of that key, now the latest used, or None."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, program: CompiledTrainer) -> None:
+        """Keeps a new program, and lets go of those that were not used for longest."""
+        self._kept[key] = program
+        while len(self._kept) > self._most or self._nbytes() > self._most_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self._traces += dropped.traces
+
+    def _nbytes(self) -> int:
+        return sum(program.nbytes for program in self._kept.values())
+
+
+def program_key(
+    values: Mapping[str, Any],
+    recipe: Recipe,
+    input_spec: InputSpec,
+    target: Target,
+    arrays: Arrays,
+    *,
+    kind: str,
+) -> Hashable | None:
+    """What two trainings must have in common for one graph to train both.
+
+    Returns:
+        None where nothing tells what a graph depends on: a model or a layer type of one's own.
+    """
+    if recipe.model or is_own_function(str(values.get("layer_type", ""))):
+        return None
+    others = {name: value for name, value in values.items() if name not in _APART}
+    shapes = tuple(
+        (array.shape, str(array.dtype))
+        for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    )
+    config = json.dumps([others, _structure(values)], sort_keys=True)
+    return kind, config, dataclasses.replace(recipe, sweep_seed=0), input_spec, target, shapes
+
+
+def _structure(values: Mapping[str, Any]) -> list[Any]:
+    """The optimizer's name and arguments; of numbers that are variables, what branches ask."""
+    name, own = optimizer_settings(values)
+    settings = {**keras_names.OPTIMIZERS[name], **own}
+    rate = settings.pop("learning_rate")
+    schedule = _without_numbers(rate, SCHEDULE_NUMBERS) if isinstance(rate, dict) else None
+    return [name, schedule, _without_numbers(settings, OPTIMIZER_NUMBERS)]
+
+
+def _without_numbers(settings: Mapping[str, Any], numbers: tuple[str, ...]) -> dict[str, Any]:
+    kept = dict(settings)
+    for name in set(numbers) & settings.keys():
+        number = settings[name]
+        # Without momentum, Keras keeps no velocity.
+        kept[name] = number > 0 if name == "momentum" else number is not None
+    return kept

@@ -1,0 +1,254 @@
+"""A program that is used again trains to the bit what a new one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from hpsearch.keras_names import OPTIMIZERS, SCHEDULES
+from hpsearch.layer_types import LAYER_TYPES
+from hpsearch.training import Programs, make_trainer
+from hpsearch.training.programs import program_key
+
+EPOCHS = 2
+NUMBERS = {"learning_rate": (0.01, 0.0025), "weight_decay": (0.01, 0.003), "momentum": (0.9, 0.5)}
+
+
+def settings(name, which, **more):
+    """An optimizer with the first or second number for each of its arguments."""
+    numbers = {key: pair[which] for key, pair in NUMBERS.items() if key in OPTIMIZERS[name]}
+    return {"name": name, **numbers, **more}
+
+
+def values(optimizer, layer_type="dense", **more):
+    return {"units": [16, 12], "layer_type": layer_type, "optimizer": optimizer, **more}
+
+
+def trained(trainer, epochs=EPOCHS):
+    curve = [trainer.run_epoch() for _ in range(epochs)]
+    return curve, trainer.weights()
+
+
+def assert_same(ours, theirs):
+    # Not ==: epochs of a diverged training are NaN.
+    np.testing.assert_equal(ours[0], theirs[0])
+    for mine, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def assert_reused(problem, first, second, *, kind="graph", seeds=(1, 2), epochs=EPOCHS):
+    """Trains `first`, then `second` by the same program and by a new one."""
+    programs = Programs()
+    one = make_trainer(first, seeds[0], *problem.arguments, kind=kind, programs=programs)
+    before = trained(one, epochs)
+    two = make_trainer(second, seeds[1], *problem.arguments, kind=kind, programs=programs)
+    assert two is one
+    again = trained(two, epochs)
+    assert (len(programs), programs.traces) == (1, 1)
+    assert_same(again, trained(make_trainer(second, seeds[1], *problem.arguments, kind=kind)))
+    return before, again
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer(digits, name):
+    before, again = assert_reused(
+        digits, values(settings(name, 0)), values(settings(name, 1), "dense")
+    )
+    assert before[0] != again[0]
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "muon"]
+
+
+@pytest.mark.parametrize("name", ["muon", *SLOW])
+def test_every_optimizer_under_xla(digits, name):
+    assert_reused(digits, values(settings(name, 0)), values(settings(name, 1)), kind="xla")
+
+
+@pytest.mark.parametrize("kind", ["graph", "xla"])
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_every_layer_type(digits, layer_type, kind):
+    first, second = (values(settings("lion", n), layer_type, l2=0.001) for n in (0, 1))
+    assert_reused(digits, first, second, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("sgd", {"nesterov": True}),
+        ("sgd", {"momentum": 0.0, "clipnorm": 0.5}),
+        ("rmsprop", {"momentum": 0.0}),
+        ("rmsprop", {"centered": True}),
+        ("rmsprop", {"momentum": 0.0, "centered": True, "global_clipnorm": 1.0}),
+        ("adam", {"amsgrad": True, "clipvalue": 0.1}),
+        ("adam", {"use_ema": True, "ema_overwrite_frequency": 4}),
+        ("adam", {"gradient_accumulation_steps": 3, "loss_scale_factor": 8.0}),
+        ("muon", {"adam_weight_decay": None, "nesterov": False}),
+    ],
+    ids=str,
+)
+def test_arguments_that_shape_the_graph(digits, name, arguments):
+    first, second = (values(settings(name, n, **arguments)) for n in (0, 1))
+    assert_reused(digits, first, second)
+
+
+ARGUMENTS = {
+    "decay_steps": 15,
+    "first_decay_steps": 8,
+    "decay_rate": 0.5,
+    "boundaries": [5, 9],
+    "values": [0.01, 0.005, 0.001],
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule(digits, name):
+    arguments = {key: value for key, value in ARGUMENTS.items() if key in SCHEDULES[name]}
+    rates = [{"name": name, **arguments} for _ in range(2)]
+    if "initial_learning_rate" in SCHEDULES[name]:
+        for rate, initial in zip(rates, NUMBERS["learning_rate"], strict=True):
+            rate["initial_learning_rate"] = initial
+    first, second = (values({"name": "adamax", "learning_rate": rate}) for rate in rates)
+    assert_reused(digits, first, second)
+
+
+def test_nothing_of_a_diverged_training_is_left(digits):
+    for optimizer in ("rmsprop", "lion", "adagrad", "schedulefreeadamw"):
+        first = values({"name": optimizer, "learning_rate": 1e30}, "batch_norm", activation="elu")
+        second = values({"name": optimizer, "learning_rate": 1e-3}, "batch_norm", activation="elu")
+        (curve, _), (again, _) = assert_reused(digits, first, second)
+        assert not math.isfinite(curve[-1]["loss"])
+        assert math.isfinite(again[-1]["loss"])
+
+
+@pytest.mark.parametrize("problem", ["cancer", "diabetes", "images"])
+def test_every_task_and_input(problem, request):
+    first, second = (values(settings("lion", n)) for n in (0, 1))
+    assert_reused(request.getfixturevalue(problem), first, second)
+
+
+def test_another_length_and_the_same_training_again(digits):
+    """Also what ran longer, or was this very training, leaves nothing."""
+    programs = Programs()
+    config = values(settings("adam", 0), "dropout")
+
+    def train(epochs):
+        made = make_trainer(config, 1, *digits.arguments, kind="graph", programs=programs)
+        return trained(made, epochs)
+
+    long, short = train(4), train(2)
+    assert long[0][:2] == short[0]
+    assert_same(long, train(4))
+    assert programs.traces == 1
+
+
+def test_the_model_tells_the_present_numbers(digits):
+    programs = Programs()
+    for which in (0, 1):
+        config = values(settings("sgd", which))
+        made = make_trainer(config, 1, *digits.arguments, kind="graph", programs=programs)
+        made.run_epoch()
+        told = made.model.optimizer.get_config()
+        assert told["momentum"] == NUMBERS["momentum"][which]
+        assert told["weight_decay"] == NUMBERS["weight_decay"][which]
+        assert told["learning_rate"] == pytest.approx(NUMBERS["learning_rate"][which])
+
+
+def key(problem, kind="graph", **changed):
+    return program_key(values("lion") | changed, *problem.arguments, kind=kind)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"units": [16, 13]},
+        {"activation": "tanh"},
+        {"layer_type": "dropout"},
+        {"layer_type": "dropout", "dropout": 0.1},
+        {"batch_size": 64},
+        {"l2": 0.1},
+        {"kernel_initializer": "he_normal"},
+        {"optimizer": "adamax"},
+        {"optimizer": {"name": "lion", "beta_1": 0.8}},
+        {"optimizer": {"name": "lion", "clipnorm": 1.0}},
+        {"weight_decay": 0.1},
+        {"learning_rate": {"name": "cosine_decay", "decay_steps": 9, "initial_learning_rate": 1}},
+        {"kind": "xla"},
+    ],
+    ids=str,
+)
+def test_what_shapes_the_graph_is_in_the_key(digits, changed):
+    assert key(digits) == key(digits)
+    assert key(digits, **changed) != key(digits)
+
+
+def test_momentum_or_none_is_in_the_key(digits):
+    assert key(digits, optimizer="sgd") != key(digits, optimizer="momentum")
+    assert key(digits, optimizer="sgd", momentum=0.5) == key(digits, optimizer="momentum")
+    assert key(digits, optimizer="nesterov") != key(digits, optimizer="momentum")
+
+
+def test_seeds_rates_and_epochs_are_not_in_the_key(digits):
+    assert key(digits, learning_rate=0.5, epochs=7) == key(digits)
+    assert key(digits.replace(sweep_seed=9)) == key(digits)
+
+
+def test_data_and_recipe_are_in_the_key(digits, images):
+    assert key(digits.replace(loss="kl_divergence")) != key(digits)
+    shorter = dataclasses.replace(digits.arrays, x_val=digits.arrays.x_val[:9])
+    assert key(dataclasses.replace(digits, arrays=shorter)) != key(digits)
+    assert key(images) != key(digits)
+
+
+def test_other_data_of_the_same_shape_is_trained_on(digits):
+    """The data is an argument of the graph."""
+    programs = Programs()
+    other = dataclasses.replace(digits.arrays, x_train=digits.arrays.x_train[::-1].copy())
+    others = dataclasses.replace(digits, arrays=other)
+    config = values("lion")
+    trained(make_trainer(config, 1, *digits.arguments, programs=programs))
+    again = trained(make_trainer(config, 1, *others.arguments, programs=programs))
+    assert programs.traces == 1
+    assert_same(again, trained(make_trainer(config, 1, *others.arguments)))
+
+
+def test_functions_of_ones_own_are_not_kept(digits):
+    programs = Programs()
+    config = values("lion", "odd_layers:plain")
+    made = [make_trainer(config, 1, *digits.arguments, programs=programs) for _ in range(2)]
+    assert made[0] is not made[1]
+    assert len(programs) == 0
+    assert key(digits.replace(model="some:model")) is None
+
+
+def test_the_oldest_are_let_go(digits):
+    programs = Programs(most=2)
+
+    def make(units):
+        config = values("lion") | {"units": units}
+        return make_trainer(config, 1, *digits.arguments, programs=programs)
+
+    first, second = make(4), make(5)
+    first.run_epoch()
+    assert make(4) is first
+    make(6)
+    assert len(programs) == 2
+    assert make(4) is first
+    assert make(5) is not second
+    assert programs.traces == 1
+
+    tiny = Programs(most_bytes=first.nbytes)
+    tiny.keep("one", first)
+    assert tiny.find("one") is first
+    tiny.keep("two", second)
+    assert (tiny.find("one"), len(tiny)) == (None, 0), "the second is larger"
+
+
+def test_native_trainings_are_not_programs(digits):
+    programs = Programs()
+    made = make_trainer(values("adam"), 1, *digits.arguments, programs=programs)
+    assert made.kind == "native"
+    assert len(programs) == 0
