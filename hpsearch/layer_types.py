@@ -17,7 +17,14 @@ from hpsearch.seeds import derive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LAYER_TYPES", "Block", "hidden_block", "is_own_function", "load_function"]
+__all__ = [
+    "LAYER_TYPES",
+    "Block",
+    "hidden_block",
+    "is_own_function",
+    "load_function",
+    "with_seed",
+]
 
 #: Name -> one line for people.
 LAYER_TYPES: dict[str, str] = {
@@ -213,6 +220,12 @@ def _seeded_initializer(initializer: str | Mapping[str, Any], seed: int) -> Any:
     name = arguments.pop("name")
     # With the defaults, since Keras makes no `constant` without its value.
     config = {**INITIALIZERS.get(name, {}), **arguments}
-    made = keras.initializers.get({"class_name": name, "config": config})
-    config = made.get_config()
-    return type(made).from_config({**config, "seed": seed}) if "seed" in config else made
+    return with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
+
+
+def with_seed(initializer: Any, seed: int) -> Any:
+    """A Keras initializer with that seed where it is random, else the same."""
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    return type(initializer).from_config({**config, "seed": seed})

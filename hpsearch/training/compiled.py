@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from hpsearch.training.measures import Measures, Sums
-from hpsearch.training.state import State, read, write
+from hpsearch.training.state import FirstValues, State, nbytes, read, write
 from hpsearch.training.update import Update
 
 if TYPE_CHECKING:
@@ -85,27 +85,33 @@ class CompiledTrainer:
     @property
     def nbytes(self) -> int:
         """Of the variables of model and optimizer."""
-        return sum(variable.numpy().nbytes for variable in self._state_variables())
+        return nbytes(self._state_variables())
+
+    @property
+    def restarts(self) -> bool:
+        """Whether `restart` can begin another training."""
+        return self._update.restarts
 
     def restart(
         self,
-        model: keras.Model,
+        set_random: Callable[[], None],
+        optimizer: Any,
         data: Tensors,
         order: Callable[[int], npt.NDArray[np.int32]],
     ) -> None:
         """Begins another training by the same graph; to the bit a new trainer's.
 
         Args:
-            model: A new one of the training, which differs from this trainer's first in seeds
-                and numbers alone (see `programs.program_key`).
+            set_random: Gives the model's random weights and seeds their first values.
+            optimizer: Of the training, which differs from the one that this trainer was made for
+                in seeds and numbers alone (see `programs.program_key`).
             data: Of the same shapes as before.
             order: See the class.
         """
         self._data, self._order, self._epoch = data, order, 0
-        for own, first in zip(self.model.variables, model.variables, strict=True):
-            own.assign(first)
-        model.optimizer.build(model.trainable_variables)
-        self._update.restart(model.optimizer)
+        self._first.restore()
+        set_random()
+        self._update.restart(optimizer)
 
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
         return tuple(self.model.get_weights())
@@ -126,6 +132,7 @@ class CompiledTrainer:
     def _build(self) -> None:
         """Makes all variables: a traced function may not."""
         self._measures.build(self._data.x_train[:1], self._data.y_train[:1])
+        self._first = FirstValues(self.model.variables)
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
         self._update = Update(self.model.optimizer)

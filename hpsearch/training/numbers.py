@@ -22,6 +22,7 @@ class Numbers:
     """
 
     def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
         self._places = _places(optimizer)
         self._variables = [
             tf.Variable(float(value), dtype=tf.float32, trainable=False)
@@ -44,6 +45,9 @@ class Numbers:
         _set(self._places, values)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(float(value))
+        own, other = self._optimizer._learning_rate, optimizer._learning_rate  # noqa: SLF001
+        if isinstance(own, keras.Variable):
+            own.assign(other)
 
 
 class _Number:
