@@ -115,10 +115,11 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
     seeds = (wanted.recipe.sweep_seed, wanted.seed)
     if programs is not None and (program := programs.find(key)) is not None:
         program.trainer.restart(
-            partial(program.seeds.set, *seeds),
-            build_optimizer(wanted.values),
             as_tensors(wanted.arrays),
-            wanted.order,
+            order=wanted.order,
+            set_random=partial(program.seeds.set, *seeds),
+            optimizer=build_optimizer(wanted.values),
+            l2=float(wanted.values.get("l2", DEFAULTS["l2"])),
         )
         return program.trainer
     model = wanted.build()

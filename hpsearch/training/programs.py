@@ -1,8 +1,8 @@
 """Compiled trainers kept between trainings: what differs in numbers alone is traced once. Pure.
 
 A graph reads as variables: weights, the optimizer's state, the seeds of masks, a constant learning
-rate or a schedule's initial one, momentum and weight decay (see `numbers`). It does so in its first
-training, too, so that a training's bits do not depend on which ones ran before in its process.
+rate or a schedule's initial one, momentum, weight decay and L2 (see `numbers`). It does so in its
+first training, too: a training's bits do not depend on what ran before in its process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch import keras_names
-from hpsearch.hyperparameters import optimizer_settings
+from hpsearch.hyperparameters import DEFAULTS, optimizer_settings
 from hpsearch.layer_types import is_own_function
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
 #: Arguments of a learning rate schedule that a graph reads as variables.
 SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
-#: Hyperparameters that are no part of the key, or only as the optimizer has them.
-_APART: Final = frozenset({"epochs", "optimizer", "learning_rate", "momentum", "weight_decay"})
+#: Hyperparameters that are no part of the key, or in another form.
+_APART: Final = frozenset(
+    {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
+)
 
 #: XLA's programs take about 11 MB each, graphs 3 MB; a worker may grow by 250 MB in all.
 _MOST_PROGRAMS = 8
@@ -112,7 +114,8 @@ def program_key(
         (array.shape, str(array.dtype))
         for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     )
-    config = json.dumps([others, _structure(values)], sort_keys=True)
+    penalised = bool(values.get("l2", DEFAULTS["l2"]))
+    config = json.dumps([others, penalised, _structure(values)], sort_keys=True)
     return kind, config, dataclasses.replace(recipe, sweep_seed=0), input_spec, target, shapes
 
 

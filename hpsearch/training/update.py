@@ -10,15 +10,13 @@ Source of the formulas: `keras.src.optimizers` (`update_step` of each), and
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from hpsearch.training.numbers import Numbers
 from hpsearch.training.state import FirstValues
 
 __all__ = ["Update", "is_fused"]
@@ -36,7 +34,6 @@ class Update:
 
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
-        self._numbers = Numbers(optimizer)
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
         self._first = FirstValues(optimizer.variables)
@@ -45,26 +42,14 @@ class Update:
         """One update of `variables`."""
         self._optimizer.apply(gradients, variables)
 
-    @contextlib.contextmanager
-    def in_graph(self) -> Iterator[None]:
-        """As long as it lasts, `apply` may be traced."""
-        with self._numbers.in_graph():
-            yield
-
     @property
     def restarts(self) -> bool:
         """Whether `restart` knows all first values."""
         return self._first.complete or _begins_with_weights(self._optimizer)
 
-    def restart(self, optimizer: Any) -> None:
-        """Sets state and numbers to those before any update; the weights have theirs already.
-
-        Args:
-            optimizer: One that differs in numbers alone (see `programs.program_key`), with or
-                without variables for weights.
-        """
+    def restart(self) -> None:
+        """Sets the state to that before any update; the weights have their first values already."""
         self._first.restore()
-        self._numbers.take(optimizer)
         for variable in self._scratch:
             variable.assign(tf.zeros_like(variable))
         if _begins_with_weights(self._optimizer):
