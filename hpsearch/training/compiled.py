@@ -149,8 +149,9 @@ class CompiledTrainer:
         measures = self._measures
         with self._numbers.in_graph():
             trained = self._train(x, measures.prepare(y), order)
+            # Before validation: metrics of a model's own are the same objects in both.
+            numbers = measures.result(trained, x.shape[0])
             validated = self._validate(x_val, measures.prepare(y_val))
-        numbers = measures.result(trained, x.shape[0])
         for name, number in measures.result(validated, x_val.shape[0]).items():
             numbers[f"val_{name}"] = number
         self._names = tuple(numbers)
