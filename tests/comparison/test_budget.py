@@ -35,7 +35,8 @@ def test_epochs_of_a_shared_training_count_once(tmp_path):
 
 
 def test_a_config_counts_once_all_its_seeds_have_come(tmp_path):
-    rows = [Row({"units": u}, s, seed) for u, seed, s in ((1, 0, 0.9), (2, 0, 0.6), (1, 1, 0.5), (2, 1, 0.6))]  # fmt: skip
+    scores = ((1, 0, 0.9), (2, 0, 0.6), (1, 1, 0.5), (2, 1, 0.6))
+    rows = [Row({"units": unit}, score, seed) for unit, seed, score in scores]
     table, _ = tables(tmp_path, rows, units([0.1]))
     best = best_so_far(table)["best"]
     assert best.isna().tolist() == [True, True, False, False]

@@ -32,9 +32,9 @@ def test_the_hyperparameter_that_makes_the_difference_comes_first(tmp_path):
     first = grid(lambda o, u, a: plain[o, u, a] + 0.1 * (o == "sgd") + noise[o, u, a])
     one, two = tables(tmp_path, first, grid(lambda o, u, a: plain[o, u, a]))
     effects = within_pairs(one, config_differences(one, two))
-    assert [effect.name for effect in effects][0] == "optimizer"
     assert {effect.name for effect in effects} == {"optimizer", "units", "activation"}
     optimizer, *rest = effects
+    assert optimizer.name == "optimizer"
     assert optimizer.share > 0.9
     assert optimizer.p_value < 0.001
     assert all(effect.p_value > 0.05 for effect in rest)
@@ -71,8 +71,10 @@ def test_what_the_bests_have_otherwise_is_worth_what_the_model_says(tmp_path):
         return 0.5 + 0.2 * (o == "adam") + 0.03 * (a == "relu") + u / 1000
 
     # The first table has adam mostly with few units: means alone would hide what it is worth.
-    first = grid(score, [("adam", 8, "relu"), ("adam", 8, "tanh"), ("sgd", 16, "relu"), ("sgd", 8, "tanh")])  # fmt: skip
-    second = grid(score, [("sgd", 32, "relu"), ("sgd", 32, "tanh"), ("adam", 16, "tanh"), ("sgd", 16, "tanh")])  # fmt: skip
+    first = grid(score, [(o, u, a) for o, u, a in GRID if (o, u) in {("adam", 8), ("sgd", 16)}])
+    second = grid(
+        score, [(o, u, a) for o, u, a in GRID if (o, u) == ("sgd", 32)] + [("adam", 16, "tanh")]
+    )
     rng = np.random.default_rng(2)
     for row in (*first, *second):
         row.score += rng.normal(0, 1e-4)
@@ -85,7 +87,7 @@ def test_what_the_bests_have_otherwise_is_worth_what_the_model_says(tmp_path):
         estimate = changes[name].estimate
         assert estimate.difference == pytest.approx(worth, abs=5e-4)
     assert (changes["activation"].first, changes["activation"].second) == ("relu", "tanh")
-    assert changes["activation"].counts == (3, 5)
+    assert changes["activation"].counts == (3, 4)
 
 
 def test_the_interval_of_a_worth_covers_it(tmp_path):
