@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -135,6 +135,7 @@ def run(
     workers: int | None = None,
     retry: bool = False,
     fresh: bool = False,
+    log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -144,23 +145,25 @@ def run(
         workers: How many trainings run at a time; overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
+        log: Where trials are logged as it goes: `tensorboard:DIR`, `mlflow:URI`.
 
     Raises:
-        InputError: The sweep or its data cannot be used.
+        InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: The directory is held by another run, or holds another sweep's results.
     """
     from hpsearch import driver
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     if isinstance(sweep, Mapping):
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
         sweep = sweepfile.load(os.fspath(sweep))
-    outcome = driver.run(
-        sweep,
-        driver.Settings(
-            out=None if out is None else Path(out), workers=workers, retry=retry, fresh=fresh
-        ),
+    settings = driver.Settings(
+        out=None if out is None else Path(out), workers=workers, retry=retry, fresh=fresh
     )
+    with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
+        outcome = driver.run(sweep, settings, reporter)
     return Results(outcome.directory)
 
 
