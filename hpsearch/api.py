@@ -162,10 +162,12 @@ def run(
         live: Whether report.html is rewritten while the run is on.
 
     Raises:
-        InputError: The sweep or its data cannot be used.
+        InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: The directory is held by another run, or holds another sweep's results.
     """
     from hpsearch import driver
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     if isinstance(sweep, Mapping):
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
@@ -181,6 +183,8 @@ def run(
             live=live,
         ),
     )
+    with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
+        outcome = driver.run(sweep, settings, reporter)
     return Results(outcome.directory)
 
 

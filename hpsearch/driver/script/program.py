@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,8 @@ from hpsearch.trial import Recipe, Target, Task, TrialResult
 
 __all__ = ["program"]
 
-#: What rounding may do to a mean, relatively.
-_TOLERANCE = 2e-3
+#: What rounding may do to a score in so many steps; over more it grows, to the last of these.
+_TOLERANCE, _STEPS, _MOST = 1e-3, 1_500, 1e-2
 #: How many rows of a share may fall to the other side.
 _EDGE_ROWS = 2
 
@@ -29,9 +30,9 @@ _HEAD = '''\
 
 It reads the data, splits it, and trains the model as the row of the table says: the first
 weights, the dropout masks and the order of the rows come from the sweep's and the trial's seed.
-The row's trainer was {trainer}. Sums that are added up in another order are rounded otherwise:
-a loss agrees to {tolerance:g}, not to the bit, and an accuracy to {tolerance:g} and {edge} rows,
-which may fall to the other side. Written for TensorFlow {tensorflow} and Keras {keras}.
+The row's trainer was {trainer}. Sums that are added up in another order are rounded otherwise,
+which grows over {steps:,} steps: so a loss agrees to {tolerance:g}, not to the bit, and an accuracy to
+{tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
 
 Exit code 0: the score was reached; 1: it was not, or the data is another.
 """
@@ -136,7 +137,8 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
         trial=trial.number,
         sweep=visited.sweep.name,
         trainer=result.trainer,
-        tolerance=_TOLERANCE,
+        steps=_steps(visited, trial, result),
+        tolerance=_tolerance(visited, trial, result),
         edge=_EDGE_ROWS,
         **installed(),
     )
@@ -193,7 +195,7 @@ def _parts(visited: Visit, trial: Trial, result: TrialResult) -> Iterator[str]:
     yield _TRAINING.format(
         step="(model if len(batch) == BATCH_SIZE else last)" if xla else "model",
         reported="reported" if in_own_units else "dict",
-        allowed=_allowed(recipe),
+        allowed=_allowed(recipe, _tolerance(visited, trial, result)),
     )
 
 
@@ -208,8 +210,18 @@ def _shaped(recipe: Recipe, target: Target) -> str:
     return f"\ny, y_validation = {shaped.format('y')}, {shaped.format('y_validation')}"
 
 
-def _allowed(recipe: Recipe) -> str:
+def _steps(visited: Visit, trial: Trial, result: TrialResult) -> int:
+    batch_size = int(values_of(trial).get("batch_size", DEFAULTS["batch_size"]))
+    return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
+
+
+def _tolerance(visited: Visit, trial: Trial, result: TrialResult) -> float:
+    grown = _TOLERANCE * max(1.0, _steps(visited, trial, result) / _STEPS)
+    return round(min(grown, _MOST), 4)
+
+
+def _allowed(recipe: Recipe, tolerance: float) -> str:
     if recipe.metric.endswith("accuracy"):
         rows = "len(y_validation)" if recipe.metric.startswith("val_") else "len(y)"
-        return f"{_TOLERANCE:g} + {_EDGE_ROWS} / {rows}"
-    return f"{_TOLERANCE:g} * max(1.0, abs(SCORE))"
+        return f"{tolerance:g} + {_EDGE_ROWS} / {rows}"
+    return f"{tolerance:g} * max(1.0, abs(SCORE))"
