@@ -150,6 +150,7 @@ def run(
     retry: bool = False,
     fresh: bool = False,
     live: bool = False,
+    log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -160,6 +161,7 @@ def run(
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
@@ -173,15 +175,12 @@ def run(
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
         sweep = sweepfile.load(os.fspath(sweep))
-    outcome = driver.run(
-        sweep,
-        driver.Settings(
-            out=None if out is None else Path(out),
-            workers=workers,
-            retry=retry,
-            fresh=fresh,
-            live=live,
-        ),
+    settings = driver.Settings(
+        out=None if out is None else Path(out),
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
     )
     with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
         outcome = driver.run(sweep, settings, reporter)

@@ -162,7 +162,7 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
 
     # What KerasTuner calls
 
-    @keras_tuner.synchronized
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: kt_trial.Trial) -> None:
         """KerasTuner's hook: a trial has ended, or is to be tried once more."""
         super().end_trial(trial)
