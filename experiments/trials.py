@@ -26,14 +26,15 @@ from report import HERE, machine, report, versions
 
 from hpsearch import driver, sweepfile
 from hpsearch.driver import ResultsDirectory, Silent
-from hpsearch.driver.asking import Asker
+from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.loop import Limits, Loop, Stop
 from hpsearch.driver.outputs import Tables
+from hpsearch.driver.planners import Search, make_planner
+from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Answered, Event, Finished, Job, Started
 from hpsearch.plan import Trial
 from hpsearch.results import Provenance
-from hpsearch.sampling import Source, draws
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
 from hpsearch.trial import InputSpec, Recipe, Status, Target, Task, TrialResult
@@ -214,12 +215,10 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     where = ResultsDirectory(directory)
     where.prepare(fresh=False)
     with Store(where.store) as store, Instant(_WORKERS) as executor:
-        oracle = Source(draws(sweep.method.name, sweep.space, (), sweep.seed))
-        limit = sweep.budget.trials if sweep.budget else None
-        stored = store.trials()
+        results, snapshots = store.results(), Snapshots(store)
         loop = Loop(
-            asker=Asker(sweep.space, (), sweep.trial_seeds, oracle, stored=stored, limit=limit),
-            oracle=oracle,
+            planner=make_planner(Search.of(sweep), _RECIPE, store.trials(), results, snapshots),
+            snapshots=snapshots,
             executor=executor,
             store=store,
             tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
@@ -227,11 +226,11 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             recipe=_RECIPE,
             limits=Limits(),
             stop=Stop(),
-            results=store.results(),
+            results=results,
             keep="best",
-            input=InputSpec((64,), "float32"),
-            target=Target(Task.MULTICLASS, 10),
-            sizes=_SIZES,
+            costs=NetworkCosts(
+                _RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10), _SIZES
+            ),
         )
         loop.run(set(loop.results), store.trials)
         loop.tables.write(store.trials(), loop.results)

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.api import Results, Sweep, load, run
     from hpsearch.errors import HpsearchError
+    from hpsearch.functions import optimize
 
     __version__: str
 
-__all__ = ["HpsearchError", "Results", "Sweep", "__version__", "load", "run"]
+__all__ = ["HpsearchError", "Results", "Sweep", "__version__", "load", "optimize", "run"]
 
 _HOMES = {
     "HpsearchError": "hpsearch.errors",
     "Results": "hpsearch.api",
     "Sweep": "hpsearch.api",
     "load": "hpsearch.api",
+    "optimize": "hpsearch.functions",
     "run": "hpsearch.api",
 }
 

@@ -61,6 +61,13 @@ class Results:
             raise InputError(f"{path}: there is no model: no trial completed")
         return keras.models.load_model(path, safe_mode=True)
 
+    def detached(self) -> Results:
+        """The same without its directory, whose tables are read now."""
+        loaded = Results(self.directory)
+        # A cached property's value, as reading it would set it.
+        vars(loaded).update(table=self.table, curves=self.curves)
+        return loaded
+
     def _repr_html_(self) -> str:
         ranked = results.ranked(self.table)
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol

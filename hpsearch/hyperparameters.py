@@ -20,6 +20,7 @@ __all__ = [
     "OPTIMIZER_ALIASES",
     "config_id",
     "dead_in_mlp",
+    "hashed",
     "identity",
     "optimizer_name",
     "optimizer_settings",
@@ -229,5 +230,10 @@ def _plain(value: Any) -> Any:
 
 def config_id(values: Values) -> str:
     """`c` and 11 hex digits of the SHA-256 of the canonical form as sorted JSON."""
-    text = json.dumps(identity(values), sort_keys=True, separators=(",", ":"))
+    return hashed(identity(values))
+
+
+def hashed(values: Values) -> str:
+    """`c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return "c" + hashlib.sha256(text.encode()).hexdigest()[:11]

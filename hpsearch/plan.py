@@ -10,11 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.hyperparameters import DEFAULTS, config_id, widths
-from hpsearch.space import Config
+from hpsearch.hyperparameters import DEFAULTS, widths
+from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 
 __all__ = ["Summary", "Trial", "group", "number_trials", "summarize", "weight_count"]
+
+
+_ENDLESS = 2**31
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,12 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it asks for."""
+        """How many epochs it asks for; a function that is told of none goes on to its own end."""
+        match self.config.kind:
+            case Kind.FUNCTION:
+                return 1
+            case Kind.STEPWISE:
+                return int(self.config.values.get("epochs", _ENDLESS))
         return int(self.config.values.get("epochs", DEFAULTS["epochs"]))
 
 
@@ -69,8 +77,7 @@ def number_trials(
 
 def _prefix(trial: Trial) -> tuple[str, int]:
     """Equal for trials that differ only in epochs."""
-    values = {name: v for name, v in trial.config.values.items() if name != "epochs"}
-    return config_id(values), trial.seed
+    return trial.config.prefix, trial.seed
 
 
 def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Training]:
@@ -89,7 +96,10 @@ def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Train
 
 def _training(trials: list[Trial]) -> Training:
     ordered = sorted(trials, key=lambda trial: trial.epochs)
-    values = {n: v for n, v in ordered[-1].config.values.items() if n != "epochs"}
+    longest = ordered[-1].config
+    # A function is told the epochs, too.
+    told = longest.kind is not Kind.MLP
+    values = {n: v for n, v in longest.values.items() if told or n != "epochs"}
     stops = tuple((trial.epochs, trial.number) for trial in ordered)
     return Training(values, ordered[-1].seed, stops)
 

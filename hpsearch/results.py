@@ -70,6 +70,7 @@ METRICS = {
     Task.REGRESSION: ("loss", "mae", "val_loss", "val_mae"),
     Task.BINARY: ("loss", "accuracy", "val_loss", "val_accuracy"),
     Task.MULTICLASS: ("loss", "accuracy", "val_loss", "val_accuracy"),
+    Task.OBJECTIVE: ("objective",),
 }
 #: Column -> dtype of the curves, before the metrics.
 CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
@@ -177,21 +178,23 @@ def results_table(
     Args:
         records: The trials that have a result.
         task: Decides between the accuracy and the mae columns.
-        hyperparameters: Names in file order; the notes' seven come first in any case.
+        hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
     """
     import pandas as pd
 
     records = sorted(records, key=lambda record: record.trial)
-    names = _in_order(hyperparameters, records)
+    names = _in_order(hyperparameters, records, () if task is Task.OBJECTIVE else NOTES)
     metrics = METRICS[task]
     rows = [_row(record, metrics, names) for record in records]
     columns = [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
 
 
-def _in_order(hyperparameters: Sequence[str], records: Sequence[Record]) -> list[str]:
+def _in_order(
+    hyperparameters: Sequence[str], records: Sequence[Record], always: Sequence[str]
+) -> list[str]:
     met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
-    return list(dict.fromkeys([*NOTES, *hyperparameters, *met]))
+    return list(dict.fromkeys([*always, *hyperparameters, *met]))
 
 
 def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:

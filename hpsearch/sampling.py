@@ -14,13 +14,22 @@ from typing import Any
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Space
 
-__all__ = ["METHODS", "Draw", "Source", "draws", "grid_draws", "listed_draws", "random_draws"]
+__all__ = [
+    "METHODS",
+    "Draw",
+    "Source",
+    "draws",
+    "grid_draws",
+    "listed_draws",
+    "random_draws",
+    "sobol_draws",
+]
 
 #: A config, and the assignment of values to the space's parameters that gives it.
 Draw = tuple[Config, dict[str, Any]]
 
 #: The methods of which this module knows all proposals; `configs` is a list without a method.
-METHODS = ("grid", "random", "configs")
+METHODS = ("grid", "random", "sobol", "configs")
 
 #: A space no larger than this is counted to tell when it is exhausted.
 _COUNTABLE = 100_000
@@ -30,6 +39,8 @@ _SUSPICIOUS = 100
 _PATIENCE = 10_000
 #: Draws whose numbers are made at once.
 _BLOCK = 256
+#: So many bits a coordinate has, and so many points, as a power of two, the sequence.
+_SOBOL_BITS = 40
 
 
 def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Draw]:
@@ -45,6 +56,8 @@ def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Ite
             return grid_draws(space)
         case "random":
             return random_draws(space, seed)
+        case "sobol":
+            return sobol_draws(space, seed)
     raise ValueError(f"the proposals of {method} depend on scores")
 
 
@@ -101,8 +114,7 @@ def random_draws(space: Space, seed: int) -> Iterator[Draw]:
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
     config are passed over.
     """
-    size = space.cardinality()
-    countable = size is not None and size <= _COUNTABLE
+    countable = _is_countable(space)
     distinct: int | None = None
     met: set[str] = set()
     failures = 0
@@ -118,6 +130,65 @@ def random_draws(space: Space, seed: int) -> Iterator[Draw]:
                 distinct = sum(1 for _ in grid_draws(space))
         if len(met) == distinct or (not countable and failures == _PATIENCE):
             return
+
+
+def sobol_draws(space: Space, seed: int) -> Iterator[Draw]:
+    """Points that fill the space evenly, each config once, until it is exhausted.
+
+    Draw k is point k of a Sobol' sequence, one dimension a parameter that varies, scrambled by
+    (seed, method). Draws that break a constraint or repeat a config are passed over; of a finite
+    space, what many draws in a row do not find comes in a seeded order of its own.
+
+    Source: S. Joe and F. Y. Kuo, 2008, as `scipy.stats.qmc.Sobol` has it; J. Matousek, 1998, for
+    the scrambling.
+    """
+    met: set[str] = set()
+    failures = 0
+    for assignment in _sobol_assignments(space, seed):
+        config = space.config(assignment)
+        if config is not None and config.id not in met:
+            met.add(config.id)
+            failures = 0
+            yield config, assignment
+            continue
+        failures += 1
+        if failures == _SUSPICIOUS and _is_countable(space):
+            rest = [draw for draw in grid_draws(space) if draw[0].id not in met]
+            yield from _shuffled(rest, seed)
+            return
+        if failures == _PATIENCE:
+            return
+
+
+def _is_countable(space: Space) -> bool:
+    size = space.cardinality()
+    return size is not None and size <= _COUNTABLE
+
+
+def _sobol_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    """Every point's values, without end."""
+    import numpy as np
+    from scipy.stats import qmc
+
+    # By name, so that a line that moves in the file changes no proposal.
+    varying = sorted(p.name for p in space.parameters if p.choices is None or len(p.choices) > 1)
+    fixed = {p.name: p.at(0.0) for p in space.parameters}
+    parameters = {p.name: p for p in space.parameters}
+    if not varying:
+        yield from itertools.repeat(fixed)
+    stream = np.random.SeedSequence([seed, _stream("sobol")])
+    points = qmc.Sobol(len(varying), rng=np.random.default_rng(stream), bits=_SOBOL_BITS)
+    while points.num_generated + _BLOCK <= 2**_SOBOL_BITS:
+        for positions in points.random(_BLOCK).tolist():
+            drawn = zip(varying, positions, strict=True)
+            yield fixed | {name: parameters[name].at(position) for name, position in drawn}
+
+
+def _shuffled(rest: Sequence[Draw], seed: int) -> Iterator[Draw]:
+    from hpsearch.streams import uniform
+
+    keys = uniform(seed, range(len(rest)), _stream("sobol")).tolist()
+    return (rest[index] for index in sorted(range(len(rest)), key=keys.__getitem__))
 
 
 def _assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:

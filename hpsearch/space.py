@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -13,7 +14,7 @@ from hpsearch import hyperparameters
 from hpsearch.constraints import Constraint
 from hpsearch.hyperparameters import DEFAULTS, NOTES
 
-__all__ = ["Choices", "Config", "Parameter", "Range", "Space"]
+__all__ = ["Choices", "Config", "Kind", "Parameter", "Range", "Space"]
 
 #: The MLP has a use for other hyperparameters, or none, by the values of these.
 _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
@@ -21,6 +22,16 @@ _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
 _COUNTABLE = 10_000
 
 Value = Any
+
+
+class Kind(StrEnum):
+    """What a config is of."""
+
+    MLP = "mlp"
+    #: A function of the user's that gives one score.
+    FUNCTION = "function"
+    #: One that yields a score an epoch.
+    STEPWISE = "stepwise"
 
 
 @dataclass(frozen=True)
@@ -92,22 +103,42 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Config:
-    """One point of a space: its live values, defaults of the notes' hyperparameters included."""
+    """One point of a space: its live values, defaults of the notes' hyperparameters included.
+
+    Attributes:
+        kind: What the values are of: to a function of one's own, `units` is a name like any other.
+    """
 
     values: Mapping[str, Value]
+    kind: Kind = Kind.MLP
 
     @cached_property
     def id(self) -> str:
         """`c` and 11 hex digits; equal for configs that train equally."""
-        return hyperparameters.config_id(self.values)
+        if self.kind is Kind.MLP:
+            return hyperparameters.config_id(self.values)
+        return hyperparameters.hashed(self.values)
+
+    @cached_property
+    def prefix(self) -> str:
+        """Equal for configs of which one is the beginning of the other: all but epochs is equal."""
+        if self.kind is Kind.FUNCTION:
+            return self.id
+        values = {name: value for name, value in self.values.items() if name != "epochs"}
+        return Config(values, self.kind).id
 
 
 @dataclass(frozen=True)
 class Space:
-    """Parameters in file order, and the constraints that a config must satisfy."""
+    """Parameters in file order, and the constraints that a config must satisfy.
+
+    Attributes:
+        kind: What they are of; an MLP has defaults and dead values.
+    """
 
     parameters: tuple[Parameter, ...]
     constraints: tuple[Constraint, ...] = ()
+    kind: Kind = Kind.MLP
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -147,6 +178,8 @@ class Space:
         name take their defaults.
         """
         live = self._live(assignment)
+        if self.kind is not Kind.MLP:
+            return Config(live, self.kind) if self._holds(live) else None
         for name in NOTES:
             if name not in self.names:
                 live.setdefault(name, assignment.get(name, DEFAULTS[name]))
@@ -154,10 +187,13 @@ class Space:
             live["hidden_layers"] = len(live["units"])
         for name in hyperparameters.dead_in_mlp(live):
             del live[name]
-        if not all(constraint.holds(live) for constraint in self.constraints):
+        if not self._holds(live):
             return None
         order = [*NOTES, *(name for name in live if name not in NOTES)]
         return Config({name: live[name] for name in order if name in live})
+
+    def _holds(self, live: Mapping[str, Value]) -> bool:
+        return all(constraint.holds(live) for constraint in self.constraints)
 
     def _live(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
         live: dict[str, Value] = {}
@@ -174,6 +210,10 @@ class Space:
             if parent not in live:
                 return False
             value = live[parent]
+            if self.kind is not Kind.MLP:
+                if not _matches(value, accepted):
+                    return False
+                continue
             if parent == "hidden_layers" and value != 0 and isinstance(live.get("units"), list):
                 value = len(live["units"])
             if parent in hyperparameters.dead_in_mlp(live) or not _matches(value, accepted):

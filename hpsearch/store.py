@@ -24,13 +24,13 @@ import numpy.typing as npt
 
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
-from hpsearch.space import Config
-from hpsearch.trial import Curve, Status, TrialResult
+from hpsearch.space import Config, Kind
+from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 
 __all__ = ["Store"]
 
 _APPLICATION_ID = 0x68707331
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
 CREATE TABLE trials(
@@ -42,6 +42,9 @@ CREATE TABLE results(
 CREATE TABLE weights(
     trial INTEGER PRIMARY KEY REFERENCES trials(number), arrays BLOB NOT NULL,
     checksum TEXT NOT NULL) STRICT;
+CREATE TABLE snapshots(
+    trial INTEGER PRIMARY KEY REFERENCES trials(number), epoch INTEGER NOT NULL,
+    best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
 #: What json, numpy and zipfile raise at data that is none.
@@ -98,6 +101,8 @@ class Store:
         for leftover in (temporary, *self._logs(temporary), *self._logs(self.path)):
             leftover.unlink(missing_ok=True)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            # Dropped weights and snapshots give their room back.
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
@@ -238,6 +243,7 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
+        kind = Kind(self.meta().get("kind", Kind.MLP))
         with self._explained():
             rows = self._db.execute(
                 "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
@@ -247,15 +253,15 @@ class Store:
             number, _, seed, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(_mapping(text)), seed))
+                trials.append(Trial(number, Config(_mapping(text), kind), seed))
         return trials
 
     # What came out
 
     def add_results(self, results: Sequence[TrialResult]) -> None:
-        """Acknowledge results: status, score, curve and kept weights in one transaction.
+        """Acknowledge results: status, score, curve, weights, snapshot, in one transaction.
 
-        A result of the same trial is replaced.
+        A result of the same trial is replaced, and with it its weights and its snapshot.
         """
         with self._transaction():
             for result in results:
@@ -263,12 +269,24 @@ class Store:
                 self._db.execute(
                     "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*row, _checksum(*row))
                 )
-                if result.state is not None:
-                    blob = _as_npz(result.state)
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO weights VALUES (?, ?, ?)",
-                        (result.trial, blob, _checksum(result.trial, blob)),
-                    )
+                self._replace_arrays(result)
+
+    def _replace_arrays(self, result: TrialResult) -> None:
+        for table in ("weights", "snapshots"):
+            self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (result.trial,))  # noqa: S608
+        if result.state is not None:
+            blob = _as_npz(result.state)
+            self._db.execute(
+                "INSERT INTO weights VALUES (?, ?, ?)",
+                (result.trial, blob, _checksum(result.trial, blob)),
+            )
+        if result.snapshot is not None:
+            best = result.snapshot.best or ()
+            blob = _as_npz((*result.snapshot.state, *best))
+            row = (result.trial, result.snapshot.epoch, len(best), blob)
+            self._db.execute(
+                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row))
+            )
 
     def results(self) -> dict[int, TrialResult]:
         """Every result, by trial; without weights."""
@@ -298,6 +316,28 @@ class Store:
         with self._decoding(what):
             return _from_npz(blob)
 
+    def snapshot(self, trial: int) -> Snapshot | None:
+        """What the training of a trial can go on from."""
+        with self._explained():
+            row = self._db.execute(
+                "SELECT trial, epoch, best, arrays, checksum FROM snapshots WHERE trial = ?",
+                (trial,),
+            ).fetchone()
+        if row is None:
+            return None
+        what = f"the snapshot of trial {trial}"
+        _, epoch, best, blob, checksum = row
+        self._checked(what, blob, *row[:-1], checksum=checksum)
+        with self._decoding(what):
+            arrays = _from_npz(blob)
+            cut = len(arrays) - best
+            return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
+
+    def snapshots(self) -> list[tuple[int, int, int]]:
+        """Trial, epoch and bytes of each snapshot."""
+        with self._explained():
+            return self._db.execute("SELECT trial, epoch, length(arrays) FROM snapshots").fetchall()
+
     def keep_weights(self, trials: Iterable[int]) -> None:
         """Drop the weights of all other trials."""
         wanted = set(trials)
@@ -308,12 +348,14 @@ class Store:
                 "DELETE FROM weights WHERE trial = ?",
                 [(trial,) for trial in kept if trial not in wanted],
             )
+        with self._explained():
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _as_json(result: TrialResult) -> str:
     # Not `asdict`, which copies every number of the curve.
     record = {**vars(result)}
-    del record["state"], record["trial"]
+    del record["state"], record["snapshot"], record["trial"]
     curve = result.curve
     # One list a metric: a tenth of the text that one mapping an epoch takes.
     names = list(curve[0]) if curve else []

@@ -18,7 +18,9 @@ __all__ = [
     "Curve",
     "EarlyStopping",
     "InputSpec",
+    "Past",
     "Recipe",
+    "Snapshot",
     "Status",
     "Target",
     "Task",
@@ -28,11 +30,12 @@ __all__ = [
 
 
 class Task(StrEnum):
-    """What the output layer predicts."""
+    """What the output layer predicts; `objective` where a function of one's own gives the score."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    OBJECTIVE = "objective"
 
 
 class Status(StrEnum):
@@ -161,11 +164,16 @@ class Training:
         seed: The trials' seed.
         stops: `(epochs, trial number)`, ascending in epochs: the epochs after which a trial
             is answered.
+        whole: The epochs that its one trial asks for, where the method halts it before: its
+            status is `stopped` then. None where it is trained to its end.
+        source: The trial whose snapshot it goes on from; None where it starts anew.
     """
 
     values: Mapping[str, Any]
     seed: int
     stops: tuple[tuple[int, int], ...]
+    whole: int | None = None
+    source: int | None = None
 
     @property
     def number(self) -> int:
@@ -231,6 +239,40 @@ def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """All that a training needs to go on as if it had never halted.
+
+    Attributes:
+        epoch: Epochs that it was trained.
+        state: The trainer's: weights, the optimizer's variables, random generators.
+        best: The weights at the best epoch so far, where the recipe scores that one.
+    """
+
+    epoch: int
+    state: tuple[npt.NDArray[Any], ...]
+    best: tuple[npt.NDArray[Any], ...] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers."""
+        return sum(array.nbytes for array in (*self.state, *(self.best or ())))
+
+
+@dataclass(frozen=True)
+class Past:
+    """A training so far, to go on from.
+
+    Attributes:
+        curve: Its epochs, as many as the snapshot's.
+        seconds: That they took.
+    """
+
+    curve: Sequence[Epoch]
+    snapshot: Snapshot
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """What came out of one trial.
 
@@ -244,6 +286,7 @@ class TrialResult:
         weights: How many numbers the model has, or None where none was built.
         error: One line for people; `traceback` is whole.
         state: The weights at the scored epoch where they are to be kept.
+        snapshot: Of the training at the last epoch, where it may go on.
     """
 
     trial: int
@@ -260,3 +303,4 @@ class TrialResult:
     error: str = ""
     traceback: str = ""
     state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)
+    snapshot: Snapshot | None = field(default=None, compare=False, repr=False)

@@ -23,7 +23,7 @@ from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
 from hpsearch.space import Config
 from hpsearch.store import Store
-from hpsearch.trial import Status, TrialResult
+from hpsearch.trial import Snapshot, Status, TrialResult
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
 TRIALS = [
@@ -110,10 +110,36 @@ def test_weights_come_back_to_the_bit(store: Store) -> None:
         (a.dtype, a.shape, a.tobytes()) for a in state
     ]
     assert store.weights(2) is None
-    # A result without weights leaves those that are kept.
+    # Those of an earlier result would be of another epoch.
     store.add_results([RESULTS[0]])
-    assert store.weights(1) is not None
+    assert store.weights(1) is None
     assert store.results()[1].state is None
+
+
+def test_snapshots_come_back_to_the_bit_and_go_with_their_result(store: Store) -> None:
+    state = (np.array([1 / 3, np.nan], np.float32), np.array(7, np.int64))
+    best = (np.zeros((2, 0), np.float16),)
+    store.add_trials(TRIALS)
+    store.add_results(
+        [
+            replace(RESULTS[0], snapshot=Snapshot(3, state, best)),
+            replace(RESULTS[1], snapshot=Snapshot(9, state)),
+        ]
+    )
+    first, second = store.snapshot(1), store.snapshot(2)
+    assert first is not None
+    assert second is not None
+    assert (first.epoch, second.epoch, second.best) == (3, 9, None)
+    assert first.best is not None
+    for one, other in zip((*first.state, *first.best), (*state, *best), strict=True):
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    sizes = {trial: (epoch, size) for trial, epoch, size in store.snapshots()}
+    assert sizes.keys() == {1, 2}
+    assert sizes[2][0] == 9
+    store.add_results([RESULTS[0]])
+    assert store.snapshot(1) is None
+    assert [trial for trial, *_ in store.snapshots()] == [2]
+    assert store.results()[1].snapshot is None
 
 
 def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:

@@ -33,19 +33,28 @@ class _Tally:
         self.epochs_left = 0
         self.epochs_done = 0
         self.recipe: Recipe | None = None
+        self.expected = 0
         self.best: tuple[float, int] | None = None
         self.began = time.monotonic()
+        self._known = 0
         self._trained: dict[int, int] = {}
+        self._met: set[int] = set()
+
+    def expect(self, trials: int) -> None:
+        self.expected = self.total = trials
 
     def plan(self, summary: Summary, already_done: int) -> None:
-        self.total += summary.trials + already_done
+        self._known += summary.trials + already_done
+        self.total = self.expected or self._known
         self.done += already_done
         self.at_start += already_done
         self.epochs_left += summary.epochs_trained
 
     def add(self, result: TrialResult) -> bool:
         """Count a result; whether it is the best so far."""
-        self.done += 1
+        # One that halted and went on counts once.
+        self.done += result.trial not in self._met
+        self._met.add(result.trial)
         training = result.shared_with or result.trial
         new = max(0, len(result.curve) - self._trained.get(training, 0))
         self._trained[training] = len(result.curve)
@@ -67,6 +76,9 @@ class _Tally:
         if not self.epochs_done:
             return "time left unknown"
         elapsed = time.monotonic() - self.began
+        if self.expected:
+            now = max(1, self.done - self.at_start)
+            return f"{duration(elapsed / now * (self.total - self.done))} left"
         return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
 
 
@@ -97,11 +109,15 @@ class Lines:
         self._tally.began = time.monotonic()
         self._say(f"sweep {name}: {workers} workers, results in {directory}")
 
+    def expected(self, trials: int) -> None:
+        self._tally.expect(trials)
+        self._say(f"{trials} trials at most, each chosen by the results of earlier ones")
+
     def planned(self, summary: Summary, already_done: int) -> None:
         self._tally.plan(summary, already_done)
         if already_done:
             self._say(f"{already_done} trials have results already")
-        if summary.trials:
+        if summary.trials and not self._tally.expected:
             self._say(
                 f"{summary.trials} trials to train in {summary.trainings} trainings "
                 f"of {summary.epochs_trained} epochs ({summary.epochs_saved} saved)"
@@ -158,6 +174,10 @@ class Bar:
         for worker in range(1, workers + 1):
             self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
         self._bar.start()
+
+    def expected(self, trials: int) -> None:
+        self._tally.expect(trials)
+        self._refresh()
 
     def planned(self, summary: Summary, already_done: int) -> None:
         self._tally.plan(summary, already_done)

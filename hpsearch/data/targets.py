@@ -238,6 +238,5 @@ def encode(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return values.astype(np.float32)
         case Task.MULTICLASS:
             return values.astype(np.int32)
-        case Task.REGRESSION:
-            standardised = (values - np.array(target.mean)) / np.array(target.std)
-            return np.asarray(standardised, np.float32)
+    standardised = (values - np.array(target.mean)) / np.array(target.std)
+    return np.asarray(standardised, np.float32)

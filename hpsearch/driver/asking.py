@@ -1,51 +1,93 @@
-"""From an oracle's proposals to numbered trials, within the budget."""
+"""From proposals to numbered trials and trainings, within the budget."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from hpsearch.plan import Trial, number_trials
-from hpsearch.proposal import Outcome, Proposal
+from hpsearch.plan import Trial, group, number_trials
 from hpsearch.space import Config, Space
+from hpsearch.strategies.base import Strategy
+from hpsearch.trial import Training, TrialResult
 
-__all__ = ["Asker", "Oracle"]
+__all__ = ["Asker", "Numbers", "Planner", "Step"]
 
 #: Proposals are asked for in windows of a fixed size, whatever the number of workers, since
 #: trainings are shared within a window.
 _WINDOW = 4_096
 
 
-class Oracle(Protocol):
-    """What the driver needs of an oracle.
+@dataclass(frozen=True)
+class Step:
+    """What comes next.
 
-    `sampling.Source` is one; those of `oracles` are KerasTuner's, too, and bring TensorFlow.
+    Attributes:
+        trials: New ones, to be stored before anything trains.
+        trainings: What is to be trained.
+        answers: Results that need no training.
     """
 
-    exhausted: bool
+    trials: tuple[Trial, ...] = ()
+    trainings: tuple[Training, ...] = ()
+    answers: tuple[TrialResult, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.trials or self.trainings or self.answers)
+
+
+class Planner(Protocol):
+    """What the loop needs to know what to train next."""
 
     @property
     def adaptive(self) -> bool:
-        """Whether proposals depend on outcomes."""
+        """Whether what comes next depends on results: then nothing is asked for in advance."""
         ...
 
-    def ask(self, count: int) -> list[Proposal]:
-        """At most `count` new configs."""
+    @property
+    def current(self) -> Sequence[Trial]:
+        """The trials of this sweep that are stored already."""
         ...
 
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what came of proposed configs."""
+    @property
+    def expected(self) -> int | None:
+        """How many trials there will be at most, where they are not known in advance."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether no further trial will come."""
+        ...
+
+    @property
+    def left_over(self) -> int:
+        """Rows of the budget that an exhausted space leaves unused."""
+        ...
+
+    def begin(self, answered: Collection[int]) -> Step:
+        """What was planned before and has no result; called once, first."""
+        ...
+
+    def next(self, room: int) -> Step:
+        """About `room` further trainings; an empty step where it waits for results, or is over."""
+        ...
+
+    def learn(self, results: Sequence[TrialResult]) -> None:
+        """Results are stored."""
+        ...
+
+    def goes_on(self, training: Training) -> bool:
+        """Whether a training may be continued later."""
         ...
 
 
-class Asker:
-    """Hands out new trials: listed points first, then the oracle's, each with every seed.
+class Numbers:
+    """The trials of a sweep and their numbers.
 
     Args:
         space: The sweep's.
-        first: Configs to try first.
+        listed: Ids of configs that belong to the sweep wherever they lie.
         seeds: The trials' seeds.
-        oracle: Where further configs come from.
         stored: Trials that have a number already.
         limit: Rows of the table at most (`budget.trials`), or None.
     """
@@ -53,89 +95,137 @@ class Asker:
     def __init__(
         self,
         space: Space,
+        listed: Collection[str],
+        seeds: Sequence[int],
+        *,
+        stored: Sequence[Trial],
+        limit: int | None,
+    ) -> None:
+        self._known = {trial.key: trial for trial in stored}
+        self._next_number = max((trial.number for trial in stored), default=0) + 1
+        allowed = frozenset(seeds)
+        wanted = [
+            trial
+            for trial in stored
+            if trial.seed in allowed and (trial.config.id in listed or space.contains(trial.config))
+        ]
+        self.current = wanted if limit is None else wanted[:limit]
+        self.remaining = None if limit is None else limit - len(self.current)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget of rows is used up."""
+        return self.remaining is not None and self.remaining <= 0
+
+    def new(self, configs: Iterable[Config], seeds: Sequence[int]) -> list[Trial]:
+        """The trials of `configs`, with every seed, that had no number, within the budget."""
+        trials = number_trials(
+            configs, seeds, self._known, first_number=self._next_number, limit=self.remaining
+        )
+        self._known.update((trial.key, trial) for trial in trials)
+        self._next_number += len(trials)
+        if self.remaining is not None:
+            self.remaining -= len(trials)
+        return trials
+
+
+class Asker:
+    """Plans what no result changes: listed points first, then a strategy's, with every seed.
+
+    Args:
+        space: The sweep's.
+        first: Configs to try first.
+        seeds: The trials' seeds.
+        strategy: Where further configs come from; it learns nothing.
+        stored: Trials that have a number already.
+        limit: Rows of the table at most (`budget.trials`), or None.
+    """
+
+    adaptive = False
+    expected = None
+
+    def __init__(
+        self,
+        space: Space,
         first: Sequence[Config],
         seeds: Sequence[int],
-        oracle: Oracle,
+        strategy: Strategy,
         *,
         stored: Sequence[Trial],
         limit: int | None,
     ) -> None:
         self._first = list(first)
         self._seeds = tuple(seeds)
-        self._oracle = oracle
+        self._strategy = strategy
         self._ahead: list[Config] = []
-        self._known = {trial.key: trial for trial in stored}
-        self._next_number = max((trial.number for trial in stored), default=0) + 1
         listed = {config.id for config in first}
-        wanted = [
-            trial
-            for trial in stored
-            if trial.seed in self._seeds
-            and (trial.config.id in listed or space.contains(trial.config))
-        ]
-        self.current = wanted if limit is None else wanted[:limit]
-        self._remaining = None if limit is None else limit - len(self.current)
+        self._numbers = Numbers(space, listed, self._seeds, stored=stored, limit=limit)
 
     @property
-    def spent(self) -> bool:
-        """Whether the budget of rows is used up."""
-        return self._remaining is not None and self._remaining <= 0
+    def current(self) -> list[Trial]:
+        """The trials of this sweep that are stored already."""
+        return self._numbers.current
 
     @property
     def left_over(self) -> int:
         """Rows of the budget that an exhausted space leaves unused."""
-        return (self._remaining or 0) if self.over else 0
+        return (self._numbers.remaining or 0) if self.over else 0
 
     @property
     def over(self) -> bool:
         """Whether no further trial will come."""
-        more = self._first or self._ahead or not self._oracle.exhausted
-        return self.spent or not more
+        more = self._first or self._ahead or not self._strategy.exhausted
+        return self._numbers.spent or not more
 
-    def pending(self, answered: Collection[int]) -> list[Trial]:
-        """Trials of this sweep that were planned before and have no result."""
-        return [trial for trial in self.current if trial.number not in answered]
+    def begin(self, answered: Collection[int]) -> Step:
+        """What was planned before and has no result."""
+        pending = [trial for trial in self.current if trial.number not in answered]
+        return Step(trainings=tuple(group(pending)))
 
-    def trials_of(self, config: str) -> list[Trial]:
-        """The trials of a config's id that have a number, one a seed at most."""
-        keys = ((config, seed) for seed in self._seeds)
-        return [self._known[key] for key in keys if key in self._known]
+    def next(self, room: int) -> Step:
+        """The next window, whatever the room."""
+        del room
+        while not self.over:
+            trials = self.new_trials()
+            if trials:
+                return Step(tuple(trials), tuple(group(trials)))
+        return Step()
+
+    def learn(self, results: Sequence[TrialResult]) -> None:
+        """Ask for as many as are used up: no stage of a run is slower than another."""
+        self.look_ahead(len(results))
+
+    def goes_on(self, training: Training) -> bool:
+        """Trainings run to their end."""
+        del training
+        return False
 
     def look_ahead(self, count: int) -> None:
-        """Ask for `count` of the next window's configs already, where outcomes change none.
+        """Ask for `count` of the next window's configs already.
 
         Asked for all at once, they would keep the workers waiting at the window's beginning.
         """
-        if not self._oracle.adaptive and not self._first and not self._oracle.exhausted:
+        if not self._first and not self._strategy.exhausted:
             missing = self._wanted() - len(self._ahead)
             if missing > 0:
-                asked = self._oracle.ask(min(count, missing))
-                self._ahead += [proposal.config for proposal in asked]
+                self._ahead += self._asked(min(count, missing))
+
+    def _asked(self, count: int) -> list[Config]:
+        return [proposal.config for proposal in self._strategy.ask(count)]
 
     def _wanted(self) -> int:
         """How many configs the next window is to have."""
-        if self._remaining is None:
+        remaining = self._numbers.remaining
+        if remaining is None:
             return _WINDOW
         # Known ones are proposed again and count for nothing.
-        return min(_WINDOW, -(-self._remaining // len(self._seeds)))
+        return min(_WINDOW, -(-remaining // len(self._seeds)))
 
     def new_trials(self) -> list[Trial]:
         """The next window's trials, without those that are stored; may be empty."""
         configs, self._first = self._first, []
         if not configs:
             configs, self._ahead = self._ahead, []
-            if not self._oracle.exhausted:
-                asked = self._oracle.ask(self._wanted() - len(configs))
-                configs += [proposal.config for proposal in asked]
-        trials = number_trials(
-            configs,
-            self._seeds,
-            self._known,
-            first_number=self._next_number,
-            limit=self._remaining,
-        )
-        self._known.update((trial.key, trial) for trial in trials)
-        self._next_number += len(trials)
-        if self._remaining is not None:
-            self._remaining -= len(trials)
-        return trials
+            if not self._strategy.exhausted:
+                configs += self._asked(self._wanted() - len(configs))
+        return self._numbers.new(configs, self._seeds)

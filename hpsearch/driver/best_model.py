@@ -24,7 +24,7 @@ from hpsearch.export import write_model
 from hpsearch.plan import Trial, group
 from hpsearch.store import Store
 from hpsearch.training import needs_tensorflow
-from hpsearch.trial import InputSpec, Recipe, Target, TrialResult
+from hpsearch.trial import InputSpec, Recipe, Status, Target, TrialResult
 
 __all__ = ["BestModel"]
 
@@ -86,15 +86,17 @@ class BestModel:
         Returns:
             The weights, or None where they are not those of the row.
         """
-        again = self._trained(trial)
+        again = self._trained(trial, result)
         if again is None or again.state is None or again.score != result.score:
             return None
         self._store.add_results([replace(result, state=again.state)])
         return again.state
 
-    def _trained(self, trial: Trial) -> TrialResult | None:
+    def _trained(self, trial: Trial, result: TrialResult) -> TrialResult | None:
         answer = None
         training = group([trial])[0]
+        if result.status is Status.STOPPED:
+            training = replace(training, stops=((len(result.curve), trial.number),))
         needed = needs_tensorflow(training.values, self._recipe, self._input, self._target)
         for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
             match event:

@@ -7,22 +7,28 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from hpsearch.driver.asking import Asker, Oracle
+from hpsearch.driver.asking import Planner, Step
+from hpsearch.driver.costs import Costs
+from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Reporter
-from hpsearch.estimate import Sizes, training_seconds
-from hpsearch.executors.base import Answered, Event, Executor, Finished, Job, Lost
-from hpsearch.plan import Summary, Trial, group, summarize
-from hpsearch.proposal import Outcome
+from hpsearch.driver.snapshots import Snapshots
+from hpsearch.executors.base import (
+    Answered,
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Lost,
+    Objective,
+)
+from hpsearch.plan import Summary, Trial
 from hpsearch.store import Store
-from hpsearch.training import needs_tensorflow
 from hpsearch.trial import (
     Curve,
-    InputSpec,
     Recipe,
     Status,
-    Target,
     Training,
     TrialResult,
 )
@@ -54,12 +60,13 @@ class Loop:
     Attributes:
         results: Every result that is stored, by trial; those of earlier runs at first.
         keep: `best` or `all`: whose weights are kept.
-        input, target: Of the data, for what a training needs of its worker.
-        sizes: Of the data, for counting weights and for what takes longest.
+        costs: What a training needs of its worker, and about what it takes.
+        snapshots: What trainings can go on from.
+        medians: Stops trainings that are worse than half of the earlier ones, or None.
+        objective: What gives the scores in place of an MLP, or None.
     """
 
-    asker: Asker
-    oracle: Oracle
+    planner: Planner
     executor: Executor
     store: Store
     tables: Tables
@@ -69,9 +76,10 @@ class Loop:
     stop: Stop
     results: dict[int, TrialResult]
     keep: str
-    input: InputSpec
-    target: Target
-    sizes: Sizes
+    costs: Costs
+    snapshots: Snapshots
+    medians: Medians | None = None
+    objective: Objective | None = None
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
     _stored: list[Trial] = field(default_factory=list)
@@ -93,8 +101,7 @@ class Loop:
             all_trials: Every trial that is stored by now, for the tables.
         """
         began = time.monotonic()
-        self._begin(answered)
-        self._stored = [self._trials.get(trial.number, trial) for trial in all_trials()]
+        self._begin(answered, all_trials)
         while not self.stop.reason and self.stop.signal is None:
             late = self._late(began)
             self._refill(late=late)
@@ -118,23 +125,30 @@ class Loop:
         if self._best_score is None or self.recipe.better(score, self._best_score):
             self._best_score = score
 
-    def _begin(self, answered: Collection[int]) -> None:
-        self._trials = {trial.number: trial for trial in self.asker.current}
+    def _begin(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
+        self._trials = {trial.number: trial for trial in self.planner.current}
         for result in self.results.values():
             self._note_score(result)
-        pending = self.asker.pending(answered)
-        self._queue.extend(self._in_order(group(pending)))
-        done = len(self._trials) - len(pending)
-        self.reporter.planned(self._summary(pending, list(self._queue)), done)
+            if self.medians is not None:
+                self.medians.note(result)
+        if self.planner.expected is not None:
+            self.reporter.expected(self.planner.expected)
+        step = self.planner.begin(answered)
+        self._stored = [self._trials.get(trial.number, trial) for trial in all_trials()]
+        done = len(self._trials.keys() & set(answered))
+        self._take(step, done)
 
-    def _summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
+    def _summary(self, step: Step) -> Summary:
+        numbers = {number for training in step.trainings for number in training.trials}
+        numbers.update(answer.trial for answer in step.answers)
+        trials = [self._trials[number] for number in sorted(numbers)]
+        return self.costs.summary(trials, step.trainings)
 
     def _say_exhausted(self) -> None:
-        if self.asker.left_over > 0:
+        if self.planner.left_over > 0:
             self.reporter.note(
                 f"the space is exhausted: all its configs are tried, {len(self._trials)} trials; "
-                f"budget.trials leaves room for {self.asker.left_over} more"
+                f"budget.trials leaves room for {self.planner.left_over} more"
             )
 
     def _late(self, began: float) -> bool:
@@ -143,15 +157,26 @@ class Loop:
 
     def _refill(self, *, late: bool) -> None:
         """Plan further trials while a worker would be idle."""
-        while not late and not self.asker.over and len(self._queue) < max(1, self.executor.free):
-            trials = self.asker.new_trials()
-            if trials:
-                self.store.add_trials(trials)
-                self._trials.update((trial.number, trial) for trial in trials)
-                self._stored += trials
-                trainings = group(trials)
-                self._queue.extend(self._in_order(trainings))
-                self.reporter.planned(self._summary(trials, trainings), 0)
+        while not late:
+            # A strategy that learns is not asked before a worker is free.
+            free = self.executor.free if self.planner.adaptive else max(1, self.executor.free)
+            if len(self._queue) >= free:
+                return
+            step = self.planner.next(free - len(self._queue))
+            if not step:
+                return
+            self._take(step, 0)
+
+    def _take(self, step: Step, done: int) -> None:
+        """Store what is new, answer what needs no training, queue the rest."""
+        if step.trials:
+            self.store.add_trials(step.trials)
+            self._trials.update((trial.number, trial) for trial in step.trials)
+            self._stored += step.trials
+        self._queue.extend(self._in_order(step.trainings))
+        self.reporter.planned(self._summary(step), done)
+        if step.answers:
+            self._acknowledge(step.answers)
 
     def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
         """Longest first, so that no worker is left alone with a long one at the end.
@@ -159,20 +184,24 @@ class Loop:
         By a formula, so the order is the same each time. With a limit of time, in the order of
         the proposals: more of them come to an end.
         """
-        if self.limits.time_seconds is not None:
+        if self.limits.time_seconds is not None or self.planner.adaptive:
             return list(trainings)
-        return sorted(trainings, key=self._seconds, reverse=True)
-
-    def _seconds(self, training: Training) -> float:
-        return training_seconds(training, self.sizes, tensorflow=self._needs_tensorflow(training))
-
-    def _needs_tensorflow(self, training: Training) -> bool:
-        return needs_tensorflow(training.values, self.recipe, self.input, self.target)
+        return sorted(trainings, key=lambda each: self.costs.seconds(each) or 0.0, reverse=True)
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
-        needed = self._needs_tensorflow(training)
-        self.executor.submit(Job(training, self.recipe, threshold, tensorflow=needed))
+        self.executor.submit(
+            Job(
+                training,
+                self.recipe,
+                threshold,
+                tensorflow=self.costs.needs_tensorflow(training),
+                past=self.snapshots.past(training, self.results),
+                floors=self.medians.floors() if self.medians else (),
+                snapshot=self.planner.goes_on(training) and self.snapshots.has_room,
+                objective=self.objective,
+            )
+        )
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []
@@ -196,28 +225,14 @@ class Loop:
         self.store.add_results(results)
         for result in results:
             # The weights are on disk now; thousands of trials must not pile up here.
-            kept = replace(result, state=None, curve=Curve(result.curve))
+            kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
             self.results[result.trial] = kept
+            self.snapshots.note(result)
             self._note_score(result)
+            if self.medians is not None:
+                self.medians.note(kept)
             self.reporter.result(self._trials[result.trial], kept)
-        if self.oracle.adaptive:
-            self.oracle.tell(self._outcomes(results))
-        # As many as are used up: no stage of a run is slower than another.
-        self.asker.look_ahead(len(results))
-
-    def _outcomes(self, results: Sequence[TrialResult]) -> list[Outcome]:
-        """The mean scores of configs of which no seed is missing any more."""
-        configs = {(c := self._trials[r.trial].config).id: c for r in results}
-        outcomes = []
-        for config in sorted(configs):
-            numbers = (trial.number for trial in self.asker.trials_of(config))
-            members = [number for number in numbers if number in self._trials]
-            if all(number in self.results for number in members):
-                scores = [self.results[number].score for number in members]
-                known = [score for score in scores if score is not None]
-                mean = sum(known) / len(known) if len(known) == len(scores) else None
-                outcomes.append(Outcome(configs[config], mean))
-        return outcomes
+        self.planner.learn(results)
 
     def _bury(self, lost: Lost, ended: list[Training]) -> list[TrialResult]:
         """A worker died: its training once more, or rows that say so."""

@@ -17,6 +17,9 @@ class Reporter(Protocol):
     def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
         """The run is set up; `directory` is where its files go."""
 
+    def expected(self, trials: int) -> None:
+        """So many there will be at most, which are not known one by one before they are due."""
+
     def planned(self, summary: Summary, already_done: int) -> None:
         """More trials are known: what they all come to, and how many had results before."""
 
@@ -37,6 +40,9 @@ class Silent:
     """Shows nothing."""
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+        """Nothing."""
+
+    def expected(self, trials: int) -> None:
         """Nothing."""
 
     def planned(self, summary: Summary, already_done: int) -> None:

@@ -11,16 +11,15 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from hpsearch import sampling
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
-from hpsearch.sweep import SeedRace, Sweep
+from hpsearch.sweep import Sweep
 
-__all__ = ["run"]
+__all__ = ["log_file", "run", "signals"]
 
 _LOG = logging.getLogger("hpsearch")
 
@@ -32,12 +31,8 @@ def require_supported(sweep: Sweep) -> None:
         NotSupportedError: Naming what it cannot.
     """
     missing = []
-    if sweep.method.name not in sampling.METHODS:
-        missing.append(f"method: {sweep.method.name} (what runs today: grid, random)")
     if sweep.execution.engine != "local":
         missing.append(f"execution.engine: {sweep.execution.engine} (what runs today: local)")
-    if isinstance(sweep.seeds, SeedRace):
-        missing.append("seeds: {min, max, race} (what runs today: a number or a list)")
     if isinstance(sweep.model, str):
         missing.append("model: a function (what runs today: output_activation and loss)")
     if missing:
@@ -61,8 +56,8 @@ def run(
     stop = Stop()
     with (
         DirectoryLock(where.path),
-        _log_file(where) as log,
-        _signals(stop),
+        log_file(where) as log,
+        signals(stop),
         Servers(log) as servers,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
@@ -72,7 +67,12 @@ def run(
 
 
 @contextmanager
-def _log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
+def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
+    """run.log, with what the driver says going there.
+
+    Raises:
+        HpsearchError: It cannot be written.
+    """
     try:
         log = where.log.open("a", encoding="utf-8")
     except OSError as error:
@@ -91,7 +91,7 @@ def _log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
+def signals(stop: Stop) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the loop to end; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from hpsearch import data, preprocessing, sampling, sweepfile
-from hpsearch.driver.asking import Asker
+from hpsearch import data, preprocessing, sweepfile
 from hpsearch.driver.best_model import BestModel
+from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.loop import Limits, Loop
+from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
 from hpsearch.driver.outputs import Tables, best_trial
+from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.reporter import Reporter
+from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
-from hpsearch.sampling import Source
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
 from hpsearch.trial import Recipe, Status, Target
@@ -79,7 +81,7 @@ class _Steps:
             before = self._answered(loop)
             self._train(loop, before, store)
             self._check_signal()
-            return self._finish(loop, before, store)
+            return self._finish(loop, before, store, dataset)
 
     def _claim(self, store: Store, identity: Identity, target: Target) -> None:
         meta = store.meta()
@@ -105,19 +107,12 @@ class _Steps:
 
     def _loop(self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity) -> Loop:
         sweep, budget = self.sweep, self.sweep.budget
-        oracle = Source(sampling.draws(sweep.method.name, sweep.space, sweep.listed, sweep.seed))
+        results, snapshots = store.results(), Snapshots(store)
         names = dict.fromkeys([*sweep.parameters, *(name for p in sweep.configs for name in p)])
         shared = identity.provenance(sweep.name)
+        stops_at_median = bool(sweep.method.options.get("median_stopping"))
         return Loop(
-            asker=Asker(
-                sweep.space,
-                sweep.listed,
-                sweep.trial_seeds,
-                oracle,
-                stored=store.trials(),
-                limit=budget.trials if budget else None,
-            ),
-            oracle=oracle,
+            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
             executor=self.executor,
             store=store,
             tables=Tables(self.where, dataset.target.task, list(names), shared),
@@ -125,11 +120,11 @@ class _Steps:
             recipe=recipe,
             limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
             stop=self.stop,
-            results=store.results(),
+            results=results,
             keep=sweep.keep,
-            input=dataset.input,
-            target=dataset.target,
-            sizes=_sizes(dataset),
+            costs=NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset)),
+            snapshots=snapshots,
+            medians=Medians(recipe) if stops_at_median else None,
         )
 
     def _answered(self, loop: Loop) -> set[int]:
@@ -150,7 +145,7 @@ class _Steps:
             loop.tables.write(store.trials(), loop.results)
             loop.tables.write_sweep(sweepfile.dump(self.sweep))
 
-    def _finish(self, loop: Loop, before: set[int], store: Store) -> Outcome:
+    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: data.Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
         if best is not None:
@@ -159,8 +154,8 @@ class _Steps:
                 store,
                 self.executor,
                 loop.recipe,
-                input_spec=loop.input,
-                target=loop.target,
+                input_spec=dataset.input,
+                target=dataset.target,
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]

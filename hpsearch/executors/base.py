@@ -6,11 +6,11 @@ oracle, a store or a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Training, TrialResult
+from hpsearch.trial import Arrays, InputSpec, Past, Recipe, Target, Training, TrialResult
 
 __all__ = [
     "Answered",
@@ -22,10 +22,15 @@ __all__ = [
     "Finished",
     "Job",
     "Lost",
+    "Objective",
     "Progress",
     "Started",
     "Work",
 ]
+
+
+#: A config's values to a score, or to an iterator that gives one an epoch.
+Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,12 @@ class Job:
             of every scored trial.
         keep: Whether any weights are sent back.
         tensorflow: Whether the training needs a worker in which TensorFlow can be used.
+        past: What it goes on from; None where it starts anew.
+        floors: Of each epoch, the score that a training must have reached by then, or it is
+            stopped; empty for none, shorter than the training for its first epochs.
+        snapshot: Whether the state at the last epoch is sent back.
+        objective: Called with the config for its score, or for a score an epoch, in place of
+            an MLP; found by its module and name where it is called.
     """
 
     training: Training
@@ -54,6 +65,10 @@ class Job:
     keep_better_than: float | None = None
     keep: bool = True
     tensorflow: bool = True
+    past: Past | None = None
+    floors: tuple[float, ...] = ()
+    snapshot: bool = False
+    objective: Objective | None = None
 
     def wants(self, score: float) -> bool:
         """Whether the weights of a trial with this score are to be sent back."""

@@ -217,9 +217,12 @@ class _Server:
 
 
 def main() -> None:
-    """Run both servers; arguments: their sockets' descriptors, the driver's process, paths."""
+    """Run both servers.
+
+    Arguments: their sockets' descriptors, the driver's process, what the second imports, paths.
+    """
     light, loaded, driver = map(int, sys.argv[1:4])
-    sys.path += [path for path in sys.argv[4:] if path not in sys.path]
+    sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     _end_with_parent(driver)
     # Ctrl-C goes to the driver alone, which decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -231,7 +234,8 @@ def main() -> None:
         os.close(light)
         _end_with_parent(parent)
         channel = _introduced("hpsearch-tf", loaded)
-        _preload_tensorflow()
+        if sys.argv[4] == "tensorflow":
+            _preload_tensorflow()
     else:
         os.close(loaded)
         channel = _introduced("hpsearch-fork", light)

@@ -99,9 +99,10 @@ class Servers:
 
     Args:
         log: Where their and their workers' output goes: an open file.
+        tensorflow: Whether the second one imports it; nothing that needs it can run otherwise.
     """
 
-    def __init__(self, log: IO[Any]) -> None:
+    def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:
@@ -115,6 +116,7 @@ class Servers:
                     "hpsearch.executors.forkserver",
                     *map(str, descriptors),
                     str(os.getpid()),
+                    "tensorflow" if tensorflow else "-",
                     *_import_paths(),
                 ],
                 pass_fds=descriptors,

@@ -23,7 +23,8 @@ from hpsearch.executors.base import (
     Started,
     Work,
 )
-from hpsearch.training import Programs, follow, make_trainer
+from hpsearch.training import Programs, Steps, follow, make_trainer
+from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.trial import Status, TrialResult
 
 __all__ = ["run"]
@@ -83,8 +84,25 @@ def _results(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     started: float,
 ) -> Iterator[TrialResult]:
+    yield from follow(
+        job.training,
+        job.recipe,
+        _trainer(job, dataset),
+        clock=time.monotonic,
+        started=started,
+        on_epoch=on_epoch,
+        keep=job.wants,
+        past=job.past,
+        floors=job.floors,
+        snapshot=job.snapshot,
+    )
+
+
+def _trainer(job: Job, dataset: Dataset) -> Steps:
     training = job.training
-    trainer = make_trainer(
+    if job.objective is not None:
+        return ObjectiveTrainer(job.objective, training.values)
+    return make_trainer(
         training.values,
         training.seed,
         job.recipe,
@@ -92,15 +110,6 @@ def _results(
         dataset.target,
         dataset.arrays,
         programs=_PROGRAMS,
-    )
-    yield from follow(
-        training,
-        job.recipe,
-        trainer,
-        clock=time.monotonic,
-        started=started,
-        on_epoch=on_epoch,
-        keep=job.wants,
     )
 
 

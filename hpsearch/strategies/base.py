@@ -17,13 +17,15 @@ class Strategy(Protocol):
     Proposal k is a function of the space, the listed configs, the seed, k, and the outcomes that
     were told before it was asked for, in whatever order these were told: so a driver that asks
     for one at a time, tells each outcome and is killed goes on as if it had not been.
-
-    Attributes:
-        exhausted: Whether no further config will come, whatever is told. One that was proposed
-            may still be proposed to go on.
     """
 
-    exhausted: bool
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further config will come, whatever is told.
+
+        One that was proposed may still be proposed to go on.
+        """
+        ...
 
     @property
     def adaptive(self) -> bool:

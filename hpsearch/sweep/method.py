@@ -10,7 +10,7 @@ from hpsearch.sweep.base import plain
 from hpsearch.sweep.rules import Collector, Invalid, Rule, flag, integer, number, one_of
 from hpsearch.sweep.wording import did_you_mean, listing, show
 
-__all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate"]
+__all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate", "parse_method"]
 
 #: The method of a sweep with `configs` and no method: exactly these. No file writes it.
 CONFIGS: Final = "configs"
@@ -57,9 +57,9 @@ _BAYESIAN: Final[dict[str, Rule]] = {
 
 #: Method -> its options; names as in KerasTuner where it has the method.
 METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": {},
-    "random": {},
-    "sobol": {},
+    "grid": {"median_stopping": flag()},
+    "random": {"median_stopping": flag()},
+    "sobol": {"median_stopping": flag()},
     "bayesian": _BAYESIAN,
     "tpe": {"num_initial_points": integer(1), "candidates": integer(1)},
     "hyperband": {
@@ -69,7 +69,12 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
         "proposals": _PROPOSALS,
         "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}),
     },
-    "asha": {"factor": _FACTOR, "min_epochs": integer(1), "brackets": integer(1)},
+    "asha": {
+        "factor": _FACTOR,
+        "min_epochs": integer(1),
+        "brackets": integer(1),
+        "proposals": _PROPOSALS,
+    },
     "auto": {},
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
@@ -107,7 +112,12 @@ class MethodSpec:
         return {"name": self.name, **{key: plain(item) for key, item in self.options.items()}}
 
 
-def _method(value: Any) -> MethodSpec:
+def parse_method(value: Any) -> MethodSpec:
+    """A method's name, or a mapping with a name and options.
+
+    Raises:
+        Invalid: With the place of every fault within `value`.
+    """
     if isinstance(value, MethodSpec):
         return value
     if not isinstance(value, Mapping):
@@ -150,4 +160,4 @@ def _schema() -> dict[str, Any]:
 
 
 #: The type of the field: a name, or a mapping with a name and options.
-Method = Annotated[MethodSpec, Rule(_method, _schema())]
+Method = Annotated[MethodSpec, Rule(parse_method, _schema())]

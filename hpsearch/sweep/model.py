@@ -172,7 +172,9 @@ class Sweep(Spec):
         """The seed of each repetition of a config; of a race, those that every config has."""
         if isinstance(self.seeds, tuple):
             return self.seeds
-        return tuple(range(self.seeds.min if isinstance(self.seeds, SeedRace) else self.seeds))
+        if isinstance(self.seeds, SeedRace):
+            return tuple(range(self.seeds.min if self.seeds.race else self.seeds.max))
+        return tuple(range(self.seeds))
 
     @cached_property
     def space(self) -> Space:

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from hpsearch.training.base import Trainer
 from hpsearch.training.choice import choose, needs_tensorflow
-from hpsearch.training.follow import follow
+from hpsearch.training.follow import Steps, follow, followed, score_at
 from hpsearch.training.make import make_trainer
 from hpsearch.training.programs import Programs
 
-__all__ = ["Programs", "Trainer", "choose", "follow", "make_trainer", "needs_tensorflow"]
+__all__ = [
+    "Programs",
+    "Steps",
+    "Trainer",
+    "choose",
+    "follow",
+    "followed",
+    "make_trainer",
+    "needs_tensorflow",
+    "score_at",
+]

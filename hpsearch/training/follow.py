@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
-from hpsearch.trial import EarlyStopping, Recipe, Status, Training, TrialResult
+from hpsearch.trial import EarlyStopping, Past, Recipe, Snapshot, Status, Training, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hpsearch.training.base import Trainer
-
-__all__ = ["follow"]
+__all__ = ["Steps", "follow", "followed", "score_at"]
 
 State = tuple[npt.NDArray[Any], ...]
+
+
+class Steps(Protocol):
+    """What is followed: a trainer, or a function of the user's."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def weights_count(self) -> int | None: ...
+
+    def run_epoch(self) -> Mapping[str, float] | None:
+        """Metrics of the next epoch; None where there is none."""
+        ...
+
+    def weights(self) -> State: ...
+
+    def state(self) -> State: ...
+
+    def resume(self, epoch: int, state: State) -> None: ...
 
 
 def follow(
     training: Training,
     recipe: Recipe,
-    trainer: Trainer,
+    trainer: Steps,
     *,
     clock: Callable[[], float],
     started: float,
     on_epoch: Callable[[int, Mapping[str, float]], None],
     keep: Callable[[float], bool],
+    past: Past | None = None,
+    floors: Sequence[float] = (),
+    snapshot: bool = False,
 ) -> Iterator[TrialResult]:
     """Trains, and yields the result of each stop as soon as it is reached.
 
@@ -46,30 +68,70 @@ def follow(
             first stop's.
         on_epoch: Called with each epoch (from 1) and its metrics.
         keep: Whether the weights of a trial with this score are wanted.
+        past: What the training goes on from; its seconds are the first stop's, too.
+        floors: Of each epoch, the best score so far that is needed to go on.
+        snapshot: Whether the last result has the state that the training can go on from.
 
     Raises:
         InputError: If an epoch does not report the metric that is the score.
     """
-    run = _Run(recipe, trainer)
+    run = _Run(recipe, trainer, floors=floors)
+    if past is not None:
+        started -= past.seconds
+        run.take_up(past)
     for epochs, number in training.stops:
         while len(run.curve) < epochs and not run.over:
             run.advance()
-            on_epoch(len(run.curve), run.curve[-1])
+            if not run.finished:
+                on_epoch(len(run.curve), run.curve[-1])
+        if not run.curve:
+            raise InputError("the function yielded no score")
         instant = clock()
-        shared_with = None if number == training.number else training.number
-        yield run.result(number, shared_with, instant - started, keep)
+        yield run.result(
+            number,
+            training,
+            instant - started,
+            keep=keep,
+            snapshot=snapshot and number == training.number,
+        )
         # What the consumer does with a result is nobody's training time.
         started = clock()
 
 
+def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> TrialResult:
+    """What a trial of `epochs` gives whose training is known from `curve`: nothing is trained.
+
+    Args:
+        curve: Of at least so many epochs, unless the training ended by itself.
+
+    Returns:
+        The result of trial 0, without seconds, trainer and weights.
+    """
+    run = _Run(recipe, None)
+    for metrics in curve[:epochs]:
+        run.see(metrics)
+    return run.result(0, Training({}, 0, ((epochs, 0),)), 0.0, keep=lambda _: False)
+
+
+def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> float | None:
+    """The score of a training after `epochs`, or after its last one where it ended before.
+
+    None where it had diverged by then.
+    """
+    return followed(curve, epochs, recipe).score if curve else None
+
+
 @dataclass
 class _Run:
-    """A training so far."""
+    """A training so far; without a trainer, one that is only looked at."""
 
     recipe: Recipe
-    trainer: Trainer
+    trainer: Steps | None
     curve: list[Mapping[str, float]] = field(default_factory=list)
+    floors: Sequence[float] = ()
     diverged: bool = False
+    fell: bool = False
+    finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
     patience: _Patience | None = None
@@ -79,13 +141,39 @@ class _Run:
             self.patience = _Patience(self.recipe, self.recipe.early_stopping)
 
     @property
+    def _ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self.finished or (self.patience is not None and self.patience.exhausted)
+
+    @property
     def over(self) -> bool:
         """Whether no further epoch is trained."""
-        return self.diverged or (self.patience is not None and self.patience.exhausted)
+        return self.diverged or self.fell or self._ended
+
+    def take_up(self, past: Past) -> None:
+        """Goes on from there; `floors` holds for what is still to come."""
+        assert self.trainer is not None
+        for metrics in past.curve:
+            self.see(metrics)
+        self.best_state = past.snapshot.best
+        self.trainer.resume(past.snapshot.epoch, past.snapshot.state)
 
     def advance(self) -> None:
         """Trains one epoch."""
+        assert self.trainer is not None
         metrics = self.trainer.run_epoch()
+        if metrics is None:
+            self.finished = True
+            return
+        self.see(metrics)
+        if self.best_epoch == len(self.curve) and self.recipe.epoch == "best":
+            self.best_state = self.trainer.weights()
+        if self.best_epoch and len(self.curve) <= len(self.floors):
+            floor = self.floors[len(self.curve) - 1]
+            self.fell = self.recipe.better(floor, self._score(self.best_epoch))
+
+    def see(self, metrics: Mapping[str, float]) -> None:
+        """Takes note of the next epoch."""
         if self.recipe.metric not in metrics:
             raise InputError(
                 f"metric: the model does not report {self.recipe.metric!r}; it reports "
@@ -98,22 +186,26 @@ class _Run:
         score = metrics[self.recipe.metric]
         if not self.best_epoch or self.recipe.better(score, self._score(self.best_epoch)):
             self.best_epoch = len(self.curve)
-            if self.recipe.epoch == "best":
-                self.best_state = self.trainer.weights()
         if self.patience is not None:
             self.patience.see(score)
 
     def result(
-        self, number: int, shared_with: int | None, seconds: float, keep: Callable[[float], bool]
+        self,
+        number: int,
+        training: Training,
+        seconds: float,
+        *,
+        keep: Callable[[float], bool],
+        snapshot: bool = False,
     ) -> TrialResult:
         """What a trial that stops here gives."""
         common: dict[str, Any] = {
             "trial": number,
             "curve": tuple(self.curve),
             "seconds": seconds,
-            "shared_with": shared_with,
-            "trainer": self.trainer.kind,
-            "weights": self.trainer.weights_count,
+            "shared_with": None if number == training.number else training.number,
+            "trainer": self.trainer.kind if self.trainer else "",
+            "weights": self.trainer.weights_count if self.trainer else None,
         }
         if self.diverged:
             error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
@@ -121,20 +213,32 @@ class _Run:
         scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)
         score = self._score(scored_epoch)
         return TrialResult(
-            status=Status.COMPLETED,
+            status=self._status(training),
             score=score,
             scored_epoch=scored_epoch,
             best_epoch=self.best_epoch,
             best_score=self._score(self.best_epoch),
             state=self._state() if keep(score) else None,
+            snapshot=self._snapshot() if snapshot and not self.over else None,
             **common,
         )
+
+    def _status(self, training: Training) -> Status:
+        if self.fell:
+            return Status.STOPPED
+        halted = training.whole is not None and len(self.curve) < training.whole
+        return Status.STOPPED if halted and not self._ended else Status.COMPLETED
 
     def _score(self, epoch: int) -> float:
         return self.curve[epoch - 1][self.recipe.metric]
 
     def _state(self) -> State:
+        assert self.trainer is not None
         return self.best_state if self.best_state is not None else self.trainer.weights()
+
+    def _snapshot(self) -> Snapshot:
+        assert self.trainer is not None
+        return Snapshot(len(self.curve), self.trainer.state(), self.best_state)
 
 
 class _Patience:

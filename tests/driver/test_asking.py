@@ -9,10 +9,10 @@ import pytest
 
 from hpsearch.driver import asking
 from hpsearch.driver.asking import Asker
-from hpsearch.plan import Trial
+from hpsearch.plan import Trial, group
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.sampling import grid_draws, random_draws
 from hpsearch.space import Choices, Config, Parameter, Space
-from hpsearch.trial import Outcome
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -23,20 +23,24 @@ class ListOracle:
     """Proposes what it is given, and remembers what it was asked."""
 
     adaptive = False
+    rungs = ()
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._pending = list(configs)
         self.exhausted = False
         self.asked: list[int] = []
 
-    def ask(self, count: int) -> list[Config]:
+    def ask(self, count: int) -> list[Proposal]:
         self.asked.append(count)
         asked, self._pending = self._pending[:count], self._pending[count:]
         self.exhausted = len(asked) < count
-        return asked
+        return [Proposal(config) for config in asked]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         raise AssertionError(outcomes)
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        raise AssertionError(configs, outcomes)
 
 
 def grid(space: Space) -> ListOracle:
@@ -91,7 +95,6 @@ def test_the_budget_counts_rows(limit: int) -> None:
     asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
     assert shown(all_of(asker)) == shown(DONE)[:limit]
     assert asker.over
-    assert asker.spent == (limit <= 6)
     # No proposal that the budget has no row for.
     assert oracle.asked[0] == -(-limit // 2)
 
@@ -99,13 +102,13 @@ def test_the_budget_counts_rows(limit: int) -> None:
 def test_resuming_a_finished_sweep_adds_nothing() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE)
     assert asker.current == DONE
-    assert asker.pending({t.number for t in DONE}) == []
+    assert not asker.begin({t.number for t in DONE})
     assert all_of(asker) == []
 
 
 def test_what_has_no_result_is_pending() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
-    assert asker.pending({1, 3}) == [DONE[1], DONE[3]]
+    assert asker.begin({1, 3}).trainings == tuple(group([DONE[1], DONE[3]]))
     assert shown(all_of(asker)) == [(5, 3, 0), (6, 3, 1)]
 
 
@@ -223,18 +226,11 @@ def test_looking_ahead_asks_for_one_window_at_most() -> None:
     assert asker.over
 
 
-def test_no_looking_ahead_where_outcomes_change_proposals() -> None:
-    oracle = grid(UNITS)
-    oracle.adaptive = True
-    asker = asker_of(UNITS, oracle)
-    asker.look_ahead(2)
-    assert oracle.asked == []
-
-
-def test_the_trials_of_a_config() -> None:
-    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:3])
-    assert asker.trials_of(DONE[0].config.id) == DONE[:2]
-    assert asker.trials_of(DONE[2].config.id) == DONE[2:3]
-    assert asker.trials_of("c00000000000") == []
-    all_of(asker)
-    assert asker.trials_of(DONE[5].config.id) == DONE[4:]
+def test_a_step_is_a_window_and_passes_over_what_is_known() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
+    step = asker.next(1)
+    assert list(step.trials) == DONE[4:]
+    assert step.trainings == tuple(group(DONE[4:]))
+    assert not step.answers
+    assert not asker.next(1)
+    assert not asker_of(UNITS, seeds=(0, 1), stored=DONE).next(1)

@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpsearch.driver.asking import Asker
+from hpsearch.driver.asking import Asker, Numbers, Planner
+from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.outcome import Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.reporter import Silent
+from hpsearch.driver.reuse import Reuse
+from hpsearch.driver.searching import Searcher
+from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Answered, Event, Finished, Job
 from hpsearch.plan import Summary, Trial
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.results import Provenance
 from hpsearch.sampling import grid_draws
 from hpsearch.space import Choices, Config, Parameter, Space
@@ -23,7 +28,6 @@ from hpsearch.store import Store
 from hpsearch.trial import (
     Curve,
     InputSpec,
-    Outcome,
     Recipe,
     Status,
     Target,
@@ -32,6 +36,9 @@ from hpsearch.trial import (
 )
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), Sizes(100, 10, 4, 2, 1000)
+)
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
@@ -42,16 +49,23 @@ def space_of(**choices: Sequence[Any]) -> Space:
 class Learner:
     """Proposes a list, and remembers what it was told."""
 
+    rungs = ()
+
     def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
         self.adaptive = adaptive
         self.exhausted = False
         self.told: list[Outcome] = []
         self._pending = list(configs)
 
-    def ask(self, count: int) -> list[Config]:
+    def ask(self, count: int) -> list[Proposal]:
         asked, self._pending = self._pending[:count], self._pending[count:]
         self.exhausted = len(asked) < count
-        return asked
+        return [Proposal(config) for config in asked]
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        known = {config.id for config in configs}
+        self._pending = [config for config in self._pending if config.id not in known]
+        self.told += outcomes
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         self.told += outcomes
@@ -107,21 +121,25 @@ def loop_of(
 ) -> Iterator[Loop]:
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
+        results, snapshots, stored = store.results(), Snapshots(store), store.trials()
+        planner: Planner = Asker(space, (), seeds, oracle, stored=stored, limit=None)
+        if oracle.adaptive:
+            numbers = Numbers(space, (), seeds, stored=stored, limit=None)
+            reuse = Reuse(RECIPE, results, snapshots.epochs)
+            planner = Searcher(oracle, numbers, seeds, recipe=RECIPE, results=results, reuse=reuse)
         yield Loop(
-            asker=Asker(space, (), seeds, oracle, stored=store.trials(), limit=None),
-            oracle=oracle,
+            planner=planner,
+            snapshots=snapshots,
             executor=Instant(score_of),
             store=store,
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
             reporter=Watcher(),
             recipe=RECIPE,
-            input=InputSpec((4,), "float32"),
-            target=Target(Task.MULTICLASS, 2),
+            costs=COSTS,
             limits=Limits(),
             stop=Stop(),
-            results=store.results(),
+            results=results,
             keep="best",
-            sizes=Sizes(100, 10, 4, 2, 1000),
         )
 
 
@@ -135,9 +153,9 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
     with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as loop:
         loop.run((), loop.store.trials)
-        ids = [trial.config.id for trial in loop.trials]
-    assert sorted(oracle.told, key=lambda o: ids.index(o.config)) == [
-        Outcome(ids[0], 0.5), Outcome(ids[2], None), Outcome(ids[4], 0.125),
+        configs = [trial.config for trial in loop.trials]
+    assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
+        Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
     ]  # fmt: skip
 
 

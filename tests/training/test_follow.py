@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.training import follow
-from hpsearch.trial import EarlyStopping, Recipe, Status, Training
+from hpsearch.training import follow, followed, score_at
+from hpsearch.trial import EarlyStopping, Past, Recipe, Status, Training
 
 
 class FakeTrainer:
@@ -194,3 +194,81 @@ def test_seconds_are_each_stops_own():
 def test_unknown_metric_is_the_users():
     with pytest.raises(InputError, match=r"val_auc.*it reports loss, val_accuracy"):
         run(FakeTrainer(SCORES), [(1, 1)], metric="val_auc")
+
+
+class Resumable(FakeTrainer):
+    def state(self):
+        return (np.array([self.epoch, 5]),)
+
+    def resume(self, epoch, state):
+        assert state[0].tolist() == [epoch, 5]
+        self.epoch = epoch
+
+
+def leg(trainer, epochs, *, whole=None, past=None, floors=(), snapshot=True, **changes):
+    ticks = itertools.count().__next__
+    (result,) = follow(
+        Training({}, 0, ((epochs, 1),), whole=whole),
+        recipe(**changes),
+        trainer,
+        clock=ticks,
+        started=-10.0,
+        on_epoch=lambda *_: None,
+        keep=lambda _: True,
+        past=past,
+        floors=floors,
+        snapshot=snapshot,
+    )
+    return result
+
+
+WAVE = [0.1, 0.5, 0.3, 0.2, 0.4, 0.45]
+
+
+@pytest.mark.parametrize("epoch", ["last", "best"])
+@pytest.mark.parametrize("stopping", [None, EarlyStopping(3), EarlyStopping(9)])
+def test_a_training_goes_on_as_if_it_had_not_halted(epoch, stopping):
+    changes = {"epoch": epoch, "early_stopping": stopping}
+    whole = leg(Resumable(WAVE), 6, **changes)
+    halted = leg(Resumable(WAVE), 3, whole=6, **changes)
+    assert halted.status is Status.STOPPED
+    assert halted.snapshot.epoch == 3
+    past = Past(halted.curve, halted.snapshot, halted.seconds)
+    again = leg(Resumable(WAVE), 6, past=past, **changes)
+    assert again.curve == whole.curve
+    assert (again.status, again.score, again.best_epoch) == (
+        whole.status, whole.score, whole.best_epoch,
+    )  # fmt: skip
+    assert again.state == whole.state
+    # The seconds are those of both.
+    assert again.seconds == halted.seconds + 10
+
+
+def test_what_ended_by_itself_is_completed_and_does_not_go_on():
+    result = leg(Resumable(WAVE), 5, whole=20, early_stopping=EarlyStopping(2))
+    assert (result.status, len(result.curve), result.snapshot) == (Status.COMPLETED, 4, None)
+    result = leg(Resumable([0.1, math.nan, 0.2]), 3, whole=20)
+    assert (result.status, result.snapshot) == (Status.DIVERGED, None)
+
+
+def test_a_training_below_the_floor_is_stopped():
+    result = leg(Resumable(WAVE), 6, floors=(0.1, 0.4, 0.5, 0.51, 0.0))
+    # Equal is not worse; the best so far counts.
+    assert (result.status, len(result.curve), result.score) == (Status.STOPPED, 4, 0.2)
+    assert result.snapshot is None
+    result = leg(Resumable(WAVE), 6, floors=(0.0,))
+    assert (result.status, len(result.curve)) == (Status.COMPLETED, 6)
+
+
+@pytest.mark.parametrize("epoch", ["last", "best"])
+@pytest.mark.parametrize("stopping", [None, EarlyStopping(2)])
+@pytest.mark.parametrize("epochs", [1, 2, 4, 6])
+def test_a_known_curve_answers_as_training_would(epoch, stopping, epochs):
+    changes = {"epoch": epoch, "early_stopping": stopping}
+    trained = leg(Resumable(WAVE), epochs, snapshot=False, **changes)
+    known = leg(Resumable(WAVE), 6, **changes)
+    answer = followed(known.curve, epochs, recipe(**changes))
+    for name in ("status", "score", "curve", "scored_epoch", "best_epoch", "best_score"):
+        assert getattr(answer, name) == getattr(trained, name)
+    assert score_at(known.curve, epochs, recipe(**changes)) == trained.score
+    assert score_at((), epochs, recipe(**changes)) is None

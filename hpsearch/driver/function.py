@@ -1,0 +1,165 @@
+"""A search over a function of the user's, by the same loop, store and tables."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpsearch.driver.costs import FunctionCosts
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.loop import Limits, Loop
+from hpsearch.driver.median import Medians
+from hpsearch.driver.outcome import Interrupted, Stop
+from hpsearch.driver.outputs import Tables
+from hpsearch.driver.planners import Search, make_planner
+from hpsearch.driver.recipe import Identity, require_unchanged
+from hpsearch.driver.reporter import Reporter, Silent
+from hpsearch.driver.run import log_file, signals
+from hpsearch.driver.snapshots import Snapshots
+from hpsearch.errors import HpsearchError
+from hpsearch.executors.base import Dataset, Executor, Objective
+from hpsearch.executors.inprocess import InProcessExecutor
+from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.servers import Servers
+from hpsearch.lock import DirectoryLock
+from hpsearch.store import Store
+from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
+
+__all__ = ["METRIC", "FunctionRun", "run_function"]
+
+#: The name of what a function gives.
+METRIC = "objective"
+
+
+@dataclass(frozen=True)
+class FunctionRun:
+    """What is run, and how.
+
+    Attributes:
+        objective: Gives the scores; with several workers they find it by its module and name.
+        goal: `maximize` or `minimize`.
+        workers: 1 calls it in this process.
+        time_seconds: No trial is handed out after it; None for no limit.
+        timeout_seconds: Longest time of one trial, with several workers; None for no limit.
+    """
+
+    objective: Objective
+    search: Search
+    goal: str
+    out: Path
+    workers: int = 1
+    time_seconds: float | None = None
+    timeout_seconds: float | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The score is the function's last one."""
+        return Recipe(self.search.seed, "", "", METRIC, self.goal)
+
+    @property
+    def identity(self) -> Identity:
+        """What rows of one table have in common: the function's name, goal and seed."""
+        name = f"{self.objective.__module__}:{self.objective.__qualname__}"
+        return Identity(
+            data="d" + hashlib.sha256(name.encode()).hexdigest()[:11],
+            split={"function": name},
+            metric=f"{METRIC}:{self.goal}:last",
+            recipe={"seed": self.search.seed, "kind": str(self.search.space.kind)},
+        )
+
+
+def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsDirectory:
+    """Search to the end; trials that have results are not run again.
+
+    Raises:
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+    """
+    where = ResultsDirectory(job.out)
+    where.prepare(fresh=False)
+    stop = Stop()
+    with (
+        DirectoryLock(where.path),
+        signals(stop),
+        _executor(job, where) as executor,
+        Store(where.store) as store,
+    ):
+        _claim(store, job, where)
+        loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
+        try:
+            loop.run(set(loop.results), store.trials)
+        finally:
+            loop.tables.write(store.trials(), loop.results)
+        if stop.signal is not None:
+            raise Interrupted(stop.signal, where.path)
+        if stop.reason:
+            raise HpsearchError(f"{where.path}: {stop.reason}")
+    return where
+
+
+@contextlib.contextmanager
+def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
+    nothing = np.zeros((0, 1), np.float32)
+    dataset = Dataset(
+        InputSpec((1,), "float32"),
+        Target(Task.OBJECTIVE, 1),
+        Arrays(nothing, nothing, nothing, nothing),
+    )
+    if job.workers == 1:
+        with InProcessExecutor(dataset) as inprocess:
+            yield inprocess
+        return
+    with log_file(where) as log, Servers(log, tensorflow=False) as servers:
+        local = LocalExecutor(servers, job.workers, timeout_seconds=job.timeout_seconds)
+        with local:
+            local.provide(dataset)
+            yield local
+
+
+def _claim(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
+    meta = store.meta()
+    if "identity" in meta:
+        require_unchanged(meta["identity"], job.identity, str(where.path))
+    store.set_meta(
+        {
+            "identity": job.identity.to_json(),
+            "task": str(Task.OBJECTIVE),
+            "kind": str(job.search.space.kind),
+            "parameters": json.dumps(list(job.search.space.names)),
+        }
+    )
+
+
+def _loop(
+    job: FunctionRun,
+    where: ResultsDirectory,
+    store: Store,
+    executor: Executor,
+    *,
+    reporter: Reporter,
+    stop: Stop,
+) -> Loop:
+    results, snapshots, recipe = store.results(), Snapshots(store), job.recipe
+    provenance = job.identity.provenance(where.path.name)
+    at_median = job.search.method.options.get("median_stopping")
+    return Loop(
+        planner=make_planner(job.search, recipe, store.trials(), results, snapshots),
+        executor=executor,
+        store=store,
+        tables=Tables(where, Task.OBJECTIVE, job.search.space.names, provenance),
+        reporter=reporter,
+        recipe=recipe,
+        limits=Limits(job.time_seconds),
+        stop=stop,
+        results=results,
+        keep="best",
+        costs=FunctionCosts(),
+        snapshots=snapshots,
+        medians=Medians(recipe) if at_median else None,
+        objective=job.objective,
+    )

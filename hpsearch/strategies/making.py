@@ -1,0 +1,147 @@
+"""From a method's name and options to a strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpsearch import sampling
+from hpsearch.errors import NotSupportedError
+from hpsearch.hyperparameters import DEFAULTS
+from hpsearch.space import Config, Space
+from hpsearch.strategies.base import Strategy
+from hpsearch.strategies.drawn import Drawn
+from hpsearch.strategies.halving import Asha, Hyperband, at_top
+from hpsearch.strategies.rungs import rungs_of
+from hpsearch.sweep.method import MethodSpec
+
+__all__ = ["METHODS", "Task", "make_strategy"]
+
+
+#: As KerasTuner's Hyperband has it.
+_FACTOR = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a strategy is made for.
+
+    Attributes:
+        space: What can vary.
+        listed: Configs to try first.
+        goal: `maximize` or `minimize`.
+        seed: Of the proposals; not negative.
+        trials: How many configs the budget allows; None where only the clock ends the search.
+        options: Of the method, as `sweep.method` checks them.
+    """
+
+    space: Space
+    listed: Sequence[Config]
+    goal: str
+    seed: int
+    trials: int | None
+    options: Mapping[str, Any]
+
+
+def _drawn(method: str) -> Callable[[Task], Strategy]:
+    return lambda task: Drawn(method, task.space, task.listed, task.seed)
+
+
+def _halving_space(task: Task) -> Task:
+    return replace(task, space=at_top(task.space))
+
+
+def _proposer(task: Task) -> Strategy:
+    """Where the configs of a halving method come from."""
+    maker = _MAKERS[task.options.get("proposals", "random")]
+    return maker(replace(_halving_space(task), options={}))
+
+
+def _top(task: Task) -> int:
+    """The most epochs of the space."""
+    parameter = next((p for p in at_top(task.space).parameters if p.name == "epochs"), None)
+    return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
+
+
+def _asha(task: Task) -> Strategy:
+    factor = task.options.get("factor", _FACTOR)
+    return Asha(
+        _proposer(task),
+        rungs_of(_top(task), task.options.get("min_epochs", 1), factor),
+        goal=task.goal,
+        factor=factor,
+        brackets=task.options.get("brackets", 1),
+        seed=task.seed,
+    )
+
+
+def _hyperband(task: Task) -> Strategy:
+    if "early_terminate" in task.options:
+        return _early_terminate(task, task.options["early_terminate"])
+    factor = task.options.get("factor", _FACTOR)
+    return Hyperband(
+        _proposer(task),
+        rungs_of(_top(task), task.options.get("min_epochs", 1), factor),
+        goal=task.goal,
+        factor=factor,
+        iterations=task.options.get("hyperband_iterations"),
+    )
+
+
+def _early_terminate(task: Task, options: Mapping[str, Any]) -> Strategy:
+    """W&B's: rungs from the bottom (`min_iter`) or from the top (`max_iter`, `s`), no barrier.
+
+    W&B stops a run that is not among the best at a rung; here it halts, and goes on if it turns
+    out to be among the best.
+    """
+    factor = options.get("eta", _FACTOR)
+    top = _top(task)
+    first = options.get("min_iter", 1)
+    if "max_iter" in options:
+        top = min(top, options["max_iter"])
+        first = max(1, round(top / factor ** options.get("s", 1)))
+    rungs = rungs_of(top, min(first, top), factor)
+    if top < _top(task):
+        rungs = (*rungs, _top(task))
+    return Asha(_proposer(task), rungs, goal=task.goal, factor=factor, seed=task.seed)
+
+
+#: Method -> what makes its strategy. Those that need NumPy import it when they are made.
+_MAKERS: dict[str, Callable[[Task], Strategy]] = {
+    **{method: _drawn(method) for method in sampling.METHODS},
+    "asha": _asha,
+    "hyperband": _hyperband,
+}
+
+#: The methods that have a strategy; `configs` is a list without a method.
+METHODS: tuple[str, ...] = tuple(_MAKERS)
+
+
+def make_strategy(
+    method: MethodSpec,
+    space: Space,
+    listed: Sequence[Config] = (),
+    *,
+    goal: str = "maximize",
+    seed: int = 0,
+    trials: int | None = None,
+) -> Strategy:
+    """The strategy of a method over a space.
+
+    Args:
+        listed: Configs to try first; without a method (`configs`), all there is to try.
+        goal: `maximize` or `minimize`.
+        seed: Of the proposals; not negative.
+        trials: How many configs the budget allows; None where only the clock ends the search.
+
+    Raises:
+        NotSupportedError: The method has no execution in this version.
+        ValueError: A grid's parameter is continuous.
+    """
+    if method.name not in _MAKERS:
+        raise NotSupportedError(
+            f"method: {method.name} is not there yet in this version of hpsearch; "
+            f"what runs today: {', '.join(name for name in METHODS if name != 'configs')}"
+        )
+    return _MAKERS[method.name](Task(space, listed, goal, seed, trials, method.options))

@@ -1,0 +1,227 @@
+"""Successive halving: who goes on, when, and from where a search takes up again."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hpsearch.proposal import Outcome, Proposal
+from hpsearch.space import Choices, Config, Parameter, Range, Space
+from hpsearch.strategies import Halving, at_top, make_strategy
+from hpsearch.strategies.rungs import Rung, rungs_of
+from hpsearch.sweep.method import MethodSpec
+
+SPACE = Space(
+    (Parameter("units", Range(1, 10_000, integer=True)), Parameter("epochs", Choices((9, 27))))
+)
+SMALL = Space(
+    (Parameter("units", Choices(tuple(range(1, 10)))), Parameter("epochs", Choices((9,))))
+)
+
+
+def made(name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any) -> Halving:
+    strategy = make_strategy(MethodSpec(name, options), space, goal=goal, seed=3)
+    assert isinstance(strategy, Halving)
+    return strategy
+
+
+def quality(config: Config) -> float:
+    return random.Random(config.values["units"]).random()
+
+
+def run(
+    strategy: Halving, score_of: Callable[[Config], float | None] = quality, *, configs: int = 60
+) -> Iterator[Proposal]:
+    """One at a time, until so many configs began and nobody may go on."""
+    begun: set[str] = set()
+    while True:
+        if len(begun) >= configs:
+            strategy.close()
+        proposals = strategy.ask(1)
+        if not proposals:
+            return
+        (proposal,) = proposals
+        begun.add(proposal.config.id)
+        yield proposal
+        strategy.tell([Outcome(proposal.config, score_of(proposal.config), proposal.epochs)])
+
+
+def test_rungs_grow_by_the_factor_up_to_the_top() -> None:
+    assert rungs_of(27, 1, 3) == (1, 3, 9, 27)
+    assert rungs_of(20, 1, 3) == (1, 3, 9, 20)
+    assert rungs_of(20, 2, 4) == (2, 8, 20)
+    assert rungs_of(5, 5, 3) == rungs_of(5, 9, 3) == (5,)
+
+
+def test_a_rung_ranks_the_first_of_equals_first_and_failures_last() -> None:
+    configs = [Config({"units": n}) for n in range(6)]
+    rung = Rung(maximize=False)
+    for order, score in enumerate((0.5, None, 0.25, 0.5, float("nan"), float("inf"))):
+        rung.enter(configs[order], order, score)
+    assert list(rung.best(6)) == [configs[2], configs[0], configs[3]]
+    rung.enter(configs[2], 2, 0.75)
+    assert list(rung.best(2)) == [configs[0], configs[3]]
+    assert len(rung) == 6
+
+
+def test_asha_promotes_a_third_of_each_rung() -> None:
+    proposals = list(run(made("asha"), configs=81))
+    reached = Counter(proposal.epochs for proposal in proposals)
+    assert reached[1] == 81
+    # Without a barrier some go on that would not, in the end, be among the best third.
+    assert 27 <= reached[3] <= 40
+    assert 9 <= reached[9] <= 14
+    assert 3 <= reached[27] <= 5
+    best = max(proposals, key=lambda p: quality(p.config)).config
+    assert [p.epochs for p in proposals if p.config == best] == [1, 3, 9, 27]
+
+
+def test_asha_goes_on_as_soon_as_somebody_may() -> None:
+    epochs = [proposal.epochs for proposal in run(made("asha"), configs=4)]
+    assert epochs[:4] == [1, 1, 1, 3]
+
+
+def test_hyperband_waits_for_a_whole_rung() -> None:
+    strategy = made("hyperband", hyperband_iterations=1)
+    proposals = list(run(strategy, configs=10_000))
+    reached = Counter(proposal.epochs for proposal in proposals)
+    # The paper's brackets for R = 27, eta = 3: 27, 12, 6 and 4 configs.
+    assert sum(reached.values()) == 27 + 9 + 3 + 1 + 12 + 4 + 1 + 6 + 2 + 4
+    assert [p.epochs for p in proposals[:40]] == [1] * 27 + [3] * 9 + [9] * 3 + [27]
+    first = proposals[:27]
+    best = sorted(first, key=lambda p: -quality(p.config))[:9]
+    assert [p.config for p in proposals[27:36]] == [p.config for p in best]
+    assert strategy.exhausted
+    assert strategy.ask(5) == []
+
+
+def test_hyperband_begins_another_bracket_while_one_waits() -> None:
+    strategy = made("hyperband")
+    proposals = strategy.ask(39)
+    assert [p.epochs for p in proposals] == [1] * 27 + [3] * 12
+    strategy.tell([Outcome(p.config, quality(p.config), p.epochs) for p in proposals[:26]])
+    (unfinished,) = strategy.ask(1)
+    assert unfinished.epochs == 9  # a new one, of the third bracket
+    strategy.tell([Outcome(proposals[26].config, 0.5, 1)])
+    assert {p.epochs for p in strategy.ask(9)} == {3}
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_failures_do_not_go_on_and_hold_nobody_up(name: str) -> None:
+    def score_of(config: Config) -> float | None:
+        return None if config.values["units"] % 2 else quality(config)
+
+    proposals = list(run(made(name), score_of, configs=60))
+    times = Counter(p.config.values["units"] for p in proposals)
+    assert all(count == 1 for units, count in times.items() if units % 2)
+    assert max(times.values()) == 4
+    assert all(list(run(made(name), lambda _: None, configs=60)))
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_it_minimizes_too(name: str) -> None:
+    low = list(run(made(name, goal="minimize"), lambda c: -quality(c)))
+    assert low == list(run(made(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("asha", {}), ("asha", {"brackets": 3}), ("hyperband", {}), ("asha", {"factor": 2})],
+)
+def test_taken_up_anywhere_it_goes_on_as_if_nothing_had_been(name: str, options: Any) -> None:
+    whole = list(run(made(name, **options)))
+    for cut in range(0, len(whole), 7):
+        told: dict[str, list[Outcome]] = {}
+        for proposal in whole[:cut]:
+            outcome = Outcome(proposal.config, quality(proposal.config), proposal.epochs)
+            told.setdefault(proposal.config.id, []).append(outcome)
+        configs = list(dict.fromkeys(p.config.id for p in whole[:cut]))
+        by_id = {p.config.id: p.config for p in whole[:cut]}
+        again = made(name, **options)
+        again.restore([by_id[c] for c in configs], [o for c in configs for o in told[c]])
+        begun = len(configs)
+        rest = []
+        while len(rest) < len(whole) - cut:
+            if begun >= 60:
+                again.close()
+            (proposal,) = again.ask(1)
+            begun += proposal.config.id not in by_id
+            by_id[proposal.config.id] = proposal.config
+            rest.append(proposal)
+            again.tell([Outcome(proposal.config, quality(proposal.config), proposal.epochs)])
+        assert rest == whole[cut:]
+
+
+def test_a_space_that_is_used_up_still_promotes() -> None:
+    strategy = made("asha", SMALL)
+    proposals = list(run(strategy, configs=1000))
+    assert Counter(p.epochs for p in proposals)[1] == 9
+    assert Counter(p.epochs for p in proposals)[9] >= 1
+    assert strategy.exhausted
+
+
+def test_brackets_begin_at_different_rungs() -> None:
+    strategy = made("asha", brackets=3)
+    proposals = list(run(strategy, configs=300))
+    first = {}
+    for proposal in proposals:
+        first.setdefault(proposal.config.id, proposal.epochs)
+        assert first[proposal.config.id] == strategy.first_epochs(proposal.config)
+    began = Counter(first.values())
+    assert began[1] > began[3] > began[9] > 0
+
+
+def test_epochs_are_those_of_the_top_rung() -> None:
+    assert at_top(SPACE).parameters[1].domain == Choices((27,))
+    assert {p.config.values["epochs"] for p in made("asha").ask(20)} == {27}
+    assert made("asha", Space((Parameter("units", Choices((1, 2))),))).rungs == (1, 3, 9, 10)
+    ranged = Space((Parameter("epochs", Range(2, 50, integer=True)),))
+    assert made("hyperband", ranged, min_epochs=5).rungs == (5, 15, 45, 50)
+
+
+def test_words_of_wandb_are_rungs_without_a_barrier() -> None:
+    low = made("hyperband", early_terminate={"type": "hyperband", "min_iter": 2})
+    assert low.rungs == (2, 6, 18, 27)
+    high = made(
+        "hyperband", early_terminate={"type": "hyperband", "max_iter": 18, "s": 2, "eta": 3}
+    )
+    assert high.rungs == (2, 6, 18, 27)
+    assert [p.epochs for p in run(low, configs=4)][:4] == [2, 2, 2, 6]
+
+
+def test_an_early_end_counts_at_the_rung_where_the_config_began() -> None:
+    strategy = made("asha", brackets=4)
+    proposals = strategy.ask(40)
+    late = next(p for p in proposals if p.epochs == 9)
+    again = made("asha", brackets=4)
+    again.restore([p.config for p in proposals], [Outcome(late.config, 0.5, 3)])
+    strategy.tell([Outcome(late.config, 0.5, 9)])
+    assert [len(b.rungs[2]) for b in again._brackets] == [
+        len(b.rungs[2]) for b in strategy._brackets
+    ]
+
+
+def test_an_ask_stays_cheap() -> None:
+    """No stopwatch: what grows is counted."""
+    looked = 0
+
+    class Counting(Rung):
+        def best(self, count: int) -> Iterator[Config]:
+            nonlocal looked
+            for config in super().best(count):
+                looked += 1
+                yield config
+
+    strategy = made("hyperband")
+    strategy._new_rungs = lambda: [Counting(maximize=True) for _ in strategy.rungs]  # type: ignore[method-assign]
+    list(run(strategy, configs=600))
+    first = looked
+    looked = 0
+    strategy = made("hyperband")
+    strategy._new_rungs = lambda: [Counting(maximize=True) for _ in strategy.rungs]  # type: ignore[method-assign]
+    list(run(strategy, configs=1200))
+    assert looked < 3 * first

@@ -1,0 +1,197 @@
+"""`hpsearch.optimize`: any function by the same methods, store and table."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import objectives
+import pandas as pd
+import pytest
+
+import hpsearch
+from hpsearch.errors import InputError, RefusedError
+
+PLANE = {"x": {"min": -10.0, "max": 10.0}, "y": {"min": -10.0, "max": 10.0}}
+STEPWISE = {**PLANE, "epochs": 9}
+
+
+@pytest.mark.parametrize("method", ["random", "sobol", "tpe", "bayesian", "auto"])
+def test_every_method_optimizes_a_function(method: str) -> None:
+    results = hpsearch.optimize(objectives.bowl, PLANE, method, trials=30)
+    assert len(results.table) == 30
+    assert (results.table["status"] == "completed").all()
+    assert results.best["score"] < 12
+    assert results.best["score"] == objectives.bowl(dict(results.best[["x", "y"]]))
+    assert {"x", "y", "objective", "config", "seconds"} <= set(results.table.columns)
+    assert "units" not in results.table
+
+
+@pytest.mark.parametrize("method", ["asha", "hyperband"])
+def test_a_generator_is_halted_and_goes_on(method: str) -> None:
+    steps: Counter[float] = Counter()
+
+    def objective(config: dict[str, Any]) -> Iterator[float]:
+        for score in objectives.stepwise(config):
+            steps[config["x"]] += 1
+            yield score
+
+    results = hpsearch.optimize(objective, STEPWISE, method, trials=27)
+    table = results.table
+    assert set(table["epochs_trained"]) == {1, 3, 9}
+    assert (table["status"] == "stopped").sum() == (table["epochs_trained"] < 9).sum()
+    # No step is taken twice: what halted waited in this process.
+    assert steps == Counter(dict(zip(table["x"], table["epochs_trained"], strict=True)))
+    assert len(results.curves) == table["epochs_trained"].sum()
+
+
+def test_a_generator_runs_to_its_own_end_where_nothing_is_said_of_epochs() -> None:
+    def objective(config: dict[str, Any]) -> Iterator[float]:
+        yield from range(config["n"])
+
+    results = hpsearch.optimize(objective, {"n": [1, 3, 5]}, "grid", goal="maximize")
+    assert results.table["epochs_trained"].tolist() == [1, 3, 5]
+    assert (results.table["status"] == "completed").all()
+    assert results.best["n"] == 5
+
+
+def test_epochs_of_a_generator_are_points_of_one_curve() -> None:
+    calls = []
+
+    def objective(config: dict[str, Any]) -> Iterator[float]:
+        calls.append(config)
+        yield from range(1, 100)
+
+    results = hpsearch.optimize(objective, {"x": [1, 2], "epochs": [2, 5]}, "grid")
+    assert results.table["score"].tolist() == [2, 5, 2, 5]
+    assert len(calls) == 2
+
+
+def test_epochs_of_a_plain_function_are_a_parameter_like_any_other() -> None:
+    results = hpsearch.optimize(
+        lambda c: c["epochs"] * c["x"], {"x": [1, 2], "epochs": [2, 5]}, "grid"
+    )
+    assert results.table["score"].tolist() == [2, 5, 4, 10]
+
+
+def test_several_workers_call_it_in_processes_of_their_own() -> None:
+    results = hpsearch.optimize(objectives.process, PLANE, "random", trials=12, workers=2)
+    assert len(set(results.table["score"])) == 2
+    alone = hpsearch.optimize(objectives.bowl, PLANE, "random", trials=12)
+    shared = hpsearch.optimize(objectives.bowl, PLANE, "random", trials=12, workers=2)
+    columns = ["trial", "config", "score", "x", "y"]
+    pd.testing.assert_frame_equal(alone.table[columns], shared.table[columns])
+
+
+def test_a_promoted_generator_goes_on_in_any_worker() -> None:
+    alone = hpsearch.optimize(objectives.stepwise, STEPWISE, "asha", trials=20, workers=2)
+    for _, row in alone.table.iterrows():
+        config = {name: row[name] for name in ("x", "y", "epochs")}
+        assert row["score"] == list(objectives.stepwise(config))[row["epochs_trained"] - 1]
+
+
+def test_a_function_that_workers_cannot_find_is_refused() -> None:
+    for function in (lambda _: 0.0, type("C", (), {"__call__": lambda *_: 0.0})()):
+        with pytest.raises(InputError, match="cannot be imported, which workers=2 needs"):
+            hpsearch.optimize(function, PLANE, "random", trials=2, workers=2)
+
+
+def test_failures_and_what_is_no_number_are_rows() -> None:
+    results = hpsearch.optimize(objectives.failing, PLANE, "random", trials=20)
+    failed = results.table[results.table["status"] == "failed"]
+    assert 0 < len(failed) < 20
+    assert failed["error"].str.startswith("ArithmeticError: x is -").all()
+    table = hpsearch.optimize(
+        lambda c: {1: math.nan, 2: math.inf, 3: 0.5}[c["k"]], {"k": [1, 2, 3]}, "grid"
+    ).table
+    assert table["status"].tolist() == ["diverged", "diverged", "completed"]
+    with pytest.raises(hpsearch.HpsearchError, match="must give a number, not str"):
+        hpsearch.optimize(lambda _: "no", PLANE, "random", trials=9)
+
+
+def test_nothing_is_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    results = hpsearch.optimize(objectives.bowl, PLANE, "random", trials=3)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "scratch"]
+    assert len(results.table) == len(results.curves) == 3
+
+
+def test_a_directory_is_gone_on_with(tmp_path: Path) -> None:
+    for method in ("tpe", "random"):
+        out = tmp_path / method
+        hpsearch.optimize(objectives.bowl, PLANE, method, trials=12, out=out)
+        more = hpsearch.optimize(objectives.bowl, PLANE, method, trials=20, out=out)
+        whole = hpsearch.optimize(objectives.bowl, PLANE, method, trials=20)
+        columns = ["trial", "config", "score", "x", "y"]
+        pd.testing.assert_frame_equal(more.table[columns], whole.table[columns])
+    with pytest.raises(RefusedError, match="objectives:failing"):
+        hpsearch.optimize(objectives.failing, PLANE, "random", trials=20, out=out)
+    with pytest.raises(RefusedError, match="metric"):
+        hpsearch.optimize(objectives.bowl, PLANE, trials=2, goal="maximize", out=out)
+
+
+def test_conditions_constraints_lists_and_listed_configs() -> None:
+    parameters = {
+        "kind": ["line", {"name": "curve", "power": 2}],
+        "power": {"values": [2, 3], "when": {"kind": "curve"}},
+        "sizes": [[1, 2], [3]],
+        "n": {"min": 1, "max": 64, "scale": "log", "type": "int"},
+    }
+    seen: list[dict[str, Any]] = []
+
+    def objective(config: dict[str, Any]) -> float:
+        seen.append(config)
+        return float(config["n"])
+
+    hpsearch.optimize(
+        objective, parameters, "random", trials=25,
+        constraints=["n >= 4"], configs=[{"n": 64, "sizes": [3]}],
+    )  # fmt: skip
+    assert seen[0] == {"kind": "line", "sizes": [3], "n": 64}
+    assert all(("power" in c) == (c["kind"] != "line") for c in seen)
+    assert all(c["n"] >= 4 and isinstance(c["n"], int) for c in seen)
+    assert all(isinstance(c["sizes"], list) for c in seen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "asha"}, "must be a generator function"),
+        ({"objective": objectives.stepwise, "method": "asha"}, "asha needs epochs"),
+        ({"method": "grid"}, "parameters.x: a grid needs values"),
+        ({"method": "simplex"}, "method: "),
+        ({"trials": None}, "needs trials"),
+        ({"trials": 0}, "trials: must be at least 1"),
+        ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
+        ({"workers": 0}, "workers: must be at least 1"),
+        ({"parameters": {}}, "parameters: must be a mapping"),
+        ({"parameters": {"x": []}}, "parameters.x: must list at least one value"),
+        ({"parameters": {"x": {"min": 2, "max": 1}}}, "parameters.x"),
+        ({"parameters": {"x": {"values": [1], "when": {"z": 1}}}}, "there is no parameter 'z'"),
+        ({"constraints": ["open('x')"]}, "constraints: "),
+        ({"objective": 3}, "objective: must be a function, not int"),
+    ],
+)
+def test_mistakes_are_told(arguments: dict[str, Any], message: str) -> None:
+    usual = {"objective": objectives.bowl, "parameters": PLANE, "method": "random", "trials": 2}
+    settings = usual | arguments
+    with pytest.raises(InputError, match=message):
+        hpsearch.optimize(settings.pop("objective"), settings.pop("parameters"), **settings)
+
+
+def test_tensorflow_is_not_imported() -> None:
+    code = """
+import sys
+import hpsearch
+hpsearch.optimize(lambda c: c["x"], {"x": {"min": 0.0, "max": 1.0}}, "random", trials=5)
+assert not {"tensorflow", "keras", "keras_tuner"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
