@@ -57,7 +57,7 @@ class Update:
 
 
 def is_fused(optimizer: Any) -> bool:
-    """Whether `fuse` has a kernel for this optimizer as it is set."""
+    """Whether there is a kernel for this optimizer as it is set."""
     return _maker(optimizer) is not None
 
 
@@ -92,7 +92,7 @@ def _scratch(optimizer: Any) -> list[Any]:
 
 
 def _begins_with_weights(optimizer: Any) -> bool:
-    # Keras has it since 3.14 only.
+    # By its name: not every Keras has the class.
     return type(optimizer).__name__ == "ScheduleFreeAdamW"
 
 
