@@ -9,8 +9,8 @@ Source: Rosenbaum (1954), Tables for a nonparametric test of location; linear in
 between ranks: Beran and Hall (1993), Interpolated nonparametric prediction intervals and
 confidence intervals.
 
-The bootstrap over configs and seeds covers less than it says for a maximum
-(experiments/compare_simulations.md).
+Why no bootstrap over configs and seeds: of a maximum it covers too little with one seed, and too
+much with several, whose noise it counts twice (experiments/compare_simulations.md).
 """
 
 from __future__ import annotations
