@@ -60,7 +60,9 @@ def score_of(values: dict[str, Any], rng: np.random.Generator) -> float:
     """Best near a learning rate of 0.003; dropout matters only where there is some."""
     distance = abs(np.log10(values["learning_rate"]) + 2.5)
     gain = 0.03 * values["hidden_layers"] + 0.1 * (values["activation"] == "relu")
-    return float(0.75 - 0.12 * distance + gain - 0.1 * values.get("dropout", 0) + rng.normal(0, 0.01))
+    return float(
+        0.75 - 0.12 * distance + gain - 0.1 * values.get("dropout", 0) + rng.normal(0, 0.01)
+    )
 
 
 def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -> Record:
