@@ -26,8 +26,11 @@ __all__ = ["MOST_BYTES", "render"]
 #: Of the whole page; the figures are thinned until it fits.
 MOST_BYTES = 6_000_000
 _SCRIPTS = ("basics", "model", "figures", "table", "filters", "sections", "main")
-#: What of a large table is left, tried in this order.
-_SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.08, 0.04, 0.02)
+#: What of the figures and of the table is left of a large sweep, tried in this order.
+_SHARES = (
+    *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),
+    *((0.06, 0.1), (0.03, 0.05), (0.02, 0.02)),
+)
 
 
 def render(sources: Sequence[Source], *, live: bool = False, inputs: str = "") -> str:
@@ -54,8 +57,8 @@ def render(sources: Sequence[Source], *, live: bool = False, inputs: str = "") -
     room = (
         MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
     )
-    for share in _SHARES:
-        limits = Limits().times(share / len(sources))
+    for share, rows in _SHARES:
+        limits = Limits().times(share / len(sources), rows / len(sources))
         data = _json(payload_of(sources, limits, live=live))
         if len(data.encode()) <= room:
             return _filled({**fixed, "payload": data})

@@ -41,10 +41,10 @@ class Limits:
     curves: int = MOST_CURVES
     pairs: int = 8
 
-    def times(self, share: float) -> Limits:
-        """Less of everything."""
+    def times(self, share: float, rows: float) -> Limits:
+        """Less of everything, or of the figures first."""
         return Limits(
-            rows=max(50, int(self.rows * share)),
+            rows=max(50, int(self.rows * rows)),
             points=max(100, int(self.points * share)),
             lines=max(100, int(self.lines * share)),
             curves=max(10, int(self.curves * share)),

@@ -60,7 +60,8 @@ def level_axis(effect: Effect) -> dict[str, Any]:
     """The axis of a hyperparameter's levels."""
     axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
     if effect.log:
-        axis["type"] = "log"
+        # Decades alone: the numbers between them overlap where there is little room.
+        axis |= {"type": "log", "dtick": 1}
     if effect.numeric and len(effect.levels) > _MOST_MARKED:
         return axis
     axis["tickvals"] = level_positions(effect)
