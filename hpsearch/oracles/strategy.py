@@ -77,5 +77,8 @@ class StrategyOracle(SweepOracle):
             return {}
         before = self._reached.get(proposal.config.id)
         self._reached[proposal.config.id] = proposal.epochs, trial_id
-        values = {"tuner/epochs": proposal.epochs, "tuner/initial_epoch": before[0] if before else 0}
+        values = {
+            "tuner/epochs": proposal.epochs,
+            "tuner/initial_epoch": before[0] if before else 0,
+        }
         return values | ({"tuner/trial_id": before[1]} if before else {})

@@ -1,9 +1,11 @@
 """Draft GP."""
+
 from __future__ import annotations
 
-import numpy as np
 from dataclasses import dataclass
-from scipy.linalg import cholesky, solve_triangular, LinAlgError
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr
@@ -54,14 +56,18 @@ class GP:
         Kinv, _ = dpotri(L, lower=1)
         Kinv = np.tril(Kinv) + np.tril(Kinv, -1).T
         nll = 0.5 * self.y @ a + np.log(np.diag(L)).sum()
-        W = Kinv - np.outer(a, a)   # dnll = .5 tr(W dK)
+        W = Kinv - np.outer(a, a)  # dnll = .5 tr(W dK)
         g = np.empty_like(p)
         g[:d] = 0.5 * s * theta * (self.delta @ (W * kd).ravel())
         g[d] = 0.5 * s * (W * k0).sum()
         g[d + 1] = 0.5 * np.trace(W) * (noise - self.k.noise_min)
         # priors
         if self.k.prior == "optuna":
-            nll += (0.1 / theta + 0.1 * theta).sum() - (np.log(s) - s) - (0.1 * np.log(noise) - 30 * noise)
+            nll += (
+                (0.1 / theta + 0.1 * theta).sum()
+                - (np.log(s) - s)
+                - (0.1 * np.log(noise) - 30 * noise)
+            )
             g[:d] += -0.1 / theta + 0.1 * theta
             g[d] += -1 + s
             g[d + 1] += (-0.1 / noise + 30) * (noise - self.k.noise_min)
@@ -80,13 +86,27 @@ class GP:
         self.mu, self.sd = np.log(0.5) + 0.5 * np.log(max(d, 1)) * 0.5, 1.0
         best = None
         for i in range(self.k.starts):
-            p0 = np.concatenate([np.full(d, [0.0, 2.0, -1.][i]), [0.0, np.log([1e-2, 1e-3, 1e-2][i])]])
+            p0 = np.concatenate(
+                [np.full(d, [0.0, 2.0, -1.0][i]), [0.0, np.log([1e-2, 1e-3, 1e-2][i])]]
+            )
             bounds = [(-8, 8)] * d + [(-5, 5), (np.log(1e-7), 1)]
-            r = minimize(self._nll, p0, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": self.k.maxiter})
-            if best is None or r.fun < best.fun: best = r
+            r = minimize(
+                self._nll,
+                p0,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": self.k.maxiter},
+            )
+            if best is None or r.fun < best.fun:
+                best = r
         self.nfev = best.nfev
         p = best.x
-        self.theta, self.s, self.noise = np.exp(p[:d]), np.exp(p[d]), np.exp(p[d + 1]) + self.k.noise_min
+        self.theta, self.s, self.noise = (
+            np.exp(p[:d]),
+            np.exp(p[d]),
+            np.exp(p[d + 1]) + self.k.noise_min,
+        )
         self._factor()
 
     def kernel(self, a, b):
@@ -106,7 +126,8 @@ class GP:
         """Condition on pending rows at their mean."""
         if len(pending):
             mean, _ = self.predict(pending)
-            self.x = np.concatenate([self.x, pending]); self.y = np.concatenate([self.y, mean])
+            self.x = np.concatenate([self.x, pending])
+            self.y = np.concatenate([self.y, mean])
             self._factor()
 
     def predict(self, q):
@@ -122,10 +143,11 @@ class GP:
         d2 = diff * diff
         d2[:, self.cat] = diff[:, self.cat] != 0
         r2 = d2 @ self.theta
-        r = np.sqrt(r2); e = np.exp(-SQRT5 * r)
+        r = np.sqrt(r2)
+        e = np.exp(-SQRT5 * r)
         k = self.s * (1 + SQRT5 * r + 5 / 3 * r2) * e
         kd = -self.s * (5.0 / 6) * (1 + SQRT5 * r) * e
-        J = kd[:, None] * 2 * self.theta[free] * diff[:, free]   # n,f
+        J = kd[:, None] * 2 * self.theta[free] * diff[:, free]  # n,f
         mean = k @ self.a
         v = solve_triangular(self.L, k, lower=True, check_finite=False)
         w = solve_triangular(self.L, v, lower=True, trans=1, check_finite=False)
@@ -144,7 +166,7 @@ def log_h(z):
     zl = z[~hi]
     big = zl < -1e4
     t = np.where(big, 1.0, zl)
-    val = np.log1p(np.sqrt(np.pi / 2) * t * erfcx(-t / np.sqrt(2)) ) if True else None
+    val = np.log1p(np.sqrt(np.pi / 2) * t * erfcx(-t / np.sqrt(2))) if True else None
     val = np.where(big, -2 * np.log(np.abs(zl)), val)
     out[~hi] = -0.5 * zl * zl - 0.5 * np.log(2 * np.pi) + val
     return out

@@ -93,9 +93,7 @@ class History:
         count = len(self._places)
         rows, losses = self._rows[:count], self._losses[:count]
         foreign = [
-            (row, loss)
-            for _, (row, loss) in sorted(self._foreign.items())
-            if row is not None
+            (row, loss) for _, (row, loss) in sorted(self._foreign.items()) if row is not None
         ]
         if foreign:
             rows = np.concatenate([rows, [row for row, _ in foreign]])

@@ -10,7 +10,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, FUNCTION, MIXED, score_of
@@ -34,9 +33,7 @@ def ids(proposals: Sequence[Proposal]) -> list[str]:
 
 
 def outcome(proposal: Proposal) -> Outcome:
-    return Outcome(
-        proposal.config, score_of(proposal.config, proposal.epochs), proposal.epochs
-    )
+    return Outcome(proposal.config, score_of(proposal.config, proposal.epochs), proposal.epochs)
 
 
 def search(strategy: Strategy, steps: int, *, width: int = 1) -> list[Proposal]:
@@ -142,7 +139,9 @@ class Conformance:
                     assert ahead.ask(1) == [proposal]
                     ahead.tell([known])
                 under_way = ahead.ask(1)
-                again = restored(make(method, space), [*whole[: cut - 1], *under_way], told[: cut - 1])
+                again = restored(
+                    make(method, space), [*whole[: cut - 1], *under_way], told[: cut - 1]
+                )
                 if method not in HALVING or under_way == whole[cut - 1 : cut]:
                     again.tell(told[cut - 1 : cut])
                     assert again.ask(1) == whole[cut : cut + 1], cut
@@ -164,7 +163,10 @@ class Conformance:
         asked = 0
         while proposals := strategy.ask(3):
             strategy.tell(
-                [Outcome(p.config, sizes[(asked + i) % 11], p.epochs) for i, p in enumerate(proposals)]
+                [
+                    Outcome(p.config, sizes[(asked + i) % 11], p.epochs)
+                    for i, p in enumerate(proposals)
+                ]
             )
             asked += len(proposals)
         assert asked >= len(CONFIGS)
