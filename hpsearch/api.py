@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import results, sweepfile
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.report.pictures import Pictures
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.comparison import Comparison
+    from hpsearch.driver.revisit import Reproduction
+    from hpsearch.looks import Look
+    from hpsearch.report.source import Source
 
 __all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Pictures):
     """What a sweep left in its directory."""
 
     directory: Path
@@ -63,6 +67,65 @@ class Results:
             raise InputError(f"{path}: there is no model: no trial completed")
         return keras.models.load_model(path, safe_mode=True)
 
+    @cached_property
+    def _source(self) -> Source:
+        from hpsearch.report.source import Source
+
+        try:
+            sweep = self.sweep
+        # What `optimize` leaves has no sweep file, and a figure can do without one.
+        except HpsearchError:
+            sweep = None
+        return Source(self.table, self.curves, sweep, self.directory)
+
+    def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
+        """Write a trial's model as a `.keras` file that takes raw rows.
+
+        Args:
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, no score, or a path that Keras cannot write.
+            RefusedError: The data is another now, or the trial, trained again for its weights,
+                did not give its row's score.
+        """
+        from hpsearch.driver import revisit
+
+        revisit.export(self.directory, Path(path), trial, _silent)
+
+    def evaluate(self, split: str = "test", trial: int | None = None) -> Look:
+        """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, split or score.
+            RefusedError: As for `export`; or the look cannot be recorded.
+        """
+        from hpsearch.driver import testing
+
+        return testing.evaluate(self.directory, split, trial, _silent)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Every evaluation on the record, the first one first."""
+        from hpsearch.driver import testing
+
+        return testing.looks(self.directory)
+
+    def reproduce(self, trial: int) -> Reproduction:
+        """Train a trial again from its row; `equal` says whether it scored the same.
+
+        Raises:
+            InputError: No such trial, or no score.
+            RefusedError: The data is another now.
+        """
+        from hpsearch.driver import revisit
+
+        return revisit.reproduce(self.directory, trial)
+
     def detached(self) -> Results:
         """The same without its directory, whose tables are read now."""
         loaded = Results(self.directory)
@@ -75,6 +138,10 @@ class Results:
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
 
+def _silent(line: str) -> None:
+    """Nothing is printed from Python."""
+
+
 def run(
     sweep: str | os.PathLike[str] | Sweep | Mapping[str, Any],
     *,
@@ -82,6 +149,8 @@ def run(
     workers: int | None = None,
     retry: bool = False,
     fresh: bool = False,
+    live: bool = False,
+    log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -91,23 +160,30 @@ def run(
         workers: How many trainings run at a time; overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
+        live: Whether report.html is rewritten while the run is on.
+        log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
-        InputError: The sweep or its data cannot be used.
+        InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: The directory is held by another run, or holds another sweep's results.
     """
     from hpsearch import driver
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     if isinstance(sweep, Mapping):
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
         sweep = sweepfile.load(os.fspath(sweep))
-    outcome = driver.run(
-        sweep,
-        driver.Settings(
-            out=None if out is None else Path(out), workers=workers, retry=retry, fresh=fresh
-        ),
+    settings = driver.Settings(
+        out=None if out is None else Path(out),
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
     )
+    with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
+        outcome = driver.run(sweep, settings, reporter)
     return Results(outcome.directory)
 
 

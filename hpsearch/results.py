@@ -38,6 +38,7 @@ __all__ = [
     "read",
     "read_cells",
     "results_table",
+    "varying",
     "write_atomically",
     "write_csv",
 ]
@@ -375,6 +376,11 @@ def _parsed(cell: str, *, as_text: bool) -> Any:
         if cell in ("True", "False"):
             return cell == "True"
     return _unescaped(cell)
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """Columns of hyperparameters that take more than one value; dead is one."""
+    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
 
 
 def goal_of(table: pd.DataFrame) -> str:

@@ -10,8 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch import results
-from hpsearch.driver import Outcome
-from hpsearch.errors import InputError
+from hpsearch.cli.revisit import print_looks
+from hpsearch.driver import Outcome, ResultsDirectory
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.looks import looks_in
+from hpsearch.store import Store
 from hpsearch.values import groups, in_order, text_of
 
 if TYPE_CHECKING:
@@ -47,17 +50,24 @@ def print_results(source: Path, top: int, console: Console) -> None:
     missing = [name for name in ("score", "status", "metric") if name not in table.columns]
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
-    names = varying(table)
+    names = results.varying(table)
     _print_counts(table, console)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
+    _print_looks(source, console)
 
 
-def varying(table: pd.DataFrame) -> list[str]:
-    """Columns of hyperparameters that take more than one value."""
-    columns = list(table.columns)
-    first, last = columns.index("score") + 1, columns.index("loss")
-    return [name for name in columns[first:last] if table[name].astype(str).nunique() > 1]
+def _print_looks(source: Path, console: Console) -> None:
+    """The evaluations on the record of the directory that the table lies in."""
+    where = ResultsDirectory(source if source.is_dir() else source.parent)
+    if not where.store.exists() or source not in (where.path, where.results):
+        return
+    try:
+        with Store(where.store, read_only=True) as store:
+            print_looks(looks_in(store.meta()), console)
+    except RefusedError as error:
+        line = f"evaluations are not shown: {error}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_counts(table: pd.DataFrame, console: Console) -> None:

@@ -15,12 +15,13 @@ __all__ = ["Interrupted", "Outcome", "Settings", "Stop"]
 
 
 class Interrupted(HpsearchError):
-    """A signal ended the run; what was finished is stored."""
+    """A signal ended a run, of which what was finished is stored in `where`, or something else."""
 
-    def __init__(self, signal_number: int, where: Path) -> None:
+    def __init__(self, signal_number: int, where: Path | None = None) -> None:
         self.exit_code = 128 + signal_number
         name = "interrupted" if signal_number == signal.SIGINT else "terminated"
-        super().__init__(f"{name}; results so far are in {where}, the same command continues")
+        stored = f"; results so far are in {where}, the same command continues" if where else ""
+        super().__init__(name + stored)
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Settings:
         workers: Overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing directory is moved aside.
+        live: Whether report.html is rewritten while the run is on.
     """
 
     out: Path | None = None
     workers: int | None = None
     retry: bool = False
     fresh: bool = False
+    live: bool = False
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""
