@@ -117,6 +117,13 @@ def test_the_rate_of_the_inner_loop(tmp_path):
     assert all(0 < row["share of the best rate (median)"] < 2 for row in table)
 
 
+def test_importance_errs_little(tmp_path):
+    run("importance.py", "--trials", 60, "--repeats", 1, "--check", out=tmp_path)
+    table = rows("importance", tmp_path, about="1 repeats")
+    assert len(table) == 8
+    assert {row["function"] for row in table} == {"linear", "sobol_g", "ishigami", "product"}
+
+
 def test_operations_are_those_of_the_matrix_products(monkeypatch):
     monkeypatch.syspath_prepend(EXPERIMENTS)
     import inner_loop
