@@ -26,7 +26,7 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     scored = trials - 2 * (trials // 20)
     assert seen.matching() == scored
-    assert seen.page.locator("#effects .plot").count() == (7 if trials == 100 else 0)
+    assert seen.page.locator("#effects .plot").count() == (8 if trials == 100 else 0)
     seen.assert_quiet()
 
 
@@ -92,12 +92,11 @@ def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
     seen = visit(page_of(100)).draw_all()
     seen.page.focus("#parallel summary")
     seen.page.keyboard.press("Enter")
-    field = seen.page.locator("#parallel fieldset", has_text="layer_type")
+    field = seen.page.locator("#parallel fieldset:has(legend:text-is('layer_type'))")
     field.locator("label", has_text="dense").locator("input").focus()
     seen.page.keyboard.press("Space")
     assert "dense" not in column(seen, "layer_type")
-    rate = seen.page.locator("#parallel fieldset", has_text="learning_rate").locator("input").first
-    rate.focus()
+    seen.page.locator("#parallel fieldset:has(legend:text-is('learning_rate')) input").first.focus()
     seen.page.keyboard.type("0.01")
     seen.page.keyboard.press("Tab")
     assert min(float(cell) for cell in column(seen, "learning_rate")) >= 0.01
@@ -107,8 +106,8 @@ def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
     )
     assert sum(length > 0 for length in ranges) == 2
     # Choosing no value of a hyperparameter leaves nothing.
-    for box in field.locator("input:checked").all():
-        box.uncheck()
+    while field.locator("input:checked").count():
+        field.locator("input:checked").first.uncheck()
     assert seen.matching() == 0
     seen.assert_quiet()
 

@@ -91,7 +91,7 @@ function parallelSection(view) {
   const holder = el("div", { className: "scroll", style: `--least:${axes * 92}px` }, node);
   filters.node = node;
   view.drawParallel = () => show(node, filters.brushed(sweep.figures.parallel), {
-    name: "parallel", wire: (at) => at.on("plotly_restyle", () => filters.fromPlot()),
+    name: "parallel", wire: (at) => at.on("plotly_restyle", (change) => filters.fromPlot(change)),
   });
   view.drawParallel();
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
