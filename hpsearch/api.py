@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import results, sweepfile
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.report.pictures import Pictures
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hpsearch.comparison import Comparison
     from hpsearch.driver.revisit import Reproduction
     from hpsearch.looks import Look
+    from hpsearch.report.source import Source
 
-__all__ = ["Results", "Sweep", "load", "run"]
+__all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Pictures):
     """What a sweep left in its directory."""
 
     directory: Path
@@ -63,6 +66,17 @@ class Results:
         if not path.exists():
             raise InputError(f"{path}: there is no model: no trial completed")
         return keras.models.load_model(path, safe_mode=True)
+
+    @cached_property
+    def _source(self) -> Source:
+        from hpsearch.report.source import Source
+
+        try:
+            sweep = self.sweep
+        # What `optimize` leaves has no sweep file, and a figure can do without one.
+        except HpsearchError:
+            sweep = None
+        return Source(self.table, self.curves, sweep, self.directory)
 
     def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
         """Write a trial's model as a `.keras` file that takes raw rows.
@@ -135,6 +149,7 @@ def run(
     workers: int | None = None,
     retry: bool = False,
     fresh: bool = False,
+    live: bool = False,
     log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
@@ -145,7 +160,8 @@ def run(
         workers: How many trainings run at a time; overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
-        log: Where trials are logged as it goes: `tensorboard:DIR`, `mlflow:URI`.
+        live: Whether report.html is rewritten while the run is on.
+        log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
@@ -160,7 +176,11 @@ def run(
     elif not isinstance(sweep, Sweep):
         sweep = sweepfile.load(os.fspath(sweep))
     settings = driver.Settings(
-        out=None if out is None else Path(out), workers=workers, retry=retry, fresh=fresh
+        out=None if out is None else Path(out),
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
     )
     with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
         outcome = driver.run(sweep, settings, reporter)
@@ -177,3 +197,52 @@ def load(directory: str | os.PathLike[str]) -> Results:
     if not (path / "results.csv").exists():
         raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
     return Results(path)
+
+
+def compare(
+    *tables: str | os.PathLike[str] | Results,
+    score: str | None = None,
+    params: Sequence[str] = (),
+    goal: str | None = None,
+    anyway: bool = False,
+    rescore: int | None = None,
+    workers: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """Compare results tables: which is better, by how much, how sure, and why.
+
+    Args:
+        tables: Results directories, CSV files or Results, two or more.
+        score: The column to compare by; needed for tables of other programs.
+        params: The hyperparameters' columns of such tables.
+        goal: `maximize` or `minimize`, where the score's name does not tell.
+        anyway: Whether to compare what is not comparable, too, and say so.
+        rescore: Train each table's best config again with so many fresh seeds, in place of what
+            the tables say of their bests. Takes results directories.
+        workers: How many trainings run at a time, for `rescore`.
+        out: A file to write to: .md, .json or .html.
+
+    Raises:
+        InputError: A table is missing, or is none.
+        RefusedError: The tables differ in data, split or metric.
+    """
+    from hpsearch import comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    again = None
+    if rescore is not None:
+        if rescore < 1:
+            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {rescore}")
+        from hpsearch.rescoring import Rescorer
+
+        again = Rescorer(rescore, workers)
+    compared = comparison.compare(
+        [table.directory if isinstance(table, Results) else table for table in tables],
+        comparison.Columns(score, tuple(params), goal),
+        anyway=anyway,
+        rescore=again,
+    )
+    if out is not None:
+        comparison.write(compared, out)
+    return compared

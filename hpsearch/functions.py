@@ -91,7 +91,14 @@ def optimize(
 
     def run(directory: Path) -> Results:
         job = FunctionRun(
-            objective, search, goal, directory, workers, time_seconds, timeout_seconds
+            objective,
+            search,
+            goal,
+            directory,
+            workers,
+            time_seconds,
+            timeout_seconds,
+            report=out is not None,
         )
         return Results(run_function(job).path)
 

@@ -24,6 +24,7 @@ __all__ = [
     "hidden_block",
     "is_own_function",
     "load_function",
+    "with_seed",
 ]
 
 #: Name -> one line for people.
@@ -220,6 +221,12 @@ def _seeded_initializer(initializer: str | Mapping[str, Any], seed: int) -> Any:
     name = arguments.pop("name")
     # With the defaults, since Keras makes no `constant` without its value.
     config = {**INITIALIZERS.get(name, {}), **arguments}
-    made = keras.initializers.get({"class_name": name, "config": config})
-    config = made.get_config()
-    return type(made).from_config({**config, "seed": seed}) if "seed" in config else made
+    return with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
+
+
+def with_seed(initializer: Any, seed: int) -> Any:
+    """A Keras initializer with that seed where it is random, else the same."""
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    return type(initializer).from_config({**config, "seed": seed})

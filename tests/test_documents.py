@@ -78,6 +78,21 @@ def test_the_error_that_the_readme_shows_is_the_one_that_is_given(tmp_path):
     assert told.stderr.strip() == shown.strip()
 
 
+def test_the_comparison_that_the_readme_shows_is_the_one_that_is_made(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"<!-- compare -->\n```sh\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    (shown,) = blocks(ROOT / "README.md", "console")
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    for command in commands[0].splitlines():
+        program, *arguments = command.split()
+        assert program == "hpsearch"
+        done = hpsearch(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    printed = [line.split() for line in done.stdout.splitlines()]
+    for line in shown.splitlines():
+        assert line.split() in printed, line
+
+
 def test_the_starter_is_a_sweep_file(tmp_path):
     sweepfile.loads(sweepfile.STARTER, "starter.yaml", tmp_path)
 

@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
+from scripts import EXPERIMENTS, rows, run
 
-EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 SWEEP = """
 data: {dataset: iris}
 method: grid
 parameters: {units: [4, 8, 16], epochs: [1]}
 """
-
-
-def run(script: str, *arguments: object, out: Path) -> str:
-    before = {path.name for path in EXPERIMENTS.iterdir()}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "KERAS"))}
-    done = subprocess.run(
-        [sys.executable, EXPERIMENTS / script, *map(str, arguments), "--out", out],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=out,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.name for path in EXPERIMENTS.iterdir()} - {"__pycache__"} == before - {
-        "__pycache__"
-    }
-    return done.stdout
-
-
-def rows(name: str, out: Path, *, about: str) -> list[dict[str, Any]]:
-    """The table that was written, once as text and once as JSON."""
-    text = (out / f"{name}.md").read_text(encoding="utf-8")
-    content = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
-    assert " cores (" in content["about"][0]
-    assert any(about in line for line in content["about"]), content["about"]
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(content["rows"])
-    return content["rows"]
 
 
 @pytest.mark.slow
@@ -115,6 +79,19 @@ def test_the_rate_of_the_inner_loop(tmp_path):
         (32, 100), (32, 200), (128, 100), (128, 200),
     ]  # fmt: skip
     assert all(0 < row["share of the best rate (median)"] < 2 for row in table)
+
+
+def test_what_comparisons_promise(tmp_path):
+    run("compare_simulations.py", "--simulations", 150, "--configs", 5, 20, out=tmp_path)
+    table = rows("compare_simulations", tmp_path, about="150 simulations")
+    assert {row["question"] for row in table} > {"paired", "best"}
+    promised = [row for row in table if row["promised"] == "yes"]
+    assert {row["question"] for row in promised} == {"paired", "best"}
+    for row in promised:
+        # Four standard errors of so few simulations.
+        assert row["false positives"] <= 0.06 + 0.08, row
+        assert row["coverage"] == "" or 0.88 <= row["coverage"] <= 1, row
+    assert any(row["question"].startswith("bootstrap") for row in table)
 
 
 def test_operations_are_those_of_the_matrix_products(monkeypatch):

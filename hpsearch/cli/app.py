@@ -87,6 +87,9 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing results directory aside.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Rewrite report.html while the run is on.")
+    ] = False,
     log: Annotated[
         list[str] | None,
         typer.Option(metavar=_TRACKERS, help="Log as it goes; may be given again."),
@@ -102,7 +105,7 @@ def run(
     from hpsearch.driver.tracking import tracked
     from hpsearch.trackers import make_tracker
 
-    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh)
+    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live)
     trackers = [make_tracker(target) for target in log or ()]
     with tracked(make_display(_console(stderr=True)), trackers) as reporter:
         outcome = run(loaded, settings, reporter)
@@ -141,6 +144,82 @@ def show(
     from hpsearch.cli.show import print_results
 
     print_results(source, top, _console())
+
+
+@app.command()
+def compare(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files.")
+    ],
+    *,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Compare by it; for foreign tables.")
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="a,b,c", help="Hyperparameters' columns; for foreign tables."),
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(metavar="maximize|minimize", help="For foreign tables.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare other data, splits and metrics, too.")
+    ] = False,
+    rescore: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, metavar="K", help="Train the bests with K fresh seeds."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it, as .md, .json or .html.")
+    ] = None,
+) -> None:
+    """Say which of several results is better, by how much, how sure, and why."""
+    from hpsearch import comparison
+    from hpsearch.cli.compare import print_comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    columns = comparison.Columns(score, tuple(params.split(",")) if params else (), goal)
+    again = _rescorer(rescore, workers)
+    compared = comparison.compare(tables, columns, anyway=anyway, rescore=again)
+    print_comparison(compared, _console())
+    if out is not None:
+        comparison.write(compared, out)
+
+
+def _rescorer(count: int | None, workers: int | None) -> Any:
+    if count is None:
+        return None
+    from hpsearch.cli.display import make_display
+    from hpsearch.rescoring import Rescorer
+
+    console = _console(stderr=True)
+    return Rescorer(count, workers, lambda: make_display(console))
+
+
+@app.command()
+def report(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Results directories, or results.csv.")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each figure to this directory, too.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="svg|png|pdf", help="Of those figures.")
+    ] = "svg",
+) -> None:
+    """Write one page of pictures about one sweep or several; it opens offline."""
+    from hpsearch.cli.report import write_report
+
+    write_report(sources, out, figures, format_)
 
 
 @app.command()

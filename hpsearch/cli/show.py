@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,12 @@ from hpsearch.driver import Outcome, ResultsDirectory
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.looks import looks_in
 from hpsearch.store import Store
+from hpsearch.values import groups, in_order, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["print_results", "summary"]
-
-#: A numeric hyperparameter with more values than this is shown in quarters.
-_MOST_VALUES = 12
 
 
 def summary(outcome: Outcome, console: Console) -> None:
@@ -53,7 +50,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
     missing = [name for name in ("score", "status", "metric") if name not in table.columns]
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
-    names = varying(table)
+    names = results.varying(table)
     _print_counts(table, console)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
@@ -71,13 +68,6 @@ def _print_looks(source: Path, console: Console) -> None:
     except RefusedError as error:
         line = f"evaluations are not shown: {error}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def varying(table: pd.DataFrame) -> list[str]:
-    """Columns of hyperparameters that take more than one value."""
-    columns = list(table.columns)
-    first, last = columns.index("score") + 1, columns.index("loss")
-    return [name for name in columns[first:last] if table[name].astype(str).nunique() > 1]
 
 
 def _print_counts(table: pd.DataFrame, console: Console) -> None:
@@ -106,15 +96,15 @@ def _print_best_configs(
     ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
 ) -> None:
     """With several seeds a config counts by its mean: the best trial is the luckiest."""
-    groups = ranked.groupby("config", sort=False)
-    means = groups["score"].agg(["mean", "std", "size"])
+    configs = ranked.groupby("config", sort=False)
+    means = configs["score"].agg(["mean", "std", "size"])
     ascending = results.goal_of(ranked) == "minimize"
     # The sort is stable, so configs with more seeds, then earlier ones, come first.
     order = means.sort_values("size", ascending=False, kind="stable")
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
     columns = ["config", f"mean {metric}", "sd", "seeds", *names]
     shown = _table(f"best configs by mean {metric}", columns)
-    firsts = {str(config): row for config, row in groups.first().iterrows()}
+    firsts = {str(config): row for config, row in configs.first().iterrows()}
     for config, (mean, deviation, size) in order.iterrows():
         cells = [firsts[str(config)][name] for name in names]
         sd = "-" if size < 2 else f"{deviation:.4f}"  # no spread of one
@@ -131,31 +121,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _text(value: Any) -> Text:
-    """A cell for people: optimizers as calls, numbers to three digits."""
-    import pandas as pd
-
-    if pd.isna(value):
-        return Text("-")
-    if isinstance(value, str) and value.startswith("{"):
-        return Text(_as_call(value))
-    return Text(f"{value:.3g}" if isinstance(value, float) else str(value))
-
-
-def _as_call(cell: str) -> str:
-    try:
-        mapping = json.loads(cell)
-    except ValueError:
-        return cell
-    return _call(mapping) if isinstance(mapping, dict) and "name" in mapping else cell
-
-
-def _call(mapping: dict[str, Any]) -> str:
-    arguments = ", ".join(
-        f"{key}={_call(value) if isinstance(value, dict) and 'name' in value else value}"
-        for key, value in mapping.items()
-        if key != "name"
-    )
-    return f"{mapping['name']}({arguments})"
+    return Text(text_of(value))
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
@@ -166,36 +132,11 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
     shown.columns[0].justify = "left"
     best = "min" if results.goal_of(table) == "minimize" else "max"
     for name in names:
-        keys = _groups(scored[name])
+        keys = groups(scored[name])
         summary = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
-        for index, key in enumerate(dict.fromkeys(keys.sort_values(key=_sort_keys))):
-            mean, extreme, size = summary.loc[key]
-            figures = (f"{mean:.4f}", f"{extreme:.4f}", str(int(size)))
+        for index, key in enumerate(in_order(keys)):
+            mean, extreme, size = map(float, summary.loc[key])
+            figures = (f"{mean:.4f}", f"{extreme:.4f}", f"{size:.0f}")
             label = Text(name if index == 0 else "")
             shown.add_row(label, Text(str(key)), *map(Text, figures))
     console.print(shown)
-
-
-def _groups(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The value of each row as text; many numbers as quarters of equal size."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST_VALUES:
-        quarters = pd.qcut(column.astype("float64"), 4, labels=False, duplicates="drop")
-        ends = column.groupby(quarters).agg(["min", "max"])
-        names = {q: f"{low:.3g} to {high:.3g}" for q, (low, high) in ends.T.items()}
-        return quarters.map(names).astype(object).fillna("-")
-    return pd.Series([_text(cell).plain for cell in column], index=column.index)
-
-
-def _sort_keys(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers by size, then words, then the dash of dead keys."""
-
-    def key(text: str) -> tuple[int, float, str]:
-        try:
-            return 0, float(text.split(" to ", maxsplit=1)[0]), ""
-        except ValueError:
-            return (2 if text == "-" else 1), 0.0, text
-
-    ranks = {text: rank for rank, text in enumerate(sorted(set(texts), key=key))}
-    return texts.map(ranks)

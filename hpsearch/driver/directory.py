@@ -46,6 +46,11 @@ class ResultsDirectory:
         return self.path / "best.keras"
 
     @property
+    def report(self) -> Path:
+        """One page of pictures."""
+        return self.path / "report.html"
+
+    @property
     def log(self) -> Path:
         """What driver and workers said."""
         return self.path / "run.log"

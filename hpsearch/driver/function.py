@@ -19,6 +19,7 @@ from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import Tables
 from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, require_unchanged
+from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.driver.run import log_file, signals
 from hpsearch.driver.snapshots import Snapshots
@@ -47,6 +48,7 @@ class FunctionRun:
         workers: 1 calls it in this process.
         time_seconds: No trial is handed out after it; None for no limit.
         timeout_seconds: Longest time of one trial, with several workers; None for no limit.
+        report: Whether report.html is written.
     """
 
     objective: Objective
@@ -56,6 +58,7 @@ class FunctionRun:
     workers: int = 1
     time_seconds: float | None = None
     timeout_seconds: float | None = None
+    report: bool = True
 
     @property
     def recipe(self) -> Recipe:
@@ -95,6 +98,11 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
             loop.run(set(loop.results), store.trials)
         finally:
             loop.tables.write(store.trials(), loop.results)
+        if job.report:
+            page, interrupted = ReportFile(where, loop.tables, None), stop.signal is not None
+            page.begin(loop.tables.records(store.trials(), loop.results), interrupted=interrupted)
+            if warning := page.finish(interrupted=interrupted):
+                loop.reporter.note(f"warning: {warning}")
         if stop.signal is not None:
             raise Interrupted(stop.signal, where.path)
         if stop.reason:

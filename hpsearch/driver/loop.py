@@ -24,6 +24,7 @@ from hpsearch.executors.base import (
     Objective,
 )
 from hpsearch.plan import Summary, Trial
+from hpsearch.results import Record
 from hpsearch.store import Store
 from hpsearch.trial import (
     Curve,
@@ -64,6 +65,7 @@ class Loop:
         snapshots: What trainings can go on from.
         medians: Stops trainings that are worse than half of the earlier ones, or None.
         objective: What gives the scores in place of an MLP, or None.
+        watch: Shown the rows so far whenever the tables are written, or None.
     """
 
     planner: Planner
@@ -80,6 +82,7 @@ class Loop:
     snapshots: Snapshots
     medians: Medians | None = None
     objective: Objective | None = None
+    watch: Callable[[Sequence[Record]], None] | None = None
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
     _stored: list[Trial] = field(default_factory=list)
@@ -116,6 +119,8 @@ class Loop:
             self._handle(self.executor.events(_WAIT_SECONDS))
             if self.tables.due(len(self.results)):
                 self.tables.write(self._stored, self.results)
+                if self.watch is not None:
+                    self.watch(self.tables.records(self._stored, self.results))
 
     def _note_score(self, result: TrialResult) -> None:
         """Keep the best score so far: the weights of a trial that is no better are not kept."""

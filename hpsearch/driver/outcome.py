@@ -33,12 +33,14 @@ class Settings:
         workers: Overrides the sweep's.
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing directory is moved aside.
+        live: Whether report.html is rewritten while the run is on.
     """
 
     out: Path | None = None
     workers: int | None = None
     retry: bool = False
     fresh: bool = False
+    live: bool = False
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""

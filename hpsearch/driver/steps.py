@@ -12,6 +12,7 @@ from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
 from hpsearch.driver.outputs import Tables, best_trial
 from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
@@ -79,9 +80,17 @@ class _Steps:
             self._check_signal()
             loop = self._loop(store, self._provided(dataset), recipe, identity)
             before = self._answered(loop)
+            page = ReportFile(self.where, loop.tables, self.sweep)
+            if self.settings.live:
+                loop.watch = page.update
             self._train(loop, before, store)
-            self._check_signal()
-            return self._finish(loop, before, store, dataset)
+            interrupted = self.stop.signal is not None
+            page.begin(loop.tables.records(store.trials(), loop.results), interrupted=interrupted)
+            try:
+                self._check_signal()
+                return self._finish(loop, before, store, dataset)
+            finally:
+                self._warn(page.finish(interrupted=self.stop.signal is not None))
 
     def _claim(self, store: Store, identity: Identity, target: Target) -> None:
         meta = store.meta()
@@ -98,6 +107,10 @@ class _Steps:
     def _check_signal(self) -> None:
         if self.stop.signal is not None:
             raise Interrupted(self.stop.signal, self.where.path)
+
+    def _warn(self, warning: str) -> None:
+        if warning:
+            self.reporter.note(f"warning: {warning}")
 
     def _provided(self, loaded: data.Dataset) -> Dataset:
         """What workers read of it, where they find it."""
@@ -159,9 +172,7 @@ class _Steps:
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]
-            warning = keeper.save(best[0], result, keep_all=self.sweep.keep == "all")
-            if warning:
-                self.reporter.note(f"warning: {warning}")
+            self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
         return Outcome(
             directory=self.where.path,
             completed=sum(loop.results[t.number].status.scored for t in current),

@@ -39,6 +39,8 @@ def run_and_list_imports(arguments, cwd):
         ["plan", "sweep.yaml", "--out", "two"],
         ["show", "two"],
         ["show", "two/results.csv"],
+        ["compare", "one", "two"],
+        ["compare", "one/results.csv", "two", "--out", "two.html"],
         ["schema"],
         *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
         ["list", "layer-types"],

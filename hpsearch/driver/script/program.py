@@ -31,8 +31,8 @@ _HEAD = '''\
 It reads the data, splits it, and trains the model as the row of the table says: the first
 weights, the dropout masks and the order of the rows come from the sweep's and the trial's seed.
 The row's trainer was {trainer}. Sums that are added up in another order are rounded otherwise,
-which grows over {steps:,} steps: so a loss agrees to {tolerance:g}, not to the bit, and an
-accuracy to {tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
+which grows over {steps:,} steps: so a loss agrees to {tolerance:g}, not to the bit, an accuracy to
+{tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
 
 Exit code 0: the score was reached; 1: it was not, or the data is another.
 """

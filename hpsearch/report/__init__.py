@@ -1,0 +1,1 @@
+"""Tables -> pictures: the page report.html, and each of its figures alone."""

@@ -1,0 +1,58 @@
+// Elements, numbers and what the page remembers.
+
+/** An element; text is always text, never markup. */
+function el(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "className") node.className = value;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children.flat(9)) {
+    if (child === null || child === undefined || child === false) continue;
+    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+  return node;
+}
+
+function count(value) {
+  return Number(value).toLocaleString("en-GB");
+}
+
+function score(value) {
+  if (value === null || value === undefined) return "-";
+  const size = Math.abs(value);
+  return (size !== 0 && size < 1e-3) || size >= 1000 ? String(Number(value.toPrecision(4))) : value.toFixed(4);
+}
+
+function brief(value) {
+  if (value === null || value === undefined) return "-";
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
+}
+
+/** Text that Plotly shows as it stands: it reads some HTML in labels. */
+function inert(text) {
+  const all = String(text);
+  const cut = all.length > 60 ? all.slice(0, 59) + "…" : all;
+  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** What survives the reload of a page that is live; a browser may forbid it. */
+const memory = {
+  get(key, otherwise) {
+    try {
+      const text = sessionStorage.getItem("hpsearch:" + key);
+      return text === null ? otherwise : JSON.parse(text);
+    } catch {
+      return otherwise;
+    }
+  },
+  set(key, value) {
+    try {
+      sessionStorage.setItem("hpsearch:" + key, JSON.stringify(value));
+    } catch {
+      // It is forgotten, then.
+    }
+  },
+};

@@ -1,0 +1,107 @@
+// Drawing figures: colours of the theme, what a pointer is told, and only when they come in sight.
+
+const COLOURED = new Set(["color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"]);
+const drawn = new Map();
+let theme = "light";
+
+function coloured(value, words) {
+  if (typeof value === "string") return value in words ? words[value] : value;
+  if (Array.isArray(value)) return value.map((item) => coloured(item, words));
+  return themed(value, words);
+}
+
+function themed(part, words) {
+  if (Array.isArray(part)) {
+    return part.length && typeof part[0] !== "object" ? part : part.map((item) => themed(item, words));
+  }
+  if (part === null || typeof part !== "object") return part;
+  const result = {};
+  for (const [key, value] of Object.entries(part)) {
+    result[key] = COLOURED.has(key) ? coloured(value, words) : themed(value, words);
+  }
+  return result;
+}
+
+function withHover(trace, trials) {
+  const meta = trace.meta || {};
+  if (meta.trials) {
+    return { ...trace, hovertext: meta.trials.map((trial) => trials.described(trial)), hoverinfo: "text" };
+  }
+  if (meta.trial !== undefined) {
+    return { ...trace, hovertext: trials.described(meta.trial), hoverinfo: "text" };
+  }
+  return trace;
+}
+
+const observer = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) if (entry.isIntersecting) render(entry.target);
+  },
+  { rootMargin: "300px" },
+);
+
+/** Show a figure in a node: now if it is in sight, else when it comes near. */
+function show(node, spec, options) {
+  drawn.set(node, { ...drawn.get(node), ...options, spec, ready: false });
+  node.style.height = `${spec.layout.height || 380}px`;
+  observer.unobserve(node);
+  observer.observe(node);
+}
+
+function render(node) {
+  const entry = drawn.get(node);
+  if (!entry || entry.ready) return;
+  entry.ready = true;
+  const look = payload.themes[theme];
+  const spec = themed(entry.spec, look.words);
+  const coarse = window.matchMedia("(pointer: coarse)").matches;
+  const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
+  const layout = {
+    ...spec.layout,
+    template: { layout: look.template },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    autosize: true,
+    // A finger that scrolls the page must not draw a box.
+    dragmode: coarse ? false : "zoom",
+  };
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    // Named one by one: others offer to share the figure on a server.
+    modeBarButtons: [spec.layout.xaxis ? ["toImage", "zoom2d", "pan2d", "resetScale2d"] : ["toImage"]],
+    displayModeBar: coarse ? false : "hover",
+    toImageButtonOptions: { format: "svg", filename: entry.name || "figure" },
+  };
+  const done = Plotly.react(node, data, layout, config);
+  done.then(() => {
+    node.dataset.drawn = "yes";
+    if (!entry.wired && entry.wire) entry.wire(node);
+    entry.wired = true;
+  });
+}
+
+function redraw() {
+  for (const [node, entry] of drawn) {
+    if (!node.isConnected) {
+      drawn.delete(node);
+    } else if (entry.ready) {
+      entry.ready = false;
+      render(node);
+    }
+  }
+}
+
+function setTheme(name) {
+  theme = name;
+  document.documentElement.dataset.theme = name;
+  const button = document.getElementById("theme");
+  button.textContent = name === "dark" ? "☀ Light" : "☾ Dark";
+  button.setAttribute("aria-label", `Use the ${name === "dark" ? "light" : "dark"} theme`);
+  redraw();
+}
+
+/** The node of a figure; `label` is what it shows, for those who cannot see it. */
+function plot(label, className) {
+  return el("div", { className: className || "plot", role: "img", "aria-label": label });
+}

@@ -1,0 +1,102 @@
+// The page: which sweep it shows, its theme, and its reloads while a run is on.
+
+const payload = JSON.parse(document.getElementById("payload").textContent);
+
+const SHORT = { best: "Best", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Two", work: "Saved" };
+
+function forgetFigures() {
+  for (const [node, entry] of drawn) {
+    observer.unobserve(node);
+    if (entry.ready) Plotly.purge(node);
+  }
+  drawn.clear();
+}
+
+function openSweep(index, focus) {
+  forgetFigures();
+  const sweep = payload.sweeps[index];
+  const view = { sweep, trials: new Trials(sweep) };
+  const kept = payload.live ? memory.get(`filters:${index}`, null) : null;
+  if (kept && kept.length === view.trials.filters.length) view.trials.filters = kept;
+  view.changed = () => {
+    memory.set(`filters:${index}`, view.trials.filters);
+    view.table.update();
+  };
+  view.table = new TrialTable(view.trials, (trial) => markCurve(view, trial));
+  view.filters = new Filters(view.trials, null, () => {
+    view.table.page = 0;
+    view.changed();
+  });
+  view.clickable = (node) => node.on("plotly_click", ({ points }) => {
+    const shown = (points[0].data.meta || {}).trials;
+    if (shown) view.table.choose(shown[points[0].pointIndex], false);
+  });
+  const sections = [
+    payload.sweeps.length > 1 && overviewSection(), headOf(sweep), tilesOf(sweep), bestSection(view),
+    progressSection(view), curvesSection(view), parallelSection(view), importanceSection(view),
+    effectsSection(view), contourSection(view), failuresSection(view), workSection(view), provenanceSection(view),
+  ].filter(Boolean);
+  const main = document.getElementById("content");
+  main.replaceChildren(...sections);
+  document.getElementById("nav").replaceChildren(...sections.filter((section) => section.id).map((section) =>
+    el("a", { href: `#${section.id}` }, SHORT[section.id] || section.querySelector("h2").textContent)));
+  document.getElementById("sweep").value = String(index);
+  memory.set("sweep", index);
+  if (focus) main.focus();
+}
+
+/** The chosen trial's curve stands out from the others. */
+function markCurve(view, trial) {
+  if (!view.curves) return;
+  const spec = view.sweep.figures.curves[view.metric];
+  const data = spec.data.map((trace) => (trace.meta.trial === trial
+    ? { ...trace, line: { color: "@accent", width: 4 }, opacity: 1 } : trace));
+  show(view.curves, { ...spec, data });
+}
+
+function startTheme() {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const chosen = () => memory.get("theme", null);
+  setTheme(chosen() || (dark.matches ? "dark" : "light"));
+  dark.addEventListener("change", () => chosen() || setTheme(dark.matches ? "dark" : "light"));
+  document.getElementById("theme").addEventListener("click", () => {
+    const next = theme === "dark" ? "light" : "dark";
+    memory.set("theme", next);
+    setTheme(next);
+  });
+}
+
+/** While a run is on, the page reads its file again; what was chosen and where one was stays. */
+function startLive() {
+  if (!payload.live) return;
+  const node = document.getElementById("live");
+  let paused = memory.get("paused", false);
+  const button = el("button", { type: "button", className: "quiet", onclick: () => {
+    paused = !paused;
+    memory.set("paused", paused);
+    button.textContent = paused ? "Resume" : "Pause";
+  } }, paused ? "Resume" : "Pause");
+  node.append(`● live, ${payload.written}`, button);
+  node.hidden = false;
+  window.scrollTo(0, memory.get("scroll", 0));
+  const busy = () => document.activeElement && document.activeElement.matches("input, select");
+  setInterval(() => {
+    if (paused || busy()) return;
+    memory.set("scroll", window.scrollY);
+    window.location.reload();
+  }, payload.refresh_seconds * 1000);
+}
+
+function start() {
+  const select = document.getElementById("sweep");
+  select.replaceChildren(...payload.sweeps.map((sweep, index) => el("option", { value: index }, sweep.name)));
+  select.addEventListener("change", () => openSweep(Number(select.value), false));
+  document.getElementById("chooser").hidden = payload.sweeps.length < 2;
+  document.getElementById("footer").textContent = payload.footer;
+  startTheme();
+  openSweep(Math.min(payload.live ? memory.get("sweep", 0) : 0, payload.sweeps.length - 1), false);
+  startLive();
+  document.documentElement.dataset.ready = "yes";
+}
+
+start();

@@ -1,0 +1,309 @@
+"""Shares of variance: functions whose shares are known, conditions, and another's evaluator."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpsearch.errors import InputError
+from hpsearch.importance import importance
+from hpsearch.importance.axes import axes_of
+from hpsearch.importance.forest import design, fit, fold, sample
+from hpsearch.space import Choices, Parameter, Range, Space
+
+
+def table_of(columns, score, **changes):
+    """A results table with what importance reads."""
+    count = len(score)
+    rows = pd.DataFrame({"trial": range(1, count + 1), "config": [f"c{i}" for i in range(count)]})
+    rows = rows.assign(seed=0, status="completed", score=np.asarray(score, dtype=float))
+    rows = rows.assign(**columns)
+    rows = rows.assign(loss=0.0, epochs_trained=5, metric="val_loss:minimize:last")
+    return rows.assign(**changes)
+
+
+def unit_space(names):
+    return Space(tuple(Parameter(name, Range(0.0, 1.0)) for name in names))
+
+
+def ishigami(x):
+    """Ishigami and Homma 1990, a = 7, b = 0.1."""
+    z = (2 * x - 1) * np.pi
+    return np.sin(z[:, 0]) + 7 * np.sin(z[:, 1]) ** 2 + 0.1 * z[:, 2] ** 4 * np.sin(z[:, 0])
+
+
+def linear(x):
+    return x @ np.array([4.0, 2.0, 1.0, 0.5])
+
+
+def sobol_g(x):
+    """Saltelli and Sobol 1995, a = 0, 1, 4.5, 9."""
+    a = np.array([0, 1, 4.5, 9])
+    return ((abs(4 * x - 2) + a) / (1 + a)).prod(axis=1)
+
+
+_G = 1 / (3 * (1 + np.array([0, 1, 4.5, 9])) ** 2)
+_G_TOTAL = (1 + _G).prod() - 1
+KNOWN = {
+    "ishigami": (ishigami, 3, {(0,): 0.3139, (1,): 0.4424, (2,): 0.0, (0, 2): 0.2437}),
+    "linear": (linear, 4, {(i,): w / 21.25 for i, w in enumerate([16, 4, 1, 0.25])}),
+    "sobol_g": (
+        sobol_g,
+        4,
+        {(i,): _G[i] / _G_TOTAL for i in range(4)} | {(0, 1): _G[0] * _G[1] / _G_TOTAL},
+    ),
+}
+
+
+def shares_of(found):
+    return {share.names: share for share in found.shares}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_shares_are_found(name, noise):
+    function, size, known = KNOWN[name]
+    rng = np.random.default_rng(3)
+    x = rng.random((600, size))
+    y = function(x)
+    y = y + noise * y.std() * rng.normal(size=len(y))
+    names = [f"x{i}" for i in range(size)]
+    found = importance(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
+    shares = shares_of(found)
+    every = [(i,) for i in range(size)] + list(itertools.combinations(range(size), 2))
+    for key in every:
+        share = shares[tuple(names[i] for i in key)]
+        truth = known.get(key, share.share if name == "sobol_g" and len(key) == 2 else 0.0)
+        assert abs(share.share - truth) < 0.09, (key, share, truth)
+        assert 0 <= share.low <= share.share <= share.high <= 1
+    assert found.explained > (0.85 if noise == 0 else 0.7)
+    assert sum(share.share for share in found.shares) <= 1 + 1e-9
+    order = sorted((k for k in known if len(k) == 1), key=lambda k: -known[k])
+    ours = sorted(order, key=lambda k: -shares[names[k[0]],].share)
+    assert ours[:2] == order[:2]
+
+
+def test_more_trials_give_narrower_intervals_that_hold_the_truth():
+    names = [f"x{i}" for i in range(4)]
+    widths, held = {}, []
+    for count in (60, 600):
+        widths[count] = 0.0
+        for seed in range(3):
+            x = np.random.default_rng(seed).random((count, 4))
+            found = importance(
+                table_of(dict(zip(names, x.T, strict=True)), linear(x)), unit_space(names)
+            )
+            for index, truth in KNOWN["linear"][2].items():
+                share = shares_of(found)[(names[index[0]],)]
+                widths[count] += share.high - share.low
+                held.append(share.low - 0.01 <= truth <= share.high + 0.01)
+    assert widths[600] < widths[60] / 2
+    assert np.mean(held) >= 0.8
+
+
+def exact_shares(levels, function):
+    """By brute force over the whole space: shares of one and of two."""
+    names = list(levels)
+    grid = list(itertools.product(*levels.values()))
+    scores = np.array([function(dict(zip(names, point, strict=True))) for point in grid])
+    cube = scores.reshape([len(v) for v in levels.values()])
+    every, mean, total = range(len(names)), cube.mean(), cube.var()
+    one = {
+        i: cube.mean(axis=tuple(j for j in every if j != i), keepdims=True) - mean for i in every
+    }
+    shares = {(names[i],): one[i].var() / total for i in every}
+    for i, j in itertools.combinations(every, 2):
+        both = cube.mean(axis=tuple(k for k in every if k not in (i, j)), keepdims=True)
+        shares[names[i], names[j]] = (both - mean - one[i] - one[j]).var() / total
+    return shares
+
+
+def conditional(config):
+    """Dropout acts in layers of its type alone."""
+    base = {"dense": 0.6, "dropout": 0.7, "batch_norm": 0.65}[config["layer_type"]]
+    drop = 0.8 * (config["dropout"] - 0.1) ** 2 if config["layer_type"] == "dropout" else 0.0
+    return base - drop + 0.05 * config["depth"]
+
+
+def test_a_conditional_hyperparameter_has_its_share_of_the_whole_space():
+    levels = {
+        "layer_type": ["dense", "dropout", "batch_norm"],
+        "dropout": [0.1, 0.3, 0.5, 0.7],
+        "depth": [1, 2, 3],
+    }
+    truth = exact_shares(levels, conditional)
+    assert truth["dropout",] > 0.1
+    assert truth["layer_type", "dropout"] > 0.2
+    rng = np.random.default_rng(0)
+    rows = [{name: v[rng.integers(len(v))] for name, v in levels.items()} for _ in range(300)]
+    score = [conditional(row) for row in rows]
+    table = table_of(
+        {
+            "layer_type": [row["layer_type"] for row in rows],
+            "dropout": [r["dropout"] if r["layer_type"] == "dropout" else np.nan for r in rows],
+            "depth": pd.array([row["depth"] for row in rows], dtype="Int64"),
+        },
+        score,
+    )
+    shares = shares_of(importance(table))
+    assert set(shares) == set(truth)
+    for key, share in shares.items():
+        assert abs(share.share - truth[key]) < 0.06, (key, share.share, truth[key])
+    # The same cells with one value for dead ones would give the condition's effect to both.
+    assert shares["layer_type",].share == pytest.approx(truth["layer_type",], abs=0.06)
+
+
+def test_optunas_evaluator_agrees_on_the_same_trials():
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    names = [f"x{i}" for i in range(4)]
+    x = np.random.default_rng(1).random((250, 4))
+    y = sobol_g(x)
+    study = optuna.create_study()
+    for row, score in zip(x, y, strict=True):
+        space = {n: optuna.distributions.FloatDistribution(0, 1) for n in names}
+        params = dict(zip(names, map(float, row), strict=True))
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=space, value=float(score))
+        )
+    theirs = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
+    found = importance(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
+    ours = {name: shares_of(found)[name,].share for name in names}
+    assert sorted(ours, key=ours.get)[-2:] == sorted(theirs, key=theirs.get)[-2:]
+    for name in names:
+        assert abs(ours[name] - theirs[name]) < 0.12, (ours, theirs)
+
+
+def mixed_table(count=80):
+    rng = np.random.default_rng(0)
+    columns = {
+        "units": pd.array(rng.choice([32, 64, 128], count), dtype="Int64"),
+        "activation": rng.choice(["relu", "tanh", "elu"], count),
+        "rate": 10 ** rng.uniform(-4, -1, count),
+        "flag": pd.Series(rng.choice([True, False], count)).astype(object),
+    }
+    score = rng.normal(size=count) + (columns["activation"] == "relu") * np.log(columns["rate"])
+    return table_of(columns, score)
+
+
+def test_a_forests_means_are_exact():
+    """By leaves, and by asking the forest at every point of the space."""
+    axes = axes_of(mixed_table())
+    assert [(a.name, a.size, a.numeric) for a in axes] == [
+        ("units", 3, True), ("activation", 3, False), ("rate", 24, True), ("flag", 2, False),
+    ]  # fmt: skip
+    codes = np.stack([axis.codes for axis in axes], axis=1)
+    forest = fit(design(axes, codes), mixed_table()["score"].to_numpy(), 8, 0)
+    leaves = fold(forest, axes)
+    points, weights = sample(axes)
+    assert len(points) == 3 * 3 * 24 * 2
+    cube = forest.predict(design(axes, points)).reshape([axis.size for axis in axes])
+    assert weights.sum() == pytest.approx(1)
+    assert leaves.mean() == pytest.approx(cube.mean())
+    for i in range(4):
+        others = tuple(k for k in range(4) if k != i)
+        np.testing.assert_allclose(leaves.marginal(i), cube.mean(axis=others))
+    for i, j in itertools.combinations(range(4), 2):
+        others = tuple(k for k in range(4) if k not in (i, j))
+        np.testing.assert_allclose(leaves.joint(i, j), cube.mean(axis=others))
+
+
+def test_a_large_space_is_sampled_evenly():
+    names = [f"x{i}" for i in range(5)]
+    x = np.random.default_rng(0).random((200, 5))
+    axes = axes_of(table_of(dict(zip(names, x.T, strict=True)), x[:, 0]), unit_space(names))
+    points, weights = sample(axes)
+    assert points.shape == (2048, 5)
+    assert weights.sum() == pytest.approx(1)
+    for column in points.T:
+        counts = np.bincount(column, minlength=24)
+        assert abs(counts / 2048 - 1 / 24).max() < 0.004
+
+
+def test_ranges_come_from_the_sweep_and_widen_for_old_rows():
+    rates = 10 ** np.random.default_rng(0).uniform(-3, -2, 50)
+    space = Space((Parameter("rate", Range(1e-4, 1e-1, log=True)), Parameter("x", Choices((1,)))))
+    (axis,) = axes_of(table_of({"rate": rates, "x": 1}, rates), space)
+    assert axis.log
+    assert axis.levels[0] == pytest.approx(1e-4 * 10 ** (1.5 / 24))
+    assert axis.levels[-1] == pytest.approx(1e-1 / 10 ** (1.5 / 24))
+    narrow = Space((Parameter("rate", Range(2e-3, 3e-3)),))
+    (wide,) = axes_of(table_of({"rate": rates}, rates), narrow)
+    assert not wide.log
+    assert wide.levels[0] < 2e-3
+    assert wide.levels[-1] > 3e-3
+    assert axes_of(table_of({"rate": 10 ** np.linspace(-4, -1, 50)}, rates))[0].log
+
+
+def test_what_was_stopped_early_is_told_apart_from_what_is_bad():
+    """Half of the trials are stopped after an epoch, with a score that is low for that alone."""
+    rng = np.random.default_rng(0)
+    x, z = rng.random(300), rng.random(300)
+    stopped = rng.random(300) < 0.5
+    table = table_of(
+        {"x": x, "z": z},
+        x + 0.05 * rng.normal(size=300) - 5 * stopped,
+        status=np.where(stopped, "stopped", "completed"),
+        epochs_trained=pd.array(np.where(stopped, 1, 9), dtype="Int64"),
+    )
+    found = importance(table)
+    assert {name for share in found.shares for name in share.names} == {"x", "z"}
+    assert shares_of(found)["x",].share > 0.8
+    assert found.effects["x"].mean.min() > -0.5
+
+
+def test_failures_do_not_count_and_seeds_stay_together():
+    table = mixed_table(60)
+    twice = pd.concat([table, table.assign(trial=table["trial"] + 60, seed=1)], ignore_index=True)
+    lost = table.assign(trial=table["trial"] + 200, status="failed", score=np.nan)
+    with_lost = pd.concat([twice, lost], ignore_index=True)
+    assert importance(with_lost).shares == importance(twice).shares
+    assert importance(twice).trials == 120
+    # All rows of a config are in a half, or none: twice the rows are no more configs.
+    once, two = shares_of(importance(table)), shares_of(importance(twice))
+    key = max(once, key=lambda k: once[k].share)
+    assert two[key].high - two[key].low > 0.3 * (once[key].high - once[key].low)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.head(7), "7 configs have a score, and 8 are needed"),
+        (lambda t: t.head(0), "0 configs have a score"),
+        (lambda t: t.assign(score=1.0), "all scores are equal"),
+        (lambda t: t.assign(units=1, activation="a", rate=1, flag=1), "no hyperparameter takes"),
+    ],
+)
+def test_what_cannot_be_known_is_said(change, reason):
+    found = importance(change(mixed_table()))
+    assert reason in found.reason
+    assert not found.shares
+    assert len(found.table) == 0
+    assert reason in repr(found)
+    assert reason in found._repr_html_()
+
+
+def test_no_table_of_scores():
+    with pytest.raises(InputError, match="no column score"):
+        importance(pd.DataFrame({"trial": [1], "status": ["x"], "config": ["c"], "metric": ["m"]}))
+
+
+def test_the_same_trials_give_the_same_shares_and_rows_are_limited():
+    table = mixed_table(120)
+    first, second = importance(table), importance(table)
+    assert first.shares == second.shares
+    pd.testing.assert_frame_equal(first.table, second.table)
+    assert list(first.table.columns) == ["hyperparameter", "with", "share", "low", "high"]
+    assert importance(table, most_rows=50).trials == 50
+
+
+def test_joint_effects_turn():
+    found = importance(mixed_table())
+    np.testing.assert_array_equal(found.joint("units", "rate"), found.joint("rate", "units").T)
+    assert found.joint("units", "rate").shape == (3, 24)
+    with pytest.raises(InputError, match="no two hyperparameters"):
+        found.joint("units", "nothing")

@@ -1,0 +1,118 @@
+"""Reports of made-up sweeps, and the Chromium of the system to open them."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import sync_playwright
+from tables import write_sweep
+
+from hpsearch.report.source import load
+from hpsearch.report.writing import write
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="session")
+def sweep_of(tmp_path_factory):
+    """The directory of a made-up sweep by its number of trials, made once."""
+    made = {}
+
+    def directory(trials, **options):
+        key = (trials, *options.items())
+        if key not in made:
+            made[key] = write_sweep(tmp_path_factory.mktemp("sweep"), trials, **options)
+        return made[key]
+
+    return directory
+
+
+@pytest.fixture(scope="session")
+def page_of(sweep_of):
+    """The path of a sweep's report by its number of trials, written once."""
+
+    def path(trials, **options):
+        directory = sweep_of(trials, **options)
+        page = directory / "report.html"
+        if not page.exists():
+            write([load(directory)], page)
+        return page
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def source_of(sweep_of):
+    """A sweep as a report sees it, loaded once: importance is computed once."""
+    loaded = {}
+
+    def source(trials, **options):
+        directory = sweep_of(trials, **options)
+        return loaded.setdefault(directory, load(directory))
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page that was opened, and all that it complained about or asked for."""
+
+    def __init__(self, page, path):
+        self.page, self.path = page, path
+        self.complaints, self.requests, self.downloads = [], [], []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def _heard(self, message):
+        # What the software renderer says of its own speed.
+        if "GPU stall due to ReadPixels" not in message.text:
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def open(self):
+        self.page.goto(self.path.as_uri())
+        self.page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
+        return self
+
+    def draw_all(self):
+        """Scroll through the page until every figure is drawn."""
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 500):
+            self.page.evaluate(f"window.scrollTo(0, {top})")
+            self.page.wait_for_timeout(40)
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('.plot')].every((node) => node.dataset.drawn)"
+        )
+        return self
+
+    def matching(self):
+        return int(self.page.get_attribute("#best [role=status]", "data-matching"))
+
+    def assert_quiet(self):
+        assert self.complaints == []
+        assert self.requests == [self.path.as_uri()] * len(self.requests)
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file in a window of its own."""
+    contexts = []
+
+    def opened(path, width=1400, *, scheme="light", touch=False):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=touch
+        )
+        contexts.append(context)
+        return Visit(context.new_page(), path).open()
+
+    yield opened
+    for context in contexts:
+        context.close()

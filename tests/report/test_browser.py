@@ -1,0 +1,310 @@
+"""The page in a real browser: what it draws, what it does, and what it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+from hpsearch.report.source import load
+from hpsearch.report.writing import write
+
+SECTIONS = ["best", "progress", "curves", "parallel", "importance", "failures", "work"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("trials", [0, 1, 100])
+def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
+    seen = visit(page_of(trials), width, scheme=scheme, touch=width < 500).draw_all()
+    for section in SECTIONS:
+        assert seen.page.locator(f"#{section} h2").is_visible()
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
+    # Nothing is wider than the window: only tables and axes scroll, each in its own frame.
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    scored = trials - 2 * (trials // 20)
+    assert seen.matching() == scored
+    assert seen.page.locator("#effects .plot").count() == (7 if trials == 100 else 0)
+    seen.assert_quiet()
+
+
+def test_ten_thousand_trials_render_in_seconds(visit, page_of):
+    path = page_of(10_000)
+    assert path.stat().st_size < 6_000_000
+    began = time.monotonic()
+    seen = visit(path)
+    ready = time.monotonic() - began
+    seen.draw_all()
+    assert ready < 15
+    assert seen.matching() == 9_000
+    assert seen.page.locator("#trials tbody tr").count() == 20
+    assert "trials, evenly spread" in seen.page.inner_text("#progress .note")
+    assert "the best" in seen.page.inner_text("#curves .note")
+    assert "spread over the ranking" in seen.page.inner_text("#parallel .note")
+    seen.assert_quiet()
+
+
+def drag_brush(seen, axis, start, end):
+    """Drag along an axis of the parallel coordinates, in shares of its height from the top."""
+    seen.page.locator("#parallel").scroll_into_view_if_needed()
+    handle = seen.page.locator("#parallel .axis-brush .background").nth(axis)
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x = box["x"] + box["width"] / 2
+    seen.page.mouse.move(x, box["y"] + start * box["height"])
+    seen.page.mouse.down()
+    for step in range(1, 11):
+        share = start + (end - start) * step / 10
+        seen.page.mouse.move(x, box["y"] + share * box["height"])
+        seen.page.wait_for_timeout(20)
+    seen.page.mouse.up()
+    seen.page.wait_for_timeout(400)
+
+
+def column(seen, name):
+    """The cells of one column of the table that are shown."""
+    head = [text.rstrip(" ▲▼") for text in seen.page.locator("#trials thead th").all_inner_texts()]
+    at = head.index(name) + 1
+    return seen.page.locator(f"#trials tbody td:nth-child({at})").all_inner_texts()
+
+
+def test_brushing_filters_the_table(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    everything = seen.matching()
+    # hidden_layers, 1 to 3: the upper part is 3 alone.
+    drag_brush(seen, 0, 0.02, 0.3)
+    few = seen.matching()
+    assert 0 < few < everything
+    assert set(column(seen, "hidden_layers")) == {"3"}
+    assert "brushed" in seen.page.inner_text("#best [role=status]")
+    # The form says the same.
+    seen.page.click("#parallel summary")
+    boxes = seen.page.locator("#parallel fieldset").nth(0).locator("input")
+    assert [box.is_checked() for box in boxes.all()] == [False, False, True]
+    seen.page.click("text=Clear all filters")
+    assert seen.matching() == everything
+    seen.assert_quiet()
+
+
+def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    seen.page.focus("#parallel summary")
+    seen.page.keyboard.press("Enter")
+    field = seen.page.locator("#parallel fieldset", has_text="layer_type")
+    field.locator("label", has_text="dense").locator("input").focus()
+    seen.page.keyboard.press("Space")
+    assert "dense" not in column(seen, "layer_type")
+    rate = seen.page.locator("#parallel fieldset", has_text="learning_rate").locator("input").first
+    rate.focus()
+    seen.page.keyboard.type("0.01")
+    seen.page.keyboard.press("Tab")
+    assert min(float(cell) for cell in column(seen, "learning_rate")) >= 0.01
+    ranges = seen.page.evaluate(
+        "document.querySelector('#parallel .plot').data[0].dimensions"
+        ".map((d) => (d.constraintrange || []).length)"
+    )
+    assert sum(length > 0 for length in ranges) == 2
+    # Choosing no value of a hyperparameter leaves nothing.
+    for box in field.locator("input:checked").all():
+        box.uncheck()
+    assert seen.matching() == 0
+    seen.assert_quiet()
+
+
+def test_sorting_paging_and_choosing_a_trial_by_keyboard(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    scores = [float(cell) for cell in column(seen, "val_accuracy")]
+    assert scores == sorted(scores, reverse=True)
+    seen.page.locator("#trials thead button", has_text="learning_rate").focus()
+    seen.page.keyboard.press("Enter")
+    rates = [float(cell) for cell in column(seen, "learning_rate")]
+    assert rates == sorted(rates)
+    assert seen.page.locator("#trials th[aria-sort=ascending]").count() == 1
+    seen.page.locator("#best button", has_text="Next").focus()
+    seen.page.keyboard.press("Enter")
+    assert seen.page.inner_text("#best [role=status]").startswith("21 to 40 of 90")
+    pick = seen.page.locator("#trials .pick").first
+    trial = pick.inner_text()
+    pick.focus()
+    seen.page.keyboard.press("Enter")
+    detail = seen.page.locator("#best .detail")
+    assert detail.locator("h3").inner_text() == f"Trial {trial}"
+    assert "batch_size" in detail.inner_text()
+    assert detail.evaluate("(node) => node === document.activeElement")
+    seen.assert_quiet()
+
+
+def test_hovering_a_curve_shows_its_config(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    seen.page.locator("#curves .plot").scroll_into_view_if_needed()
+    seen.page.wait_for_timeout(200)
+    # Where the best trial's curve ends, which is drawn on top.
+    at = seen.page.evaluate(
+        """() => {
+          const node = document.querySelector('#curves .plot');
+          const { xaxis, yaxis } = node._fullLayout;
+          const trace = node.data.at(-1);
+          const box = node.getBoundingClientRect();
+          return [box.x + xaxis._offset + xaxis.d2p(trace.x.at(-1)),
+                  box.y + yaxis._offset + yaxis.d2p(trace.y.at(-1)), trace.meta.trial];
+        }"""
+    )
+    seen.page.mouse.move(at[0] - 30, at[1])
+    seen.page.mouse.move(at[0], at[1], steps=4)
+    seen.page.wait_for_selector("#curves .hoverlayer .hovertext")
+    said = seen.page.locator("#curves .hoverlayer").text_content()
+    assert f"trial {at[2]}" in said
+    assert "learning_rate" in said
+    seen.page.mouse.click(at[0], at[1])
+    assert seen.page.inner_text("#best .detail h3") == f"Trial {at[2]}"
+    seen.assert_quiet()
+
+
+def test_any_two_hyperparameters_can_be_looked_at(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    across, up = seen.page.locator("#contour select").all()
+    names = across.locator("option").all_inner_texts()
+    assert len(names) >= 6
+    titles = "[l.xaxis.title.text, l.yaxis.title.text]"
+    for first, second in [("units", "learning_rate"), ("learning_rate", "units")]:
+        across.select_option(label=first)
+        up.select_option(label=second)
+        seen.page.wait_for_timeout(300)
+        shown = seen.page.evaluate(
+            f"(() => {{ const l = document.querySelector('#contour .plot').layout;"
+            f" return {titles}; }})()"
+        )
+        assert shown == [first, second]
+    seen.assert_quiet()
+
+
+def test_the_theme_can_be_turned(visit, page_of):
+    seen = visit(page_of(100), scheme="dark").draw_all()
+    line = "document.querySelector('#progress .plot').data[1].line.color"
+    dark = seen.page.evaluate(line)
+    seen.page.click("#theme")
+    seen.page.wait_for_timeout(500)
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert seen.page.evaluate(line) != dark
+    seen.assert_quiet()
+
+
+def test_hostile_names_are_text(visit, page_of):
+    seen = visit(page_of(60, hostile=True)).draw_all()
+    assert seen.page.evaluate("window.hacked") is None
+    assert seen.page.locator("main script, main img, main iframe").count() == 0
+    # Plotly would make a link of it.
+    assert seen.page.locator("svg a[href*='example.com'], main a[href*='example.com']").count() == 0
+    text = seen.page.locator("#trials").inner_text()
+    assert "<script>window.hacked=1</script>" in text
+    assert "=cmd|" in text
+    seen.page.locator("#trials .pick").first.click()
+    assert "</script><script>window.hacked=2</script>" in seen.page.inner_text("#best .detail")
+    labels = seen.page.locator("#effects svg").all_text_contents()
+    assert any("<script>" in label for label in labels)
+    # Brushing an axis whose name is hostile.
+    axes = seen.page.locator("#parallel .axis-brush").count()
+    for axis in range(axes):
+        drag_brush(seen, axis, 0.1, 0.6)
+    assert seen.page.evaluate("window.hacked") is None
+    seen.assert_quiet()
+
+
+def test_the_browser_itself_forbids_requests_and_other_scripts(visit, page_of):
+    seen = visit(page_of(1))
+    refused = seen.page.evaluate(
+        """async () => {
+          const node = document.createElement('script');
+          node.textContent = 'window.hacked = 1';
+          document.body.append(node);
+          try { await fetch('http://127.0.0.1:9/x'); return 'sent'; } catch { return 'refused'; }
+        }"""
+    )
+    assert refused == "refused"
+    assert seen.page.evaluate("window.hacked") is None
+    assert any("Content Security Policy" in complaint for complaint in seen.complaints)
+    assert not any("127.0.0.1" in url for url in seen.requests)
+
+
+def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
+    path = tmp_path / "both.html"
+    write([load(sweep_of(100)), load(sweep_of(1)), load(sweep_of(60, hostile=True))], path)
+    assert path.stat().st_size < 6_000_000
+    seen = visit(path).draw_all()
+    assert seen.page.locator("#overview tbody tr").count() == 3
+    assert seen.page.locator("#overview .plot .scatterlayer .trace").count() == 3
+    before = seen.matching()
+    seen.page.locator("#sweep").select_option("1")
+    assert seen.matching() == 1
+    seen.draw_all()
+    seen.page.locator("#overview tbody .pick").first.click()
+    assert seen.matching() == before
+    seen.draw_all().assert_quiet()
+
+
+def test_a_live_page_reads_itself_again_and_keeps_what_was_chosen(visit, sweep_of, tmp_path):
+    path = tmp_path / "live.html"
+    write([load(sweep_of(1))], path, live=True)
+    seen = visit(path)
+    assert "live" in seen.page.inner_text("#live")
+    assert seen.matching() == 1
+    seen.page.click("#theme")
+    write([load(sweep_of(100))], path, live=True)
+    seen.page.wait_for_function(
+        "document.querySelector('#best [role=status]')?.dataset.matching === '90'", timeout=20_000
+    )
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    # Its end is no longer live, and stays.
+    write([load(sweep_of(100))], path)
+    seen.page.wait_for_function("document.querySelector('#live').hidden", timeout=20_000)
+    seen.assert_quiet()
+
+
+def test_the_figures_are_told_to_those_who_cannot_see_them(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    labels = seen.page.locator(".plot").evaluate_all(
+        "(nodes) => nodes.map((node) => [node.getAttribute('role'), node.ariaLabel])"
+    )
+    assert all(role == "img" and len(label) > 20 for role, label in labels)
+    names = seen.page.evaluate(
+        """[...document.querySelectorAll('button, select, input')].filter((node) =>
+          !(node.textContent.trim() || node.ariaLabel || node.closest('label'))).length"""
+    )
+    assert names == 0
+    headings = seen.page.locator("h1").count()
+    assert headings == 1
+
+
+def contrast(first, second):
+    """Of two colours, as WCAG 2 has it."""
+
+    def light(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(first), light(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_have_contrast(theme):
+    from hpsearch.report.theme import THEMES
+
+    colours = THEMES[theme]
+    for behind in ("background", "page"):
+        for text in ("text", "muted", "accent", "second", "good", "bad"):
+            assert contrast(colours[text], colours[behind]) > 4.3, (text, behind)
+    for line in [*colours["series"], *colours["lines"]]:
+        assert contrast(line, colours["background"]) > (3 if line in colours["series"] else 1.6)
+
+
+def test_the_payload_is_json_that_ends_no_script(page_of):
+    text = page_of(60, hostile=True).read_text(encoding="utf-8")
+    (payload,) = re.findall(r'<script type="application/json" id="payload">(.*?)</script>', text)
+    sweep = json.loads(payload)["sweeps"][0]
+    assert "</script><script>window.hacked=2</script>" in [c["name"] for c in sweep["columns"]]
+    assert text.count("<script") == 3 + text.count("<script src=x")
+    assert "window.hacked=1</script>" not in text
