@@ -70,12 +70,18 @@ class Noting(Silent):
         self.notes.append(message)
 
 
-def a_run(directory: Path, *trackers: Kept, reporter: Any = None) -> None:
-    with tracked(reporter or Silent(), trackers) as reporter:
+def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
+    with tracked(shown or Silent(), trackers) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
         for trial in TRIALS[2:]:
             reporter.result(trial, result_of(trial.number))
         reporter.ended()
+
+
+def an_interrupted_run(directory: Path, tracker: Kept) -> None:
+    with tracked(Silent(), [tracker]) as reporter:
+        reporter.began("s", str(directory), RECIPE, 1)
+        raise KeyboardInterrupt
 
 
 def test_a_run_that_is_over(directory: Path) -> None:
@@ -140,7 +146,7 @@ def test_no_tracker_no_thread(directory: Path) -> None:
 
 def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path) -> None:
     failing, sound, reporter = Kept(failing=2), Kept(), Noting()
-    a_run(directory, failing, sound, reporter=reporter)
+    a_run(directory, failing, sound, shown=reporter)
     assert failing.trials == [1]
     assert sound.trials == [1, 2, 3, 4]
     (note,) = reporter.notes
@@ -162,9 +168,8 @@ def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
 
 def test_after_an_interruption_nobody_waits(directory: Path) -> None:
     slow = Kept(waiting=1)
-    with pytest.raises(KeyboardInterrupt), tracked(Silent(), [slow]) as reporter:
-        reporter.began("s", str(directory), RECIPE, 1)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        an_interrupted_run(directory, slow)
     assert slow.trials == []
     slow.gate.set()
 
@@ -173,6 +178,6 @@ def test_a_damaged_store_is_a_warning(directory: Path) -> None:
     with Store(directory / "sweep.db") as store:
         store._db.execute("UPDATE results SET record = '{}' WHERE trial = 1")
     reporter = Noting()
-    a_run(directory, Kept(), reporter=reporter)
+    a_run(directory, Kept(), shown=reporter)
     (note,) = reporter.notes
     assert "does not match its checksum" in note
