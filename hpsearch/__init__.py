@@ -13,18 +13,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.api import Results, Sweep, load, run
+    from hpsearch.api import Results, Sweep, compare, load, run
+    from hpsearch.comparison import Comparison
     from hpsearch.errors import HpsearchError
     from hpsearch.functions import optimize
 
     __version__: str
 
-__all__ = ["HpsearchError", "Results", "Sweep", "__version__", "load", "optimize", "run"]
+__all__ = [
+    "Comparison",
+    "HpsearchError",
+    "Results",
+    "Sweep",
+    "__version__",
+    "compare",
+    "load",
+    "optimize",
+    "run",
+]
 
 _HOMES = {
+    "Comparison": "hpsearch.comparison",
     "HpsearchError": "hpsearch.errors",
     "Results": "hpsearch.api",
     "Sweep": "hpsearch.api",
+    "compare": "hpsearch.api",
     "load": "hpsearch.api",
     "optimize": "hpsearch.functions",
     "run": "hpsearch.api",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,12 @@ from hpsearch.sweep import Sweep
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hpsearch.comparison import Comparison
+    from hpsearch.driver.revisit import Reproduction
+    from hpsearch.looks import Look
     from hpsearch.report.source import Source
 
-__all__ = ["Results", "Sweep", "load", "run"]
+__all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,54 @@ class Results(Pictures):
             sweep = None
         return Source(self.table, self.curves, sweep, self.directory)
 
+    def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
+        """Write a trial's model as a `.keras` file that takes raw rows.
+
+        Args:
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, no score, or a path that Keras cannot write.
+            RefusedError: The data is another now, or the trial, trained again for its weights,
+                did not give its row's score.
+        """
+        from hpsearch.driver import revisit
+
+        revisit.export(self.directory, Path(path), trial, _silent)
+
+    def evaluate(self, split: str = "test", trial: int | None = None) -> Look:
+        """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            trial: Its number; the best one where None.
+
+        Raises:
+            InputError: No such trial, split or score.
+            RefusedError: As for `export`; or the look cannot be recorded.
+        """
+        from hpsearch.driver import testing
+
+        return testing.evaluate(self.directory, split, trial, _silent)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Every evaluation on the record, the first one first."""
+        from hpsearch.driver import record
+
+        return record.looks(self.directory)
+
+    def reproduce(self, trial: int) -> Reproduction:
+        """Train a trial again from its row; `equal` says whether it scored the same.
+
+        Raises:
+            InputError: No such trial, or no score.
+            RefusedError: The data is another now.
+        """
+        from hpsearch.driver import revisit
+
+        return revisit.reproduce(self.directory, trial)
+
     def detached(self) -> Results:
         """The same without its directory, whose tables are read now."""
         loaded = Results(self.directory)
@@ -87,6 +138,10 @@ class Results(Pictures):
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
 
+def _silent(line: str) -> None:
+    """Nothing is printed from Python."""
+
+
 def run(
     sweep: str | os.PathLike[str] | Sweep | Mapping[str, Any],
     *,
@@ -95,6 +150,7 @@ def run(
     retry: bool = False,
     fresh: bool = False,
     live: bool = False,
+    log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -105,27 +161,29 @@ def run(
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
-        InputError: The sweep or its data cannot be used.
+        InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: The directory is held by another run, or holds another sweep's results.
     """
     from hpsearch import driver
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     if isinstance(sweep, Mapping):
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
         sweep = sweepfile.load(os.fspath(sweep))
-    outcome = driver.run(
-        sweep,
-        driver.Settings(
-            out=None if out is None else Path(out),
-            workers=workers,
-            retry=retry,
-            fresh=fresh,
-            live=live,
-        ),
+    settings = driver.Settings(
+        out=None if out is None else Path(out),
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
     )
+    with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
+        outcome = driver.run(sweep, settings, reporter)
     return Results(outcome.directory)
 
 
@@ -139,3 +197,52 @@ def load(directory: str | os.PathLike[str]) -> Results:
     if not (path / "results.csv").exists():
         raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
     return Results(path)
+
+
+def compare(
+    *tables: str | os.PathLike[str] | Results,
+    score: str | None = None,
+    params: Sequence[str] = (),
+    goal: str | None = None,
+    anyway: bool = False,
+    rescore: int | None = None,
+    workers: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """Compare results tables: which is better, by how much, how sure, and why.
+
+    Args:
+        tables: Results directories, CSV files or Results, two or more.
+        score: The column to compare by; needed for tables of other programs.
+        params: The hyperparameters' columns of such tables.
+        goal: `maximize` or `minimize`, where the score's name does not tell.
+        anyway: Whether to compare what is not comparable, too, and say so.
+        rescore: Train each table's best config again with so many fresh seeds, in place of what
+            the tables say of their bests. Takes results directories.
+        workers: How many trainings run at a time, for `rescore`.
+        out: A file to write to: .md, .json or .html.
+
+    Raises:
+        InputError: A table is missing, or is none.
+        RefusedError: The tables differ in data, split or metric.
+    """
+    from hpsearch import comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    again = None
+    if rescore is not None:
+        if rescore < 1:
+            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {rescore}")
+        from hpsearch.rescoring import Rescorer
+
+        again = Rescorer(rescore, workers)
+    compared = comparison.compare(
+        [table.directory if isinstance(table, Results) else table for table in tables],
+        comparison.Columns(score, tuple(params), goal),
+        anyway=anyway,
+        rescore=again,
+    )
+    if out is not None:
+        comparison.write(compared, out)
+    return compared

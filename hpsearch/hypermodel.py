@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import keras
@@ -15,14 +16,16 @@ from hpsearch import preprocessing
 from hpsearch.errors import InputError
 from hpsearch.hyperparameters import DEFAULTS, optimizer_settings, widths
 from hpsearch.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.layer_types import Block, hidden_block, load_function
+from hpsearch.layer_types import Block, hidden_block, load_function, with_seed
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
 
-__all__ = ["MLP", "build_model", "full_model"]
+__all__ = ["MLP", "Seeds", "build_model", "build_optimizer", "full_model"]
 
 #: The output layer's place in the derivation of seeds: the same at every depth.
 _OUTPUT_LAYER = 0
+#: A block's random parts (see `Block.part_seed`).
+_PARTS = range(3)
 
 
 class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -113,6 +116,49 @@ def build_model(
     return model
 
 
+class Seeds:
+    """Where the random numbers of a built MLP come from: a block and a part for each layer.
+
+    Args:
+        model: Of built-in layer types.
+        sweep_seed, seed: Those that it was built with.
+    """
+
+    def __init__(self, model: keras.Model, sweep_seed: int, seed: int) -> None:
+        self._places: list[tuple[keras.Layer, tuple[int, int]]] = []
+        blocks = range(len(model.layers))
+        known = {_part_seed(sweep_seed, seed, place): place for place in product(blocks, _PARTS)}
+        #: Whether each layer's place is certain; two might have the same seed by chance.
+        self.complete = len(known) == len(blocks) * len(_PARTS)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dense):
+                own = getattr(layer.kernel_initializer, "seed", None)
+            elif isinstance(layer, keras.layers.Dropout):
+                own = layer.seed
+            else:
+                continue
+            self.complete = self.complete and (own is None or own in known)
+            self._places.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
+
+    def set(self, sweep_seed: int, seed: int) -> None:
+        """Gives kernels and masks the first values of other seeds, as `build_model` would."""
+        for layer, place in self._places:
+            own = _part_seed(sweep_seed, seed, place)
+            if isinstance(layer, keras.layers.Dense):
+                layer.kernel_initializer = with_seed(layer.kernel_initializer, own)
+                kernel = layer.kernel
+                kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
+            else:
+                layer.seed = own
+                if layer.rate > 0:
+                    layer.seed_generator.state.assign([own, 0])
+
+
+def _part_seed(sweep_seed: int, seed: int, place: tuple[int, int]) -> int:
+    block, part = place
+    return derive(derive(sweep_seed, seed, block), part)
+
+
 def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
     """The model for people: raw rows in, predictions in the target's own units out.
 
@@ -149,11 +195,12 @@ def _without_optimizer(trained: keras.Model) -> keras.Model:
 def _compile(model: keras.Model, values: Mapping[str, Any], recipe: Recipe, target: Target) -> None:
     metric = "mae" if target.task is Task.REGRESSION else "accuracy"
     model.compile(
-        optimizer=_optimizer(values), loss=recipe.loss, metrics=[metric], jit_compile=False
+        optimizer=build_optimizer(values), loss=recipe.loss, metrics=[metric], jit_compile=False
     )
 
 
-def _optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """The optimizer that the live hyperparameters describe, without variables for weights."""
     name, settings = optimizer_settings(values)
     if settings.get("learning_rate") is not None:
         settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}

@@ -17,7 +17,15 @@ from hpsearch.seeds import derive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LAYER_TYPES", "Block", "hidden_block", "is_own_function", "load_function"]
+__all__ = [
+    "LAYER_TYPES",
+    "RESHAPING_ACTIVATIONS",
+    "Block",
+    "hidden_block",
+    "is_own_function",
+    "load_function",
+    "with_seed",
+]
 
 #: Name -> one line for people.
 LAYER_TYPES: dict[str, str] = {
@@ -29,7 +37,7 @@ LAYER_TYPES: dict[str, str] = {
 }
 
 #: Activations that Keras' layers take for width-preserving although they are not.
-_RESHAPING_ACTIVATIONS = frozenset({"glu"})
+RESHAPING_ACTIVATIONS = frozenset({"glu"})
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ def load_function(path: str) -> Callable[..., Any]:
 
 
 def _dense(x: Any, block: Block) -> Any:
-    if block.activation in _RESHAPING_ACTIVATIONS:
+    if block.activation in RESHAPING_ACTIVATIONS:
         return _activate(block.dense()(x), block)
     return block.dense(activation=block.activation)(x)
 
@@ -173,7 +181,7 @@ _BUILD: dict[str, Callable[[Any, Block], Any]] = {
 def _activate(x: Any, block: Block) -> Any:
     import keras
 
-    if block.activation in _RESHAPING_ACTIVATIONS:
+    if block.activation in RESHAPING_ACTIVATIONS:
         # The function, not the layer: as an operation it knows its output's width.
         return keras.activations.get(block.activation)(x)
     return keras.layers.Activation(block.activation)(x)
@@ -213,6 +221,12 @@ def _seeded_initializer(initializer: str | Mapping[str, Any], seed: int) -> Any:
     name = arguments.pop("name")
     # With the defaults, since Keras makes no `constant` without its value.
     config = {**INITIALIZERS.get(name, {}), **arguments}
-    made = keras.initializers.get({"class_name": name, "config": config})
-    config = made.get_config()
-    return type(made).from_config({**config, "seed": seed}) if "seed" in config else made
+    return with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
+
+
+def with_seed(initializer: Any, seed: int) -> Any:
+    """A Keras initializer with that seed where it is random, else the same."""
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    return type(initializer).from_config({**config, "seed": seed})

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,13 @@ __all__ = [
     "best_row",
     "column_of",
     "curves_table",
+    "from_cells",
     "goal_of",
-    "hyperparameters_of",
+    "hyperparameter_columns",
+    "hyperparameter_of",
     "ranked",
     "read",
+    "read_cells",
     "results_table",
     "varying",
     "write_atomically",
@@ -116,6 +120,18 @@ def column_of(hyperparameter: str) -> str:
     # `hp_score` too, or it would share its column with a hyperparameter `score`.
     taken = _PREFIXES.sub("", hyperparameter) in _RESERVED
     return f"hp_{hyperparameter}" if taken else hyperparameter
+
+
+def hyperparameter_of(column: str) -> str:
+    """The hyperparameter of a column: the inverse of `column_of`."""
+    name = column.removeprefix("hp_")
+    return name if column_of(name) == column else column
+
+
+def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a results table that hold hyperparameters."""
+    columns = list(table.columns)
+    return list(takewhile(lambda c: c not in _RESERVED, columns[columns.index("score") + 1 :]))
 
 
 def _cell(value: Any) -> Any:
@@ -291,6 +307,36 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: There is no such table, or it is not hpsearch's.
     """
+    return from_cells(read_cells(path), path)
+
+
+def from_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The cells of a results.csv or curves.csv with the schema's dtypes.
+
+    Args:
+        table: As `read_cells` gives it; it is changed.
+        path: For messages.
+
+    Raises:
+        InputError: The table is not hpsearch's.
+    """
+    if "trial" not in table.columns:
+        raise InputError(
+            f"{path}: not a results table of hpsearch: it has no column 'trial'; "
+            f"its columns are {', '.join(table.columns[:8])}"
+        )
+    try:
+        return _typed(table)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
+
+
+def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a CSV of any program, or a directory's results.csv: numbers, booleans, text, None.
+
+    Raises:
+        InputError: There is no such file, or it is no CSV.
+    """
     import pandas as pd
 
     source = Path(path)
@@ -298,25 +344,24 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     if not source.exists():
         raise InputError(f"{source}: there is no such results table")
     try:
+        header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
         raw = pd.read_csv(source, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{source}: not a results table: {error}") from None
-    raw.columns = [_unescaped(column) for column in raw.columns]
-    if "trial" not in raw.columns:
+        raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
+    names = list(header.iloc[0])
+    if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
         raise InputError(
-            f"{source}: not a results table of hpsearch: it has no column 'trial'; "
-            f"its columns are {', '.join(raw.columns[:8])}"
+            f"{source}: not a results table: its header must have a name of its own for each "
+            f"column, not {', '.join(names[:8])}"
         )
+    raw.columns = [_unescaped(column) for column in raw.columns]
     table = raw.astype(object)
     text_columns = {name for name, dtype in (HEAD | TAIL).items() if dtype == _TEXT}
     for column in raw.columns:
         as_text = column in text_columns
         cells = [_parsed(cell, as_text=as_text) for cell in raw[column]]
         table[column] = pd.Series(cells, dtype=object, index=raw.index)
-    try:
-        return _typed(table)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{source}: not a results table of hpsearch: {error}") from None
+    return table
 
 
 def _parsed(cell: str, *, as_text: bool) -> Any:
@@ -333,17 +378,9 @@ def _parsed(cell: str, *, as_text: bool) -> Any:
     return _unescaped(cell)
 
 
-def hyperparameters_of(table: pd.DataFrame) -> list[str]:
-    """Columns of hyperparameters: those between the score and the first metric."""
-    columns = list(table.columns)
-    first = columns.index("score") + 1
-    ends = (i for i, name in enumerate(columns) if name in _METRIC_NAMES or name == "best_epoch")
-    return columns[first : next(ends, first)]
-
-
 def varying(table: pd.DataFrame) -> list[str]:
     """Columns of hyperparameters that take more than one value; dead is one."""
-    return [name for name in hyperparameters_of(table) if table[name].astype(str).nunique() > 1]
+    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
 
 
 def goal_of(table: pd.DataFrame) -> str:

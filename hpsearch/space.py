@@ -242,6 +242,13 @@ class Space:
         """Whether the space holds a config that trains equally and satisfies its constraints."""
         if self._ids is not None:
             return config.id in self._ids
+        return self.assignment(config) is not None
+
+    def assignment(self, config: Config) -> dict[str, Value] | None:
+        """Values of all parameters that give the config, or one that trains equally.
+
+        None where the space holds none.
+        """
         assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
             name = parameter.name
@@ -251,9 +258,9 @@ class Space:
             candidates = parameter.choices or (parameter.at(0.5),)
             value = next((v for v in candidates if self._is(config, assignment | {name: v})), None)
             if value is None:
-                return False
+                return None
             assignment[name] = value
-        return self._is(config, assignment)
+        return assignment if self._is(config, assignment) else None
 
     @cached_property
     def _ids(self) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
 from hpsearch.space import Config
 from hpsearch.store import Store, _checksum
-from hpsearch.trial import Status, TrialResult
+from hpsearch.trial import Snapshot, Status, TrialResult
 
 NUMBERS = range(1, 41)
 
@@ -26,11 +26,17 @@ def everything(path: Path, *, read_only: bool = True) -> Any:
     """All that a reader of the store gets."""
     with Store(path, read_only=read_only) as store:
         weights = [store.weights(number) for number in NUMBERS]
+        snapshots = [store.snapshot(number) for number in NUMBERS]
         return (
             store.meta(),
             store.trials(),
             store.results(),
             [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],
+            [
+                s and (s.epoch, [a.tobytes() for a in (*s.state, *(s.best or ()))])
+                for s in snapshots
+            ],
+            store.snapshots(),
         )
 
 
@@ -46,6 +52,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 TrialResult(
                     n, Status.COMPLETED, n / 100, curve, 5, 5, n / 100, 0.5, trainer="graph",
                     state=(np.full((9, 9), n, np.float32),) if n % 10 == 0 else None,
+                    snapshot=Snapshot(5, (np.full(50, n),), (np.ones(9),)) if n % 10 == 5 else None,
                 )
                 for n in NUMBERS
             ]
@@ -127,7 +134,7 @@ def test_an_empty_database_is_no_new_store(tmp_path: Path, *, read_only: bool) -
 
 def test_another_format(damaged: Path) -> None:
     change(damaged, "PRAGMA user_version=7")
-    assert "format 7, this version of hpsearch reads 1" in refused(damaged)
+    assert "format 7, this version of hpsearch reads 2" in refused(damaged)
 
 
 def test_a_directory(tmp_path: Path) -> None:
@@ -158,6 +165,10 @@ def change(path: Path, statement: str, *values: Any) -> None:
          "the result of trial 3"),
         ("UPDATE weights SET arrays=x'00' WHERE trial=10", "the weights of trial 10"),
         ("UPDATE weights SET trial=11 WHERE trial=10", "the weights of trial 11"),
+        ("UPDATE snapshots SET arrays=x'00' WHERE trial=15", "the snapshot of trial 15"),
+        ("UPDATE snapshots SET trial=11 WHERE trial=15", "the snapshot of trial 11"),
+        ("UPDATE snapshots SET epoch=4 WHERE trial=15", "the snapshot of trial 15"),
+        ("UPDATE snapshots SET best=0 WHERE trial=15", "the snapshot of trial 15"),
     ],
 )  # fmt: skip
 def test_a_changed_row_is_refused(damaged: Path, statement: str, what: str) -> None:

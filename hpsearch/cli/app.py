@@ -1,7 +1,7 @@
 """Commands, their options, and what an error looks like.
 
-Exit codes: 0 done; 1 finished, but no trial completed; 2 bad input; 3 refused; 130 interrupted;
-143 terminated.
+Exit codes: 0 done; 1 finished, but no trial completed, or `reproduce` found another score; 2 bad
+input; 3 refused; 130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 import hpsearch
 from hpsearch import sweepfile
@@ -30,6 +31,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The results directory of a run.")
+]
+Trial = Annotated[
+    int | None, typer.Option(min=1, help="The trial's number; the best one where absent.")
+]
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
 Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
 Set = Annotated[
@@ -38,6 +45,7 @@ Set = Annotated[
 ]
 
 
+_TRACKERS = "tensorboard:DIR|mlflow:URI"
 #: Where lines do not end at a terminal's edge.
 _FILE_WIDTH = 200
 
@@ -82,6 +90,10 @@ def run(
     live: Annotated[
         bool, typer.Option("--live", help="Rewrite report.html while the run is on.")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_TRACKERS, help="Log as it goes; may be given again."),
+    ] = None,
 ) -> None:
     """Run a sweep; run again, it continues with what has no row yet."""
     overrides = list(set_ or [])
@@ -90,9 +102,13 @@ def run(
     loaded = sweepfile.load(sweep, overrides)
     from hpsearch.cli.display import make_display
     from hpsearch.driver import Settings, run
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
 
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live)
-    outcome = run(loaded, settings, make_display(_console(stderr=True)))
+    trackers = [make_tracker(target) for target in log or ()]
+    with tracked(make_display(_console(stderr=True)), trackers) as reporter:
+        outcome = run(loaded, settings, reporter)
     from hpsearch.cli.show import summary
 
     summary(outcome, _console())
@@ -131,6 +147,60 @@ def show(
 
 
 @app.command()
+def compare(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files.")
+    ],
+    *,
+    score: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Compare by it; for foreign tables.")
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="a,b,c", help="Hyperparameters' columns; for foreign tables."),
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(metavar="maximize|minimize", help="For foreign tables.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare other data, splits and metrics, too.")
+    ] = False,
+    rescore: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, metavar="K", help="Train the bests with K fresh seeds."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it, as .md, .json or .html.")
+    ] = None,
+) -> None:
+    """Say which of several results is better, by how much, how sure, and why."""
+    from hpsearch import comparison
+    from hpsearch.cli.compare import print_comparison
+
+    if out is not None:
+        comparison.require_suffix(out)
+    columns = comparison.Columns(score, tuple(params.split(",")) if params else (), goal)
+    again = _rescorer(rescore, workers)
+    compared = comparison.compare(tables, columns, anyway=anyway, rescore=again)
+    print_comparison(compared, _console())
+    if out is not None:
+        comparison.write(compared, out)
+
+
+def _rescorer(count: int | None, workers: int | None) -> Any:
+    if count is None:
+        return None
+    from hpsearch.cli.display import make_display
+    from hpsearch.rescoring import Rescorer
+
+    console = _console(stderr=True)
+    return Rescorer(count, workers, lambda: make_display(console))
+
+
+@app.command()
 def report(
     sources: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Results directories, or results.csv.")
@@ -150,6 +220,83 @@ def report(
     from hpsearch.cli.report import write_report
 
     write_report(sources, out, figures, format_)
+
+
+@app.command()
+def export(
+    directory: DirectoryArgument,
+    *,
+    out: Annotated[Path, typer.Option(metavar="MODEL.keras", help="The file to write.")],
+    trial: Trial = None,
+) -> None:
+    """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
+    from hpsearch.cli import revisit
+
+    revisit.export(directory, out, trial, _console())
+
+
+@app.command()
+def evaluate(
+    directory: DirectoryArgument,
+    *,
+    split: Annotated[str, typer.Option(metavar="test|validation|train", help="Which rows.")],
+    trial: Trial = None,
+) -> None:
+    """Evaluate a trial on a split, with 95% intervals; each look goes on the record."""
+    from hpsearch.cli import revisit
+
+    revisit.evaluate(directory, split, trial, _console())
+
+
+class _OptionalFile(TyperCommand):
+    """A command whose `--script` may come without its file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Add the dash that means stdout."""
+        if "--script" in args:
+            place = args.index("--script") + 1
+            if place == len(args) or args[place].startswith("--"):
+                args = [*args[:place], "-", *args[place:]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_OptionalFile)
+def reproduce(
+    directory: DirectoryArgument,
+    *,
+    trial: Annotated[int, typer.Option(min=1, help="The trial's number.")],
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            allow_dash=True,
+            metavar="[FILE]",
+            help="Instead, write a Keras program that reaches the score without hpsearch; "
+            "without a file to stdout.",
+        ),
+    ] = None,
+) -> None:
+    """Train a trial again from its row; exit code 1 if it scores anything else."""
+    from hpsearch.cli import revisit
+
+    if script is not None:
+        revisit.write_script(directory, trial, script, _console())
+        return
+    raise typer.Exit(revisit.reproduce(directory, trial, _console()))
+
+
+@app.command("log")
+def log(
+    directory: DirectoryArgument,
+    *,
+    to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="Where to; may be given again.")],
+) -> None:
+    """Log every trial to TensorBoard or MLflow; logged again, it replaces what was there."""
+    from hpsearch.driver.tracking import log_results
+    from hpsearch.trackers import make_tracker
+
+    for target, tracker in [(each, make_tracker(each)) for each in to]:
+        count = log_results(directory, tracker)
+        typer.echo(f"{count} trials are logged to {target}")
 
 
 @app.command()

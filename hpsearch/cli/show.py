@@ -10,17 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch import results
+from hpsearch.cli.revisit import print_looks
 from hpsearch.driver import Outcome
-from hpsearch.errors import InputError
-from hpsearch.report.text import cell_text
+from hpsearch.driver.record import looks_beside
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.values import groups, in_order, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["print_results", "summary"]
-
-#: A numeric hyperparameter with more values than this is shown in quarters.
-_MOST_VALUES = 12
 
 
 def summary(outcome: Outcome, console: Console) -> None:
@@ -54,6 +53,16 @@ def print_results(source: Path, top: int, console: Console) -> None:
     _print_counts(table, console)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
+    _print_looks(source, console)
+
+
+def _print_looks(source: Path, console: Console) -> None:
+    """The evaluations on the record of the directory that the table lies in."""
+    try:
+        print_looks(looks_beside(source), console)
+    except RefusedError as error:
+        line = f"evaluations are not shown: {error}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_counts(table: pd.DataFrame, console: Console) -> None:
@@ -82,15 +91,15 @@ def _print_best_configs(
     ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
 ) -> None:
     """With several seeds a config counts by its mean: the best trial is the luckiest."""
-    groups = ranked.groupby("config", sort=False)
-    means = groups["score"].agg(["mean", "std", "size"])
+    configs = ranked.groupby("config", sort=False)
+    means = configs["score"].agg(["mean", "std", "size"])
     ascending = results.goal_of(ranked) == "minimize"
     # The sort is stable, so configs with more seeds, then earlier ones, come first.
     order = means.sort_values("size", ascending=False, kind="stable")
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
     columns = ["config", f"mean {metric}", "sd", "seeds", *names]
     shown = _table(f"best configs by mean {metric}", columns)
-    firsts = {str(config): row for config, row in groups.first().iterrows()}
+    firsts = {str(config): row for config, row in configs.first().iterrows()}
     for config, (mean, deviation, size) in order.iterrows():
         cells = [firsts[str(config)][name] for name in names]
         sd = "-" if size < 2 else f"{deviation:.4f}"  # no spread of one
@@ -107,7 +116,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _text(value: Any) -> Text:
-    return Text(cell_text(value))
+    return Text(text_of(value))
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
@@ -118,36 +127,11 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
     shown.columns[0].justify = "left"
     best = "min" if results.goal_of(table) == "minimize" else "max"
     for name in names:
-        keys = _groups(scored[name])
+        keys = groups(scored[name])
         summary = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
-        for index, key in enumerate(dict.fromkeys(keys.sort_values(key=_sort_keys))):
-            mean, extreme, size = summary.loc[key]
-            figures = (f"{mean:.4f}", f"{extreme:.4f}", str(int(size)))
+        for index, key in enumerate(in_order(keys)):
+            mean, extreme, size = map(float, summary.loc[key])
+            figures = (f"{mean:.4f}", f"{extreme:.4f}", f"{size:.0f}")
             label = Text(name if index == 0 else "")
             shown.add_row(label, Text(str(key)), *map(Text, figures))
     console.print(shown)
-
-
-def _groups(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The value of each row as text; many numbers as quarters of equal size."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST_VALUES:
-        quarters = pd.qcut(column.astype("float64"), 4, labels=False, duplicates="drop")
-        ends = column.groupby(quarters).agg(["min", "max"])
-        names = {q: f"{low:.3g} to {high:.3g}" for q, (low, high) in ends.T.items()}
-        return quarters.map(names).astype(object).fillna("-")
-    return pd.Series([cell_text(cell) for cell in column], index=column.index)
-
-
-def _sort_keys(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers by size, then words, then the dash of dead keys."""
-
-    def key(text: str) -> tuple[int, float, str]:
-        try:
-            return 0, float(text.split(" to ", maxsplit=1)[0]), ""
-        except ValueError:
-            return (2 if text == "-" else 1), 0.0, text
-
-    ranks = {text: rank for rank, text in enumerate(sorted(set(texts), key=key))}
-    return texts.map(ranks)

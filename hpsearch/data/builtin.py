@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import Part, Source
 from hpsearch.data.files import suggestion
-from hpsearch.data.images import ImageSet, read_images
+from hpsearch.data.images import ImageSet, place_of, read_images
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["Description", "datasets", "describe", "read_builtin"]
+__all__ = ["Description", "datasets", "describe", "image_folder", "read_builtin"]
 
 _DIGIT_MAX = 16.0
 
@@ -141,6 +141,12 @@ def read_builtin(name: str, folder: str | None = None) -> Source:
         feature_names=tuple(str(each) for each in bunch.feature_names),
         user_data=False,
     )
+
+
+def image_folder(name: str, folder: str | None = None) -> str | None:
+    """Where the files of a built-in image set lie; None for Keras' own loader, or another set."""
+    found = place_of(_IMAGES[name], folder) if name in _IMAGES else None
+    return None if found is None else str(found)
 
 
 def _where(name: str) -> str:

@@ -18,7 +18,7 @@ from hpsearch.data.dataset import Part, Source
 from hpsearch.data.npzfile import read_arrays
 from hpsearch.errors import DataError
 
-__all__ = ["ENVIRONMENT_VARIABLE", "ImageSet", "read_idx", "read_images"]
+__all__ = ["ENVIRONMENT_VARIABLE", "ImageSet", "place_of", "read_idx", "read_images"]
 
 ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
@@ -79,11 +79,11 @@ def read_images(which: ImageSet, folder: str | None) -> Source:
 
 def _arrays(which: ImageSet, folder: str | None) -> tuple[_Arrays, Path]:
     """Train and test images and labels, and the folder or file that had them."""
-    for place in _folders(which, folder):
+    place = place_of(which, folder)
+    if place is not None:
         paths = [_either(place / name) for name in _FILES]
-        if all(paths):
-            x_train, y_train, x_test, y_test = (read_idx(path) for path in paths if path)
-            return (x_train, y_train, x_test, y_test), place
+        x_train, y_train, x_test, y_test = (read_idx(path) for path in paths if path)
+        return (x_train, y_train, x_test, y_test), place
     archive = _keras_home() / "datasets" / f"{which.folder}.npz"
     if not archive.is_file():
         return _download(which), archive
@@ -93,6 +93,14 @@ def _arrays(which: ImageSet, folder: str | None) -> tuple[_Arrays, Path]:
         return (x_train, y_train, arrays["x_test"], arrays["y_test"]), archive
     except KeyError as error:
         raise DataError(f"{archive}: no array {error}; delete the file") from error
+
+
+def place_of(which: ImageSet, folder: str | None) -> Path | None:
+    """The folder that has the set's files; None where Keras' own loader has to see to it."""
+    for place in _folders(which, folder):
+        if all(_either(place / name) for name in _FILES):
+            return place
+    return None
 
 
 def _checked(arrays: _Arrays, place: Path) -> _Arrays:

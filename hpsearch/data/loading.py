@@ -19,7 +19,7 @@ from hpsearch.data.spec import DataSpec, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["from_arrays", "load", "probe"]
+__all__ = ["from_arrays", "load", "probe", "read"]
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -28,8 +28,17 @@ def load(spec: DataSpec) -> Dataset:
     Raises:
         DataError: It cannot be found, read or used; one line a problem, each with its place.
     """
+    return assemble(*read(spec))
+
+
+def read(spec: DataSpec) -> tuple[Source, Options]:
+    """The rows as they were read, and what is left to do with them.
+
+    Raises:
+        DataError: As `load`.
+    """
     source = _read(spec)
-    return assemble(source, _options(spec, source))
+    return source, _options(spec, source)
 
 
 def probe(spec: DataSpec) -> Shape:
@@ -43,8 +52,7 @@ def probe(spec: DataSpec) -> Shape:
     """
     if spec.dataset is not None:
         return _probe_builtin(describe(spec.dataset), spec)
-    source = _read(spec)
-    options = _options(spec, source)
+    source, options = read(spec)
     x = source.train.x
     if isinstance(x, Mapping):
         return Shape.of(assemble(source, options))

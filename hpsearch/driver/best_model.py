@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from hpsearch.driver.again import Again
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.executors.base import (
-    Answered,
-    Call,
-    Called,
-    Event,
-    Executor,
-    Finished,
-    Job,
-    Lost,
-    Work,
-)
-from hpsearch.export import write_model
-from hpsearch.plan import Trial, group
+from hpsearch.executors.base import Executor
+from hpsearch.plan import Trial
 from hpsearch.store import Store
-from hpsearch.training import needs_tensorflow
-from hpsearch.trial import InputSpec, Recipe, Status, Target, TrialResult
+from hpsearch.trial import InputSpec, Recipe, Target, TrialResult
 
 __all__ = ["BestModel"]
 
 _META = "best_model"
-_WAIT_SECONDS = 1.0
 
 
 class BestModel:
@@ -50,9 +36,8 @@ class BestModel:
         target: Target,
         check: Callable[[], None],
     ) -> None:
-        self._where, self._store, self._executor = where, store, executor
-        self._recipe, self._input, self._target = recipe, input_spec, target
-        self._check = check
+        self._where, self._store = where, store
+        self._again = Again(executor, recipe, input_spec=input_spec, target=target, check=check)
 
     def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
         """Write it, unless it is there.
@@ -72,7 +57,7 @@ class BestModel:
                 f"{result.score} again when it was trained for its weights; another processor "
                 "type or other versions than those of its row?"
             )
-        error = self._write(trial, weights)
+        error = self._again.write(self._where.model, trial, weights)
         if error:
             return f"{self._where.model} cannot be written: {error}"
         if not keep_all:
@@ -86,58 +71,8 @@ class BestModel:
         Returns:
             The weights, or None where they are not those of the row.
         """
-        again = self._trained(trial, result)
-        if again is None or again.state is None or again.score != result.score:
+        again = self._again.train(trial, len(result.curve))
+        if again.state is None or again.score != result.score:
             return None
         self._store.add_results([replace(result, state=again.state)])
         return again.state
-
-    def _trained(self, trial: Trial, result: TrialResult) -> TrialResult | None:
-        answer = None
-        training = group([trial])[0]
-        if result.status is Status.STOPPED:
-            training = replace(training, stops=((len(result.curve), trial.number),))
-        needed = needs_tensorflow(training.values, self._recipe, self._input, self._target)
-        for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
-            match event:
-                case Answered() if event.result.trial == trial.number:
-                    answer = event.result
-                case Finished() | Lost() if event.training == training:
-                    break
-        return answer
-
-    def _events_of(self, work: Work) -> Iterator[Event]:
-        """Submits it, and gives what happens for as long as it is asked for."""
-        while not self._executor.free:
-            # A sweep that was given up leaves trainings of which nobody wants to hear.
-            self._executor.events(_WAIT_SECONDS)
-            self._check()
-        self._executor.submit(work)
-        while True:
-            yield from self._executor.events(_WAIT_SECONDS)
-            self._check()
-
-    def _write(self, trial: Trial, weights: Any) -> str:
-        """Have a worker write it, for that takes Keras.
-
-        Returns:
-            Why it cannot be written, or empty.
-        """
-        values = {name: v for name, v in trial.config.values.items() if name != "epochs"}
-        try:
-            # Keras writes in place, and wants the suffix. A worker may still be writing when a
-            # signal ends the driver.
-            with tempfile.TemporaryDirectory(
-                dir=self._where.path, prefix=".best-", ignore_cleanup_errors=True
-            ) as scratch:
-                path = Path(scratch).absolute() / self._where.model.name
-                rest = (self._recipe, self._input, self._target)
-                error = self._called(Call(write_model, (path, values, trial.seed, weights, *rest)))
-                if not error:
-                    path.replace(self._where.model)
-                return error
-        except OSError as failure:
-            return failure.strerror or str(failure)
-
-    def _called(self, call: Call) -> str:
-        return next(e.error for e in self._events_of(call) if isinstance(e, Called))

@@ -15,12 +15,13 @@ __all__ = ["Interrupted", "Outcome", "Settings", "Stop"]
 
 
 class Interrupted(HpsearchError):
-    """A signal ended the run; what was finished is stored."""
+    """A signal ended a run, of which what was finished is stored in `where`, or something else."""
 
-    def __init__(self, signal_number: int, where: Path) -> None:
+    def __init__(self, signal_number: int, where: Path | None = None) -> None:
         self.exit_code = 128 + signal_number
         name = "interrupted" if signal_number == signal.SIGINT else "terminated"
-        super().__init__(f"{name}; results so far are in {where}, the same command continues")
+        stored = f"; results so far are in {where}, the same command continues" if where else ""
+        super().__init__(name + stored)
 
 
 @dataclass(frozen=True)

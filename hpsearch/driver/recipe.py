@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Self
 
 from hpsearch.data import Dataset
 from hpsearch.errors import ChangedSweepError, InputError
@@ -17,7 +17,7 @@ from hpsearch.results import Provenance
 from hpsearch.sweep import ModelSpec, Sweep
 from hpsearch.trial import EarlyStopping, Recipe, Task
 
-__all__ = ["Identity", "identify", "make_recipe", "require_unchanged"]
+__all__ = ["Identity", "identify", "installed", "make_recipe", "require_unchanged"]
 
 _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
@@ -84,14 +84,23 @@ class Identity:
             sweep=sweep,
             data=self.data,
             recipe=self.recipe_id,
-            version=_version("hpsearch"),
-            tensorflow=_version("tensorflow"),
-            keras=_version("keras"),
+            **installed(),
         )
 
     def to_json(self) -> str:
         """For the store."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` gave."""
+        return cls(**json.loads(text))
+
+
+def installed() -> dict[str, str]:
+    """The versions that every row names, by column."""
+    packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
+    return {column: _version(package) for column, package in packages.items()}
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""Methods: each proposes configs by `ask(count)` and learns by `tell(outcomes)`.
+"""The strategies behind KerasTuner's `Oracle` interface.
 
 Imports KerasTuner, and with it TensorFlow.
 """
@@ -7,38 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.errors import NotSupportedError
 from hpsearch.oracles.base import SweepOracle
-from hpsearch.oracles.fixed import FixedOracle
-from hpsearch.oracles.grid import GridOracle
-from hpsearch.oracles.random_search import RandomOracle
+from hpsearch.oracles.strategy import StrategyOracle
 from hpsearch.space import Config, Space
+from hpsearch.strategies import METHODS, make_strategy
+from hpsearch.sweep.method import MethodSpec
 
-__all__ = [
-    "METHODS",
-    "FixedOracle",
-    "GridOracle",
-    "RandomOracle",
-    "SweepOracle",
-    "make_oracle",
-]
-
-METHODS: dict[str, type[SweepOracle]] = {"grid": GridOracle, "random": RandomOracle}
+__all__ = ["METHODS", "StrategyOracle", "SweepOracle", "make_oracle"]
 
 
 def make_oracle(
-    method: str, space: Space, configs: Sequence[Config], *, goal: str, seed: int
-) -> SweepOracle:
-    """The oracle of a method's name; of no method (`configs`), one that lists `configs`.
+    method: MethodSpec,
+    space: Space,
+    listed: Sequence[Config] = (),
+    *,
+    goal: str = "maximize",
+    seed: int = 0,
+    trials: int | None = None,
+) -> StrategyOracle:
+    """KerasTuner's oracle of a method; arguments as of `strategies.make_strategy`.
 
     Raises:
         NotSupportedError: The method has no execution in this version.
+        ValueError: A grid's parameter is continuous.
     """
-    if method == "configs":
-        return FixedOracle(space, configs, goal=goal, seed=seed)
-    if method not in METHODS:
-        raise NotSupportedError(
-            f"method: {method} is not there yet in this version of hpsearch; "
-            f"what runs today: {', '.join(METHODS)}"
-        )
-    return METHODS[method](space, goal=goal, seed=seed)
+    strategy = make_strategy(method, space, listed, goal=goal, seed=seed, trials=trials)
+    return StrategyOracle(strategy, space, goal=goal, seed=seed)

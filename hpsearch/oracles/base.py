@@ -24,19 +24,19 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import keras_tuner
 from keras_tuner.src.engine import oracle as kt_oracle
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.proposal import Outcome, Proposal
-from hpsearch.sampling import Draw
 from hpsearch.space import Choices, Config, Parameter, Space
 
-__all__ = ["DrawingOracle", "SweepOracle", "config_from", "hyperparameters_of"]
+__all__ = ["SweepOracle", "config_from", "hyperparameters_of", "values_of"]
 
 _RUNNING = kt_trial.TrialStatus.RUNNING
+_OVER = (kt_trial.TrialStatus.COMPLETED, kt_trial.TrialStatus.FAILED)
 
 
 def hyperparameters_of(space: Space) -> keras_tuner.HyperParameters:
@@ -69,6 +69,18 @@ def config_from(space: Space, values: Mapping[str, Any]) -> Config | None:
     return space.config(assignment)
 
 
+def values_of(space: Space, config: Config) -> dict[str, Any]:
+    """A config's values by the names of `hyperparameters_of`; none where it lies outside."""
+    assignment = space.assignment(config)
+    if assignment is None:
+        return {}
+    values = {}
+    for parameter in space.parameters:
+        value, choices = assignment[parameter.name], parameter.choices
+        values[parameter.name] = value if choices is None else choices.index(value)
+    return values
+
+
 @contextmanager
 def _released(oracle: kt_oracle.Oracle) -> Iterator[None]:
     """Leaves no lock behind, whatever happens."""
@@ -84,22 +96,20 @@ def _released(oracle: kt_oracle.Oracle) -> Iterator[None]:
 
 
 class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has no types
-    """Proposes configs; subclasses say which in `next_config`.
+    """Asks and tells as a strategy does, on top of KerasTuner's trials.
+
+    Subclasses say in `populate_space` what a trial tries, by `_start`, and learn in `_learn`.
 
     Args:
         space: What can vary.
         goal: `maximize` or `minimize`.
-        seed: Of the proposals; proposal k derives from (seed, k).
+        seed: Of the proposals.
     """
-
-    #: Whether proposals depend on outcomes.
-    adaptive: ClassVar[bool] = False
 
     def __init__(self, space: Space, *, goal: str = "maximize", seed: int = 0) -> None:
         self.space = space
-        self.exhausted = False
-        self._proposals: dict[str, kt_trial.Trial] = {}
-        self._configs: dict[str, Config] = {}
+        self._started: dict[str, Proposal] = {}
+        self._trial_ids: dict[tuple[str, int | None], str] = {}
         direction = "max" if goal == "maximize" else "min"
         super().__init__(
             objective=keras_tuner.Objective("score", direction),
@@ -112,34 +122,26 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
         )
         self.verbose = 0
 
-    def next_config(self) -> tuple[Config, dict[str, Any]] | None:
-        """The next config, and its values by the names of `hyperparameters_of`.
-
-        None where the space holds no further one.
-        """
-        raise NotImplementedError
-
     def ask(self, count: int) -> list[Proposal]:
-        """At most `count` configs that were not proposed before; fewer once it is exhausted."""
+        """At most `count` proposals; fewer where none can be made, for now or for ever."""
         proposals: list[Proposal] = []
         with _released(self):
-            while len(proposals) < count and not self.exhausted:
-                trial = self.create_trial(f"slot-{len(self._proposals)}")
-                if trial.status == _RUNNING:
-                    config = self._configs[trial.trial_id]
-                    self._proposals[config.id] = trial
-                    proposals.append(Proposal(config))
-                else:
-                    self.exhausted = True
+            while len(proposals) < count:
+                trial = self.create_trial(f"slot-{len(self.trials)}")
+                if trial.status != _RUNNING:
+                    break
+                proposals.append(self._started[trial.trial_id])
         return proposals
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what came of proposed configs; those of others' are ignored."""
+        """Learn what came of proposals, or of configs that were never proposed."""
         with _released(self):
             for outcome in outcomes:
-                trial = self._proposals.get(outcome.config.id)
-                if trial is not None:
-                    self._end(trial, outcome.score)
+                trial_id = self._trial_ids.get((outcome.config.id, outcome.epochs))
+                if trial_id is None:
+                    self._learn(outcome)
+                else:
+                    self._end(self.trials[trial_id], outcome.score)
 
     def _end(self, trial: kt_trial.Trial, score: float | None) -> None:
         if score is not None and math.isfinite(score):
@@ -149,15 +151,26 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
             trial.status = kt_trial.TrialStatus.FAILED
         self.end_trial(trial)
 
+    def _start(self, trial_id: str, proposal: Proposal) -> None:
+        """Note which proposal a trial is about."""
+        self._started[trial_id] = proposal
+        self._trial_ids[proposal.config.id, proposal.epochs] = trial_id
+
+    def _learn(self, outcome: Outcome) -> None:
+        """What came of a config, whether it was proposed or not."""
+        raise NotImplementedError
+
     # What KerasTuner calls
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """KerasTuner's hook: the values of the next trial, or that there is none."""
-        proposal = self.next_config()
-        if proposal is None:
-            return {"status": kt_trial.TrialStatus.STOPPED}
-        self._configs[trial_id], values = proposal
-        return {"status": _RUNNING, "values": values}
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def end_trial(self, trial: kt_trial.Trial) -> None:
+        """KerasTuner's hook: a trial has ended, or is to be tried once more."""
+        super().end_trial(trial)
+        ended, proposal = self.trials[trial.trial_id], self._started[trial.trial_id]
+        if ended.status in _OVER:
+            completed = ended.status == kt_trial.TrialStatus.COMPLETED
+            score = ended.score if completed else None
+            self._learn(Outcome(proposal.config, score, proposal.epochs))
 
     def _record_values(self, trial: kt_trial.Trial) -> None:
         """Duplicates are found by the config's identity, not by KerasTuner's hash of values."""
@@ -170,31 +183,3 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
 
     def _save_trial(self, trial: kt_trial.Trial) -> None:
         """Keep nothing: the store is the truth."""
-
-
-class DrawingOracle(SweepOracle):
-    """Proposes the draws of `sampling`: the same configs that a `Source` of them hands out.
-
-    Args:
-        drawn: Configs and the assignments that give them.
-    """
-
-    def __init__(
-        self, space: Space, drawn: Iterator[Draw], *, goal: str = "maximize", seed: int = 0
-    ) -> None:
-        super().__init__(space, goal=goal, seed=seed)
-        self._draws = drawn
-
-    def next_config(self) -> tuple[Config, dict[str, Any]] | None:
-        """The next draw; None once there is none left."""
-        drawn = next(self._draws, None)
-        return drawn and (drawn[0], _indices_of(self.space, drawn[1]))
-
-
-def _indices_of(space: Space, assignment: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as `hyperparameters_of` names them: indices where a parameter is finite."""
-    return {
-        p.name: assignment[p.name] if p.choices is None else p.choices.index(assignment[p.name])
-        for p in space.parameters
-        if p.name in assignment
-    }

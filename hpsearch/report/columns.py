@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.report.dimensions import Dimension
-from hpsearch.report.text import cell_text, rounded
-from hpsearch.results import hyperparameters_of
+from hpsearch.report.text import rounded
+from hpsearch.results import hyperparameter_columns
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,6 +112,6 @@ def _hyperparameter(dimension: Dimension, rows: pd.DataFrame) -> dict[str, Any]:
 
 def constants_of(source: Source) -> list[list[str]]:
     """Hyperparameters that have the same value everywhere, and that value."""
-    fixed = [n for n in hyperparameters_of(source.table) if n not in source.varying]
+    fixed = [n for n in hyperparameter_columns(source.table) if n not in source.varying]
     rows = source.table.head(1)
-    return [[name, cell_text(rows[name].iloc[0])] for name in fixed if len(rows)]
+    return [[name, text_of(rows[name].iloc[0])] for name in fixed if len(rows)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.importance.axes import is_log
-from hpsearch.report.text import cell_text
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,7 +102,7 @@ def dimensions_of(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Dimens
 
 
 def _texts(column: pd.Series[Any]) -> list[str | None]:
-    return [None if text == "-" else text for text in map(cell_text, column.astype(object))]
+    return [None if text == "-" else text for text in map(text_of, column.astype(object))]
 
 
 def _dimension(column: pd.Series[Any]) -> Dimension:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from hpsearch import results, sweepfile
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importance import Importance, importance
+from hpsearch.looks import Look
 from hpsearch.report.dimensions import Dimension, dimensions_of
-from hpsearch.report.text import cell_text, inert, number
+from hpsearch.report.text import inert, number
 from hpsearch.results import METRICS
 from hpsearch.space import Space
 from hpsearch.sweep import Sweep
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,7 @@ class Source:
         sweep: The resolved sweep where there is one.
         directory: Where the files lie.
         most_rows: Of the trials that importance is learnt from.
+        looks: Evaluations on its record.
     """
 
     table: pd.DataFrame
@@ -42,6 +45,7 @@ class Source:
     sweep: Sweep | None = None
     directory: Path | None = None
     most_rows: int = 2_000
+    looks: tuple[Look, ...] = ()
 
     @cached_property
     def name(self) -> str:
@@ -120,7 +124,7 @@ class Source:
         has_score = row["score"] == row["score"]
         score = number(float(row["score"])) if has_score else row["status"]
         lines = [f"<b>trial {trial}: {inert(score)}</b>"]
-        lines += [f"{inert(name)}: {inert(cell_text(row[name]))}" for name in self.varying]
+        lines += [f"{inert(name)}: {inert(text_of(row[name]))}" for name in self.varying]
         if self.table["seed"].nunique() > 1:
             lines.append(f"seed: {row['seed']}")
         return "<br>".join(lines)

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["cell_text", "duration", "inert", "number", "own_version", "rounded"]
+__all__ = ["duration", "inert", "number", "own_version", "rounded"]
 
 _LONGEST = 60
 _DIGITS = 6
-
-
-def cell_text(value: Any) -> str:
-    """A cell for people: optimizers as calls, numbers to three digits, a dash where dead."""
-    import pandas as pd
-
-    if pd.isna(value):
-        return "-"
-    if isinstance(value, str) and value.startswith("{"):
-        return _as_call(value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _as_call(cell: str) -> str:
-    try:
-        mapping = json.loads(cell)
-    except ValueError:
-        return cell
-    return _call(mapping) if isinstance(mapping, dict) and "name" in mapping else cell
-
-
-def _call(mapping: dict[str, Any]) -> str:
-    arguments = ", ".join(
-        f"{key}={_call(value) if isinstance(value, dict) and 'name' in value else value}"
-        for key, value in mapping.items()
-        if key != "name"
-    )
-    return f"{mapping['name']}({arguments})"
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:

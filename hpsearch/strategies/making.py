@@ -21,6 +21,10 @@ __all__ = ["METHODS", "Task", "make_strategy"]
 
 #: As KerasTuner's Hyperband has it.
 _FACTOR = 3
+#: Random configs before a model is asked.
+_INITIAL = 10
+#: Trials up to which `auto` is `bayesian`.
+_FEW = 200
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,38 @@ class Task:
 
 def _drawn(method: str) -> Callable[[Task], Strategy]:
     return lambda task: Drawn(method, task.space, task.listed, task.seed)
+
+
+def _tpe(task: Task) -> Strategy:
+    from hpsearch.strategies.tpe import TPE
+
+    return TPE(
+        task.space,
+        task.listed,
+        goal=task.goal,
+        seed=task.seed,
+        initial=task.options.get("num_initial_points", _INITIAL),
+        candidates=task.options.get("candidates", 24),
+    )
+
+
+def _bayesian(task: Task) -> Strategy:
+    from hpsearch.strategies.bayesian import Bayesian
+
+    return Bayesian(
+        task.space,
+        task.listed,
+        goal=task.goal,
+        seed=task.seed,
+        initial=task.options.get("num_initial_points", _INITIAL),
+        beta=task.options.get("beta"),
+    )
+
+
+def _auto(task: Task) -> Strategy:
+    """Bayesian where the budget is small enough for a Gaussian process, else TPE."""
+    few = task.trials is not None and task.trials <= _FEW
+    return _bayesian(task) if few else _tpe(task)
 
 
 def _halving_space(task: Task) -> Task:
@@ -110,6 +146,9 @@ def _early_terminate(task: Task, options: Mapping[str, Any]) -> Strategy:
 #: Method -> what makes its strategy. Those that need NumPy import it when they are made.
 _MAKERS: dict[str, Callable[[Task], Strategy]] = {
     **{method: _drawn(method) for method in sampling.METHODS},
+    "tpe": _tpe,
+    "bayesian": _bayesian,
+    "auto": _auto,
     "asha": _asha,
     "hyperband": _hyperband,
 }

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
 from hpsearch.training.measures import Measures, Sums
-from hpsearch.training.state import State, read, write
+from hpsearch.training.numbers import Numbers
+from hpsearch.training.state import FirstValues, State, nbytes, read, write
 from hpsearch.training.update import Update
 
 if TYPE_CHECKING:
-    import keras
     import numpy as np
     import numpy.typing as npt
 
@@ -85,27 +86,37 @@ class CompiledTrainer:
     @property
     def nbytes(self) -> int:
         """Of the variables of model and optimizer."""
-        return sum(variable.numpy().nbytes for variable in self._state_variables())
+        return nbytes(self._state_variables())
+
+    @property
+    def restarts(self) -> bool:
+        """Whether `restart` can begin another training."""
+        return self._update.restarts
 
     def restart(
         self,
-        model: keras.Model,
         data: Tensors,
+        *,
         order: Callable[[int], npt.NDArray[np.int32]],
+        set_random: Callable[[], None],
+        optimizer: Any,
+        l2: float,
     ) -> None:
         """Begins another training by the same graph; to the bit a new trainer's.
 
         Args:
-            model: A new one of the training, which differs from this trainer's first in seeds
-                and numbers alone (see `programs.program_key`).
             data: Of the same shapes as before.
             order: See the class.
+            set_random: Gives the model's random weights and seeds their first values.
+            optimizer: Of the training, which differs from the one that this trainer was made for
+                in seeds and numbers alone (see `programs.program_key`).
+            l2: Weight of the penalty, where there is one.
         """
         self._data, self._order, self._epoch = data, order, 0
-        for own, first in zip(self.model.variables, model.variables, strict=True):
-            own.assign(first)
-        model.optimizer.build(model.trainable_variables)
-        self._update.restart(model.optimizer)
+        self._first.restore()
+        set_random()
+        self._update.restart()
+        self._numbers.take(optimizer, l2)
 
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
         return tuple(self.model.get_weights())
@@ -126,18 +137,21 @@ class CompiledTrainer:
     def _build(self) -> None:
         """Makes all variables: a traced function may not."""
         self._measures.build(self._data.x_train[:1], self._data.y_train[:1])
+        self._first = FirstValues(self.model.variables)
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
         self._update = Update(self.model.optimizer)
+        self._numbers = Numbers(self.model.optimizer, _penalties(self.model))
 
     def _epoch_graph(
         self, x: Tensor, y: Tensor, x_val: Tensor, y_val: Tensor, order: Tensor
     ) -> Tensor:
         measures = self._measures
-        with self._update.in_graph():
+        with self._numbers.in_graph():
             trained = self._train(x, measures.prepare(y), order)
-        numbers = measures.result(trained, x.shape[0])
-        validated = self._validate(x_val, measures.prepare(y_val))
+            # Before validation: metrics of a model's own are the same objects in both.
+            numbers = measures.result(trained, x.shape[0])
+            validated = self._validate(x_val, measures.prepare(y_val))
         for name, number in measures.result(validated, x_val.shape[0]).items():
             numbers[f"val_{name}"] = number
         self._names = tuple(numbers)
@@ -184,6 +198,11 @@ class CompiledTrainer:
     def _call(self, x: Tensor, *, training: bool) -> Tensor:
         # A subclass's `call` need not know of training; Keras' own models do.
         return self.model(x, training=training) if self._knows_training else self.model(x)
+
+
+def _penalties(model: keras.Model) -> list[Any]:
+    regularizers = [getattr(layer, "kernel_regularizer", None) for layer in model.layers]
+    return [each for each in regularizers if type(each) is keras.regularizers.L2]
 
 
 def _over_rows(rows: int, size: int, step: Step, sums: Sums) -> Sums:

@@ -10,7 +10,7 @@ from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
 from hpsearch.training.choice import choose, native_network
-from hpsearch.training.programs import program_key
+from hpsearch.training.programs import Program, program_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hpsearch.training.base import Trainer
+    from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.programs import Programs
     from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
@@ -99,34 +100,51 @@ class _Wanted:
 
         return build_model(self.values, self.seed, self.recipe, self.input_spec, self.target)
 
-    def program_key(self, kind: str) -> Hashable | None:
+    def program_key(self, kind: str | None) -> Hashable | None:
         return program_key(
             self.values, self.recipe, self.input_spec, self.target, self.arrays, kind=kind
         )
 
 
 def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None) -> Trainer:
-    from hpsearch.training.compiled import CompiledTrainer
+    from hpsearch.hypermodel import Seeds, build_optimizer
     from hpsearch.training.fit import FitTrainer
-    from hpsearch.training.measures import make_measures
     from hpsearch.training.tensors import as_tensors
 
+    key = wanted.program_key(kind) if programs is not None else None
+    seeds = (wanted.recipe.sweep_seed, wanted.seed)
+    if programs is not None and (program := programs.find(key)) is not None:
+        program.trainer.restart(
+            as_tensors(wanted.arrays),
+            order=wanted.order,
+            set_random=partial(program.seeds.set, *seeds),
+            optimizer=build_optimizer(wanted.values),
+            l2=float(wanted.values.get("l2", DEFAULTS["l2"])),
+        )
+        return program.trainer
     model = wanted.build()
     kind = _kind(model, wanted, kind)
     if kind == "fit":
         return FitTrainer(model, wanted.arrays, wanted.target, wanted.batch_size, wanted.order)
-    data = as_tensors(wanted.arrays)
-    key = wanted.program_key(kind) if programs is not None else None
-    if programs is not None and (program := programs.find(key)) is not None:
-        program.restart(model, data, wanted.order)
-        return program
-    measures = make_measures(model, wanted.recipe, wanted.target)
-    program = CompiledTrainer(
-        model, data, measures, batch_size=wanted.batch_size, order=wanted.order, kind=kind
-    )
+    trainer = _compiled(wanted, model, kind)
     if programs is not None and key is not None:
-        programs.keep(key, program)
-    return program
+        programs.keep(key, Program(trainer, Seeds(model, *seeds)))
+    return trainer
+
+
+def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:
+    from hpsearch.training.compiled import CompiledTrainer
+    from hpsearch.training.measures import make_measures
+    from hpsearch.training.tensors import as_tensors
+
+    return CompiledTrainer(
+        model,
+        as_tensors(wanted.arrays),
+        make_measures(model, wanted.recipe, wanted.target),
+        batch_size=wanted.batch_size,
+        order=wanted.order,
+        kind=kind,
+    )
 
 
 def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:

@@ -17,7 +17,7 @@ from hpsearch.trial import Recipe, Target, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Measures", "make_measures"]
+__all__ = ["Measures", "make_measures", "metric_of", "prepared"]
 
 Tensor = Any
 Sums = tuple[Tensor, ...]
@@ -67,6 +67,33 @@ def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measure
     return _Plain(model, recipe, target, units)
 
 
+def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
+    """The metric beside the loss: its name, and its values of rows, from targets and predictions.
+
+    Source: `keras.src.trainers.compile_utils`: which accuracy "accuracy" is.
+    """
+    if target.task is Task.REGRESSION:
+        return "mae", keras.metrics.mean_absolute_error
+    if _is_sparse(recipe):
+        return "accuracy", keras.metrics.sparse_categorical_accuracy
+    if target.outputs == 1:
+        return "accuracy", keras.metrics.binary_accuracy
+    return "accuracy", keras.metrics.categorical_accuracy
+
+
+def prepared(y: Tensor, recipe: Recipe, target: Target) -> Tensor:
+    """Targets `(rows, ...)` as the loss and the metric want them."""
+    if _is_sparse(recipe):
+        return y
+    if target.task is Task.MULTICLASS:
+        return tf.one_hot(y, target.outputs)
+    return tf.reshape(y, (-1, target.outputs))
+
+
+def _is_sparse(recipe: Recipe) -> bool:
+    return "sparse" in recipe.loss.lower()
+
+
 class _Units:
     """From standardised numbers to the target's own units."""
 
@@ -85,37 +112,21 @@ class _Units:
 
 
 class _Plain:
-    """A Keras loss by name, and accuracy or mae, without Keras' metric objects.
-
-    Source: `keras.src.trainers.compile_utils`: which accuracy "accuracy" is.
-    """
+    """A Keras loss by name, and accuracy or mae, without Keras' metric objects."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, target: Target, units: _Units) -> None:
         self._model = model
+        self._recipe = recipe
         self._target = target
         self._units = units
         self._loss = keras.losses.get(recipe.loss)
-        self._sparse = "sparse" in recipe.loss.lower()
-        self._name, self._metric = self._choose_metric()
-
-    def _choose_metric(self) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-        if self._target.task is Task.REGRESSION:
-            return "mae", keras.metrics.mean_absolute_error
-        if self._sparse:
-            return "accuracy", keras.metrics.sparse_categorical_accuracy
-        if self._target.outputs == 1:
-            return "accuracy", keras.metrics.binary_accuracy
-        return "accuracy", keras.metrics.categorical_accuracy
+        self._name, self._metric = metric_of(recipe, target)
 
     def build(self, x: Tensor, y: Tensor) -> None:
         pass
 
     def prepare(self, y: Tensor) -> Tensor:
-        if self._sparse:
-            return y
-        if self._target.task is Task.MULTICLASS:
-            return tf.one_hot(y, self._target.outputs)
-        return tf.reshape(y, (-1, self._target.outputs))
+        return prepared(y, self._recipe, self._target)
 
     def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
         del x

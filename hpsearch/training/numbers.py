@@ -1,4 +1,4 @@
-"""An optimizer's numbers as variables of the graph that trains by it."""
+"""Numbers of an optimizer and of regularizers as variables of the graph that trains by them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ class Numbers:
     """Those that Keras keeps as Python numbers, which a graph would hold as constants.
 
     Args:
-        optimizer: Of Keras; between traces it keeps its own numbers.
+        optimizer: Of Keras; it and the regularizers keep their own numbers between traces.
+        regularizers: `keras.regularizers.L2`, with one weight.
     """
 
-    def __init__(self, optimizer: Any) -> None:
-        self._places = _places(optimizer)
+    def __init__(self, optimizer: Any, regularizers: Sequence[Any] = ()) -> None:
+        self._optimizer = optimizer
+        self._regularizers = regularizers
+        self._places = [*_places(optimizer), *((each, "l2") for each in regularizers)]
         self._variables = [
             tf.Variable(float(value), dtype=tf.float32, trainable=False)
             for value in _values(self._places)
@@ -38,12 +41,15 @@ class Numbers:
         finally:
             _set(self._places, values)
 
-    def take(self, optimizer: Any) -> None:
-        """Sets the numbers to those of another optimizer with the same arguments set."""
-        values = _values(_places(optimizer))
+    def take(self, optimizer: Any, l2: float) -> None:
+        """Sets the numbers to those of another optimizer with the same arguments, and the L2's."""
+        values = [*_values(_places(optimizer)), *[l2] * len(self._regularizers)]
         _set(self._places, values)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(float(value))
+        own, other = self._optimizer._learning_rate, optimizer._learning_rate  # noqa: SLF001
+        if isinstance(own, keras.Variable):
+            own.assign(other)
 
 
 class _Number:

@@ -1,8 +1,8 @@
 """Compiled trainers kept between trainings: what differs in numbers alone is traced once. Pure.
 
 A graph reads as variables: weights, the optimizer's state, the seeds of masks, a constant learning
-rate or a schedule's initial one, momentum and weight decay (see `numbers`). It does so in its first
-training, too, so that a training's bits do not depend on which ones ran before in its process.
+rate or a schedule's initial one, momentum, weight decay and L2 (see `numbers`). It does so in its
+first training, too: a training's bits do not depend on what ran before in its process.
 """
 
 from __future__ import annotations
@@ -10,35 +10,47 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch import keras_names
-from hpsearch.hyperparameters import optimizer_settings
+from hpsearch.hyperparameters import DEFAULTS, optimizer_settings
 from hpsearch.layer_types import is_own_function
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from hpsearch.hypermodel import Seeds
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
-__all__ = ["OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Programs", "program_key"]
+__all__ = ["OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Program", "Programs", "program_key"]
 
 #: Arguments of an optimizer that a graph reads as variables, beside a constant learning rate.
 OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
 #: Arguments of a learning rate schedule that a graph reads as variables.
 SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
-#: Hyperparameters that are no part of the key, or only as the optimizer has them.
-_APART: Final = frozenset({"epochs", "optimizer", "learning_rate", "momentum", "weight_decay"})
+#: Hyperparameters that are no part of the key, or in another form.
+_APART: Final = frozenset(
+    {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
+)
 
 #: XLA's programs take about 11 MB each, graphs 3 MB; a worker may grow by 250 MB in all.
 _MOST_PROGRAMS = 8
 _MOST_BYTES = 64 * 2**20
 
 
+@dataclass(frozen=True)
+class Program:
+    """A compiled trainer, and where its model's random numbers come from."""
+
+    trainer: CompiledTrainer
+    seeds: Seeds
+
+
 class Programs:
-    """The compiled trainers of a process, the latest used last, a few at most.
+    """The programs of a process, the latest used last, a few at most.
 
     Args:
         most: How many are kept.
@@ -48,7 +60,7 @@ class Programs:
     def __init__(self, most: int = _MOST_PROGRAMS, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[Hashable, CompiledTrainer] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Program] = OrderedDict()
         self._traces = 0
 
     def __len__(self) -> int:
@@ -57,23 +69,25 @@ class Programs:
     @property
     def traces(self) -> int:
         """How often a graph was traced for all that were ever kept."""
-        return self._traces + sum(program.traces for program in self._kept.values())
+        return self._traces + sum(program.trainer.traces for program in self._kept.values())
 
-    def find(self, key: Hashable) -> CompiledTrainer | None:
+    def find(self, key: Hashable) -> Program | None:
         """The program of that key, now the latest used, or None."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def keep(self, key: Hashable, program: CompiledTrainer) -> None:
-        """Keeps a new program, and lets go of those that were not used for longest."""
+    def keep(self, key: Hashable, program: Program) -> None:
+        """Keeps a new program if it can begin anew; lets go of those not used for longest."""
+        if not (program.trainer.restarts and program.seeds.complete):
+            return
         self._kept[key] = program
         while len(self._kept) > self._most or self._nbytes() > self._most_bytes:
             _, dropped = self._kept.popitem(last=False)
-            self._traces += dropped.traces
+            self._traces += dropped.trainer.traces
 
     def _nbytes(self) -> int:
-        return sum(program.nbytes for program in self._kept.values())
+        return sum(program.trainer.nbytes for program in self._kept.values())
 
 
 def program_key(
@@ -83,9 +97,12 @@ def program_key(
     target: Target,
     arrays: Arrays,
     *,
-    kind: str,
+    kind: str | None,
 ) -> Hashable | None:
     """What two trainings must have in common for one graph to train both.
+
+    Args:
+        kind: That was asked for; what is asked for by None follows from the rest.
 
     Returns:
         None where nothing tells what a graph depends on: a model or a layer type of one's own.
@@ -97,7 +114,8 @@ def program_key(
         (array.shape, str(array.dtype))
         for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     )
-    config = json.dumps([others, _structure(values)], sort_keys=True)
+    penalised = bool(values.get("l2", DEFAULTS["l2"]))
+    config = json.dumps([others, penalised, _structure(values)], sort_keys=True)
     return kind, config, dataclasses.replace(recipe, sweep_seed=0), input_spec, target, shapes
 
 

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["State", "read", "require_fit", "write"]
+__all__ = ["FirstValues", "State", "nbytes", "read", "require_fit", "write"]
 
 State = tuple[npt.NDArray[np.generic], ...]
+
+
+class FirstValues:
+    """What Keras variables hold before a training, where that is one number all over.
+
+    Args:
+        variables: They hold it now.
+    """
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        arrays = [variable.numpy() for variable in variables]
+        self._numbers = [
+            (variable, array.flat[0])
+            for variable, array in zip(variables, arrays, strict=True)
+            if array.size and np.all(array == array.flat[0])
+        ]
+        #: Whether all variables are such.
+        self.complete = len(self._numbers) == len(arrays)
+
+    def restore(self) -> None:
+        """Sets these variables to what they held."""
+        for variable, number in self._numbers:
+            variable.assign(np.full(variable.shape, number))
+
+
+def nbytes(variables: Sequence[Any]) -> int:
+    """Memory that Keras variables take."""
+    return sum(math.prod(each.shape) * each.value.dtype.size for each in variables)
 
 
 def read(variables: Sequence[Any]) -> State:

@@ -10,15 +10,14 @@ Source of the formulas: `keras.src.optimizers` (`update_step` of each), and
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from hpsearch.training.numbers import Numbers
+from hpsearch.training.state import FirstValues
 
 __all__ = ["Update", "is_fused"]
 
@@ -35,37 +34,30 @@ class Update:
 
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
-        self._numbers = Numbers(optimizer)
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
-        _begin(optimizer)
+        self._first = FirstValues(optimizer.variables)
 
     def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
         """One update of `variables`."""
         self._optimizer.apply(gradients, variables)
 
-    @contextlib.contextmanager
-    def in_graph(self) -> Iterator[None]:
-        """As long as it lasts, `apply` may be traced."""
-        with self._numbers.in_graph():
-            yield
+    @property
+    def restarts(self) -> bool:
+        """Whether `restart` knows all first values."""
+        return self._first.complete or _begins_with_weights(self._optimizer)
 
-    def restart(self, optimizer: Any) -> None:
-        """Sets state and numbers to those of a built optimizer that has made no update.
-
-        Args:
-            optimizer: It differs in numbers alone (see `programs.program_key`).
-        """
-        self._numbers.take(optimizer)
-        for own, first in zip(self._optimizer.variables, optimizer.variables, strict=True):
-            own.assign(first)
+    def restart(self) -> None:
+        """Sets the state to that before any update; the weights have their first values already."""
+        self._first.restore()
         for variable in self._scratch:
             variable.assign(tf.zeros_like(variable))
-        _begin(self._optimizer)
+        if _begins_with_weights(self._optimizer):
+            _begin_with_weights(self._optimizer)
 
 
 def is_fused(optimizer: Any) -> bool:
-    """Whether `fuse` has a kernel for this optimizer as it is set."""
+    """Whether there is a kernel for this optimizer as it is set."""
     return _maker(optimizer) is not None
 
 
@@ -99,14 +91,18 @@ def _scratch(optimizer: Any) -> list[Any]:
     return [tf.Variable(tf.zeros_like(slot.value), trainable=False) for slot in slots]
 
 
-def _begin(optimizer: Any) -> None:
-    """First values of an optimizer's variables for the kernels, where Keras has others."""
-    if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.Adagrad):
-        return
-    for slot in optimizer._accumulators:  # noqa: SLF001
-        # Keras adds epsilon under the root at every step, the kernel not at all: the sum of
-        # squares starts with it instead.
-        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
+def _begins_with_weights(optimizer: Any) -> bool:
+    # By its name: not every Keras has the class.
+    return type(optimizer).__name__ == "ScheduleFreeAdamW"
+
+
+def _begin_with_weights(optimizer: Any) -> None:
+    for slot, weight in zip(
+        optimizer._momentums,  # noqa: SLF001
+        optimizer._trainable_variables,  # noqa: SLF001
+        strict=True,
+    ):
+        slot.assign(weight)
 
 
 def _maker(optimizer: Any) -> Callable[[Any, Sequence[Any]], Kernel] | None:
@@ -206,6 +202,11 @@ def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
 
 
 def _adagrad(optimizer: Any, _: Sequence[Any]) -> Kernel:
+    for slot in optimizer._accumulators:  # noqa: SLF001
+        # Keras adds epsilon under the root at every step, the kernel not at all: the sum of
+        # squares starts with it instead.
+        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
+
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
             slot = optimizer._accumulators[_index(optimizer, variable)]  # noqa: SLF001

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.driver import best_model
 from hpsearch.driver.best_model import BestModel
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Call, Called, Dataset, Event, Job, Lost, Started
 from hpsearch.executors.inprocess import InProcessExecutor
+from hpsearch.export import write_model
 from hpsearch.plan import Trial
 from hpsearch.space import Config
 from hpsearch.store import Store
@@ -50,8 +50,7 @@ class Directory:
         self.store = Store(self.where.store)
         self.executor: Any = InProcessExecutor(DATASET)
         keeper = self.keeper()
-        self.result = keeper._trained(trial)
-        assert self.result is not None
+        self.result = keeper._again.train(trial, trial.epochs)
         assert self.result.status is Status.COMPLETED
         self.store.add_trials([trial])
         self.store.add_results([self.result])
@@ -175,7 +174,7 @@ def test_a_worker_that_ends_is_a_warning(directory: Directory) -> None:
     directory.executor = Scripted(Called(1, "the worker ended (SIGKILL)"))
     assert directory.save().endswith("cannot be written: the worker ended (SIGKILL)")
     (call,) = directory.executor.submitted
-    assert call.function is best_model.write_model
+    assert call.function is write_model
     assert call.tensorflow
 
 

@@ -13,12 +13,25 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
-from hpsearch.oracles import GridOracle, RandomOracle
+from hpsearch.oracles import StrategyOracle, make_oracle
 from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.trial import Outcome
+from hpsearch.sweep.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
+
+
+def grid_oracle(space: Space, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("grid"), space, **settings)
+
+
+def random_oracle(space: Space, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("random"), space, **settings)
+
+
+def asked_of(oracle: SweepOracle, count: int) -> list[Config]:
+    return [proposal.config for proposal in oracle.ask(count)]
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -66,7 +79,7 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
 def best(oracle: SweepOracle) -> Config | None:
     """Of KerasTuner's book-keeping: the config of the best trial that completed."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
-    return oracle._configs[found[0].trial_id] if found else None
+    return oracle._started[found[0].trial_id].config if found else None
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +93,9 @@ def _quiet_threads() -> Any:
 def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "randint", lambda *_: 4711)
     assert Stock(seed=0).seed == 4711
-    assert RandomOracle(SPACE, seed=0).seed == 1
-    assert RandomOracle(SPACE, seed=0).ask(8) == RandomOracle(SPACE, seed=0).ask(8)
-    assert RandomOracle(SPACE, seed=0).ask(8) != RandomOracle(SPACE, seed=1).ask(8)
+    assert random_oracle(SPACE, seed=0).seed == 1
+    assert asked_of(random_oracle(SPACE, seed=0), 8) == asked_of(random_oracle(SPACE, seed=0), 8)
+    assert asked_of(random_oracle(SPACE, seed=0), 8) != asked_of(random_oracle(SPACE, seed=1), 8)
 
 
 ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, None]
@@ -96,11 +109,11 @@ def test_choices_hold_any_value() -> None:
     hp.Choice("mine", [True, False])
     assert list(map(type, hp.space[0].values)) == [int, int]
 
-    for oracle in (GridOracle(space_of(mine=ODD)), RandomOracle(space_of(mine=ODD))):
-        asked = [config.values["mine"] for config in oracle.ask(99)]
+    for oracle in (grid_oracle(space_of(mine=ODD)), random_oracle(space_of(mine=ODD))):
+        asked = [config.values["mine"] for config in asked_of(oracle, 99)]
         assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
     assert [v is w for v, w in zip(
-        [c.values["mine"] for c in GridOracle(space_of(mine=ODD)).ask(99)], ODD, strict=True
+        [c.values["mine"] for c in asked_of(grid_oracle(space_of(mine=ODD)), 99)], ODD, strict=True
     )] == [True] * len(ODD)  # fmt: skip
 
 
@@ -120,8 +133,8 @@ def test_kerastuners_values_name_ours() -> None:
         "units": "Choice", "l2": "Choice", "learning_rate": "Float", "batch_size": "Int",
         "optimizer": "Choice",
     }  # fmt: skip
-    oracle = RandomOracle(space, seed=3)
-    configs = oracle.ask(20)
+    oracle = random_oracle(space, seed=3)
+    configs = asked_of(oracle, 20)
     for trial, config in zip(oracle.trials.values(), configs, strict=True):
         values = trial.hyperparameters.values
         assert config_from(space, values) == config
@@ -147,7 +160,9 @@ def test_a_name_may_live_under_two_conditions() -> None:
         )
     )
     assert [hp.conditions for hp in hyperparameters_of(space).space] == [[], []]
-    asked = [(c.values["layer_type"], c.values.get("width")) for c in GridOracle(space).ask(99)]
+    asked = [
+        (c.values["layer_type"], c.values.get("width")) for c in asked_of(grid_oracle(space), 99)
+    ]
     assert asked == [
         ("dense", 1), ("dense", 2), ("dropout", 1), ("dropout", 2), ("residual", None),
     ]  # fmt: skip
@@ -158,8 +173,8 @@ def test_no_value_is_discovered_late() -> None:
     trial = stock.create_trial("a")
     # What a hypermodel meets first inside a trial is not drawn: it is the default.
     assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
-    oracle = RandomOracle(SPACE)
-    oracle.ask(1)
+    oracle = random_oracle(SPACE)
+    asked_of(oracle, 1)
     (trial,) = oracle.trials.values()
     trial.hyperparameters.Float("late", 0.0, 1.0)
     trial.status = FAILED
@@ -167,19 +182,22 @@ def test_no_value_is_discovered_late() -> None:
         oracle.end_trial(trial)
     assert [hp.name for hp in oracle.get_space().space] == ["units"]
     # Which left KerasTuner's lock held; the next call of ours does not care.
-    assert len(oracle.ask(1)) == 1
+    assert len(asked_of(oracle, 1)) == 1
 
 
-class Failing(GridOracle):
+def failing() -> StrategyOracle:
     """Its second proposal fails, once."""
+    oracle, left = grid_oracle(SPACE), [1]
+    ask = oracle._strategy.ask
 
-    left = 1
-
-    def next_config(self) -> Any:
-        if self._proposals and self.left:
-            self.left -= 1
+    def asked(count: int) -> list[Proposal]:
+        if oracle._started and left:
+            left.pop()
             raise ZeroDivisionError
-        return super().next_config()
+        return ask(count)
+
+    oracle._strategy.ask = asked  # type: ignore[method-assign]
+    return oracle
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,19 +208,19 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
             stock.create_trial("a")
     assert kt_oracle.LOCKS[stock].locked()
 
-    oracle = Failing(SPACE)
+    oracle = failing()
     with pytest.raises(ZeroDivisionError):
-        oracle.ask(5)
+        asked_of(oracle, 5)
     assert not kt_oracle.LOCKS[oracle].locked()
     asked: list[Config] = []
-    other = threading.Thread(target=lambda: asked.extend(oracle.ask(3)))
+    other = threading.Thread(target=lambda: asked.extend(asked_of(oracle, 3)))
     other.start()
     other.join(timeout=10)
     assert [config.values["units"] for config in asked] == [2, 3, 4]
     # Nor after a `tell` that fails.
     monkeypatch.setattr(oracle, "score_trial", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        oracle.tell([Outcome(asked[0].id, 1.0)])
+        oracle.tell([Outcome(asked[0], 1.0)])
     assert not kt_oracle.LOCKS[oracle].locked()
 
 
@@ -227,10 +245,10 @@ def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
     # And both were given one number.
     assert len(stock.trials) == 1
     # Ours holds nothing between calls, so threads that take turns never wait.
-    oracle = GridOracle(SPACE)
+    oracle = grid_oracle(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
-        thread = threading.Thread(target=lambda: asked.extend(oracle.ask(2)), name=name)
+        thread = threading.Thread(target=lambda: asked.extend(asked_of(oracle, 2)), name=name)
         thread.start()
         thread.join(timeout=10)
         assert kt_oracle.THREADS[oracle] is None
@@ -244,15 +262,15 @@ def test_asking_warns_of_nothing() -> None:
     assert "currentThread" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        oracle = RandomOracle(SPACE)
-        (config,) = oracle.ask(1)
-        oracle.tell([Outcome(config.id, 0.5)])
+        oracle = random_oracle(SPACE)
+        (config,) = asked_of(oracle, 1)
+        oracle.tell([Outcome(config, 0.5)])
 
 
 def test_one_slot_is_not_asked_twice() -> None:
     stock = Quiet()
     assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
-    configs = GridOracle(SPACE).ask(8)
+    configs = asked_of(grid_oracle(SPACE), 8)
     assert len({config.id for config in configs}) == 8
 
 
@@ -266,8 +284,8 @@ def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(list(tmp_path.rglob("*.json"))) == 2
 
     before = sorted(tmp_path.rglob("*"))
-    oracle = GridOracle(SPACE)
-    oracle.tell([Outcome(config.id, 1.0) for config in oracle.ask(8)])
+    oracle = grid_oracle(SPACE)
+    oracle.tell([Outcome(config, 1.0) for config in asked_of(oracle, 8)])
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -278,9 +296,9 @@ def test_failures_in_a_row_end_nothing() -> None:
     with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
         end(stock, stock.create_trial("c"))
 
-    oracle = GridOracle(SPACE)
-    for config in oracle.ask(8):
-        oracle.tell([Outcome(config.id, None)])
+    oracle = grid_oracle(SPACE)
+    for config in asked_of(oracle, 8):
+        oracle.tell([Outcome(config, None)])
     assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
 
 
@@ -292,10 +310,10 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
     end(stock, second, math.inf)
     assert stock.get_best_trials(1)[0] is second
 
-    oracle = GridOracle(SPACE, goal=goal)
-    configs = oracle.ask(5)
+    oracle = grid_oracle(SPACE, goal=goal)
+    configs = asked_of(oracle, 5)
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
-    oracle.tell([Outcome(c.id, score) for c, score in zip(configs, scores, strict=True)])
+    oracle.tell([Outcome(c, score) for c, score in zip(configs, scores, strict=True)])
     assert best(oracle) == configs[1]
 
 
@@ -305,9 +323,9 @@ def test_a_trials_score_is_the_one_that_is_told() -> None:
     end(stock, trial, 0.2, 0.9, 0.1)
     assert trial.score == 0.9
 
-    oracle = GridOracle(SPACE)
-    (config,) = oracle.ask(1)
-    oracle.tell([Outcome(config.id, 0.1)])
+    oracle = grid_oracle(SPACE)
+    (config,) = asked_of(oracle, 1)
+    oracle.tell([Outcome(config, 0.1)])
     assert [t.score for t in oracle.trials.values()] == [0.1]
 
 
@@ -316,16 +334,16 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     loud.verbose = 1
     end(loud, loud.create_trial("a"), 1.0)
     assert "Trial" in capsys.readouterr().out
-    oracle = RandomOracle(SPACE)
-    oracle.tell([Outcome(c.id, s) for c, s in zip(oracle.ask(2), (1.0, math.nan), strict=True)])
+    oracle = random_oracle(SPACE)
+    oracle.tell([Outcome(c, s) for c, s in zip(asked_of(oracle, 2), (1.0, math.nan), strict=True)])
     assert capsys.readouterr() == ("", "")
 
 
 def test_asking_stays_cheap() -> None:
     """No walk over all trials at each call: the last hundred cost what the first do."""
-    oracle = RandomOracle(Space((Parameter("l2", Range(0.0, 1.0)),)))
+    oracle = random_oracle(Space((Parameter("l2", Range(0.0, 1.0)),)))
     for _ in range(2000):
-        (config,) = oracle.ask(1)
-        oracle.tell([Outcome(config.id, 1.0)])
+        (config,) = asked_of(oracle, 1)
+        oracle.tell([Outcome(config, 1.0)])
     assert not oracle.ongoing_trials
     assert len(oracle.trials) == 2000

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
+from hpsearch.looks import Look, Measured
 from hpsearch.report.source import load
 from hpsearch.report.writing import write
 
@@ -307,3 +309,20 @@ def test_the_payload_is_json_that_ends_no_script(page_of):
     assert "</script><script>window.hacked=2</script>" in [c["name"] for c in sweep["columns"]]
     assert text.count("<script") == 3 + text.count("<script src=x")
     assert "window.hacked=1</script>" not in text
+
+
+def test_evaluations_are_shown_where_there_are_any(visit, page_of):
+    path = page_of(20)
+    assert visit(path).page.locator("#evaluations").count() == 0
+    metrics = {"loss": Measured(0.41234, 0.3, 0.6, "t"), "accuracy": Measured(0.9)}
+    look = Look("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
+    evaluated = path.with_name("evaluated.html")
+    write([replace(load(path.parent), looks=(look,))], evaluated)
+    seen = visit(evaluated).draw_all()
+    rows = seen.page.locator("#evaluations tbody tr")
+    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+        [look.time, "7", "test", "1,360", "loss", "0.4123", "0.3000 to 0.6000"],
+        [look.time, "7", "test", "1,360", "accuracy", "0.9000", "-"],
+    ]
+    assert seen.page.locator("#nav a[href='#evaluations']").count() == 1
+    seen.assert_quiet()

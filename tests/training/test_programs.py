@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.keras_names import OPTIMIZERS, SCHEDULES
+from hpsearch.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
 from hpsearch.layer_types import LAYER_TYPES
 from hpsearch.training import Programs, make_trainer
 from hpsearch.training.programs import program_key
@@ -71,7 +71,9 @@ def test_every_optimizer_under_xla(digits, name):
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_every_layer_type(digits, layer_type, kind):
-    first, second = (values(settings("lion", n), layer_type, l2=0.001) for n in (0, 1))
+    first, second = (
+        values(settings("lion", n), layer_type, l2=l2) for n, l2 in enumerate((0.001, 0.02))
+    )
     assert_reused(digits, first, second, kind=kind)
 
 
@@ -130,6 +132,18 @@ def test_every_task_and_input(problem, request):
     assert_reused(request.getfixturevalue(problem), first, second)
 
 
+@pytest.mark.parametrize("initializer", [name for name in INITIALIZERS if name != "constant"])
+def test_every_initializer(digits, initializer):
+    config = values("lion", "residual", kernel_initializer=initializer, units=[12, 12, 10])
+    programs = Programs()
+    for seed in (1, 2):
+        used = make_trainer(config, seed, *digits.arguments, programs=programs)
+        fresh = make_trainer(config, seed, *digits.arguments)
+        for ours, theirs in zip(used.state(), fresh.state(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert len(programs) == 1
+
+
 def test_another_length_and_the_same_training_again(digits):
     """Also what ran longer, or was this very training, leaves nothing."""
     programs = Programs()
@@ -158,7 +172,7 @@ def test_the_model_tells_the_present_numbers(digits):
 
 
 def key(problem, kind="graph", **changed):
-    return program_key(values("lion") | changed, *problem.arguments, kind=kind)
+    return program_key(values("lion", l2=0.1) | changed, *problem.arguments, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +183,7 @@ def key(problem, kind="graph", **changed):
         {"layer_type": "dropout"},
         {"layer_type": "dropout", "dropout": 0.1},
         {"batch_size": 64},
-        {"l2": 0.1},
+        {"l2": 0.0},
         {"kernel_initializer": "he_normal"},
         {"optimizer": "adamax"},
         {"optimizer": {"name": "lion", "beta_1": 0.8}},
@@ -192,7 +206,7 @@ def test_momentum_or_none_is_in_the_key(digits):
 
 
 def test_seeds_rates_and_epochs_are_not_in_the_key(digits):
-    assert key(digits, learning_rate=0.5, epochs=7) == key(digits)
+    assert key(digits, learning_rate=0.5, l2=0.2, epochs=7) == key(digits)
     assert key(digits.replace(sweep_seed=9)) == key(digits)
 
 
@@ -240,11 +254,22 @@ def test_the_oldest_are_let_go(digits):
     assert make(5) is not second
     assert programs.traces == 1
 
-    tiny = Programs(most_bytes=first.nbytes)
-    tiny.keep("one", first)
-    assert tiny.find("one") is first
-    tiny.keep("two", second)
-    assert (tiny.find("one"), len(tiny)) == (None, 0), "the second is larger"
+
+def test_large_ones_are_not_kept(digits):
+    programs = Programs(most_bytes=40_000)
+
+    def make(units):
+        config = values("lion") | {"units": units}
+        return make_trainer(config, 1, *digits.arguments, programs=programs)
+
+    # (64 + 1 + 10) * 30 + 10 weights, their momentum, iteration and learning rate.
+    small = make(30)
+    assert small.nbytes == 2 * 4 * 2260 + 8 + 4
+    assert make(30) is small
+    make(31)
+    assert len(programs) == 2
+    make(100)
+    assert len(programs) == 0, "it is too large alone"
 
 
 def test_native_trainings_are_not_programs(digits):

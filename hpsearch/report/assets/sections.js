@@ -158,6 +158,14 @@ function failuresSection(view) {
     listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "words"]));
 }
 
+function evaluationsSection(view) {
+  const { evaluations, notes } = view.sweep;
+  if (!evaluations.length) return null;
+  return card("evaluations", "Evaluations", notes.evaluations, null,
+    listTable(["time", "trial", "split", "rows", "metric", "value", "95% interval"], evaluations,
+      ["words", "", "words", "", "words", "", "words"]));
+}
+
 function workSection(view) {
   const node = plot("Epochs that were trained, shared and spared.");
   show(node, view.sweep.figures.work, { name: "work" });

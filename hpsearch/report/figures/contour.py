@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.report.figures.parts import level_axis, level_positions, spread
-from hpsearch.report.text import cell_text, inert, rounded
+from hpsearch.report.text import inert, rounded
 from hpsearch.report.theme import Spec
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     from hpsearch.importance import Effect
@@ -75,7 +76,7 @@ def _axis(effect: Effect, *, smooth: bool) -> dict[str, Any]:
 
 
 def _tick_texts(effect: Effect, shown: list[int]) -> list[str]:
-    return [inert(cell_text(effect.levels[i]), 28) for i in shown]
+    return [inert(text_of(effect.levels[i]), 28) for i in shown]
 
 
 def _trials(source: Source, first: Effect, second: Effect, *, smooth: bool) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.report.figures.parts import level_axis, level_positions
-from hpsearch.report.text import cell_text, inert, number, rounded
+from hpsearch.report.text import inert, number, rounded
 from hpsearch.report.theme import Spec
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     from hpsearch.importance import Effect, Importance
@@ -35,7 +36,7 @@ def effect(importance: Importance, name: str, metric: str = "score") -> Spec:
 def _texts(shown: Effect) -> list[str]:
     rows = zip(shown.levels, shown.mean, shown.low, shown.high, strict=True)
     return [
-        f"<b>{inert(shown.name)}: {inert(cell_text(level))}</b><br>"
+        f"<b>{inert(shown.name)}: {inert(text_of(level))}</b><br>"
         f"{number(mean)} ({number(low)} to {number(high)})"
         for level, mean, low, high in rows
     ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.importance import Effect
-from hpsearch.report.text import cell_text, inert
+from hpsearch.report.text import inert
 from hpsearch.report.theme import Spec
+from hpsearch.values import text_of
 
 if TYPE_CHECKING:
     from hpsearch.report.source import Source
@@ -64,7 +65,7 @@ def level_axis(effect: Effect) -> dict[str, Any]:
     if effect.numeric and len(effect.levels) > _MOST_MARKED:
         return axis
     axis["tickvals"] = level_positions(effect)
-    axis["ticktext"] = [inert(cell_text(level), 28) for level in effect.levels]
+    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
     if not effect.numeric:
         axis["range"] = [-0.5, len(effect.levels) - 0.5]
     return axis

@@ -1,0 +1,153 @@
+"""How good the configs are that a search finds, beside random search and other libraries.
+
+    python experiments/search_quality.py [--methods tpe ...] [--problems digits ...] [--seeds 0-19]
+
+Searches the spaces of search_problems.py, whose scores are looked up or computed, with every
+method and seed, and writes search_quality.md (regrets and paired differences), search_claims.md
+(what the project promises of them, and whether it holds) and a plot. Regret is normalised as
+search_problems.py says: 0 is the space's optimum, 1 the median of random configs. Intervals are
+Student's over seeds, 95%; differences are paired by seed. `beats` means that the interval lies
+below nought, `no worse` that it does not lie above it.
+
+A search with rungs may spend as many epochs as the whole trainings of the others, and only those
+of its configs count that came to their last epoch. In searches with 8 under way, whatever ends
+is told before the next is asked for. Seconds are of the processor, of all asks and tells of a
+search, on one thread. KerasTuner's regrets are those of search_foreseen.py, its time that of two
+seeds without it.
+
+All runs are kept in search_runs.csv.gz. Peers run only where their versions have no run yet,
+hpsearch's own methods each time. `--report` runs nothing; `--check` fails where a claim does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+
+import search_report
+from report import HERE, machine, report, versions
+from search_peers import PEERS, STOCK
+from search_problems import PROBLEMS, Problem, make_problem
+from search_runs import WITH_RUNGS, Run, Runs, made_by, run
+
+#: Slow peers first, so that no process is left with them in the end.
+METHODS = (*reversed(PEERS), "bayesian", "auto", "tpe", *WITH_RUNGS, "sobol", "random")
+#: The methods that are run with several proposals under way, too.
+_PARALLEL = ("bayesian", "auto", "tpe")
+_WORKERS = 8
+#: Seeds of the runs of KerasTuner that are made for their time alone.
+_TIMED_SEEDS = 2
+_WRITE_SECONDS = 10.0
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+#: Problem, method, workers, seed.
+Key = tuple[str, str, int, int]
+
+
+def keys(
+    methods: Collection[str], problems: Collection[str], seeds: Iterable[int]
+) -> Iterator[Key]:
+    """Every run that is asked for, all of a seed before those of the next."""
+    for seed, method, problem in itertools.product(seeds, METHODS, PROBLEMS):
+        if method not in methods or problem not in problems:
+            continue
+        if method in WITH_RUNGS and not _problem(problem).curves:
+            continue
+        if method == STOCK and seed >= _TIMED_SEEDS:
+            continue
+        yield problem, method, 1, seed
+        if method in _PARALLEL:
+            yield problem, method, _WORKERS, seed
+
+
+def missing(wanted: Iterable[Key], known: Mapping[Key, Run], trials: int) -> list[Key]:
+    """Those that are to be run: hpsearch's, and peers' that are not known."""
+    return [key for key in wanted if key[1] not in PEERS or not _fits(known.get(key), trials)]
+
+
+def _fits(known: Run | None, trials: int) -> bool:
+    return known is not None and known.by == made_by(known.method) and len(known.regrets) >= trials
+
+
+@cache
+def _problem(name: str) -> Problem:
+    return make_problem(name)
+
+
+def _run(key: Key, trials: int) -> Run:
+    """In a process of its own."""
+    name, method, workers, seed = key
+    return run(_problem(name), method, seed, trials=trials, workers=workers)
+
+
+def run_all(wanted: Sequence[Key], runs: Runs, trials: int, processes: int) -> None:
+    """Run and keep them, a few seconds' worth at a time."""
+    # Before NumPy is imported, in the processes that are to have one thread.
+    os.environ.update(_ONE_THREAD, TF_CPP_MIN_LOG_LEVEL="2")
+    context = multiprocessing.get_context("spawn")
+    done: list[Run] = []
+    written = time.monotonic()
+    with ProcessPoolExecutor(min(processes, len(wanted)), mp_context=context) as pool:
+        try:
+            futures = [pool.submit(_run, key, trials) for key in wanted]
+            for number, future in enumerate(as_completed(futures), 1):
+                done.append(future.result())
+                if time.monotonic() - written > _WRITE_SECONDS:
+                    runs.add(done)
+                    done, written = [], time.monotonic()
+                    print(f"{number} of {len(wanted)} searches", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if done:
+                runs.add(done)
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def main() -> None:
+    """Run, print, write, check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
+    parser.add_argument("--seeds", type=_seeds, default="0-19", help="the first and the last one")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
+    parser.add_argument("--report", action="store_true", help="of the runs that are kept")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    runs = Runs(arguments.out / "search_runs.csv.gz")
+    if not arguments.report:
+        every = list(keys(arguments.methods, arguments.problems, arguments.seeds))
+        wanted = missing(every, runs.read(), arguments.trials)
+        print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
+        if wanted:
+            run_all(wanted, runs, arguments.trials, arguments.processes)
+    kept = search_report.Results(runs.read().values())
+    about = [
+        machine(),
+        versions("hpsearch", "numpy", "optuna", "torch", "keras-tuner", "scikit-learn"),
+        f"seeds: {kept.seeds}; intervals: Student's over seeds, 95%; differences paired by seed",
+        "regret: 0 is the optimum, 1 the median of random configs",
+    ]
+    claims = search_report.claims(kept)
+    report("search_quality", about, search_report.regrets(kept), arguments.out)
+    report("search_claims", about, claims, arguments.out)
+    search_report.plot(kept, arguments.out / "search_quality.svg")
+    short = [f"{row['claim']}: {row['problem']}" for row in claims if row["holds"] != "yes"]
+    if arguments.check and short:
+        raise SystemExit("\n".join(short))
+
+
+if __name__ == "__main__":
+    main()

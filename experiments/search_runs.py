@@ -1,0 +1,251 @@
+"""Searches run to their end on scores that are looked up, and the file that keeps their regrets.
+
+A search is whatever has `ask` and `tell` of `hpsearch.strategies.base.Strategy`: hpsearch's own,
+or a peer's of search_peers.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import heapq
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from search_peers import PEERS, make_peer
+from search_problems import Problem
+
+from hpsearch.proposal import Outcome, Proposal
+from hpsearch.results import write_atomically
+from hpsearch.strategies import Strategy, make_strategy
+from hpsearch.sweep.method import MethodSpec
+
+__all__ = ["WITH_RUNGS", "Run", "Runs", "made_by", "run"]
+
+#: The methods that halt trainings.
+WITH_RUNGS = ("hyperband", "asha")
+
+_T = TypeVar("_T")
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search.
+
+    Attributes:
+        workers: How many proposals are under way at a time.
+        by: Name and version of what proposed.
+        seconds: Of processor time in `ask` and `tell`, in all.
+        proposed: How many configs, and how many of them are different ones.
+        epochs: Trained in all; and what they had been, had each training that went on from a rung
+            begun anew. Nought for a function.
+        regrets: Of the best loss after 1, 2, ... trainings' worth of epochs; NaN before the first
+            training has come to its end.
+    """
+
+    problem: str
+    method: str
+    workers: int
+    seed: int
+    by: str
+    seconds: float
+    proposed: int
+    different: int
+    epochs: int
+    epochs_restarted: int
+    regrets: tuple[float, ...]
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What it is a run of."""
+        return self.problem, self.method, self.workers, self.seed
+
+
+def made_by(method: str) -> str:
+    """The packages whose versions decide what a method proposes."""
+    packages = PEERS[method][1] if method in PEERS else ("hpsearch",)
+    return ", ".join(f"{package} {version(package)}" for package in packages)
+
+
+def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
+    if method in PEERS:
+        search: Strategy = make_peer(method, problem.space, seed, trials)
+        return search
+    # With rungs, more configs are begun than come to their end.
+    limit = None if method in WITH_RUNGS else trials
+    return make_strategy(
+        MethodSpec(name=method), problem.space, goal="minimize", seed=seed, trials=limit
+    )
+
+
+class _Timed:
+    """Adds up the processor time of calls."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, call: Callable[..., _T], *arguments: Any) -> _T:
+        began = time.process_time()
+        try:
+            return call(*arguments)
+        finally:
+            self.seconds += time.process_time() - began
+
+
+class _Bench:
+    """Trainings that take no time, but some epochs more than others.
+
+    Args:
+        workers: How many are under way at a time. The order in which they end is drawn: each
+            takes between half and one and a half times as long as its epochs say.
+    """
+
+    def __init__(self, problem: Problem, workers: int, seed: int) -> None:
+        self._problem = problem
+        self._full = problem.epochs or 1
+        self._workers = workers
+        self._random = np.random.default_rng(seed)
+        self._clock = 0.0
+        self._under_way: list[tuple[float, int, Proposal]] = []
+        self._reached: dict[str, int] = {}
+        self.begun = 0
+        self.spent = 0
+        self.restarted = 0
+        self.best = math.inf
+
+    @property
+    def free(self) -> int:
+        return self._workers - len(self._under_way)
+
+    @property
+    def idle(self) -> bool:
+        return not self._under_way
+
+    def begin(self, proposal: Proposal) -> None:
+        self.begun += 1
+        lasts = self._epochs(proposal) * self._random.uniform(0.5, 1.5)
+        heapq.heappush(self._under_way, (self._clock + lasts, self.begun, proposal))
+
+    def _epochs(self, proposal: Proposal) -> int:
+        """What is left to train of it."""
+        return (proposal.epochs or self._full) - self._reached.get(proposal.config.id, 0)
+
+    def end(self) -> Outcome:
+        """The next one that ends."""
+        self._clock, _, proposal = heapq.heappop(self._under_way)
+        config, epochs = proposal.config, proposal.epochs
+        if epochs is None:
+            # Peers propose some configs twice, and train them twice.
+            self._reached.pop(config.id, None)
+        self.spent += self._epochs(proposal)
+        self.restarted += epochs or self._full
+        self._reached[config.id] = epochs or self._full
+        loss = self._problem.loss_after(config, epochs)
+        if loss is not None and (epochs or self._full) == self._full:
+            self.best = min(self.best, loss)
+        return Outcome(config, loss, epochs)
+
+
+def run(problem: Problem, method: str, seed: int, *, trials: int, workers: int = 1) -> Run:
+    """A search that may spend the epochs of `trials` whole trainings."""
+    search = _search(problem, method, seed, trials)
+    bench, timed = _Bench(problem, workers, seed), _Timed()
+    full = problem.epochs or 1
+    configs: list[str] = []
+    met: set[str] = set()
+    steps = [(0, math.inf)]
+    while bench.spent < trials * full:
+        wanted = bench.free if search.rungs else min(bench.free, trials - bench.begun)
+        for proposal in timed(search.ask, wanted) if wanted else ():
+            # To go on with a training is no new proposal.
+            if not search.rungs or proposal.config.id not in met:
+                configs.append(proposal.config.id)
+            met.add(proposal.config.id)
+            bench.begin(proposal)
+        if bench.idle:
+            break
+        outcome = bench.end()
+        timed(search.tell, [outcome])
+        steps.append((bench.spent, bench.best))
+    table = problem.epochs is not None
+    return Run(
+        problem.name,
+        method,
+        workers,
+        seed,
+        made_by(method),
+        round(timed.seconds, 4),
+        len(configs),
+        len(set(configs)),
+        bench.spent * table,
+        bench.restarted * table,
+        tuple(_regrets(problem, steps, trials)),
+    )
+
+
+def _regrets(problem: Problem, steps: Sequence[tuple[int, float]], trials: int) -> Iterable[float]:
+    """Of the best losses by epochs spent, at the end of each whole training's worth."""
+    full = problem.epochs or 1
+    place = 0
+    for count in range(1, trials + 1):
+        while place + 1 < len(steps) and steps[place + 1][0] <= count * full:
+            place += 1
+        best = steps[place][1]
+        yield float(f"{problem.regret(best):.{_DIGITS}g}") if math.isfinite(best) else math.nan
+
+
+class Runs:
+    """The runs that a file holds, one a key; a later one replaces an earlier one.
+
+    Several processes may add to one file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[tuple[str, str, int, int], Run]:
+        """All of them."""
+        if not self._path.exists():
+            return {}
+        table = pd.read_csv(self._path)
+        head = [column for column in table.columns if not column.isdecimal()]
+        curves = table.drop(columns=head).to_numpy(dtype=float)
+        heads = table[head].to_dict("records")
+        # A search of fewer trials than another ends in empty cells.
+        runs = [
+            Run(**row, regrets=tuple(curve[: _length(curve)]))
+            for row, curve in zip(heads, curves.tolist(), strict=True)
+        ]
+        return {run.key: run for run in runs}
+
+    def add(self, added: Sequence[Run]) -> None:
+        """Write them beside those that the file holds by now."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            runs = self.read() | {run.key: run for run in added}
+            rows = []
+            for _, known in sorted(runs.items()):
+                row = {name: value for name, value in vars(known).items() if name != "regrets"}
+                row |= {str(count): regret for count, regret in enumerate(known.regrets, 1)}
+                rows.append(row)
+            text = io.StringIO()
+            pd.DataFrame(rows).to_csv(text, index=False, lineterminator="\n")
+            write_atomically(self._path, gzip.compress(text.getvalue().encode(), mtime=0))
+        finally:
+            os.close(directory)
+
+
+def _length(curve: Sequence[float]) -> int:
+    return max((place for place, cell in enumerate(curve, 1) if not math.isnan(cell)), default=0)

@@ -1,0 +1,181 @@
+"""Telling trackers of trials: of a run that is over, or of one as it goes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hpsearch import sweepfile
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.recipe import Identity
+from hpsearch.driver.reporter import Reporter
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.executors.base import Event
+from hpsearch.plan import Summary, Trial
+from hpsearch.results import Provenance, Record
+from hpsearch.store import Store
+from hpsearch.trackers import Tracker, TrackerError
+from hpsearch.trial import Recipe, TrialResult
+
+__all__ = ["log_results", "tracked"]
+
+
+def log_results(directory: Path, tracker: Tracker) -> int:
+    """Tell a tracker of every trial that has a result; how many there are.
+
+    Raises:
+        InputError: There are no results, or TrackerError.
+        RefusedError: The store is damaged.
+    """
+    where = ResultsDirectory(directory)
+    if not where.store.exists():
+        raise InputError(
+            f"{directory}: no results directory: there is no {where.store.name} in it; "
+            "`hpsearch run` makes one"
+        )
+    count = 0
+    for record in _stored(where):
+        tracker.log(record)
+        count += 1
+    return count
+
+
+def _stored(where: ResultsDirectory) -> Iterator[Record]:
+    with Store(where.store, read_only=True) as store:
+        meta, trials, results = store.meta(), store.trials(), store.results()
+    if "identity" not in meta:
+        return
+    provenance = _provenance(meta, where)
+    versions = _versions(where) if results else {}
+    for trial in trials:
+        if trial.number in results:
+            of_row = replace(provenance, **versions.get(trial.number, {}))
+            yield _record(trial, results[trial.number], of_row)
+
+
+def _provenance(meta: dict[str, str], where: ResultsDirectory) -> Provenance:
+    # A search over a function has no sweep, and is called as its directory is.
+    name = sweepfile.loads(meta["sweep"]).name if "sweep" in meta else where.path.resolve().name
+    return Identity.from_json(meta["identity"]).provenance(name)
+
+
+def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
+    """Those that the table's rows name; the store has none."""
+    from hpsearch import results
+
+    if not where.results.exists():
+        return {}
+    names = ["version", "tensorflow", "keras"]
+    table = results.read(where.results).set_index("trial")[names].dropna()
+    return {int(trial): dict(zip(names, row, strict=True)) for trial, *row in table.itertuples()}
+
+
+def _record(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
+    return Record(
+        trial.number, trial.config.id, trial.seed, trial.config.values, result, provenance
+    )
+
+
+@contextmanager
+def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporter]:
+    """A reporter that tells trackers of results, too, and waits for them in the end.
+
+    After an interruption it does not wait; the next run tells what is missing.
+    """
+    if not trackers:
+        yield reporter
+        return
+    tracking = _Tracking(reporter, trackers)
+    try:
+        yield tracking
+    except BaseException:
+        tracking.abandon()
+        raise
+    tracking.finish()
+
+
+@dataclass
+class _Tracking:
+    """Tells from a thread of its own, so that a slow tracker keeps no worker waiting."""
+
+    reporter: Reporter
+    trackers: Sequence[Tracker]
+    _news: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
+    _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    _abandoned: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+        where = ResultsDirectory(Path(directory))
+        self._thread = threading.Thread(target=self._tell, args=(where,), daemon=True)
+        self._thread.start()
+        self.reporter.began(name, directory, recipe, workers)
+
+    def expected(self, trials: int) -> None:
+        self.reporter.expected(trials)
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        self.reporter.planned(summary, already_done)
+
+    def event(self, event: Event) -> None:
+        self.reporter.event(event)
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        self._news.put((trial, result))
+        self.reporter.result(trial, result)
+        self._note_failures()
+
+    def note(self, message: str) -> None:
+        self.reporter.note(message)
+
+    def ended(self) -> None:
+        self.reporter.ended()
+
+    def finish(self) -> None:
+        """Wait until all is told."""
+        self._news.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        self._note_failures()
+
+    def abandon(self) -> None:
+        """Tell nothing further."""
+        self._abandoned.set()
+        self._news.put(None)
+
+    def _note_failures(self) -> None:
+        while not self._failures.empty():
+            self.reporter.note(f"warning: {self._failures.get()}")
+
+    def _tell(self, where: ResultsDirectory) -> None:
+        active = list(self.trackers)
+        for record in self._records(where):
+            for tracker in list(active):
+                if self._abandoned.is_set():
+                    return
+                try:
+                    tracker.log(record)
+                except TrackerError as error:
+                    active.remove(tracker)
+                    self._failures.put(
+                        f"{error}; nothing more is logged there; `hpsearch log {where.path} --to "
+                        "...` logs all trials later"
+                    )
+
+    def _records(self, where: ResultsDirectory) -> Iterator[Record]:
+        """Those of earlier runs, which may not have been told, then what comes."""
+        try:
+            yield from _stored(where)
+            with Store(where.store, read_only=True) as store:
+                provenance = _provenance(store.meta(), where)
+        except HpsearchError as error:
+            self._failures.put(str(error))
+            return
+        while (news := self._news.get()) is not None:
+            yield _record(*news, provenance)

@@ -1,0 +1,115 @@
+"""A density over encoded configs: a mixture of one kernel a config, and a uniform one.
+
+Sources: Bergstra et al., Algorithms for Hyper-Parameter Optimization (2011); Watanabe,
+Tree-Structured Parzen Estimator (2023), whose multivariate kernels and bandwidths these are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp, ndtr, ndtri
+
+from hpsearch.strategies.encoding import Array, Encoding
+
+__all__ = ["Parzen"]
+
+_WIDTH = 0.2
+_LEAST_WIDTH = 0.03
+#: Of a discrete value's cell, how much a kernel covers at least.
+_LEAST_CELLS = 0.25
+_OTHER_CATEGORIES = 0.5
+_TINY = 1e-300
+
+
+class Parzen:
+    """The mixture over rows; where a row is dead (NaN), its kernel is uniform.
+
+    Args:
+        rows: Shape `(n, D)`.
+    """
+
+    def __init__(self, encoding: Encoding, rows: Array) -> None:
+        self._dimensions = encoding.dimensions
+        self._rows = rows
+        count, columns = rows.shape
+        self._log_weight = -np.log(count + 1)
+        self._widths = np.ones((count, columns))
+        for column, dimension in enumerate(self._dimensions):
+            alive = int((~np.isnan(rows[:, column])).sum())
+            shrink = max(alive, 1) ** (-1.0 / (columns + 4))
+            if dimension.ordered:
+                least = _LEAST_CELLS / dimension.count if dimension.count else 0.0
+                self._widths[:, column] = min(max(_WIDTH * shrink, _LEAST_WIDTH, least), 1.0)
+            else:
+                self._widths[:, column] = min(_OTHER_CATEGORIES * shrink, 0.8)
+        self._cells = [dimension.cells() for dimension in self._dimensions]
+
+    def sample(self, random: np.random.Generator, count: int) -> Array:
+        """Rows without NaN, shape `(count, D)`."""
+        known, columns = self._rows.shape
+        chosen = random.integers(known + 1, size=count)
+        at = np.minimum(chosen, max(known - 1, 0))
+        first, second = random.random((count, columns)), random.random((count, columns))
+        if not known:
+            centres = np.full((count, columns), np.nan)
+            widths = np.ones((count, columns))
+        else:
+            centres = np.where((chosen == known)[:, None], np.nan, self._rows[at])
+            widths = self._widths[at]
+        sampled = np.empty((count, columns))
+        for column, dimension in enumerate(self._dimensions):
+            centre, width, draw = centres[:, column], widths[:, column], first[:, column]
+            nowhere = np.isnan(centre)
+            if dimension.ordered:
+                middle = np.where(nowhere, 0.5, centre)
+                low, high = ndtr(-middle / width), ndtr((1 - middle) / width)
+                quantile = np.clip(low + draw * (high - low), 1e-12, 1 - 1e-12)
+                near = np.clip(middle + width * ndtri(quantile), 0.0, 1.0)
+                sampled[:, column] = np.where(nowhere, draw, near)
+            else:
+                other = np.floor(draw * (dimension.count or 1))
+                moves = nowhere | (second[:, column] < width)
+                sampled[:, column] = np.where(moves, other, centre)
+        return sampled
+
+    def log_density(self, rows: Array) -> Array:
+        """Of rows of configs, shape `(m, D)`, NaN where dead: shape `(m,)`."""
+        known = len(self._rows)
+        total = np.zeros((len(rows), known + 1))
+        for column in range(len(self._dimensions)):
+            total += self._log_kernels(column, rows[:, column])
+        density: Array = logsumexp(total, axis=1) + self._log_weight
+        return density
+
+    def _log_kernels(self, column: int, values: Array) -> Array:
+        """One column's share, shape `(m, n + 1)`; the last kernel is uniform."""
+        centres, widths = self._rows[:, column], self._widths[:, column]
+        dead, nowhere = np.isnan(values), np.isnan(centres)
+        if self._dimensions[column].ordered:
+            kernels, uniform = self._ordered(column, values, centres, widths)
+        else:
+            count = self._dimensions[column].count or 1
+            same = values[:, None] == centres[None]
+            spread = widths[None] / count
+            kernels = np.log(np.where(same, 1 - widths[None] + spread, spread))
+            uniform = np.full(len(values), -np.log(count))
+        found = np.column_stack([np.where(nowhere[None], uniform[:, None], kernels), uniform])
+        found[dead] = 0.0
+        return found
+
+    def _ordered(
+        self, column: int, values: Array, centres: Array, widths: Array
+    ) -> tuple[Array, Array]:
+        """Truncated normal kernels, integrated over the cell of a discrete value."""
+        value = np.where(np.isnan(values), 0.5, values)
+        centre = np.where(np.isnan(centres), 0.5, centres)
+        inside = ndtr((1 - centre) / widths) - ndtr(-centre / widths)
+        cells = self._cells[column]
+        if cells is None:
+            scaled = (value[:, None] - centre[None]) / widths
+            log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
+            return log, np.zeros(len(value))
+        place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
+        low, high = cells[place], cells[place + 1]
+        mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
+        return np.log(np.maximum(mass, _TINY)) - np.log(inside), np.log(high - low)

@@ -1,0 +1,85 @@
+"""What a tracker is, what is told to it of a trial, and which there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from hpsearch.errors import InputError
+from hpsearch.results import Record, column_of
+
+__all__ = ["Tracker", "TrackerError", "hyperparameters", "make_tracker", "tags"]
+
+
+class TrackerError(InputError):
+    """A tracker's library refuses what it is told, or cannot reach its store."""
+
+
+class Tracker(Protocol):
+    """Shows trials elsewhere; a trial that is told again replaces what was told of it."""
+
+    def log(self, record: Record) -> None:
+        """Tell of one trial: hyperparameters, metrics by epoch, tags.
+
+        Raises:
+            TrackerError: With what the library says.
+        """
+        ...
+
+
+def make_tracker(target: str) -> Tracker:
+    """The tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
+
+    Raises:
+        InputError: There is no such tracker, or its library is not installed.
+    """
+    kind, _, where = target.partition(":")
+    if kind not in ("tensorboard", "mlflow") or not where:
+        raise InputError(
+            f"{target!r}: must be tensorboard:DIR or mlflow:URI, such as tensorboard:logs or "
+            "mlflow:sqlite:///mlflow.db"
+        )
+    if find_spec(kind) is None:
+        raise InputError(
+            f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
+        )
+    if kind == "tensorboard":
+        from hpsearch.trackers.tensorboard import TensorBoard
+
+        return TensorBoard(where)
+    from hpsearch.trackers.mlflow import MLflow
+
+    return MLflow(where)
+
+
+def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
+    """Column -> value; lists and mappings as JSON, as in the table."""
+    values: Mapping[str, Any] = record.values
+    return {
+        column_of(name): json.dumps(value) if isinstance(value, list | Mapping) else value
+        for name, value in values.items()
+    }
+
+
+def tags(record: Record) -> dict[str, str]:
+    """What else the row says, as text; without what is empty."""
+    result = record.result
+    every = {
+        "trial": record.trial,
+        "config": record.config,
+        "seed": record.seed,
+        "status": result.status,
+        "scored_epoch": result.scored_epoch,
+        "epochs_trained": len(result.curve),
+        "best_epoch": result.best_epoch,
+        "best_score": result.best_score,
+        "weights": result.weights,
+        "seconds": round(result.seconds, 6),
+        "trainer": result.trainer,
+        "shared_with": result.shared_with,
+        "error": " ".join(result.error.split()),
+        **vars(record.provenance),
+    }
+    return {name: str(value) for name, value in every.items() if value not in (None, "")}

@@ -1,0 +1,88 @@
+"""What a trained model makes of rows that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.trial import InputSpec, Recipe, Target, Task
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["REGULARISATION", "evaluate_rows"]
+
+#: What the loss has beside the mean over rows.
+REGULARISATION = "regularisation"
+_ROWS_A_STEP = 1024
+
+Floats = npt.NDArray[np.float64]
+
+
+def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
+    path: Path,
+    values: Mapping[str, Any],
+    seed: int,
+    weights: Sequence[npt.NDArray[Any]],
+    recipe: Recipe,
+    input_spec: InputSpec,
+    target: Target,
+    x: Any,
+    y: npt.NDArray[Any],
+) -> None:
+    """Write loss and metric of each row, as the exported model has them, in the target's units.
+
+    Args:
+        path: Of the NumPy archive to write: `loss` and the metrics by name, each `(n_samples,)`,
+            or `()` where it is known of all rows together only; and `regularisation`, `()`.
+        values, seed: What the model is built from.
+        weights: In the order of `model.get_weights()`.
+        x: Raw rows.
+        y: Targets as `hpsearch.trial.Arrays` has them.
+    """
+    from hpsearch.hypermodel import build_model, full_model
+
+    model = build_model(values, seed, recipe, input_spec, target)
+    model.set_weights(list(weights))
+    whole = full_model(model, input_spec, target)
+    if target.task is Task.REGRESSION:
+        y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
+    measured = _together(whole, x, y) if recipe.model else _by_row(whole, recipe, target, x, y)
+    np.savez(path, allow_pickle=False, **measured)
+
+
+def _together(whole: keras.Model, x: Any, y: npt.NDArray[Any]) -> dict[str, Floats]:
+    """A model of one's own has its own loss and metrics."""
+    numbers = whole.evaluate(x, y, batch_size=_ROWS_A_STEP, verbose=0, return_dict=True)
+    return {name: np.asarray(value, np.float64) for name, value in numbers.items()}
+
+
+def _by_row(
+    whole: keras.Model, recipe: Recipe, target: Target, x: Any, y: npt.NDArray[Any]
+) -> dict[str, Floats]:
+    import keras
+
+    from hpsearch.training.measures import metric_of, prepared
+
+    predicted = whole.predict(x, batch_size=_ROWS_A_STEP, verbose=0)
+    prepared_y = prepared(y, recipe, target)
+    name, metric = metric_of(recipe, target)
+    losses = keras.losses.get(recipe.loss)(prepared_y, predicted)
+    regularisation = sum(float(np.sum(loss)) for loss in whole.losses)
+    return {
+        "loss": _rows(losses, len(y)),
+        name: _rows(metric(prepared_y, predicted), len(y)),
+        REGULARISATION: np.asarray(regularisation, np.float64),
+    }
+
+
+def _rows(values: Any, rows: int) -> Floats:
+    """One number a row; a single one where the loss has none of its own for a row."""
+    array = np.asarray(values, np.float64)
+    if array.shape[:1] != (rows,):
+        return np.asarray(array.mean())
+    return np.asarray(array.reshape(rows, -1).mean(axis=1))

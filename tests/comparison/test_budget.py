@@ -1,0 +1,72 @@
+"""The best so far against trials, epochs and seconds."""
+
+from __future__ import annotations
+
+import pytest
+from made_tables import LOSS, Made, Row, units, write
+
+from hpsearch.comparison.budget import best_so_far, equal_budgets
+from hpsearch.comparison.reading import read_tables
+
+
+def tables(tmp_path, *rows, metric="val_accuracy:maximize:last"):
+    return read_tables([write(tmp_path / f"t{i}", Made(r, metric)) for i, r in enumerate(rows)])
+
+
+def test_the_best_only_improves(tmp_path):
+    table, _ = tables(tmp_path, units([0.5, None, 0.7, 0.6]), units([0.1]))
+    curve = best_so_far(table)
+    assert curve["best"].tolist() == [0.5, 0.5, 0.7, 0.7]
+    assert curve["trials"].tolist() == [1, 2, 3, 4]
+    small, _ = tables(tmp_path, units([0.5, 0.4, 0.6]), units([0.1]), metric=LOSS)
+    assert best_so_far(small)["best"].tolist() == [0.5, 0.4, 0.4]
+
+
+def test_epochs_of_a_shared_training_count_once(tmp_path):
+    rows = [
+        Row({"units": 1, "epochs": 2}, 0.5, epochs=2, seconds=1, shared_with=2),
+        Row({"units": 1, "epochs": 5}, 0.6, epochs=5, seconds=2),
+        Row({"units": 2, "epochs": 3}, 0.7, epochs=3, seconds=4),
+    ]
+    table, _ = tables(tmp_path, rows, units([0.1]))
+    curve = best_so_far(table)
+    assert curve["epochs"].tolist() == [2, 5, 8]
+    assert curve["seconds"].tolist() == [1, 3, 7]
+
+
+def test_a_config_counts_once_all_its_seeds_have_come(tmp_path):
+    scores = ((1, 0, 0.9), (2, 0, 0.6), (1, 1, 0.5), (2, 1, 0.6))
+    rows = [Row({"units": unit}, score, seed) for unit, seed, score in scores]
+    table, _ = tables(tmp_path, rows, units([0.1]))
+    best = best_so_far(table)["best"]
+    assert best.isna().tolist() == [True, True, False, False]
+    assert best.dropna().tolist() == pytest.approx([0.7, 0.7])
+
+
+def test_budgets_are_shares_of_what_the_cheaper_table_spent(tmp_path):
+    first = units([0.1 * i for i in range(1, 9)])
+    second = [Row({"units": 50 + i}, 0.05 * i, seconds=0.5) for i in range(1, 5)]
+    found = equal_budgets(tables(tmp_path, first, second))
+    by = {(each.unit, each.budget): each.best for each in found}
+    assert by["trials", 4] == pytest.approx({"t0": 0.4, "t1": 0.2})
+    assert by["trials", 1] == pytest.approx({"t0": 0.1, "t1": 0.05})
+    assert by["epochs", 2] == pytest.approx({"t0": 0.2, "t1": 0.1})
+    assert by["seconds", 2.0] == pytest.approx({"t0": 0.2, "t1": 0.2})
+    # Half a second: not one trial of the first.
+    assert by["seconds", 0.5] == {"t0": None, "t1": pytest.approx(0.05)}
+
+
+def test_shares_of_few_trials_are_not_repeated(tmp_path):
+    found = equal_budgets(tables(tmp_path, units([0.5]), units([0.6, 0.7])))
+    assert [each.budget for each in found if each.unit == "trials"] == [1]
+
+
+def test_what_is_not_known_is_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("units,val_accuracy\n1,0.5\n2,0.6\n")
+    from hpsearch.comparison.reading import Columns
+
+    found = equal_budgets(
+        read_tables([tmp_path / "a.csv"] * 2, Columns("val_accuracy", ("units",)))
+    )
+    assert {each.unit for each in found} == {"trials"}
+    assert equal_budgets(tables(tmp_path, units([0.5]), [])) == []

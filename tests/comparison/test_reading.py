@@ -1,0 +1,217 @@
+"""Tables of hpsearch and of other programs, and what they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_tables import LOSS, Made, Row, units, write
+
+from hpsearch.comparison.labels import labels
+from hpsearch.comparison.reading import Columns, read_tables
+from hpsearch.errors import InputError
+from hpsearch.trial import Status
+
+WANDB = """\
+Name,State,lr,units,val_acc,Runtime
+swift-1,finished,0.1,32,0.91,12
+swift-2,finished,0.01,32,0.93,11
+swift-3,crashed,0.1,64,,3
+swift-4,finished,0.10,32.0,0.95,12
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    return write(tmp_path / "made", Made(units([0.9, 0.8, 0.7])))
+
+
+@pytest.fixture
+def wandb(tmp_path):
+    path = tmp_path / "wandb.csv"
+    path.write_text(WANDB)
+    return path
+
+
+def test_a_directory_and_its_csv_are_the_same(made):
+    directory, file = read_tables([made, made / "results.csv"])
+    pd.testing.assert_frame_equal(directory.trials, file.trials)
+    assert directory.directory == made
+    assert file.directory is None
+    assert str(directory.metric) == "val_accuracy:maximize:last"
+    assert directory.sign == 1
+    assert not directory.foreign
+    assert directory.best == directory.trials["config"][0]
+
+
+def test_only_trials_whose_score_counts_have_one(tmp_path):
+    rows = [
+        Row({"units": 1}, 0.9),
+        Row({"units": 2}, 0.8, status=Status.STOPPED),
+        Row({"units": 3}, 0.99, status=Status.DIVERGED),
+        Row({"units": 4}, None),
+    ]
+    table, _ = read_tables([write(tmp_path / "a", Made(rows))] * 2)
+    assert list(table.scored["score"]) == [0.9, 0.8]
+    assert len(table.trials) == 4
+
+
+def test_the_best_config_has_the_most_seeds(tmp_path):
+    lucky = [Row({"units": 1}, 0.99)]
+    steady = [Row({"units": 2}, 0.9, seed) for seed in (0, 1)]
+    worse = [Row({"units": 3}, 0.8, seed) for seed in (0, 1)]
+    table, _ = read_tables([write(tmp_path / "a", Made([*lucky, *worse, *steady]))] * 2)
+    assert table.values(table.best)["units"] == 2
+
+
+def test_minimised_scores_are_best_where_small(tmp_path):
+    table, _ = read_tables([write(tmp_path / "a", Made(units([0.9, 0.2, 0.5]), LOSS))] * 2)
+    assert table.sign == -1
+    assert table.values(table.best)["units"] == 2
+
+
+def test_another_program_s_table(wandb):
+    columns = Columns("val_acc", ("lr", "units"), "maximize")
+    table, _ = read_tables([wandb, wandb], columns)
+    assert table.foreign
+    assert str(table.metric) == "val_acc:maximize"
+    # 0.1 and 0.10, 32 and 32.0 are one config, tried twice; a crash has no score.
+    assert list(table.means["seeds"]) == [2, 1]
+    assert len(table.trials) == 4
+    assert list(table.trials["seconds"]) == [12, 11, 3, 12]
+    assert table.trials["seed"].isna().all()
+
+
+def test_a_score_that_hpsearch_knows_needs_no_goal(tmp_path):
+    file = tmp_path / "keras.csv"
+    file.write_text("units,val_loss\n1,0.5\n2,0.4\n")
+    table, _ = read_tables([file, file], Columns("val_loss", ("units",)))
+    assert str(table.metric) == "val_loss:minimize"
+    turned, _ = read_tables([file, file], Columns("val_loss", ("units",), "maximize"))
+    assert turned.sign == 1
+
+
+def test_params_tell_configs_apart_in_every_table(made, tmp_path):
+    file = tmp_path / "other.csv"
+    file.write_text("units,val_accuracy\n1,0.8\n2.0,0.7\n9,0.6\n")
+    ours, other = read_tables([made, file], Columns("val_accuracy", ("units",)))
+    assert list(ours.means.index[:2]) == list(other.means.index[:2])
+    assert other.means.index[2] not in ours.means.index
+
+
+def test_a_score_of_one_s_own_choice(made):
+    by_loss, _ = read_tables([made, made], Columns("val_loss"))
+    assert str(by_loss.metric) == "val_loss:minimize:last"
+    assert set(by_loss.scored["score"]) == {0.5}
+    same, _ = read_tables([made, made], Columns("score"))
+    assert str(same.metric) == "val_accuracy:maximize:last"
+
+
+def test_trainings_and_order_come_from_the_table(tmp_path):
+    rows = [
+        Row({"units": 1, "epochs": e}, 0.5, epochs=e, shared_with=s) for e, s in ((2, 2), (4, None))
+    ]
+    directory = write(tmp_path / "a", Made(rows))
+    text = (directory / "results.csv").read_text().splitlines()
+    (directory / "results.csv").write_text("\n".join([text[0], text[2], text[1]]) + "\n")
+    table, _ = read_tables([directory, directory])
+    assert list(table.trials["epochs"]) == [2, 4]
+    assert table.trials["training"].nunique() == 1
+    assert table.firsts["epochs"].tolist() == [2, 4]
+
+
+def test_an_empty_table_takes_the_other_s_metric(made, tmp_path):
+    empty = write(tmp_path / "empty", Made([]))
+    nothing, table = read_tables([empty, made])
+    assert nothing.metric == table.metric
+    assert nothing.best is None
+    assert nothing.means.empty
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "words"),
+    [
+        ("a,b\n1,2\n", Columns(), "no column trial, config, seed, status, score, metric, data"),
+        ("a,b\n1,2\n", Columns(), "--score COLUMN --params a,b,c"),
+        ("a,b\n1,2\n", Columns("b"), "--params a,b,c"),
+        ("a,b\n1,2\n", Columns("c", ("a",)), "no column 'c'; there are a, b"),
+        ("a,b\n1,2\n", Columns("b", ("x", "a")), "no column 'x'"),
+        ("a,b\n1,2\n", Columns("b", ("a",)), "--goal maximize or --goal minimize"),
+        ("a,b\n1,high\n", Columns("b", ("a",), "maximize"), "t.csv:2: b: must be a number"),
+        ("a,b\n1,2\n", Columns("b", ("a",), "max"), "goal: must be maximize or minimize"),
+        ("a,b\n1,2\n1,2,3\n", Columns("b", ("a",), "maximize"), "not a results table"),
+        ("a,b\n1,2,3\n", Columns("b", ("a",), "maximize"), "a name of its own for each column"),
+        ("a,a\n1,2\n", Columns("a", ("a",), "maximize"), "a name of its own for each column"),
+        ("", Columns(), "not a results table"),
+    ],
+)
+def test_what_is_no_table_is_explained(tmp_path, text, columns, words):
+    file = tmp_path / "t.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words.replace("(", r"\(")):
+        read_tables([file, file], columns)
+
+
+def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path, made):
+    (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00trial")
+    with pytest.raises(InputError, match="not a results table"):
+        read_tables([made, tmp_path / "t.csv"])
+    with pytest.raises(InputError, match=r"nowhere: there is no such results table"):
+        read_tables([made, tmp_path / "nowhere"])
+    with pytest.raises(InputError, match=r"two tables or more, not 1"):
+        read_tables([made])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",0.9,", ",much,", "results table of hpsearch"),
+        (",val_accuracy:maximize:last,", ",val_accuracy:up:last,", "metric: must be NAME"),
+        ("1,c", "1,,c", "not a results table"),
+        ("1,c", "one,c", "not a results table of hpsearch"),
+    ],
+)
+def test_a_table_of_hpsearch_that_was_spoilt(made, old, new, words):
+    path = made / "results.csv"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=words):
+        read_tables([made, made])
+
+
+def test_a_row_without_a_config(made):
+    path = made / "results.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[1] = ""
+    lines[2] = ",".join(cells)
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"results.csv:3|made:3"):
+        read_tables([made, made])
+
+
+def test_a_goal_that_contradicts_the_table(made):
+    with pytest.raises(InputError, match="its metric says maximize, not minimize"):
+        read_tables([made, made], Columns(goal="minimize"))
+
+
+def test_labels_are_directories_names(tmp_path, monkeypatch):
+    for name in ("x/digits", "y/digits", "wine"):
+        (tmp_path / name).mkdir(parents=True)
+    x, y, wine = (tmp_path / name for name in ("x/digits", "y/digits", "wine"))
+    assert labels([x, wine]) == ["digits", "wine"]
+    assert labels([x, y, wine]) == ["x/digits", "y/digits", "wine"]
+    assert labels([x, x, x]) == ["digits", "digits (2)", "digits (3)"]
+    assert labels([x / "results.csv", wine / "mine.csv"]) == ["digits", "mine"]
+    assert labels([x / "digits.csv", y]) == ["digits/digits", "y/digits"]
+    monkeypatch.chdir(x)
+    assert labels([Path(), wine]) == ["digits", "wine"]
+    assert len(set(labels([Path("/"), Path("/")]))) == 2
+
+
+def test_labels_are_printable(tmp_path):
+    odd = tmp_path / "a\x1b[31mb\nc"
+    odd.mkdir()
+    (label, _) = labels([odd, tmp_path])
+    assert label.isprintable()
+    assert label.startswith("a")

@@ -1,0 +1,98 @@
+"""What may be compared, and what is said where it may not."""
+
+from __future__ import annotations
+
+import pytest
+from made_tables import LOSS, Made, units, write
+
+from hpsearch.comparison import sameness
+from hpsearch.comparison.reading import Columns, read_tables
+from hpsearch.errors import RefusedError
+
+SWEEP = "name: s\ndata: {{dataset: digits, validation: {validation}, seed: 42}}\nseed: {seed}\n"
+
+
+def tables(tmp_path, *made, columns=None, sweeps=()):
+    paths = [write(tmp_path / f"t{i}", each) for i, each in enumerate(made)]
+    for path, text in zip(paths, sweeps, strict=False):
+        (path / "sweep.yaml").write_text(text + "parameters: {units: [1, 2]}\n")
+    return read_tables(paths, columns)
+
+
+def refused(found, *, anyway=False):
+    with pytest.raises(RefusedError) as caught:
+        sameness.require_comparable(found, sameness.differences(found), anyway=anyway)
+    return str(caught.value)
+
+
+def test_the_same_data_split_and_metric_are_comparable(tmp_path):
+    found = tables(tmp_path, Made(units([0.1, 0.2])), Made(units([0.3])))
+    assert sameness.differences(found) == []
+    sameness.require_comparable(found, [], anyway=False)
+    assert sameness.assumptions(found) == []
+    assert sameness.side_notes(found) == []
+
+
+def test_other_data_are_refused_with_both_fingerprints_and_what_the_files_say(tmp_path):
+    sweeps = [SWEEP.format(validation=v, seed=0) for v in (0.2, 0.3)]
+    found = tables(
+        tmp_path, Made(units([0.1])), Made(units([0.3]), data="dfffffffffff"), sweeps=sweeps
+    )
+    told = refused(found)
+    assert "data: t0 d0123456789a, t1 dfffffffffff (other values, labels or another split)" in told
+    assert "data.validation: t0 0.2, t1 0.3" in told
+    assert "--anyway" in told
+    sameness.require_comparable(found, sameness.differences(found), anyway=True)
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy:maximize:best", "accuracy:maximize:last"])
+def test_other_metrics_are_refused(tmp_path, metric):
+    found = tables(tmp_path, Made(units([0.1])), Made(units([0.3]), metric))
+    assert f"metric: t0 val_accuracy:maximize:last, t1 {metric}" in refused(found)
+
+
+def test_opposite_goals_have_no_difference_at_all(tmp_path):
+    found = tables(tmp_path, Made(units([0.1])), Made(units([0.3]), LOSS))
+    assert "even --anyway" in refused(found, anyway=True)
+    by_loss = tables(
+        tmp_path, Made(units([0.1])), Made(units([0.3]), LOSS), columns=Columns("val_loss")
+    )
+    assert sameness.differences(by_loss) == []
+
+
+def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
+    found = tables(tmp_path, Made(units([0.1, 0.2])), Made(units([0.3])))
+    path = tmp_path / "t0" / "results.csv"
+    head, first, second = path.read_text().splitlines()
+    path.write_text("\n".join([head, first, second.replace("d0123456789a", "d1")]) + "\n")
+    mixed = read_tables([tmp_path / "t0", tmp_path / "t0"])
+    assert "d0123456789a and d1" in refused(mixed)
+    assert sameness.differences(found) == []
+
+
+def test_what_other_tables_do_not_say_is_assumed(tmp_path):
+    (tmp_path / "w.csv").write_text("units,acc\n1,0.5\n")
+    ours = write(tmp_path / "ours", Made(units([0.1])))
+    columns = Columns("val_accuracy", ("units",))
+    (tmp_path / "w.csv").write_text("units,val_accuracy\n1,0.5\n")
+    found = read_tables([ours, tmp_path / "w.csv"], columns)
+    assert sameness.differences(found) == []
+    assert sameness.assumptions(found) == ["data and split: not told by w; taken to be the same"]
+
+
+def test_recipes_and_versions_may_differ_and_are_told(tmp_path):
+    sweeps = [SWEEP.format(validation=0.2, seed=seed) for seed in (0, 7)]
+    other = Made(units([0.3]), recipe="r1", software=("0.2.0", "2.21.0", "3.15.1"))
+    found = tables(tmp_path, Made(units([0.1])), other, sweeps=sweeps)
+    assert sameness.differences(found) == []
+    assert sameness.side_notes(found) == ["seed: t0 0, t1 7", "version: t0 0.1.0, t1 0.2.0"]
+
+
+def test_a_broken_sweep_file_does_not_hide_the_difference(tmp_path):
+    found = tables(
+        tmp_path,
+        Made(units([0.1])),
+        Made(units([0.3]), data="dfffffffffff"),
+        sweeps=["nonsense: 1\n", "nonsense: 2\n"],
+    )
+    assert "dfffffffffff" in refused(found)

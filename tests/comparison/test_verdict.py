@@ -1,0 +1,121 @@
+"""Who wins, and why nobody does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from made_tables import Made, Row, units, write
+
+from hpsearch.comparison import compare
+from hpsearch.comparison.estimate import Estimate
+from hpsearch.comparison.questions import Answer, Question
+from hpsearch.comparison.verdict import deciding, overall_winner, verdicts
+
+CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
+
+
+def asked(estimate=CLEAR, count=10, question=Question.PAIRED, **changes):
+    return Answer(question, estimate, count, (count, count), (count, count), 1, **changes)
+
+
+def only(answer):
+    (pair,) = verdicts([("a", "b", answer)])
+    return pair
+
+
+def test_a_clear_difference_has_a_winner():
+    assert only(asked()).winner == "a"
+    turned = Estimate(-0.2, -0.3, -0.1, 0.001)
+    assert only(asked(turned)).winner == "b"
+
+
+@pytest.mark.parametrize("question", list(Question))
+def test_fewer_than_five_decide_nothing(question):
+    assert only(asked(count=5, question=question)).winner == "a"
+    few = only(asked(count=4, question=question))
+    assert few.winner is None
+    assert few.reason.endswith(": 4, and it takes 5")
+
+
+def test_the_smaller_table_counts():
+    answer = Answer(Question.BEST, CLEAR, 0, (100, 4), (100, 4), 1)
+    assert only(answer).winner is None
+
+
+def test_no_winner_where_the_interval_includes_zero():
+    tie = only(asked(Estimate(0.2, -0.01, 0.41, 0.06)))
+    assert (tie.winner, tie.reason) == (None, "the interval includes zero")
+    assert only(asked(Estimate(0.0, 0.0, 0.0, 1.0))).winner is None
+    # However small p: the interval rules.
+    assert only(asked(Estimate(0.2, 0.0, 0.41, 0.001))).winner is None
+
+
+def test_no_winner_without_a_score_or_a_test():
+    assert only(asked(Estimate())).reason == "a table has no score"
+    assert only(asked(Estimate(0.5))).winner is None
+    assert only(asked(Estimate(0.5, 0.4, 0.6, math.nan))).winner is None
+
+
+def test_no_winner_by_luck_alone():
+    lucky = asked(question=Question.BEST, corrected=-0.01)
+    assert "luck" in only(lucky).reason
+    assert only(asked(question=Question.BEST, corrected=0.01)).winner == "a"
+
+
+def test_holm_over_three_tables():
+    weak = Estimate(0.2, 0.001, 0.399, 0.03)
+    pairs = verdicts([("a", "b", asked(weak)), ("a", "c", asked(weak)), ("b", "c", asked(weak))])
+    assert [pair.p_value for pair in pairs] == pytest.approx([0.09] * 3)
+    assert all(pair.winner is None and "Holm" in pair.reason for pair in pairs)
+
+
+def test_the_winner_of_several_beats_each_other_one():
+    tie = Estimate(0.0, -0.1, 0.1, 0.9)
+    closer = Estimate(0.2, 0.1, 0.3, 0.004)
+    answers = [("a", "b", asked(tie)), ("a", "c", asked(CLEAR)), ("b", "c", asked(CLEAR))]
+    assert overall_winner(verdicts(answers)) is None
+    assert deciding(verdicts(answers)).second == "b"
+    answers[0] = ("a", "b", asked(closer))
+    pairs = verdicts(answers)
+    assert overall_winner(pairs) == "a"
+    # The closest rival, for a's difference and interval to be the least it has.
+    assert (deciding(pairs).first, deciding(pairs).second) == ("a", "b")
+
+
+def test_a_table_against_itself_is_a_tie(tmp_path):
+    path = write(tmp_path / "a", Made(units([0.5, 0.6, 0.7, 0.8, 0.9])))
+    compared = compare([path, path])
+    assert compared.labels == ("a", "a (2)")
+    assert compared.winner is None
+    assert (compared.difference, compared.interval, compared.p_value) == (0, (0, 0), 1)
+
+
+def test_three_tables_one_better_than_both(tmp_path):
+    scores = [0.5, 0.6, 0.7, 0.8, 0.65, 0.75]
+    noise = [0.01, -0.01, 0.02, 0.0, -0.02, 0.005]
+    made = {
+        "bad": [s + n for s, n in zip(scores, noise, strict=True)],
+        "good": [s + 0.1 for s in scores],
+        "plain": scores,
+    }
+    paths = [write(tmp_path / name, Made(units(each))) for name, each in made.items()]
+    compared = compare(paths)
+    assert compared.winner == "good"
+    assert [(p.first, p.second) for p in compared.pairs] == [
+        ("bad", "good"), ("bad", "plain"), ("good", "plain"),
+    ]  # fmt: skip
+    assert [p.winner for p in compared.pairs] == ["good", None, "good"]
+    assert compared.decisive.winner == "good"
+    low, high = compared.interval
+    assert low <= compared.difference <= high
+    assert not low <= 0 <= high
+
+
+def test_more_seeds_do_not_make_more_pairs(tmp_path):
+    rows = [Row({"units": 1 + c}, 0.5 + s / 100, s) for c in range(3) for s in range(5)]
+    better = [Row(row.values, row.score + 0.1 + row.seed / 1000, row.seed) for row in rows]
+    paths = [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
+    compared = compare(paths)
+    assert compared.n_pairs == 3
+    assert compared.winner is None

@@ -1,0 +1,145 @@
+"""Methods that learn, by the real command: kill -9 and resume, seeds, W&B's words, `plan`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from commands import end_all, hpsearch, start
+from pandas.testing import assert_frame_equal
+
+import hpsearch as package
+
+METHODS: list[Any] = [
+    "asha",
+    "hyperband",
+    {"name": "asha", "proposals": "tpe"},
+    "sobol",
+    "tpe",
+    "bayesian",
+    "auto",
+    {"name": "random", "median_stopping": True},
+]
+PARAMETERS = {
+    "hidden_layers": [1, 2],
+    "units": {"min": 16, "max": 256, "scale": "log"},
+    "activation": ["relu", "tanh"],
+    "layer_type": ["dense", "dropout", "batch_norm"],
+    "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
+    "optimizer": ["adam", {"name": "sgd", "momentum": 0.9}],
+    "learning_rate": {"min": 1e-4, "max": 1e-1, "scale": "log"},
+    "epochs": [30, 90],
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Any:
+    yield
+    end_all()
+
+
+def write(home: Path, method: Any, **changes: Any) -> None:
+    sweep = {
+        "data": {"dataset": "digits"},
+        "method": method,
+        "parameters": PARAMETERS,
+        "budget": {"trials": 12},
+        "execution": {"workers": 1},
+    } | changes
+    (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+
+
+def table(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "results.csv").drop(columns="seconds")
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_killed_and_run_again_it_is_the_run_that_was_left_alone(
+    tmp_path: Path, method: Any
+) -> None:
+    write(tmp_path, method)
+    hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)
+    driver = start("sweep.yaml", cwd=tmp_path, out="killed")
+    driver.wait_for_results(4)
+    driver.send(signal.SIGKILL)
+    assert driver.results() < 12
+    hpsearch("run", "sweep.yaml", "--out", "killed", cwd=tmp_path)
+    whole, killed = table(tmp_path / "whole"), table(tmp_path / "killed")
+    assert len(whole) == 12
+    assert_frame_equal(whole, killed)
+    curves = [pd.read_csv(tmp_path / name / "curves.csv") for name in ("whole", "killed")]
+    assert_frame_equal(*curves)
+    assert (tmp_path / "killed" / "best.keras").exists()
+
+
+@pytest.mark.parametrize("method", ["asha", "hyperband"])
+def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted(
+    tmp_path: Path, method: str
+) -> None:
+    write(tmp_path, {"name": method, "min_epochs": 3}, execution={"workers": 2})
+    hpsearch("run", "sweep.yaml", "--out", "halved", cwd=tmp_path)
+    halved = table(tmp_path / "halved")
+    assert halved["epochs_trained"].nunique() >= 3
+    assert set(halved["epochs"]) == {90}
+    assert ((halved["epochs_trained"] == 90) == (halved["status"] == "completed")).all()
+    curves = pd.read_csv(tmp_path / "halved" / "curves.csv")
+    results = package.load(tmp_path / "halved")
+    listed = [
+        {name: value for name, value in row.items() if name in PARAMETERS and pd.notna(value)}
+        for row in results.table.to_dict("records")
+    ]
+    for values in listed:
+        if str(values["optimizer"]).startswith("{"):
+            values["optimizer"] = yaml.safe_load(values["optimizer"])
+    raw = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
+    del raw["method"], raw["budget"]
+    whole = package.run({**raw, "name": "alone", "configs": listed}, out=tmp_path / "alone")
+    alone = whole.curves
+    merged = curves.merge(alone, on=["trial", "epoch"], suffixes=("", "_alone"))
+    assert len(merged) == len(curves)
+    assert (merged["val_accuracy"] == merged["val_accuracy_alone"]).all()
+    assert (merged["loss"] == merged["loss_alone"]).all()
+
+
+def test_the_words_of_wandb_halt_trainings(tmp_path: Path) -> None:
+    sweep = {
+        "data": {"dataset": "digits"},
+        "method": "bayes",
+        "metric": {"name": "val_accuracy", "goal": "maximize"},
+        "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 3},
+        "run_cap": 12,
+        "parameters": {
+            "learning_rate": {"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1},
+            "epochs": {"value": 18},
+        },
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    found = table(tmp_path / "out")
+    assert len(found) == 12
+    assert set(found["epochs_trained"]) <= {2, 6, 18}
+    assert (found["status"] == "stopped").any()
+
+
+def test_a_race_shows_every_seed(tmp_path: Path) -> None:
+    few = {"hidden_layers": [0, 1], "units": [8, 64], "epochs": [3]}
+    race = {"min": 1, "max": 4, "race": True}
+    write(tmp_path, "random", parameters=few, seeds=race, budget={"trials": 12})
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    found = table(tmp_path / "out")
+    counts = found.groupby("config")["seed"].count()
+    assert counts.max() == 4
+    assert found["config"].nunique() == 3
+    best = found.groupby("config")["score"].mean()[counts == counts.max()].idxmax()
+    assert package.load(tmp_path / "out").best["config"] == best
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_plan_says_what_there_will_be(tmp_path: Path, method: Any) -> None:
+    write(tmp_path, method)
+    planned = hpsearch("plan", "sweep.yaml", cwd=tmp_path)
+    assert "12" in planned.stdout

@@ -1,0 +1,281 @@
+"""`hpsearch compare` on real sweeps: paired, bests, refused, rescored, foreign, broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import hpsearch
+from made_tables import Made, Row, write
+
+import hpsearch as package
+from hpsearch import HpsearchError
+
+SWEEP = """\
+name: small
+data: {dataset: digits, validation: 0.2, seed: 42}
+method: grid
+parameters:
+  hidden_layers: [0, 1]
+  units: [8, 16]
+  activation: [relu, sigmoid]
+  epochs: [2]
+  optimizer: [sgd, adam]
+seeds: 2
+"""
+VARIANTS = {
+    "plain": [],
+    "scaled": ["--set", "data.scale=standard"],
+    "larger": ["--set", "parameters.units=[48, 64]", "--set", "parameters.hidden_layers=[1]"],
+    "split": ["--set", "data.seed=1"],
+    "failed": ["--set", "parameters.activation=[relu]", "--set", "execution.timeout=0.001"],
+}
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+    """A directory with sweep.yaml, and a results directory for each of VARIANTS."""
+    home = tmp_path_factory.mktemp("compared")
+    (home / "sweep.yaml").write_text(SWEEP)
+    for out, options in VARIANTS.items():
+        code = 1 if out == "failed" else 0
+        hpsearch("run", "sweep.yaml", "--out", out, *options, cwd=home, code=code)
+    return home
+
+
+def verdict(*arguments, cwd, code=0):
+    """What the command prints, and the JSON that it writes."""
+    out = cwd / "verdict.json"
+    out.unlink(missing_ok=True)
+    said = hpsearch("compare", *arguments, "--out", out, cwd=cwd, code=code)
+    return said, json.loads(out.read_text()) if out.exists() else None
+
+
+def test_the_same_configs_are_paired(sweeps):
+    said, told = verdict("scaled", "plain", cwd=sweeps)
+    tables = {name: pd.read_csv(sweeps / name / "results.csv") for name in ("plain", "scaled")}
+    both = tables["scaled"].merge(tables["plain"], on=["config", "seed"])
+    assert told["n_pairs"] == both["config"].nunique() == 10
+    expected = (both["score_x"] - both["score_y"]).groupby(both["config"]).mean()
+    assert told["difference"] == pytest.approx(expected.mean())
+    assert told["question"] == "paired"
+    assert told["comparable"] is True
+    assert told["winner"] == "scaled"
+    assert 0 < told["interval"][0] < told["difference"] < told["interval"][1]
+    assert "scaled is better than plain by" in said.stdout
+    assert "do the same configs score better? (10 configs in both" in said.stdout
+    assert 'data.scale: scaled "standard", plain "auto"' in said.stdout
+    turned = verdict("plain", "scaled", cwd=sweeps)[1]
+    assert turned["difference"] == pytest.approx(-told["difference"])
+    assert turned["winner"] == "scaled"
+
+
+def test_without_common_configs_the_bests_are_compared(sweeps):
+    said, told = verdict("larger", "plain", cwd=sweeps)
+    tables = [pd.read_csv(sweeps / name / "results.csv") for name in ("larger", "plain")]
+    bests = [table.groupby("config")["score"].mean().max() for table in tables]
+    assert told["difference"] == pytest.approx(bests[0] - bests[1])
+    assert told["question"] == "best"
+    assert told["n_pairs"] == 0
+    assert told["n_configs"] == [8, 10]
+    low, high = told["interval"]
+    assert low <= told["difference"] <= high
+    assert told["winner"] == (None if low <= 0 <= high else "larger")
+    assert "is the best config better? (best of 8 and of 10 configs, none in both)" in said.stdout
+    assert "the best of many has luck in it" in said.stdout
+    assert told["tables"][0]["optimism"] is not None
+    assert "what the best configs have otherwise" in said.stdout
+
+
+def test_another_split_is_refused_unless_asked_for(sweeps):
+    said, told = verdict("plain", "split", cwd=sweeps, code=3)
+    assert told is None
+    assert "data.seed: plain 42, split 1" in said.stderr
+    fingerprints = [pd.read_csv(sweeps / n / "results.csv")["data"][0] for n in ("plain", "split")]
+    for fingerprint in fingerprints:
+        assert fingerprint in said.stderr
+    said, told = verdict("plain", "split", "--anyway", cwd=sweeps)
+    assert told["comparable"] is False
+    assert "NOT COMPARABLE" in said.stdout
+    assert fingerprints[1] in told["stamp"]
+    assert told["n_pairs"] == 10
+
+
+def test_three_tables(sweeps):
+    said, told = verdict("plain", "scaled", "larger", cwd=sweeps)
+    assert [(p["first"], p["second"]) for p in told["pairs"]] == [
+        ("plain", "scaled"), ("plain", "larger"), ("scaled", "larger"),
+    ]  # fmt: skip
+    assert {p["question"] for p in told["pairs"]} == {"paired", "best"}
+    assert all(p["p_value"] >= p["p_value_alone"] for p in told["pairs"])
+    assert "(Holm)" in said.stdout
+
+
+def test_one_table_twice(sweeps):
+    said, told = verdict("plain", "plain", cwd=sweeps)
+    assert told["labels"] == ["plain", "plain (2)"]
+    assert told["winner"] is None
+    assert (told["difference"], told["interval"], told["p_value"]) == (0, [0, 0], 1)
+    assert "no winner" in said.stdout
+
+
+def test_a_sweep_of_which_nothing_completed(sweeps):
+    said, told = verdict("plain", "failed", cwd=sweeps)
+    assert told["winner"] is None
+    assert told["difference"] is None
+    assert told["interval"] == [None, None]
+    assert told["n_lost"] > 0
+    assert "no verdict, a table has no score" in said.stdout
+    hpsearch("compare", "plain", "failed", "--rescore", 2, cwd=sweeps, code=2)
+
+
+def test_missing_scores_are_left_out_and_told(sweeps, tmp_path):
+    shutil.copytree(sweeps / "scaled", tmp_path / "gaps")
+    path = tmp_path / "gaps" / "results.csv"
+    table = pd.read_csv(path, dtype=str)
+    lost = table["config"].unique()[:3]
+    table.loc[table["config"].isin(lost), ["status", "score"]] = ["failed", None]
+    table.to_csv(path, index=False)
+    said, told = verdict(sweeps / "plain", "gaps", cwd=tmp_path)
+    assert (told["n_pairs"], told["n_lost"]) == (7, 3)
+    assert "3 configs that both plain and gaps tried left out" in said.stdout
+
+
+def test_fresh_seeds_take_the_place_of_the_bests_scores(sweeps):
+    before = {p: p.stat().st_mtime_ns for p in sweeps.rglob("*") if p.is_file()}
+    said, told = verdict("larger", "plain", "--rescore", 5, "--workers", 2, cwd=sweeps)
+    assert told["question"] == "rescored"
+    assert told["n_pairs"] == 5
+    assert "is the best config better, by fresh seeds? (best config of each with 5" in said.stdout
+    fresh = [table["fresh"] for table in told["tables"]]
+    assert told["difference"] == pytest.approx(fresh[0] - fresh[1])
+    assert all(0.1 < score <= 1 for score in fresh)
+    # Nothing was written beside the tables.
+    after = {p: p.stat().st_mtime_ns for p in sweeps.rglob("*") if p.is_file()}
+    assert {p: t for p, t in after.items() if p.name != "verdict.json"} == {
+        p: t for p, t in before.items() if p.name != "verdict.json"
+    }
+
+
+def test_rescoring_needs_what_a_csv_has_not(sweeps):
+    said = hpsearch("compare", "plain/results.csv", "larger", "--rescore", 5, cwd=sweeps, code=2)
+    assert "give the results directory, not a CSV" in said.stderr
+    hpsearch("compare", "plain", "larger", "--rescore", 0, cwd=sweeps, code=2)
+
+
+def test_rescoring_refuses_data_that_changed(sweeps, tmp_path):
+    shutil.copytree(sweeps / "plain", tmp_path / "plain")
+    file = tmp_path / "plain" / "sweep.yaml"
+    file.write_text(file.read_text().replace("seed: 42", "seed: 43"))
+    said = hpsearch("compare", "plain", sweeps / "larger", "--rescore", 1, cwd=tmp_path, code=3)
+    assert "data was d" in said.stderr
+
+
+def test_tables_of_other_programs(tmp_path):
+    rng = np.random.default_rng(0)
+    grid = pd.DataFrame({"lr": np.repeat([0.1, 0.01, 0.001], 4), "units": [8, 16, 32, 64] * 3})
+    base = rng.uniform(0.5, 0.9, len(grid))
+    for name, gain in (("wandb", 0.05), ("tuner", 0.0)):
+        scores = base + gain + rng.normal(0, 0.005, len(grid))
+        grid.assign(State="finished", acc=scores).to_csv(tmp_path / f"{name}.csv", index=False)
+    mapping = ["--score", "acc", "--params", "lr,units", "--goal", "maximize"]
+    said, told = verdict("wandb.csv", "tuner.csv", *mapping, cwd=tmp_path)
+    assert told["winner"] == "wandb"
+    assert told["n_pairs"] == 12
+    assert told["metric"] == "acc:maximize"
+    assert told["assumed"]
+    assert "data and split: not told by wandb, tuner" in said.stdout
+    _, turned = verdict("wandb.csv", "tuner.csv", *mapping[:-1], "minimize", cwd=tmp_path)
+    assert turned["winner"] == "tuner"
+    assert turned["difference"] == pytest.approx(-told["difference"])
+    said = hpsearch("compare", "wandb.csv", "tuner.csv", cwd=tmp_path, code=2)
+    assert "--score COLUMN --params a,b,c" in said.stderr
+    said = hpsearch("compare", "wandb.csv", "tuner.csv", *mapping[:-2], cwd=tmp_path, code=2)
+    assert "--goal maximize" in said.stderr
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "trial,config\n1,2,3,4\n", "a,b\n1,2\n", "\0\0"])
+def test_what_is_no_table_is_told_without_a_traceback(sweeps, tmp_path, text):
+    (tmp_path / "bad.csv").write_text(text)
+    said = hpsearch("compare", sweeps / "plain", "bad.csv", cwd=tmp_path, code=2)
+    assert "bad.csv" in said.stderr
+    hpsearch("compare", "bad.csv", sweeps / "plain", cwd=tmp_path, code=2)
+
+
+def test_other_bad_input(sweeps, tmp_path):
+    assert "nowhere" in hpsearch("compare", "plain", "nowhere", cwd=sweeps, code=2).stderr
+    assert "two tables" in hpsearch("compare", "plain", cwd=sweeps, code=2).stderr
+    hpsearch("compare", cwd=sweeps, code=2)
+    said = hpsearch("compare", "plain", "scaled", "--out", "c.pdf", cwd=sweeps, code=2)
+    assert ".md, .json, .html" in said.stderr
+    out = tmp_path / "none" / "c.md"
+    said = hpsearch("compare", "plain", "scaled", "--out", out, cwd=sweeps, code=2)
+    assert "cannot be written" in said.stderr
+    (tmp_path / "empty").mkdir()
+    hpsearch("compare", "plain", tmp_path / "empty", cwd=sweeps, code=2)
+
+
+def test_pages_by_suffix(sweeps, tmp_path):
+    for suffix, start in ((".md", "# Comparison"), (".html", "<!DOCTYPE html>")):
+        out = tmp_path / f"c{suffix}"
+        hpsearch("compare", "plain", "scaled", "--out", out, cwd=sweeps)
+        assert out.read_text().startswith(start)
+
+
+def test_hostile_directory_names_are_text(sweeps, tmp_path):
+    name = "<script>alert(1)<|[red]b"
+    shutil.copytree(sweeps / "plain", tmp_path / name)
+    said = hpsearch("compare", name, sweeps / "scaled", "--out", "c.html", cwd=tmp_path)
+    assert name in said.stdout
+    page = (tmp_path / "c.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;|[red]b" in page
+    hpsearch("compare", name, sweeps / "scaled", "--out", "c.md", cwd=tmp_path)
+    assert "<" not in (tmp_path / "c.md").read_text()
+
+
+def test_two_long_tables_take_less_than_two_seconds(tmp_path):
+    rng = np.random.default_rng(1)
+    for name, first in (("a", 0), ("b", 0), ("c", 1000)):
+        rows = [
+            Row(
+                {
+                    "units": first + 1 + i // 4,
+                    "learning_rate": float(rng.uniform(1e-4, 1e-1)) if name == "c" else i / 1e4,
+                    "optimizer": ["adam", "sgd", "rmsprop", "nadam"][i % 4],
+                },
+                float(rng.uniform(0.5, 0.9)),
+            )
+            for i in range(1000)
+        ]
+        write(tmp_path / name, Made(rows))
+    for second, words in (("b", "(1000 configs in both"), ("c", "best of 1000 and of 1000")):
+        before = processor_seconds()
+        assert words in hpsearch("compare", "a", second, cwd=tmp_path).stdout
+        # It is one thread's work, and other processes' load is none of it.
+        assert processor_seconds() - before < 2
+
+
+def processor_seconds():
+    """Of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_from_python(sweeps, tmp_path):
+    compared = package.compare(sweeps / "scaled", package.load(sweeps / "plain"))
+    assert isinstance(compared, package.Comparison)
+    assert compared.winner == "scaled"
+    assert compared.n_pairs == 10
+    told = verdict("scaled", "plain", cwd=sweeps)[1]
+    assert compared.to_dict() == told
+    package.compare(sweeps / "plain", sweeps / "scaled", out=tmp_path / "c.md")
+    assert re.search(r"^# ", (tmp_path / "c.md").read_text())
+    for arguments in ({"out": "c.pdf"}, {"rescore": 0}, {"score": "nothing"}):
+        with pytest.raises(HpsearchError):
+            package.compare(sweeps / "plain", sweeps / "scaled", **arguments)

@@ -1,0 +1,483 @@
+"""Rows revisited: exported, evaluated on the record, reproduced, as programs of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from commands import ODD_LAYERS, environment, hpsearch, in_sessions, session_of, wait_for
+from scipy.stats import binomtest
+
+import hpsearch as package
+from hpsearch import data, results, sweepfile
+from hpsearch.driver.testing import mean_interval
+from hpsearch.errors import InputError
+from hpsearch.lock import DirectoryLock
+from hpsearch.store import Store
+from hpsearch.trial import Status, TrialResult
+
+_DIGITS = """\
+data: {dataset: digits, validation: 0.2, test: 0.2, seed: 42}
+parameters:
+  units: [16]
+  layer_type: [dense, dropout, batch_norm]
+  epochs: [1, 3]
+  optimizer: [adam]
+configs: [{layer_type: dropout, optimizer: nadam, epochs: 2}]
+seeds: 2
+method: grid
+"""
+_TRIALS = 14
+_DIABETES = """\
+data: {dataset: diabetes, validation: 0.2, test: 0.2, seed: 1}
+metric: {name: val_mae, goal: minimize, epoch: best}
+early_stopping: {patience: 2}
+parameters: {units: [8, 32], epochs: 40, optimizer: adam, learning_rate: 0.02, l2: [0, 1e-3]}
+"""
+_SHOPS = """\
+data: {csv: shops.csv, target: verdict, drop: [id], validation: 0.25, test: 0.2, seed: 3}
+parameters: {units: 8, layer_type: [dense, layer_norm], epochs: 6}
+"""
+
+
+def write_shops(path, rows=240):
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(
+        {
+            "id": range(rows),
+            "size": rng.normal(size=rows).round(4),
+            "town": rng.choice(["Ulm", "São Paulo", 'Å"bo'], rows),
+            "kind": rng.choice(["new, shiny", "old", "it's"], rows),
+        }
+    )
+    good = table["size"] + (table["town"] == "Ulm") - (table["kind"] == "old") > 0
+    table["verdict"] = np.where(good, "good", "bad")
+    table.to_csv(path, index=False)
+
+
+@pytest.fixture(scope="session")
+def past(tmp_path_factory):
+    """Sweeps that were run: `digits`, `diabetes` and `shops`, each with a file and a directory."""
+    home = tmp_path_factory.mktemp("past")
+    write_shops(home / "shops.csv")
+    for name, text in (("digits", _DIGITS), ("diabetes", _DIABETES), ("shops", _SHOPS)):
+        (home / f"{name}.yaml").write_text(text)
+        hpsearch("run", f"{name}.yaml", "--out", name, cwd=home)
+    return home
+
+
+@pytest.fixture
+def own(past, tmp_path):
+    """The same files to change; the stores say where the data of `past` lies."""
+    shutil.copytree(past, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def rows_of(directory):
+    return pd.read_csv(directory / "results.csv").set_index("trial")
+
+
+def dataset_of(past, name):
+    return data.load(sweepfile.load(past / f"{name}.yaml").data)
+
+
+def accuracy(path, split):
+    predicted = keras.models.load_model(path).predict(split.x, verbose=0)
+    return float(np.float32((predicted.argmax(axis=1) == split.y).mean()))
+
+
+# Reproduced
+
+
+@pytest.mark.parametrize(
+    ("name", "trial"),
+    [
+        *(("digits", trial) for trial in range(1, _TRIALS + 1)),
+        *(("diabetes", trial) for trial in range(1, 5)),
+        ("shops", 2),
+    ],
+)
+def test_every_row_is_reproduced(past, name, trial):
+    said = hpsearch("reproduce", name, "--trial", trial, cwd=past)
+    score = rows_of(past / name).loc[trial, "score"]
+    assert f"trial {trial}: " in said.stdout
+    assert "again, equal to its row; so is every metric of every epoch" in said.stdout
+    assert float(said.stdout.split()[3]) == score
+
+
+def test_the_rows_are_of_every_kind(past):
+    """Else the test above shows less than it says."""
+    digits, diabetes = rows_of(past / "digits"), rows_of(past / "diabetes")
+    assert len(digits) == _TRIALS
+    assert len(diabetes) == 4
+    assert set(digits["trainer"]) == {"native", "graph"}
+    assert set(digits["seed"]) == {0, 1}
+    assert digits["shared_with"].notna().sum() == 6
+    assert (diabetes["epochs_trained"] < 40).any()
+    assert (diabetes["best_epoch"] < diabetes["epochs_trained"]).any()
+
+
+def spoil(directory, number, **changes):
+    with Store(directory / "sweep.db") as store:
+        store.add_results([replace(store.results()[number], **changes)])
+
+
+def test_another_score_is_said(own):
+    spoil(own / "digits", 3, score=0.5)
+    said = hpsearch("reproduce", "digits", "--trial", 3, cwd=own, code=1)
+    assert "not equal to its row's 0.5" in said.stdout
+    said = hpsearch("export", "digits", "--trial", 3, "--out", "m.keras", cwd=own, code=3)
+    assert "trial 3 did not give its row's val_accuracy, 0.5" in said.stderr
+    assert not (own / "m.keras").exists()
+    said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 3, cwd=own, code=3)
+    assert package.load(own / "digits").looks == ()
+
+
+def test_a_curve_that_differs_is_said(own):
+    with Store(own / "digits" / "sweep.db") as store:
+        curve = [dict(epoch) for epoch in store.results()[6].curve]
+    curve[1]["loss"] += 1e-6
+    spoil(own / "digits", 6, curve=curve)
+    said = hpsearch("reproduce", "digits", "--trial", 6, cwd=own)
+    assert "equal to its row; other metrics differ from epoch 2 on" in said.stdout
+
+
+def test_other_versions_are_named_where_the_score_is_another(own):
+    spoil(own / "digits", 3, score=0.5)
+    path = own / "digits" / "results.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[table["trial"] == "3", "keras"] = "3.0.1"
+    table.to_csv(path, index=False)
+    said = hpsearch("reproduce", "digits", "--trial", 3, cwd=own, code=1)
+    assert f"keras was 3.0.1 and is {keras.__version__} now" in said.stdout
+    assert "tensorflow was" not in said.stdout
+
+
+# What cannot be revisited
+
+
+def mark(directory, number, status, error=""):
+    with Store(directory / "sweep.db") as store:
+        store.add_results([TrialResult(number, status, error=error)])
+
+
+_COMMANDS = [
+    ["reproduce"],
+    ["reproduce", "--script"],
+    ["export", "--out", "m.keras"],
+    ["evaluate", "--split", "test"],
+]
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
+def test_a_trial_without_a_score_is_explained(own, command):
+    mark(own / "digits", 2, Status.DIVERGED, "epoch 1: loss is nan")
+    command = [command[0], "digits", *command[1:]]
+    said = hpsearch(*command, "--trial", 2, cwd=own, code=2).stderr
+    assert "trial 2 has no score, it is diverged: epoch 1: loss is nan" in said
+    said = hpsearch(*command, "--trial", 99, cwd=own, code=2).stderr
+    assert f"there is no trial 99; its trials are 1 to {_TRIALS}" in said
+    assert not (own / "m.keras").exists()
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
+def test_other_data_is_refused(own, command):
+    before = rows_of(own / "shops")["data"].iloc[0]
+    text = sweepfile.load(own / "shops.yaml").model_copy()
+    with Store(own / "shops" / "sweep.db") as store:
+        store.set_meta({"sweep": sweepfile.dump(text)})
+    csv = own / "shops.csv"
+    csv.write_text(csv.read_text().replace("good", "bad", 1))
+    command = [command[0], "shops", *command[1:]]
+    said = hpsearch(*command, "--trial", 1, cwd=own, code=3).stderr
+    now = dataset_of(own, "shops").fingerprint
+    assert now != before
+    assert f"its fingerprint was {before} and is {now} now" in said
+    csv.unlink()
+    assert "shops.csv: no such file" in hpsearch(*command, "--trial", 1, cwd=own, code=2).stderr
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
+def test_no_results_directory(tmp_path, command):
+    command = [command[0], "nowhere", *command[1:]]
+    said = hpsearch(*command, "--trial", 1, cwd=tmp_path, code=2).stderr
+    assert "nowhere: no results directory" in said
+
+
+def test_rows_of_a_function_have_no_model(tmp_path):
+    package.optimize(lambda c: c["x"], {"x": [1, 2]}, "grid", out=tmp_path / "out")
+    said = hpsearch("reproduce", "out", "--trial", 1, cwd=tmp_path, code=2).stderr
+    assert "its rows are those of a function" in said
+
+
+# Exported
+
+
+def test_the_best_model_and_any_other(past, tmp_path):
+    rows, split = rows_of(past / "digits"), dataset_of(past, "digits").validation
+    best = results.best_row(rows.reset_index())
+    said = hpsearch("export", "digits", "--out", tmp_path / "best.keras", cwd=past)
+    assert f"the model of trial {best['trial']}" in said.stdout
+    assert "training it again" not in said.stderr
+    assert accuracy(tmp_path / "best.keras", split) == best["val_accuracy"]
+    kept = keras.models.load_model(past / "digits" / "best.keras")
+    exported = keras.models.load_model(tmp_path / "best.keras")
+    np.testing.assert_array_equal(exported.predict(split.x, verbose=0), kept.predict(split.x))
+    other = int(rows["score"].idxmin())
+    (tmp_path / "other.keras").write_text("an earlier file")
+    said = hpsearch(
+        "export", "digits", "--trial", other, "--out", tmp_path / "other.keras", cwd=past
+    )
+    assert f"trial {other}: its weights were not kept; training it again" in said.stderr
+    assert accuracy(tmp_path / "other.keras", split) == rows.loc[other, "score"]
+    assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "other.keras"}
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("m.h5", "name it m.keras"),
+        ("no/m.keras", "there is no directory"),
+        ("d.keras", "is a directory"),
+    ],
+)
+def test_where_no_model_can_be_written(past, tmp_path, out, words):
+    (tmp_path / "d.keras").mkdir()
+    said = hpsearch("export", past / "digits", "--out", out, cwd=tmp_path, code=2).stderr
+    assert words in said
+
+
+# Evaluated
+
+
+def test_the_test_split_by_hand(own):
+    row = results.best_row(pd.read_csv(own / "digits" / "results.csv"))
+    split = dataset_of(own, "digits").test
+    said = hpsearch("evaluate", "digits", "--split", "test", cwd=own).stdout
+    predicted = keras.models.load_model(own / "digits" / "best.keras").predict(split.x, verbose=0)
+    right = predicted.argmax(axis=1) == split.y
+    losses = -np.log(predicted[np.arange(len(split)), split.y].astype(np.float64))
+    (look,) = package.load(own / "digits").looks
+    assert (look.trial, look.split, look.rows) == (row["trial"], "test", 360)
+    assert look.metric == "accuracy"
+    assert look.score.value == pytest.approx(right.mean())
+    interval = binomtest(int(right.sum()), 360).proportion_ci(0.95, method="wilson")
+    assert (look.score.low, look.score.high) == pytest.approx((interval.low, interval.high))
+    loss, by_hand = look.metrics["loss"], mean_interval(losses)
+    assert (loss.value, loss.low, loss.high) == pytest.approx(
+        (by_hand.value, by_hand.low, by_hand.high), rel=1e-4
+    )
+    assert f"accuracy  {right.mean():.4f}" in said
+    assert f"95% interval {interval.low:.4f} to {interval.high:.4f}, Wilson's" in said
+    assert "recorded: look 1 at the test split" in said
+
+
+def evaluations_in(page):
+    """When each was taken, as the page has them, a metric after the other."""
+    (text,) = re.findall(
+        r'<script type="application/json" id="payload">(.*?)</script>', page.read_text()
+    )
+    rows = json.loads(text)["sweeps"][0]["evaluations"]
+    return [row[0] for metric in ("loss", "accuracy") for row in rows if row[4] == metric]
+
+
+def test_each_look_is_on_the_record_and_shown(own):
+    before = hpsearch("show", "digits", cwd=own).stdout
+    assert "evaluations" not in before
+    hpsearch("evaluate", "digits", "--split", "test", cwd=own)
+    hpsearch("evaluate", "digits", "--split", "validation", "--trial", 1, cwd=own)
+    said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 1, cwd=own).stdout
+    assert "recorded: look 2 at the test split" in said
+    assert "the test split has judged 2 trials now" in said
+    looks = package.load(own / "digits").looks
+    assert [look.split for look in looks] == ["test", "validation", "test"]
+    shown = hpsearch("show", "digits", cwd=own).stdout
+    assert shown.startswith(before)
+    for look in looks:
+        assert look.time in shown
+        assert f"{look.score.value:.4f}" in shown
+    assert hpsearch("show", "digits/results.csv", cwd=own).stdout == shown
+    hpsearch("report", "digits", cwd=own)
+    assert evaluations_in(own / "digits" / "report.html") == 2 * [look.time for look in looks]
+    # A run that goes on keeps them, and its report has them.
+    hpsearch("run", "digits.yaml", "--out", "digits", "--set", "parameters.epochs=[1, 2]", cwd=own)
+    assert package.load(own / "digits").looks == looks
+    assert len(evaluations_in(own / "digits" / "report.html")) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"), [("digits", ["loss", "accuracy"]), ("diabetes", ["loss", "mae"])]
+)
+def test_the_validation_split_gives_the_row(own, name, metrics):
+    """So what is measured is what the table says, in its units, regularisation included."""
+    for trial in (1, 4):
+        look = package.load(own / name).evaluate("validation", trial)
+        row = rows_of(own / name).loc[trial]
+        for metric in metrics:
+            measured = look.metrics[metric]
+            assert measured.value == pytest.approx(row[f"val_{metric}"], rel=1e-5), metric
+            assert measured.low < measured.value < measured.high
+    assert rows_of(own / "diabetes").loc[4, "l2"] > 0
+
+
+def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
+    look = package.load(own / "shops").evaluate()
+    assert (look.split, look.rows) == ("test", 48)
+    split = dataset_of(own, "shops").test
+    predicted = keras.models.load_model(own / "shops" / "best.keras").predict(split.x, verbose=0)
+    assert look.score.value == pytest.approx(((predicted[:, 0] > 0.5) == split.y).mean())
+
+
+def test_no_test_split(finished):
+    said = hpsearch("evaluate", "two", "--split", "test", cwd=finished, code=2).stderr
+    assert "there is no test split: digits ships none" in said
+    assert "data.test" in said
+    said = hpsearch("evaluate", "two", "--split", "tset", cwd=finished, code=2).stderr
+    assert "train, validation, test, not 'tset'" in said
+    assert "--split" in hpsearch("evaluate", "two", cwd=finished, code=2).stderr
+    assert package.load(finished / "two").looks == ()
+
+
+def test_no_look_while_another_run_holds_the_directory(own):
+    with DirectoryLock(own / "digits"):
+        said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
+    assert f"process {os.getpid()}" in said
+    assert package.load(own / "digits").looks == ()
+
+
+def test_show_survives_a_damaged_record(own):
+    with Store(own / "digits" / "sweep.db") as store:
+        store.set_meta({"looks": "{"})
+    said = hpsearch("show", "digits", cwd=own).stdout
+    assert "evaluations are not shown: the store's looks cannot be read" in said
+    (own / "digits" / "sweep.db").write_bytes(b"")
+    assert "evaluations are not shown: " in hpsearch("show", "digits", cwd=own).stdout
+
+
+# Programs
+
+
+def run_program(path, *, cwd):
+    """Run a program where hpsearch cannot be imported; its exit code and what it said."""
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['hpsearch'] = None\n"
+        "sys.path = [each for each in sys.path if each]\n"
+        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    )
+    kept = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=170,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "trial"), [("digits", 2), ("digits", 6), ("diabetes", 3), ("shops", 2)]
+)
+def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path, name, trial):
+    said = hpsearch("reproduce", name, "--trial", trial, "--script", tmp_path / "row.py", cwd=past)
+    assert f"wrote {tmp_path / 'row.py'}" in said.stdout
+    ran = run_program(tmp_path / "row.py", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    row = rows_of(past / name).loc[trial]
+    metric = row["metric"].split(":")[0]
+    last = ran.stdout.splitlines()[-1]
+    assert last.startswith(f"{metric} ")
+    assert last.endswith("reached")
+    assert float(last.split()[1].rstrip(",")) == pytest.approx(row["score"], rel=1e-3)
+
+
+def test_a_program_knows_its_data(own):
+    text = sweepfile.load(own / "shops.yaml")
+    with Store(own / "shops" / "sweep.db") as store:
+        store.set_meta({"sweep": sweepfile.dump(text)})
+    program = hpsearch("reproduce", "shops", "--trial", 1, "--script", cwd=own).stdout
+    assert "import hpsearch" not in program
+    (own / "row.py").write_text(program)
+    csv = own / "shops.csv"
+    csv.write_text(csv.read_text().replace("Ulm", "Ulk"))
+    ran = run_program(own / "row.py", cwd=own)
+    assert ran.returncode == 1
+    assert "the data is not that of the row" in ran.stderr
+
+
+def test_a_program_that_misses_the_score_says_so(past, tmp_path):
+    program = hpsearch("reproduce", "digits", "--script", "--trial", 1, cwd=past).stdout
+    score = float(rows_of(past / "digits").loc[1, "score"])
+    assert f"SCORE = {score!r}" in program
+    (tmp_path / "row.py").write_text(program.replace(f"SCORE = {score!r}", "SCORE = 0.5"))
+    ran = run_program(tmp_path / "row.py", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "in the row 0.5: not reached" in ran.stdout
+
+
+# From Python, and ended
+
+
+def test_from_python(own, tmp_path, capfd):
+    opened = package.load(own / "digits")
+    told = opened.reproduce(4)
+    assert told.equal
+    assert told.first_difference is None
+    assert told.row.score == told.again.score == rows_of(own / "digits").loc[4, "score"]
+    opened.export(tmp_path / "m.keras", trial=4)
+    split = dataset_of(own, "digits").validation
+    assert accuracy(tmp_path / "m.keras", split) == told.row.score
+    look = opened.evaluate(trial=4)
+    assert opened.looks == (look,)
+    with pytest.raises(InputError, match="no trial 99"):
+        opened.export(tmp_path / "n.keras", trial=99)
+    assert json.dumps(look.metrics["loss"].value)
+    assert "training it again" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_leaves_no_process(tmp_path, number, code):
+    shutil.copy(ODD_LAYERS, tmp_path)
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: iris, validation: 0.3, seed: 1}\n"
+        "parameters: {units: 4, epochs: 1, layer_type: 'odd_layers:slow'}\n"
+    )
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    (tmp_path / "odd_layers.py").write_text(
+        "import time\n\n\ndef slow(x, units, activation):\n    time.sleep(600)\n"
+    )
+    log = tmp_path / "out" / "run.log"
+    log.unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpsearch", "reproduce", "out", "--trial", "1"],
+        cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        session = wait_for(lambda: _session_below(process.pid), what="a worker")
+        wait_for(lambda: len(in_sessions([session])) >= 3, what="a worker at its training")
+        time.sleep(1)
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert said.strip() in ("interrupted", "terminated")
+    wait_for(lambda: not in_sessions([session]), 5, what="no process")
+
+
+def _session_below(pid):
+    import psutil
+
+    sessions = {session_of(child.pid) for child in psutil.Process(pid).children()}
+    return next((session for session in sessions if session and session != os.getsid(0)), None)

@@ -1,0 +1,77 @@
+"""Results tables with chosen scores, written as hpsearch writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpsearch.hyperparameters import config_id
+from hpsearch.results import Provenance, Record, curves_table, results_table, write_csv
+from hpsearch.trial import Status, Task, TrialResult
+
+ACCURACY = "val_accuracy:maximize:last"
+LOSS = "val_loss:minimize:last"
+
+
+@dataclass
+class Row:
+    """One trial; `score` None for one that has none."""
+
+    values: Mapping[str, Any]
+    score: float | None
+    seed: int = 0
+    status: Status | None = None
+    epochs: int = 1
+    seconds: float = 1.0
+    shared_with: int | None = None
+
+
+@dataclass
+class Made:
+    """What a table holds."""
+
+    rows: Iterable[Row]
+    metric: str = ACCURACY
+    data: str = "d0123456789a"
+    recipe: str = "rabcdef01234"
+    software: tuple[str, str, str] = ("0.1.0", "2.21.0", "3.15.1")
+    name: str = "made"
+    columns: tuple[str, ...] = field(default=())
+
+
+def write(directory: Path, made: Made) -> Path:
+    """Write results.csv and curves.csv to a directory, which is returned."""
+    directory.mkdir(parents=True, exist_ok=True)
+    where = Provenance(made.metric, made.name, made.data, made.recipe, *made.software)
+    records = [_record(number, row, where) for number, row in enumerate(made.rows, start=1)]
+    task = Task.MULTICLASS
+    write_csv(results_table(records, task, made.columns), directory / "results.csv")
+    write_csv(curves_table(records, task), directory / "curves.csv")
+    return directory
+
+
+def _record(number: int, row: Row, where: Provenance) -> Record:
+    status = row.status or (Status.FAILED if row.score is None else Status.COMPLETED)
+    epoch = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": row.score or 0.5}
+    result = TrialResult(
+        trial=number,
+        status=status,
+        score=row.score,
+        curve=(epoch,) * row.epochs,
+        scored_epoch=row.epochs,
+        best_epoch=row.epochs,
+        best_score=row.score,
+        seconds=row.seconds,
+        shared_with=row.shared_with,
+        trainer="native",
+        weights=10,
+        error="" if row.score is not None else "it failed",
+    )
+    return Record(number, config_id(row.values), row.seed, row.values, result, where)
+
+
+def units(scores: Iterable[float | None], first: int = 1, **values: Any) -> list[Row]:
+    """A row a score, whose configs differ in their units: `first`, `first + 1`, ..."""
+    return [Row({"units": first + index, **values}, score) for index, score in enumerate(scores)]

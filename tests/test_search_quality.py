@@ -1,0 +1,256 @@
+"""experiments/search_quality.py: small searches end in tables; regrets and claims are as told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scripts import EXPERIMENTS, rows, run
+
+from hpsearch.proposal import Outcome, Proposal
+from hpsearch.sampling import random_draws
+
+SWEEP = """
+data: {dataset: iris}
+method: grid
+metric: {name: val_loss, goal: minimize, epoch: last}
+parameters: {units: [4, 8], activation: [relu, tanh], epochs: 3}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _on_path(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+
+
+@pytest.mark.slow
+def test_searches_end_in_tables(tmp_path):
+    arguments = ["--methods", "random", "tpe", "optuna_tpe", "keras_tuner"]
+    arguments += ["--problems", "branin", "mixed", "--seeds", "0-1", "--trials", 25]
+    told = run("search_quality.py", *arguments, out=tmp_path)
+    table = rows("search_quality", tmp_path, about="seeds: 0 to 1")
+    assert len(table) == 2 * (4 + 1)
+    assert {row["seeds"] for row in table} == {2}
+    assert all(0 <= float(row["regret"].split()[0]) < 1 for row in table)
+    claims = rows("search_claims", tmp_path, about="seeds: 0 to 1")
+    named = {row["claim"] for row in claims}
+    assert "tpe is no worse than random" in named
+    assert "tpe with 8 under way: no two proposals are equal" in named
+    assert (tmp_path / "search_quality.svg").read_text(encoding="utf-8").startswith("<?xml")
+    # Peers' runs are kept: what is asked for again is hpsearch's own.
+    again = run("search_quality.py", *arguments, out=tmp_path)
+    assert again.splitlines()[0] == "8 searches to run, 8 kept"
+    assert told.splitlines()[0] == "16 searches to run, 0 kept"
+
+
+def test_a_table_holds_every_config_and_its_curve(tmp_path):
+    import pandas as pd
+
+    (tmp_path / "tabulated_digits.yaml").write_text(SWEEP, encoding="utf-8")
+    run("tabulate.py", "digits", "--sweeps", tmp_path, out=tmp_path)
+    table = pd.read_csv(tmp_path / "tabulated_digits.csv.gz")
+    assert list(table.columns) == ["config", "units", "activation", "1", "2", "3"]
+    assert len(table) == 4
+    assert table["3"].between(0.1, 3).all()
+
+
+@pytest.mark.parametrize("name", ["digits", "diabetes"])
+def test_the_tables_are_those_of_the_sweep_files(name):
+    import search_problems
+
+    from hpsearch.sampling import grid_draws
+
+    problem = search_problems.make_problem(name)
+    ids = {config.id for config, _ in grid_draws(problem.space)}
+    assert ids == set(problem.curves)
+    assert len(ids) > 2_000
+    assert problem.epochs == 81
+    assert problem.regret(problem.least) == 0
+    assert problem.regret(problem.median) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("branin", {"x": math.pi, "y": 2.275}),
+        (
+            "hartmann6",
+            dict(
+                zip(
+                    [f"x{number}" for number in range(1, 7)],
+                    [0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573],
+                    strict=True,
+                )
+            ),
+        ),
+    ],
+)
+def test_functions_have_the_minima_of_the_literature(name, best):
+    import search_problems
+
+    problem = search_problems.make_problem(name)
+    config = problem.space.config(best)
+    assert problem.loss(config) == pytest.approx(problem.least, abs=1e-5)
+
+
+def test_no_config_of_the_mixed_space_is_better_than_its_least():
+    from itertools import islice
+
+    import search_problems
+
+    problem = search_problems.make_problem("mixed")
+    losses = [problem.loss(config) for config, _ in islice(random_draws(problem.space, 7), 5_000)]
+    assert problem.least < min(losses) < problem.least + 0.05
+    assert problem.regret(float(np.median(losses))) == pytest.approx(1, abs=0.05)
+
+
+class Climbing:
+    """Begins two configs at epoch 1, then goes on with the first to 3 and to the end."""
+
+    exhausted = False
+    rungs = (1, 3, 81)
+
+    def __init__(self, configs):
+        first, second = configs
+        self.plan = [Proposal(first, 1), Proposal(second, 1), Proposal(first, 3)]
+        self.plan += [Proposal(first, 81), Proposal(second, 81)]
+        self.told: list[Outcome] = []
+
+    def ask(self, count):
+        asked, self.plan = self.plan[:count], self.plan[count:]
+        return asked
+
+    def tell(self, outcomes):
+        self.told += outcomes
+
+
+def test_epochs_are_counted_from_where_a_training_stood(monkeypatch):
+    import search_problems
+    import search_runs
+
+    problem = search_problems.make_problem("digits")
+    first, second = (config for config, _ in zip(_configs(problem), range(2), strict=False))
+    search = Climbing((first, second))
+    monkeypatch.setattr(search_runs, "_search", lambda *_: search)
+    done = search_runs.run(problem, "asha", 0, trials=3)
+    assert done.epochs == 81 + 81
+    assert done.epochs_restarted == 1 + 1 + 3 + 81 + 81
+    assert done.proposed == done.different == 2
+    assert [outcome.epochs for outcome in search.told] == [1, 1, 3, 81, 81]
+    assert search.told[2].score == problem.curves[first.id][2]
+    # After 81 epochs the first is not at its end: one had gone to the second.
+    assert math.isnan(done.regrets[0])
+    ends = [problem.curves[config.id][-1] for config in (first, second)]
+    assert done.regrets[1] == pytest.approx(problem.regret(min(ends)), rel=1e-3)
+
+
+def _configs(problem):
+    return (config for config, _ in random_draws(problem.space, 0))
+
+
+def test_with_workers_as_many_are_under_way(monkeypatch):
+    import search_problems
+    import search_runs
+
+    problem = search_problems.make_problem("branin")
+
+    class Watched:
+        exhausted = False
+        rungs = ()
+
+        def __init__(self):
+            self.configs = _configs(problem)
+            self.asked = self.ended = self.most = 0
+
+        def ask(self, count):
+            self.asked += count
+            self.most = max(self.most, self.asked - self.ended)
+            return [Proposal(config) for config, _ in zip(self.configs, range(count), strict=False)]
+
+        def tell(self, outcomes):
+            self.ended += len(outcomes)
+
+    search = Watched()
+    monkeypatch.setattr(search_runs, "_search", lambda *_: search)
+    done = search_runs.run(problem, "random", 0, trials=20, workers=8)
+    assert (search.asked, search.ended, search.most) == (20, 20, 8)
+    assert len(done.regrets) == 20
+    assert list(done.regrets) == sorted(done.regrets, reverse=True)
+
+
+def test_runs_come_back_from_their_file(tmp_path):
+    import search_runs
+
+    runs = search_runs.Runs(tmp_path / "runs.csv.gz")
+    assert runs.read() == {}
+    known = _run("tpe", 0, [0.5, 0.25])
+    short = dataclasses.replace(_run("asha", 1, [math.nan, 0.125]), epochs=7)
+    runs.add([known])
+    runs.add([short, dataclasses.replace(known, seconds=2.0)])
+    read = runs.read()
+    assert read[known.key] == dataclasses.replace(known, seconds=2.0)
+    assert read[short.key].regrets[1] == 0.125
+    assert math.isnan(read[short.key].regrets[0])
+
+
+def _run(method, seed, regrets, workers=1, problem="branin"):
+    import search_runs
+
+    return search_runs.Run(
+        problem, method, workers, seed, "x 1", 1.0, len(regrets), len(regrets), 0, 0, tuple(regrets)
+    )
+
+
+def test_claims_are_judged_by_paired_intervals():
+    import search_report
+
+    noise = [0.0, 0.3, 0.1, 0.6]
+    runs = [_run("random", seed, [0.5 + n] * 50) for seed, n in enumerate(noise)]
+    # Worse than random by 0.1 at 25, better by 0.1 at 50, for every seed.
+    runs += [
+        _run("tpe", seed, [0.6 + n + 0.01 * seed] * 49 + [0.4 + n + 0.01 * seed])
+        for seed, n in enumerate(noise)
+    ]
+    judged = search_report.claims(search_report.Results(runs))
+    holds = {(row["claim"], row["trials"]): row["holds"] for row in judged}
+    assert holds["tpe is no worse than random", 25] == "NO"
+    assert holds["tpe beats random", 50] == "yes"
+    figure = next(row["figure"] for row in judged if row["trials"] == 50)
+    # Mean of -0.1, -0.09, -0.08, -0.07; t of three degrees of freedom.
+    half = 3.182446 * np.std([0, 1, 2, 3], ddof=1) * 0.01 / 2
+    assert figure == f"-0.0850 [{-0.085 - half:.4f}, {-0.085 + half:.4f}]"
+
+
+def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
+    import search_report
+
+    spread = [0.1, 0.2, 0.3]
+    runs = [_run("tpe", seed, [r] * 25) for seed, r in enumerate(spread)]
+    many = [_run("tpe", seed, [1.5 * r] * 25, workers=8) for seed, r in enumerate(spread)]
+    twice = dataclasses.replace(many[0], different=24)
+    judged = search_report.claims(search_report.Results([*runs, twice, *many[1:]]))
+    assert (judged[0]["figure"], judged[0]["holds"]) == ("1 equal", "NO")
+    assert judged[1]["figure"].startswith("0.0800 [")
+
+
+def test_foreseen_predictions_are_scikit_learns():
+    from search_foreseen import foreseeing
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    random = np.random.default_rng(0)
+    x = random.random((30, 3))
+    y = np.sin(3 * x).sum(axis=1)
+    stock = GaussianProcessRegressor(kernel=Matern(nu=2.5), alpha=1e-4, normalize_y=True)
+    quick = foreseeing(stock)
+    stock.fit(x, y)
+    quick.fit(x, y)
+    base = np.array([[0.25, 1.0, 0.5]])
+    for step in ([0, 0, 0], [1e-8, 0, 0], [0, -1e-8, 0], [0, 0, 1e-8]):
+        point = base + step
+        np.testing.assert_allclose(
+            quick.predict(point, return_std=True), stock.predict(point, return_std=True), rtol=1e-9
+        )
+    assert (quick.asked, quick.foreseen) == (4, 3)
