@@ -180,6 +180,21 @@ def test_with_workers_as_many_are_under_way(monkeypatch):
     assert list(done.regrets) == sorted(done.regrets, reverse=True)
 
 
+@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_000, "tpe")])
+def test_auto_proposes_what_the_method_that_it_is_does(trials, method):
+    import search_problems
+    import search_runs
+
+    problem = search_problems.make_problem("branin")
+    assert search_runs.auto_is(problem, trials) == method
+    searches = [search_runs._search(problem, name, 3, trials) for name in ("auto", method)]
+    for _ in range(14):
+        (ours,), (theirs,) = (search.ask(1) for search in searches)
+        assert ours.config.id == theirs.config.id
+        for search in searches:
+            search.tell([Outcome(ours.config, problem.loss(ours.config))])
+
+
 def test_runs_come_back_from_their_file(tmp_path):
     import search_runs
 
@@ -243,7 +258,8 @@ def test_foreseen_predictions_are_scikit_learns():
     random = np.random.default_rng(0)
     x = random.random((30, 3))
     y = np.sin(3 * x).sum(axis=1)
-    stock = GaussianProcessRegressor(kernel=Matern(nu=2.5), alpha=1e-4, normalize_y=True)
+    kernel = Matern(length_scale=0.7, length_scale_bounds="fixed", nu=2.5)
+    stock = GaussianProcessRegressor(kernel=kernel, alpha=1e-4, normalize_y=True)
     quick = foreseeing(stock)
     stock.fit(x, y)
     quick.fit(x, y)
