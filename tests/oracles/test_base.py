@@ -15,7 +15,7 @@ from keras_tuner.src.engine import oracle as kt_oracle
 
 from hpsearch.oracles import StrategyOracle, make_oracle
 from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
-from hpsearch.proposal import Outcome
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Choices, Config, Parameter, Range, Space
 from hpsearch.sweep.method import MethodSpec
 
@@ -79,7 +79,7 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
 def best(oracle: SweepOracle) -> Config | None:
     """Of KerasTuner's book-keeping: the config of the best trial that completed."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
-    return oracle._configs[found[0].trial_id] if found else None
+    return oracle._started[found[0].trial_id].config if found else None
 
 
 @pytest.fixture(autouse=True)
@@ -185,16 +185,19 @@ def test_no_value_is_discovered_late() -> None:
     assert len(asked_of(oracle, 1)) == 1
 
 
-class Failing(GridOracle):
+def failing() -> StrategyOracle:
     """Its second proposal fails, once."""
+    oracle, left = grid_oracle(SPACE), [1]
+    ask = oracle._strategy.ask
 
-    left = 1
-
-    def next_config(self) -> Any:
-        if self._proposals and self.left:
-            self.left -= 1
+    def asked(count: int) -> list[Proposal]:
+        if oracle._started and left:
+            left.pop()
             raise ZeroDivisionError
-        return super().next_config()
+        return ask(count)
+
+    oracle._strategy.ask = asked  # type: ignore[method-assign]
+    return oracle
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +208,7 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
             stock.create_trial("a")
     assert kt_oracle.LOCKS[stock].locked()
 
-    oracle = Failing(SPACE)
+    oracle = failing()
     with pytest.raises(ZeroDivisionError):
         asked_of(oracle, 5)
     assert not kt_oracle.LOCKS[oracle].locked()
