@@ -238,6 +238,19 @@ def test_claims_are_judged_by_paired_intervals():
     assert figure == f"-0.0850 [{-0.085 - half:.4f}, {-0.085 + half:.4f}]"
 
 
+def test_a_claim_is_open_where_seeds_are_missing():
+    import search_report
+
+    runs = [_run("random", seed, [0.5] * 25) for seed in range(3)]
+    runs += [_run("tpe", seed, [0.5] * 25) for seed in range(3)]
+    runs += [_run("bayesian", seed, [0.5] * 25) for seed in range(2)]
+    judged = search_report.claims(search_report.Results(runs))
+    assert [(row["claim"], row["holds"]) for row in judged] == [
+        ("tpe is no worse than random", "yes"),
+        ("bayesian is no worse than random", "open"),
+    ]
+
+
 def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
     import search_report
 
