@@ -90,7 +90,7 @@ class Dimension:
         if self.numeric and not self.marked:
             return None
         if self.numeric:
-            at, said = [self._scaled(v) for v in self.marked], [cell_text(v) for v in self.marked]
+            at, said = [self._scaled(v) for v in self.marked], [text_of(v) for v in self.marked]
             return ([self.dead_at, *at], ["-", *said]) if self.dead else (at, said)
         at, said = [float(i) for i in range(len(self.levels))], list(self.levels)
         return ([*at, self.dead_at], [*said, "-"]) if self.dead else (at, said)

@@ -90,8 +90,8 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
         + "Coloured by rank, the best trial in orange; point at a line to see its config. "
         f"Of longer trainings {MOST_EPOCHS} epochs are drawn.",
         "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
-        "Click beside a range to let it go. Where a hyperparameter is dead, a line passes below its "
-        "numbers. " + (several if scored > lines else ""),
+        "Click beside a range to let it go. Where a hyperparameter is dead, a line passes below "
+        "its numbers. " + (several if scored > lines else ""),
         "importance": f"How much of the variance of {source.metric} over the whole space each "
         "hyperparameter explains, and each pair beyond its two: functional ANOVA on random "
         f"forests. Lines: 90% intervals over forests of half of the configs. From "

@@ -106,7 +106,8 @@ def test_many_large_sweeps_still_fit(source_of):
 def test_the_page_needs_no_tensorflow(sweep_of):
     code = (
         "import sys\nfrom hpsearch.cli import main\n"
-        f"try: main(['report', {str(sweep_of(1))!r}])\nexcept SystemExit as end: assert not end.code\n"
+        f"try: main(['report', {str(sweep_of(1))!r}])\n"
+        "except SystemExit as end: assert not end.code\n"
         "assert 'tensorflow' not in sys.modules and 'plotly' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
