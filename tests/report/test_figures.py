@@ -15,8 +15,9 @@ from hpsearch.report.dimensions import dimensions_of
 from hpsearch.report.figures.parts import robust_range, spread
 from hpsearch.report.notebook import as_figure, every_figure
 from hpsearch.report.savings import savings_of
-from hpsearch.report.text import cell_text, duration, inert, number, rounded
+from hpsearch.report.text import duration, inert, number, rounded
 from hpsearch.report.theme import resolved
+from hpsearch.values import text_of
 
 
 @pytest.mark.parametrize("trials", [0, 1, 100])
@@ -112,8 +113,8 @@ def test_dimensions(source_of):
 def test_words():
     assert inert("<b>&") == "&lt;b&gt;&amp;"
     assert len(inert("x" * 100)) == 60
-    assert cell_text('{"name": "sgd", "learning_rate": 0.1}') == "sgd(learning_rate=0.1)"
-    assert cell_text(None) == "-"
+    assert text_of('{"name": "sgd", "learning_rate": 0.1}') == "sgd(learning_rate=0.1)"
+    assert text_of(None) == "-"
     assert (rounded(float("nan")), rounded(1.0), rounded(0.1234567)) == (None, 1, 0.123457)
     assert [number(v) for v in (0.97222, 12345.6, 0.0001234)] == [
         "0.9722",

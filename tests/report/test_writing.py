@@ -51,7 +51,7 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
     page = tmp_path / "out" / "report.html"
-    assert is_current(page, tmp_path / "out")
+    assert is_current(page, tmp_path / "out", ())
     text = page.read_text(encoding="utf-8")
     assert '"live":false' in text
     assert "iris" in text
@@ -61,7 +61,7 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     assert page.stat().st_mtime_ns == before
     hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=tmp_path)
     assert page.stat().st_mtime_ns > before
-    assert is_current(page, tmp_path / "out")
+    assert is_current(page, tmp_path / "out", ())
 
 
 def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
@@ -95,7 +95,7 @@ def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path)
         load(tmp_path)
     write([load(sweep_of(1))], page)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-    assert not is_current(page, tmp_path)
+    assert not is_current(page, tmp_path, ())
 
 
 def test_many_large_sweeps_still_fit(source_of):

@@ -155,7 +155,7 @@ function failuresSection(view) {
   const rows = failures.map(([status, reason, many, trials]) => [
     el("span", { className: "badge bad" }, status), count(many), reason || "no reason is known", trials]);
   return card("failures", "Failures", view.sweep.notes.failures, null,
-    listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "words"]));
+    listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "long"]));
 }
 
 function evaluationsSection(view) {
