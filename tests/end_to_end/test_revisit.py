@@ -356,6 +356,16 @@ def test_no_look_while_another_run_holds_the_directory(own):
     assert package.load(own / "digits").looks == ()
 
 
+def test_a_directory_that_cannot_be_written(own):
+    for name in ("run.log", ".lock"):
+        (own / "digits" / name).unlink()
+        (own / "digits" / name).mkdir()
+    hpsearch("reproduce", "digits", "--trial", 1, cwd=own)
+    hpsearch("export", "digits", "--out", "m.keras", cwd=own)
+    said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
+    assert "each look at a split goes on the record, and the directory cannot be written" in said
+
+
 def test_show_survives_a_damaged_record(own):
     with Store(own / "digits" / "sweep.db") as store:
         store.set_meta({"looks": "{"})
