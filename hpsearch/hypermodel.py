@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -189,7 +189,12 @@ def _without_optimizer(trained: keras.Model) -> keras.Model:
     """The same layers in a model that would not save the training's optimizer state."""
     if not getattr(trained, "inputs", None):
         return trained
-    return keras.Model(trained.input, trained.output, name=trained.name)
+    return keras.Model(_one(trained.inputs), _one(trained.outputs), name=trained.name)
+
+
+def _one(tensors: Sequence[Any]) -> Any:
+    """The only one as itself; Sequential models have no `input` before they are called."""
+    return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
 def _compile(model: keras.Model, values: Mapping[str, Any], recipe: Recipe, target: Target) -> None:

@@ -176,9 +176,8 @@ def test_list_of_something_else(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--set", "method=tpe", "--set", "budget={trials: 3}"], "method: tpe"),
         (["--engine", "ray"], "execution.engine: ray"),
-        (["--set", "seeds={min: 2, max: 4, race: true}"], "seeds: {min, max, race}"),
+        (["--set", "model=mine:build"], "model: a function"),
     ],
 )
 def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path, options, words):
