@@ -82,6 +82,7 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
         "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.driver, hpsearch.sweepfile\n"
+        "import hpsearch.driver.tracking, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(
