@@ -97,7 +97,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
             loop.tables.write(store.trials(), loop.results)
         if job.report:
             page, interrupted = ReportFile(where, loop.tables, None), stop.signal is not None
-            page.begin(loop.tables.records(store.trials(), loop.results), interrupted=interrupted)
+            page.begin(loop.records, interrupted=interrupted)
             if warning := page.finish(interrupted=interrupted):
                 loop.reporter.note(f"warning: {warning}")
         if stop.signal is not None:
