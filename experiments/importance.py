@@ -158,8 +158,8 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = list(_rows(arguments.trials, arguments.repeats))
     about = [
-        f"shares of variance against known ones; {arguments.repeats} repeats",
         machine(),
+        f"shares of variance against known ones; {arguments.repeats} repeats",
         versions("scikit-learn", "optuna", "numpy"),
     ]
     report("importance", about, rows, arguments.out)
