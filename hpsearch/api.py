@@ -145,6 +145,7 @@ def run(
     retry: bool = False,
     fresh: bool = False,
     live: bool = False,
+    store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
@@ -156,6 +157,7 @@ def run(
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        store: A file to keep the store in, where the results directory's disk has no locks.
         log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
@@ -176,6 +178,7 @@ def run(
         retry=retry,
         fresh=fresh,
         live=live,
+        store=None if store is None else Path(store),
     )
     with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
         outcome = driver.run(sweep, settings, reporter)

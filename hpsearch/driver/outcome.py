@@ -34,6 +34,7 @@ class Settings:
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        store: Where the store is kept; None for the results directory.
     """
 
     out: Path | None = None
@@ -41,6 +42,7 @@ class Settings:
     retry: bool = False
     fresh: bool = False
     live: bool = False
+    store: Path | None = None
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""

@@ -16,7 +16,6 @@ from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.executors.servers import Servers
-from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
 __all__ = ["log_file", "run", "signals"]
@@ -53,9 +52,11 @@ def run(
     require_supported(sweep)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
+    if settings.store is not None:
+        where.keep_store_at(settings.store)
     stop = Stop()
     with (
-        DirectoryLock(where.path),
+        where.hold(),
         log_file(where) as log,
         signals(stop),
         Servers(log) as servers,

@@ -18,6 +18,7 @@ from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.memory import share_bytes
 from hpsearch.executors.servers import Servers
 from hpsearch.store import Store
 from hpsearch.sweep import Sweep
@@ -42,12 +43,12 @@ def take_steps(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    memory = sweep.execution.memory
+    workers, memory = settings.workers_for(sweep), sweep.execution.memory
     with LocalExecutor(
         servers,
-        settings.workers_for(sweep),
+        workers,
         timeout_seconds=sweep.execution.timeout_seconds,
-        memory_bytes=None if memory == "auto" else memory,
+        memory_bytes=share_bytes(workers) if memory == "auto" else memory,
     ) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
         return steps.run()

@@ -212,7 +212,9 @@ class Execution(Spec):
         Field(alias="timeout", description="Of one training, such as 10m."),
     ] = None
     memory: Annotated[
-        int | Literal["auto"], byte_size(), Field(description="Of one worker, such as 2GB.")
+        int | Literal["auto"],
+        byte_size(),
+        Field(description="Of one worker, such as 2GB; auto: its part of 80% of the machine's."),
     ] = "auto"
     retries: Annotated[int, integer(0, 100), Field(description="Of a trial whose worker died.")] = 1
     engine: Annotated[
