@@ -89,8 +89,10 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
         _executor(job, where) as executor,
         Store(where.store) as store,
     ):
-        _claim(store, job, where)
+        _require_unchanged(store, job, where)
+        # Reads every row: a store that is damaged is refused as it was found.
         loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
+        _claim(store, job)
         try:
             loop.run(set(loop.results), store.trials)
         finally:
@@ -131,10 +133,13 @@ def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
             yield local
 
 
-def _claim(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
+def _require_unchanged(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
     meta = store.meta()
     if "identity" in meta:
         require_unchanged(meta["identity"], job.identity, str(where.path))
+
+
+def _claim(store: Store, job: FunctionRun) -> None:
     store.set_meta(
         {
             "identity": job.identity.to_json(),

@@ -51,10 +51,9 @@ def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(
         "execution": {"workers": 1},
     }
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
-    hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)
-    whole = trainings_begun(tmp_path / "whole")
     program = [sys.executable, str(_KILL_AT)]
-    hpsearch("sweep.yaml", "out", *_MOMENTS, cwd=tmp_path, program=program)
-    assert_same(tmp_path / "out", tmp_path / "whole", _TRIALS)
-    assert (tmp_path / "out" / "best.keras").exists()
-    assert trainings_begun(tmp_path / "out") <= whole + len(_MOMENTS)
+    hpsearch("sweep.yaml", "whole", cwd=tmp_path, program=program)
+    hpsearch("sweep.yaml", "killed", *_MOMENTS, cwd=tmp_path, program=program)
+    assert_same(tmp_path / "killed", tmp_path / "whole", _TRIALS)
+    begun = [trainings_begun(tmp_path / name) for name in ("whole", "killed")]
+    assert begun[0] < begun[1] <= begun[0] + len(_MOMENTS)

@@ -22,13 +22,15 @@ parameters:
   optimizer:
     - adam
     - {{name: sgd, learning_rate: 1000000}}
-    - {{name: sgd, learning_rate: 1000000000000}}
+    - {{name: sgd, learning_rate: 10000}}
 budget: {{trials: 12}}
 """
 
 
-@pytest.mark.parametrize("method", ["grid", "tpe", "bayesian", "hyperband"])
-@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize(
+    ("metric", "method"),
+    [("val_accuracy", "grid"), ("val_loss", "grid"), ("val_loss", "tpe"), ("val_accuracy", "asha")],
+)
 def test_a_training_that_diverges_is_a_row_that_cannot_win(tmp_path, metric, method):
     (tmp_path / "sweep.yaml").write_text(_SWEEP.format(metric=metric, method=method))
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)

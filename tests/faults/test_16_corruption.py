@@ -37,6 +37,12 @@ def home(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "home")
 
 
+def contents(out: Path) -> dict[str, bytes]:
+    """But for what names the run itself."""
+    own = (".lock", "run.log")
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name not in own}
+
+
 def flipped(data: bytes, text: bytes) -> bytes:
     """One bit of the first place that reads so."""
     at = data.index(text) + len(text) - 1
@@ -61,20 +67,24 @@ def test_a_damaged_store_is_refused_and_left_as_it_is(home, damage):
     out = home / "out"
     whole = (out / "sweep.db").read_bytes()
     (out / "sweep.db").write_bytes(damage(whole))
-    before = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "run.log"}
+    before = contents(out)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
     assert said.stderr.startswith("out/sweep.db: ")
     assert "--fresh" in said.stderr
-    after = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "run.log"}
-    assert after == before
+    assert contents(out) == before
     shown = hpsearch("show", "out", cwd=home)
     assert shown.stdout.startswith("8 trials: ")
-    # Moved aside, it does not stand in the way.
+
+
+def test_moved_aside_a_damaged_store_does_not_stand_in_the_way(home):
+    out = home / "out"
+    (out / "sweep.db").write_bytes((out / "sweep.db").read_bytes()[:5_000])
+    before = contents(out)
     said = hpsearch("run", "sweep.yaml", "--out", "out", "--fresh", cwd=home)
     assert "8 trials, 8 completed" in said.stdout or "8 trained now" in said.stdout
     (aside,) = (path for path in home.iterdir() if path.name.startswith("out."))
-    assert (aside / "sweep.db").read_bytes() == before["sweep.db"]
+    assert contents(aside) == before
 
 
 def everything(path: Path) -> Any:

@@ -1,9 +1,10 @@
 """Runs a sweep again and again, each time in a process that is killed at one of its results.
 
-    python kill_at.py SWEEP OUT before:N|after:N ...
+    python kill_at.py SWEEP OUT [before:N|after:N ...]
 
-A process is killed when the store is about to hold N results, or holds them. What all of them
-import is imported once; what each starts is its own.
+A process is killed when the store is about to hold N results, or holds them; the last one is left
+alone. What all of them import is imported once; what each starts is its own. None imports
+TensorFlow, which only best.keras would need here: each process would begin to, and be killed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partialmethod
 
 import hpsearch.driver.steps
 from hpsearch.cli import main
+from hpsearch.driver.best_model import BestModel
+from hpsearch.executors.servers import Servers
 from hpsearch.store import Store
 
 sweep, out, *moments = sys.argv[1:]
@@ -28,7 +32,7 @@ def arm(when: str, count: int) -> None:
     """Have this process killed at a moment."""
     add_results = Store.add_results
 
-    def add(store: Store, results: object) -> None:
+    def add(store: Store, results: list[object]) -> None:
         stored = len(store.results())
         if when == "before" and stored + len(results) >= count:
             die()
@@ -40,6 +44,8 @@ def arm(when: str, count: int) -> None:
 
 
 del hpsearch
+Servers.__init__ = partialmethod(Servers.__init__, tensorflow=False)
+BestModel.save = lambda *_, **__: ""
 for moment in moments:
     when, count = moment.split(":")
     pid = os.fork()
