@@ -138,11 +138,22 @@ class Store:
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
                 f"{_SCHEMA_VERSION}"
             )
+        self._check_size()
         # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
+
+    def _check_size(self) -> None:
+        """A page that ends early reads as if zeros followed; a log may have the whole one."""
+        size, log = self.path.stat().st_size, self._logs(self.path)[0]
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        if size % page and not (log.exists() and log.stat().st_size):
+            raise StoreError(
+                f"{self.path}: the store is truncated: {size} bytes are no whole number of pages "
+                f"of {page}; {self._advice()}"
+            )
 
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"

@@ -54,7 +54,7 @@ def test_a_mistake_is_told_by_its_line(tmp_path, name):
     [
         (b"data: {dataset: digits}\nname: caf\xe9\n", 2, "0xe9 is not UTF-8"),
         ("data: {dataset: digits}\n".encode("utf-16"), 1, "UTF-8"),
-        (bytes(range(256)), 1, "UTF-8"),
+        (bytes(range(256)), 2, "UTF-8"),
     ],
 )
 def test_bytes_that_are_no_text(tmp_path, content, line, words):
