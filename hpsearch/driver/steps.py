@@ -36,8 +36,12 @@ def take_steps(
     where: ResultsDirectory,
     stop: Stop,
     servers: Servers,
+    load: data.Loader | None = None,
 ) -> Outcome:
     """Run a sweep in a directory that is held, with workers of `servers`.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -50,7 +54,7 @@ def take_steps(
         memory_bytes=None if memory == "auto" else memory,
     ) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run()
+        return steps.run(load or data.load)
 
 
 class _Steps:
@@ -69,8 +73,8 @@ class _Steps:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
-    def run(self) -> Outcome:
-        dataset = data.load(self.sweep.data)
+    def run(self, load: data.Loader) -> Outcome:
+        dataset = load(self.sweep.data)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = make_recipe(self.sweep, dataset.target.task)
@@ -85,7 +89,8 @@ class _Steps:
                 loop.watch = page.update
             self._train(loop, before, store)
             interrupted = self.stop.signal is not None
-            page.begin(loop.records, interrupted=interrupted)
+            if self.settings.report:
+                page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
                 return self._finish(loop, before, store, dataset)
