@@ -96,9 +96,8 @@ class Visit:
             stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
-            executor.provide(
-                Dataset(self.dataset.input, self.dataset.target, preprocessing.arrays(self.dataset))
-            )
+            arrays = preprocessing.arrays(self.dataset, self.sweep.class_weight)
+            executor.provide(Dataset(self.dataset.input, self.dataset.target, arrays))
             yield Again(
                 executor,
                 self.recipe,

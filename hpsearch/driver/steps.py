@@ -119,7 +119,9 @@ class _Steps:
 
     def _provided(self, loaded: data.Dataset) -> Dataset:
         """What workers read of it, where they find it."""
-        dataset = Dataset(loaded.input, loaded.target, preprocessing.arrays(loaded))
+        dataset = Dataset(
+            loaded.input, loaded.target, preprocessing.arrays(loaded, self.sweep.class_weight)
+        )
         self.executor.provide(dataset)
         return dataset
 
