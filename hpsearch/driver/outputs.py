@@ -60,7 +60,13 @@ class Tables:
         """The rows-to-be of all trials that have a result."""
         return [
             Record(
-                t.number, t.config.id, t.seed, t.config.values, results[t.number], self._provenance
+                t.number,
+                t.config.id,
+                t.seed,
+                t.config.values,
+                results[t.number],
+                self._provenance,
+                t.fold,
             )
             for t in trials
             if t.number in results
