@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch import results
 from hpsearch.errors import InputError
 from hpsearch.plan import Trial
+from hpsearch.seeds import seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.stored import UNREADABLE, checksum_of, from_json, from_npz, mapping
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult
@@ -79,10 +80,10 @@ def _read(db: sqlite3.Connection) -> Remains:
             damage.append(f"meta {key!r} does not match its checksum")
     kind = Kind(remains.meta.get("kind", Kind.MLP))
     for *row, checksum in _rows(db, "trials", "number", damage):
-        number, _, seed, values = row
+        number, _, draw, values = row
         config = _sound(f"trial {number}", row, checksum, damage, _as_config(values, kind))
         if config is not None:
-            remains.trials[number] = Trial(number, config, seed)
+            remains.trials[number] = Trial(number, config, *seed_and_fold(draw))
     for *row, checksum in _rows(db, "results", "trial", damage):
         number, _, record = row
         what = f"the result of trial {number}"
@@ -178,7 +179,8 @@ def of_tables(directory: Path, kind: Kind) -> Remains:
         return remains
     for row in table.to_dict("records"):
         try:
-            trial = Trial(int(row["trial"]), _config(row, names, kind), int(row["seed"]))
+            number, config = int(row["trial"]), _config(row, names, kind)
+            trial = Trial(number, config, int(row["seed"]), row.get("fold"))
             result = _result(row, curves.get(trial.number, Curve()))
         except UNREADABLE as error:
             remains.damage.append(f"results.csv: trial {row.get('trial')}: {error}")

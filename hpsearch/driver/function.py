@@ -93,6 +93,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
         # Reads every row: a store that is damaged is refused as it was found.
         loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
         _claim(store, job)
+        loop.tables.begin()
         try:
             loop.run(set(loop.results), store.trials)
         finally:

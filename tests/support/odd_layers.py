@@ -71,3 +71,12 @@ def greedy(x, units, activation):
         time.sleep(0.02)
     time.sleep(60)
     return plain(x, units, activation) + float(taken[0][0])
+
+
+def counting(x, units, activation):
+    """A layer with a variable that Keras does not know of."""
+    import tensorflow as tf
+
+    layer = keras.layers.Dense(units, activation=activation)
+    layer.count = tf.Variable(0)
+    return layer(x)
