@@ -90,9 +90,16 @@ def from_json(text: str) -> TrialResult:
 
 
 def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Arrays in their order, without pickle."""
+    """Arrays in their order, without pickle.
+
+    Raises:
+        ValueError: An array of objects, which only pickle could write.
+    """
+    # Not every NumPy's savez takes allow_pickle: some would store it as an array of that name.
+    if any(array.dtype.hasobject for array in arrays):
+        raise ValueError("Object arrays cannot be saved when allow_pickle=False")
     buffer = io.BytesIO()
-    np.savez(buffer, *arrays, allow_pickle=False)
+    np.savez(buffer, *arrays)
     return buffer.getvalue()
 
 
