@@ -149,12 +149,14 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
 
 def _require_plain(visited: Visit, trial: Trial) -> None:
     recipe = visited.recipe
-    found = "weights of rows" if recipe.weighted else recipe.keras_metric
+    found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
+    if recipe.weighted:
+        found = "weights of rows"
     if trial.fold is not None or visited.sweep.data.split is not None:
-        found = "folds, and no splits by group or time,"
+        found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
-            f"a program of one's own has no {found}, which this sweep's score has: "
+            f"a program of one's own is not written for {found}, which this sweep has: "
             "`hpsearch reproduce` without --script trains the row again"
         )
 
