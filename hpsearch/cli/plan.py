@@ -19,7 +19,7 @@ from hpsearch.estimate import Estimate, Sizes, estimate
 from hpsearch.plan import Summary, Trial, group, number_trials, summarize
 from hpsearch.space import Config
 from hpsearch.store import Store
-from hpsearch.sweep import Sweep
+from hpsearch.sweep import Sweep, added
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import InputSpec, Target, Training
 
@@ -81,8 +81,9 @@ def print_plan(
         markup=False,
         soft_wrap=True,
     )
-    for warning in sweep.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    lines = [f"uses the {each}" for each in added(sweep)]
+    for line in (*lines, *(f"warning: {warning}" for warning in sweep.warnings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if configs is None:
         _print_unknown(sweep, console)
         return

@@ -1,5 +1,6 @@
 """What is asked: a sweep as frozen data, its grammar and its JSON Schema in one typed model."""
 
+from hpsearch.sweep.added import added
 from hpsearch.sweep.data import DATASETS, DataSpec
 from hpsearch.sweep.method import CONFIGS, METHODS, MethodSpec
 from hpsearch.sweep.model import NAME, Sweep
@@ -33,4 +34,5 @@ __all__ = [
     "RangeSpec",
     "SeedRace",
     "Sweep",
+    "added",
 ]

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from hpsearch import extensions
 from hpsearch.sweep.base import Spec
 from hpsearch.sweep.rules import (
     Fault,
     Invalid,
     Rule,
+    extensible,
     integer,
     one_of,
     reference,
@@ -41,7 +43,7 @@ _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
     "drop": ("csv",),
-    "task": ("csv", "npz", "python"),
+    "task": ("csv", "npz", "python", "dataset"),
 }
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
@@ -71,8 +73,8 @@ class DataSpec(Spec):
 
     dataset: Annotated[
         str | None,
-        one_of(DATASETS, "dataset"),
-        Field(description="A built-in set of data."),
+        extensible(DATASETS, "dataset", extensions.DATASETS),
+        Field(description="A built-in set of data, or an installed package's."),
     ] = None
     csv: Annotated[
         str | None, text(), Field(description="A CSV file, relative to the sweep file.")
@@ -143,7 +145,7 @@ class DataSpec(Spec):
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
         """What is predicted, where the file alone tells."""
-        return self.task or (DATASETS[self.dataset] if self.dataset else None)
+        return self.task or DATASETS.get(self.dataset or "")
 
     def resolved(self, base_dir: Path) -> DataSpec:
         """With relative paths made absolute against `base_dir`."""
@@ -164,6 +166,10 @@ class DataSpec(Spec):
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:
                 yield (name,), f"has a meaning only with {listing(sources)}, not {given[0]}"
+        if self.dataset in DATASETS and self.task is not None:
+            yield ("task",), f"has no meaning with a built-in set: {self.dataset} has its task"
+        if self.dataset not in (None, *DATASETS) and self.folder is not None:
+            yield ("folder",), "has a meaning only with a built-in set"
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
                 yield (name,), f"a file of its own needs csv or npz, not {given[0]}"

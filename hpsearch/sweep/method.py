@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
+from hpsearch import extensions
 from hpsearch.sweep.base import plain
-from hpsearch.sweep.rules import Collector, Invalid, Rule, flag, integer, number, one_of
+from hpsearch.sweep.names import ANYTHING
+from hpsearch.sweep.rules import (
+    ENTRY_POINTS,
+    Collector,
+    Invalid,
+    Rule,
+    extensible,
+    flag,
+    integer,
+    number,
+    one_of,
+)
 from hpsearch.sweep.wording import did_you_mean, listing, show
 
 __all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate", "parse_method"]
@@ -77,15 +89,16 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     },
     "auto": {},
 }
-_NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
+_NAME = extensible(METHODS, "method", extensions.METHODS, {"bayes": "bayesian"})
 
 
 @dataclass(frozen=True)
 class MethodSpec:
     """A method's name and the options that the file sets.
 
-    The name is one of METHODS, or CONFIGS. W&B's `early_terminate` becomes `hyperband` with the
-    options `early_terminate` and `proposals`, the method that W&B's file names.
+    The name is one of METHODS, CONFIGS, or a package's method, whose options are its own business.
+    W&B's `early_terminate` becomes `hyperband` with the options `early_terminate` and `proposals`,
+    the method that W&B's file names.
     """
 
     name: str = "grid"
@@ -128,13 +141,15 @@ def parse_method(value: Any) -> MethodSpec:
     name = faults.run(_NAME.check, value["name"], "name")
     faults.finish()
     assert name is not None
-    accepted = METHODS[name]
+    accepted = METHODS.get(name, {})
     options: dict[str, Any] = {}
     for key, item in value.items():
         if key == "name":
             continue
         if key in accepted:
             options[key] = faults.run(accepted[key].check, item, key)
+        elif name not in METHODS:
+            options[key] = faults.run(ANYTHING.check, item, key)
         else:
             known = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
@@ -156,6 +171,14 @@ def _schema() -> dict[str, Any]:
         }
         for name, options in METHODS.items()
     ]
+    variants.append(
+        {
+            "type": "object",
+            "properties": {"name": {"enum": [], ENTRY_POINTS: extensions.METHODS}},
+            "required": ["name"],
+            "description": "A package's method, with its options.",
+        }
+    )
     return {"anyOf": [dict(_NAME.schema), *variants]}
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hpsearch.hyperparameters import layer_of
+from hpsearch import extensions
+from hpsearch.hyperparameters import LAYER_TYPES, layer_of
 from hpsearch.keras_names import ACTIVATIONS
 from hpsearch.sweep.optimizers import (
     INITIALIZER,
@@ -16,23 +17,23 @@ from hpsearch.sweep.optimizers import (
     WEIGHT_DECAY,
 )
 from hpsearch.sweep.rules import (
-    REFERENCE,
     Collector,
     Invalid,
     Rule,
+    extensible,
     integer,
     number,
     one_of,
     reference,
+    reference_schema,
 )
 from hpsearch.sweep.wording import did_you_mean, nearest, show
 
 __all__ = ["HYPERPARAMETERS", "LAYER_TYPES", "UNITS_OF_LAYER", "rule_of", "suggestion"]
 
-#: Blocks that a hidden layer can be; any other is one's own, `package.module:function`.
-LAYER_TYPES: Final = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 MOST_LAYERS: Final = 50
 UNITS_OF_LAYER: Final = integer(1, 1_000_000)
+_LAYER_TYPE = extensible(LAYER_TYPES, "layer type", extensions.LAYER_TYPES)
 
 
 def _units(value: Any) -> int | list[int]:
@@ -53,7 +54,7 @@ def _layer_type(value: Any) -> str:
     if isinstance(value, str) and ":" in value:
         name: str = reference().check(value)
     else:
-        name = one_of(LAYER_TYPES, "layer type").check(value)
+        name = _LAYER_TYPE.check(value)
     return name
 
 
@@ -90,15 +91,7 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         kind="int",
     ),
     "activation": one_of(ACTIVATIONS, "activation"),
-    "layer_type": Rule(
-        _layer_type,
-        {
-            "anyOf": [
-                {"enum": list(LAYER_TYPES)},
-                {"type": "string", "pattern": "^" + REFERENCE.pattern.replace(r"\Z", "$")},
-            ]
-        },
-    ),
+    "layer_type": Rule(_layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), reference_schema()]}),
     "batch_size": integer(1, 10_000_000),
     "epochs": integer(1, 1_000_000),
     "optimizer": OPTIMIZER,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from hpsearch import extensions
 from hpsearch.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
 from hpsearch.sweep.rules import (
@@ -17,15 +18,18 @@ from hpsearch.sweep.rules import (
     Rule,
     byte_size,
     duration,
+    extensible,
     flag,
     integer,
     number,
     one_of,
+    reference_schema,
     text,
 )
 from hpsearch.sweep.wording import did_you_mean, show, unquote_hint
 
 __all__ = [
+    "ENGINES",
     "Budget",
     "EarlyStoppingSpec",
     "Execution",
@@ -37,6 +41,8 @@ __all__ = [
     "Seeds",
 ]
 
+#: Engines of this package.
+ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
 _MOST_SEEDS: Final = 10_000
 
@@ -216,7 +222,9 @@ class Execution(Spec):
     ] = "auto"
     retries: Annotated[int, integer(0, 100), Field(description="Of a trial whose worker died.")] = 1
     engine: Annotated[
-        Literal["local", "ray"], one_of(("local", "ray"), "engine"), Field(description="Or ray.")
+        str,
+        extensible(ENGINES, "engine", extensions.EXECUTORS),
+        Field(description="What runs them: this machine, or a cluster."),
     ] = "local"
     address: Annotated[str | None, text(), Field(description="Of the Ray cluster.")] = None
     resources: Annotated[
@@ -226,15 +234,20 @@ class Execution(Spec):
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """Ray's keys need Ray."""
+        """A cluster's keys need a cluster."""
         for name in ("address", "resources"):
-            if getattr(self, name) is not None and self.engine != "ray":
+            if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
 
 
 class ModelSpec(Spec):
-    """Overrides of what the task decides."""
+    """hpsearch's own MLP, with overrides of what the task decides."""
 
+    type: Annotated[
+        Literal["mlp"],
+        one_of(("mlp",), "model type"),
+        Field(description="What is built: the MLP of the layers that `parameters` describe."),
+    ] = "mlp"
     output_activation: Annotated[
         str | None,
         one_of(ACTIVATIONS, "activation"),
@@ -252,15 +265,14 @@ def _model(value: Any) -> ModelSpec | str:
         if REFERENCE.match(value):
             return value
         raise Invalid.at(
-            "must be a mapping with output_activation and loss, or a function as "
-            f"'package.module:build', not {show(value)}"
+            "must be a mapping such as {type: mlp}, with output_activation and loss, or a function "
+            f"as 'package.module:build', not {show(value)}"
         )
     model: ModelSpec = _validated(ModelSpec, value)
     return model
 
 
-_REFERENCE_SCHEMA = {"type": "string", "pattern": "^" + REFERENCE.pattern.replace(r"\Z", "$")}
 #: The type of the field: overrides, or one's own builder as `package.module:function`.
 Model = Annotated[
-    ModelSpec | str, Rule(_model, {"anyOf": [_REFERENCE_SCHEMA, _schema_of(ModelSpec)]})
+    ModelSpec | str, Rule(_model, {"anyOf": [reference_schema(), _schema_of(ModelSpec)]})
 ]

@@ -157,7 +157,8 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
         return "fit"
     if asked is not None:
         return asked
-    if wanted.recipe.model or is_own_function(str(wanted.values.get("layer_type", ""))):
+    layer_type = str(wanted.values.get("layer_type", DEFAULTS["layer_type"]))
+    if wanted.recipe.model or is_own_function(layer_type):
         return "graph"
     layers = (_inputs(model), *widths(wanted.values), wanted.target.outputs)
     rows = len(wanted.arrays.x_train)
