@@ -5,6 +5,8 @@ The schema is declared once, here, and serves writing and reading.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -32,6 +34,7 @@ __all__ = [
     "curves_table",
     "from_cells",
     "goal_of",
+    "header_lines",
     "hyperparameter_columns",
     "hyperparameter_of",
     "ranked",
@@ -204,8 +207,28 @@ def results_table(
     names = _in_order(hyperparameters, records, () if task is Task.OBJECTIVE else NOTES)
     metrics = METRICS[task]
     rows = [_row(record, metrics, names) for record in records]
-    columns = [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
-    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+    return _typed(pd.DataFrame(rows, columns=_columns(names, metrics), dtype=object))
+
+
+def _columns(names: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    return [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
+
+
+def header_lines(task: Task, hyperparameters: Sequence[str]) -> tuple[str, str]:
+    """What both files hold while no trial has a result, without pandas, whose import takes long.
+
+    Returns:
+        The text of results.csv and that of curves.csv.
+    """
+    names = _in_order(hyperparameters, (), () if task is Task.OBJECTIVE else NOTES)
+    metrics = METRICS[task]
+    return _header(_columns(names, metrics)), _header([*CURVES, *metrics])
+
+
+def _header(columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
+    return text.getvalue()
 
 
 def _in_order(

@@ -150,6 +150,7 @@ class _Steps:
     def _train(self, loop: Loop, answered: set[int], store: Store) -> None:
         workers = self.settings.workers_for(self.sweep)
         self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
+        loop.tables.begin()
         try:
             loop.run(answered, store.trials)
         finally:
