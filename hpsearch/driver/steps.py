@@ -38,15 +38,19 @@ def take_steps(
     where: ResultsDirectory,
     stop: Stop,
     make_executor: MakeExecutor,
+    load: data.Loader | None = None,
 ) -> Outcome:
     """Run a sweep in a directory that is held.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     with make_executor(settings.workers_for(sweep)) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run()
+        return steps.run(load or data.load)
 
 
 class _Steps:
@@ -65,8 +69,8 @@ class _Steps:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
-    def run(self) -> Outcome:
-        dataset = data.load(self.sweep.data)
+    def run(self, load: data.Loader) -> Outcome:
+        dataset = load(self.sweep.data)
         for each in added(self.sweep):
             self.reporter.note(f"uses the {each}")
             _LOG.info("uses the %s", each)
@@ -84,7 +88,8 @@ class _Steps:
                 loop.watch = page.update
             self._train(loop, before, store)
             interrupted = self.stop.signal is not None
-            page.begin(loop.records, interrupted=interrupted)
+            if self.settings.report:
+                page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
                 return self._finish(loop, before, store, dataset)

@@ -24,7 +24,7 @@ from hpsearch.sweep.rules import (
 )
 from hpsearch.sweep.wording import listing, show, unquote_hint
 
-__all__ = ["DATASETS", "DataSpec"]
+__all__ = ["DATASETS", "DataSpec", "MemorySpec"]
 
 #: Built-in sets -> what they ask for.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -37,13 +37,13 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "diabetes": "regression",
     "california_housing": "regression",
 }
-_SOURCES = ("dataset", "csv", "npz", "python")
+_FOR_FILES = ("dataset", "csv", "npz", "python")
+_SOURCES = (*_FOR_FILES, "memory")
 #: Key -> the sources that it has a meaning for.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
     "drop": ("csv",),
-    "task": ("csv", "npz", "python", "dataset"),
 }
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
@@ -61,7 +61,40 @@ def _part() -> Rule:
         return float(value)
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    return Rule(check, {"anyOf": [fraction, {"type": "string", "minLength": 1}]})
+    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": law}
+    return Rule(check, either)
+
+
+class MemorySpec(Spec):
+    """What `hpsearch.tune` was given: arrays that no file has, in words such as `(150, 4) float32`.
+
+    It is written to sweep.yaml, so that a reader knows; what it says is not read again.
+    """
+
+    x: Annotated[
+        str,
+        text(),
+        Field(description="Shape and type of the features.", examples=["(150, 4) float64"]),
+    ]
+    y: Annotated[
+        str, text(), Field(description="Shape and type of the targets.", examples=["(150,) int64"])
+    ]
+    validation: Annotated[
+        str | None,
+        text(),
+        Field(
+            description="Of validation rows that were given beside them.",
+            examples=["x (30, 4) float64, y (30,) int64"],
+        ),
+    ] = None
+    test: Annotated[
+        str | None,
+        text(),
+        Field(
+            description="Of test rows that were given beside them.",
+            examples=["x (30, 4) float64, y (30,) int64"],
+        ),
+    ] = None
 
 
 class DataSpec(Spec):
@@ -74,54 +107,87 @@ class DataSpec(Spec):
     dataset: Annotated[
         str | None,
         extensible(DATASETS, "dataset", extensions.DATASETS),
-        Field(description="A built-in set of data, or an installed package's."),
+        Field(
+            description="A built-in set of data, or an installed package's.",
+            examples=["fashion_mnist"],
+        ),
     ] = None
     csv: Annotated[
-        str | None, text(), Field(description="A CSV file, relative to the sweep file.")
+        str | None,
+        text(),
+        Field(description="A CSV file, relative to the sweep file.", examples=["houses.csv"]),
     ] = None
     npz: Annotated[
-        str | None, text(), Field(description="An NPZ file, relative to the sweep file.")
+        str | None,
+        text(),
+        Field(description="An NPZ file, relative to the sweep file.", examples=["houses.npz"]),
     ] = None
     python: Annotated[
         str | None,
         reference(),
-        Field(description="A function that returns the data, as package.module:function."),
+        Field(
+            description="A function that returns the data, as package.module:function.",
+            examples=["my.data:load"],
+        ),
+    ] = None
+    memory: Annotated[
+        MemorySpec | None,
+        Field(
+            description="Written by hpsearch.tune of arrays in memory, which no file has.",
+            examples=[{"x": "(150, 4) float64", "y": "(150,) int64"}],
+        ),
     ] = None
     folder: Annotated[
-        str | None, text(), Field(description="Where the files of a built-in set lie.")
+        str | None,
+        text(),
+        Field(description="Where the files of a built-in set lie.", examples=["/data/mnist"]),
     ] = None
     target: Annotated[
         str | None,
         text(law="must be the name of a column"),
-        Field(description="The CSV's column to predict."),
+        Field(description="The CSV's column to predict.", examples=["price"]),
     ] = None
     drop: Annotated[
         tuple[str, ...],
         sequence(text(law="must be the name of a column"), "column names"),
-        Field(description="Columns of the CSV that are no features."),
+        Field(description="Columns of the CSV that are no features.", examples=[["id"]]),
     ] = ()
     task: Annotated[
         Literal["classification", "regression"] | None,
         one_of(("classification", "regression"), "task"),
-        Field(description="What is predicted; inferred from the target where unambiguous."),
+        Field(
+            description="What is predicted; inferred from the target where unambiguous.",
+            examples=["regression"],
+        ),
     ] = None
     validation: Annotated[
         float | str,
         _part(),
-        Field(description="The validation split: a fraction (stratified for classes) or a file."),
+        Field(
+            description="The validation split: a fraction (stratified for classes) or a file.",
+            examples=[0.2],
+        ),
     ] = 0.2
     test: Annotated[
         float | str | None,
         _part(),
-        Field(description="The test split: a fraction or a file; absent: what a set ships."),
+        Field(
+            description="The test split: a fraction or a file; absent: what a set ships.",
+            examples=["test.csv"],
+        ),
     ] = None
     seed: Annotated[
-        int, integer(0, 2**32 - 1), Field(description="Of the split alone; Keras' notes use 42.")
+        int,
+        integer(0, 2**32 - 1),
+        Field(description="Of the split alone; Keras' notes use 42.", examples=[42]),
     ] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "auto"],
         one_of(("none", "unit", "standard", "auto"), "scale"),
-        Field(description="The scaling layer, fitted on the training split only."),
+        Field(
+            description="The scaling layer, fitted on the training split only.",
+            examples=["standard"],
+        ),
     ] = "auto"
 
     def raw(self) -> Any:
@@ -129,18 +195,20 @@ class DataSpec(Spec):
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
+        if self.memory is not None and self.memory.validation is not None:
+            del raw["validation"]
         return raw
 
     @property
-    def source(self) -> Literal["dataset", "csv", "npz", "python"]:
-        """Which of the four sources is given."""
-        sources: tuple[Literal["dataset", "csv", "npz", "python"], ...] = (
-            "dataset",
-            "csv",
-            "npz",
-            "python",
-        )
-        return next(name for name in sources if getattr(self, name) is not None)
+    def source(self) -> str:
+        """Which of the sources is given."""
+        return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """How the validation split was asked for."""
+        given = self.memory is not None and self.memory.validation is not None
+        return {"validation": "in memory" if given else self.validation, "seed": self.seed}
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
@@ -161,7 +229,7 @@ class DataSpec(Spec):
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"
-            yield (), f"needs exactly one of {listing(_SOURCES)}; {found}"
+            yield (), f"needs exactly one of {listing(_FOR_FILES)}; {found}"
             return
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:

@@ -89,6 +89,28 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     },
     "auto": {},
 }
+#: Option -> what it is, and an example.
+_DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
+    "median_stopping": (
+        "Whether a training ends when its best score is worse than the median of the earlier "
+        "ones' averages.",
+        True,
+    ),
+    "num_initial_points": ("Random configs before the model is asked; 10 where absent.", 20),
+    "alpha": ("Taken as KerasTuner takes it, and not used: the noise is estimated.", 0.0001),
+    "beta": (
+        "Weight of what is unknown: by the lower confidence bound in place of the expected "
+        "improvement.",
+        2.6,
+    ),
+    "candidates": ("Drawn for each proposal; 24 where absent.", 48),
+    "factor": ("Of so many trainings, one goes on from a rung to the next; 3 where absent.", 4),
+    "hyperband_iterations": ("How often all brackets are run; endless where absent.", 1),
+    "min_epochs": ("Epochs of the lowest rung; 1 where absent.", 2),
+    "proposals": ("The method that new configs come from; random where absent.", "tpe"),
+    "brackets": ("How many ladders of rungs, each begun a rung higher; 1 where absent.", 2),
+    "early_terminate": ("W&B's, as its own key says it.", {"type": "hyperband", "min_iter": 3}),
+}
 _NAME = extensible(METHODS, "method", extensions.METHODS, {"bayes": "bayesian"})
 
 
@@ -158,13 +180,18 @@ def parse_method(value: Any) -> MethodSpec:
     return MethodSpec(name, options)
 
 
+def _described(option: str, rule: Rule) -> dict[str, Any]:
+    description, example = _DESCRIBED[option]
+    return {**rule.schema, "description": description, "examples": [example]}
+
+
 def _schema() -> dict[str, Any]:
     variants = [
         {
             "type": "object",
             "properties": {
                 "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]},
-                **{key: dict(rule.schema) for key, rule in options.items()},
+                **{key: _described(key, rule) for key, rule in options.items()},
             },
             "required": ["name"],
             "additionalProperties": False,

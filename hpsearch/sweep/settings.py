@@ -50,16 +50,20 @@ _MOST_SEEDS: Final = 10_000
 class MetricSpec(Spec):
     """What a trial's score is; `goal` is known for the usual names."""
 
-    name: Annotated[str, text(), Field(description="A column of the curves, such as val_accuracy.")]
+    name: Annotated[
+        str,
+        text(),
+        Field(description="A column of the curves, such as val_accuracy.", examples=["val_loss"]),
+    ]
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(description="Needed for a metric of one's own."),
+        Field(description="Needed for a metric of one's own.", examples=["minimize"]),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
         one_of(("last", "best"), "epoch"),
-        Field(description="The epoch that the score is read at."),
+        Field(description="The epoch that the score is read at.", examples=["best"]),
     ] = "last"
 
     def check(self) -> Iterator[Fault]:
@@ -106,9 +110,17 @@ Metric = Annotated[
 class SeedRace(Spec):
     """Repeat configs from `min` up to `max` times, the promising ones more often."""
 
-    min: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of every config.")]
-    max: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of the best.")]
-    race: Annotated[bool, flag(), Field(description="Drop configs that can no longer win.")] = True
+    min: Annotated[
+        int,
+        integer(1, _MOST_SEEDS),
+        Field(description="Repetitions of every config.", examples=[1]),
+    ]
+    max: Annotated[
+        int, integer(1, _MOST_SEEDS), Field(description="Repetitions of the best.", examples=[5])
+    ]
+    race: Annotated[
+        bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
+    ] = True
 
     def check(self) -> Iterator[Fault]:
         """The bounds must be in order."""
@@ -158,12 +170,18 @@ class Budget(Spec):
     """When a search that would not end by itself ends."""
 
     trials: Annotated[
-        int | None, integer(1, 10**9), Field(description="Rows of the results table.")
+        int | None,
+        integer(1, 10**9),
+        Field(description="Rows of the results table.", examples=[200]),
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
-        Field(alias="time", description="No trial is handed out after it, such as 30m."),
+        Field(
+            alias="time",
+            description="No trial is handed out after it, such as 30m.",
+            examples=["30m"],
+        ),
     ] = None
 
     def check(self) -> Iterator[Fault]:
@@ -175,9 +193,13 @@ class Budget(Spec):
 class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
 
-    patience: Annotated[int, integer(1, 10**6), Field(description="Epochs without an improvement.")]
+    patience: Annotated[
+        int, integer(1, 10**6), Field(description="Epochs without an improvement.", examples=[3])
+    ]
     min_delta: Annotated[
-        float, number(minimum=0), Field(description="What counts as an improvement.")
+        float,
+        number(minimum=0),
+        Field(description="What counts as an improvement.", examples=[0.001]),
     ] = 0.0
 
 
@@ -210,27 +232,33 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Processes, one TensorFlow thread each; auto: one a core."),
+        Field(description="Processes, one TensorFlow thread each; auto: one a core.", examples=[4]),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
         duration(),
-        Field(alias="timeout", description="Of one training, such as 10m."),
+        Field(alias="timeout", description="Of one training, such as 10m.", examples=["10m"]),
     ] = None
     memory: Annotated[
-        int | Literal["auto"], byte_size(), Field(description="Of one worker, such as 2GB.")
+        int | Literal["auto"],
+        byte_size(),
+        Field(description="Of one worker, such as 2GB.", examples=["2GB"]),
     ] = "auto"
-    retries: Annotated[int, integer(0, 100), Field(description="Of a trial whose worker died.")] = 1
+    retries: Annotated[
+        int, integer(0, 100), Field(description="Of a trial whose worker died.", examples=[2])
+    ] = 1
     engine: Annotated[
         str,
         extensible(ENGINES, "engine", extensions.EXECUTORS),
-        Field(description="What runs them: this machine, or a cluster."),
+        Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
     ] = "local"
-    address: Annotated[str | None, text(), Field(description="Of the Ray cluster.")] = None
+    address: Annotated[
+        str | None, text(), Field(description="Of the Ray cluster.", examples=["ray://head:10001"])
+    ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="Of one Ray worker, such as {CPU: 1}."),
+        Field(description="Of one Ray worker, such as {CPU: 1}.", examples=[{"CPU": 1}]),
     ] = None
 
     def check(self) -> Iterator[Fault]:
@@ -246,17 +274,22 @@ class ModelSpec(Spec):
     type: Annotated[
         Literal["mlp"],
         one_of(("mlp",), "model type"),
-        Field(description="What is built: the MLP of the layers that `parameters` describe."),
+        Field(
+            description="What is built: the MLP of the layers that `parameters` describe.",
+            examples=["mlp"],
+        ),
     ] = "mlp"
     output_activation: Annotated[
         str | None,
         one_of(ACTIVATIONS, "activation"),
-        Field(description="Of the output layer; the task decides where absent."),
+        Field(
+            description="Of the output layer; the task decides where absent.", examples=["softmax"]
+        ),
     ] = None
     loss: Annotated[
         str | None,
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        Field(description="A Keras loss; the task decides where absent."),
+        Field(description="A Keras loss; the task decides where absent.", examples=["huber"]),
     ] = None
 
 

@@ -32,11 +32,17 @@ _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
 #: W&B's keys that mean something here -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
-    "run_cap": {"type": "integer", "minimum": 1, "description": "W&B's word for budget.trials."},
+    "run_cap": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "W&B's word for budget.trials.",
+        "examples": [40],
+    },
     "early_terminate": {
         "type": "object",
         "required": ["type"],
         "description": "W&B's word for method: hyperband.",
+        "examples": [{"type": "hyperband", "min_iter": 3}],
     },
 }
 

@@ -11,6 +11,7 @@ from hpsearch import extensions
 from hpsearch.sweep import Sweep
 from hpsearch.sweep.rules import ENTRY_POINTS
 from hpsearch.sweep.wandb import IGNORED, KEYS
+from hpsearch.sweep.wording import listing
 from hpsearch.sweepfile.yaml12 import add_core_resolvers
 
 __all__ = ["dump", "schema"]
@@ -73,8 +74,10 @@ def _extended(part: Any, added: Callable[[str], tuple[str, ...]]) -> Any:
     if not isinstance(part, dict):
         return part
     extended = {key: _extended(value, added) for key, value in part.items()}
-    if ENTRY_POINTS in part:
-        extended["enum"] = [*part["enum"], *added(part[ENTRY_POINTS])]
+    more = added(part[ENTRY_POINTS]) if ENTRY_POINTS in part else ()
+    if more:
+        extended["enum"] = [*part["enum"], *more]
+        extended["errorMessage"] = f"must be {listing(extended['enum'])}"
     return extended
 
 
