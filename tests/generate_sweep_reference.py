@@ -68,7 +68,7 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
     if key == "method":
         yield f"## `{key}`"
         yield METHODS
-        yield table(list(methods(part)))
+        yield table(methods(part))
         return
     if key == "parameters":
         some = part["additionalProperties"]
@@ -79,7 +79,12 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
         yield "### Hyperparameters"
         yield HYPERPARAMETERS
         units = next(iter(part["patternProperties"].values()))
-        known = part["properties"] | {"units_2": units}
+        names = list(part["properties"])
+        place = names.index("units") + 1
+        known = {
+            name: part["properties"].get(name, units)
+            for name in [*names[:place], "units_2", *names[place:]]
+        }
         yield table([hyperparameter(name, each) for name, each in known.items()])
         return
     inner = next(iter(mappings(part, schema)), None)
@@ -116,7 +121,7 @@ def rows(
             f"`{key}`",
             part["description"],
             law(part, schema),
-            "required" if key in required else default(resolved(part, schema)),
+            "required" if key in required else default(part, schema),
             example(part),
         )
         for key, part in properties.items()
@@ -130,58 +135,56 @@ def hyperparameter(name: str, part: Schema) -> tuple[str, ...]:
         f"`{name}`",
         part["description"],
         law(value, {}, name=name),
-        default(part),
+        default(part, {}),
         example(part),
     )
 
 
-def methods(part: Schema) -> Iterator[tuple[str, ...]]:
-    """A line an option; one for a method that has none."""
+def methods(part: Schema) -> list[tuple[str, ...]]:
+    """A line an option, and one for the methods that have none."""
+    lines: dict[tuple[str, ...], list[str]] = {}
     for variant in part["anyOf"][1:]:
         options = variant["properties"]
         name = options["name"]["enum"][0]
         for option, each in options.items():
             if option != "name":
-                yield (
-                    f"`{name}`: `{option}`",
-                    each["description"],
-                    law(each, {}),
-                    "",
-                    example(each),
-                )
+                line = (code(option), each["description"], law(each, {}), "", example(each))
+                lines.setdefault(line, []).append(name)
         if len(options) == 1:
-            yield (f"`{name}`", "Has no options.", "", "", code(name))
+            lines.setdefault(("", "Has no options.", "", "", ""), []).append(name)
+    return [
+        (": ".join(filter(None, (", ".join(map(code, names)), option))), *rest)
+        for (option, *rest), names in lines.items()
+    ]
 
 
 def law(part: Schema, schema: Schema, name: str = "") -> str:
     """What a value may be, in words."""
     part = resolved(part, schema)
-    packages = " (packages)" if ENTRY_POINTS in part else ""
     if name in LISTS:
-        return f"one of `hpsearch list {LISTS[name]}`" + (
-            ", or a mapping" if "anyOf" in part else ""
-        )
+        mapping = ", or a mapping" if "anyOf" in part else ""
+        return f"one of `hpsearch list {LISTS[name]}`{mapping}"
     if "enum" in part:
-        return among(part["enum"]) + packages
+        return among(part["enum"]) + (" (packages)" if ENTRY_POINTS in part else "")
     if "errorMessage" in part:
         return str(part["errorMessage"]).removeprefix("must be ")
     if "anyOf" in part:
         kinds = [law(each, schema) for each in part["anyOf"] if each.get("type") != "null"]
         return ", or ".join(dict.fromkeys(kinds))
-    if "const" in part:
-        return code(part["const"])
-    match part.get("type"):
-        case "object":
-            return "a mapping"
-        case "array":
-            return f"a list, each {law(part['items'], schema)}" if part.get("items") else "a list"
-        case "integer":
-            return "a whole number" + bounds(part)
-        case "number":
-            return "a number" + bounds(part)
-        case "string":
-            return "text"
-    return "any plain data"
+    return code(part["const"]) if "const" in part else kind(part, schema)
+
+
+def kind(part: Schema, schema: Schema) -> str:
+    """What JSON calls it, in words."""
+    items = part.get("items")
+    words = {
+        "object": "a mapping",
+        "array": f"a list, each {law(items, schema)}" if items else "a list",
+        "integer": "a whole number" + bounds(part),
+        "number": "a number" + bounds(part),
+        "string": "text",
+    }
+    return words.get(part.get("type", ""), "any plain data")
 
 
 def among(names: Any) -> str:
@@ -206,10 +209,10 @@ def bounds(part: Schema) -> str:
     return " and".join(words)
 
 
-def default(part: Schema) -> str:
-    """As YAML; empty where there is none."""
-    value = part.get("default")
-    return "" if value in (None, [], {}) else code(value)
+def default(part: Schema, schema: Schema) -> str:
+    """As YAML; empty where there is none, or where it is that of each key within."""
+    value = resolved(part, schema).get("default")
+    return "" if value in (None, []) or isinstance(value, dict) else code(value)
 
 
 def example(part: Schema) -> str:

@@ -150,7 +150,7 @@ class DataSpec(Spec):
     drop: Annotated[
         tuple[str, ...],
         sequence(text(law="must be the name of a column"), "column names"),
-        Field(description="Columns of the CSV that are no features.", examples=[["id"]]),
+        Field(description="Columns of the CSV to leave out.", examples=[["id"]]),
     ] = ()
     task: Annotated[
         Literal["classification", "regression"] | None,
@@ -179,13 +179,13 @@ class DataSpec(Spec):
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
-        Field(description="Of the split alone; Keras' notes use 42.", examples=[42]),
+        Field(description="Seed of the split alone.", examples=[42]),
     ] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "auto"],
         one_of(("none", "unit", "standard", "auto"), "scale"),
         Field(
-            description="The scaling layer, fitted on the training split only.",
+            description="How features are scaled, by a layer fitted on the training split only.",
             examples=["standard"],
         ),
     ] = "auto"

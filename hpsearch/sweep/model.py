@@ -118,12 +118,14 @@ class Sweep(Spec):
     description: Annotated[
         str | None,
         text(),
-        Field(description="For people.", examples=["How wide an MLP should be."]),
+        Field(
+            description="What the sweep is for, in words.", examples=["How wide an MLP should be."]
+        ),
     ] = None
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
-        Field(description="Of weights, shuffles, masks and proposals.", examples=[7]),
+        Field(description="Seed of weights, shuffles, dropout masks and proposals.", examples=[7]),
     ] = 0
     data: Annotated[
         DataSpec, Field(description="The rows and their split.", examples=[{"dataset": "digits"}])
@@ -138,7 +140,7 @@ class Sweep(Spec):
     metric: Annotated[
         Metric,
         Field(
-            description="What a trial's score is.",
+            description="A trial's score; where absent val_accuracy, for regression val_loss.",
             examples=["val_accuracy", {"name": "val_loss", "goal": "minimize", "epoch": "best"}],
         ),
     ] = None
@@ -176,21 +178,28 @@ class Sweep(Spec):
     budget: Annotated[
         Budget | None,
         Field(
-            description="Required for every method but grid.",
+            description="When a search ends; required for every method but grid.",
             examples=[{"trials": 200, "time": "30m"}],
         ),
     ] = None
     early_stopping: Annotated[
         EarlyStoppingSpec | None,
-        Field(description="Stop trainings that no longer improve.", examples=[{"patience": 3}]),
+        Field(
+            description="Which trainings end early, since they no longer improve.",
+            examples=[{"patience": 3}],
+        ),
     ] = None
     execution: Annotated[
-        Execution, Field(description="Where and how trainings run.", examples=[{"workers": 2}])
+        Execution,
+        Field(
+            description="Where and how trainings run; no score depends on it.",
+            examples=[{"workers": 2}],
+        ),
     ] = Execution()
     model: Annotated[
         Model,
         Field(
-            description="Overrides of the MLP's output, or one's own builder.",
+            description="The MLP, with overrides of its output, or a builder of one's own.",
             examples=[{"type": "mlp", "loss": "huber"}],
         ),
     ] = ModelSpec()

@@ -212,38 +212,53 @@ def _parameters(raw: Any) -> dict[str, ParameterSpec]:
 _POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
 #: The schema of a range's keys.
 _RANGE: Final[dict[str, Any]] = {
-    "min": {"type": "number", "description": "The least value."},
-    "max": {"type": "number", "description": "The greatest value, itself included."},
+    "min": {"type": "number", "description": "The least value.", "examples": [0.0001]},
+    "max": {
+        "type": "number",
+        "description": "The greatest value, itself included.",
+        "examples": [0.1],
+    },
     "step": {
         **_POSITIVE,
         "description": "Only min, min + step, ...; on a log scale min, min * step, ...",
+        "examples": [0.01],
     },
     "scale": {
         **one_of(("linear", "log"), "scale").schema,
         "default": "linear",
         "description": "How values are spread.",
+        "examples": ["log"],
     },
     "type": {
         **one_of(("int", "float"), "type").schema,
         "description": "Whole numbers or any; where absent, as min, max and step are written.",
+        "examples": ["int"],
     },
-    "q": {**_POSITIVE, "description": "W&B's word for step."},
+    "q": {**_POSITIVE, "description": "W&B's word for step.", "examples": [16]},
 }
 
 
 def _parameter_schema(rule: Rule) -> dict[str, Any]:
     value = dict(rule.schema)
     properties: dict[str, Any] = {
-        "values": {"type": "array", "items": value, "minItems": 1, "description": "The choices."},
-        "value": {**value, "description": "The only value."},
+        "values": {
+            "type": "array",
+            "items": value,
+            "minItems": 1,
+            "description": "The choices.",
+            "examples": [[32, 128]],
+        },
+        "value": {**value, "description": "The only value.", "examples": [32]},
         "when": {
             "type": "object",
             "minProperties": 1,
-            "description": "It lives only where the other hyperparameters have these values.",
+            "description": "It lives only where other hyperparameters have these values.",
+            "examples": [{"optimizer": ["sgd", "adam"], "hidden_layers": 2}],
         },
         "distribution": {
             "enum": list(wandb.DISTRIBUTIONS),
             "description": "W&B's word for the kind of values.",
+            "examples": ["int_uniform"],
         },
     }
     if rule.kind != "names":

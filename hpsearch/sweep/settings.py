@@ -58,7 +58,9 @@ class MetricSpec(Spec):
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(description="Needed for a metric of one's own.", examples=["minimize"]),
+        Field(
+            description="Known for the usual metrics, needed for another.", examples=["minimize"]
+        ),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
@@ -113,10 +115,12 @@ class SeedRace(Spec):
     min: Annotated[
         int,
         integer(1, _MOST_SEEDS),
-        Field(description="Repetitions of every config.", examples=[1]),
+        Field(description="Repetitions that every config has.", examples=[1]),
     ]
     max: Annotated[
-        int, integer(1, _MOST_SEEDS), Field(description="Repetitions of the best.", examples=[5])
+        int,
+        integer(1, _MOST_SEEDS),
+        Field(description="Repetitions that the best have.", examples=[5]),
     ]
     race: Annotated[
         bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
@@ -172,14 +176,14 @@ class Budget(Spec):
     trials: Annotated[
         int | None,
         integer(1, 10**9),
-        Field(description="Rows of the results table.", examples=[200]),
+        Field(description="Rows of the results table at most.", examples=[200]),
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
         Field(
             alias="time",
-            description="No trial is handed out after it, such as 30m.",
+            description="After it, no trial is begun.",
             examples=["30m"],
         ),
     ] = None
@@ -194,12 +198,16 @@ class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
 
     patience: Annotated[
-        int, integer(1, 10**6), Field(description="Epochs without an improvement.", examples=[3])
+        int,
+        integer(1, 10**6),
+        Field(
+            description="Epochs without an improvement after which a training ends.", examples=[3]
+        ),
     ]
     min_delta: Annotated[
         float,
         number(minimum=0),
-        Field(description="What counts as an improvement.", examples=[0.001]),
+        Field(description="How much better counts as an improvement.", examples=[0.001]),
     ] = 0.0
 
 
@@ -232,12 +240,12 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Processes, one TensorFlow thread each; auto: one a core.", examples=[4]),
+        Field(description="Processes, of one thread each; auto: one a core.", examples=[4]),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
         duration(),
-        Field(alias="timeout", description="Of one training, such as 10m.", examples=["10m"]),
+        Field(alias="timeout", description="Longest time of one training.", examples=["10m"]),
     ] = None
     memory: Annotated[
         int | Literal["auto"],
@@ -245,7 +253,9 @@ class Execution(Spec):
         Field(description="Of one worker, such as 2GB.", examples=["2GB"]),
     ] = "auto"
     retries: Annotated[
-        int, integer(0, 100), Field(description="Of a trial whose worker died.", examples=[2])
+        int,
+        integer(0, 100),
+        Field(description="How often a training whose worker died is tried again.", examples=[2]),
     ] = 1
     engine: Annotated[
         str,
@@ -253,12 +263,14 @@ class Execution(Spec):
         Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
     ] = "local"
     address: Annotated[
-        str | None, text(), Field(description="Of the Ray cluster.", examples=["ray://head:10001"])
+        str | None,
+        text(),
+        Field(description="Where the cluster is.", examples=["ray://head:10001"]),
     ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="Of one Ray worker, such as {CPU: 1}.", examples=[{"CPU": 1}]),
+        Field(description="What one of the cluster's workers takes.", examples=[{"CPU": 1}]),
     ] = None
 
     def check(self) -> Iterator[Fault]:
@@ -283,7 +295,8 @@ class ModelSpec(Spec):
         str | None,
         one_of(ACTIVATIONS, "activation"),
         Field(
-            description="Of the output layer; the task decides where absent.", examples=["softmax"]
+            description="Activation of the output layer; the task decides where absent.",
+            examples=["softmax"],
         ),
     ] = None
     loss: Annotated[

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import yaml
+from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch import extensions
 from hpsearch.sweep import Sweep
+from hpsearch.sweep.base import plain
 from hpsearch.sweep.rules import ENTRY_POINTS
 from hpsearch.sweep.wandb import IGNORED, KEYS
 from hpsearch.sweep.wording import listing
@@ -42,16 +44,28 @@ def dump(sweep: Sweep) -> str:
     )
 
 
+class _InOurOrder(GenerateJsonSchema):
+    """pydantic sorts by name."""
+
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        """As it is."""
+        del parent_key
+        return value
+
+
 def schema(added: Callable[[str], tuple[str, ...]] = extensions.names) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it.
 
     Args:
         added: From a group of entry points to the names that packages add to it.
     """
-    body = Sweep.model_json_schema(by_alias=True, mode="validation")
+    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_InOurOrder)
     # A file's name defaults to its stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
     properties = body["properties"] | KEYS
+    for key, field in Sweep.model_fields.items():
+        if "default" in properties[key]:
+            properties[key]["default"] = plain(field.default)
     properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
     whole: dict[str, Any] = _extended(
         {
