@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hpsearch.driver import ResultsDirectory
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import RefusedError
 from hpsearch.estimate import Estimate, Sizes, estimate
+from hpsearch.machine import cores
 from hpsearch.plan import Summary, Trial, group, number_trials, summarize
 from hpsearch.space import Config
 from hpsearch.store import Store
@@ -96,7 +96,7 @@ def print_plan(
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)
     asked = workers or sweep.execution.workers
-    count = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+    count = cores() if asked == "auto" else int(asked)
     tensorflow = _needs_tensorflow(sweep, shape)
     guess = _measured(sweep, trainings, sizes, count, tensorflow) if measure else None
     guess = guess or estimate(trainings, sizes, count, tensorflow=tensorflow)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from hpsearch import extensions
 from hpsearch.errors import NotSupportedError
 from hpsearch.executors.servers import Servers
+from hpsearch.machine import require_fork
 from hpsearch.sweep import Execution
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ def require_engine(execution: Execution) -> None:
     """Check that the engine is there.
 
     Raises:
-        NotSupportedError: It is not.
+        NotSupportedError: It is not, or not on this system.
     """
     name = execution.engine
-    if name == "local" or extensions.find(extensions.EXECUTORS, name) is not None:
+    if name == "local":
+        require_fork()
+        return
+    if extensions.find(extensions.EXECUTORS, name) is not None:
         return
     known = ("local", *extensions.names(extensions.EXECUTORS))
     raise NotSupportedError(

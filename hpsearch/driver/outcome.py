@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import HpsearchError
+from hpsearch.machine import cores
 from hpsearch.plan import Trial
 from hpsearch.sweep import Sweep
 
@@ -62,7 +62,7 @@ class Settings:
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""
         asked = self.workers or sweep.execution.workers
-        return len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+        return cores() if asked == "auto" else int(asked)
 
 
 @dataclass
