@@ -125,6 +125,18 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
         assert f"{ignored} is W&B's key; hpsearch ignores it" in done.stderr
 
 
+def test_the_estimator_that_the_readme_shows_works(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(
+        r"<!-- scikit-learn -->\n```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
+    )
+    check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
+    check += "assert search.predict_proba(x).shape == (178, 3)\n"
+    command = [sys.executable, "-c", code + check]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_the_words_for_those_of_keras_tuner_are_a_sweep(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     words = re.findall(r"^\| `hp\..*\| `(\w+: \{.*\})` \|$", readme, re.MULTILINE)

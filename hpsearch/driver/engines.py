@@ -44,15 +44,23 @@ def require_engine(execution: Execution) -> None:
 
 
 @contextmanager
-def engine(execution: Execution, log: IO[str]) -> Iterator[MakeExecutor]:
+def engine(
+    execution: Execution, log: IO[str], *, in_process: bool = False
+) -> Iterator[MakeExecutor]:
     """What makes executors, for as long as the context lasts.
 
     Args:
         log: An open file for what workers print.
+        in_process: Whether this process is to train, whatever the engine.
 
     Raises:
         InputError: The package's engine cannot be loaded.
     """
+    if in_process:
+        from hpsearch.executors.inprocess import InProcessExecutor
+
+        yield lambda _: InProcessExecutor()
+        return
     added = None
     if execution.engine != "local":
         added = extensions.find(extensions.EXECUTORS, execution.engine)

@@ -33,7 +33,6 @@ def require_supported(sweep: Sweep) -> None:
     Raises:
         NotSupportedError: Naming what it cannot.
     """
-    require_engine(sweep.execution)
     if isinstance(sweep.model, str):
         raise NotSupportedError(
             "model: a function is valid, but not there yet in this version of hpsearch (what runs "
@@ -57,6 +56,8 @@ def run(
     """
     settings, reporter = settings or Settings(), reporter or Silent()
     require_supported(sweep)
+    if not settings.in_process:
+        require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     stop = Stop()
@@ -64,7 +65,7 @@ def run(
         DirectoryLock(where.path),
         log_file(where) as log,
         signals(stop),
-        engine(sweep.execution, log) as make_executor,
+        engine(sweep.execution, log, in_process=settings.in_process) as make_executor,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps
