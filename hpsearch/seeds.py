@@ -6,10 +6,13 @@ same weights where their layers have the same shape: their scores pair up.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
-__all__ = ["derive", "epoch_order"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["derive", "draw_of", "epoch_order", "seed_and_fold"]
 
 _SEED_BITS = 64
 
@@ -24,11 +27,31 @@ def derive(*numbers: int) -> int:
 
     Source: numpy.random.SeedSequence, whose hash is stable across versions and platforms.
     """
+    # Here: who reads a sweep file needs `draw_of`, and no NumPy.
+    import numpy as np
+
     return int(np.random.SeedSequence(_entropy(numbers)).generate_state(1)[0])
 
 
 def epoch_order(sweep_seed: int, trial_seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
     """The order in which an epoch (from 1) visits the training rows: `(rows,)`, a permutation."""
+    import numpy as np
+
     sequence = np.random.SeedSequence(_entropy((sweep_seed, trial_seed, epoch)))
     generator = np.random.Generator(np.random.PCG64(sequence))
     return generator.permutation(rows).astype(np.int32)
+
+
+#: Seeds are below.
+_FOLD = 2**32
+
+
+def draw_of(seed: int, fold: int | None) -> int:
+    """A seed, and with cross-validation a fold (from 1), as one number, by which rows pair up."""
+    return seed + _FOLD * (fold or 0)
+
+
+def seed_and_fold(draw: int) -> tuple[int, int | None]:
+    """What `draw_of` made one number of."""
+    fold, seed = divmod(draw, _FOLD)
+    return seed, fold or None

@@ -8,19 +8,18 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hpsearch import driver, sweepfile
+from hpsearch import data, driver, sweepfile
 from hpsearch.api import Results, after, execute, outside
+from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.sweep import NAME, Sweep
 from hpsearch.sweep.method import parse_method
 from hpsearch.sweep.rules import Invalid
-
-if TYPE_CHECKING:
-    from hpsearch.data import Dataset, DataSpec
 
 __all__ = ["tune"]
 
@@ -35,8 +34,10 @@ _ARGUMENTS = {
     "data.seed": "split_seed",
     "data.scale": "scale",
     "data.task": "task",
+    "data.cv": "cv",
     "execution.workers": "workers",
     "execution.timeout": "timeout_seconds",
+    "model.class_weight": "class_weight",
     "model.loss": "loss",
     "model.output_activation": "output_activation",
 }
@@ -44,7 +45,7 @@ _ARGUMENTS = {
 
 def tune(
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     parameters: Mapping[str, Any],
     method: str | Mapping[str, Any] | None = None,
@@ -52,12 +53,16 @@ def tune(
     validation_data: Pair | None = None,
     validation_split: float = 0.2,
     test: float | Pair | None = None,
+    cv: Any = None,
+    groups: Any = None,
     task: str | None = None,
     scale: str = "auto",
     split_seed: int = 42,
     metric: str | Mapping[str, Any] | None = None,
     loss: str | None = None,
     output_activation: str | None = None,
+    class_weight: Mapping[Any, float] | str | None = None,
+    sample_weight: Any = None,
     seed: int = 0,
     seeds: int | Sequence[int] | Mapping[str, Any] = 1,
     constraints: Sequence[str] = (),
@@ -90,7 +95,9 @@ def tune(
 
     Args:
         x: `(n_samples, ...)` numbers, or a pandas frame; its text columns are one-hot encoded
-            inside the model. Raw values: the model scales them.
+            inside the model. Raw values: the model scales them. Or a `tf.data.Dataset` of
+            batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory, in the order
+            that it has this time; so may `validation_data` and `test` be.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
             `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range.
@@ -102,12 +109,26 @@ def tune(
             chosen at random, stratified for classes, where Keras takes the last rows.
         test: A share of rows, or a pair, that no training and no score sees; for
             `results.evaluate("test")`.
+        cv: Cross-validation in place of a validation split: how many folds (shuffled, stratified
+            for classes), a scikit-learn splitter such as `TimeSeriesSplit(5)`, or pairs of
+            training and validation row numbers. Each fold is a row of the table, with all that is
+            fitted, such as scaling, fitted on its own training rows; the mean over the folds is a
+            config's score. The best model is that of the best config's best fold. A single pair,
+            or a splitter that makes one, such as `PredefinedSplit`, is a validation split.
+        groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred where `y` is unambiguous.
         scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
         split_seed: Of the split; it is `data.seed` in a file.
-        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; or as in a
+        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; any metric
+            of Keras by its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or
+            `val_r2_score`, which TensorFlow trains and which gets columns of its own; or as in a
             file: `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
         loss, output_activation: Keras names; the task decides where absent.
+        class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
+            `balanced`, in inverse proportion to the rows of each class.
+        sample_weight: `(n_samples,)`: each row's weight in the loss, in `val_loss`, too, where
+            rows are split off; `validation_data` may be a triple. As in Keras, accuracy and other
+            metrics count rows alike. TensorFlow trains what is weighted, at half the native speed.
         seed: Of weights, shuffles, masks and proposals.
         seeds: Repetitions of each config: how many, which, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
@@ -127,15 +148,18 @@ def tune(
             metric.
         Interrupted: As for `hpsearch.run`.
     """
-    rows = _Rows(x, y, validation_data, test if isinstance(test, tuple | list) else None)
+    rows = read_memory(x, y, sample_weight, validation_data, test)
+    folds = Folding.of(cv, groups, rows, split_seed)
+    folds.require_fit(validation_data, test)
     raw = {
         "name": _name(name, out),
         "seed": seed,
         "data": {
-            "memory": rows.described,
+            "memory": rows.described | folds.described,
             "task": task,
-            "validation": validation_split,
-            "test": None if rows.test is not None else test,
+            "validation": validation_split if cv is None else None,
+            "cv": folds.count,
+            "test": test if rows.test is None else None,
             "seed": split_seed,
             "scale": scale,
         },
@@ -147,70 +171,17 @@ def tune(
         "budget": {"trials": trials, "time": time_seconds},
         "early_stopping": early_stopping,
         "execution": {"workers": workers, "timeout": timeout_seconds},
-        "model": {"loss": loss, "output_activation": output_activation},
+        "model": {
+            "loss": loss,
+            "output_activation": output_activation,
+            "class_weight": class_weight,
+        },
         "keep": keep,
         "method": _method(method, bool(configs), trials, time_seconds),
     }
     sweep = _sweep(raw)
     settings = driver.Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
-    return _run(sweep, settings, rows, out, log)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What was given as data."""
-
-    x: Any
-    y: Any
-    validation: Any = None
-    test: Any = None
-
-    def __post_init__(self) -> None:
-        if self.y is None:
-            raise InputError("y: must be labels or targets, one a row of x, not None")
-        for name, pair in (("validation_data", self.validation), ("test", self.test)):
-            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
-                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
-                raise InputError(f"{name}: must be a pair (x, y), not {type(pair).__name__}{size}")
-
-    @property
-    def described(self) -> dict[str, str]:
-        """For sweep.yaml."""
-        pairs = {"validation": self.validation, "test": self.test}
-        return {
-            "x": _described(self.x),
-            "y": _described(self.y),
-            **{
-                name: f"x {_described(pair[0])}, y {_described(pair[1])}"
-                for name, pair in pairs.items()
-                if pair is not None
-            },
-        }
-
-    def load(self, spec: DataSpec) -> Dataset:
-        """The dataset that a sweep makes of them."""
-        from hpsearch.data import from_arrays
-
-        return from_arrays(
-            self.x,
-            self.y,
-            validation_data=self.validation,
-            test_data=self.test,
-            validation=float(spec.validation),
-            test=None if spec.test is None else float(spec.test),
-            seed=spec.seed,
-            scale=spec.scale,
-            task=spec.task,
-        )
-
-
-def _described(array: Any) -> str:
-    """Such as `(150, 4) float64`."""
-    kind = type(array).__name__
-    shape = getattr(array, "shape", None)
-    if shape is None:
-        return f"{kind} of {len(array)}" if hasattr(array, "__len__") else kind
-    return f"{tuple(shape)} {getattr(array, 'dtype', kind)}"
+    return _run(sweep, settings, partial(rows.load, folds), out, log)
 
 
 def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
@@ -280,26 +251,26 @@ def _plain(value: Any) -> Any:
 def _run(
     sweep: Sweep,
     settings: driver.Settings,
-    rows: _Rows,
+    load: data.Loader,
     out: str | os.PathLike[str] | None,
     log: Sequence[str],
 ) -> Results:
     try:
         if out is not None:
             settings = replace(settings, out=Path(out))
-            return execute(sweep, settings, _Warning(), log=log, rows=rows.load)
-        return _without_directory(sweep, settings, rows, log)
+            return execute(sweep, settings, _Warning(), log=log, rows=load)
+        return _without_directory(sweep, settings, load, log)
     except driver.Interrupted as error:
         return after(error)
 
 
 def _without_directory(
-    sweep: Sweep, settings: driver.Settings, rows: _Rows, log: Sequence[str]
+    sweep: Sweep, settings: driver.Settings, load: data.Loader, log: Sequence[str]
 ) -> Results:
     scratch = tempfile.mkdtemp(prefix="hpsearch-")
     settings = replace(settings, out=Path(scratch, sweep.name))
     try:
-        found = execute(sweep, settings, _Warning(), log=log, rows=rows.load)
+        found = execute(sweep, settings, _Warning(), log=log, rows=load)
         return found.owning(scratch)
     except driver.Interrupted as error:
         # Nobody could go on in that directory.

@@ -60,7 +60,13 @@ class Tables:
         """The rows-to-be of all trials that have a result."""
         return [
             Record(
-                t.number, t.config.id, t.seed, t.config.values, results[t.number], self._provenance
+                t.number,
+                t.config.id,
+                t.seed,
+                t.config.values,
+                results[t.number],
+                self._provenance,
+                t.fold,
             )
             for t in trials
             if t.number in results
@@ -68,11 +74,11 @@ class Tables:
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """The results table."""
-        return results_table(records, self._task, self._names)
+        return results_table(records, self._task, self._names, self._provenance.metric)
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """The learning curves."""
-        return curves_table(records, self._task)
+        return curves_table(records, self._task, self._provenance.metric)
 
     def due(self, rows: int) -> bool:
         """Whether a rewrite of so many rows fits into its share of the time."""
@@ -88,7 +94,8 @@ class Tables:
         """
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):
-            for path, text in zip(paths, header_lines(self._task, self._names), strict=True):
+            texts = header_lines(self._task, self._names, self._provenance.metric)
+            for path, text in zip(paths, texts, strict=True):
                 if not path.exists():
                     write_atomically(path, text)
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hpsearch import data, preprocessing, sweepfile
+from hpsearch import data, sweepfile
 from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.rows import provided
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
-from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
 from hpsearch.plan import Trial
@@ -96,16 +96,9 @@ class Visit:
             stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
-            executor.provide(
-                Dataset(self.dataset.input, self.dataset.target, preprocessing.arrays(self.dataset))
-            )
-            yield Again(
-                executor,
-                self.recipe,
-                input_spec=self.dataset.input,
-                target=self.dataset.target,
-                check=check,
-            )
+            dataset = provided(self.dataset, self.sweep)
+            executor.provide(dataset)
+            yield Again(executor, self.recipe, dataset=dataset, check=check)
 
     def weights(self, again: Again, trial: Trial, result: TrialResult, say: Say) -> Weights:
         """The weights of the row: those that were kept, or those of the same training once more.

@@ -17,6 +17,7 @@ from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
+from hpsearch.driver.rows import provided
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Dataset, Executor
@@ -81,7 +82,8 @@ class _Steps:
         with Store(self.where.store) as store:
             self._claim(store, identity, dataset.target)
             self._check_signal()
-            loop = self._loop(store, self._provided(dataset), recipe, identity)
+            rows = self._provided(dataset)
+            loop = self._loop(store, rows, recipe, identity)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
             if self.settings.live:
@@ -92,7 +94,7 @@ class _Steps:
                 page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
-                return self._finish(loop, before, store, dataset)
+                return self._finish(loop, before, store, rows)
             finally:
                 self._warn(page.finish(interrupted=self.stop.signal is not None))
 
@@ -118,7 +120,7 @@ class _Steps:
 
     def _provided(self, loaded: data.Dataset) -> Dataset:
         """What workers read of it, where they find it."""
-        dataset = Dataset(loaded.input, loaded.target, preprocessing.arrays(loaded))
+        dataset = provided(loaded, self.sweep)
         self.executor.provide(dataset)
         return dataset
 
@@ -163,21 +165,23 @@ class _Steps:
             loop.tables.write(store.trials(), loop.results)
             loop.tables.write_sweep(sweepfile.dump(self.sweep))
 
-    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: data.Dataset) -> Outcome:
+    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
-        if best is not None and self.settings.model:
+        if best is not None:
             keeper = BestModel(
                 self.where,
                 store,
                 self.executor,
                 loop.recipe,
-                input_spec=dataset.input,
-                target=dataset.target,
+                dataset=dataset,
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]
-            self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
+            if self.settings.model:
+                self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
+            else:
+                self._warn(keeper.keep(best[0], result))
         return Outcome(
             directory=self.where.path,
             completed=sum(loop.results[t.number].status.scored for t in current),

@@ -123,8 +123,6 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             "seeds": self.seeds if isinstance(self.seeds, int) else list(self.seeds),
             "constraints": list(self.constraints),
             "configs": [dict(config) for config in self.configs],
-            # Which of several seeds' weights are needed is known in the end.
-            "keep": "best" if self.seeds == 1 else "all",
         }
         return {key: value for key, value in raw.items() if value not in (None, {}, [])} | {
             "parameters": raw["parameters"]

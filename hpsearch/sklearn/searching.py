@@ -94,7 +94,8 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Found
     trial, score = outcome.best
     with Store(outcome.directory / "sweep.db", read_only=True) as store:
         weights = store.weights(trial.number)
-    assert weights is not None, "weights of the best trial are kept"
+    if weights is None:
+        raise ValueError(f"trial {trial.number} is the best one, and its weights are lost")
     recipe = make_recipe(sweep, loaded.target.task)
     network = Network(
         trial.config.without_epochs, trial.seed, weights, recipe, loaded.input, loaded.target

@@ -280,6 +280,38 @@ class Execution(Spec):
                 yield (name,), "has a meaning only with engine: ray"
 
 
+_CLASS_WEIGHT_LAW: Final = (
+    "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
+)
+
+
+def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
+    if value == "balanced":
+        return "balanced"
+    if not isinstance(value, Mapping) or not value:
+        raise Invalid.at(f"{_CLASS_WEIGHT_LAW}, not {show(value)}")
+    faults = Collector()
+    weight = number(minimum=0)
+    checked = {
+        str(label): faults.run(weight.check, each, str(label)) for label, each in value.items()
+    }
+    faults.finish()
+    return {label: float(each) for label, each in checked.items() if each is not None}
+
+
+_CLASS_WEIGHT_SCHEMA = {
+    "errorMessage": _CLASS_WEIGHT_LAW,
+    "anyOf": [
+        {"const": "balanced"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "number", "minimum": 0},
+        },
+    ],
+}
+
+
 class ModelSpec(Spec):
     """hpsearch's own MLP, with overrides of what the task decides."""
 
@@ -304,6 +336,14 @@ class ModelSpec(Spec):
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
         Field(description="A Keras loss; the task decides where absent.", examples=["huber"]),
     ] = None
+    class_weight: Annotated[
+        dict[str, float] | Literal["balanced"] | None,
+        Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
+        Field(
+            description="Weight of each class in the loss, 1 where absent; or balanced.",
+            examples=["balanced", {"0": 1, "1": 5}],
+        ),
+    ] = None
 
 
 def _model(value: Any) -> ModelSpec | str:
@@ -311,8 +351,8 @@ def _model(value: Any) -> ModelSpec | str:
         if REFERENCE.match(value):
             return value
         raise Invalid.at(
-            "must be a mapping such as {type: mlp}, with output_activation and loss, or a function "
-            f"as 'package.module:build', not {show(value)}"
+            "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
+            f"or a function as 'package.module:build', not {show(value)}"
         )
     model: ModelSpec = _validated(ModelSpec, value)
     return model
