@@ -14,6 +14,7 @@ from hpsearch.errors import NotSupportedError
 from hpsearch.executors.servers import Servers
 from hpsearch.machine import require_fork
 from hpsearch.sweep import Execution
+from hpsearch.sweep.settings import ENGINES
 
 if TYPE_CHECKING:
     from hpsearch.executors.base import Executor
@@ -34,7 +35,7 @@ def require_engine(execution: Execution) -> None:
     if name == "local":
         require_fork()
         return
-    if extensions.find(extensions.EXECUTORS, name) is not None:
+    if name not in ENGINES and extensions.find(extensions.EXECUTORS, name) is not None:
         return
     known = ("local", *extensions.names(extensions.EXECUTORS))
     raise NotSupportedError(
