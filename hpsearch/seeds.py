@@ -6,11 +6,8 @@ same weights where their layers have the same shape: their scores pair up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
 
 __all__ = ["derive", "draw_of", "epoch_order", "seed_and_fold"]
 
@@ -27,16 +24,11 @@ def derive(*numbers: int) -> int:
 
     Source: numpy.random.SeedSequence, whose hash is stable across versions and platforms.
     """
-    # Here: who reads a sweep file needs `draw_of`, and no NumPy.
-    import numpy as np
-
     return int(np.random.SeedSequence(_entropy(numbers)).generate_state(1)[0])
 
 
 def epoch_order(sweep_seed: int, trial_seed: int, epoch: int, rows: int) -> npt.NDArray[np.int32]:
     """The order in which an epoch (from 1) visits the training rows: `(rows,)`, a permutation."""
-    import numpy as np
-
     sequence = np.random.SeedSequence(_entropy((sweep_seed, trial_seed, epoch)))
     generator = np.random.Generator(np.random.PCG64(sequence))
     return generator.permutation(rows).astype(np.int32)
