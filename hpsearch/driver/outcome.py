@@ -51,6 +51,7 @@ class Settings:
         live: Whether report.html is rewritten while the run is on.
         report: Whether report.html is written in the end.
         model: Whether best.keras is.
+        weights: Whether the best trial's are stored where best.keras is not written.
         in_process: Whether trainings run in this process, one at a time, whatever the engine.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     live: bool = False
     report: bool = True
     model: bool = True
+    weights: bool = False
     in_process: bool = False
 
     def workers_for(self, sweep: Sweep) -> int:

@@ -168,7 +168,7 @@ class _Steps:
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
-        if best is not None:
+        if best is not None and (self.settings.model or self.settings.weights):
             keeper = BestModel(
                 self.where,
                 store,

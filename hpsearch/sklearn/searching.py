@@ -84,7 +84,7 @@ def search(
 
 def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Found:
     settings = driver.Settings(
-        out=out, workers=workers, report=False, model=False, in_process=workers == 1
+        out=out, workers=workers, report=False, model=False, weights=True, in_process=workers == 1
     )
     outcome = driver.run(sweep, settings, _Warning(), lambda _: loaded)
     table = results.read(outcome.directory / "results.csv")
