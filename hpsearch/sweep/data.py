@@ -120,13 +120,17 @@ class SplitSpec(Spec):
         one_of(("group", "time"), "kind of split"),
         Field(
             description="group: rows with one value stay together; time: later rows validate "
-            "what earlier ones train."
+            "what earlier ones train.",
+            examples=["group"],
         ),
     ]
     column: Annotated[
         str,
         text(law="must be the name of a column"),
-        Field(description="The CSV's column of groups or times, which is no feature then."),
+        Field(
+            description="The CSV's column of groups or times, which is no feature then.",
+            examples=["patient"],
+        ),
     ]
 
 
@@ -219,7 +223,11 @@ class DataSpec(Spec):
         ),
     ] = None
     split: Annotated[
-        SplitSpec | None, Field(description="Keeps groups together, or the order of time.")
+        SplitSpec | None,
+        Field(
+            description="Keeps groups together, or the order of time.",
+            examples=[{"by": "group", "column": "patient"}],
+        ),
     ] = None
     seed: Annotated[
         int,
