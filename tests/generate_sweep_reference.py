@@ -90,7 +90,15 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
     inner = next(iter(mappings(part, schema)), None)
     if inner is not None:
         yield f"## `{key}`"
-        yield table(rows(inner["properties"], schema, required=inner.get("required", ())))
+        lines = rows(inner["properties"], schema, required=inner.get("required", ()))
+        for name, each in inner["properties"].items():
+            # Which hpsearch.tune writes, and nobody else.
+            nested = next(iter(mappings(each, schema)), None) if name != "memory" else None
+            if nested is not None:
+                own = {f"{name}.{k}": v for k, v in nested["properties"].items()}
+                required = [f"{name}.{k}" for k in nested.get("required", ())]
+                lines += rows(own, schema, required=required)
+        yield table(lines)
 
 
 def mappings(part: Schema, schema: Schema) -> Iterator[Schema]:
