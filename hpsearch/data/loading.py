@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch import extensions
 from hpsearch.data import folding, splitting
 from hpsearch.data.assembly import assemble, outline
-from hpsearch.data.builtin import Description, describe, read_builtin
+from hpsearch.data.builtin import Description, datasets, describe, read_builtin
 from hpsearch.data.csvfile import read_column, read_csv
 from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
-from hpsearch.data.function import Pair, pairs_source, read_function
+from hpsearch.data.function import Pair, pairs_source, read_extension, read_function
 from hpsearch.data.npzfile import read_npz
 from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["Loader", "from_arrays", "load", "probe", "read"]
+__all__ = ["Loader", "added_dataset", "from_arrays", "load", "probe", "read"]
 
 Loader = Callable[[DataSpec], Dataset]
 """`load`, or what stands in for it where rows are in memory."""
@@ -47,13 +48,13 @@ def read(spec: DataSpec) -> tuple[Source, Options]:
 def probe(spec: DataSpec) -> Shape:
     """The sizes that `load` would give, for planning; imports no TensorFlow.
 
-    A built-in set is looked up, not read. A file is read and checked but not split, unless it
-    has text columns, whose vocabularies depend on the split.
+    A built-in set is looked up, not read. A file, or what a function returns, is read and checked
+    but not split, unless it has text columns, whose vocabularies depend on the split.
 
     Raises:
         DataError: As `load`.
     """
-    if spec.dataset is not None:
+    if spec.dataset is not None and added_dataset(spec.dataset) is None:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read(spec)
     x = source.train.x
@@ -136,7 +137,19 @@ def _read(spec: DataSpec) -> Source:
         return read_function(spec.python, spec.task)
     if spec.dataset is None:
         raise DataError("data: name one of dataset, csv, npz, python")
+    added = added_dataset(spec.dataset)
+    if added is not None:
+        return read_extension(added, spec.task)
     return read_builtin(spec.dataset, spec.folder)
+
+
+def added_dataset(name: str) -> extensions.Extension | None:
+    """The package's dataset of that name; None for a built-in one, and for none.
+
+    Raises:
+        InputError: Two packages declare it.
+    """
+    return None if name in datasets() else extensions.find(extensions.DATASETS, name)
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:

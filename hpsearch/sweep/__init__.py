@@ -1,5 +1,6 @@
 """What is asked: a sweep as frozen data, its grammar and its JSON Schema in one typed model."""
 
+from hpsearch.sweep.added import added
 from hpsearch.sweep.data import DATASETS, DataSpec, MemorySpec, SplitSpec
 from hpsearch.sweep.method import CONFIGS, METHODS, MethodSpec
 from hpsearch.sweep.model import NAME, Sweep
@@ -35,4 +36,5 @@ __all__ = [
     "SeedRace",
     "SplitSpec",
     "Sweep",
+    "added",
 ]

@@ -416,6 +416,7 @@ BAD = {
     "output activation": bad(
         DATA + "model: {output_activation: softmaxx}\n", 2, "model.output_activation", "'softmax'"
     ),
+    "model type": bad(DATA + "model: {type: cnn}\n", 2, "model.type", "it must be mlp"),
     "model": bad(DATA + "model: build\n", 2, "model", "package.module:build"),
     "keep": bad(DATA + "keep: none\n", 2, "keep", "best or all"),
     # W&B's words.
@@ -572,6 +573,7 @@ def test_surrogates() -> None:
     ],
 )
 def test_bombs_are_refused_fast(text: str) -> None:
-    start = time.perf_counter()
+    # Of the processor: the machine may be busy.
+    start = time.process_time()
     problems_of(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
