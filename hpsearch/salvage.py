@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import results
+from hpsearch.draws import seed_and_fold
 from hpsearch.errors import InputError
 from hpsearch.plan import Trial
-from hpsearch.seeds import seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.stored import UNREADABLE, checksum_of, from_json, from_npz, mapping
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult

@@ -95,7 +95,7 @@ def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
     Raises:
         ValueError: An array of objects, which only pickle could write.
     """
-    # Not every NumPy's savez takes allow_pickle: some would store it as an array of that name.
+    # No allow_pickle: some NumPys' savez would store it as an array of that name.
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("Object arrays cannot be saved when allow_pickle=False")
     buffer = io.BytesIO()

@@ -114,7 +114,8 @@ def tune(
             training and validation row numbers. Each fold is a row of the table, with all that is
             fitted, such as scaling, fitted on its own training rows; the mean over the folds is a
             config's score. The best model is that of the best config's best fold. A single pair,
-            or a splitter that makes one, such as `PredefinedSplit`, is a validation split.
+            or a splitter that makes one, such as `PredefinedSplit`, is a validation split. The
+            workers' memory holds the rows once a fold.
         groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred where `y` is unambiguous.
         scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_wine
@@ -9,7 +12,14 @@ from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 import hpsearch
 from hpsearch import sweepfile
-from hpsearch.errors import DataError, InputError, RefusedError, SweepFileError
+from hpsearch.driver import script
+from hpsearch.errors import (
+    DataError,
+    InputError,
+    NotSupportedError,
+    RefusedError,
+    SweepFileError,
+)
 
 SMALL = {"units": [4, 8], "epochs": 2}
 
@@ -164,6 +174,16 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     raced = {**sweep, "seeds": {"min": 1, "max": 3}}
     with pytest.raises(SweepFileError, match="a race of seeds and cross-validation"):
         sweepfile.parse(raced)
+    shown = subprocess.run(
+        [sys.executable, "-m", "hpsearch", "show", str(tmp_path / "f")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "best configs by mean val_accuracy" in shown
+    assert "folds and seeds" in shown
+    with pytest.raises(NotSupportedError, match="not written for folds"):
+        script.write(tmp_path / "f", 1)
     other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")
     compared = hpsearch.compare(results, other)
     assert compared.n_pairs == 2

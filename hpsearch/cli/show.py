@@ -76,7 +76,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
     if not len(best):
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
-    if best["seed"].nunique() > 1:
+    if best["seed"].nunique() > 1 or _has_folds(best):
         _print_best_configs(best, metric, names, top, console)
         return
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
@@ -90,14 +90,14 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
 def _print_best_configs(
     ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
 ) -> None:
-    """With several seeds a config counts by its mean: the best trial is the luckiest."""
+    """With several seeds or folds a config counts by its mean: the best trial is the luckiest."""
     configs = ranked.groupby("config", sort=False)
     means = configs["score"].agg(["mean", "std", "size"])
     ascending = results.goal_of(ranked) == "minimize"
     # The sort is stable, so configs with more seeds, then earlier ones, come first.
     order = means.sort_values("size", ascending=False, kind="stable")
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
-    columns = ["config", f"mean {metric}", "sd", "seeds", *names]
+    columns = ["config", f"mean {metric}", "sd", _draws(ranked), *names]
     shown = _table(f"best configs by mean {metric}", columns)
     firsts = {str(config): row for config, row in configs.first().iterrows()}
     for config, (mean, deviation, size) in order.iterrows():
@@ -106,6 +106,15 @@ def _print_best_configs(
         figures = (f"{mean:.4f}", sd, str(int(size)))
         shown.add_row(Text(str(config)), *map(Text, figures), *map(_text, cells))
     console.print(shown)
+
+
+def _draws(ranked: pd.DataFrame) -> str:
+    """What repeats configs."""
+    return "folds and seeds" if _has_folds(ranked) else "seeds"
+
+
+def _has_folds(table: pd.DataFrame) -> bool:
+    return "fold" in table.columns and bool(table["fold"].notna().any())
 
 
 def _table(title: str, columns: list[str]) -> Table:

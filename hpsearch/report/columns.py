@@ -20,6 +20,7 @@ __all__ = ["columns_of", "constants_of"]
 _AFTER = {
     "status": "status",
     "seed": "seed",
+    "fold": "fold",
     "epochs_trained": "epochs trained",
     "weights": "weights",
     "seconds": "seconds",

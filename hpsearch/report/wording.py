@@ -63,10 +63,12 @@ def _best(source: Source) -> tuple[str, str]:
     best = source.best
     if best is None:
         return "-", "no trial has a score"
-    seeds = source.ranked[source.ranked["config"] == best["config"]]["score"]
+    own = source.ranked[source.ranked["config"] == best["config"]]
+    scores = own["score"]
     text = f"trial {best['trial']}"
-    if len(seeds) > 1:
-        text += f"; its config's mean over {len(seeds)} seeds {number(float(seeds.mean()))}"
+    if len(scores) > 1:
+        what = "seeds" if own["fold"].isna().all() else "folds and seeds"
+        text += f"; its config's mean over {len(scores)} {what} {number(float(scores.mean()))}"
     return number(float(best["score"])), text
 
 

@@ -50,7 +50,9 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
     measured = _together(whole, x, y) if recipe.model else _by_row(whole, recipe, target, x, y)
-    np.savez(path, **measured)
+    arrays: dict[str, Any] = dict(measured)
+    # No allow_pickle: some NumPys' savez would store it as an array of that name.
+    np.savez(path, **arrays)
 
 
 def _together(whole: keras.Model, x: Any, y: npt.NDArray[Any]) -> dict[str, Floats]:

@@ -133,7 +133,7 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
             another metric than the usual ones is scored.
         DataError: The data cannot be read.
     """
-    _require_plain(visited.recipe, trial)
+    _require_plain(visited, trial)
     body = joined(_parts(visited, trial, result))
     head = _HEAD.format(
         trial=trial.number,
@@ -147,12 +147,16 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
     return joined([head, _imports(body), body])
 
 
-def _require_plain(recipe: Recipe, trial: Trial) -> None:
-    found = "weights of rows" if recipe.weighted else recipe.keras_metric
-    found = found or ("folds" if trial.fold is not None else "")
+def _require_plain(visited: Visit, trial: Trial) -> None:
+    recipe = visited.recipe
+    found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
+    if recipe.weighted:
+        found = "weights of rows"
+    if trial.fold is not None or visited.sweep.data.split is not None:
+        found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
-            f"a program of one's own has no {found}, which this sweep's score has: "
+            f"a program of one's own is not written for {found}, which this sweep has: "
             "`hpsearch reproduce` without --script trains the row again"
         )
 
