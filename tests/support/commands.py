@@ -208,7 +208,7 @@ def end_all() -> None:
 
 @dataclass(frozen=True)
 class Watched:
-    """A command that ran, and what it took."""
+    """A command that ran, and what it took: seconds of the processor, bytes at its peak."""
 
     returncode: int
     stdout: str
