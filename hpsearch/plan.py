@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.draws import draw_of, seed_and_fold
 from hpsearch.hyperparameters import DEFAULTS, LAYER_TYPES, widths
-from hpsearch.seeds import draw_of, seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 

@@ -55,11 +55,13 @@ def test_the_readme_shows_a_sweep_file():
 
 
 def test_the_readme_s_python_runs(tmp_path):
-    (code,) = blocks(ROOT / "README.md", "python")
+    code, tuned = blocks(ROOT / "README.md", "python")
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     check = "\nassert len(results.table) == 102 and results.best['score'] > 0.95\n"
     check += "assert results.model().input_shape == (None, 8, 8)\n"
     check += "assert len(hpsearch.load('experiments/digits').curves) == 1190\n"
+    check += tuned + "\nassert tuned.table['fold'].tolist() == [1, 2, 3] * 4\n"
+    check += "assert tuned.best['score'] == tuned.best['val_auc']\n"
     ran = subprocess.run(
         [sys.executable, "-c", code + check],
         capture_output=True,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hpsearch import extensions
-from hpsearch.data import splitting
+from hpsearch.data import folding, splitting
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, datasets, describe, read_builtin
-from hpsearch.data.csvfile import read_csv
+from hpsearch.data.csvfile import read_column, read_csv
 from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
 from hpsearch.data.function import Pair, pairs_source, read_extension, read_function
 from hpsearch.data.npzfile import read_npz
@@ -58,7 +58,7 @@ def probe(spec: DataSpec) -> Shape:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read(spec)
     x = source.train.x
-    if isinstance(x, Mapping) or spec.cv is not None:
+    if isinstance(x, Mapping) or spec.cv is not None or spec.split is not None:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -128,7 +128,8 @@ def _read(spec: DataSpec) -> Source:
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:
-        return read_csv(spec.csv, spec.target, spec.drop, validation, test)
+        split = None if spec.split is None else spec.split.column
+        return read_csv(spec.csv, spec.target, spec.drop, validation, test, split=split)
     if spec.npz is not None:
         return read_npz(spec.npz, spec.task, validation, test)
     _fractions(spec)
@@ -180,7 +181,19 @@ def _options(spec: DataSpec, source: Source) -> Options:
         scale=spec.scale,
         task=spec.task or source.task,
         cv=spec.cv,
+        folds=_by_column(spec),
     )
+
+
+def _by_column(spec: DataSpec) -> Folds | None:
+    if spec.split is None or spec.csv is None:
+        return None
+    cells = read_column(spec.csv, spec.split.column)
+    validation = 0.0 if isinstance(spec.validation, str) else spec.validation
+    if spec.split.by == "group":
+        return folding.by_group(cells, spec.cv, validation, spec.seed)
+    where = f"{spec.csv}: column {spec.split.column!r}"
+    return folding.by_time(folding.instants(cells, where), spec.cv, validation, where)
 
 
 def _require_task(asked: Kind | None, known: Kind | None, where: str) -> None:

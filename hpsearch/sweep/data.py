@@ -24,7 +24,7 @@ from hpsearch.sweep.rules import (
 )
 from hpsearch.sweep.wording import listing, show, unquote_hint
 
-__all__ = ["DATASETS", "DataSpec", "MemorySpec"]
+__all__ = ["DATASETS", "DataSpec", "MemorySpec", "SplitSpec"]
 
 #: Built-in sets -> what they ask for.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -44,6 +44,7 @@ _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
     "drop": ("csv",),
+    "split": ("csv",),
 }
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
@@ -109,6 +110,28 @@ class MemorySpec(Spec):
     def splits(self) -> str:
         """What makes the validation part where it is no fraction of x; else empty."""
         return self.folds or ("in memory" if self.validation is not None else "")
+
+
+class SplitSpec(Spec):
+    """A column that decides which rows may stand on which side of a split."""
+
+    by: Annotated[
+        Literal["group", "time"],
+        one_of(("group", "time"), "kind of split"),
+        Field(
+            description="group: rows with one value stay together; time: later rows validate "
+            "what earlier ones train.",
+            examples=["group"],
+        ),
+    ]
+    column: Annotated[
+        str,
+        text(law="must be the name of a column"),
+        Field(
+            description="The CSV's column of groups or times, which is no feature then.",
+            examples=["patient"],
+        ),
+    ]
 
 
 class DataSpec(Spec):
@@ -199,6 +222,13 @@ class DataSpec(Spec):
             examples=[5],
         ),
     ] = None
+    split: Annotated[
+        SplitSpec | None,
+        Field(
+            description="Keeps groups together, or the order of time.",
+            examples=[{"by": "group", "column": "patient"}],
+        ),
+    ] = None
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
@@ -233,7 +263,7 @@ class DataSpec(Spec):
         return self.memory is not None and self.memory.sample_weight is not None
 
     @property
-    def split(self) -> dict[str, Any]:
+    def how_split(self) -> dict[str, Any]:
         """How the validation split was asked for."""
         how: dict[str, Any] = {"validation": self.validation}
         if self.cv is not None:
@@ -242,6 +272,8 @@ class DataSpec(Spec):
             how = dict.fromkeys(how, self.memory.splits)
         if self.memory is not None and self.memory.groups is not None:
             how["groups"] = "in memory"
+        if self.split is not None:
+            how["by"] = self.split.raw()
         return how | {"seed": self.seed}
 
     @property
@@ -280,6 +312,8 @@ class DataSpec(Spec):
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
                 yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+        if self.split is not None:
+            yield from self._split_faults(self.split)
         if self.cv is not None and "validation" in self.model_fields_set:
             yield (
                 ("validation",),
@@ -289,3 +323,15 @@ class DataSpec(Spec):
             yield (), "target is missing: csv needs the name of the column to predict"
         if self.target and self.target in self.drop:
             yield ("drop",), f"drops the target, {self.target!r}"
+
+    def _split_faults(self, split: SplitSpec) -> Iterator[Fault]:
+        if split.column == self.target:
+            yield ("split", "column"), f"is the target, {self.target!r}"
+        if isinstance(self.validation, str):
+            yield ("split",), "has no meaning where validation is a file of its own"
+        if isinstance(self.test, float):
+            yield (
+                ("test",),
+                f"a share of rows would not go by {split.by}; give the test rows a file of their "
+                "own, or leave test out",
+            )

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from hpsearch.constraints import parse
-from hpsearch.seeds import draw_of
+from hpsearch.draws import draw_of
 from hpsearch.space import Config, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
@@ -219,7 +219,7 @@ class Sweep(Spec):
 
     @property
     def draws(self) -> tuple[int, ...]:
-        """Each seed, or with cross-validation each seed with each fold, as `seeds.draw_of`."""
+        """Each seed, or with cross-validation each seed with each fold, as `draws.draw_of`."""
         folds = range(1, self.data.folds + 1) if self.data.folds else (None,)
         return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
 

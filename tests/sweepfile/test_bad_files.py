@@ -573,6 +573,7 @@ def test_surrogates() -> None:
     ],
 )
 def test_bombs_are_refused_fast(text: str) -> None:
-    start = time.perf_counter()
+    # Of the processor: the machine may be busy.
+    start = time.process_time()
     problems_of(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
