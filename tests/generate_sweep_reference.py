@@ -41,6 +41,8 @@ METHODS = """\
 WANDB = """\
 These of W&B's keys mean something here:
 """
+#: What hpsearch writes, and nobody else.
+WRITTEN = {("data", "memory")}
 #: More names than these are listed by a command.
 MOST_NAMES = 12
 LISTS = {"activation": "activations", "optimizer": "optimizers"}
@@ -89,8 +91,11 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
         return
     inner = next(iter(mappings(part, schema)), None)
     if inner is not None:
-        yield f"## `{key}`"
+        yield f"##{'#' * key.count('.')} `{key}`"
         yield table(rows(inner["properties"], schema, required=inner.get("required", ())))
+        for name, each in inner["properties"].items():
+            if (key, name) not in WRITTEN:
+                yield from section(f"{key}.{name}", each, schema)
 
 
 def mappings(part: Schema, schema: Schema) -> Iterator[Schema]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import pickle
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
-from hpsearch.sklearn import SweepClassifier, SweepRegressor, estimators
+from hpsearch.sklearn import SweepClassifier, SweepRegressor
 from hpsearch.sklearn.holdout import holdout
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
@@ -189,10 +188,6 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
     whole = fitted.predict_proba(many)
     for rows in (slice(5, 6), slice(200, 500), slice(None, None, -1)):
         np.testing.assert_array_equal(fitted.predict_proba(many[rows]), whole[rows])
-
-
-def test_the_examples_in_docstrings():
-    assert doctest.testmod(estimators).failed == 0
 
 
 # Rows to score on

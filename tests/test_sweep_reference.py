@@ -25,8 +25,7 @@ def keys(part, path=()):
         for key, each in inner["properties"].items():
             named = path[:1] == ("method",) and key == "name"
             ignored = not path and key in IGNORED
-            # Which hpsearch.tune writes, and nobody else.
-            if not named and not ignored and path != ("data", "memory"):
+            if not named and not ignored and path not in SCRIPT["WRITTEN"]:
                 yield (*path, key), each
                 yield from keys(each, (*path, key))
 
