@@ -41,8 +41,6 @@ METHODS = """\
 WANDB = """\
 These of W&B's keys mean something here:
 """
-#: What hpsearch writes, and nobody else.
-WRITTEN = {("data", "memory")}
 #: More names than these are listed by a command.
 MOST_NAMES = 12
 LISTS = {"activation": "activations", "optimizer": "optimizers"}
@@ -91,11 +89,16 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
         return
     inner = next(iter(mappings(part, schema)), None)
     if inner is not None:
-        yield f"##{'#' * key.count('.')} `{key}`"
-        yield table(rows(inner["properties"], schema, required=inner.get("required", ())))
+        yield f"## `{key}`"
+        lines = rows(inner["properties"], schema, required=inner.get("required", ()))
         for name, each in inner["properties"].items():
-            if (key, name) not in WRITTEN:
-                yield from section(f"{key}.{name}", each, schema)
+            # Which hpsearch.tune writes, and nobody else.
+            nested = next(iter(mappings(each, schema)), None) if name != "memory" else None
+            if nested is not None:
+                own = {f"{name}.{k}": v for k, v in nested["properties"].items()}
+                required = [f"{name}.{k}" for k in nested.get("required", ())]
+                lines += rows(own, schema, required=required)
+        yield table(lines)
 
 
 def mappings(part: Schema, schema: Schema) -> Iterator[Schema]:
