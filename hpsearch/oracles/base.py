@@ -15,6 +15,7 @@ What is handled here, each with a test in `tests/oracles/test_base.py`:
 - Three failures in a row would raise inside `end_trial`: the driver owns that policy.
 - An infinite score would count as completed, and win; a trial's score would be its best step:
   the score is decided by the driver, and only finite ones are told.
+- A score that is told again would be averaged with the one before: only the last counts.
 - It prints tables to the screen: the display is off.
 """
 
@@ -27,6 +28,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras_tuner
+from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import oracle as kt_oracle
 from keras_tuner.src.engine import trial as kt_trial
 
@@ -144,6 +146,7 @@ class SweepOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has n
                     self._end(self.trials[trial_id], outcome.score)
 
     def _end(self, trial: kt_trial.Trial, score: float | None) -> None:
+        trial.metrics = kt_metrics.MetricsTracker()
         if score is not None and math.isfinite(score):
             self.update_trial(trial.trial_id, {"score": score})
             trial.status = kt_trial.TrialStatus.COMPLETED

@@ -13,10 +13,11 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
-from hpsearch.oracles import GridOracle, RandomOracle
-from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
+from hpsearch.oracles import StrategyOracle, config_from, hyperparameters_of, make_oracle
+from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.trial import Outcome
+from hpsearch.strategies import Drawn
+from hpsearch.sweep.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 
@@ -26,6 +27,18 @@ def space_of(**choices: list[Any]) -> Space:
 
 
 SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
+
+
+def grid(space: Space = SPACE, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("grid"), space, **settings)
+
+
+def random_search(space: Space = SPACE, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("random"), space, **settings)
+
+
+def configs(oracle: StrategyOracle, count: int) -> list[Config]:
+    return [proposal.config for proposal in oracle.ask(count)]
 
 
 class Stock(keras_tuner.Oracle):  # type: ignore[misc]
@@ -63,10 +76,10 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
     oracle.end_trial(trial)
 
 
-def best(oracle: SweepOracle) -> Config | None:
+def best(oracle: StrategyOracle) -> Config | None:
     """Of KerasTuner's book-keeping: the config of the best trial that completed."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
-    return oracle._configs[found[0].trial_id] if found else None
+    return oracle._started[found[0].trial_id].config if found else None
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +93,9 @@ def _quiet_threads() -> Any:
 def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "randint", lambda *_: 4711)
     assert Stock(seed=0).seed == 4711
-    assert RandomOracle(SPACE, seed=0).seed == 1
-    assert RandomOracle(SPACE, seed=0).ask(8) == RandomOracle(SPACE, seed=0).ask(8)
-    assert RandomOracle(SPACE, seed=0).ask(8) != RandomOracle(SPACE, seed=1).ask(8)
+    assert random_search(SPACE, seed=0).seed == 1
+    assert random_search(SPACE, seed=0).ask(8) == random_search(SPACE, seed=0).ask(8)
+    assert random_search(SPACE, seed=0).ask(8) != random_search(SPACE, seed=1).ask(8)
 
 
 ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, None]
@@ -96,11 +109,11 @@ def test_choices_hold_any_value() -> None:
     hp.Choice("mine", [True, False])
     assert list(map(type, hp.space[0].values)) == [int, int]
 
-    for oracle in (GridOracle(space_of(mine=ODD)), RandomOracle(space_of(mine=ODD))):
-        asked = [config.values["mine"] for config in oracle.ask(99)]
+    for oracle in (grid(space_of(mine=ODD)), random_search(space_of(mine=ODD))):
+        asked = [config.values["mine"] for config in configs(oracle, 99)]
         assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
     assert [v is w for v, w in zip(
-        [c.values["mine"] for c in GridOracle(space_of(mine=ODD)).ask(99)], ODD, strict=True
+        [c.values["mine"] for c in configs(grid(space_of(mine=ODD)), 99)], ODD, strict=True
     )] == [True] * len(ODD)  # fmt: skip
 
 
@@ -120,9 +133,9 @@ def test_kerastuners_values_name_ours() -> None:
         "units": "Choice", "l2": "Choice", "learning_rate": "Float", "batch_size": "Int",
         "optimizer": "Choice",
     }  # fmt: skip
-    oracle = RandomOracle(space, seed=3)
-    configs = oracle.ask(20)
-    for trial, config in zip(oracle.trials.values(), configs, strict=True):
+    oracle = random_search(space, seed=3)
+    asked = configs(oracle, 20)
+    for trial, config in zip(oracle.trials.values(), asked, strict=True):
         values = trial.hyperparameters.values
         assert config_from(space, values) == config
         assert values["units"] in (0, 1)
@@ -147,7 +160,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
         )
     )
     assert [hp.conditions for hp in hyperparameters_of(space).space] == [[], []]
-    asked = [(c.values["layer_type"], c.values.get("width")) for c in GridOracle(space).ask(99)]
+    asked = [(c.values["layer_type"], c.values.get("width")) for c in configs(grid(space), 99)]
     assert asked == [
         ("dense", 1), ("dense", 2), ("dropout", 1), ("dropout", 2), ("residual", None),
     ]  # fmt: skip
@@ -158,7 +171,7 @@ def test_no_value_is_discovered_late() -> None:
     trial = stock.create_trial("a")
     # What a hypermodel meets first inside a trial is not drawn: it is the default.
     assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
-    oracle = RandomOracle(SPACE)
+    oracle = random_search(SPACE)
     oracle.ask(1)
     (trial,) = oracle.trials.values()
     trial.hyperparameters.Float("late", 0.0, 1.0)
@@ -170,16 +183,16 @@ def test_no_value_is_discovered_late() -> None:
     assert len(oracle.ask(1)) == 1
 
 
-class Failing(GridOracle):
+class Failing(Drawn):
     """Its second proposal fails, once."""
 
     left = 1
 
-    def next_config(self) -> Any:
-        if self._proposals and self.left:
+    def ask(self, count: int) -> list[Proposal]:
+        if self._met and self.left:
             self.left -= 1
             raise ZeroDivisionError
-        return super().next_config()
+        return super().ask(count)
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,19 +203,19 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
             stock.create_trial("a")
     assert kt_oracle.LOCKS[stock].locked()
 
-    oracle = Failing(SPACE)
+    oracle = StrategyOracle(Failing("grid", SPACE, (), 0), SPACE)
     with pytest.raises(ZeroDivisionError):
         oracle.ask(5)
     assert not kt_oracle.LOCKS[oracle].locked()
     asked: list[Config] = []
-    other = threading.Thread(target=lambda: asked.extend(oracle.ask(3)))
+    other = threading.Thread(target=lambda: asked.extend(configs(oracle, 3)))
     other.start()
     other.join(timeout=10)
     assert [config.values["units"] for config in asked] == [2, 3, 4]
     # Nor after a `tell` that fails.
     monkeypatch.setattr(oracle, "score_trial", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        oracle.tell([Outcome(asked[0].id, 1.0)])
+        oracle.tell([Outcome(asked[0], 1.0)])
     assert not kt_oracle.LOCKS[oracle].locked()
 
 
@@ -227,10 +240,10 @@ def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
     # And both were given one number.
     assert len(stock.trials) == 1
     # Ours holds nothing between calls, so threads that take turns never wait.
-    oracle = GridOracle(SPACE)
+    oracle = grid(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
-        thread = threading.Thread(target=lambda: asked.extend(oracle.ask(2)), name=name)
+        thread = threading.Thread(target=lambda: asked.extend(configs(oracle, 2)), name=name)
         thread.start()
         thread.join(timeout=10)
         assert kt_oracle.THREADS[oracle] is None
@@ -244,16 +257,16 @@ def test_asking_warns_of_nothing() -> None:
     assert "currentThread" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        oracle = RandomOracle(SPACE)
-        (config,) = oracle.ask(1)
-        oracle.tell([Outcome(config.id, 0.5)])
+        oracle = random_search(SPACE)
+        (config,) = configs(oracle, 1)
+        oracle.tell([Outcome(config, 0.5)])
 
 
 def test_one_slot_is_not_asked_twice() -> None:
     stock = Quiet()
     assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
-    configs = GridOracle(SPACE).ask(8)
-    assert len({config.id for config in configs}) == 8
+    asked = configs(grid(SPACE), 8)
+    assert len({config.id for config in asked}) == 8
 
 
 def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,8 +279,8 @@ def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(list(tmp_path.rglob("*.json"))) == 2
 
     before = sorted(tmp_path.rglob("*"))
-    oracle = GridOracle(SPACE)
-    oracle.tell([Outcome(config.id, 1.0) for config in oracle.ask(8)])
+    oracle = grid(SPACE)
+    oracle.tell([Outcome(config, 1.0) for config in configs(oracle, 8)])
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -278,9 +291,9 @@ def test_failures_in_a_row_end_nothing() -> None:
     with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
         end(stock, stock.create_trial("c"))
 
-    oracle = GridOracle(SPACE)
-    for config in oracle.ask(8):
-        oracle.tell([Outcome(config.id, None)])
+    oracle = grid(SPACE)
+    for config in configs(oracle, 8):
+        oracle.tell([Outcome(config, None)])
     assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
 
 
@@ -292,11 +305,11 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
     end(stock, second, math.inf)
     assert stock.get_best_trials(1)[0] is second
 
-    oracle = GridOracle(SPACE, goal=goal)
-    configs = oracle.ask(5)
+    oracle = grid(SPACE, goal=goal)
+    asked = configs(oracle, 5)
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
-    oracle.tell([Outcome(c.id, score) for c, score in zip(configs, scores, strict=True)])
-    assert best(oracle) == configs[1]
+    oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
+    assert best(oracle) == asked[1]
 
 
 def test_a_trials_score_is_the_one_that_is_told() -> None:
@@ -305,10 +318,26 @@ def test_a_trials_score_is_the_one_that_is_told() -> None:
     end(stock, trial, 0.2, 0.9, 0.1)
     assert trial.score == 0.9
 
-    oracle = GridOracle(SPACE)
-    (config,) = oracle.ask(1)
-    oracle.tell([Outcome(config.id, 0.1)])
+    oracle = grid(SPACE)
+    (config,) = configs(oracle, 1)
+    oracle.tell([Outcome(config, 0.1)])
     assert [t.score for t in oracle.trials.values()] == [0.1]
+
+
+def test_a_score_that_is_told_again_replaces_the_one_before() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    for score in (0.25, 0.75):
+        stock.update_trial(trial.trial_id, {"score": score})
+    trial.status = COMPLETED
+    stock.end_trial(trial)
+    assert trial.score == 0.5
+
+    oracle = grid()
+    (config,) = configs(oracle, 1)
+    for score in (0.25, 0.75):
+        oracle.tell([Outcome(config, score)])
+    assert [t.score for t in oracle.trials.values()] == [0.75]
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,16 +345,16 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     loud.verbose = 1
     end(loud, loud.create_trial("a"), 1.0)
     assert "Trial" in capsys.readouterr().out
-    oracle = RandomOracle(SPACE)
-    oracle.tell([Outcome(c.id, s) for c, s in zip(oracle.ask(2), (1.0, math.nan), strict=True)])
+    oracle = random_search(SPACE)
+    oracle.tell([Outcome(c, s) for c, s in zip(configs(oracle, 2), (1.0, math.nan), strict=True)])
     assert capsys.readouterr() == ("", "")
 
 
 def test_asking_stays_cheap() -> None:
     """No walk over all trials at each call: the last hundred cost what the first do."""
-    oracle = RandomOracle(Space((Parameter("l2", Range(0.0, 1.0)),)))
+    oracle = random_search(Space((Parameter("l2", Range(0.0, 1.0)),)))
     for _ in range(2000):
-        (config,) = oracle.ask(1)
-        oracle.tell([Outcome(config.id, 1.0)])
+        (config,) = configs(oracle, 1)
+        oracle.tell([Outcome(config, 1.0)])
     assert not oracle.ongoing_trials
     assert len(oracle.trials) == 2000
