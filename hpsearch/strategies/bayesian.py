@@ -11,6 +11,7 @@ to Expected Improvement (2023), for its logarithm.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from scipy.special import erfcx, ndtr, ndtri
@@ -100,28 +101,23 @@ class Bayesian(Adaptive):
         parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
         pools = [self._encoding.uniform(random.random((_RANDOM, columns)))]
         pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
-        points, utilities = self._judged(np.concatenate(pools), process, best)
+        points = np.concatenate(pools)
+        utilities = self._utility(self._encoding.live(points), process, best)
         for step in _REFINEMENTS:
-            if not len(points):
+            top = self._valid(points[np.argsort(-utilities, kind="stable")])
+            if not len(top):
                 return None
-            top = points[np.argsort(-utilities, kind="stable")[:_PARENTS]]
-            more, judged = self._judged(self._children(random, top, _NEAR, step), process, best)
+            more = self._children(random, top, _NEAR, step)
             points = np.concatenate([points, more])
+            judged = self._utility(self._encoding.live(more), process, best)
             utilities = np.concatenate([utilities, judged])
         ranked = points[np.argsort(-utilities, kind="stable")]
         return next((config for _, config in self.new_configs(ranked)), None)
 
-    def _judged(self, points: Array, process: Process, best: float) -> tuple[Array, Array]:
-        """Those of the points that are configs, and their utilities."""
-        rows, places = [], []
-        for place, point in enumerate(points):
-            config = self._encoding.config(point)
-            if config is not None:
-                rows.append(self._encoding.row(config))
-                places.append(place)
-        if not rows:
-            return points[:0], np.empty(0)
-        return points[places], self._utility(np.array(rows), process, best)
+    def _valid(self, points: Array) -> Array:
+        """The first few that break no constraint."""
+        places = (p for p, point in enumerate(points) if self._encoding.config(point) is not None)
+        return points[list(islice(places, _PARENTS))]
 
     def _whole(self, random: np.random.Generator, rows: Array) -> Array:
         """Rows with values where they are dead."""

@@ -42,7 +42,7 @@ class Parzen:
                 self._widths[:, column] = min(max(_WIDTH * shrink, _LEAST_WIDTH, least), 1.0)
             else:
                 self._widths[:, column] = min(_OTHER_CATEGORIES * shrink, 0.8)
-        self._cells = [dimension.cells() for dimension in self._dimensions]
+        self._cells = [dimension.cells for dimension in self._dimensions]
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
         """Rows without NaN, shape `(count, D)`."""
@@ -110,6 +110,9 @@ class Parzen:
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
             return log, np.zeros(len(value))
         place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
-        low, high = cells[place], cells[place + 1]
+        # Of many values few are different.
+        different, which = np.unique(place, return_inverse=True)
+        low, high = cells[different], cells[different + 1]
         mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
-        return np.log(np.maximum(mass, _TINY)) - np.log(inside), np.log(high - low)
+        log = np.log(np.maximum(mass, _TINY)) - np.log(inside)
+        return log[which], np.log(high - low)[which]

@@ -59,10 +59,11 @@ class TPE(Adaptive):
         good = Parzen(self._encoding, known.rows[order[:count]])
         bad = Parzen(self._encoding, np.concatenate([known.rows[others], known.pending]))
         for attempt in range(_ATTEMPTS):
-            drawn = good.sample(random, self._candidates * 2**attempt)
-            found = [config for _, config in self.new_configs(drawn)]
-            if found:
-                rows = np.array([self._encoding.row(config) for config in found])
-                ratio = good.log_density(rows) - bad.log_density(rows)
-                return found[int(np.argmax(ratio))]
+            points = good.sample(random, self._candidates * 2**attempt)
+            rows = self._encoding.live(points)
+            ratio = good.log_density(rows) - bad.log_density(rows)
+            best_first = points[np.argsort(-ratio, kind="stable")]
+            config = next((config for _, config in self.new_configs(best_first)), None)
+            if config is not None:
+                return config
         return None
