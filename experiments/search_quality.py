@@ -16,7 +16,8 @@ search, on one thread. KerasTuner's regrets are those of search_foreseen.py, its
 seeds without it.
 
 All runs are kept in search_runs.csv.gz. Peers run only where their versions have no run yet,
-hpsearch's own methods each time. `--report` runs nothing; `--check` fails where a claim does.
+hpsearch's own methods each time; `auto` is one of these, by the number of trials. `--report` runs
+nothing; `--check` fails where a claim does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -35,12 +37,12 @@ import search_report
 from report import HERE, machine, report, versions
 from search_peers import PEERS, STOCK
 from search_problems import PROBLEMS, Problem, make_problem
-from search_runs import WITH_RUNGS, Run, Runs, made_by, run
+from search_runs import WITH_RUNGS, Run, Runs, auto_is, made_by, run
 
-#: Slow peers first, so that no process is left with them in the end.
-METHODS = (*reversed(PEERS), "bayesian", "auto", "tpe", *WITH_RUNGS, "sobol", "random")
+#: Slow peers first, so that no process is left with them in the end; `auto` is one of them.
+METHODS = (*reversed(PEERS), "bayesian", "tpe", *WITH_RUNGS, "sobol", "random")
 #: The methods that are run with several proposals under way, too.
-_PARALLEL = ("bayesian", "auto", "tpe")
+_PARALLEL = ("bayesian", "tpe")
 _WORKERS = 8
 #: Seeds of the runs of KerasTuner that are made for their time alone.
 _TIMED_SEEDS = 2
@@ -74,6 +76,12 @@ def missing(wanted: Iterable[Key], known: Mapping[Key, Run], trials: int) -> lis
 
 def _fits(known: Run | None, trials: int) -> bool:
     return known is not None and known.by == made_by(known.method) and len(known.regrets) >= trials
+
+
+def of_auto(known: Iterable[Run], trials: int) -> list[Run]:
+    """The runs of the method that `auto` is, under its name."""
+    method = auto_is(_problem(PROBLEMS[-1]), trials)
+    return [replace(run, method="auto") for run in known if run.method == method]
 
 
 @cache
@@ -133,7 +141,8 @@ def main() -> None:
         print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
         if wanted:
             run_all(wanted, runs, arguments.trials, arguments.processes)
-    kept = search_report.Results(runs.read().values())
+    known = runs.read().values()
+    kept = search_report.Results([*known, *of_auto(known, arguments.trials)])
     about = [
         machine(),
         versions("hpsearch", "numpy", "optuna", "torch", "keras-tuner", "scikit-learn"),

@@ -29,7 +29,7 @@ from hpsearch.results import write_atomically
 from hpsearch.strategies import Strategy, make_strategy
 from hpsearch.sweep.method import MethodSpec
 
-__all__ = ["WITH_RUNGS", "Run", "Runs", "made_by", "run"]
+__all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
 
 #: The methods that halt trainings.
 WITH_RUNGS = ("hyperband", "asha")
@@ -86,6 +86,19 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
     return make_strategy(
         MethodSpec(name=method), problem.space, goal="minimize", seed=seed, trials=limit
     )
+
+
+def auto_is(problem: Problem, trials: int) -> str:
+    """The method that `auto` is at so many trials: what is made for both is the same.
+
+    Raises:
+        ValueError: It is one of its own.
+    """
+    kind = type(_search(problem, "auto", 0, trials))
+    for method in ("bayesian", "tpe"):
+        if type(_search(problem, method, 0, trials)) is kind:
+            return method
+    raise ValueError("auto is neither bayesian nor tpe, and has to be run itself")
 
 
 class _Timed:

@@ -111,9 +111,9 @@ class Results(Pictures):
     @property
     def looks(self) -> tuple[Look, ...]:
         """Every evaluation on the record, the first one first."""
-        from hpsearch.driver import testing
+        from hpsearch.driver import record
 
-        return testing.looks(self.directory)
+        return record.looks(self.directory)
 
     def reproduce(self, trial: int) -> Reproduction:
         """Train a trial again from its row; `equal` says whether it scored the same.

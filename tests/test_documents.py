@@ -78,16 +78,32 @@ def test_the_error_that_the_readme_shows_is_the_one_that_is_given(tmp_path):
     assert told.stderr.strip() == shown.strip()
 
 
-def test_the_comparison_that_the_readme_shows_is_the_one_that_is_made(tmp_path):
+def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the commands after a marker in the README, as a newcomer would; the last one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"<!-- compare -->\n```sh\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    (shown,) = blocks(ROOT / "README.md", "console")
-    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
-    for command in commands[0].splitlines():
+    pattern = rf"<!-- {marker} -->\n```sh\n(.*?)^```"
+    (commands,) = re.findall(pattern, readme, re.DOTALL | re.MULTILINE)
+    (home / "sweeps").symlink_to(ROOT / "sweeps")
+    for command in commands.splitlines():
         program, *arguments = command.split()
         assert program == "hpsearch"
-        done = hpsearch(*arguments, cwd=tmp_path)
+        done = hpsearch(*arguments, cwd=home)
         assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_commands_about_rows_that_the_readme_shows_work(tmp_path):
+    last = run_commands("rows", tmp_path)
+    assert "34 trials are logged" in last.stdout
+    held = tmp_path / "experiments" / "held"
+    assert (held / "third.keras").exists()
+    assert "train_on_batch" in (held / "third.py").read_text(encoding="utf-8")
+    assert len(list(held.glob("logs/digits/trial-*/events*"))) == 34
+
+
+def test_the_comparison_that_the_readme_shows_is_the_one_that_is_made(tmp_path):
+    (shown,) = blocks(ROOT / "README.md", "console")
+    done = run_commands("compare", tmp_path)
     printed = [line.split() for line in done.stdout.splitlines()]
     for line in shown.splitlines():
         assert line.split() in printed, line

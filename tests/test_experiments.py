@@ -81,17 +81,11 @@ def test_the_rate_of_the_inner_loop(tmp_path):
     assert all(0 < row["share of the best rate (median)"] < 2 for row in table)
 
 
-def test_what_comparisons_promise(tmp_path):
-    run("compare_simulations.py", "--simulations", 150, "--configs", 5, 20, out=tmp_path)
-    table = rows("compare_simulations", tmp_path, about="150 simulations")
-    assert {row["question"] for row in table} > {"paired", "best"}
-    promised = [row for row in table if row["promised"] == "yes"]
-    assert {row["question"] for row in promised} == {"paired", "best"}
-    for row in promised:
-        # Four standard errors of so few simulations.
-        assert row["false positives"] <= 0.06 + 0.08, row
-        assert row["coverage"] == "" or 0.88 <= row["coverage"] <= 1, row
-    assert any(row["question"].startswith("bootstrap") for row in table)
+def test_importance_errs_little(tmp_path):
+    run("importance.py", "--trials", 60, "--repeats", 1, "--check", out=tmp_path)
+    table = rows("importance", tmp_path, about="1 repeats")
+    assert len(table) == 8
+    assert {row["function"] for row in table} == {"linear", "sobol_g", "ishigami", "product"}
 
 
 def test_operations_are_those_of_the_matrix_products(monkeypatch):

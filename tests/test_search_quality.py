@@ -41,8 +41,8 @@ def test_searches_end_in_tables(tmp_path):
     assert (tmp_path / "search_quality.svg").read_text(encoding="utf-8").startswith("<?xml")
     # Peers' runs are kept: what is asked for again is hpsearch's own.
     again = run("search_quality.py", *arguments, out=tmp_path)
-    assert again.splitlines()[0] == "8 searches to run, 8 kept"
-    assert told.splitlines()[0] == "16 searches to run, 0 kept"
+    assert again.splitlines()[0] == "12 searches to run, 8 kept"
+    assert told.splitlines()[0] == "20 searches to run, 0 kept"
 
 
 def test_a_table_holds_every_config_and_its_curve(tmp_path):
@@ -180,6 +180,21 @@ def test_with_workers_as_many_are_under_way(monkeypatch):
     assert list(done.regrets) == sorted(done.regrets, reverse=True)
 
 
+@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_000, "tpe")])
+def test_auto_proposes_what_the_method_that_it_is_does(trials, method):
+    import search_problems
+    import search_runs
+
+    problem = search_problems.make_problem("branin")
+    assert search_runs.auto_is(problem, trials) == method
+    searches = [search_runs._search(problem, name, 3, trials) for name in ("auto", method)]
+    for _ in range(14):
+        (ours,), (theirs,) = (search.ask(1) for search in searches)
+        assert ours.config.id == theirs.config.id
+        for search in searches:
+            search.tell([Outcome(ours.config, problem.loss(ours.config))])
+
+
 def test_runs_come_back_from_their_file(tmp_path):
     import search_runs
 
@@ -223,6 +238,19 @@ def test_claims_are_judged_by_paired_intervals():
     assert figure == f"-0.0850 [{-0.085 - half:.4f}, {-0.085 + half:.4f}]"
 
 
+def test_a_claim_is_open_where_seeds_are_missing():
+    import search_report
+
+    runs = [_run("random", seed, [0.5] * 25) for seed in range(3)]
+    runs += [_run("tpe", seed, [0.5] * 25) for seed in range(3)]
+    runs += [_run("bayesian", seed, [0.5] * 25) for seed in range(2)]
+    judged = search_report.claims(search_report.Results(runs))
+    assert [(row["claim"], row["holds"]) for row in judged] == [
+        ("tpe is no worse than random", "yes"),
+        ("bayesian is no worse than random", "open"),
+    ]
+
+
 def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
     import search_report
 
@@ -243,7 +271,8 @@ def test_foreseen_predictions_are_scikit_learns():
     random = np.random.default_rng(0)
     x = random.random((30, 3))
     y = np.sin(3 * x).sum(axis=1)
-    stock = GaussianProcessRegressor(kernel=Matern(nu=2.5), alpha=1e-4, normalize_y=True)
+    kernel = Matern(length_scale=0.7, length_scale_bounds="fixed", nu=2.5)
+    stock = GaussianProcessRegressor(kernel=kernel, alpha=1e-4, normalize_y=True)
     quick = foreseeing(stock)
     stock.fit(x, y)
     quick.fit(x, y)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.driver.record import looks_beside
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.looks import Look
 from hpsearch.report.notebook import save_figures
 from hpsearch.report.source import load
 from hpsearch.report.writing import write
 
 __all__ = ["write_report"]
+
+
+def _looks(source: Path) -> tuple[Look, ...]:
+    """Of a damaged store none: the tables, which are sound, are the report's."""
+    try:
+        return looks_beside(source)
+    except RefusedError as error:
+        typer.echo(f"evaluations are not shown: {error}", err=True)
+        return ()
 
 
 def write_report(
@@ -23,7 +35,7 @@ def write_report(
     Raises:
         InputError: There is no such table, or the file cannot be written.
     """
-    loaded = [load(path) for path in sources]
+    loaded = [replace(load(path), looks=_looks(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"

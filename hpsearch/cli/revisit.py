@@ -46,7 +46,7 @@ def export(directory: Path, out: Path, trial: int | None, console: Console) -> N
 
 def evaluate(directory: Path, split: str, trial: int | None, console: Console) -> None:
     """Evaluate a trial and print what was measured."""
-    from hpsearch.driver import testing
+    from hpsearch.driver import record, testing
 
     look = testing.evaluate(directory, split, trial, say_on(Console(stderr=True)))
     say = say_on(console)
@@ -56,7 +56,7 @@ def evaluate(directory: Path, split: str, trial: int | None, console: Console) -
     for name, measured in look.metrics.items():
         shown.add_row(Text(name), Text(_number(measured.value)), Text(_interval(measured)))
     console.print(shown)
-    looks = [each for each in testing.looks(directory) if each.split == split]
+    looks = [each for each in record.looks(directory) if each.split == split]
     say(f"recorded: look {len(looks)} at the {split} split of this directory")
     others = {each.trial for each in looks} - {look.trial}
     if split == "test" and others:

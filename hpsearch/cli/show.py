@@ -11,10 +11,9 @@ from rich.text import Text
 
 from hpsearch import results
 from hpsearch.cli.revisit import print_looks
-from hpsearch.driver import Outcome, ResultsDirectory
+from hpsearch.driver import Outcome
+from hpsearch.driver.record import looks_beside
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.looks import looks_in
-from hpsearch.store import Store
 from hpsearch.values import groups, in_order, text_of
 
 if TYPE_CHECKING:
@@ -59,12 +58,8 @@ def print_results(source: Path, top: int, console: Console) -> None:
 
 def _print_looks(source: Path, console: Console) -> None:
     """The evaluations on the record of the directory that the table lies in."""
-    where = ResultsDirectory(source if source.is_dir() else source.parent)
-    if not where.store.exists() or source not in (where.path, where.results):
-        return
     try:
-        with Store(where.store, read_only=True) as store:
-            print_looks(looks_in(store.meta()), console)
+        print_looks(looks_beside(source), console)
     except RefusedError as error:
         line = f"evaluations are not shown: {error}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

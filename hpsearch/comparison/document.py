@@ -112,6 +112,8 @@ def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
     difference, low, high = estimate.difference or 0.0, estimate.low, estimate.high
     if positive and difference < 0:
         difference, low, high = -difference, -high, -low
+    if math.isinf(low) and math.isinf(high):
+        return f"{number(difference)} (no interval)"
     return f"{number(difference)} (95% interval {number(low)} to {number(high)})"
 
 
@@ -135,7 +137,7 @@ def _footnotes(pair: Pair) -> list[str]:
     if answer.n_lost:
         notes.append(
             f"{_count(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
-            "left out: no score in one of them"
+            "left out: no score in one of them, or halted at another epoch"
         )
     if answer.question is Question.BEST and answer.corrected is not None:
         notes.append(
@@ -226,7 +228,9 @@ def _explained(comparison: Comparison) -> Section:
         elif pair.answer.question is Question.PAIRED:
             parts.append(f"{title}: the paired configs' differences depend on none")
         else:
-            parts.append(f"{title}: the best configs differ in none")
+            parts.append(
+                f"{title}: the best configs have the same values, or values of one quarter"
+            )
     return Section("Which hyperparameters explain it?", tuple(parts))
 
 

@@ -41,7 +41,8 @@ class Answer:
         n_configs: Configs of each table that took part.
         n_units: Of each table, or of the pairs, how many shared no training with another.
         n_seeds: Scores of each config that took part, at most.
-        n_lost: Configs that both tables tried, but of which one has no score.
+        n_lost: Configs that both tables tried, but of which one has no score, or halted it at
+            another epoch.
         corrected: The difference of the bests less what luck is estimated to have in it; None
             where it cannot be told.
     """
@@ -70,12 +71,16 @@ def answer(first: Table, second: Table) -> Answer:
 def config_differences(first: Table, second: Table) -> pd.DataFrame:
     """The configs that have a score in both tables, in the first one's order.
 
+    Not those that the method halted in one of them, or at other epochs: their scores are of
+    trainings of another length.
+
     Returns:
         By config: the means `first` and `second`, their `difference` (positive where the first
         is better; seed by seed where they share seeds) and the `seeds` behind it.
     """
     sides = ("_first", "_second")
     means = first.means.merge(second.means, left_index=True, right_index=True, suffixes=sides)
+    means = means[means["stopped_first"] == means["stopped_second"]]
     table = means[["mean_first", "mean_second"]].set_axis(["first", "second"], axis=1)
     table["difference"] = table["first"] - table["second"]
     table["seeds"] = means[["seeds_first", "seeds_second"]].min(axis=1)

@@ -164,10 +164,14 @@ def _trials(
     trials["draw"] = trials["seed"].astype(str).where(seeded, "#" + repetition)
     trials["score"] = _scores(path, frame, columns.score or "score")
     if ours:
-        trials.loc[~frame["status"].isin(_SCORED), "score"] = np.nan
+        trials.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
     trials["training"] = _trainings(frame) if ours else np.arange(len(frame))
     for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
         trials[name] = _numbers(frame, candidates)
+    trials["stopped"] = 0.0
+    if ours:
+        halted = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
+        trials.loc[halted, "stopped"] = trials.loc[halted, "epochs"].fillna(0.0)
     return _in_order(trials, frame)
 
 

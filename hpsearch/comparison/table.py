@@ -39,8 +39,9 @@ class Table:
         label: Its name, unlike that of any other table of the comparison.
         directory: Where its sweep.yaml lies; None for a bare CSV.
         trials: One row a trial in their order: `config`, `seed` (None where unknown), `draw` (the
-            seed, or the number of the repetition), `score` (NaN where none counts), `training`
-            (equal where trials shared one), `epochs` and `seconds` (NaN where unknown).
+            seed, or the number of the repetition), `score` (NaN where none counts), `stopped` (the
+            epoch at which the method halted it, else 0), `training` (equal where trials shared
+            one), `epochs` and `seconds` (NaN where unknown).
         settings: The hyperparameters' cells, one row a trial, the index of `trials`.
         metric: What the scores are.
         provenance: Column -> the different values in it, for the columns that say what a score
@@ -67,18 +68,22 @@ class Table:
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """`config`, `draw`, `seed`, `score`: the trials that have a score, each draw once."""
+        """`config`, `draw`, `seed`, `score`, `stopped`: what has a score, each draw once."""
         rows = self.trials[self.trials["score"].notna()]
         groups = rows.groupby(["config", "draw"], sort=False)
-        return groups.agg(seed=("seed", "first"), score=("score", "mean")).reset_index()
+        return groups.agg(
+            seed=("seed", "first"), score=("score", "mean"), stopped=("stopped", "max")
+        ).reset_index()
 
     @cached_property
     def means(self) -> pd.DataFrame:
-        """Each config that has a score: `mean`, `sd` and `seeds`, in order of appearance."""
+        """Each config with a score: `mean`, `sd`, `seeds`, `stopped`, in order of appearance."""
         import pandas as pd
 
-        scores = self.scored.groupby("config", sort=False)["score"]
+        configs = self.scored.groupby("config", sort=False)
+        scores = configs["score"]
         named = {"mean": scores.mean(), "sd": scores.std(), "seeds": scores.size()}
+        named["stopped"] = configs["stopped"].max()
         return pd.DataFrame(named)
 
     @cached_property

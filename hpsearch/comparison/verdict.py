@@ -15,9 +15,9 @@ __all__ = ["LEAST", "Pair", "deciding", "overall_winner", "verdicts"]
 LEAST = 5
 
 _COUNTED = {
-    Question.PAIRED: "configs are in both tables",
-    Question.BEST: "configs have a score in the smaller table",
-    Question.RESCORED: "fresh seeds have a score in both",
+    Question.PAIRED: "configs to pair",
+    Question.BEST: "configs in one table",
+    Question.RESCORED: "fresh seeds",
 }
 
 
@@ -67,7 +67,7 @@ def _no_winner(answer: Answer, p_value: float) -> str:
     if estimate.difference is None:
         return "a table has no score"
     if answer.count < LEAST:
-        return f"{answer.count} {_COUNTED[answer.question]}, and fewer than {LEAST} decide nothing"
+        return f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}"
     if not estimate.excludes_zero:
         return "the interval includes zero"
     if not p_value <= ALPHA:

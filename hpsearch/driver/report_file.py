@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outputs import Tables
+from hpsearch.driver.record import looks
 from hpsearch.results import Record
 from hpsearch.sweep import Sweep
 
@@ -77,7 +78,8 @@ class ReportFile:
             from hpsearch.report.source import Source
             from hpsearch.report.writing import is_current, write
 
-            if not live and is_current(self._where.report, self._where.path):
+            known = looks(self._where.path)
+            if not live and is_current(self._where.report, self._where.path, known):
                 return
             source = Source(
                 self._tables.results(records),
@@ -85,6 +87,7 @@ class ReportFile:
                 self._sweep,
                 self._where.path,
                 most_rows=_MOST_ROWS if whole else 0,
+                looks=known,
             )
             write([source], self._where.report, live=live)
         # Whatever goes wrong here, the results are there: the run goes on, the log knows why.

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import Split
 from hpsearch.driver.again import Again, Weights, values_of
-from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.revisit import Say, Visit, visit
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.executors.base import Call
 from hpsearch.lock import DirectoryLock
-from hpsearch.looks import Look, Measured, looks_in, with_look
+from hpsearch.looks import Look, Measured, with_look
 from hpsearch.plan import Trial
 from hpsearch.store import Store
 from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
@@ -26,7 +25,7 @@ from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SPLITS", "evaluate", "looks", "mean_interval", "share_interval"]
+__all__ = ["SPLITS", "evaluate", "mean_interval", "share_interval"]
 
 SPLITS = ("train", "validation", "test")
 _CONFIDENCE = 0.95
@@ -74,16 +73,6 @@ def evaluate(directory: Path, split: str, number: int | None = None, say: Say = 
         with Store(visited.where.store) as store:
             store.set_meta(with_look(store.meta(), look))
     return look
-
-
-def looks(directory: Path) -> tuple[Look, ...]:
-    """Every look on a directory's record, the first one first.
-
-    Raises:
-        RefusedError: There is no store, or it is damaged.
-    """
-    with Store(ResultsDirectory(directory).store, read_only=True) as store:
-        return looks_in(store.meta())
 
 
 def _held(directory: Path) -> DirectoryLock:

@@ -83,24 +83,17 @@ class Dimension:
         return np.where(np.isnan(codes), self.dead_at, codes)
 
     def ticks(self) -> tuple[list[float], list[str]] | None:
-        """Positions and texts of the ticks; None where the numbers' own will do."""
-        if self.numeric:
-            values = self._tick_values()
-            if values is None:
-                return None
-            at, said = [self._scaled(v) for v in values], [text_of(v) for v in values]
-        else:
-            at, said = [float(i) for i in range(len(self.levels))], list(self.levels)
-        return ([*at, self.dead_at], [*said, "-"]) if self.dead else (at, said)
+        """Positions and texts of the ticks; None where the numbers' own will do.
 
-    def _tick_values(self) -> Sequence[float] | None:
-        if self.marked:
-            return self.marked
-        if self.log:
-            low, high = math.log10(self.low), math.log10(self.high)
-            decades = [10.0**e for e in range(math.ceil(low), math.floor(high) + 1)]
-            return decades if len(decades) > 1 else [self.low, self.high]
-        return list(np.linspace(self.low, self.high, 5)) if self.dead else None
+        Brushes of parallel coordinates snap to ticks, so only few values have their own.
+        """
+        if self.numeric and not self.marked:
+            return None
+        if self.numeric:
+            at, said = [self._scaled(v) for v in self.marked], [text_of(v) for v in self.marked]
+            return ([self.dead_at, *at], ["-", *said]) if self.dead else (at, said)
+        at, said = [float(i) for i in range(len(self.levels))], list(self.levels)
+        return ([*at, self.dead_at], [*said, "-"]) if self.dead else (at, said)
 
 
 def dimensions_of(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Dimension]:

@@ -107,6 +107,7 @@ def _sweep(source: Source, limits: Limits) -> dict[str, Any]:
             ],
         },
         "failures": wording.failures(source),
+        "evaluations": wording.evaluations(source),
         "work": wording.work(source),
         "facts": wording.facts(source),
         "file": wording.file_of(source),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch import results, sweepfile
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importance import Importance, importance
+from hpsearch.looks import Look
 from hpsearch.report.dimensions import Dimension, dimensions_of
 from hpsearch.report.text import inert, number
 from hpsearch.results import METRICS
@@ -36,6 +37,7 @@ class Source:
         sweep: The resolved sweep where there is one.
         directory: Where the files lie.
         most_rows: Of the trials that importance is learnt from.
+        looks: Evaluations on its record.
     """
 
     table: pd.DataFrame
@@ -43,6 +45,7 @@ class Source:
     sweep: Sweep | None = None
     directory: Path | None = None
     most_rows: int = 2_000
+    looks: tuple[Look, ...] = ()
 
     @cached_property
     def name(self) -> str:

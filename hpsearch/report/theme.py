@@ -42,11 +42,11 @@ THEMES: dict[str, dict[str, Any]] = {
         "panel": "#ffffff",
         "accent": "#0072b2",
         "soft": "rgba(0,114,178,0.16)",
-        "second": "#c25400",
+        "second": "#b34d00",
         "good": "#00795a",
         "bad": "#b5179e",
         "ghost": "rgba(91,102,117,0.35)",
-        "series": ["#0072b2", "#c25400", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
+        "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
         "lines": _LIGHT_LINES,
     },
     "dark": {

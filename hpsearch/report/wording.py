@@ -12,9 +12,10 @@ from hpsearch.report.text import duration, number
 from hpsearch.values import text_of
 
 if TYPE_CHECKING:
+    from hpsearch.looks import Measured
     from hpsearch.report.source import Source
 
-__all__ = ["facts", "failures", "file_of", "notes", "overview_note", "tiles", "work"]
+__all__ = ["evaluations", "facts", "failures", "file_of", "notes", "overview_note", "tiles", "work"]
 
 _MOST_REASONS = 50
 _MOST_NAMED = 12
@@ -89,7 +90,8 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
         + "Coloured by rank, the best trial in orange; point at a line to see its config. "
         f"Of longer trainings {MOST_EPOCHS} epochs are drawn.",
         "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
-        "Click beside a range to let it go. " + (several if scored > lines else ""),
+        "Click beside a range to let it go. Where a hyperparameter is dead, a line passes below "
+        "its numbers. " + (several if scored > lines else ""),
         "importance": f"How much of the variance of {source.metric} over the whole space each "
         "hyperparameter explains, and each pair beyond its two: functional ANOVA on random "
         f"forests. Lines: 90% intervals over forests of half of the configs. From "
@@ -100,6 +102,8 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
         "contour": "The forest's mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": "Trials without a score, by what ended them.",
+        "evaluations": "Trials that were evaluated on a split on purpose, in their order. The more "
+        "often a test split chooses between trials, the better its best score looks.",
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "What decides the scores. Tables whose data and recipe differ cannot be "
         "compared.",
@@ -118,6 +122,21 @@ def failures(source: Source) -> list[list[Any]]:
         named = ", ".join(trials) + (f" and {more:,} more" if more > 0 else "")
         found.append([str(status), str(reason)[:_LONGEST_REASON], len(group), named])
     return sorted(found, key=lambda row: -row[2])[:_MOST_REASONS]
+
+
+def evaluations(source: Source) -> list[list[str]]:
+    """Each look at a split: when, which trial and split, rows, and every metric's interval."""
+    return [
+        [look.time, str(look.trial), look.split, f"{look.rows:,}", name, *_measured(measured)]
+        for look in source.looks
+        for name, measured in look.metrics.items()
+    ]
+
+
+def _measured(measured: Measured) -> list[str]:
+    if measured.low is None or measured.high is None:
+        return [number(measured.value), "-"]
+    return [number(measured.value), f"{number(measured.low)} to {number(measured.high)}"]
 
 
 def work(source: Source) -> list[list[str]]:

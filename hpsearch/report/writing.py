@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpsearch.looks import Look
 from hpsearch.report.page import render
 from hpsearch.report.source import Source
 from hpsearch.report.text import own_version
@@ -33,23 +34,25 @@ def write(sources: Sequence[Source], path: Path, *, live: bool = False) -> None:
         OSError: The file cannot be written.
     """
     whole = all(source.most_rows for source in sources)
-    mark = _mark([s.directory for s in sources if s.directory]) if whole and not live else ""
+    made_of = [(s.directory, s.looks) for s in sources if s.directory]
+    mark = _mark(made_of) if whole and not live else ""
     write_atomically(path, render(sources, live=live, inputs=mark))
 
 
-def is_current(path: Path, directory: Path) -> bool:
-    """Whether a page is there already, made from these very tables by this version."""
+def is_current(path: Path, directory: Path, looks: tuple[Look, ...]) -> bool:
+    """Whether a page is there already, made from these very tables and looks by this version."""
     try:
         with path.open(encoding="utf-8") as file:
             found = _MARK.search(file.read(_HEAD_BYTES))
     except (OSError, UnicodeDecodeError):
         return False
-    return found is not None and found[1] == _mark([directory])
+    return found is not None and found[1] == _mark([(directory, looks)])
 
 
-def _mark(directories: Sequence[Path]) -> str:
+def _mark(made_of: Sequence[tuple[Path, tuple[Look, ...]]]) -> str:
     digest = hashlib.sha256(own_version().encode())
-    for directory in directories:
+    for directory, looks in made_of:
+        digest.update(repr(looks).encode())
         for name in _FILES:
             try:
                 content = (directory / name).read_bytes()

@@ -57,7 +57,8 @@ def test_it_is_the_permutation_test_of_the_bests():
 @given(TABLES, TABLES)
 def test_the_interval_and_the_test_agree(first, second):
     found = best_difference(first, second)
-    assert found.excludes_zero == (found.p_value <= 0.05)
+    # At 0.05 to the bit, rounding decides.
+    assert found.excludes_zero == (found.p_value <= 0.05) or abs(found.p_value - 0.05) < 1e-9
     assert found.low <= found.difference <= found.high
     assert found.difference == pytest.approx(first.max() - second.max(), abs=1e-12)
 

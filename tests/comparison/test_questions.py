@@ -9,6 +9,7 @@ from made_tables import LOSS, Made, Row, units, write
 from hpsearch.comparison import compare
 from hpsearch.comparison.questions import Question, answer, answer_rescored, config_differences
 from hpsearch.comparison.reading import Columns, read_tables
+from hpsearch.trial import Status
 
 
 @pytest.fixture
@@ -117,6 +118,24 @@ def test_failed_configs_are_counted_not_guessed(two):
     second = units([0.8, 0.7, None])
     found = answer(*two(first, second))
     assert (found.n_pairs, found.n_lost) == (1, 2)
+
+
+def test_configs_that_were_halted_pair_with_those_halted_alike(two):
+    def rows(*ends):
+        return [
+            Row({"units": unit}, 0.5, status=status, epochs=epochs)
+            for unit, (status, epochs) in enumerate(ends, start=1)
+        ]
+
+    stopped, completed = Status.STOPPED, Status.COMPLETED
+    first = rows((stopped, 1), (stopped, 3), (stopped, 3), (completed, 9), (completed, 9))
+    second = rows((stopped, 1), (stopped, 1), (completed, 3), (completed, 9), (completed, 7))
+    tables = two(first, second)
+    assert list(config_differences(*tables).index) == [
+        tables[0].trials["config"][i] for i in (0, 3, 4)
+    ]
+    found = answer(*tables)
+    assert (found.n_pairs, found.n_lost) == (3, 2)
 
 
 def test_without_shared_configs_the_bests_are_compared(two):

@@ -228,7 +228,7 @@ def test_a_proposal_with_other_epochs_costs_the_difference(tmp_path: Path) -> No
     # Each of the two curves once, to its longest.
     assert executor.epochs == 18
     shared = [result for *_, result in rows.values() if result.shared_with is not None]
-    alone, _ = run(tmp_path / "alone", "grid", parameters=few, budget=None)
+    alone, _ = run(tmp_path / "alone", "grid", parameters=few)
     by_config = {(c, s): r for c, s, r in alone.values()}
     for config, seed, result in rows.values():
         other = by_config[config, seed]

@@ -44,10 +44,16 @@ def run_and_list_imports(arguments, cwd):
         ["schema"],
         *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
         ["list", "layer-types"],
+        ["log", "two", "--to", "tensorboard:logs"],
+        ["log", "two", "--to", "mlflow:sqlite:///mlflow.db"],
+        ["reproduce", "two", "--trial", "1"],
+        ["reproduce", "two", "--trial", "1", "--script"],
+        ["export", "two", "--out", "exported.keras"],
+        ["evaluate", "two", "--split", "validation"],
     ],
     ids=" ".join,
 )
-def test_commands_that_train_nothing_import_no_tensorflow(finished, arguments):
+def test_commands_import_no_tensorflow(finished, arguments):
     imported = run_and_list_imports(arguments, finished)
     assert not imported & {"tensorflow", "keras", "keras_tuner"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -282,6 +283,15 @@ def test_the_test_split_by_hand(own):
     assert "recorded: look 1 at the test split" in said
 
 
+def evaluations_in(page):
+    """When each was taken, as the page has them, a metric after the other."""
+    (text,) = re.findall(
+        r'<script type="application/json" id="payload">(.*?)</script>', page.read_text()
+    )
+    rows = json.loads(text)["sweeps"][0]["evaluations"]
+    return [row[0] for metric in ("loss", "accuracy") for row in rows if row[4] == metric]
+
+
 def test_each_look_is_on_the_record_and_shown(own):
     before = hpsearch("show", "digits", cwd=own).stdout
     assert "evaluations" not in before
@@ -298,9 +308,12 @@ def test_each_look_is_on_the_record_and_shown(own):
         assert look.time in shown
         assert f"{look.score.value:.4f}" in shown
     assert hpsearch("show", "digits/results.csv", cwd=own).stdout == shown
-    # A run that goes on keeps them.
-    hpsearch("run", "digits.yaml", "--out", "digits", "--set", "parameters.epochs=[1]", cwd=own)
+    hpsearch("report", "digits", cwd=own)
+    assert evaluations_in(own / "digits" / "report.html") == 2 * [look.time for look in looks]
+    # A run that goes on keeps them, and its report has them.
+    hpsearch("run", "digits.yaml", "--out", "digits", "--set", "parameters.epochs=[1, 2]", cwd=own)
     assert package.load(own / "digits").looks == looks
+    assert len(evaluations_in(own / "digits" / "report.html")) == 6
 
 
 @pytest.mark.parametrize(

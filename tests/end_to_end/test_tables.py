@@ -94,7 +94,10 @@ def test_the_files_are_as_documented(finished):
     last = curves.groupby("trial").last()
     assert (last["val_accuracy"].to_numpy() == rows["val_accuracy"].to_numpy()).all()
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        [".lock", "best.keras", "curves.csv", "results.csv", "run.log", "sweep.db", "sweep.yaml"]
+        [
+            *(".lock", "best.keras", "curves.csv", "report.html", "results.csv", "run.log"),
+            *("sweep.db", "sweep.yaml"),
+        ]
     )
 
 

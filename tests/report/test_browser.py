@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
+from hpsearch.looks import Look, Measured
 from hpsearch.report.source import load
 from hpsearch.report.writing import write
 
@@ -26,7 +28,7 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     scored = trials - 2 * (trials // 20)
     assert seen.matching() == scored
-    assert seen.page.locator("#effects .plot").count() == (7 if trials == 100 else 0)
+    assert seen.page.locator("#effects .plot").count() == (8 if trials == 100 else 0)
     seen.assert_quiet()
 
 
@@ -92,12 +94,11 @@ def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
     seen = visit(page_of(100)).draw_all()
     seen.page.focus("#parallel summary")
     seen.page.keyboard.press("Enter")
-    field = seen.page.locator("#parallel fieldset", has_text="layer_type")
+    field = seen.page.locator("#parallel fieldset:has(legend:text-is('layer_type'))")
     field.locator("label", has_text="dense").locator("input").focus()
     seen.page.keyboard.press("Space")
     assert "dense" not in column(seen, "layer_type")
-    rate = seen.page.locator("#parallel fieldset", has_text="learning_rate").locator("input").first
-    rate.focus()
+    seen.page.locator("#parallel fieldset:has(legend:text-is('learning_rate')) input").first.focus()
     seen.page.keyboard.type("0.01")
     seen.page.keyboard.press("Tab")
     assert min(float(cell) for cell in column(seen, "learning_rate")) >= 0.01
@@ -107,8 +108,8 @@ def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
     )
     assert sum(length > 0 for length in ranges) == 2
     # Choosing no value of a hyperparameter leaves nothing.
-    for box in field.locator("input:checked").all():
-        box.uncheck()
+    while field.locator("input:checked").count():
+        field.locator("input:checked").first.uncheck()
     assert seen.matching() == 0
     seen.assert_quiet()
 
@@ -308,3 +309,20 @@ def test_the_payload_is_json_that_ends_no_script(page_of):
     assert "</script><script>window.hacked=2</script>" in [c["name"] for c in sweep["columns"]]
     assert text.count("<script") == 3 + text.count("<script src=x")
     assert "window.hacked=1</script>" not in text
+
+
+def test_evaluations_are_shown_where_there_are_any(visit, page_of):
+    path = page_of(20)
+    assert visit(path).page.locator("#evaluations").count() == 0
+    metrics = {"loss": Measured(0.41234, 0.3, 0.6, "t"), "accuracy": Measured(0.9)}
+    look = Look("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
+    evaluated = path.with_name("evaluated.html")
+    write([replace(load(path.parent), looks=(look,))], evaluated)
+    seen = visit(evaluated).draw_all()
+    rows = seen.page.locator("#evaluations tbody tr")
+    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+        [look.time, "7", "test", "1,360", "loss", "0.4123", "0.3000 to 0.6000"],
+        [look.time, "7", "test", "1,360", "accuracy", "0.9000", "-"],
+    ]
+    assert seen.page.locator("#nav a[href='#evaluations']").count() == 1
+    seen.assert_quiet()

@@ -114,22 +114,21 @@ class Filters {
   toPlot() {
     if (!this.node || !this.node.data) return;
     const { dimensions } = this.node.data[0];
-    const change = {};
+    // A mark by which `fromPlot` knows that it is told of this.
+    const change = { meta: "filters" };
     dimensions.forEach((dimension, axis) => {
       const range = this.brush(this.column(axis, dimensions.length), dimension);
       change[`dimensions[${axis}].constraintrange`] = range ? [range] : [null];
     });
-    this.silent = true;
-    Plotly.restyle(this.node, change, [0]).then(() => {
-      this.silent = false;
-    });
+    Plotly.restyle(this.node, change, [0]);
   }
 
-  /** After a brush in the figure. */
-  fromPlot() {
-    if (this.silent) return;
+  /** After a brush in the figure: `change` names the axes that were brushed. */
+  fromPlot([change]) {
+    if ("meta" in change) return;
     const { dimensions } = this.node.data[0];
     dimensions.forEach((dimension, axis) => {
+      if (!(`dimensions[${axis}].constraintrange` in change)) return;
       const range = dimension.constraintrange;
       const index = this.column(axis, dimensions.length);
       if (!range || !range.length) this.trials.filters[index] = null;

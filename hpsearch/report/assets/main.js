@@ -34,7 +34,7 @@ function openSweep(index, focus) {
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), headOf(sweep), tilesOf(sweep), bestSection(view),
     progressSection(view), curvesSection(view), parallelSection(view), importanceSection(view),
-    effectsSection(view), contourSection(view), failuresSection(view), workSection(view), provenanceSection(view),
+    effectsSection(view), contourSection(view), failuresSection(view), evaluationsSection(view), workSection(view), provenanceSection(view),
   ].filter(Boolean);
   const main = document.getElementById("content");
   main.replaceChildren(...sections);

@@ -91,7 +91,7 @@ function parallelSection(view) {
   const holder = el("div", { className: "scroll", style: `--least:${axes * 92}px` }, node);
   filters.node = node;
   view.drawParallel = () => show(node, filters.brushed(sweep.figures.parallel), {
-    name: "parallel", wire: (at) => at.on("plotly_restyle", () => filters.fromPlot()),
+    name: "parallel", wire: (at) => at.on("plotly_restyle", (change) => filters.fromPlot(change)),
   });
   view.drawParallel();
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
@@ -155,7 +155,15 @@ function failuresSection(view) {
   const rows = failures.map(([status, reason, many, trials]) => [
     el("span", { className: "badge bad" }, status), count(many), reason || "no reason is known", trials]);
   return card("failures", "Failures", view.sweep.notes.failures, null,
-    listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "words"]));
+    listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "long"]));
+}
+
+function evaluationsSection(view) {
+  const { evaluations, notes } = view.sweep;
+  if (!evaluations.length) return null;
+  return card("evaluations", "Evaluations", notes.evaluations, null,
+    listTable(["time", "trial", "split", "rows", "metric", "value", "95% interval"], evaluations,
+      ["words", "", "words", "", "words", "", "words"]));
 }
 
 function workSection(view) {

@@ -23,6 +23,8 @@ MOST_LINES = 2_000
 #: More axes are not told apart on a screen: those of the most distinct values are left out.
 MOST_AXES = 14
 _BEST = 0.1
+#: Beyond the ends of an axis, in shares of its length.
+_ROOM = 0.07
 
 
 def parallel(source: Source, *, most: int = MOST_LINES) -> Spec:
@@ -75,13 +77,16 @@ def _rows(source: Source, most: int) -> pd.DataFrame:
 
 def _axis(dimension: Dimension, rows: pd.DataFrame) -> dict[str, Any]:
     low, high = dimension.ends
+    ticks = dimension.ticks()
+    # Room to begin a brush beyond the first value and end it beyond the last.
+    room = _ROOM * ((high - low) or 1.0)
+    low, high = low - room, high + room
     axis: dict[str, Any] = {
-        "label": inert(dimension.name, 24),
+        "label": ("log10 " if dimension.log and ticks is None else "") + inert(dimension.name, 24),
         "name": "axis",
         "values": [rounded(p) for p in dimension.positions(rows[dimension.name])],
-        "range": [rounded(low), rounded(high) if high > low else low + 1],
+        "range": [rounded(low), rounded(high)],
     }
-    ticks = dimension.ticks()
     if ticks is not None:
         # Unlike labels, these are shown as they stand.
         axis["tickvals"] = [rounded(p) for p in ticks[0]]

@@ -1,0 +1,114 @@
+"""The page as a file: by command, at the end of a run, during one, and where it cannot be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import hpsearch, start, wait_for
+from tables import write_sweep
+
+from hpsearch.errors import InputError
+from hpsearch.report.page import render
+from hpsearch.report.source import load
+from hpsearch.report.writing import is_current, write
+
+SWEEP = (
+    "name: tiny\ndata: {dataset: iris, validation: 0.3, seed: 1}\n"
+    "parameters: {units: [2, 3, 4, 5, 6], epochs: [1, 2], optimizer: [adam, sgd]}\n"
+)
+
+
+def test_the_command_writes_one_page_of_several_sweeps(sweep_of, tmp_path):
+    first, second = sweep_of(1), write_sweep(tmp_path / "second", 12)
+    said = hpsearch("report", first, second, "--out", "both.html", cwd=tmp_path)
+    assert "wrote both.html" in said.stdout
+    assert (tmp_path / "both.html").stat().st_size < 6_000_000
+    hpsearch("report", "second", cwd=tmp_path)
+    assert (tmp_path / "second" / "report.html").exists()
+    hpsearch("report", "second/results.csv", "--out", "one.html", cwd=tmp_path)
+    assert (tmp_path / "one.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "there is no such results table"),
+        (("second", "second"), "name the page's file"),
+        (("second", "--out", "nowhere/x.html"), "cannot be written"),
+        (("second", "--figures", "f", "--format", "gif"), "must be one of svg, png, pdf"),
+    ],
+)
+def test_what_the_command_cannot_do_is_said(tmp_path, arguments, message):
+    write_sweep(tmp_path / "second", 1)
+    said = hpsearch("report", *arguments, cwd=tmp_path, code=2)
+    assert message in said.stderr
+
+
+def test_a_run_leaves_a_page_that_is_current(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    page = tmp_path / "out" / "report.html"
+    assert is_current(page, tmp_path / "out", ())
+    text = page.read_text(encoding="utf-8")
+    assert '"live":false' in text
+    assert "iris" in text
+    before = page.stat().st_mtime_ns
+    # Nothing is trained, and nothing written again.
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert page.stat().st_mtime_ns == before
+    hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=tmp_path)
+    assert page.stat().st_mtime_ns > before
+    assert is_current(page, tmp_path / "out", ())
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert re.search(r"warning: .*report\.html is not written", said.stderr)
+    assert "20 trials, 20 completed" in said.stdout
+    assert (tmp_path / "out" / "best.keras").exists()
+
+
+def test_a_live_page_is_there_before_the_end(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        SWEEP.replace("epochs: [1, 2]", "epochs: [4000]").replace("[2, 3, 4, 5, 6]", "[8, 16, 32]")
+    )
+    running = start("sweep.yaml", "--live", cwd=tmp_path, out="out")
+    page = tmp_path / "out" / "report.html"
+    wait_for(lambda: page.exists() or running.process.poll() is not None, what="a live page")
+    while_on = page.read_text(encoding="utf-8")
+    out, err = running.process.communicate(timeout=120)
+    assert running.process.returncode == 0, (out, err)
+    assert '"live":true' in while_on
+    assert '"live":false' in page.read_text(encoding="utf-8")
+
+
+def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("old")
+    (tmp_path / "results.csv").write_text("trial,score\n1,0.5\n")
+    with pytest.raises(InputError, match="it has no column config"):
+        load(tmp_path)
+    write([load(sweep_of(1))], page)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    assert not is_current(page, tmp_path, ())
+
+
+def test_many_large_sweeps_still_fit(source_of):
+    text = render([source_of(10_000)] * 3)
+    assert len(text.encode()) < 6_000_000
+
+
+def test_the_page_needs_no_tensorflow(sweep_of):
+    code = (
+        "import sys\nfrom hpsearch.cli import main\n"
+        f"try: main(['report', {str(sweep_of(1))!r}])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'tensorflow' not in sys.modules and 'plotly' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

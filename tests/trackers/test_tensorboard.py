@@ -1,0 +1,92 @@
+"""What TensorBoard's own reader finds in the event files."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, metadata
+
+from hpsearch.errors import InputError
+from hpsearch.trackers import make_tracker
+from hpsearch.trackers.base import hyperparameters, tags
+
+
+def read(run):
+    accumulator = EventAccumulator(str(run), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def curve_of(accumulator, name):
+    points = accumulator.Tensors(name)
+    return {point.step: float(point.tensor_proto.float_val[0]) for point in points}
+
+
+def hparams_of(accumulator):
+    content = accumulator.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    return metadata.parse_session_start_info_plugin_data(content)
+
+
+def status_of(accumulator):
+    content = accumulator.SummaryMetadata(metadata.SESSION_END_INFO_TAG).plugin_data.content
+    return metadata.parse_session_end_info_plugin_data(content).status
+
+
+def plain(value):
+    return getattr(value, value.WhichOneof("kind"))
+
+
+def test_every_metric_of_every_epoch(tmp_path, record):
+    make_tracker(f"tensorboard:{tmp_path}").log(record)
+    found = read(tmp_path / "small" / "trial-7")
+    for name in ("loss", "val_loss"):
+        expected = {epoch: m[name] for epoch, m in enumerate(record.result.curve, start=1)}
+        assert curve_of(found, name) == pytest.approx(expected, rel=1e-6)
+        assert found.SummaryMetadata(name).plugin_data.plugin_name == "scalars"
+    assert curve_of(found, "score") == pytest.approx({2: 0.4})
+
+
+def test_hyperparameters_and_tags(tmp_path, record):
+    make_tracker(f"tensorboard:{tmp_path}").log(record)
+    found = read(tmp_path / "small" / "trial-7")
+    session = hparams_of(found)
+    assert session.group_name == record.config
+    told = {name: plain(value) for name, value in session.hparams.items()}
+    assert told == hyperparameters(record)
+    assert status_of(found) == api_pb2.STATUS_SUCCESS
+    assert found.SummaryMetadata("tags").plugin_data.plugin_name == "text"
+    (table,) = (point.tensor_proto.string_val[0].decode() for point in found.Tensors("tags"))
+    for name, value in tags(record).items():
+        assert f"|{name}|{value}|" in table
+
+
+def test_a_diverged_trial_is_a_failed_session(tmp_path, diverged):
+    make_tracker(f"tensorboard:{tmp_path}").log(diverged)
+    found = read(tmp_path / "small" / "trial-8")
+    assert status_of(found) == api_pb2.STATUS_FAILURE
+    assert math.isnan(curve_of(found, "loss")[2])
+    assert math.isinf(curve_of(found, "val_loss")[2])
+    assert "score" not in found.Tags()["tensors"]
+    (table,) = (point.tensor_proto.string_val[0].decode() for point in found.Tensors("tags"))
+    assert r"|error|epoch 2: a \| b is nan|" in table
+
+
+def test_a_trial_told_again_is_replaced(tmp_path, record, diverged):
+    tracker = make_tracker(f"tensorboard:{tmp_path}")
+    tracker.log(record)
+    (tmp_path / "small" / "trial-7" / "notes.txt").write_text("mine")
+    tracker.log(type(record)(**{**vars(record), "result": diverged.result}))
+    run = tmp_path / "small" / "trial-7"
+    assert sorted(path.name for path in run.iterdir()) == [
+        "events.out.tfevents.hpsearch",
+        "notes.txt",
+    ]
+    assert status_of(read(run)) == api_pb2.STATUS_FAILURE
+
+
+def test_a_place_that_cannot_be_written(tmp_path, record):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        make_tracker(f"tensorboard:{tmp_path / 'file'}").log(record)
