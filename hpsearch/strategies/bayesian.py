@@ -28,6 +28,8 @@ __all__ = ["Bayesian"]
 #: than with so many.
 _MOST_KNOWN = 200
 _MOST_BEST = 50
+#: Less than so many standard deviations is no improvement.
+_MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
 #: How far from a parent, on [0, 1]: coarse, then finer around the best that were found.
@@ -67,7 +69,7 @@ class Bayesian(Adaptive):
 
         with threadpool_limits(1, "blas"):
             process = Process(self._features(known.rows), _warped(known.losses), self._categories)
-            best = float(process.y.min())
+            best = float(process.y.min()) - _MARGIN
             process.believe(self._features(known.pending))
             table = self.table()
             if table is not None:
