@@ -1,6 +1,6 @@
 """How near importance comes to shares of variance that are known, and Optuna's evaluator beside it.
 
-    python experiments/importance.py [--trials 60 200 1000] [--repeats 5]
+    python experiments/importance.py [--trials 60 200 500] [--repeats 3]
 
 Functions on the unit cube whose shares are known in closed form, from random points, with and
 without noise of 0.3 standard deviations. A row: the mean and the largest error of the shares of
@@ -150,16 +150,16 @@ def _check(rows: Sequence[Mapping[str, Any]]) -> None:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, nargs="+", default=[60, 200, 1000])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--trials", type=int, nargs="+", default=[60, 200, 500])
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = list(_rows(arguments.trials, arguments.repeats))
     about = [
-        f"shares of variance against known ones; {arguments.repeats} repeats",
         machine(),
+        f"shares of variance against known ones; {arguments.repeats} repeats",
         versions("scikit-learn", "optuna", "numpy"),
     ]
     report("importance", about, rows, arguments.out)

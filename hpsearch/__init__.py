@@ -44,19 +44,12 @@ _HOMES = {
 }
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("hpsearch")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for (PEP 562)."""
     if name == "__version__":
-        return _version()
+        from hpsearch.versions import version_of
+
+        return version_of("hpsearch")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

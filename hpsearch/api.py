@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import results, sweepfile
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
 from hpsearch.sweep import Sweep
 
@@ -69,14 +69,9 @@ class Results(Pictures):
 
     @cached_property
     def _source(self) -> Source:
-        from hpsearch.report.source import Source
+        from hpsearch.report.source import Source, sweep_beside
 
-        try:
-            sweep = self.sweep
-        # What `optimize` leaves has no sweep file, and a figure can do without one.
-        except HpsearchError:
-            sweep = None
-        return Source(self.table, self.curves, sweep, self.directory)
+        return Source(self.table, self.curves, sweep_beside(self.directory), self.directory)
 
     def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
         """Write a trial's model as a `.keras` file that takes raw rows.

@@ -40,11 +40,9 @@ def write_model(  # noqa: PLR0917 - an executor calls it, by place
     Raises:
         HpsearchError: The file cannot be written.
     """
-    from hpsearch.hypermodel import build_model, full_model
+    from hpsearch.hypermodel import trained_model
 
-    model = build_model(values, seed, recipe, input_spec, target)
-    model.set_weights(list(weights))
-    whole = full_model(model, input_spec, target)
+    whole = trained_model(values, seed, weights, recipe, input_spec, target)
     try:
         whole.save(path)
     except OSError as error:

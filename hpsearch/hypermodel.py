@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -20,7 +20,7 @@ from hpsearch.layer_types import Block, hidden_block, load_function, with_seed
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
 
-__all__ = ["MLP", "Seeds", "build_model", "build_optimizer", "full_model"]
+__all__ = ["MLP", "Seeds", "build_model", "build_optimizer", "full_model", "trained_model"]
 
 #: The output layer's place in the derivation of seeds: the same at every depth.
 _OUTPUT_LAYER = 0
@@ -159,6 +159,29 @@ def _part_seed(sweep_seed: int, seed: int, place: tuple[int, int]) -> int:
     return derive(derive(sweep_seed, seed, block), part)
 
 
+def trained_model(  # noqa: PLR0917 - as `build_model`, with the weights
+    values: Mapping[str, Any],
+    seed: int,
+    weights: Sequence[Any],
+    recipe: Recipe,
+    input_spec: InputSpec,
+    target: Target,
+) -> keras.Model:
+    """The model for people of a training that is over.
+
+    Args:
+        values: The live hyperparameters; `epochs` is not among what is read.
+        seed: The trial's seed.
+        weights: In the order of `model.get_weights()`.
+        recipe: Loss, output activation, the sweep's seed.
+        input_spec: What a raw row is.
+        target: What is predicted.
+    """
+    model = build_model(values, seed, recipe, input_spec, target)
+    model.set_weights(list(weights))
+    return full_model(model, input_spec, target)
+
+
 def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
     """The model for people: raw rows in, predictions in the target's own units out.
 
@@ -189,7 +212,12 @@ def _without_optimizer(trained: keras.Model) -> keras.Model:
     """The same layers in a model that would not save the training's optimizer state."""
     if not getattr(trained, "inputs", None):
         return trained
-    return keras.Model(trained.input, trained.output, name=trained.name)
+    return keras.Model(_one(trained.inputs), _one(trained.outputs), name=trained.name)
+
+
+def _one(tensors: Sequence[Any]) -> Any:
+    """The only one as itself; Sequential models have no `input` before they are called."""
+    return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
 def _compile(model: keras.Model, values: Mapping[str, Any], recipe: Recipe, target: Target) -> None:

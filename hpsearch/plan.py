@@ -98,8 +98,7 @@ def _training(trials: list[Trial]) -> Training:
     ordered = sorted(trials, key=lambda trial: trial.epochs)
     longest = ordered[-1].config
     # A function is told the epochs, too.
-    told = longest.kind is not Kind.MLP
-    values = {n: v for n, v in longest.values.items() if told or n != "epochs"}
+    values = longest.without_epochs if longest.kind is Kind.MLP else longest.values
     stops = tuple((trial.epochs, trial.number) for trial in ordered)
     return Training(values, ordered[-1].seed, stops)
 

@@ -119,13 +119,17 @@ class Config:
             return hyperparameters.config_id(self.values)
         return hyperparameters.hashed(self.values)
 
+    @property
+    def without_epochs(self) -> dict[str, Value]:
+        """All values but `epochs`: what an MLP is built from."""
+        return {name: value for name, value in self.values.items() if name != "epochs"}
+
     @cached_property
     def prefix(self) -> str:
         """Equal for configs of which one is the beginning of the other: all but epochs is equal."""
         if self.kind is Kind.FUNCTION:
             return self.id
-        values = {name: value for name, value in self.values.items() if name != "epochs"}
-        return Config(values, self.kind).id
+        return Config(self.without_epochs, self.kind).id
 
 
 @dataclass(frozen=True)

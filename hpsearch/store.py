@@ -122,8 +122,12 @@ class Store:
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.path.exists():
             raise StoreError(f"{self.path}: there is no such store")
-        db = self._connect("ro")
+        # Only a connection that may write removes, when it is closed, the log that it makes. Where
+        # there is a log already, it is another's, or what a killed driver left: it stays as it is.
+        made = not any(log.exists() for log in self._logs(self.path))
+        db = self._connect("rw" if made else "ro")
         try:
+            db.execute("PRAGMA query_only=ON")
             db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError as error:
             db.close()

@@ -147,6 +147,19 @@ def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:
     assert store.weights(1) == ()
 
 
+def test_a_reader_leaves_nothing_beside_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.db"
+    with Store(path) as store:
+        store.add_trials(TRIALS)
+    before = path.read_bytes()
+    with Store(path, read_only=True) as store:
+        assert store.trials() == TRIALS
+        with pytest.raises(StoreError, match="readonly"):
+            store.set_meta({"a": "b"})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_nothing_is_pickled(store: Store) -> None:
     with pytest.raises(ValueError, match="allow_pickle"):
         store.add_results([replace(RESULTS[0], state=(np.array([{}], object),))])

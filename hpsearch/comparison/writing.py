@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hpsearch.comparison.explanation import Change, Effect, Move
 from hpsearch.comparison.verdict import Pair
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.results import write_atomically
+from hpsearch.versions import version_of
 
 __all__ = ["SUFFIXES", "as_dict", "as_html", "as_json", "as_markdown", "require_suffix", "write"]
 
@@ -39,7 +39,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Everything, as JSON knows it: what has no value is None."""
     leading = comparison.decisive
     return {
-        "hpsearch": _version(),
+        "hpsearch": version_of("hpsearch"),
         "comparable": comparison.comparable,
         "stamp": stamp(comparison) or None,
         "differences": list(comparison.differences),
@@ -124,13 +124,6 @@ def _move(move: Move) -> dict[str, Any]:
 def _known(value: Any) -> Any:
     """JSON has neither NaN nor infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _version() -> str:
-    try:
-        return version("hpsearch")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def as_json(comparison: Comparison) -> str:

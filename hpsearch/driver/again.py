@@ -25,16 +25,11 @@ from hpsearch.plan import Trial
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import InputSpec, Recipe, Status, Target, Training, TrialResult
 
-__all__ = ["Again", "values_of"]
+__all__ = ["Again"]
 
 Weights = Sequence[npt.NDArray[Any]]
 
 _WAIT_SECONDS = 1.0
-
-
-def values_of(trial: Trial) -> dict[str, Any]:
-    """The live hyperparameters that a model is built from: all but `epochs`."""
-    return {name: value for name, value in trial.config.values.items() if name != "epochs"}
 
 
 class Again:
@@ -66,7 +61,7 @@ class Again:
         Returns:
             Its result; of status `killed` where the worker ended.
         """
-        values = values_of(trial)
+        values = trial.config.without_epochs
         training = Training(values, trial.seed, ((epochs, trial.number),))
         needed = needs_tensorflow(values, self._recipe, self._input, self._target)
         answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
@@ -94,7 +89,7 @@ class Again:
         Returns:
             Why it cannot be written, or empty.
         """
-        values = values_of(trial)
+        values = trial.config.without_epochs
         rest = (self._recipe, self._input, self._target)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a

@@ -55,11 +55,6 @@ class Planner(Protocol):
         ...
 
     @property
-    def over(self) -> bool:
-        """Whether no further trial will come."""
-        ...
-
-    @property
     def left_over(self) -> int:
         """Rows of the budget that an exhausted space leaves unused."""
         ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,10 @@ from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.store import Store
+from hpsearch.training.objective import METRIC
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
 
-__all__ = ["METRIC", "FunctionRun", "run_function"]
-
-#: The name of what a function gives.
-METRIC = "objective"
+__all__ = ["FunctionRun", "run_function"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
             loop.tables.write(store.trials(), loop.results)
         if job.report:
             page, interrupted = ReportFile(where, loop.tables, None), stop.signal is not None
-            page.begin(loop.tables.records(store.trials(), loop.results), interrupted=interrupted)
+            page.begin(loop.records, interrupted=interrupted)
             if warning := page.finish(interrupted=interrupted):
                 loop.reporter.note(f"warning: {warning}")
         if stop.signal is not None:
@@ -138,7 +135,6 @@ def _claim(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
             "identity": job.identity.to_json(),
             "task": str(Task.OBJECTIVE),
             "kind": str(job.search.space.kind),
-            "parameters": json.dumps(list(job.search.space.names)),
         }
     )
 

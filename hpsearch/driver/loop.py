@@ -96,6 +96,11 @@ class Loop:
         """The trials of this sweep so far, by number."""
         return [self._trials[number] for number in sorted(self._trials)]
 
+    @property
+    def records(self) -> list[Record]:
+        """The rows so far, those of earlier runs included."""
+        return self.tables.records(self._stored, self.results)
+
     def run(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
         """Train all that is not `answered`, until the work, the budget or patience ends.
 
@@ -120,7 +125,7 @@ class Loop:
             if self.tables.due(len(self.results)):
                 self.tables.write(self._stored, self.results)
                 if self.watch is not None:
-                    self.watch(self.tables.records(self._stored, self.results))
+                    self.watch(self.records)
 
     def _note_score(self, result: TrialResult) -> None:
         """Keep the best score so far: the weights of a trial that is no better are not kept."""

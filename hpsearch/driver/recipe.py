@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
 from hpsearch.data import Dataset
@@ -16,6 +15,7 @@ from hpsearch.results import METRICS as TABLE_METRICS
 from hpsearch.results import Provenance
 from hpsearch.sweep import ModelSpec, Sweep
 from hpsearch.trial import EarlyStopping, Recipe, Task
+from hpsearch.versions import version_of
 
 __all__ = ["Identity", "identify", "installed", "make_recipe", "require_unchanged"]
 
@@ -100,14 +100,7 @@ class Identity:
 def installed() -> dict[str, str]:
     """The versions that every row names, by column."""
     packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
-    return {column: _version(package) for column, package in packages.items()}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+    return {column: version_of(package) for column, package in packages.items()}
 
 
 def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:

@@ -85,7 +85,7 @@ class _Steps:
                 loop.watch = page.update
             self._train(loop, before, store)
             interrupted = self.stop.signal is not None
-            page.begin(loop.tables.records(store.trials(), loop.results), interrupted=interrupted)
+            page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
                 return self._finish(loop, before, store, dataset)

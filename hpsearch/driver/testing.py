@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Split
-from hpsearch.driver.again import Again, Weights, values_of
+from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.revisit import Say, Visit, visit
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.executors.base import Call
@@ -101,7 +101,14 @@ def _measured(
 ) -> dict[str, Measured]:
     """Name -> what was measured, the loss first."""
     dataset = visited.dataset
-    what = (values_of(trial), trial.seed, weights, visited.recipe, dataset.input, dataset.target)
+    what = (
+        trial.config.without_epochs,
+        trial.seed,
+        weights,
+        visited.recipe,
+        dataset.input,
+        dataset.target,
+    )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "rows.npz"
         error = again.call(Call(evaluate_rows, (path, *what, rows.x, rows.y)))

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from hpsearch import sweepfile
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.recipe import Identity
 from hpsearch.driver.reporter import Reporter
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.executors.base import Event
 from hpsearch.plan import Summary, Trial
 from hpsearch.results import Provenance, Record
-from hpsearch.store import Store
 from hpsearch.trackers import Tracker, TrackerError
 from hpsearch.trial import Recipe, TrialResult
 
@@ -45,6 +43,9 @@ def log_results(directory: Path, tracker: Tracker) -> int:
 
 
 def _stored(where: ResultsDirectory) -> Iterator[Record]:
+    # Every run imports this module before its workers are on their way.
+    from hpsearch.store import Store
+
     with Store(where.store, read_only=True) as store:
         meta, trials, results = store.meta(), store.trials(), store.results()
     if "identity" not in meta:
@@ -58,6 +59,8 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
 
 
 def _provenance(meta: dict[str, str], where: ResultsDirectory) -> Provenance:
+    from hpsearch.driver.recipe import Identity
+
     # A search over a function has no sweep, and is called as its directory is.
     name = sweepfile.loads(meta["sweep"]).name if "sweep" in meta else where.path.resolve().name
     return Identity.from_json(meta["identity"]).provenance(name)
@@ -170,6 +173,8 @@ class _Tracking:
 
     def _records(self, where: ResultsDirectory) -> Iterator[Record]:
         """Those of earlier runs, which may not have been told, then what comes."""
+        from hpsearch.store import Store
+
         try:
             yield from _stored(where)
             with Store(where.store, read_only=True) as store:

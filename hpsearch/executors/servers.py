@@ -26,6 +26,8 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # Where pyarrow is installed, importing TensorFlow loads it, and its allocator starts a thread.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",

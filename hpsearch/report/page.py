@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.report.payload import Limits, payload_of
-from hpsearch.report.text import own_version
 from hpsearch.report.theme import THEMES
+from hpsearch.versions import version_of
 
 if TYPE_CHECKING:
     from hpsearch.report.source import Source
@@ -47,7 +47,7 @@ def render(sources: Sequence[Source], *, live: bool = False, inputs: str = "") -
     plotly, script, style = _plotly(), _script(), _style()
     fixed = {
         "policy": _policy(plotly, script),
-        "version": html.escape(own_version()),
+        "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
         "style": style,

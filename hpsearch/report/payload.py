@@ -14,8 +14,9 @@ from hpsearch.report.columns import columns_of, constants_of
 from hpsearch.report.figures.curves import MOST_CURVES
 from hpsearch.report.figures.parallel import MOST_LINES
 from hpsearch.report.figures.progress import MOST_POINTS
-from hpsearch.report.text import duration, inert, number, own_version
+from hpsearch.report.text import duration, inert, number
 from hpsearch.report.theme import THEMES, Spec, template, words
+from hpsearch.versions import version_of
 
 if TYPE_CHECKING:
     from hpsearch.report.source import Source
@@ -59,8 +60,8 @@ def payload_of(sources: Sequence[Source], limits: Limits, *, live: bool) -> dict
         "written": written,
         "live": live,
         "refresh_seconds": REFRESH_SECONDS,
-        "footer": f"Written {written} by hpsearch {own_version()}. Everything on this page "
-        "is in this file: it opens offline and asks no server for anything.",
+        "footer": f"Written {written} by hpsearch {version_of('hpsearch')}. Everything on this "
+        "page is in this file: it opens offline and asks no server for anything.",
         "themes": {
             name: {"words": words(name), "template": template(name)} for name in sorted(THEMES)
         },

@@ -22,7 +22,7 @@ from hpsearch.values import text_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "load"]
+__all__ = ["Source", "load", "sweep_beside"]
 
 _METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
 
@@ -151,13 +151,14 @@ def load(path: str | os.PathLike[str]) -> Source:
     return Source(
         table=table,
         curves=results.read(curves) if known else pd.DataFrame(columns=[*results.CURVES]),
-        sweep=_sweep(directory / "sweep.yaml"),
+        sweep=sweep_beside(directory),
         directory=directory,
     )
 
 
-def _sweep(path: Path) -> Sweep | None:
-    """The resolved sweep; a report can do without it."""
+def sweep_beside(directory: Path) -> Sweep | None:
+    """The resolved sweep of a results directory, which a picture can do without."""
+    path = directory / "sweep.yaml"
     if not path.exists():
         return None
     try:

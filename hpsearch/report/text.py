@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import html
 import math
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["duration", "inert", "number", "own_version", "rounded"]
+__all__ = ["duration", "inert", "number", "rounded"]
 
 _LONGEST = 60
 _DIGITS = 6
@@ -37,14 +36,6 @@ def number(value: float) -> str:
     """A score or a loss: four decimals, or four digits where it is large or small."""
     small = value != 0 and abs(value) < 1e-3
     return f"{value:.4g}" if small or abs(value) >= 1000 else f"{value:.4f}"
-
-
-def own_version() -> str:
-    """Of the hpsearch that writes."""
-    try:
-        return version("hpsearch")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def duration(seconds: float) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from hpsearch.looks import Look
 from hpsearch.report.page import render
 from hpsearch.report.source import Source
-from hpsearch.report.text import own_version
 from hpsearch.results import write_atomically
+from hpsearch.versions import version_of
 
 __all__ = ["is_current", "write"]
 
@@ -50,7 +50,7 @@ def is_current(path: Path, directory: Path, looks: tuple[Look, ...]) -> bool:
 
 
 def _mark(made_of: Sequence[tuple[Path, tuple[Look, ...]]]) -> str:
-    digest = hashlib.sha256(own_version().encode())
+    digest = hashlib.sha256(version_of("hpsearch").encode())
     for directory, looks in made_of:
         digest.update(repr(looks).encode())
         for name in _FILES:

@@ -84,14 +84,10 @@ def _auto(task: Task) -> Strategy:
     return _bayesian(task) if few else _tpe(task)
 
 
-def _halving_space(task: Task) -> Task:
-    return replace(task, space=at_top(task.space))
-
-
 def _proposer(task: Task) -> Strategy:
     """Where the configs of a halving method come from."""
     maker = _MAKERS[task.options.get("proposals", "random")]
-    return maker(replace(_halving_space(task), options={}))
+    return maker(replace(task, space=at_top(task.space), options={}))
 
 
 def _top(task: Task) -> int:
@@ -100,11 +96,15 @@ def _top(task: Task) -> int:
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
 
 
+def _rungs(task: Task, factor: float) -> tuple[int, ...]:
+    return rungs_of(_top(task), task.options.get("min_epochs", 1), factor)
+
+
 def _asha(task: Task) -> Strategy:
     factor = task.options.get("factor", _FACTOR)
     return Asha(
         _proposer(task),
-        rungs_of(_top(task), task.options.get("min_epochs", 1), factor),
+        _rungs(task, factor),
         goal=task.goal,
         factor=factor,
         brackets=task.options.get("brackets", 1),
@@ -118,7 +118,7 @@ def _hyperband(task: Task) -> Strategy:
     factor = task.options.get("factor", _FACTOR)
     return Hyperband(
         _proposer(task),
-        rungs_of(_top(task), task.options.get("min_epochs", 1), factor),
+        _rungs(task, factor),
         goal=task.goal,
         factor=factor,
         iterations=task.options.get("hyperband_iterations"),

@@ -44,11 +44,9 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
         x: Raw rows.
         y: Targets as `hpsearch.trial.Arrays` has them.
     """
-    from hpsearch.hypermodel import build_model, full_model
+    from hpsearch.hypermodel import trained_model
 
-    model = build_model(values, seed, recipe, input_spec, target)
-    model.set_weights(list(weights))
-    whole = full_model(model, input_spec, target)
+    whole = trained_model(values, seed, weights, recipe, input_spec, target)
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
     measured = _together(whole, x, y) if recipe.model else _by_row(whole, recipe, target, x, y)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["ObjectiveTrainer"]
+__all__ = ["METRIC", "ObjectiveTrainer"]
+
+#: The name of what a function gives.
+METRIC = "objective"
 
 Objective = Callable[[dict[str, Any]], Any]
 
@@ -39,7 +42,7 @@ class ObjectiveTrainer:
         self._scores: Iterator[Any] | None = None
 
     def run_epoch(self) -> dict[str, float] | None:
-        """The next score as `objective`; None where there is none.
+        """The next score as `METRIC`; None where there is none.
 
         Raises:
             TypeError: The function gave something else than a number.
@@ -54,7 +57,7 @@ class ObjectiveTrainer:
         self._epoch += 1
         if isinstance(score, bool) or not isinstance(score, numbers.Real):
             raise TypeError(f"the function must give a number, not {type(score).__name__}")
-        return {"objective": float(score)}
+        return {METRIC: float(score)}
 
     @property
     def _key(self) -> tuple[str, int]:

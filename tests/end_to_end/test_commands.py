@@ -82,6 +82,7 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
         "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.driver, hpsearch.sweepfile\n"
+        "import hpsearch.driver.tracking, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -176,9 +177,8 @@ def test_list_of_something_else(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--set", "method=tpe", "--set", "budget={trials: 3}"], "method: tpe"),
         (["--engine", "ray"], "execution.engine: ray"),
-        (["--set", "seeds={min: 2, max: 4, race: true}"], "seeds: {min, max, race}"),
+        (["--set", "model=mine:build"], "model: a function"),
     ],
 )
 def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path, options, words):

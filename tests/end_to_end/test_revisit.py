@@ -356,6 +356,16 @@ def test_no_look_while_another_run_holds_the_directory(own):
     assert package.load(own / "digits").looks == ()
 
 
+def test_a_directory_that_cannot_be_written(own):
+    for name in ("run.log", ".lock"):
+        (own / "digits" / name).unlink()
+        (own / "digits" / name).mkdir()
+    hpsearch("reproduce", "digits", "--trial", 1, cwd=own)
+    hpsearch("export", "digits", "--out", "m.keras", cwd=own)
+    said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
+    assert "each look at a split goes on the record, and the directory cannot be written" in said
+
+
 def test_show_survives_a_damaged_record(own):
     with Store(own / "digits" / "sweep.db") as store:
         store.set_meta({"looks": "{"})
@@ -451,26 +461,26 @@ def test_a_signal_ends_it_and_leaves_no_process(tmp_path, number, code):
         "parameters: {units: 4, epochs: 1, layer_type: 'odd_layers:slow'}\n"
     )
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    at_it = tmp_path / "at_it"
     (tmp_path / "odd_layers.py").write_text(
-        "import time\n\n\ndef slow(x, units, activation):\n    time.sleep(600)\n"
+        "import pathlib, time\n\n\n"
+        "def slow(x, units, activation):\n"
+        f"    pathlib.Path({str(at_it)!r}).touch()\n    time.sleep(600)\n"
     )
-    log = tmp_path / "out" / "run.log"
-    log.unlink()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "hpsearch", "reproduce", "out", "--trial", "1"],
         cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        session = wait_for(lambda: _session_below(process.pid), what="a worker")
-        wait_for(lambda: len(in_sessions([session])) >= 3, what="a worker at its training")
-        time.sleep(1)
-        began = time.monotonic()
-        process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-        assert time.monotonic() - began < 5
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:  # fmt: skip
+        try:
+            wait_for(at_it.exists, 120, what="a worker at its training")
+            session = _session_below(process.pid)
+            assert session
+            began = time.monotonic()
+            process.send_signal(number)
+            _, said = process.communicate(timeout=30)
+            assert time.monotonic() - began < 5
+        finally:
+            process.kill()
     assert process.returncode == code
     assert said.strip() in ("interrupted", "terminated")
     wait_for(lambda: not in_sessions([session]), 5, what="no process")

@@ -224,5 +224,11 @@ def test_the_end_of_a_server_is_said(start, job, drive, victim):
     with start() as executor:
         drive(executor, [job((1, 1))])
         os.kill(getattr(executor._pool.servers, victim).pid, signal.SIGKILL)
+
+        def work_on():
+            # A process takes a moment to end, and these trainings take a millisecond.
+            for number in range(2, 2_000):
+                drive(executor, [job((1, number))])
+
         with pytest.raises(HpsearchError, match=r"SIGKILL.*run\.log"):
-            drive(executor, [job((1, n)) for n in range(2, 20)])
+            work_on()

@@ -75,7 +75,8 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
 
 def test_a_live_page_is_there_before_the_end(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
-        SWEEP.replace("epochs: [1, 2]", "epochs: [4000]").replace("[2, 3, 4, 5, 6]", "[8, 16, 32]")
+        "name: longer\ndata: {dataset: digits, validation: 0.3, seed: 1}\n"
+        "parameters: {units: {min: 16, max: 128, step: 1}, epochs: [60], optimizer: [adam]}\n"
     )
     running = start("sweep.yaml", "--live", cwd=tmp_path, out="out")
     page = tmp_path / "out" / "report.html"

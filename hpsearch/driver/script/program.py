@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpsearch.data.loading import read
-from hpsearch.driver.again import values_of
 from hpsearch.driver.recipe import installed
 from hpsearch.driver.revisit import Visit
 from hpsearch.driver.script import data as data_code
@@ -158,7 +157,7 @@ def _imports(body: str) -> str:
 
 
 def _parts(visited: Visit, trial: Trial, result: TrialResult) -> Iterator[str]:
-    dataset, recipe, values = visited.dataset, visited.recipe, values_of(trial)
+    dataset, recipe, values = visited.dataset, visited.recipe, trial.config.without_epochs
     source, options = read(visited.sweep.data)
     batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
     yield (
@@ -211,7 +210,7 @@ def _shaped(recipe: Recipe, target: Target) -> str:
 
 
 def _steps(visited: Visit, trial: Trial, result: TrialResult) -> int:
-    batch_size = int(values_of(trial).get("batch_size", DEFAULTS["batch_size"]))
+    batch_size = int(trial.config.without_epochs.get("batch_size", DEFAULTS["batch_size"]))
     return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
 
 

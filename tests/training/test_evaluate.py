@@ -1,0 +1,65 @@
+"""Loss and metric of each row: their means are what a trainer reports of its validation split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpsearch.training import make_trainer
+from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
+
+VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
+
+
+def evaluated(problem, tmp_path, values=VALUES):
+    """What the trainer says after an epoch, and what is written of the same rows."""
+    trainer = make_trainer(values, 0, *problem.arguments)
+    said = trainer.run_epoch()
+    path, arrays = tmp_path / "rows.npz", problem.arrays
+    what = (values, 0, trainer.weights(), problem.recipe, problem.input_spec, problem.target)
+    # Raw rows: the fixtures' features are scaled already.
+    scale = np.float32(problem.input_spec.scale[0] if problem.input_spec.scale else 1)
+    evaluate_rows(path, *what, arrays.x_val / scale, arrays.y_val)
+    with np.load(path, allow_pickle=False) as archive:
+        return said, dict(archive)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "kl_divergence"])
+def test_classes(digits, tmp_path, loss):
+    said, rows = evaluated(digits.replace(loss=loss), tmp_path)
+    assert rows["loss"].shape == rows["accuracy"].shape == (167,)
+    assert set(np.unique(rows["accuracy"])) <= {0.0, 1.0}
+    assert rows["accuracy"].mean() == pytest.approx(said["val_accuracy"], rel=1e-6)
+    assert rows[REGULARISATION] > 0
+    whole = rows["loss"].mean() + rows[REGULARISATION]
+    assert whole == pytest.approx(said["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "huber"])
+def test_targets_in_their_own_units(diabetes, tmp_path, loss):
+    said, rows = evaluated(diabetes.replace(loss=loss), tmp_path)
+    assert rows["mae"].mean() == pytest.approx(said["val_mae"], rel=1e-5)
+    whole = rows["loss"].mean() + rows[REGULARISATION]
+    assert whole == pytest.approx(said["val_loss"], rel=1e-5)
+
+
+def test_a_loss_that_no_row_has_of_its_own(digits, tmp_path):
+    _, rows = evaluated(digits.replace(loss="dice"), tmp_path)
+    assert rows["loss"].shape == ()
+    assert rows["accuracy"].shape == (167,)
+
+
+def test_a_model_of_one_s_own_has_its_own_metrics(digits, tmp_path):
+    own = digits.replace(model="odd_models:compiled")
+    said, rows = evaluated(own, tmp_path, {"units": 8})
+    assert set(rows) == {"loss", "accuracy", "top"}
+    for name, value in rows.items():
+        assert value.shape == ()
+        assert value == pytest.approx(said[f"val_{name}"], rel=1e-5)
+
+
+def test_a_regression_by_a_model_of_one_s_own(diabetes, tmp_path):
+    own = diabetes.replace(model="odd_models:plain")
+    said, rows = evaluated(own, tmp_path, {"units": 8})
+    for name, value in rows.items():
+        assert value == pytest.approx(said[f"val_{name}"], rel=1e-4)
