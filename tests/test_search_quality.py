@@ -39,10 +39,21 @@ def test_searches_end_in_tables(tmp_path):
     assert "tpe is no worse than random" in named
     assert "tpe with 8 under way: no two proposals are equal" in named
     assert (tmp_path / "search_quality.svg").read_text(encoding="utf-8").startswith("<?xml")
-    # Peers' runs are kept: what is asked for again is hpsearch's own.
-    again = run("search_quality.py", *arguments, out=tmp_path)
-    assert again.splitlines()[0] == "12 searches to run, 8 kept"
     assert told.splitlines()[0] == "20 searches to run, 0 kept"
+    # Only what the present code has not run yet runs again.
+    _made_by_others(tmp_path / "search_runs.csv.gz", "tpe")
+    again = run("search_quality.py", *arguments, out=tmp_path)
+    assert again.splitlines()[0] == "8 searches to run, 12 kept"
+    rows("search_quality", tmp_path, about="seeds: 0 to 1")
+
+
+def _made_by_others(path, method):
+    """As if its code had been another."""
+    import pandas as pd
+
+    table = pd.read_csv(path)
+    table.loc[table["method"] == method, "by"] = "hpsearch 0.0.1 code 01234567"
+    table.to_csv(path, index=False)
 
 
 def test_a_table_holds_every_config_and_its_curve(tmp_path):
@@ -210,6 +221,57 @@ def test_runs_come_back_from_their_file(tmp_path):
     assert math.isnan(read[short.key].regrets[0])
 
 
+def test_runs_of_other_code_give_way_to_the_first_of_the_present_one(tmp_path):
+    import search_runs
+
+    runs = search_runs.Runs(tmp_path / "runs.csv.gz")
+    random, first, second = _run("random", 0, [0.5]), _run("tpe", 0, [0.5]), _run("tpe", 1, [0.5])
+    runs.add([random, first, second])
+    new = dataclasses.replace(second, by="x 2")
+    runs.add([new])
+    assert runs.read() == {random.key: random, new.key: new}
+
+
+def test_stale_runs_are_told():
+    import search_quality
+    import search_runs
+
+    now = dataclasses.replace(_run("tpe", 0, [0.5]), by=search_runs.made_by("tpe"))
+    old, peer = _run("bayesian", 0, [0.5]), _run("optuna_tpe", 0, [0.5])
+    assert search_quality.stale([now, old, peer]) == ["bayesian"]
+    wanted = [now.key, old.key]
+    assert search_quality.missing(wanted, {now.key: now, old.key: old}, 1) == [old.key]
+    assert search_quality.missing([now.key], {now.key: now}, 2) == [now.key]
+
+
+def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
+    import ast
+
+    import search_code
+
+    assert "hpsearch.strategies.parzen" in search_code.modules("tpe")
+    assert "hpsearch.strategies.process" not in search_code.modules("tpe")
+    assert "hpsearch.strategies.process" in search_code.modules("bayesian")
+    assert "hpsearch.strategies.rungs" in search_code.modules("asha")
+    assert all("hpsearch.sampling" in search_code.modules(m) for m in ("random", "asha", "tpe"))
+    before = {method: search_code.digest(method) for method in ("tpe", "bayesian", "asha")}
+    assert len(set(before.values())) == 3
+
+    def changed(name, source=search_code._tree):
+        tree = source(name)
+        if name == "hpsearch.strategies.parzen":
+            tree.body += ast.parse("_WIDTH = 0.3").body
+        if name == "hpsearch.strategies.process":
+            tree.body[:1] = ast.parse("'Another docstring.'").body
+        return tree
+
+    monkeypatch.setattr(search_code, "_tree", changed)
+    search_code.digest.cache_clear()
+    after = {method: search_code.digest(method) for method in before}
+    search_code.digest.cache_clear()
+    assert [after[m] == before[m] for m in before] == [False, True, True]
+
+
 def _run(method, seed, regrets, workers=1, problem="branin"):
     import search_runs
 
@@ -261,6 +323,7 @@ def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
     judged = search_report.claims(search_report.Results([*runs, twice, *many[1:]]))
     assert (judged[0]["figure"], judged[0]["holds"]) == ("1 equal", "NO")
     assert judged[1]["figure"].startswith("0.0800 [")
+    assert judged[1]["figure"].endswith("], means 1.50 to 1")
 
 
 def test_foreseen_predictions_are_scikit_learns():

@@ -41,6 +41,8 @@ class Bayesian(Adaptive):
     """Proposes the config with the greatest expected improvement over the best score.
 
     Args:
+        alpha: Noise of the scores, as in KerasTuner: what is added to the diagonal of the kernel
+            matrix, where scores have a variance of 1. None to fit it.
         beta: With it, the lower confidence bound `mean - beta * deviation` decides instead, as
             in KerasTuner.
     """
@@ -53,9 +55,11 @@ class Bayesian(Adaptive):
         goal: str,
         seed: int,
         initial: int = 10,
+        alpha: float | None = None,
         beta: float | None = None,
     ) -> None:
         super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
+        self._alpha = alpha
         self._beta = beta
         self._categories = np.array([not d.ordered for d in self._encoding.dimensions], bool)
 
@@ -68,7 +72,8 @@ class Bayesian(Adaptive):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1, "blas"):
-            process = Process(self._features(known.rows), _warped(known.losses), self._categories)
+            features, losses = self._features(known.rows), _warped(known.losses)
+            process = Process(features, losses, self._categories, self._alpha)
             best = float(process.y.min()) - _MARGIN
             process.believe(self._features(known.pending))
             table = self.table()

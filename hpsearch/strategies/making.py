@@ -74,6 +74,7 @@ def _bayesian(task: Task) -> Strategy:
         goal=task.goal,
         seed=task.seed,
         initial=task.options.get("num_initial_points", _INITIAL),
+        alpha=task.options.get("alpha"),
         beta=task.options.get("beta"),
     )
 
