@@ -36,8 +36,11 @@ def digest(method: str) -> str:
 def modules(method: str) -> list[str]:
     """Names of the modules that decide what a method proposes, with its defaults."""
     strategy = make_strategy(MethodSpec(method), _SPACE, trials=100)
-    # What halves trainings has random configs proposed to it.
-    found, left = {_DEFAULTS}, [type(strategy).__module__, "hpsearch.strategies.drawn"]
+    found, left = {_DEFAULTS}, [type(strategy).__module__]
+    # What halves trainings has another method propose to it.
+    proposer = getattr(strategy, "_proposer", None)
+    if proposer is not None:
+        left.append(type(proposer).__module__)
     while left:
         name = left.pop()
         if name not in found:

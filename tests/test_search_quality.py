@@ -252,7 +252,8 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     assert "hpsearch.strategies.parzen" in search_code.modules("tpe")
     assert "hpsearch.strategies.process" not in search_code.modules("tpe")
     assert "hpsearch.strategies.process" in search_code.modules("bayesian")
-    assert "hpsearch.strategies.rungs" in search_code.modules("asha")
+    assert {f"hpsearch.strategies.{m}" for m in ("rungs", "drawn")} < {*search_code.modules("asha")}
+    assert "hpsearch.strategies.parzen" in search_code.modules("hyperband")
     assert all("hpsearch.sampling" in search_code.modules(m) for m in ("random", "asha", "tpe"))
     before = {method: search_code.digest(method) for method in ("tpe", "bayesian", "asha")}
     assert len(set(before.values())) == 3

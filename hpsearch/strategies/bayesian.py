@@ -28,6 +28,9 @@ __all__ = ["Bayesian"]
 #: than with so many.
 _MOST_KNOWN = 200
 _MOST_BEST = 50
+#: Configs before the process is asked: with fewer it takes the first that fail for their category.
+_LEAST_INITIAL = 10
+_INITIAL_A_COLUMN = 2
 #: Less than so many standard deviations is no improvement.
 _MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
@@ -41,6 +44,8 @@ class Bayesian(Adaptive):
     """Proposes the config with the greatest expected improvement over the best score.
 
     Args:
+        initial: How many configs are known, or under way, before the process is asked; None for
+            two a parameter that varies, at least ten.
         alpha: Noise of the scores, as in KerasTuner: what is added to the diagonal of the kernel
             matrix, where scores have a variance of 1. None to fit it.
         beta: With it, the lower confidence bound `mean - beta * deviation` decides instead, as
@@ -54,11 +59,13 @@ class Bayesian(Adaptive):
         *,
         goal: str,
         seed: int,
-        initial: int = 10,
+        initial: int | None = None,
         alpha: float | None = None,
         beta: float | None = None,
     ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
+        if initial is None:
+            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self._encoding.dimensions))
         self._alpha = alpha
         self._beta = beta
         self._categories = np.array([not d.ordered for d in self._encoding.dimensions], bool)
