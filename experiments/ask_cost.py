@@ -8,6 +8,10 @@ fifth of the trials: processor time of an ask on one thread, the mean, the worst
 tell. Then what it takes to restore the search and to ask once more. Bayesian and auto search so
 many trials as their budget allows: `auto` is `bayesian` up to some, so it is measured on both
 sides. `optuna_tpe` is Optuna's sampler on the same space, without the constraint.
+
+With `--check` it fails where an ask of tpe takes 10 ms or more on average, of asha 1 ms, of
+bayesian 200 ms around its 200th trial, or where asks of the last fifth, three times as far into the
+search as those of the second, take more than three times as long.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,36 @@ def loss(config: Config, epochs: int | None) -> float | None:
     rate = math.log10(values["learning_rate"]) + (1 if values["optimizer"] == "sgd" else 3)
     width = math.log2(values.get("units", 1)) - 6
     return rate**2 + 0.1 * width**2 + 10 * values["l2"] + 1 / (epochs or 27)
+
+
+#: Of an ask, on average.
+_MOST_MS = {"tpe": 10.0, "asha": 1.0}
+#: Of an ask of bayesian, in the fifth of the trials that holds this one.
+_MOST_BAYESIAN_MS, _BAYESIAN_TRIAL = 200.0, 200
+#: What a clock cannot tell.
+_GRAIN_MS = 0.05
+
+
+def shortcomings(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is slower than promised, or grows faster than the number of trials."""
+    for label in {row["method"]: None for row in rows}:
+        *fifths, whole = (row for row in rows if row["method"] == label)
+        taken = [row["ms an ask"] for row in fifths]
+        if whole["ms an ask"] >= _MOST_MS.get(label, math.inf):
+            yield f"{label}: {whole['ms an ask']} ms an ask, not under {_MOST_MS[label]}"
+        if label == "bayesian":
+            yield from _around(fifths)
+        # Peers may do as they like.
+        if label != OPTUNA and taken[-1] > 3 * taken[1] + _GRAIN_MS:
+            yield f"{label}: {taken[1]} ms an ask of the second fifth, {taken[-1]} of the last"
+
+
+def _around(fifths: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in fifths:
+        first, last = map(int, row["trials"].split(" to "))
+        taken = row["ms an ask"]
+        if first <= _BAYESIAN_TRIAL <= last and taken >= _MOST_BAYESIAN_MS:
+            yield f"bayesian: {taken} ms an ask of trials {row['trials']}"
 
 
 def _milliseconds(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -145,6 +179,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     unknown = set(arguments.methods) - set(METHODS)
     if unknown:
@@ -159,6 +194,9 @@ def main() -> None:
         "processor time on one thread",
     ]
     report("ask_cost", about, rows, arguments.out)
+    short = list(shortcomings(rows))
+    if arguments.check and short:
+        raise SystemExit("\n".join(short))
 
 
 if __name__ == "__main__":

@@ -347,3 +347,41 @@ def test_foreseen_predictions_are_scikit_learns():
             quick.predict(point, return_std=True), stock.predict(point, return_std=True), rtol=1e-9
         )
     assert (quick.asked, quick.foreseen) == (4, 3)
+
+
+def test_what_an_ask_costs(tmp_path):
+    run("ask_cost.py", "random", "tpe", "asha", "--trials", 40, out=tmp_path)
+    table = rows("ask_cost", tmp_path, about="40 trials")
+    assert [row["method"] for row in table] == ["random"] * 6 + ["tpe"] * 6 + ["asha"] * 6
+    assert [row["trials"] for row in table[:2]] == ["1 to 8", "9 to 16"]
+    assert table[5]["trials"] == "all 40"
+    assert all(row["worst, ms"] >= row["ms an ask"] > 0 for row in table)
+    assert all(row["ms to restore and ask"] > 0 for row in table[5::6])
+
+
+def _costs(method, fifths, whole):
+    ends = [(1, 80), (81, 160), (161, 240), (241, 320), (321, 400)]
+    rows = [
+        {"method": method, "trials": f"{first} to {last}", "ms an ask": ms}
+        for (first, last), ms in zip(ends, fifths, strict=True)
+    ]
+    return [*rows, {"method": method, "trials": "all 400", "ms an ask": whole}]
+
+
+def test_what_an_ask_costs_too_much_is_told():
+    from ask_cost import shortcomings
+
+    fine = [
+        *_costs("tpe", [1, 4, 7, 10, 12], 9.9),
+        *_costs("bayesian", [9, 90, 199, 200, 210], 150),
+    ]
+    assert list(shortcomings(fine)) == []
+    steep = _costs("random", [0.1, 0.5, 1, 1.5, 1.7], 1)
+    slow = [*_costs("asha", [1] * 5, 1.0), *_costs("bayesian", [9, 90, 201, 150, 150], 120)]
+    assert list(shortcomings([*steep, *slow])) == [
+        "random: 0.5 ms an ask of the second fifth, 1.7 of the last",
+        "asha: 1.0 ms an ask, not under 1.0",
+        "bayesian: 201 ms an ask of trials 161 to 240",
+    ]
+    # A peer may be as slow as it is.
+    assert list(shortcomings(_costs("optuna_tpe", [1, 1, 9, 9, 9], 9))) == []
