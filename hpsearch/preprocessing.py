@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from hpsearch.data import Dataset, Inputs
 from hpsearch.data.dataset import n_rows
+from hpsearch.data.weighting import ClassWeight, training_weights
 from hpsearch.trial import Arrays, ColumnSpec, InputSpec, Target, Task
 
 __all__ = [
@@ -227,9 +228,15 @@ def _one_hot(
     result[np.arange(len(words)), chosen] = 1.0
 
 
-def arrays(dataset: Dataset) -> Arrays:
-    """The features and targets of a dataset's training and validation split."""
+def arrays(dataset: Dataset, class_weight: ClassWeight = None) -> Arrays:
+    """The features and targets of a dataset's training and validation split.
+
+    Raises:
+        DataError: The weights name a class that there is not.
+    """
     return Arrays(
+        w_train=training_weights(dataset, class_weight),
+        w_val=dataset.validation.weights,
         x_train=features(dataset.input, dataset.train.x),
         y_train=dataset.train.y,
         x_val=features(dataset.input, dataset.validation.x),

@@ -5,6 +5,8 @@ The schema is declared once, here, and serves writing and reading.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -12,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,10 @@ __all__ = [
     "curves_table",
     "from_cells",
     "goal_of",
+    "header_lines",
     "hyperparameter_columns",
     "hyperparameter_of",
+    "metric_columns",
     "ranked",
     "read",
     "read_cells",
@@ -87,6 +91,17 @@ _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 #: A spreadsheet runs text that starts with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def metric_columns(task: Task, scored: str = "") -> tuple[str, ...]:
+    """The columns of metrics: the task's, then those of another metric where one is scored.
+
+    Args:
+        scored: Its name, or `name:goal:epoch`.
+    """
+    name = scored.partition(":")[0].removeprefix("val_")
+    usual = METRICS[task]
+    return usual if not name or name in usual else (*usual, name, f"val_{name}")
 
 
 @dataclass(frozen=True)
@@ -189,7 +204,7 @@ def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[s
 
 
 def results_table(
-    records: Iterable[Record], task: Task, hyperparameters: Sequence[str] = ()
+    records: Iterable[Record], task: Task, hyperparameters: Sequence[str] = (), scored: str = ""
 ) -> pd.DataFrame:
     """The results table, one row a trial in the order of their numbers.
 
@@ -197,15 +212,36 @@ def results_table(
         records: The trials that have a result.
         task: Decides between the accuracy and the mae columns.
         hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
+        scored: The metric; it has columns of its own where the task's are others.
     """
     import pandas as pd
 
     records = sorted(records, key=lambda record: record.trial)
     names = _in_order(hyperparameters, records, () if task is Task.OBJECTIVE else NOTES)
-    metrics = METRICS[task]
+    metrics = metric_columns(task, scored)
     rows = [_row(record, metrics, names) for record in records]
-    columns = [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
-    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+    return _typed(pd.DataFrame(rows, columns=_columns(names, metrics), dtype=object))
+
+
+def _columns(names: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    return [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
+
+
+def header_lines(task: Task, hyperparameters: Sequence[str], scored: str = "") -> tuple[str, str]:
+    """What both files hold while no trial has a result, without pandas, whose import takes long.
+
+    Returns:
+        The text of results.csv and that of curves.csv.
+    """
+    names = _in_order(hyperparameters, (), () if task is Task.OBJECTIVE else NOTES)
+    metrics = metric_columns(task, scored)
+    return _header(_columns(names, metrics)), _header([*CURVES, *metrics])
+
+
+def _header(columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
+    return text.getvalue()
 
 
 def _in_order(
@@ -215,11 +251,11 @@ def _in_order(
     return list(dict.fromkeys([*always, *hyperparameters, *met]))
 
 
-def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
+def curves_table(records: Iterable[Record], task: Task, scored: str = "") -> pd.DataFrame:
     """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
     import pandas as pd
 
-    metrics = METRICS[task]
+    metrics = metric_columns(task, scored)
     rows = [
         (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
         for record in sorted(records, key=lambda record: record.trial)
@@ -231,7 +267,7 @@ def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
-    declared = HEAD | TAIL | CURVES | dict.fromkeys(_METRIC_NAMES, _FLOAT)
+    declared = HEAD | TAIL | CURVES | dict.fromkeys(_metrics_of(table), _FLOAT)
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype == _TEXT:
@@ -240,6 +276,12 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             table[column] = table[column].where(table[column].notna(), math.nan)
         table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
     return table
+
+
+def _metrics_of(table: pd.DataFrame) -> list[str]:
+    """The columns from the first that is always a metric to the first that never is one."""
+    after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
+    return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:

@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+#: What every MLP reports, `mae` or `accuracy` by its task.
+_REPORTED = ("loss", "accuracy", "mae")
+
+
 class Task(StrEnum):
     """What the output layer predicts; `objective` where a function of one's own gives the score."""
 
@@ -113,12 +117,15 @@ class Arrays:
             `(n_samples, ...)` uint8 that the graph scales and flattens.
         y_train, y_val: int32 class indices `(n_samples,)`; float32 0/1 `(n_samples,)` for
             binary; float32 standardised targets `(n_samples, outputs)` for regression.
+        w_train, w_val: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x_train: npt.NDArray[Any]
     y_train: npt.NDArray[Any]
     x_val: npt.NDArray[Any]
     y_val: npt.NDArray[Any]
+    w_train: npt.NDArray[Any] | None = None
+    w_val: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ class Recipe:
         metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
             epoch it is read at, `last` or `best`.
         model: `package.module:function` that builds the model, or empty for the MLP.
+        weighted: Whether rows have weights in the loss.
     """
 
     sweep_seed: int
@@ -149,6 +157,13 @@ class Recipe:
     epoch: str = "last"
     early_stopping: EarlyStopping | None = None
     model: str = ""
+    weighted: bool = False
+
+    @property
+    def keras_metric(self) -> str:
+        """The metric that is scored, without `val_`, where no MLP reports it anyway; or empty."""
+        name = self.metric.removeprefix("val_")
+        return "" if self.model or name in _REPORTED else name
 
     def better(self, score: float, than: float) -> bool:
         """Whether `score` is strictly better than `than`."""
@@ -167,6 +182,7 @@ class Training:
         whole: The epochs that its one trial asks for, where the method halts it before: its
             status is `stopped` then. None where it is trained to its end.
         source: The trial whose snapshot it goes on from; None where it starts anew.
+        fold: Of cross-validation, from 1; None without.
     """
 
     values: Mapping[str, Any]
@@ -174,6 +190,7 @@ class Training:
     stops: tuple[tuple[int, int], ...]
     whole: int | None = None
     source: int | None = None
+    fold: int | None = None
 
     @property
     def number(self) -> int:

@@ -41,11 +41,13 @@ class Part:
         y: int64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
         place: From a row's index to words such as `iris.csv:17`.
+        weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x: Inputs
     y: npt.NDArray[Any]
     place: Callable[[int], str]
+    weights: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +81,14 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.trial.Arrays` says."""
+    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.trial.Arrays` says.
+
+    `weights` are those of the rows in the loss, float32 `(n_samples,)`, or None.
+    """
 
     x: Inputs
     y: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -100,6 +106,8 @@ class Dataset:
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
         feature_names: One a column of a table, else empty.
+        folds: Of cross-validation, each fitted on its own training split; then `input`, `target`,
+            `train` and `validation` are the first one's, and the fingerprint that of them all.
     """
 
     name: str
@@ -111,6 +119,11 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
+    folds: tuple[Dataset, ...] = ()
+
+    def of_fold(self, fold: int | None) -> Dataset:
+        """That of a fold (from 1); this one without cross-validation."""
+        return self if fold is None else self.folds[fold - 1]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,14 @@ from hpsearch.data.csvfile import read_csv
 from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
 from hpsearch.data.function import Pair, pairs_source, read_function
 from hpsearch.data.npzfile import read_npz
-from hpsearch.data.spec import DataSpec, Kind, Options, Scale
+from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["from_arrays", "load", "probe", "read"]
+__all__ = ["Loader", "from_arrays", "load", "probe", "read"]
+
+Loader = Callable[[DataSpec], Dataset]
+"""`load`, or what stands in for it where rows are in memory."""
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -54,7 +57,7 @@ def probe(spec: DataSpec) -> Shape:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read(spec)
     x = source.train.x
-    if isinstance(x, Mapping):
+    if isinstance(x, Mapping) or spec.cv is not None:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -73,6 +76,7 @@ def from_arrays(
     x: Any,
     y: Any,
     *,
+    sample_weight: Any = None,
     validation_data: Pair | None = None,
     test_data: Pair | None = None,
     validation: float = 0.2,
@@ -80,6 +84,8 @@ def from_arrays(
     seed: int = 42,
     scale: Scale = "auto",
     task: Kind | None = None,
+    cv: int | None = None,
+    folds: Folds | None = None,
     name: str = "arrays",
 ) -> Dataset:
     """A dataset from arrays, lists or pandas objects in memory.
@@ -87,24 +93,37 @@ def from_arrays(
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
-        validation_data, test_data: Pairs of x and y; where given, no rows are split off.
+        sample_weight: `(n_samples,)` of the rows in the loss, or None.
+        validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
+            weights; where given, no rows are split off.
         validation, test: Fractions to split off where there is no such pair.
+        cv, folds: As for `Options`.
 
     Raises:
         DataError: Shapes, types or values that cannot be used.
     """
-    source = pairs_source((x, y), validation_data, test_data, where=name, name=name, task=task)
+    rows = (x, y, sample_weight)
+    source = pairs_source(rows, validation_data, test_data, where=name, name=name, task=task)
     options = Options(
         validation=validation if validation_data is None else None,
         test=test if test_data is None else None,
         seed=seed,
         scale=scale,
         task=task,
+        cv=cv,
+        folds=folds,
     )
     return assemble(source, options)
 
 
 def _read(spec: DataSpec) -> Source:
+    if spec.memory is not None:
+        raise DataError(
+            "data.memory: the rows were arrays in the memory of a Python program, and no file has "
+            "them: there, hpsearch.tune with the same arrays and out= goes on, and its results "
+            "evaluate, export and reproduce; or save the arrays with numpy.savez and name that "
+            "file in data.npz"
+        )
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:
@@ -147,6 +166,7 @@ def _options(spec: DataSpec, source: Source) -> Options:
         seed=spec.seed,
         scale=spec.scale,
         task=spec.task or source.task,
+        cv=spec.cv,
     )
 
 
@@ -159,7 +179,11 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     where = f"the built-in set {known.name!r}"
     kind: Kind = "regression" if known.task is Task.REGRESSION else "classification"
     _require_task(spec.task, kind, where)
-    size = splitting.sizes(known.rows, *_fractions(spec), where)
+    validation, test = _fractions(spec)
+    size = splitting.sizes(known.rows, None if spec.cv else validation, test, where)
+    if spec.cv is not None:
+        held_out = math.ceil(size.train / spec.cv)
+        size = splitting.Sizes(size.train - held_out, held_out, size.test)
     if known.class_counts:
         names = tuple(str(i) for i in range(len(known.class_counts)))
         counts = np.array(known.class_counts)

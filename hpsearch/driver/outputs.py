@@ -15,6 +15,7 @@ from hpsearch.results import (
     Record,
     best_of,
     curves_table,
+    header_lines,
     results_table,
     write_atomically,
     write_csv,
@@ -59,7 +60,13 @@ class Tables:
         """The rows-to-be of all trials that have a result."""
         return [
             Record(
-                t.number, t.config.id, t.seed, t.config.values, results[t.number], self._provenance
+                t.number,
+                t.config.id,
+                t.seed,
+                t.config.values,
+                results[t.number],
+                self._provenance,
+                t.fold,
             )
             for t in trials
             if t.number in results
@@ -67,17 +74,30 @@ class Tables:
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """The results table."""
-        return results_table(records, self._task, self._names)
+        return results_table(records, self._task, self._names, self._provenance.metric)
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """The learning curves."""
-        return curves_table(records, self._task)
+        return curves_table(records, self._task, self._provenance.metric)
 
     def due(self, rows: int) -> bool:
         """Whether a rewrite of so many rows fits into its share of the time."""
         elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
+
+    def begin(self) -> None:
+        """Write what is not there yet, without rows: from the first moment readers find tables.
+
+        Raises:
+            HpsearchError: They cannot be written.
+        """
+        paths = (self._where.results, self._where.curves)
+        with _explained(self._where):
+            texts = header_lines(self._task, self._names, self._provenance.metric)
+            for path, text in zip(paths, texts, strict=True):
+                if not path.exists():
+                    write_atomically(path, text)
 
     def write(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> None:
         """Rewrite both files.

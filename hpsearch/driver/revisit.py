@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hpsearch import data, preprocessing, sweepfile
+from hpsearch import data, sweepfile
 from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.rows import provided
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
-from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
 from hpsearch.plan import Trial
@@ -96,16 +96,9 @@ class Visit:
             stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
-            executor.provide(
-                Dataset(self.dataset.input, self.dataset.target, preprocessing.arrays(self.dataset))
-            )
-            yield Again(
-                executor,
-                self.recipe,
-                input_spec=self.dataset.input,
-                target=self.dataset.target,
-                check=check,
-            )
+            dataset = provided(self.dataset, self.sweep)
+            executor.provide(dataset)
+            yield Again(executor, self.recipe, dataset=dataset, check=check)
 
     def weights(self, again: Again, trial: Trial, result: TrialResult, say: Say) -> Weights:
         """The weights of the row: those that were kept, or those of the same training once more.
@@ -142,8 +135,11 @@ def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
         yield log
 
 
-def visit(directory: Path) -> Visit:
+def visit(directory: Path, load: data.Loader | None = None) -> Visit:
     """Open a results directory and load what its rows were made from.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
@@ -165,7 +161,7 @@ def visit(directory: Path) -> Visit:
     if "identity" not in meta or "sweep" not in meta:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
-    dataset = data.load(sweep.data)
+    dataset = (load or data.load)(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
     before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
@@ -178,12 +174,19 @@ def visit(directory: Path) -> Visit:
     return Visit(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
 
 
-def export(directory: Path, out: Path, number: int | None = None, say: Say = print) -> int:
+def export(
+    directory: Path,
+    out: Path,
+    number: int | None = None,
+    say: Say = print,
+    load: data.Loader | None = None,
+) -> int:
     """Write a trial's model, preprocessing included, where an earlier file is replaced.
 
     Args:
         number: The trial; the best one where None.
         say: Takes a line when something takes a while.
+        load: As for `visit`.
 
     Returns:
         The trial's number.
@@ -193,7 +196,7 @@ def export(directory: Path, out: Path, number: int | None = None, say: Say = pri
         RefusedError: Another run's data, or the trial did not give its row's score again.
     """
     _require_writable(out)
-    visited = visit(directory)
+    visited = visit(directory, load)
     trial, result = visited.scored(number)
     with visited.workers() as again:
         weights = visited.weights(again, trial, result, say)
@@ -242,14 +245,17 @@ class Reproduction:
         return None
 
 
-def reproduce(directory: Path, number: int) -> Reproduction:
+def reproduce(directory: Path, number: int, load: data.Loader | None = None) -> Reproduction:
     """Train a trial again, from its row alone, for as many epochs as it was trained.
+
+    Args:
+        load: As for `visit`.
 
     Raises:
         InputError: No such trial, or no score.
         RefusedError: The data is another now.
     """
-    visited = visit(directory)
+    visited = visit(directory, load)
     trial, result = visited.scored(number)
     with visited.workers() as again:
         retrained = again.train(trial, len(result.curve))

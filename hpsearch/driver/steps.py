@@ -14,6 +14,7 @@ from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
+from hpsearch.driver.rows import provided
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Dataset
@@ -36,8 +37,12 @@ def take_steps(
     where: ResultsDirectory,
     stop: Stop,
     servers: Servers,
+    load: data.Loader | None = None,
 ) -> Outcome:
     """Run a sweep in a directory that is held, with workers of `servers`.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -50,7 +55,7 @@ def take_steps(
         memory_bytes=None if memory == "auto" else memory,
     ) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run()
+        return steps.run(load or data.load)
 
 
 class _Steps:
@@ -69,8 +74,8 @@ class _Steps:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
-    def run(self) -> Outcome:
-        dataset = data.load(self.sweep.data)
+    def run(self, load: data.Loader) -> Outcome:
+        dataset = load(self.sweep.data)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = make_recipe(self.sweep, dataset.target.task)
@@ -78,17 +83,19 @@ class _Steps:
         with Store(self.where.store) as store:
             self._claim(store, identity, dataset.target)
             self._check_signal()
-            loop = self._loop(store, self._provided(dataset), recipe, identity)
+            rows = self._provided(dataset)
+            loop = self._loop(store, rows, recipe, identity)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
             if self.settings.live:
                 loop.watch = page.update
             self._train(loop, before, store)
             interrupted = self.stop.signal is not None
-            page.begin(loop.records, interrupted=interrupted)
+            if self.settings.report:
+                page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
-                return self._finish(loop, before, store, dataset)
+                return self._finish(loop, before, store, rows)
             finally:
                 self._warn(page.finish(interrupted=self.stop.signal is not None))
 
@@ -114,7 +121,7 @@ class _Steps:
 
     def _provided(self, loaded: data.Dataset) -> Dataset:
         """What workers read of it, where they find it."""
-        dataset = Dataset(loaded.input, loaded.target, preprocessing.arrays(loaded))
+        dataset = provided(loaded, self.sweep)
         self.executor.provide(dataset)
         return dataset
 
@@ -151,6 +158,7 @@ class _Steps:
     def _train(self, loop: Loop, answered: set[int], store: Store) -> None:
         workers = self.settings.workers_for(self.sweep)
         self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
+        loop.tables.begin()
         try:
             loop.run(answered, store.trials)
         finally:
@@ -158,7 +166,7 @@ class _Steps:
             loop.tables.write(store.trials(), loop.results)
             loop.tables.write_sweep(sweepfile.dump(self.sweep))
 
-    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: data.Dataset) -> Outcome:
+    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
         if best is not None:
@@ -167,8 +175,7 @@ class _Steps:
                 store,
                 self.executor,
                 loop.recipe,
-                input_spec=dataset.input,
-                target=dataset.target,
+                dataset=dataset,
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]

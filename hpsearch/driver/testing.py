@@ -25,6 +25,8 @@ from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpsearch.data import Loader
+
 __all__ = ["SPLITS", "evaluate", "mean_interval", "share_interval"]
 
 SPLITS = ("train", "validation", "test")
@@ -37,13 +39,20 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float, str]
 
 
-def evaluate(directory: Path, split: str, number: int | None = None, say: Say = print) -> Look:
+def evaluate(
+    directory: Path,
+    split: str,
+    number: int | None = None,
+    say: Say = print,
+    load: Loader | None = None,
+) -> Look:
     """Evaluate a trial's model on a split; the look is recorded before it is returned.
 
     Args:
         split: `train`, `validation` or `test`.
         number: The trial; the best one where None.
         say: Takes a line when something takes a while.
+        load: As for `visit`.
 
     Raises:
         InputError: No such trial, split or score.
@@ -52,9 +61,9 @@ def evaluate(directory: Path, split: str, number: int | None = None, say: Say = 
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    visited = visit(directory)
-    rows = _rows_of(visited, split)
+    visited = visit(directory, load)
     trial, result = visited.scored(number)
+    rows = _rows_of(visited, split, trial)
     with _held(directory):
         with visited.workers() as again:
             weights = visited.weights(again, trial, result, say)
@@ -85,8 +94,8 @@ def _held(directory: Path) -> DirectoryLock:
         ) from None
 
 
-def _rows_of(visited: Visit, split: str) -> Split:
-    rows: Split | None = getattr(visited.dataset, split)
+def _rows_of(visited: Visit, split: str, trial: Trial) -> Split:
+    rows: Split | None = getattr(visited.dataset.of_fold(trial.fold), split)
     if rows is None:
         raise InputError(
             f"{visited.where.path}: there is no test split: {visited.dataset.name} ships none, "
@@ -100,7 +109,7 @@ def _measured(
     visited: Visit, again: Again, trial: Trial, weights: Weights, rows: Split
 ) -> dict[str, Measured]:
     """Name -> what was measured, the loss first."""
-    dataset = visited.dataset
+    dataset = visited.dataset.of_fold(trial.fold)
     what = (
         trial.config.without_epochs,
         trial.seed,

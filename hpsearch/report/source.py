@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from hpsearch.importance import Importance, importance
 from hpsearch.looks import Look
 from hpsearch.report.dimensions import Dimension, dimensions_of
 from hpsearch.report.text import inert, number
-from hpsearch.results import METRICS
+from hpsearch.results import CURVES
 from hpsearch.space import Space
 from hpsearch.sweep import Sweep
 from hpsearch.values import text_of
@@ -22,9 +24,7 @@ from hpsearch.values import text_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "load", "sweep_beside"]
-
-_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+__all__ = ["Source", "load", "sweep_beside", "told_apart"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Source:
         directory: Where the files lie.
         most_rows: Of the trials that importance is learnt from.
         looks: Evaluations on its record.
+        label: What it is called beside others of its name, or empty.
     """
 
     table: pd.DataFrame
@@ -46,10 +47,13 @@ class Source:
     directory: Path | None = None
     most_rows: int = 2_000
     looks: tuple[Look, ...] = ()
+    label: str = ""
 
     @cached_property
     def name(self) -> str:
         """Of the sweep."""
+        if self.label:
+            return self.label
         if self.sweep is not None:
             return self.sweep.name
         named = self.table["sweep"].dropna()
@@ -106,7 +110,7 @@ class Source:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the learning curves, the scored one first."""
-        found = [name for name in self.curves.columns if name in _METRICS]
+        found = [name for name in self.curves.columns if name not in CURVES]
         found = [name for name in found if self.curves[name].notna().any()]
         return sorted(found, key=lambda name: (name != self.metric, not name.startswith("val_")))
 
@@ -128,6 +132,20 @@ class Source:
         if self.table["seed"].nunique() > 1:
             lines.append(f"seed: {row['seed']}")
         return "<br>".join(lines)
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The same; sweeps of one name are called by their directories, too."""
+    met = Counter(source.name for source in sources)
+    if len(met) == len(sources):
+        return [*sources]
+    from hpsearch.comparison.labels import labels
+
+    places = labels([source.directory or Path(source.name) for source in sources])
+    return [
+        source if met[source.name] == 1 else replace(source, label=f"{source.name} ({place})")
+        for source, place in zip(sources, places, strict=True)
+    ]
 
 
 def load(path: str | os.PathLike[str]) -> Source:

@@ -22,7 +22,7 @@ from hpsearch.sweep.rules import (
 )
 from hpsearch.sweep.wording import listing, show, unquote_hint
 
-__all__ = ["DATASETS", "DataSpec"]
+__all__ = ["DATASETS", "DataSpec", "MemorySpec"]
 
 #: Built-in sets -> what they ask for.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -35,13 +35,14 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "diabetes": "regression",
     "california_housing": "regression",
 }
-_SOURCES = ("dataset", "csv", "npz", "python")
+_FOR_FILES = ("dataset", "csv", "npz", "python")
+_SOURCES = (*_FOR_FILES, "memory")
 #: Key -> the sources that it has a meaning for.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
     "drop": ("csv",),
-    "task": ("csv", "npz", "python"),
+    "task": ("csv", "npz", "python", "memory"),
 }
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
@@ -60,6 +61,36 @@ def _part() -> Rule:
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     return Rule(check, {"anyOf": [fraction, {"type": "string", "minLength": 1}]})
+
+
+class MemorySpec(Spec):
+    """What `hpsearch.tune` was given: arrays that no file has, in words such as `(150, 4) float32`.
+
+    It is written to sweep.yaml, so that a reader knows; what it says is not read again.
+    """
+
+    x: Annotated[str, text(), Field(description="Shape and type of the features.")]
+    y: Annotated[str, text(), Field(description="Shape and type of the targets.")]
+    sample_weight: Annotated[
+        str | None, text(), Field(description="Of the weights of rows in the loss.")
+    ] = None
+    folds: Annotated[
+        str | None, text(), Field(description="What made the folds of cross-validation.")
+    ] = None
+    groups: Annotated[
+        str | None, text(), Field(description="Of the groups that no split tears apart.")
+    ] = None
+    validation: Annotated[
+        str | None, text(), Field(description="Of validation rows that were given beside them.")
+    ] = None
+    test: Annotated[
+        str | None, text(), Field(description="Of test rows that were given beside them.")
+    ] = None
+
+    @property
+    def splits(self) -> str:
+        """What makes the validation part where it is no fraction of x; else empty."""
+        return self.folds or ("in memory" if self.validation is not None else "")
 
 
 class DataSpec(Spec):
@@ -84,6 +115,10 @@ class DataSpec(Spec):
         str | None,
         reference(),
         Field(description="A function that returns the data, as package.module:function."),
+    ] = None
+    memory: Annotated[
+        MemorySpec | None,
+        Field(description="Written by hpsearch.tune of arrays in memory, which no file has."),
     ] = None
     folder: Annotated[
         str | None, text(), Field(description="Where the files of a built-in set lie.")
@@ -113,6 +148,14 @@ class DataSpec(Spec):
         _part(),
         Field(description="The test split: a fraction or a file; absent: what a set ships."),
     ] = None
+    cv: Annotated[
+        int | None,
+        integer(2, 1_000),
+        Field(
+            description="Cross-validation in so many folds (stratified for classes) in place of "
+            "a validation split: a row a fold, and the mean over them is a config's score."
+        ),
+    ] = None
     seed: Annotated[
         int, integer(0, 2**32 - 1), Field(description="Of the split alone; Keras' notes use 42.")
     ] = 42
@@ -127,18 +170,36 @@ class DataSpec(Spec):
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
+        if self.cv is not None or (self.memory is not None and self.memory.splits):
+            del raw["validation"]
         return raw
 
     @property
-    def source(self) -> Literal["dataset", "csv", "npz", "python"]:
-        """Which of the four sources is given."""
-        sources: tuple[Literal["dataset", "csv", "npz", "python"], ...] = (
-            "dataset",
-            "csv",
-            "npz",
-            "python",
-        )
-        return next(name for name in sources if getattr(self, name) is not None)
+    def source(self) -> str:
+        """Which of the sources is given."""
+        return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights of their own."""
+        return self.memory is not None and self.memory.sample_weight is not None
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """How the validation split was asked for."""
+        how: dict[str, Any] = {"validation": self.validation}
+        if self.cv is not None:
+            how = {"cv": self.cv}
+        if self.memory is not None and self.memory.splits:
+            how = dict.fromkeys(how, self.memory.splits)
+        if self.memory is not None and self.memory.groups is not None:
+            how["groups"] = "in memory"
+        return how | {"seed": self.seed}
+
+    @property
+    def folds(self) -> int:
+        """Of cross-validation; 0 without."""
+        return self.cv or 0
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
@@ -159,7 +220,7 @@ class DataSpec(Spec):
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"
-            yield (), f"needs exactly one of {listing(_SOURCES)}; {found}"
+            yield (), f"needs exactly one of {listing(_FOR_FILES)}; {found}"
             return
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:
@@ -167,6 +228,11 @@ class DataSpec(Spec):
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
                 yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+        if self.cv is not None and "validation" in self.model_fields_set:
+            yield (
+                ("validation",),
+                f"cv: {self.cv} makes validation parts of the training rows; leave one of them out",
+            )
         if self.csv and not self.target:
             yield (), "target is missing: csv needs the name of the column to predict"
         if self.target and self.target in self.drop:

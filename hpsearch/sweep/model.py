@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from hpsearch.constraints import parse
+from hpsearch.seeds import draw_of
 from hpsearch.space import Config, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
@@ -166,6 +167,17 @@ class Sweep(Spec):
     def warnings(self) -> tuple[str, ...]:
         """What was ignored, and what is hardly meant; one line each."""
         return self._warnings
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """Each seed, or with cross-validation each seed with each fold, as `seeds.draw_of`."""
+        folds = range(1, self.data.folds + 1) if self.data.folds else (None,)
+        return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
+
+    @property
+    def class_weight(self) -> dict[str, float] | str | None:
+        """Of the classes in the loss; None where each counts the same."""
+        return None if isinstance(self.model, str) else self.model.class_weight
 
     @property
     def trial_seeds(self) -> tuple[int, ...]:

@@ -18,9 +18,11 @@ class Request:
     csv: str | None = None
     npz: str | None = None
     python: str | None = None
+    memory: object | None = None
     folder: str | None = None
     validation: float | str = 0.2
     test: float | str | None = None
+    cv: int | None = None
     seed: int = 42
     scale: Scale = "auto"
     target: str | None = None
