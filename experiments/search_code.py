@@ -20,7 +20,7 @@ from hpsearch.sweep.method import MethodSpec
 __all__ = ["digest", "modules"]
 
 #: Beside the strategies, what draws and derives random numbers; spaces and outcomes do neither.
-_WITHIN = ("hpsearch.strategies.", "hpsearch.sampling", "hpsearch.seeds")
+_WITHIN = ("hpsearch.strategies.", "hpsearch.sampling", "hpsearch.seeds", "hpsearch.streams")
 #: Where defaults are set; it imports every strategy.
 _DEFAULTS = "hpsearch.strategies.making"
 _SPACE = Space((Parameter("x", Range(0.0, 1.0)),))

@@ -31,7 +31,8 @@ _MOST_BEST = 50
 #: Configs before the process is asked: with fewer it takes the first that fail for their category.
 _LEAST_INITIAL = 10
 _INITIAL_A_COLUMN = 2
-#: Less than so many standard deviations is no improvement.
+#: For every other proposal less than so many standard deviations is no improvement: these look
+#: further afield, where those between refine the best.
 _MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
@@ -81,7 +82,7 @@ class Bayesian(Adaptive):
         with threadpool_limits(1, "blas"):
             features, losses = self._features(known.rows), _warped(known.losses)
             process = Process(features, losses, self._categories, self._alpha)
-            best = float(process.y.min()) - _MARGIN
+            best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
             process.believe(self._features(known.pending))
             table = self.table()
             if table is not None:
