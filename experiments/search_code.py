@@ -21,22 +21,48 @@ __all__ = ["digest", "modules"]
 
 #: Beside the strategies, what draws and derives random numbers; spaces and outcomes do neither.
 _WITHIN = ("hpsearch.strategies.", "hpsearch.sampling", "hpsearch.seeds", "hpsearch.streams")
-#: Where defaults are set; it imports every strategy.
+#: Where each method's defaults are set, by a function of its name.
 _DEFAULTS = "hpsearch.strategies.making"
+#: The function of those that draw.
+_DRAWN = "_drawn"
 _SPACE = Space((Parameter("x", Range(0.0, 1.0)),))
 
 
 @cache
 def digest(method: str) -> str:
     """Eight hexadecimal digits."""
-    text = "\n".join(f"{name} {_code(name)}" for name in modules(method))
+    codes = [f"{name} {_code(_tree(name).body)}" for name in modules(method)]
+    text = "\n".join([*codes, _code(_defaults(method))])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _defaults(method: str) -> list[ast.stmt]:
+    """What the function that makes a method's strategy is, and what it calls there."""
+    named: dict[str, ast.stmt] = {}
+    for node in _tree(_DEFAULTS).body:
+        if isinstance(node, ast.FunctionDef):
+            named[node.name] = node
+        elif isinstance(node, ast.Assign):
+            named |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
+    first = f"_{method}"
+    found: dict[str, ast.stmt] = {}
+    left = [first if first in named else _DRAWN]
+    while left:
+        name = left.pop()
+        if name in named and name not in found:
+            found[name] = named[name]
+            inside = list(ast.walk(named[name]))
+            left += [n.id for n in inside if isinstance(n, ast.Name)]
+            # Another method's, whose proposals a method takes.
+            left += [f"_{n.value}" for n in inside if isinstance(n, ast.Constant)]
+    return [found[name] for name in sorted(found)]
+
+
 def modules(method: str) -> list[str]:
-    """Names of the modules that decide what a method proposes, with its defaults."""
+    """Names of the modules that decide what a method proposes, but for its defaults."""
     strategy = make_strategy(MethodSpec(method), _SPACE, trials=100)
-    found, left = {_DEFAULTS}, [type(strategy).__module__]
+    found: set[str] = set()
+    left = [type(strategy).__module__]
     # What halves trainings has another method propose to it.
     proposer = getattr(strategy, "_proposer", None)
     if proposer is not None:
@@ -55,8 +81,8 @@ def _imports(name: str) -> Iterator[str]:
             yield str(node.module)
 
 
-def _code(name: str) -> str:
-    tree = _tree(name)
+def _code(body: list[ast.stmt]) -> str:
+    tree = ast.Module(body, [])
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):

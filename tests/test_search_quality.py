@@ -273,6 +273,18 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     assert [after[m] == before[m] for m in before] == [False, True, True]
 
 
+def test_a_digest_is_of_a_methods_own_defaults():
+    import search_code
+
+    def names(method):
+        return {getattr(node, "name", "") for node in search_code._defaults(method)}
+
+    assert "_bayesian" not in names("tpe")
+    assert names("asha") >= {"_asha", "_rungs", "_proposer"}
+    assert names("hyperband") >= {"_hyperband", "_rungs", "_tpe"}
+    assert names("sobol") == names("random") == {"_drawn"}
+
+
 def _run(method, seed, regrets, workers=1, problem="branin"):
     import search_runs
 

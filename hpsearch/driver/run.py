@@ -12,10 +12,10 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.engines import engine, require_engine
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, NotSupportedError
-from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
@@ -33,14 +33,10 @@ def require_supported(sweep: Sweep) -> None:
     Raises:
         NotSupportedError: Naming what it cannot.
     """
-    missing = []
-    if sweep.execution.engine != "local":
-        missing.append(f"execution.engine: {sweep.execution.engine} (what runs today: local)")
     if isinstance(sweep.model, str):
-        missing.append("model: a function (what runs today: output_activation and loss)")
-    if missing:
         raise NotSupportedError(
-            "valid, but not there yet in this version of hpsearch: " + "; ".join(missing)
+            "model: a function is valid, but not there yet in this version of hpsearch (what runs "
+            "today: type mlp with output_activation and loss)"
         )
 
 
@@ -60,6 +56,8 @@ def run(
     """
     settings, reporter = settings or Settings(), reporter or Silent()
     require_supported(sweep)
+    if not settings.in_process:
+        require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     stop = Stop()
@@ -67,13 +65,19 @@ def run(
         DirectoryLock(where.path),
         log_file(where) as log,
         signals(stop),
-        Servers(log) as servers,
+        engine(sweep.execution, log, in_process=settings.in_process) as make_executor,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps
 
         return take_steps(
-            sweep, settings, reporter, where=where, stop=stop, servers=servers, load=load
+            sweep,
+            settings,
+            reporter,
+            where=where,
+            stop=stop,
+            make_executor=make_executor,
+            load=load,
         )
 
 

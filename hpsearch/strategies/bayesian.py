@@ -66,15 +66,15 @@ class Bayesian(Adaptive):
     ) -> None:
         super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
         if initial is None:
-            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self._encoding.dimensions))
+            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self.encoding.dimensions))
         self._alpha = alpha
         self._beta = beta
-        self._categories = np.array([not d.ordered for d in self._encoding.dimensions], bool)
+        self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """A config that is not known; None where fewer than two have a score, or none is found."""
         known = _limited(self.history.observations())
-        if np.isfinite(known.losses).sum() < 2 or not self._encoding.dimensions:
+        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         # Imported here: it takes a look at all loaded libraries.
         from threadpoolctl import threadpool_limits
@@ -112,44 +112,44 @@ class Bayesian(Adaptive):
         self, random: np.random.Generator, process: Process, best: float, known: Observations
     ) -> Config | None:
         """The best of random points and of those near good ones, refined around the best."""
-        columns = len(self._encoding.dimensions)
+        columns = len(self.encoding.dimensions)
         parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
-        pools = [self._encoding.uniform(random.random((_RANDOM, columns)))]
+        pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
         pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
         points = np.concatenate(pools)
-        utilities = self._utility(self._encoding.live(points), process, best)
+        utilities = self._utility(self.encoding.live(points), process, best)
         for step in _REFINEMENTS:
             top = self._valid(points[np.argsort(-utilities, kind="stable")])
             if not len(top):
                 return None
             more = self._children(random, top, _NEAR, step)
             points = np.concatenate([points, more])
-            judged = self._utility(self._encoding.live(more), process, best)
+            judged = self._utility(self.encoding.live(more), process, best)
             utilities = np.concatenate([utilities, judged])
         ranked = points[np.argsort(-utilities, kind="stable")]
         return next((config for _, config in self.new_configs(ranked)), None)
 
     def _valid(self, points: Array) -> Array:
         """The first few that break no constraint."""
-        places = (p for p, point in enumerate(points) if self._encoding.config(point) is not None)
+        places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
         return points[list(islice(places, _PARENTS))]
 
     def _whole(self, random: np.random.Generator, rows: Array) -> Array:
         """Rows with values where they are dead."""
-        fill = self._encoding.uniform(random.random(rows.shape))
+        fill = self.encoding.uniform(random.random(rows.shape))
         return np.where(np.isnan(rows), fill, rows)
 
     def _children(
         self, random: np.random.Generator, parents: Array, count: int, step: float
     ) -> Array:
         """Points near parents: about two columns of each are changed."""
-        columns = len(self._encoding.dimensions)
+        columns = len(self.encoding.dimensions)
         children = parents[random.integers(len(parents), size=count)].copy()
         changed = random.random((count, columns)) < min(1.0, 2.0 / columns)
         changed[np.arange(count), random.integers(columns, size=count)] = True
         moved = np.abs(children + step * random.standard_normal((count, columns)))
         moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
-        other = self._encoding.uniform(random.random((count, columns)))
+        other = self.encoding.uniform(random.random((count, columns)))
         new = np.where(self._categories[None], other, moved)
         return np.where(changed, new, children)
 

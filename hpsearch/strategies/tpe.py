@@ -51,18 +51,18 @@ class TPE(Adaptive):
         """A config that is not known; None where fewer than two have a score, or none is found."""
         known = self.history.observations()
         finite = int(np.isfinite(known.losses).sum())
-        if finite < 2 or not self._encoding.dimensions:
+        if finite < 2 or not self.encoding.dimensions:
             return None
         order = np.argsort(known.losses, kind="stable")
         count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
         others = np.sort(order[count:])[-_MOST_OTHERS:]
         ranks = np.arange(1, count + 1)
-        good = Parzen(self._encoding, known.rows[order[:count]], np.log((count + 1) / ranks))
+        good = Parzen(self.encoding, known.rows[order[:count]], np.log((count + 1) / ranks))
         rest = np.concatenate([known.rows[others], known.pending])
-        bad = Parzen(self._encoding, rest, np.ones(len(rest)))
+        bad = Parzen(self.encoding, rest, np.ones(len(rest)))
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self._candidates * 2**attempt)
-            rows = self._encoding.live(points)
+            rows = self.encoding.live(points)
             ratio = good.log_density(rows) - bad.log_density(rows)
             best_first = points[np.argsort(-ratio, kind="stable")]
             config = next((config for _, config in self.new_configs(best_first)), None)
