@@ -172,6 +172,19 @@ class Space:
         return names if parents <= names else self._with_ancestors(names | parents)
 
     @cached_property
+    def deciding(self) -> frozenset[str]:
+        """Parameters whose values decide which others are alive."""
+        of_mlp = {
+            p.name
+            for p in self.parameters
+            if self.kind is Kind.MLP
+            and p.name in _DECIDING
+            # Numbers of units decide nothing, lists of them the number of layers.
+            and (p.name != "units" or any(isinstance(v, list) for v in p.choices or ()))
+        }
+        return frozenset(of_mlp) | self._when_names
+
+    @cached_property
     def _when_names(self) -> frozenset[str]:
         return frozenset(parent for p in self.parameters for parent in p.when)
 
