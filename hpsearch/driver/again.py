@@ -61,7 +61,7 @@ class Again:
         Returns:
             Its result; of status `killed` where the worker ended.
         """
-        values = trial.config.without_epochs
+        values = trial.config.trained
         training = Training(values, trial.seed, ((epochs, trial.number),))
         needed = needs_tensorflow(values, self._recipe, self._input, self._target)
         answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
@@ -81,7 +81,11 @@ class Again:
         Returns:
             Why it failed, or empty.
         """
-        return next(event.error for event in self._events_of(call) if isinstance(event, Called))
+        return self.ask(call).error
+
+    def ask(self, call: Call) -> Called:
+        """What a function gives in a worker."""
+        return next(event for event in self._events_of(call) if isinstance(event, Called))
 
     def write(self, path: Path, trial: Trial, weights: Weights) -> str:
         """Have a worker write the trial's model, for that takes Keras; an earlier file is replaced.
@@ -89,7 +93,7 @@ class Again:
         Returns:
             Why it cannot be written, or empty.
         """
-        values = trial.config.without_epochs
+        values = trial.config.trained
         rest = (self._recipe, self._input, self._target)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a

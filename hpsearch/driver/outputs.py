@@ -19,6 +19,7 @@ from hpsearch.results import (
     write_atomically,
     write_csv,
 )
+from hpsearch.space import Kind
 from hpsearch.trial import Recipe, Task, TrialResult
 
 if TYPE_CHECKING:
@@ -42,15 +43,23 @@ class Tables:
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share.
+        kind: What the configs are of.
     """
 
     def __init__(
-        self, where: ResultsDirectory, task: Task, names: Sequence[str], provenance: Provenance
+        self,
+        where: ResultsDirectory,
+        task: Task,
+        names: Sequence[str],
+        provenance: Provenance,
+        *,
+        kind: Kind = Kind.MLP,
     ) -> None:
         self._where = where
         self._task = task
         self._names = tuple(names)
         self._provenance = provenance
+        self._kind = kind
         self._began = time.monotonic()
         self._spent = 0.0
         self._slowness = 1.0
@@ -59,7 +68,12 @@ class Tables:
         """The rows-to-be of all trials that have a result."""
         return [
             Record(
-                t.number, t.config.id, t.seed, t.config.values, results[t.number], self._provenance
+                t.number,
+                t.config.id,
+                t.seed,
+                {**t.config.values, **results[t.number].late},
+                results[t.number],
+                self._provenance,
             )
             for t in trials
             if t.number in results
@@ -67,7 +81,7 @@ class Tables:
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """The results table."""
-        return results_table(records, self._task, self._names)
+        return results_table(records, self._task, self._names, kind=self._kind)
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """The learning curves."""

@@ -52,6 +52,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
+        late="default" if sweep.method.enumerates else "drawn",
     )
 
 

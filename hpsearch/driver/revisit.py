@@ -9,11 +9,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from hpsearch import data, preprocessing, sweepfile
+from hpsearch import data, sweepfile
+from hpsearch.driver import modelspace
 from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
@@ -21,7 +22,6 @@ from hpsearch.driver.outputs import best_trial
 from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
-from hpsearch.executors.base import Dataset
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
 from hpsearch.plan import Trial
@@ -96,9 +96,7 @@ class Visit:
             stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
-            executor.provide(
-                Dataset(self.dataset.input, self.dataset.target, preprocessing.arrays(self.dataset))
-            )
+            executor.provide(modelspace.provided(self.sweep, self.dataset))
             yield Again(
                 executor,
                 self.recipe,
@@ -165,7 +163,7 @@ def visit(directory: Path) -> Visit:
     if "identity" not in meta or "sweep" not in meta:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
-    dataset = data.load(sweep.data)
+    dataset = modelspace.load(sweep)
     recipe = make_recipe(sweep, dataset.target.task)
     before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
@@ -175,6 +173,7 @@ def visit(directory: Path) -> Visit:
             "put the old data back, or run the sweep anew with --fresh"
         )
     require_unchanged(meta["identity"], identify(sweep, dataset, recipe), str(directory))
+    recipe = replace(recipe, asked=tuple(meta.get(modelspace.ASKED, "").split()))
     return Visit(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
 
 

@@ -33,8 +33,6 @@ def require_supported(sweep: Sweep) -> None:
     missing = []
     if sweep.execution.engine != "local":
         missing.append(f"execution.engine: {sweep.execution.engine} (what runs today: local)")
-    if isinstance(sweep.model, str):
-        missing.append("model: a function (what runs today: output_activation and loss)")
     if missing:
         raise NotSupportedError(
             "valid, but not there yet in this version of hpsearch: " + "; ".join(missing)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hpsearch import data, preprocessing, sweepfile
+from hpsearch.driver import modelspace
+from hpsearch.driver.again import Again
 from hpsearch.driver.best_model import BestModel
-from hpsearch.driver.costs import NetworkCosts
+from hpsearch.driver.costs import Costs, ModelCosts, NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.median import Medians
@@ -70,7 +74,7 @@ class _Steps:
         self.where, self.stop, self.executor = where, stop, executor
 
     def run(self) -> Outcome:
-        dataset = data.load(self.sweep.data)
+        dataset = modelspace.load(self.sweep)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = make_recipe(self.sweep, dataset.target.task)
@@ -78,7 +82,10 @@ class _Steps:
         with Store(self.where.store) as store:
             self._claim(store, identity, dataset.target)
             self._check_signal()
-            loop = self._loop(store, self._provided(dataset), recipe, identity)
+            provided = modelspace.provided(self.sweep, dataset)
+            self.executor.provide(provided)
+            recipe, search = self._search(store, recipe, provided)
+            loop = self._loop(store, provided, recipe, identity, search)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
             if self.settings.live:
@@ -112,30 +119,49 @@ class _Steps:
         if warning:
             self.reporter.note(f"warning: {warning}")
 
-    def _provided(self, loaded: data.Dataset) -> Dataset:
-        """What workers read of it, where they find it."""
-        dataset = Dataset(loaded.input, loaded.target, preprocessing.arrays(loaded))
-        self.executor.provide(dataset)
-        return dataset
+    def _search(
+        self, store: Store, recipe: Recipe, dataset: Dataset
+    ) -> tuple[Recipe, Search]:
+        """What is searched; a model of one's own says what that is."""
+        if not recipe.model:
+            return recipe, Search.of(self.sweep)
+        again = Again(
+            self.executor,
+            recipe,
+            input_spec=dataset.input,
+            target=dataset.target,
+            check=self._check_signal,
+        )
+        found = modelspace.find(self.sweep, recipe, again)
+        for warning in modelspace.unused(self.sweep, found):
+            self._warn(warning)
+        search = modelspace.search_of(self.sweep, found)
+        store.set_meta({"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)})
+        return replace(recipe, asked=found.asked), search
 
-    def _loop(self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity) -> Loop:
+    def _loop(
+        self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity, search: Search
+    ) -> Loop:
         sweep, budget = self.sweep, self.sweep.budget
         results, snapshots = store.results(), Snapshots(store)
-        names = dict.fromkeys([*sweep.parameters, *(name for p in sweep.configs for name in p)])
+        names = search.space.names if recipe.model else sweep.parameters
+        names = dict.fromkeys([*names, *(name for p in sweep.configs for name in p)])
         shared = identity.provenance(sweep.name)
         stops_at_median = bool(sweep.method.options.get("median_stopping"))
         return Loop(
-            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
+            planner=make_planner(search, recipe, store.trials(), results, snapshots),
             executor=self.executor,
             store=store,
-            tables=Tables(self.where, dataset.target.task, list(names), shared),
+            tables=Tables(
+                self.where, dataset.target.task, list(names), shared, kind=search.space.kind
+            ),
             reporter=self.reporter,
             recipe=recipe,
             limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
             stop=self.stop,
             results=results,
             keep=sweep.keep,
-            costs=NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset)),
+            costs=_costs(recipe, dataset),
             snapshots=snapshots,
             medians=Medians(recipe) if stops_at_median else None,
         )
@@ -181,6 +207,12 @@ class _Steps:
             best=best,
             stopped=self.stop.reason,
         )
+
+
+def _costs(recipe: Recipe, dataset: Dataset) -> Costs:
+    if recipe.model:
+        return ModelCosts()
+    return NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset))
 
 
 def _sizes(dataset: Dataset) -> Sizes:

@@ -102,7 +102,7 @@ def _measured(
     """Name -> what was measured, the loss first."""
     dataset = visited.dataset
     what = (
-        trial.config.without_epochs,
+        trial.config.trained,
         trial.seed,
         weights,
         visited.recipe,

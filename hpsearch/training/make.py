@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     *,
     kind: str | None = None,
     programs: Programs | None = None,
+    epochs: int | None = None,
 ) -> Trainer:
     """Builds the model and what trains it.
 
@@ -50,9 +51,11 @@ def make_trainer(  # noqa: PLR0917 - named at every call
         kind: `native`, `graph`, `xla` or `fit`; None picks one by the rule below.
         programs: Trainers of earlier trainings, which must be over: one whose graph serves this
             training, too, is begun anew and returned.
+        epochs: How many the training takes; what a `fit` of one's own is told.
 
     The rule: `native` where the extension knows the config (see `choice`); else `fit` where the
-    model cannot be expressed as a graph (see `expressible`); `graph` for a model or a layer type
+    hypermodel has a `fit` of its own or the model cannot be expressed as a graph (see
+    `expressible`); `graph` for a model or a layer type
     of one's own, since XLA might not support it; else what `choose` says. So the kind depends on
     the config, the model and the data's size only.
 
@@ -62,7 +65,7 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     """
     if kind not in (None, "native", "graph", "xla", "fit"):
         raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
-    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays)
+    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays, epochs)
     network = None
     if kind in (None, "native"):
         network = native_network(values, seed, recipe, input_spec, target)
@@ -85,6 +88,7 @@ class _Wanted:
     input_spec: InputSpec
     target: Target
     arrays: Arrays
+    epochs: int | None = None
 
     @property
     def batch_size(self) -> int:
@@ -123,6 +127,10 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
         )
         return program.trainer
     model = wanted.build()
+    if wanted.recipe.model:
+        wanted = replace(wanted, arrays=_as_input(model, wanted))
+        if kind in (None, "fit") and (trainer := _own_fit(wanted, model)) is not None:
+            return trainer
     kind = _kind(model, wanted, kind)
     if kind == "fit":
         return FitTrainer(model, wanted.arrays, wanted.target, wanted.batch_size, wanted.order)
@@ -130,6 +138,26 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
     if programs is not None and key is not None:
         programs.keep(key, Program(trainer, Seeds(model, *seeds)))
     return trainer
+
+
+def _as_input(model: Any, wanted: _Wanted) -> Arrays:
+    """The data in the shape that the model takes."""
+    from hpsearch.hypermodel import rows_shape
+    from hpsearch.training.tensors import with_row_shape
+
+    rows = wanted.arrays.x_train.shape[1:]
+    return with_row_shape(wanted.arrays, rows_shape(model, rows))
+
+
+def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
+    """What trains a model by the `fit` of its hypermodel; None where it has none of its own."""
+    from hpsearch.training.ownfit import OwnFitTrainer
+    from hpsearch.usermodel.loading import hypermodel_of, trains_itself
+
+    hypermodel = hypermodel_of(wanted.recipe)
+    if not trains_itself(hypermodel):
+        return None
+    return OwnFitTrainer(hypermodel, model, wanted.arrays, wanted.recipe, wanted.values, wanted.seed, epochs=wanted.epochs)
 
 
 def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from hpsearch.trial import Arrays
 
-__all__ = ["Tensors", "as_tensors"]
+__all__ = ["Tensors", "as_tensors", "with_row_shape"]
 
 #: TensorFlow takes memory as it is only where Eigen's vector instructions can read it.
 _ALIGNMENT_BYTES = 64
@@ -41,6 +42,28 @@ def as_tensors(arrays: Arrays) -> Tensors:
         )
         _Latest.arrays = arrays
     return _Latest.tensors
+
+
+class _Shaped:
+    """The arrays that were given another shape last."""
+
+    arrays: Arrays | None = None
+    shaped: Arrays | None = None
+
+
+def with_row_shape(arrays: Arrays, shape: tuple[int, ...]) -> Arrays:
+    """The same rows, each with `shape`, not copied; the same object as the last time."""
+    if arrays.x_train.shape[1:] == shape:
+        return arrays
+    known = _Shaped.shaped
+    if known is None or _Shaped.arrays is not arrays or known.x_train.shape[1:] != shape:
+        _Shaped.arrays = arrays
+        _Shaped.shaped = known = replace(
+            arrays,
+            x_train=arrays.x_train.reshape(-1, *shape),
+            x_val=arrays.x_val.reshape(-1, *shape),
+        )
+    return known
 
 
 def _tensor(array: npt.NDArray[Any]) -> Any:
