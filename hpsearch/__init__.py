@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.api import Results, Sweep, compare, load, run
     from hpsearch.comparison import Comparison
+    from hpsearch.driver import Interrupted
     from hpsearch.errors import HpsearchError
     from hpsearch.functions import optimize
+    from hpsearch.tuning import tune
 
     __version__: str
 
 __all__ = [
     "Comparison",
     "HpsearchError",
+    "Interrupted",
     "Results",
     "Sweep",
     "__version__",
@@ -30,17 +33,20 @@ __all__ = [
     "load",
     "optimize",
     "run",
+    "tune",
 ]
 
 _HOMES = {
     "Comparison": "hpsearch.comparison",
     "HpsearchError": "hpsearch.errors",
+    "Interrupted": "hpsearch.driver",
     "Results": "hpsearch.api",
     "Sweep": "hpsearch.api",
     "compare": "hpsearch.api",
     "load": "hpsearch.api",
     "optimize": "hpsearch.functions",
     "run": "hpsearch.api",
+    "tune": "hpsearch.tuning",
 }
 
 

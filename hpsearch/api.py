@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
+import warnings
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.comparison import Comparison
+    from hpsearch.data import Loader
+    from hpsearch.driver import Interrupted, Reporter, Settings
     from hpsearch.driver.revisit import Reproduction
     from hpsearch.looks import Look
     from hpsearch.report.source import Source
@@ -27,9 +34,14 @@ __all__ = ["Results", "Sweep", "compare", "load", "run"]
 
 @dataclass(frozen=True)
 class Results(Pictures):
-    """What a sweep left in its directory."""
+    """What a sweep left in its directory.
+
+    Attributes:
+        rows: Gives its data again where that was in memory; None reads what `data:` names.
+    """
 
     directory: Path
+    rows: Loader | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -59,13 +71,23 @@ class Results(Pictures):
         return row
 
     def model(self) -> Any:
-        """The best trial's `keras.Model`; it takes raw rows."""
+        """The best trial's `keras.Model`; it takes raw rows.
+
+        Raises:
+            InputError: There is none: no trial completed.
+            RefusedError: As for `export`, where the run was interrupted before it wrote the model.
+        """
         import keras
 
         path = self.directory / "best.keras"
-        if not path.exists():
+        if path.exists():
+            return keras.models.load_model(path, safe_mode=True)
+        if results.best_row(self.table) is None:
             raise InputError(f"{path}: there is no model: no trial completed")
-        return keras.models.load_model(path, safe_mode=True)
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+            written = Path(scratch, path.name)
+            self.export(written)
+            return keras.models.load_model(written, safe_mode=True)
 
     @cached_property
     def _source(self) -> Source:
@@ -86,7 +108,7 @@ class Results(Pictures):
         """
         from hpsearch.driver import revisit
 
-        revisit.export(self.directory, Path(path), trial, _silent)
+        revisit.export(self.directory, Path(path), trial, _silent, self.rows)
 
     def evaluate(self, split: str = "test", trial: int | None = None) -> Look:
         """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
@@ -101,7 +123,7 @@ class Results(Pictures):
         """
         from hpsearch.driver import testing
 
-        return testing.evaluate(self.directory, split, trial, _silent)
+        return testing.evaluate(self.directory, split, trial, _silent, self.rows)
 
     @property
     def looks(self) -> tuple[Look, ...]:
@@ -119,11 +141,11 @@ class Results(Pictures):
         """
         from hpsearch.driver import revisit
 
-        return revisit.reproduce(self.directory, trial)
+        return revisit.reproduce(self.directory, trial, self.rows)
 
     def detached(self) -> Results:
         """The same without its directory, whose tables are read now."""
-        loaded = Results(self.directory)
+        loaded = Results(self.directory, self.rows)
         # A cached property's value, as reading it would set it.
         vars(loaded).update(table=self.table, curves=self.curves)
         return loaded
@@ -131,6 +153,12 @@ class Results(Pictures):
     def _repr_html_(self) -> str:
         ranked = results.ranked(self.table)
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
+
+    def owning(self, scratch: str) -> Results:
+        """The same, of a temporary directory that goes when nobody has these results any more."""
+        owner = self.detached()
+        weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
+        return owner
 
 
 def _silent(line: str) -> None:
@@ -161,10 +189,10 @@ def run(
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: The directory is held by another run, or holds another sweep's results.
+        Interrupted: Ctrl-C or a SIGTERM came; its `results` are those so far. In an interactive
+            session (a notebook, a prompt) Ctrl-C gives them as the result, with a warning.
     """
     from hpsearch import driver
-    from hpsearch.driver.tracking import tracked
-    from hpsearch.trackers import make_tracker
 
     if isinstance(sweep, Mapping):
         sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
@@ -177,9 +205,65 @@ def run(
         fresh=fresh,
         live=live,
     )
-    with tracked(driver.Silent(), [make_tracker(target) for target in log]) as reporter:
-        outcome = driver.run(sweep, settings, reporter)
-    return Results(outcome.directory)
+    try:
+        return execute(sweep, settings, driver.Silent(), log=log)
+    except driver.Interrupted as error:
+        return after(error)
+
+
+def execute(
+    sweep: Sweep,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    log: Sequence[str] = (),
+    rows: Loader | None = None,
+) -> Results:
+    """Run a sweep; see `run`.
+
+    Args:
+        rows: Gives the data that is in memory.
+    """
+    from hpsearch import driver
+    from hpsearch.driver.tracking import tracked
+    from hpsearch.trackers import make_tracker
+
+    try:
+        with tracked(reporter, [make_tracker(target) for target in log]) as telling:
+            outcome = driver.run(sweep, settings, telling, rows)
+            if outcome.stopped:
+                telling.note(f"warning: {outcome.stopped}")
+    except driver.Interrupted as error:
+        if error.where is not None and (error.where / "results.csv").exists():
+            error.results = Results(error.where, rows)
+        raise
+    return Results(outcome.directory, rows)
+
+
+def after(interruption: Interrupted) -> Results:
+    """What a call gives that Ctrl-C ended: the results so far, at a prompt and in a notebook.
+
+    An exception would leave a notebook's variable as it was before, and a script that went on
+    after Ctrl-C would not be what was asked for.
+
+    Raises:
+        Interrupted: In a script, at a SIGTERM, or where there are no results.
+    """
+    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    found = interruption.results
+    if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
+        raise interruption
+    message = f"interrupted: these are the results so far, {len(found.table)} rows"
+    warnings.warn(message, UserWarning, stacklevel=outside())
+    return found
+
+
+def outside() -> int:
+    """The stack level, for `warnings.warn` in the caller, of the first frame that is not ours."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def load(directory: str | os.PathLike[str]) -> Results:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.api import Results
+from hpsearch.api import Results, after
 from hpsearch.constraints import parse
+from hpsearch.driver import Interrupted
 from hpsearch.errors import ConstraintError, InputError
 from hpsearch.space import Config, Kind, Parameter, Space
 from hpsearch.sweep import CONFIGS, MethodSpec
@@ -70,6 +71,7 @@ def optimize(
     Raises:
         InputError: The function or the parameters cannot be used.
         RefusedError: `out` is held by another run, or holds another function's results.
+        Interrupted: As for `hpsearch.run`.
     """
     from hpsearch.driver.function import FunctionRun, run_function
     from hpsearch.driver.planners import Search
@@ -100,12 +102,31 @@ def optimize(
             timeout_seconds,
             report=out is not None,
         )
-        return Results(run_function(job).path)
+        try:
+            return Results(run_function(job).path)
+        except Interrupted as error:
+            if (directory / "results.csv").exists():
+                error.results = Results(directory)
+            raise
 
-    if out is not None:
-        return run(Path(out))
+    try:
+        if out is not None:
+            return run(Path(out))
+        return _without_directory(run)
+    except Interrupted as error:
+        return after(error)
+
+
+def _without_directory(run: Callable[[Path], Results]) -> Results:
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as directory:
-        return run(Path(directory)).detached()
+        try:
+            return run(Path(directory)).detached()
+        except Interrupted as error:
+            # Nobody could go on in that directory.
+            interruption = Interrupted(error.number)
+            if isinstance(error.results, Results):
+                interruption.results = error.results.detached()
+            raise interruption from None
 
 
 def _require_usable(objective: Objective, workers: int) -> None:

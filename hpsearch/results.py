@@ -5,6 +5,8 @@ The schema is declared once, here, and serves writing and reading.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -33,6 +35,7 @@ __all__ = [
     "curves_table",
     "from_cells",
     "goal_of",
+    "header_lines",
     "hyperparameter_columns",
     "hyperparameter_of",
     "ranked",
@@ -212,13 +215,36 @@ def results_table(
     import pandas as pd
 
     records = sorted(records, key=lambda record: record.trial)
-    always = NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
-    names = _in_order(hyperparameters, records, always)
+    names = _in_order(hyperparameters, records, _always(task, kind))
     head = [*HEAD, *(column_of(name) for name in names)]
     metrics = _metric_columns(_metrics(records, task), {*head, *TAIL})
     rows = [_row(record, metrics, names) for record in records]
     columns = [*head, *metrics.values(), *TAIL]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+
+
+def header_lines(
+    task: Task, hyperparameters: Sequence[str], kind: Kind = Kind.MLP
+) -> tuple[str, str]:
+    """What both files hold while no trial has a result, without pandas, whose import takes long.
+
+    Returns:
+        The text of results.csv and that of curves.csv.
+    """
+    names = _in_order(hyperparameters, (), _always(task, kind))
+    head = [*HEAD, *(column_of(name) for name in names)]
+    metrics = METRICS[task]
+    return _header([*head, *metrics, *TAIL]), _header([*CURVES, *metrics])
+
+
+def _header(columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
+    return text.getvalue()
+
+
+def _always(task: Task, kind: Kind) -> Sequence[str]:
+    return NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
 
 
 def _in_order(

@@ -19,6 +19,7 @@ from hpsearch.results import (
     Record,
     column_of,
     curves_table,
+    header_lines,
     read,
     results_table,
     write_atomically,
@@ -220,6 +221,16 @@ def test_curves(tmp_path: Path) -> None:
     write_csv(table, tmp_path / "curves.csv")
     pd.testing.assert_frame_equal(read(tmp_path / "curves.csv"), table)
     assert len(curves_table([record(curve=())], Task.MULTICLASS)) == 0
+
+
+def test_the_lines_of_empty_tables_are_those_that_pandas_writes(tmp_path: Path) -> None:
+    names = ["units", "=cmd", 'a "b", c', "loss"]
+    for task in Task:
+        results_text, curves_text = header_lines(task, names)
+        write_csv(results_table([], task, names), tmp_path / "results.csv")
+        write_csv(curves_table([], task), tmp_path / "curves.csv")
+        assert results_text == (tmp_path / "results.csv").read_text()
+        assert curves_text == (tmp_path / "curves.csv").read_text()
 
 
 def test_a_failed_write_leaves_the_old_file(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hpsearch.data.builtin import Description, datasets
 from hpsearch.data.dataset import Dataset, Inputs, Shape, Split
-from hpsearch.data.loading import from_arrays, load, probe
+from hpsearch.data.loading import Loader, from_arrays, load, probe
 from hpsearch.data.spec import DataSpec
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Description",
     "Inputs",
+    "Loader",
     "Shape",
     "Split",
     "datasets",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from hpsearch.data.spec import DataSpec, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["from_arrays", "load", "probe", "read"]
+__all__ = ["Loader", "from_arrays", "load", "probe", "read"]
+
+Loader = Callable[[DataSpec], Dataset]
+"""`load`, or what stands in for it where rows are in memory."""
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -105,6 +108,13 @@ def from_arrays(
 
 
 def _read(spec: DataSpec) -> Source:
+    if spec.memory is not None:
+        raise DataError(
+            "data.memory: the rows were arrays in the memory of a Python program, and no file has "
+            "them: there, hpsearch.tune with the same arrays and out= goes on, and its results "
+            "evaluate, export and reproduce; or save the arrays with numpy.savez and name that "
+            "file in data.npz"
+        )
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:

@@ -14,8 +14,8 @@ Scale = Literal["auto", "none", "unit", "standard"]
 class DataSpec(Protocol):
     """The `data:` block of a sweep, with every path absolute.
 
-    Exactly one of `dataset`, `csv`, `npz` and `python` is set. A fraction is of all rows of
-    the file (or set) that it is taken from.
+    Exactly one of `dataset`, `csv`, `npz`, `python` and `memory` is set. A fraction is of all
+    rows of the file (or set) that it is taken from.
     """
 
     @property
@@ -33,6 +33,10 @@ class DataSpec(Protocol):
     @property
     def python(self) -> str | None:
         """`package.module:function`."""
+
+    @property
+    def memory(self) -> object | None:
+        """What is said of arrays that no file has."""
 
     @property
     def folder(self) -> str | None:

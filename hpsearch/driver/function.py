@@ -91,6 +91,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
     ):
         _claim(store, job, where)
         loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
+        loop.tables.begin()
         try:
             loop.run(set(loop.results), store.trials)
         finally:

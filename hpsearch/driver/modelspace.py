@@ -35,9 +35,13 @@ ASKED = "asked"
 __all__ = ["ASKED", "find", "load", "provided", "search_of", "unused"]
 
 
-def load(sweep: Sweep) -> data.Dataset:
-    """The sweep's data; for a model of one's own with the targets as they are."""
-    dataset = data.load(sweep.data)
+def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
+    """The sweep's data; for a model of one's own with the targets as they are.
+
+    Args:
+        loader: Gives the rows; None reads what `data:` names.
+    """
+    dataset = (loader or data.load)(sweep.data)
     if not isinstance(sweep.model, str) or dataset.target.task is not Task.REGRESSION:
         return dataset
     target = dataset.target

@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.plan import Trial
@@ -15,13 +16,27 @@ __all__ = ["Interrupted", "Outcome", "Settings", "Stop"]
 
 
 class Interrupted(HpsearchError):
-    """A signal ended a run, of which what was finished is stored in `where`, or something else."""
+    """A signal ended a run, of which what was finished is stored in `where`, or something else.
 
-    def __init__(self, signal_number: int, where: Path | None = None) -> None:
-        self.exit_code = 128 + signal_number
-        name = "interrupted" if signal_number == signal.SIGINT else "terminated"
+    Attributes:
+        number: The signal's.
+        where: The results directory, or None.
+        results: From Python, the `hpsearch.Results` so far where any trial has a row, else None.
+    """
+
+    def __init__(self, number: int, where: Path | None = None) -> None:
+        self.number = number
+        self.where = where
+        self.results: Any = None
+        self.exit_code = 128 + number
+        name = "interrupted" if number == signal.SIGINT else "terminated"
         stored = f"; results so far are in {where}, the same command continues" if where else ""
         super().__init__(name + stored)
+
+    @property
+    def by_keyboard(self) -> bool:
+        """Whether it was a Ctrl-C, or a notebook's stop button."""
+        return self.number == signal.SIGINT
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Settings:
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        report: Whether report.html is written in the end.
     """
 
     out: Path | None = None
@@ -41,6 +57,7 @@ class Settings:
     retry: bool = False
     fresh: bool = False
     live: bool = False
+    report: bool = True
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""

@@ -15,6 +15,7 @@ from hpsearch.results import (
     Record,
     best_of,
     curves_table,
+    header_lines,
     results_table,
     write_atomically,
     write_csv,
@@ -92,6 +93,18 @@ class Tables:
         elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
+
+    def begin(self) -> None:
+        """Write what is not there yet, without rows: from the first moment readers find tables.
+
+        Raises:
+            HpsearchError: They cannot be written.
+        """
+        paths = (self._where.results, self._where.curves)
+        with _explained(self._where):
+            for path, text in zip(paths, header_lines(self._task, self._names, self._kind), strict=True):
+                if not path.exists():
+                    write_atomically(path, text)
 
     def write(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> None:
         """Rewrite both files.

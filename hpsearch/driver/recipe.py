@@ -108,7 +108,7 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     """The identity of a sweep's rows."""
     return Identity(
         data=dataset.fingerprint,
-        split={"validation": sweep.data.validation, "seed": sweep.data.seed},
+        split=sweep.data.split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
             "loss": recipe.loss,
@@ -137,8 +137,8 @@ def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
             f"{directory}: its results were made with another sweep:\n"
             + "\n".join(differences)
             + "\nData, split, metric and recipe must stay, or scores could not be compared. Undo "
-            "the change, give this run another directory with --out, or move the old one aside "
-            "with --fresh"
+            "the change, give this run another directory (--out, out=), or move the old one aside "
+            "(--fresh, fresh=True)"
         )
 
 

@@ -140,8 +140,11 @@ def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
         yield log
 
 
-def visit(directory: Path) -> Visit:
+def visit(directory: Path, load: data.Loader | None = None) -> Visit:
     """Open a results directory and load what its rows were made from.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
@@ -163,7 +166,7 @@ def visit(directory: Path) -> Visit:
     if "identity" not in meta or "sweep" not in meta:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
-    dataset = modelspace.load(sweep)
+    dataset = modelspace.load(sweep, load)
     recipe = make_recipe(sweep, dataset.target.task)
     before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
@@ -177,12 +180,19 @@ def visit(directory: Path) -> Visit:
     return Visit(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
 
 
-def export(directory: Path, out: Path, number: int | None = None, say: Say = print) -> int:
+def export(
+    directory: Path,
+    out: Path,
+    number: int | None = None,
+    say: Say = print,
+    load: data.Loader | None = None,
+) -> int:
     """Write a trial's model, preprocessing included, where an earlier file is replaced.
 
     Args:
         number: The trial; the best one where None.
         say: Takes a line when something takes a while.
+        load: As for `visit`.
 
     Returns:
         The trial's number.
@@ -192,7 +202,7 @@ def export(directory: Path, out: Path, number: int | None = None, say: Say = pri
         RefusedError: Another run's data, or the trial did not give its row's score again.
     """
     _require_writable(out)
-    visited = visit(directory)
+    visited = visit(directory, load)
     trial, result = visited.scored(number)
     with visited.workers() as again:
         weights = visited.weights(again, trial, result, say)
@@ -241,14 +251,17 @@ class Reproduction:
         return None
 
 
-def reproduce(directory: Path, number: int) -> Reproduction:
+def reproduce(directory: Path, number: int, load: data.Loader | None = None) -> Reproduction:
     """Train a trial again, from its row alone, for as many epochs as it was trained.
+
+    Args:
+        load: As for `visit`.
 
     Raises:
         InputError: No such trial, or no score.
         RefusedError: The data is another now.
     """
-    visited = visit(directory)
+    visited = visit(directory, load)
     trial, result = visited.scored(number)
     with visited.workers() as again:
         retrained = again.train(trial, len(result.curve))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Outcome, Settings, Stop
@@ -18,6 +18,9 @@ from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.executors.servers import Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
+
+if TYPE_CHECKING:
+    from hpsearch.data import Loader
 
 __all__ = ["log_file", "run", "signals"]
 
@@ -40,9 +43,15 @@ def require_supported(sweep: Sweep) -> None:
 
 
 def run(
-    sweep: Sweep, settings: Settings | None = None, reporter: Reporter | None = None
+    sweep: Sweep,
+    settings: Settings | None = None,
+    reporter: Reporter | None = None,
+    load: Loader | None = None,
 ) -> Outcome:
     """Run a sweep to its end: train what has no row, write the tables and the best model.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -61,7 +70,9 @@ def run(
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps
 
-        return take_steps(sweep, settings, reporter, where=where, stop=stop, servers=servers)
+        return take_steps(
+            sweep, settings, reporter, where=where, stop=stop, servers=servers, load=load
+        )
 
 
 @contextmanager

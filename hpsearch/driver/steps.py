@@ -40,8 +40,12 @@ def take_steps(
     where: ResultsDirectory,
     stop: Stop,
     servers: Servers,
+    load: data.Loader | None = None,
 ) -> Outcome:
     """Run a sweep in a directory that is held, with workers of `servers`.
+
+    Args:
+        load: Gives the rows; None reads what `data:` names.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -54,7 +58,7 @@ def take_steps(
         memory_bytes=None if memory == "auto" else memory,
     ) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run()
+        return steps.run(load)
 
 
 class _Steps:
@@ -73,8 +77,8 @@ class _Steps:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
-    def run(self) -> Outcome:
-        dataset = modelspace.load(self.sweep)
+    def run(self, load: data.Loader | None) -> Outcome:
+        dataset = modelspace.load(self.sweep, load)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = make_recipe(self.sweep, dataset.target.task)
@@ -92,7 +96,8 @@ class _Steps:
                 loop.watch = page.update
             self._train(loop, before, store)
             interrupted = self.stop.signal is not None
-            page.begin(loop.records, interrupted=interrupted)
+            if self.settings.report:
+                page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
                 return self._finish(loop, before, store, dataset)
@@ -177,6 +182,7 @@ class _Steps:
     def _train(self, loop: Loop, answered: set[int], store: Store) -> None:
         workers = self.settings.workers_for(self.sweep)
         self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
+        loop.tables.begin()
         try:
             loop.run(answered, store.trials)
         finally:

@@ -25,6 +25,8 @@ from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpsearch.data import Loader
+
 __all__ = ["SPLITS", "evaluate", "mean_interval", "share_interval"]
 
 SPLITS = ("train", "validation", "test")
@@ -37,13 +39,20 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float, str]
 
 
-def evaluate(directory: Path, split: str, number: int | None = None, say: Say = print) -> Look:
+def evaluate(
+    directory: Path,
+    split: str,
+    number: int | None = None,
+    say: Say = print,
+    load: Loader | None = None,
+) -> Look:
     """Evaluate a trial's model on a split; the look is recorded before it is returned.
 
     Args:
         split: `train`, `validation` or `test`.
         number: The trial; the best one where None.
         say: Takes a line when something takes a while.
+        load: As for `visit`.
 
     Raises:
         InputError: No such trial, split or score.
@@ -52,7 +61,7 @@ def evaluate(directory: Path, split: str, number: int | None = None, say: Say = 
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    visited = visit(directory)
+    visited = visit(directory, load)
     rows = _rows_of(visited, split)
     trial, result = visited.scored(number)
     with _held(directory):

@@ -1,6 +1,6 @@
 """What is asked: a sweep as frozen data, its grammar and its JSON Schema in one typed model."""
 
-from hpsearch.sweep.data import DATASETS, DataSpec
+from hpsearch.sweep.data import DATASETS, DataSpec, MemorySpec
 from hpsearch.sweep.method import CONFIGS, METHODS, MethodSpec
 from hpsearch.sweep.model import NAME, Sweep
 from hpsearch.sweep.names import HYPERPARAMETERS, LAYER_TYPES
@@ -26,6 +26,7 @@ __all__ = [
     "DataSpec",
     "EarlyStoppingSpec",
     "Execution",
+    "MemorySpec",
     "MethodSpec",
     "MetricSpec",
     "ModelSpec",

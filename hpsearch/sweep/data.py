@@ -22,7 +22,7 @@ from hpsearch.sweep.rules import (
 )
 from hpsearch.sweep.wording import listing, show, unquote_hint
 
-__all__ = ["DATASETS", "DataSpec"]
+__all__ = ["DATASETS", "DataSpec", "MemorySpec"]
 
 #: Built-in sets -> what they ask for.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -35,13 +35,14 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "diabetes": "regression",
     "california_housing": "regression",
 }
-_SOURCES = ("dataset", "csv", "npz", "python")
+_FOR_FILES = ("dataset", "csv", "npz", "python")
+_SOURCES = (*_FOR_FILES, "memory")
 #: Key -> the sources that it has a meaning for.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
     "drop": ("csv",),
-    "task": ("csv", "npz", "python"),
+    "task": ("csv", "npz", "python", "memory"),
 }
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
@@ -60,6 +61,22 @@ def _part() -> Rule:
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     return Rule(check, {"anyOf": [fraction, {"type": "string", "minLength": 1}]})
+
+
+class MemorySpec(Spec):
+    """What `hpsearch.tune` was given: arrays that no file has, in words such as `(150, 4) float32`.
+
+    It is written to sweep.yaml, so that a reader knows; what it says is not read again.
+    """
+
+    x: Annotated[str, text(), Field(description="Shape and type of the features.")]
+    y: Annotated[str, text(), Field(description="Shape and type of the targets.")]
+    validation: Annotated[
+        str | None, text(), Field(description="Of validation rows that were given beside them.")
+    ] = None
+    test: Annotated[
+        str | None, text(), Field(description="Of test rows that were given beside them.")
+    ] = None
 
 
 class DataSpec(Spec):
@@ -84,6 +101,10 @@ class DataSpec(Spec):
         str | None,
         reference(),
         Field(description="A function that returns the data, as package.module:function."),
+    ] = None
+    memory: Annotated[
+        MemorySpec | None,
+        Field(description="Written by hpsearch.tune of arrays in memory, which no file has."),
     ] = None
     folder: Annotated[
         str | None, text(), Field(description="Where the files of a built-in set lie.")
@@ -127,18 +148,20 @@ class DataSpec(Spec):
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
+        if self.memory is not None and self.memory.validation is not None:
+            del raw["validation"]
         return raw
 
     @property
-    def source(self) -> Literal["dataset", "csv", "npz", "python"]:
-        """Which of the four sources is given."""
-        sources: tuple[Literal["dataset", "csv", "npz", "python"], ...] = (
-            "dataset",
-            "csv",
-            "npz",
-            "python",
-        )
-        return next(name for name in sources if getattr(self, name) is not None)
+    def source(self) -> str:
+        """Which of the sources is given."""
+        return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """How the validation split was asked for."""
+        given = self.memory is not None and self.memory.validation is not None
+        return {"validation": "in memory" if given else self.validation, "seed": self.seed}
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
@@ -159,7 +182,7 @@ class DataSpec(Spec):
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"
-            yield (), f"needs exactly one of {listing(_SOURCES)}; {found}"
+            yield (), f"needs exactly one of {listing(_FOR_FILES)}; {found}"
             return
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:

@@ -18,6 +18,7 @@ class Request:
     csv: str | None = None
     npz: str | None = None
     python: str | None = None
+    memory: object | None = None
     folder: str | None = None
     validation: float | str = 0.2
     test: float | str | None = None

@@ -1,0 +1,324 @@
+"""Search over MLPs on arrays in memory: `hpsearch.tune`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch import driver, sweepfile
+from hpsearch.api import Results, after, execute, outside
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.sweep import NAME, Sweep
+from hpsearch.sweep.method import parse_method
+from hpsearch.sweep.rules import Invalid
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset, DataSpec
+
+__all__ = ["tune"]
+
+Pair = tuple[Any, Any]
+
+#: Where a sweep file says what an argument says.
+_ARGUMENTS = {
+    "budget.trials": "trials",
+    "budget.time": "time_seconds",
+    "data.validation": "validation_split",
+    "data.test": "test",
+    "data.seed": "split_seed",
+    "data.scale": "scale",
+    "data.task": "task",
+    "execution.workers": "workers",
+    "execution.timeout": "timeout_seconds",
+    "model.loss": "loss",
+    "model.output_activation": "output_activation",
+}
+
+
+def tune(
+    x: Any,
+    y: Any,
+    *,
+    parameters: Mapping[str, Any],
+    method: str | Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    validation_data: Pair | None = None,
+    validation_split: float = 0.2,
+    test: float | Pair | None = None,
+    task: str | None = None,
+    scale: str = "auto",
+    split_seed: int = 42,
+    metric: str | Mapping[str, Any] | None = None,
+    loss: str | None = None,
+    output_activation: str | None = None,
+    seed: int = 0,
+    seeds: int | Sequence[int] | Mapping[str, Any] = 1,
+    constraints: Sequence[str] = (),
+    configs: Sequence[Mapping[str, Any]] = (),
+    early_stopping: Mapping[str, Any] | None = None,
+    keep: str = "best",
+    workers: int | None = None,
+    time_seconds: float | None = None,
+    timeout_seconds: float | None = None,
+    name: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    retry: bool = False,
+    fresh: bool = False,
+    live: bool = False,
+    log: Sequence[str] = (),
+) -> Results:
+    """Search for the MLP that is best on data in memory.
+
+    >>> import hpsearch
+    >>> from sklearn.datasets import load_wine
+    >>> x, y = load_wine(return_X_y=True)
+    >>> results = hpsearch.tune(x, y, parameters={"units": [4, 16], "epochs": 20})
+    >>> len(results.table)
+    2
+    >>> results.model().predict(x[:5], verbose=0).shape
+    (5, 3)
+
+    What is said of a sweep file's keys holds for the arguments, too. Trials are trained by other
+    processes, which get the rows through shared memory; a script needs no `if __name__` guard.
+
+    Args:
+        x: `(n_samples, ...)` numbers, or a pandas frame; its text columns are one-hot encoded
+            inside the model. Raw values: the model scales them.
+        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
+        parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
+            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range.
+        method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`; with `configs`
+            and neither, exactly these.
+        trials: Rows of the table at most.
+        validation_data: A pair of x and y to score on.
+        validation_split: The share of rows to score on where there is no such pair. They are
+            chosen at random, stratified for classes, where Keras takes the last rows.
+        test: A share of rows, or a pair, that no training and no score sees; for
+            `results.evaluate("test")`.
+        task: `classification` or `regression`; inferred where `y` is unambiguous.
+        scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
+        split_seed: Of the split; it is `data.seed` in a file.
+        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; or as in a
+            file: `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
+        loss, output_activation: Keras names; the task decides where absent.
+        seed: Of weights, shuffles, masks and proposals.
+        seeds: Repetitions of each config: how many, which, or `{"min", "max", "race"}`.
+        constraints, configs: As in a file.
+        early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
+        keep: Whose weights are kept, `best` or `all`.
+        workers: How many trainings run at a time; one a core where absent.
+        time_seconds: No trial is begun after it.
+        timeout_seconds: Longest time of one training.
+        name: Of the sweep; the name of `out` where absent.
+        out: The results directory, in which a later call with the same data goes on. Where
+            absent, a temporary one, removed when the results are no longer used.
+        retry, fresh, live, log: As for `hpsearch.run`.
+
+    Raises:
+        InputError: An argument or the data cannot be used; all arguments are told at once.
+        RefusedError: `out` is held by another run, or its rows are of other data or another
+            metric.
+        Interrupted: As for `hpsearch.run`.
+    """
+    rows = _Rows(x, y, validation_data, test if isinstance(test, tuple | list) else None)
+    raw = {
+        "name": _name(name, out),
+        "seed": seed,
+        "data": {
+            "memory": rows.described,
+            "task": task,
+            "validation": validation_split,
+            "test": None if rows.test is not None else test,
+            "seed": split_seed,
+            "scale": scale,
+        },
+        "metric": metric,
+        "parameters": parameters,
+        "constraints": constraints,
+        "configs": configs,
+        "seeds": seeds,
+        "budget": {"trials": trials, "time": time_seconds},
+        "early_stopping": early_stopping,
+        "execution": {"workers": workers, "timeout": timeout_seconds},
+        "model": {"loss": loss, "output_activation": output_activation},
+        "keep": keep,
+        "method": _method(method, bool(configs), trials, time_seconds),
+    }
+    sweep = _sweep(raw)
+    settings = driver.Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
+    return _run(sweep, settings, rows, out, log)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What was given as data."""
+
+    x: Any
+    y: Any
+    validation: Any = None
+    test: Any = None
+
+    def __post_init__(self) -> None:
+        if self.y is None:
+            raise InputError("y: must be labels or targets, one a row of x, not None")
+        for name, pair in (("validation_data", self.validation), ("test", self.test)):
+            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
+                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
+                raise InputError(f"{name}: must be a pair (x, y), not {type(pair).__name__}{size}")
+
+    @property
+    def described(self) -> dict[str, str]:
+        """For sweep.yaml."""
+        pairs = {"validation": self.validation, "test": self.test}
+        return {
+            "x": _described(self.x),
+            "y": _described(self.y),
+            **{
+                name: f"x {_described(pair[0])}, y {_described(pair[1])}"
+                for name, pair in pairs.items()
+                if pair is not None
+            },
+        }
+
+    def load(self, spec: DataSpec) -> Dataset:
+        """The dataset that a sweep makes of them."""
+        from hpsearch.data import from_arrays
+
+        return from_arrays(
+            self.x,
+            self.y,
+            validation_data=self.validation,
+            test_data=self.test,
+            validation=float(spec.validation),
+            test=None if spec.test is None else float(spec.test),
+            seed=spec.seed,
+            scale=spec.scale,
+            task=spec.task,
+        )
+
+
+def _described(array: Any) -> str:
+    """Such as `(150, 4) float64`."""
+    kind = type(array).__name__
+    shape = getattr(array, "shape", None)
+    if shape is None:
+        return f"{kind} of {len(array)}" if hasattr(array, "__len__") else kind
+    return f"{tuple(shape)} {getattr(array, 'dtype', kind)}"
+
+
+def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
+    if name is not None:
+        return name
+    of_directory = Path(out).absolute().name if out is not None else ""
+    return of_directory if NAME.match(of_directory) else "tune"
+
+
+def _method(
+    method: str | Mapping[str, Any] | None,
+    has_configs: bool,
+    trials: int | None,
+    time_seconds: float | None,
+) -> str | Mapping[str, Any] | None:
+    ends = trials is not None or time_seconds is not None
+    if method is None:
+        return "auto" if ends else None if has_configs else "grid"
+    try:
+        exhausts = parse_method(method).exhausts
+    except Invalid:
+        # Told with all else that is wrong.
+        return method
+    if not exhausts and not ends:
+        called = parse_method(method).name
+        raise InputError(f"trials: method {called} needs trials, or time_seconds")
+    return method
+
+
+def _sweep(raw: Mapping[str, Any]) -> Sweep:
+    """The sweep that a file with these keys would be.
+
+    Raises:
+        InputError: With all that is wrong, a line each.
+    """
+    try:
+        return sweepfile.parse(_without_none(_plain(raw)))
+    except SweepFileError as error:
+        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
+        raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
+
+
+def _argument(path: str) -> str:
+    return _ARGUMENTS.get(path, re.sub(r"^(data|budget|execution|model)\.", "", path))
+
+
+def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Without arguments that were left out; what the user wrote within one stays."""
+    parts = {
+        key: {k: v for k, v in value.items() if v is not None}
+        if key in {"data", "budget", "execution", "model"}
+        else value
+        for key, value in raw.items()
+    }
+    return {key: value for key, value in parts.items() if value not in (None, {}, [])}
+
+
+def _plain(value: Any) -> Any:
+    """With lists for tuples, ranges and arrays, and Python's numbers for NumPy's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _run(
+    sweep: Sweep,
+    settings: driver.Settings,
+    rows: _Rows,
+    out: str | os.PathLike[str] | None,
+    log: Sequence[str],
+) -> Results:
+    try:
+        if out is not None:
+            settings = replace(settings, out=Path(out))
+            return execute(sweep, settings, _Warning(), log=log, rows=rows.load)
+        return _without_directory(sweep, settings, rows, log)
+    except driver.Interrupted as error:
+        return after(error)
+
+
+def _without_directory(
+    sweep: Sweep, settings: driver.Settings, rows: _Rows, log: Sequence[str]
+) -> Results:
+    scratch = tempfile.mkdtemp(prefix="hpsearch-")
+    settings = replace(settings, out=Path(scratch, sweep.name))
+    try:
+        found = execute(sweep, settings, _Warning(), log=log, rows=rows.load)
+        return found.owning(scratch)
+    except driver.Interrupted as error:
+        # Nobody could go on in that directory.
+        interruption = driver.Interrupted(error.number)
+        if isinstance(error.results, Results):
+            interruption.results = error.results.owning(scratch)
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise interruption from None
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+class _Warning(driver.Silent):
+    """Tells what is worth a line as Python's warnings, at the line that called."""
+
+    def note(self, message: str) -> None:
+        """A warning, but for news that is none."""
+        text = message.removeprefix("warning: ")
+        if text != message:
+            warnings.warn(text, UserWarning, stacklevel=outside())
