@@ -26,6 +26,7 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "full_model",
+    "give_weights",
     "rows_shape",
     "trained_model",
 ]
@@ -122,7 +123,7 @@ def build_model(
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, recipe, target)
         if not model.built:
-            _give_weights(model, (1, *rows_shape(model, preprocessing.row_shape(input_spec))))
+            give_weights(model, rows_shape(model, preprocessing.row_shape(input_spec)))
     return model
 
 
@@ -141,12 +142,12 @@ def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
     return wanted[1:] if math.prod(wanted[1:]) == math.prod(shape) else shape
 
 
-def _give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Has a model that knows no shape yet make its weights."""
+def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Has a model that knows no shape yet make its weights, for rows of that shape."""
     if isinstance(model, keras.Sequential):
-        model.build(shape)
+        model.build((None, *shape))
     else:
-        model(keras.ops.zeros(shape))
+        model(keras.ops.zeros((1, *shape)))
 
 
 class Seeds:

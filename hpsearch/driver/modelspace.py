@@ -6,7 +6,7 @@ The driver imports no TensorFlow: a worker builds the model, and says what it as
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,16 @@ from hpsearch.constraints import parse
 from hpsearch.data.dataset import Split
 from hpsearch.driver.again import Again
 from hpsearch.driver.planners import Search
+from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.executors.base import Call, Dataset
 from hpsearch.space import Config, Space
 from hpsearch.sweep import Sweep
 from hpsearch.sweep.checks import MOST_POINTS
 from hpsearch.sweep.wording import did_you_mean
-from hpsearch.trial import Recipe, Task
+from hpsearch.trial import Arrays, Recipe, Task
 from hpsearch.usermodel.finding import find_in
-from hpsearch.usermodel.found import Found, space_of
+from hpsearch.usermodel.found import Found, OwnModel, space_of
 
 #: What hpsearch compiles a model by that is not compiled.
 _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
@@ -32,7 +33,32 @@ _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
 #: Of the store's meta: `Recipe.asked`.
 ASKED = "asked"
 
-__all__ = ["ASKED", "find", "load", "provided", "search_of", "unused"]
+__all__ = ["ASKED", "AtHand", "find", "load", "provided", "recipe_of", "search_of", "unused"]
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """Rows and a model that are in the memory of a Python program, as a loader.
+
+    Attributes:
+        rows: Gives the rows; None reads what `data:` names.
+        model: Built by the sweep's `model`.
+    """
+
+    rows: data.Loader | None
+    model: OwnModel
+
+    def __call__(self, spec: data.DataSpec) -> data.Dataset:
+        """The dataset that a sweep makes of them."""
+        return (self.rows or data.load)(spec)
+
+
+def recipe_of(sweep: Sweep, task: Task, loader: data.Loader | None) -> Recipe:
+    """The sweep's recipe, with the code of a model that is at hand."""
+    recipe = make_recipe(sweep, task)
+    if not isinstance(loader, AtHand):
+        return recipe
+    return replace(recipe, code=loader.model.code, late=loader.model.late or recipe.late)
 
 
 def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
@@ -61,16 +87,26 @@ def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
 
 def provided(sweep: Sweep, dataset: data.Dataset) -> Dataset:
     """What workers read; a model of one's own gets scaled rows in their own shape."""
+    if dataset.target.task is Task.OWN:
+        train, validation = dataset.train, dataset.validation
+        assert not isinstance(train.x, dict)
+        assert not isinstance(validation.x, dict)
+        as_they_are = Arrays(train.x, train.y, validation.x, validation.y)
+        return Dataset(dataset.input, dataset.target, as_they_are)
     arrays = preprocessing.arrays(dataset, shaped=isinstance(sweep.model, str))
     return Dataset(dataset.input, dataset.target, arrays)
 
 
-def find(sweep: Sweep, recipe: Recipe, again: Again) -> Found:
-    """What the sweep's model asks for, by building it in a worker.
+def find(
+    sweep: Sweep, recipe: Recipe, again: Again, loader: data.Loader | None = None
+) -> Found:
+    """What the sweep's model asks for: known already, or found by building it in a worker.
 
     Raises:
         InputError: It cannot be loaded or built.
     """
+    if isinstance(loader, AtHand) and loader.model.found is not None:
+        return loader.model.found
     given = tuple(spec.parameter(name) for name, spec in sweep.parameters.items())
     called = again.ask(Call(find_in, (recipe, given), with_data=True))
     if called.error:

@@ -50,6 +50,7 @@ class Settings:
         fresh: Whether an existing directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
         report: Whether report.html is written in the end.
+        model: Whether best.keras is.
     """
 
     out: Path | None = None
@@ -58,6 +59,7 @@ class Settings:
     fresh: bool = False
     live: bool = False
     report: bool = True
+    model: bool = True
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""

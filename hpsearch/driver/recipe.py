@@ -23,6 +23,8 @@ _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
     Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
     Task.REGRESSION: ("linear", "mean_squared_error"),
+    # The model has them.
+    Task.OWN: ("", ""),
 }
 
 
@@ -35,7 +37,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     activation, loss = _OUTPUTS[task]
     own = sweep.model if isinstance(sweep.model, str) else ""
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
-    default = "val_loss" if task is Task.REGRESSION else "val_accuracy"
+    default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
     if metric not in TABLE_METRICS[task] and not own:
         raise InputError(

@@ -19,7 +19,7 @@ from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
-from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.recipe import Identity, identify, require_unchanged
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
 from hpsearch.executors.local import LocalExecutor
@@ -167,7 +167,7 @@ def visit(directory: Path, load: data.Loader | None = None) -> Visit:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
     dataset = modelspace.load(sweep, load)
-    recipe = make_recipe(sweep, dataset.target.task)
+    recipe = modelspace.recipe_of(sweep, dataset.target.task, load)
     before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
         raise ChangedSweepError(

@@ -15,7 +15,7 @@ from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError, NotSupportedError
-from hpsearch.executors.servers import Servers
+from hpsearch.executors.servers import Lent, Servers
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
@@ -47,11 +47,13 @@ def run(
     settings: Settings | None = None,
     reporter: Reporter | None = None,
     load: Loader | None = None,
+    servers: Servers | None = None,
 ) -> Outcome:
     """Run a sweep to its end: train what has no row, write the tables and the best model.
 
     Args:
         load: Gives the rows; None reads what `data:` names.
+        servers: What forks workers, and stays; None starts them for this run.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -65,13 +67,13 @@ def run(
         DirectoryLock(where.path),
         log_file(where) as log,
         signals(stop),
-        Servers(log) as servers,
+        Servers(log) if servers is None else Lent(servers) as forking,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps
 
         return take_steps(
-            sweep, settings, reporter, where=where, stop=stop, servers=servers, load=load
+            sweep, settings, reporter, where=where, stop=stop, servers=forking, load=load
         )
 
 

@@ -15,7 +15,7 @@ from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
 from hpsearch.driver.outputs import Tables, best_trial
 from hpsearch.driver.planners import Search, make_planner
-from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.recipe import Identity, identify, require_unchanged
 from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
 from hpsearch.driver.snapshots import Snapshots
@@ -81,14 +81,14 @@ class _Steps:
         dataset = modelspace.load(self.sweep, load)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
-        recipe = make_recipe(self.sweep, dataset.target.task)
+        recipe = modelspace.recipe_of(self.sweep, dataset.target.task, load)
         identity = identify(self.sweep, dataset, recipe)
         with Store(self.where.store) as store:
             self._claim(store, identity, dataset.target)
             self._check_signal()
             provided = modelspace.provided(self.sweep, dataset)
             self.executor.provide(provided)
-            recipe, search = self._search(store, recipe, provided)
+            recipe, search = self._search(store, recipe, provided, load)
             loop = self._loop(store, provided, recipe, identity, search)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
@@ -125,7 +125,7 @@ class _Steps:
             self.reporter.note(f"warning: {warning}")
 
     def _search(
-        self, store: Store, recipe: Recipe, dataset: Dataset
+        self, store: Store, recipe: Recipe, dataset: Dataset, load: data.Loader | None
     ) -> tuple[Recipe, Search]:
         """What is searched; a model of one's own says what that is."""
         if not recipe.model:
@@ -137,7 +137,7 @@ class _Steps:
             target=dataset.target,
             check=self._check_signal,
         )
-        found = modelspace.find(self.sweep, recipe, again)
+        found = modelspace.find(self.sweep, recipe, again, load)
         for warning in modelspace.unused(self.sweep, found):
             self._warn(warning)
         search = modelspace.search_of(self.sweep, found)
@@ -193,7 +193,7 @@ class _Steps:
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: data.Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
-        if best is not None:
+        if best is not None and self.settings.model:
             keeper = BestModel(
                 self.where,
                 store,

@@ -10,7 +10,7 @@ from hpsearch.constraints import Constraint
 from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.space import Choices, Kind, Parameter, Space
 
-__all__ = ["Found", "space_of"]
+__all__ = ["Found", "OwnModel", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,21 @@ class Found:
         """Whether epochs are more than the end of a training."""
         whole = self.own_fit or "epochs" in self.defaults or "epochs" in self.read
         return Kind.WHOLE_MODEL if whole else Kind.MODEL
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A model that a Python program has, as it crosses to workers.
+
+    Attributes:
+        code: Of the function or hypermodel, by cloudpickle; empty where its name is enough.
+        found: What it asks for, where that is known.
+        late: See `Recipe.late`; None for what the method implies.
+    """
+
+    code: bytes = b""
+    found: Found | None = None
+    late: str | None = None
 
 
 def space_of(

@@ -22,6 +22,7 @@ from hpsearch.hyperparameters import hashed
 from hpsearch.layer_types import load_object
 from hpsearch.seeds import derive
 from hpsearch.trial import Recipe
+from hpsearch.usermodel.tailoring import Tailored
 from hpsearch.usermodel.values import Values
 
 __all__ = ["build", "hypermodel_of", "named_anew", "require_model", "seeded", "trains_itself", "values_of"]
@@ -65,6 +66,8 @@ def _hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
 
 def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
     """Whether it has a `fit` of its own."""
+    if isinstance(hypermodel, Tailored):
+        return hypermodel.own_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
     return not inherited or "fit" in vars(hypermodel)
 

@@ -28,7 +28,7 @@ from hpsearch.usermodel.loading import (
 )
 from hpsearch.usermodel.values import Values
 
-__all__ = ["discover", "discover_in"]
+__all__ = ["declared_in", "discover", "discover_in"]
 
 #: Builds in all. A count, not a time: what is found must not depend on the machine.
 _MOST_BUILDS = 64
@@ -64,12 +64,31 @@ def discover_in(
     validation: Arrays | None = None,
 ) -> Found:
     """As `discover`, of a hypermodel that is at hand; without rows its `fit` is not run."""
+    own_fit = trains_itself(hypermodel)
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
     probe.run()
-    own_fit = trains_itself(hypermodel)
     if own_fit and train is not None and validation is not None:
         probe.fit(train, validation)
     return probe.found(own_fit=own_fit)
+
+
+def declared_in(
+    hypermodel: Any,
+    name: str,
+    given: Sequence[Parameter] = (),
+    rows: tuple[Arrays, Arrays] | None = None,
+) -> list[Any]:
+    """What a hypermodel asks for, as KerasTuner's own hyperparameters.
+
+    Args:
+        rows: To train and to validate on: its `fit` is run on some of them, and nothing else.
+    """
+    probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
+    if rows is None:
+        probe.run()
+    else:
+        probe.fit(*rows)
+    return [each for declared in probe.declared.values() for each in declared]
 
 
 @dataclass

@@ -40,6 +40,10 @@ class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no typ
         return None if None in self._values else self._values[0]
 
 
+# KerasTuner copies hyperparameters by way of their configs, and finds the classes here.
+hp_types.ALL_CLASSES.setdefault(AnyChoice.__name__, AnyChoice)
+
+
 class Values(keras_tuner.HyperParameters):  # type: ignore[misc]
     """What a model is built with.
 
