@@ -97,9 +97,7 @@ def provided(sweep: Sweep, dataset: data.Dataset) -> Dataset:
     return Dataset(dataset.input, dataset.target, arrays)
 
 
-def find(
-    sweep: Sweep, recipe: Recipe, again: Again, loader: data.Loader | None = None
-) -> Found:
+def find(sweep: Sweep, recipe: Recipe, again: Again, loader: data.Loader | None = None) -> Found:
     """What the sweep's model asks for: known already, or found by building it in a worker.
 
     Raises:

@@ -102,7 +102,9 @@ class Tables:
         """
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):
-            for path, text in zip(paths, header_lines(self._task, self._names, self._kind), strict=True):
+            for path, text in zip(
+                paths, header_lines(self._task, self._names, self._kind), strict=True
+            ):
                 if not path.exists():
                     write_atomically(path, text)
 

@@ -149,8 +149,8 @@ class _Steps:
     ) -> Loop:
         sweep, budget = self.sweep, self.sweep.budget
         results, snapshots = store.results(), Snapshots(store)
-        names = search.space.names if recipe.model else sweep.parameters
-        names = dict.fromkeys([*names, *(name for p in sweep.configs for name in p)])
+        known = search.space.names if recipe.model else tuple(sweep.parameters)
+        names = dict.fromkeys([*known, *(name for p in sweep.configs for name in p)])
         shared = identity.provenance(sweep.name)
         stops_at_median = bool(sweep.method.options.get("median_stopping"))
         return Loop(

@@ -157,7 +157,15 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     hypermodel = hypermodel_of(wanted.recipe)
     if not trains_itself(hypermodel):
         return None
-    return OwnFitTrainer(hypermodel, model, wanted.arrays, wanted.recipe, wanted.values, wanted.seed, epochs=wanted.epochs)
+    return OwnFitTrainer(
+        hypermodel,
+        model,
+        wanted.arrays,
+        wanted.recipe,
+        wanted.values,
+        wanted.seed,
+        epochs=wanted.epochs,
+    )
 
 
 def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:

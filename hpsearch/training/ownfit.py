@@ -48,7 +48,7 @@ class OwnFitTrainer:
 
     kind = "fit"
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - named at the one call
         self,
         hypermodel: keras_tuner.HyperModel,
         model: keras.Model,

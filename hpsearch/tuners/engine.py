@@ -180,9 +180,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             arrays = request.arrays
             rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
             with contextlib.redirect_stdout(io.StringIO()):
-                self._note(
-                    declared_in(self.hypermodel, self.model_name, self._parameters(), rows)
-                )
+                self._note(declared_in(self.hypermodel, self.model_name, self._parameters(), rows))
         parameters = self._parameters()
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
         trained_by_fit = own_fit or bool(request.callbacks or request.arguments)

@@ -182,4 +182,3 @@ def _failure(tuner: OnEngine) -> str:
     failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
     why = failed[-1].message if failed else "none was tried"
     return f"no trial completed; the last one: {why}"
-

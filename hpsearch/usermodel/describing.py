@@ -44,7 +44,7 @@ def _conditions(hyperparameter: Any) -> When:
     accepted: dict[str, tuple[Any, ...]] = {}
     for condition in hyperparameter.conditions:
         known = accepted.get(condition.name)
-        values = tuple(condition.values)  # noqa: PD011 - KerasTuner's
+        values = tuple(condition.values)
         accepted[condition.name] = (
             values if known is None else tuple(value for value in known if value in values)
         )
@@ -72,7 +72,7 @@ def domain_of(hyperparameter: Any) -> Choices | Range:
     if isinstance(hyperparameter, hp_types.Boolean):
         return Choices((False, True))
     if isinstance(hyperparameter, hp_types.Choice | hp_types.Fixed):
-        return Choices(tuple(hyperparameter.values))  # noqa: PD011 - KerasTuner's
+        return Choices(tuple(hyperparameter.values))
     if not isinstance(hyperparameter, hp_types.Int | hp_types.Float):
         raise InputError(
             f"hp: {hyperparameter.name!r} is a {type(hyperparameter).__name__}; what is known are "
@@ -89,7 +89,7 @@ def _numbers(hyperparameter: Any, *, whole: bool) -> Choices | Range:
     if step is None:
         return Range(low, high, log=hyperparameter.sampling == "log", integer=whole)
     if not linear:
-        numbers = list(hyperparameter.values)  # noqa: PD011 - KerasTuner's
+        numbers = list(hyperparameter.values)
         return Choices(tuple(int(n) if whole else float(f"{n:.12g}") for n in numbers))
     steps = math.floor((high - low) / step + _ROUNDING)
     if steps < 1:

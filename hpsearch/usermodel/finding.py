@@ -33,6 +33,4 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: HasArrays) -> Foun
     from hpsearch.usermodel.probing import discover
 
     arrays = data.arrays
-    return discover(
-        recipe, given, (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-    )
+    return discover(recipe, given, (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))

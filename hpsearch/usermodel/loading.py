@@ -25,7 +25,15 @@ from hpsearch.trial import Recipe
 from hpsearch.usermodel.tailoring import Tailored
 from hpsearch.usermodel.values import Values
 
-__all__ = ["build", "hypermodel_of", "named_anew", "require_model", "seeded", "trains_itself", "values_of"]
+__all__ = [
+    "build",
+    "hypermodel_of",
+    "named_anew",
+    "require_model",
+    "seeded",
+    "trains_itself",
+    "values_of",
+]
 
 #: What each model was built with, for as long as there is one.
 _VALUES: weakref.WeakKeyDictionary[keras.Model, Values] = weakref.WeakKeyDictionary()

@@ -42,7 +42,9 @@ _OURS = str(Path(__file__).parents[1])
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
-def discover(recipe: Recipe, given: Sequence[Parameter], train: Arrays, validation: Arrays) -> Found:
+def discover(
+    recipe: Recipe, given: Sequence[Parameter], train: Arrays, validation: Arrays
+) -> Found:
     """The hyperparameters of a recipe's model.
 
     Args:
@@ -133,9 +135,7 @@ class _Probe:
 
     def found(self, *, own_fit: bool) -> Found:
         """What came of it."""
-        parameters = [
-            self._parameter(name, declared) for name, declared in self.declared.items()
-        ]
+        parameters = [self._parameter(name, declared) for name, declared in self.declared.items()]
         defaults = {name: declared[0].default for name, declared in self.declared.items()}
         return Found(tuple(parameters), defaults, frozenset(self.read), own_fit)
 
@@ -239,9 +239,9 @@ def _shown(values: Mapping[str, Any]) -> str:
 def _words(error: Exception) -> str:
     """The exception, and the last line of the user's code that it passed."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_OURS) and "site-packages" not in f.filename]
+    own = [
+        f for f in frames if not f.filename.startswith(_OURS) and "site-packages" not in f.filename
+    ]
     at = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}{at}"
-
-

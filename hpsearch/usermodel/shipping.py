@@ -73,5 +73,3 @@ def _is_importable(module: ModuleType) -> bool:
         return False
     origin = getattr(module, "__file__", None)
     return found is not None and (origin is None or found.origin == origin)
-
-

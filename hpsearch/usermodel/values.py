@@ -94,7 +94,7 @@ class Values(keras_tuner.HyperParameters):  # type: ignore[misc]
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name
-        missing = name not in self.values  # noqa: PD011 - a mapping
+        missing = name not in self.values
         if missing and self._conditions_are_active(hyperparameter.conditions):
             self.values[name] = self.late[name] = self._choose(hyperparameter)
         return super()._register(hyperparameter, overwrite)

@@ -78,7 +78,9 @@ def test_what_trains_it(place, model, trainer):
 
 
 def test_the_exported_model_takes_raw_images(place):
-    _, out = place("convolutional", "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n")
+    _, out = place(
+        "convolutional", "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
+    )
     best = results.best_row(table_of(out))
     model = keras.models.load_model(out / "best.keras")
     split = validation_of(out)

@@ -164,6 +164,7 @@ class Scored(keras_tuner.HyperModel):
         return model
 
     def fit(self, hp, model, x, y, validation_data, **kwargs):
+        assert hp.get("units") in (4, 8)
         model.fit(x, y, verbose=0, **kwargs)
         x_val, y_val = validation_data
         error = np.abs(model.predict(x_val, verbose=0)[:, 0] - y_val.reshape(-1))

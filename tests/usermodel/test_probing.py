@@ -14,9 +14,7 @@ from hpsearch.usermodel.probing import discover, discover_in
 
 
 def found(name, given=(), rows=((None, None), (None, None))):
-    recipe = Recipe(
-        0, "", "softmax", "val_accuracy", "maximize", model=f"user_models:{name}"
-    )
+    recipe = Recipe(0, "", "softmax", "val_accuracy", "maximize", model=f"user_models:{name}")
     return discover(recipe, given, *rows)
 
 
@@ -129,7 +127,7 @@ def test_one_name_with_two_meanings():
                 hp.Int("units", 1, most)
         return keras.Sequential()
 
-    with pytest.raises(InputError, match="'units' is declared more than once.*a name of its own"):
+    with pytest.raises(InputError, match=r"'units' is declared more than once.*a name of its own"):
         discover_in(_hypermodel(build), "build")
 
 
