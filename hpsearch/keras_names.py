@@ -16,6 +16,7 @@ __all__ = [
     "KERAS_VERSION",
     "LOSSES",
     "METRICS",
+    "METRIC_CLASSES",
     "OPTIMIZERS",
     "OPTIMIZER_CLASSES",
     "REQUIRED",
@@ -55,13 +56,28 @@ SCHEDULES: Final[dict[str, dict[str, Any]]] = _TABLE["schedules"]
 #: Learning rate schedule in snake case -> class in `keras.optimizers.schedules`.
 SCHEDULE_CLASSES: Final[dict[str, str]] = _TABLE["schedule_classes"]
 
-_MAXIMIZE = ("accuracy", "auc", "f1_score", "precision", "recall", "r2_score", "top_k_accuracy")
-_MINIMIZE = ("loss", "mae", "mse", "rmse", "mape", "msle")
+#: Short names, as people write them, of Keras' metrics.
+_SHORT: Final = {
+    "f1": "f1_score",
+    "mape": "mean_absolute_percentage_error",
+    "mse": "mean_squared_error",
+    "msle": "mean_squared_logarithmic_error",
+    "rmse": "root_mean_squared_error",
+    "top_k_accuracy": "top_k_categorical_accuracy",
+    **{f"top_{k}_accuracy": "top_k_categorical_accuracy" for k in range(2, 21)},
+}
+_TABULATED: Final[dict[str, list[str]]] = _TABLE["metrics"]
+_CLASS_AND_GOAL = _TABULATED | {short: _TABULATED[name] for short, name in _SHORT.items()}
+
+#: Metric -> class in `keras.metrics`; `loss`, `accuracy` and `mae` are none of these.
+METRIC_CLASSES: Final[dict[str, str]] = {
+    name: cls for name, (cls, _) in _CLASS_AND_GOAL.items() if name != "accuracy"
+}
+
+_GOALS = {name: goal for name, (_, goal) in _CLASS_AND_GOAL.items()}
+_GOALS |= {"loss": "minimize", "mae": "minimize"}
 
 #: Metric -> `maximize` or `minimize`; each with `val_` for the validation split.
 METRICS: Final[dict[str, str]] = {
-    prefix + name: goal
-    for goal, names in (("maximize", _MAXIMIZE), ("minimize", _MINIMIZE))
-    for name in names
-    for prefix in ("val_", "")
+    prefix + name: goal for name, goal in _GOALS.items() for prefix in ("val_", "")
 }

@@ -50,7 +50,7 @@ def measure(
         tf.config.threading.set_inter_op_parallelism_threads(1)
     dataset = data.load(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
-    arrays = preprocessing.arrays(dataset)
+    arrays = preprocessing.arrays(dataset, sweep.class_weight)
     ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
     chosen = {0: ordered[0], 1: ordered[len(ordered) // 2], 2: ordered[-1]}
     factors = [
@@ -74,6 +74,8 @@ def _step_seconds(
         y_train=arrays.y_train[:rows],
         x_val=arrays.x_val[:1],
         y_val=arrays.y_val[:1],
+        w_train=None if arrays.w_train is None else arrays.w_train[:rows],
+        w_val=None if arrays.w_val is None else arrays.w_val[:1],
     )
     trainer = make_trainer(
         training.values, training.seed, recipe, dataset.input, dataset.target, part

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from hpsearch.data import Dataset, Inputs
 from hpsearch.data.dataset import n_rows
+from hpsearch.data.weighting import ClassWeight, training_weights
 from hpsearch.trial import Arrays, ColumnSpec, InputSpec, Target, Task
 
 __all__ = [
@@ -238,14 +239,20 @@ def _one_hot(
     result[np.arange(len(words)), chosen] = 1.0
 
 
-def arrays(dataset: Dataset, *, shaped: bool = False) -> Arrays:
+def arrays(dataset: Dataset, class_weight: ClassWeight = None, *, shaped: bool = False) -> Arrays:
     """The features and targets of a dataset's training and validation split.
 
     Args:
+        class_weight: By class.
         shaped: Whether rows keep their shape, for a model of one's own (see `shaped_rows`).
+
+    Raises:
+        DataError: The weights name a class that there is not.
     """
     rows = shaped_rows if shaped else features
     return Arrays(
+        w_train=training_weights(dataset, class_weight),
+        w_val=dataset.validation.weights,
         x_train=rows(dataset.input, dataset.train.x),
         y_train=dataset.train.y,
         x_val=rows(dataset.input, dataset.validation.x),

@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ __all__ = [
     "header_lines",
     "hyperparameter_columns",
     "hyperparameter_of",
+    "metric_columns",
     "ranked",
     "read",
     "read_cells",
@@ -92,6 +93,17 @@ _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 #: A spreadsheet runs text that starts with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def metric_columns(task: Task, scored: str = "") -> tuple[str, ...]:
+    """The columns of metrics: the task's, then those of another metric where one is scored.
+
+    Args:
+        scored: Its name, or `name:goal:epoch`.
+    """
+    name = scored.partition(":")[0].removeprefix("val_")
+    usual = METRICS[task]
+    return usual if not name or name in usual else (*usual, name, f"val_{name}")
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,7 @@ def results_table(
     records: Iterable[Record],
     task: Task,
     hyperparameters: Sequence[str] = (),
+    scored: str = "",
     *,
     kind: Kind = Kind.MLP,
 ) -> pd.DataFrame:
@@ -210,6 +223,7 @@ def results_table(
         records: The trials that have a result.
         task: Decides between the accuracy and the mae columns; metrics of a model's own follow.
         hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
+        scored: The metric; it has columns of its own where the task's are others.
         kind: What the configs are of.
     """
     import pandas as pd
@@ -217,14 +231,14 @@ def results_table(
     records = sorted(records, key=lambda record: record.trial)
     names = _in_order(hyperparameters, records, _always(task, kind))
     head = [*HEAD, *(column_of(name) for name in names)]
-    metrics = _metric_columns(_metrics(records, task), {*head, *TAIL})
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
     rows = [_row(record, metrics, names) for record in records]
     columns = [*head, *metrics.values(), *TAIL]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
 
 
 def header_lines(
-    task: Task, hyperparameters: Sequence[str], kind: Kind = Kind.MLP
+    task: Task, hyperparameters: Sequence[str], scored: str = "", *, kind: Kind = Kind.MLP
 ) -> tuple[str, str]:
     """What both files hold while no trial has a result, without pandas, whose import takes long.
 
@@ -233,7 +247,7 @@ def header_lines(
     """
     names = _in_order(hyperparameters, (), _always(task, kind))
     head = [*HEAD, *(column_of(name) for name in names)]
-    metrics = METRICS[task]
+    metrics = _metrics((), task, scored, kind)
     return _header([*head, *metrics, *TAIL]), _header([*CURVES, *metrics])
 
 
@@ -254,12 +268,14 @@ def _in_order(
     return list(dict.fromkeys([*always, *hyperparameters, *met]))
 
 
-def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
+def curves_table(
+    records: Iterable[Record], task: Task, scored: str = "", *, kind: Kind = Kind.MLP
+) -> pd.DataFrame:
     """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
     import pandas as pd
 
     records = sorted(records, key=lambda record: record.trial)
-    metrics = _metric_columns(_metrics(records, task), CURVES)
+    metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
     rows = [
         (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
         for record in records
@@ -269,21 +285,23 @@ def curves_table(records: Iterable[Record], task: Task) -> pd.DataFrame:
     return table.astype(CURVES | dict.fromkeys(metrics.values(), _FLOAT))
 
 
-def _metrics(records: Sequence[Record], task: Task) -> list[str]:
-    """Those of the task, then those that only a model of one's own reports."""
+def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
+    """Those of the task and the scored one; of a model of one's own, those that it reports."""
+    if not kind.is_model:
+        return list(metric_columns(task, scored))
     curves = (record.result.curve for record in records)
     met = (name for curve in curves if len(curve) for name in curve[0])
     return list(dict.fromkeys([*METRICS[task], *met]))
 
 
-def _metric_columns(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
     """Metric -> its column: its name, or `metric_` and its name where that is taken."""
     return {name: f"metric_{name}" if name in taken else name for name in metrics}
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
-    declared = HEAD | TAIL | CURVES | dict.fromkeys(_METRIC_NAMES, _FLOAT)
+    declared = HEAD | TAIL | CURVES | dict.fromkeys(_metrics_of(table), _FLOAT)
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype == _TEXT:
@@ -292,6 +310,12 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             table[column] = table[column].where(table[column].notna(), math.nan)
         table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
     return table
+
+
+def _metrics_of(table: pd.DataFrame) -> list[str]:
+    """The columns from the first that is always a metric to the first that never is one."""
+    after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
+    return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:

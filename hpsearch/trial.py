@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+#: What every MLP reports, `mae` or `accuracy` by its task.
+_REPORTED = ("loss", "accuracy", "mae")
+
+
 class Task(StrEnum):
     """What the output layer predicts.
 
@@ -123,12 +127,15 @@ class Arrays:
             `(n_samples, ...)` uint8 that the graph scales and flattens.
         y_train, y_val: int32 class indices `(n_samples,)`; float32 0/1 `(n_samples,)` for
             binary; float32 standardised targets `(n_samples, outputs)` for regression.
+        w_train, w_val: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x_train: npt.NDArray[Any]
     y_train: npt.NDArray[Any]
     x_val: npt.NDArray[Any]
     y_val: npt.NDArray[Any]
+    w_train: npt.NDArray[Any] | None = None
+    w_val: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,7 @@ class Recipe:
             `default`, or `drawn` from its range by the config and the sweep's seed.
         asked: Of `epochs` and `batch_size`, those that the model asks for by itself: its own
             `fit` is not told them.
+        weighted: Whether rows have weights in the loss.
     """
 
     sweep_seed: int
@@ -167,6 +175,13 @@ class Recipe:
     code: bytes = field(default=b"", repr=False)
     late: str = "drawn"
     asked: tuple[str, ...] = ()
+    weighted: bool = False
+
+    @property
+    def keras_metric(self) -> str:
+        """The metric that is scored, without `val_`, where no MLP reports it anyway; or empty."""
+        name = self.metric.removeprefix("val_")
+        return "" if self.model or name in _REPORTED else name
 
     def better(self, score: float, than: float) -> bool:
         """Whether `score` is strictly better than `than`."""

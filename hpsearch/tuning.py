@@ -37,6 +37,7 @@ _ARGUMENTS = {
     "data.task": "task",
     "execution.workers": "workers",
     "execution.timeout": "timeout_seconds",
+    "model.class_weight": "class_weight",
     "model.loss": "loss",
     "model.output_activation": "output_activation",
 }
@@ -58,6 +59,8 @@ def tune(
     metric: str | Mapping[str, Any] | None = None,
     loss: str | None = None,
     output_activation: str | None = None,
+    class_weight: Mapping[Any, float] | str | None = None,
+    sample_weight: Any = None,
     seed: int = 0,
     seeds: int | Sequence[int] | Mapping[str, Any] = 1,
     constraints: Sequence[str] = (),
@@ -105,9 +108,16 @@ def tune(
         task: `classification` or `regression`; inferred where `y` is unambiguous.
         scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
         split_seed: Of the split; it is `data.seed` in a file.
-        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; or as in a
+        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; any metric
+            of Keras by its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or
+            `val_r2_score`, which TensorFlow trains and which gets columns of its own; or as in a
             file: `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
         loss, output_activation: Keras names; the task decides where absent.
+        class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
+            `balanced`, in inverse proportion to the rows of each class.
+        sample_weight: `(n_samples,)`: each row's weight in the loss, in `val_loss`, too, where
+            rows are split off; `validation_data` may be a triple. As in Keras, accuracy and other
+            metrics count rows alike. TensorFlow trains what is weighted, at half the native speed.
         seed: Of weights, shuffles, masks and proposals.
         seeds: Repetitions of each config: how many, which, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
@@ -127,7 +137,8 @@ def tune(
             metric.
         Interrupted: As for `hpsearch.run`.
     """
-    rows = _Rows(x, y, validation_data, test if isinstance(test, tuple | list) else None)
+    test_data = test if isinstance(test, tuple | list) else None
+    rows = _Rows(x, y, sample_weight, validation_data, test_data)
     raw = {
         "name": _name(name, out),
         "seed": seed,
@@ -147,7 +158,11 @@ def tune(
         "budget": {"trials": trials, "time": time_seconds},
         "early_stopping": early_stopping,
         "execution": {"workers": workers, "timeout": timeout_seconds},
-        "model": {"loss": loss, "output_activation": output_activation},
+        "model": {
+            "loss": loss,
+            "output_activation": output_activation,
+            "class_weight": class_weight,
+        },
         "keep": keep,
         "method": _method(method, bool(configs), trials, time_seconds),
     }
@@ -162,16 +177,20 @@ class _Rows:
 
     x: Any
     y: Any
+    weights: Any = None
     validation: Any = None
     test: Any = None
 
     def __post_init__(self) -> None:
         if self.y is None:
             raise InputError("y: must be labels or targets, one a row of x, not None")
-        for name, pair in (("validation_data", self.validation), ("test", self.test)):
-            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
+        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
+        for name, pair, sizes in parts:
+            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
                 size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
-                raise InputError(f"{name}: must be a pair (x, y), not {type(pair).__name__}{size}")
+                also = " or (x, y, sample_weight)" if 3 in sizes else ""
+                found = type(pair).__name__ + size
+                raise InputError(f"{name}: must be a pair (x, y){also}, not {found}")
 
     @property
     def described(self) -> dict[str, str]:
@@ -180,6 +199,7 @@ class _Rows:
         return {
             "x": _described(self.x),
             "y": _described(self.y),
+            **({} if self.weights is None else {"sample_weight": _described(self.weights)}),
             **{
                 name: f"x {_described(pair[0])}, y {_described(pair[1])}"
                 for name, pair in pairs.items()
@@ -194,6 +214,7 @@ class _Rows:
         return from_arrays(
             self.x,
             self.y,
+            sample_weight=self.weights,
             validation_data=self.validation,
             test_data=self.test,
             validation=float(spec.validation),

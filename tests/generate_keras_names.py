@@ -38,6 +38,7 @@ def table() -> dict[str, Any]:
         "initializers": _initializers(),
         "schedules": _schedules(),
         "schedule_classes": _schedule_classes(),
+        "metrics": _metrics(),
     }
 
 
@@ -114,6 +115,23 @@ def _schedules() -> dict[str, dict[str, Any]]:
         name: _arguments(getattr(keras.optimizers.schedules, cls))
         for name, cls in _schedule_classes().items()
     }
+
+
+def _metrics() -> dict[str, list[str]]:
+    """Those that need no arguments and say which way is better: class and goal."""
+    import keras
+    from keras.src.utils.naming import to_snake_case
+
+    goals = {"up": "maximize", "down": "minimize"}
+    found = {}
+    for cls in sorted(dir(keras.metrics)):
+        metric = getattr(keras.metrics, cls)
+        if not inspect.isclass(metric) or REQUIRED in _arguments(metric).values():
+            continue
+        goal = goals.get(getattr(metric(), "_direction", None))
+        if goal is not None:
+            found[to_snake_case(cls)] = [cls, goal]
+    return found
 
 
 def _arguments(cls: type) -> dict[str, Any]:

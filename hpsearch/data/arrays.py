@@ -24,7 +24,13 @@ _IMAGE_DIMENSIONS = 3
 
 
 def array_part(
-    x: Any, y: Any, where: str, task: Kind | None = None, like: Part | None = None
+    x: Any,
+    y: Any,
+    where: str,
+    task: Kind | None = None,
+    like: Part | None = None,
+    *,
+    weights: Any = None,
 ) -> Part:
     """Rows from arrays, lists or pandas objects.
 
@@ -35,6 +41,7 @@ def array_part(
         where: Names the pair in messages.
         task: Rows of ones and zeros are one-hot labels unless it is `regression`.
         like: The training part that this part must match.
+        weights: `(n_samples,)` of the rows in the loss, or None.
 
     Raises:
         DataError: Shapes or types that no dataset can have.
@@ -51,7 +58,29 @@ def array_part(
         raise DataError(f"{where}: no rows")
     if like is not None:
         _require_like(features, targets, like, where)
-    return Part(features, targets, place)
+    return Part(features, targets, place, _weights(weights, len(targets), where, place))
+
+
+def _weights(
+    weights: Any, rows: int, where: str, place: Callable[[int], str]
+) -> npt.NDArray[np.float32] | None:
+    if weights is None:
+        return None
+    array = _as_array(weights, "sample_weight", where)
+    if array.shape != (rows,) or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: sample_weight has shape {array.shape} and type {array.dtype}; give one "
+            f"number for each of the {rows} rows"
+        )
+    bad = ~((array >= 0) & (array <= tables.FLOAT32_MAX))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{place(row)}: sample_weight is {array[row]}; it must be finite, not below 0"
+        )
+    if not array.any():
+        raise DataError(f"{where}: sample_weight is 0 in every row; there is nothing to learn")
+    return np.ascontiguousarray(array, np.float32)
 
 
 def image_unit(x: Inputs) -> float | None:

@@ -20,7 +20,8 @@ from hpsearch.trial import Target, Task
 __all__ = ["Outline", "assemble", "outline"]
 
 _Values = npt.NDArray[Any]
-_Pair = tuple[Inputs, _Values]
+_Rows = tuple[Inputs, _Values, _Values | None]
+"""Raw rows, their targets, their weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,18 +126,22 @@ def assemble(source: Source, options: Options) -> Dataset:
     )
 
 
-def _encoded(target: Target, pair: _Pair) -> Split:
-    return Split(pair[0], targets.encode(target, pair[1]))
+def _encoded(target: Target, rows: _Rows) -> Split:
+    x, y, weights = rows
+    return Split(x, targets.encode(target, y), weights)
 
 
-def _split(source: Source, outlined: Outline, seed: int) -> tuple[_Pair, _Pair, _Pair | None]:
+def _split(source: Source, outlined: Outline, seed: int) -> tuple[_Rows, _Rows, _Rows | None]:
     """Rows and targets of each part; a part that is split off beats one that was read."""
     size, x, y = outlined.size, source.train.x, outlined.train
     strata = outlined.train if outlined.classes else None
     rows = splitting.split(len(y), size, seed, strata, source.where)
-    train, off, off_test = ((take(x, each), y[each]) for each in rows)
+    w = source.train.weights
+    train, off, off_test = (
+        (take(x, each), y[each], None if w is None else w[each]) for each in rows
+    )
     if not size.validation and not size.test:
-        train = (x, y)
+        train = (x, y, w)
     validation = off if size.validation else _own(source.validation, outlined.validation)
     test = off_test if size.test else _own(source.test, outlined.test)
     if validation is None:
@@ -144,8 +149,8 @@ def _split(source: Source, outlined: Outline, seed: int) -> tuple[_Pair, _Pair, 
     return train, validation, test
 
 
-def _own(part: Part | None, values: _Values | None) -> _Pair | None:
-    return None if part is None or values is None else (part.x, values)
+def _own(part: Part | None, values: _Values | None) -> _Rows | None:
+    return None if part is None or values is None else (part.x, values, part.weights)
 
 
 def _constant_warning(source: Source, x: Inputs) -> tuple[str, ...]:
@@ -160,7 +165,7 @@ def _constant_warning(source: Source, x: Inputs) -> tuple[str, ...]:
 
 
 def _repeat_warning(
-    source: Source, name: str, train: _Pair, other: _Pair | None
+    source: Source, name: str, train: _Rows, other: _Rows | None
 ) -> tuple[str, ...]:
     """A warning for rows of another part that stand in the training part as well."""
     if other is None:
@@ -176,9 +181,9 @@ def _repeat_warning(
     return (warning,)
 
 
-def _keys(pair: _Pair) -> list[int]:
+def _keys(rows: _Rows) -> list[int]:
     """A hash of each row and its target."""
-    x, y = pair
+    x, y, _ = rows
     if isinstance(x, Mapping):
         columns = [values.tolist() for values in x.values()]
         return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]

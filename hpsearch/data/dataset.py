@@ -41,11 +41,13 @@ class Part:
         y: int64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
         place: From a row's index to words such as `iris.csv:17`.
+        weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x: Inputs
     y: npt.NDArray[Any]
     place: Callable[[int], str]
+    weights: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +81,14 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.trial.Arrays` says."""
+    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.trial.Arrays` says.
+
+    `weights` are those of the rows in the loss, float32 `(n_samples,)`, or None.
+    """
 
     x: Inputs
     y: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -15,14 +15,15 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(
-    parts: Mapping[str, tuple[Inputs, npt.NDArray[Any]] | None], classes: Iterable[str]
+    parts: Mapping[str, tuple[Inputs, npt.NDArray[Any], npt.NDArray[Any] | None] | None],
+    classes: Iterable[str],
 ) -> str:
     """`d` and 11 hex digits of a SHA-256.
 
     Args:
-        parts: From a part's name to its raw rows and its targets: int class indices, or
-            float64 regression values in their own units. Each part holds its rows in order, so
-            the split is hashed with the values.
+        parts: From a part's name to its raw rows, its targets and its rows' weights, if any.
+            Targets are int class indices, or float64 regression values in their own units. Each
+            part holds its rows in order, so the split is hashed with the values.
         classes: Class names in the order of their indices.
     """
     digest = hashlib.sha256()
@@ -30,9 +31,12 @@ def fingerprint(
     for name, part in parts.items():
         _add_texts(digest, [name])
         if part is not None:
-            x, y = part
+            x, y, weights = part
             _add_inputs(digest, x)
             _add_array(digest, y)
+            if weights is not None:
+                _add_texts(digest, ["weights"])
+                _add_array(digest, weights)
     return "d" + digest.hexdigest()[:11]
 
 

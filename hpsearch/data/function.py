@@ -18,8 +18,8 @@ from hpsearch.errors import DataError
 
 __all__ = ["Pair", "pairs_source", "read_function"]
 
-Pair = tuple[Any, Any]
-"""Rows `x` and their targets `y`."""
+Pair = tuple[Any, Any] | tuple[Any, Any, Any]
+"""Rows `x`, their targets `y`, and maybe their weights in the loss."""
 
 _SHAPES = (
     "return (x, y), ((x_train, y_train), (x_val, y_val)), or that with (x_test, y_test) as a third"
@@ -60,10 +60,13 @@ def pairs_source(
     Raises:
         DataError: Shapes or types that no dataset can have.
     """
-    first = array_part(*train, where, task)
+    first = array_part(train[0], train[1], where, task, weights=_weights(train))
 
     def other(pair: Pair | None, part: str) -> Part | None:
-        return None if pair is None else array_part(*pair, f"{where}: {part}", task, first)
+        if pair is None:
+            return None
+        place, weights = f"{where}: {part}", _weights(pair)
+        return array_part(pair[0], pair[1], place, task, first, weights=weights)
 
     return Source(
         name=name,
@@ -75,6 +78,10 @@ def pairs_source(
         feature_names=tuple(first.x) if isinstance(first.x, dict) else (),
         warnings=text_warnings(first.x, where),
     )
+
+
+def _weights(pair: Pair) -> Any:
+    return pair[2] if len(pair) == 3 else None
 
 
 def _function(reference: str) -> Callable[[], Any]:

@@ -76,6 +76,7 @@ def from_arrays(
     x: Any,
     y: Any,
     *,
+    sample_weight: Any = None,
     validation_data: Pair | None = None,
     test_data: Pair | None = None,
     validation: float = 0.2,
@@ -90,13 +91,16 @@ def from_arrays(
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
-        validation_data, test_data: Pairs of x and y; where given, no rows are split off.
+        sample_weight: `(n_samples,)` of the rows in the loss, or None.
+        validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
+            weights; where given, no rows are split off.
         validation, test: Fractions to split off where there is no such pair.
 
     Raises:
         DataError: Shapes, types or values that cannot be used.
     """
-    source = pairs_source((x, y), validation_data, test_data, where=name, name=name, task=task)
+    rows = (x, y, sample_weight)
+    source = pairs_source(rows, validation_data, test_data, where=name, name=name, task=task)
     options = Options(
         validation=validation if validation_data is None else None,
         test=test if test_data is None else None,

@@ -25,6 +25,7 @@ from hpsearch.executors.base import (
 )
 from hpsearch.plan import Summary, Trial
 from hpsearch.results import Record
+from hpsearch.space import Kind
 from hpsearch.store import Store
 from hpsearch.trial import (
     Curve,
@@ -220,10 +221,15 @@ class Loop:
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 floors=self.medians.floors() if self.medians else (),
-                snapshot=self.planner.goes_on(training) and self.snapshots.has_room,
+                snapshot=self._may_go_on(training) and self.snapshots.has_room,
                 objective=self.objective,
             )
         )
+
+    def _may_go_on(self, training: Training) -> bool:
+        """Whether its state is wanted; what is told its epochs is trained anew for more of them."""
+        kind = self._trials[training.number].config.kind
+        return kind is not Kind.WHOLE_MODEL and self.planner.goes_on(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []

@@ -74,7 +74,7 @@ def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
     std, mean = np.array(target.std), np.array(target.mean)
 
     def restored(split: Split) -> Split:
-        return Split(split.x, np.asarray(split.y * std + mean, np.float32))
+        return replace(split, y=np.asarray(split.y * std + mean, np.float32))
 
     return replace(
         dataset,
@@ -93,7 +93,7 @@ def provided(sweep: Sweep, dataset: data.Dataset) -> Dataset:
         assert not isinstance(validation.x, dict)
         as_they_are = Arrays(train.x, train.y, validation.x, validation.y)
         return Dataset(dataset.input, dataset.target, as_they_are)
-    arrays = preprocessing.arrays(dataset, shaped=isinstance(sweep.model, str))
+    arrays = preprocessing.arrays(dataset, sweep.class_weight, shaped=isinstance(sweep.model, str))
     return Dataset(dataset.input, dataset.target, arrays)
 
 

@@ -82,11 +82,13 @@ class Tables:
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """The results table."""
-        return results_table(records, self._task, self._names, kind=self._kind)
+        return results_table(
+            records, self._task, self._names, self._provenance.metric, kind=self._kind
+        )
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """The learning curves."""
-        return curves_table(records, self._task)
+        return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
 
     def due(self, rows: int) -> bool:
         """Whether a rewrite of so many rows fits into its share of the time."""
@@ -102,9 +104,8 @@ class Tables:
         """
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):
-            for path, text in zip(
-                paths, header_lines(self._task, self._names, self._kind), strict=True
-            ):
+            texts = header_lines(self._task, self._names, self._provenance.metric, kind=self._kind)
+            for path, text in zip(paths, texts, strict=True):
                 if not path.exists():
                     write_atomically(path, text)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from hpsearch.data import Dataset
 from hpsearch.errors import ChangedSweepError, InputError
-from hpsearch.keras_names import METRICS
+from hpsearch.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.results import METRICS as TABLE_METRICS
 from hpsearch.results import Provenance
 from hpsearch.sweep import ModelSpec, Sweep
@@ -39,11 +40,8 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
-    if metric not in TABLE_METRICS[task] and not own:
-        raise InputError(
-            f"metric: {metric!r} is not reported for a {task} target; "
-            f"there are {', '.join(TABLE_METRICS[task])}"
-        )
+    if not own:
+        _require_metric(metric, task, sweep)
     stopping = sweep.early_stopping
     return Recipe(
         sweep_seed=sweep.seed,
@@ -55,7 +53,39 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
         late="default" if sweep.method.enumerates else "drawn",
+        weighted=sweep.class_weight is not None or sweep.data.weighted,
     )
+
+
+#: Metrics of classes, by what their names hold; all others are of any numbers.
+_OF_CLASSES = re.compile(
+    r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
+)
+#: Metrics of a choice among classes, which one sigmoid is none of.
+_OF_SEVERAL = re.compile(r"categorical|top_")
+
+
+def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
+    name = metric.removeprefix("val_")
+    usual = TABLE_METRICS[task]
+    if metric in usual:
+        return
+    unfit = (
+        name not in METRIC_CLASSES
+        or (task is Task.REGRESSION and _OF_CLASSES.search(name))
+        or (task is Task.BINARY and _OF_SEVERAL.search(name))
+    )
+    if unfit:
+        others = "val_r2_score, val_rmse" if task is Task.REGRESSION else "val_auc, val_f1_score"
+        raise InputError(
+            f"metric: {metric!r} is not reported for a {task} target; there are "
+            f"{', '.join(usual)}, and Keras' other metrics for such a target, such as {others}"
+        )
+    if {name, f"val_{name}"} & {*sweep.parameters, *(n for c in sweep.configs for n in c)}:
+        raise InputError(
+            f"metric: {name!r} is a hyperparameter of this sweep, too, and both would have one "
+            "column; rename the hyperparameter"
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +143,8 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         split=sweep.data.split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
+            # What is absent changes no fingerprint of sweeps that never knew of it.
+            **_weights(sweep),
             "loss": recipe.loss,
             "output_activation": recipe.output_activation,
             "scale": sweep.data.scale,
@@ -121,6 +153,13 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
             "seed": recipe.sweep_seed,
         },
     )
+
+
+def _weights(sweep: Sweep) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if sweep.class_weight is not None:
+        found["class_weight"] = sweep.class_weight
+    return found | ({"sample_weight": True} if sweep.data.weighted else {})
 
 
 def require_unchanged(stored: str, identity: Identity, directory: str) -> None:

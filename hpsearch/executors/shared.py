@@ -36,6 +36,7 @@ class _Header:
 
     input: InputSpec
     target: Target
+    names: tuple[str, ...]
     layout: _Layout
 
 
@@ -54,10 +55,10 @@ def share(dataset: Dataset) -> int:
         A file descriptor, which the caller closes. Nothing is left on disk whatever becomes of
         the processes.
     """
-    arrays = dataset.arrays
-    ordered = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    given = {name: array for name, array in vars(dataset.arrays).items() if array is not None}
+    ordered = tuple(given.values())
     layout = _layout(ordered)
-    rest = pickle.dumps(_Header(dataset.input, dataset.target, layout))
+    rest = pickle.dumps(_Header(dataset.input, dataset.target, tuple(given), layout))
     handle = _anonymous_file()
     os.truncate(handle, layout.size)
     with mmap.mmap(handle, layout.size) as block:
@@ -89,4 +90,5 @@ def mapped(handle: int) -> Dataset:
         np.ndarray(shape, dtype, buffer=block, offset=offset)
         for dtype, shape, offset in header.layout.parts
     ]
-    return Dataset(header.input, header.target, Arrays(*views))
+    arrays = Arrays(**dict(zip(header.names, views, strict=True)))
+    return Dataset(header.input, header.target, arrays)

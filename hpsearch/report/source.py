@@ -14,7 +14,7 @@ from hpsearch.importance import Importance, importance
 from hpsearch.looks import Look
 from hpsearch.report.dimensions import Dimension, dimensions_of
 from hpsearch.report.text import inert, number
-from hpsearch.results import METRICS
+from hpsearch.results import CURVES
 from hpsearch.space import Space
 from hpsearch.sweep import Sweep
 from hpsearch.values import text_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Source", "load", "sweep_beside"]
-
-_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Source:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the learning curves, the scored one first."""
-        found = [name for name in self.curves.columns if name in _METRICS]
+        found = [name for name in self.curves.columns if name not in CURVES]
         found = [name for name in found if self.curves[name].notna().any()]
         return sorted(found, key=lambda name: (name != self.metric, not name.startswith("val_")))
 

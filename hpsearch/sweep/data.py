@@ -71,6 +71,9 @@ class MemorySpec(Spec):
 
     x: Annotated[str, text(), Field(description="Shape and type of the features.")]
     y: Annotated[str, text(), Field(description="Shape and type of the targets.")]
+    sample_weight: Annotated[
+        str | None, text(), Field(description="Of the weights of rows in the loss.")
+    ] = None
     validation: Annotated[
         str | None, text(), Field(description="Of validation rows that were given beside them.")
     ] = None
@@ -156,6 +159,11 @@ class DataSpec(Spec):
     def source(self) -> str:
         """Which of the sources is given."""
         return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights of their own."""
+        return self.memory is not None and self.memory.sample_weight is not None
 
     @property
     def split(self) -> dict[str, Any]:

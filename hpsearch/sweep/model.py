@@ -168,6 +168,11 @@ class Sweep(Spec):
         return self._warnings
 
     @property
+    def class_weight(self) -> dict[str, float] | str | None:
+        """Of the classes in the loss; None where each counts the same."""
+        return None if isinstance(self.model, str) else self.model.class_weight
+
+    @property
     def trial_seeds(self) -> tuple[int, ...]:
         """The seed of each repetition of a config; of a race, those that every config has."""
         if isinstance(self.seeds, tuple):

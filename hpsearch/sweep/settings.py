@@ -232,6 +232,33 @@ class Execution(Spec):
                 yield (name,), "has a meaning only with engine: ray"
 
 
+def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
+    if value == "balanced":
+        return "balanced"
+    law = "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
+    if not isinstance(value, Mapping) or not value:
+        raise Invalid.at(f"{law}, not {show(value)}")
+    faults = Collector()
+    weight = number(minimum=0)
+    checked = {
+        str(label): faults.run(weight.check, each, str(label)) for label, each in value.items()
+    }
+    faults.finish()
+    return {label: float(each) for label, each in checked.items() if each is not None}
+
+
+_CLASS_WEIGHT_SCHEMA = {
+    "anyOf": [
+        {"const": "balanced"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "number", "minimum": 0},
+        },
+    ]
+}
+
+
 class ModelSpec(Spec):
     """Overrides of what the task decides."""
 
@@ -245,6 +272,11 @@ class ModelSpec(Spec):
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
         Field(description="A Keras loss; the task decides where absent."),
     ] = None
+    class_weight: Annotated[
+        dict[str, float] | Literal["balanced"] | None,
+        Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
+        Field(description="Weight of each class in the loss, 1 where absent; or balanced."),
+    ] = None
 
 
 def _model(value: Any) -> ModelSpec | str:
@@ -252,7 +284,7 @@ def _model(value: Any) -> ModelSpec | str:
         if REFERENCE.match(value):
             return value
         raise Invalid.at(
-            "must be a mapping with output_activation and loss, or a function as "
+            "must be a mapping with output_activation, loss and class_weight, or a function as "
             f"'package.module:build', not {show(value)}"
         )
     model: ModelSpec = _validated(ModelSpec, value)

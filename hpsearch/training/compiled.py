@@ -23,6 +23,7 @@ __all__ = ["CompiledTrainer"]
 
 Tensor = Any
 Step = Callable[[Tensor, Tensor, Sums], Sums]
+Rows = tuple[Tensor, Tensor, Tensor | None]
 
 #: Rows of a validation step: large enough that dispatch does not count, small enough to fit
 #: the processor's cache. Predictions do not depend on it, but for the order of a sum.
@@ -143,24 +144,34 @@ class CompiledTrainer:
         self._update = Update(self.model.optimizer)
         self._numbers = Numbers(self.model.optimizer, _penalties(self.model))
 
-    def _epoch_graph(
-        self, x: Tensor, y: Tensor, x_val: Tensor, y_val: Tensor, order: Tensor
+    def _epoch_graph(  # noqa: PLR0917 - `Tensors`, then the order
+        self,
+        x: Tensor,
+        y: Tensor,
+        x_val: Tensor,
+        y_val: Tensor,
+        w: Tensor | None,
+        w_val: Tensor | None,
+        order: Tensor,
     ) -> Tensor:
         measures = self._measures
         with self._numbers.in_graph():
-            trained = self._train(x, measures.prepare(y), order)
+            trained = self._train((x, measures.prepare(y), w), order)
             # Before validation: metrics of a model's own are the same objects in both.
             numbers = measures.result(trained, x.shape[0])
-            validated = self._validate(x_val, measures.prepare(y_val))
+            validated = self._validate((x_val, measures.prepare(y_val), w_val))
         for name, number in measures.result(validated, x_val.shape[0]).items():
             numbers[f"val_{name}"] = number
         self._names = tuple(numbers)
         return tf.stack(list(numbers.values()))
 
-    def _train(self, x: Tensor, y: Tensor, order: Tensor) -> Sums:
+    def _train(self, data: Rows, order: Tensor) -> Sums:
+        x, y, w = data
+
         def step(begin: Tensor, rows: Tensor, sums: Sums) -> Sums:
             batch = tf.slice(order, [begin], [rows])
-            return self._step(tf.gather(x, batch), tf.gather(y, batch), sums)
+            weights = None if w is None else tf.gather(w, batch)
+            return self._step((tf.gather(x, batch), tf.gather(y, batch), weights), sums)
 
         rows, size = x.shape[0], self._batch_size
         sums = self._measures.start()
@@ -174,23 +185,27 @@ class CompiledTrainer:
             sums = loop(sums)
         return sums if full == rows else step(full, rows - full, sums)
 
-    def _validate(self, x: Tensor, y: Tensor) -> Sums:
+    def _validate(self, data: Rows) -> Sums:
+        x, y, w = data
+
         def step(begin: Tensor, rows: Tensor, sums: Sums) -> Sums:
             x_batch, y_batch = x[begin : begin + rows], y[begin : begin + rows]
+            weights = None if w is None else w[begin : begin + rows]
             prediction = self._call(x_batch, training=False)
-            objective = self._measures.objective(x_batch, y_batch, prediction)
-            return self._measures.add(sums, (x_batch, y_batch, prediction), objective)
+            objective = self._measures.objective(x_batch, y_batch, prediction, weights)
+            return self._measures.add(sums, (x_batch, y_batch, prediction, weights), objective)
 
         return _over_rows(x.shape[0], _VALIDATION_ROWS, step, self._measures.start())
 
-    def _step(self, x: Tensor, y: Tensor, sums: Sums) -> Sums:
+    def _step(self, batch: Rows, sums: Sums) -> Sums:
+        x, y, weights = batch
         optimizer = self.model.optimizer
         with tf.GradientTape() as tape:
             prediction = self._call(x, training=True)
-            objective = self._measures.objective(x, y, prediction)
+            objective = self._measures.objective(x, y, prediction, weights)
             scaled = optimizer.scale_loss(objective)
         # Measured before the update: regularisation is that of the weights that predicted.
-        sums = self._measures.add(sums, (x, y, prediction), objective)
+        sums = self._measures.add(sums, (x, y, prediction, weights), objective)
         gradients = tape.gradient(scaled, self._variables)
         self._update.apply(gradients, self._variables)
         return sums

@@ -221,6 +221,8 @@ def describe(
 
 def knows(values: Mapping[str, Any], recipe: Recipe, target: Target) -> bool:
     """Whether the extension has all that a config asks for."""
+    if recipe.weighted or recipe.keras_metric:
+        return False
     if recipe.model or (target.task, recipe.output_activation, recipe.loss) not in _OUTPUTS:
         return False
     if widths(values):

@@ -64,6 +64,7 @@ def _by_row(
 ) -> dict[str, Floats]:
     import keras
 
+    from hpsearch.training.keras_metric import KerasMetric
     from hpsearch.training.measures import metric_of, prepared
 
     predicted = whole.predict(x, batch_size=_ROWS_A_STEP, verbose=0)
@@ -71,11 +72,16 @@ def _by_row(
     name, metric = metric_of(recipe, target)
     losses = keras.losses.get(recipe.loss)(prepared_y, predicted)
     regularisation = sum(float(np.sum(loss)) for loss in whole.losses)
-    return {
+    measured = {
         "loss": _rows(losses, len(y)),
         name: _rows(metric(prepared_y, predicted), len(y)),
         REGULARISATION: np.asarray(regularisation, np.float64),
     }
+    if recipe.keras_metric:
+        scored = KerasMetric(recipe.keras_metric, target)
+        scored.add(prepared_y, predicted)
+        measured[scored.name] = np.asarray(scored.result(), np.float64)
+    return measured
 
 
 def _rows(values: Any, rows: int) -> Floats:

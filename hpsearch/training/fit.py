@@ -63,15 +63,17 @@ class FitTrainer:
         return int(self.model.count_params())
 
     def run_epoch(self) -> dict[str, float]:
-        order = self._order(self._epoch + 1)
+        order, arrays = self._order(self._epoch + 1), self._arrays
+        validation = (arrays.x_val, arrays.y_val)
         history = self.model.fit(
-            self._arrays.x_train[order],
-            self._arrays.y_train[order],
+            arrays.x_train[order],
+            arrays.y_train[order],
             batch_size=self._batch_size,
             initial_epoch=self._epoch,
             epochs=self._epoch + 1,
             shuffle=False,
-            validation_data=(self._arrays.x_val, self._arrays.y_val),
+            sample_weight=None if arrays.w_train is None else arrays.w_train[order],
+            validation_data=validation if arrays.w_val is None else (*validation, arrays.w_val),
             verbose=0,
         )
         self._epoch += 1

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import InputError
 from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
 from hpsearch.training.choice import choose, native_network
 from hpsearch.training.programs import Program, program_key
+from hpsearch.trial import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -133,6 +135,7 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
             return trainer
     kind = _kind(model, wanted, kind)
     if kind == "fit":
+        _require_fit_can(wanted)
         return FitTrainer(model, wanted.arrays, wanted.target, wanted.batch_size, wanted.order)
     trainer = _compiled(wanted, model, kind)
     if programs is not None and key is not None:
@@ -168,6 +171,21 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     )
 
 
+def _require_fit_can(wanted: _Wanted) -> None:
+    """Where it cannot give the numbers that the other trainers give, it is not asked."""
+    scored, target = wanted.recipe.keras_metric, wanted.target
+    if scored:
+        raise InputError(
+            f"metric: {scored} is not reported of a layer type that keeps state of its own, which "
+            "keras.Model.fit has to train; score loss, accuracy or mae, or leave the layer type out"
+        )
+    if wanted.recipe.weighted and target.task is Task.REGRESSION and target.standardised:
+        raise InputError(
+            "sample_weight: a layer type that keeps state of its own, which keras.Model.fit has "
+            "to train, takes no weights for a regression; leave the weights or the layer type out"
+        )
+
+
 def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.measures import make_measures
@@ -193,6 +211,9 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
         return "fit"
     if asked is not None:
         return asked
+    if wanted.recipe.weighted or wanted.recipe.keras_metric:
+        # Never tried under XLA, which has no kernels for all that Keras' metrics do.
+        return "graph"
     if wanted.recipe.model or is_own_function(str(wanted.values.get("layer_type", ""))):
         return "graph"
     layers = (_inputs(model), *widths(wanted.values), wanted.target.outputs)

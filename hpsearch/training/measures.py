@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hpsearch.training.keras_metric import KerasMetric
 from hpsearch.trial import Recipe, Target, Task
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ __all__ = ["Measures", "make_measures", "metric_of", "prepared"]
 
 Tensor = Any
 Sums = tuple[Tensor, ...]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""x, y, prediction and the rows' weights."""
 
 #: Losses that depend on the error alone: there the target's mean would only cost precision.
 _SHIFT_INVARIANT = frozenset(
@@ -42,16 +45,22 @@ class Measures(Protocol):
         """Targets `(rows, ...)` as the loss wants them; once per epoch."""
         ...
 
-    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
-        """The scalar to minimise on a batch, regularisation included."""
+    def objective(
+        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """The scalar to minimise on a batch, regularisation included.
+
+        Args:
+            weights: Of the rows, `(rows,)`; as in Keras, the sum is divided by the rows.
+        """
         ...
 
     def start(self) -> Sums:
         """Sums over no rows."""
         ...
 
-    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
-        """Sums with a batch `(x, y, prediction)` added."""
+    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
+        """Sums with a batch added."""
         ...
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
@@ -121,36 +130,49 @@ class _Plain:
         self._units = units
         self._loss = keras.losses.get(recipe.loss)
         self._name, self._metric = metric_of(recipe, target)
+        scored = recipe.keras_metric
+        self._scored = KerasMetric(scored, target) if scored else None
 
     def build(self, x: Tensor, y: Tensor) -> None:
-        pass
+        if self._scored is not None:
+            self._scored.add(self._units.restore(self.prepare(y)), self._model(x))
 
     def prepare(self, y: Tensor) -> Tensor:
         return prepared(y, self._recipe, self._target)
 
-    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
+    def objective(
+        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         del x
-        return self._mean_loss(y, prediction) + self._regularisation()
+        return self._mean_loss(y, prediction, weights) + self._regularisation()
 
     def start(self) -> Sums:
+        if self._scored is not None:
+            self._scored.reset()
         return tf.constant(0.0), tf.constant(0.0)
 
-    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
-        _, y, prediction = batch
+    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
+        _, y, prediction, weights = batch
         rows = tf.cast(tf.shape(prediction)[0], tf.float32)
         if self._units.standardised:
             y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self._mean_loss(y, prediction) + self._regularisation()
+            objective = self._mean_loss(y, prediction, weights) + self._regularisation()
+        if self._scored is not None:
+            self._scored.add(y, prediction)
         values = self._metric(y, prediction)
         if len(values.shape) > 1:
             values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))
         return sums[0] + objective * rows, sums[1] + tf.reduce_sum(values)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        return {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
+        numbers = {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
+        if self._scored is not None:
+            numbers[self._scored.name] = self._scored.result()
+        return numbers
 
-    def _mean_loss(self, y: Tensor, prediction: Tensor) -> Tensor:
-        return tf.reduce_mean(self._loss(y, prediction))
+    def _mean_loss(self, y: Tensor, prediction: Tensor, weights: Tensor | None) -> Tensor:
+        values = self._loss(y, prediction)
+        return tf.reduce_mean(values if weights is None else values * weights)
 
     def _regularisation(self) -> Tensor:
         losses = self._model.losses
@@ -172,20 +194,22 @@ class _Compiled:
     def prepare(self, y: Tensor) -> Tensor:
         return y
 
-    def objective(self, x: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
-        return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=None)
+    def objective(
+        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
 
     def start(self) -> Sums:
         self._model.reset_metrics()
         return (tf.constant(0.0),)
 
-    def add(self, sums: Sums, batch: tuple[Tensor, Tensor, Tensor], objective: Tensor) -> Sums:
-        x, y, prediction = batch
+    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
+        x, y, prediction, weights = batch
         rows = tf.cast(tf.shape(prediction)[0], tf.float32)
         if self._units.standardised:
             y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self.objective(x, y, prediction)
-        self._model.compute_metrics(x, y, prediction)
+            objective = self.objective(x, y, prediction, weights)
+        self._model.compute_metrics(x, y, prediction, sample_weight=weights)
         return (sums[0] + objective * rows,)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:

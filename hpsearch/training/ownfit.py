@@ -35,7 +35,7 @@ class OwnFitTrainer:
 
     With `epochs` and `batch_size` where the config has them and the hypermodel does not ask for
     them by itself. What it gives, as KerasTuner takes it: a History, a score, metrics by name, or
-    a list of those, which are averaged. A training that goes on is trained anew.
+    a list of those, which are averaged.
 
     Args:
         hypermodel: With a `fit` of its own.
@@ -88,34 +88,38 @@ class OwnFitTrainer:
         self.model.set_weights(list(weights))
 
     def state(self) -> State:
-        """The variables; what goes on from it begins anew."""
+        """The model's variables: nobody goes on from it, since `fit` is told all its epochs."""
         return read(self.model.variables)
 
     def resume(self, epoch: int, state: State) -> None:
-        """Trains anew, and goes on after `epoch`."""
-        del state
-        self._done = epoch
+        """Cannot be.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("a fit of one's own does not go on from where it halted")
 
     def _fit(self) -> list[Epoch]:
         hp = values_of(self.model)
         assert hp is not None
         watcher = _Watcher(self._recipe)
         arrays = self._arrays
+        validation = (arrays.x_val, arrays.y_val)
         with seeded(derive(self._recipe.sweep_seed, self._seed, _FIT)):
             given = self._hypermodel.fit(
                 hp,
                 self.model,
                 arrays.x_train,
                 arrays.y_train,
-                validation_data=(arrays.x_val, arrays.y_val),
+                validation_data=validation if arrays.w_val is None else (*validation, arrays.w_val),
                 callbacks=[watcher],
                 **self._told(),
             )
         self._best = watcher.best
         return _epochs(given, self._recipe.metric)
 
-    def _told(self) -> dict[str, int]:
-        told = {
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
             name: int(self._values[name])
             for name in ("batch_size", "epochs")
             if name in self._values and name not in self._recipe.asked
@@ -123,6 +127,8 @@ class OwnFitTrainer:
         if "epochs" in told and self._epochs is not None:
             # As many as the trial, or fewer where the method halts it before.
             told["epochs"] = self._epochs
+        if self._arrays.w_train is not None:
+            told["sample_weight"] = self._arrays.w_train
         return told
 
 

@@ -110,13 +110,13 @@ def program_key(
     if recipe.model or is_own_function(str(values.get("layer_type", ""))):
         return None
     others = {name: value for name, value in values.items() if name not in _APART}
-    shapes = tuple(
-        (array.shape, str(array.dtype))
-        for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
-    )
+    every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    shapes = tuple((array.shape, str(array.dtype)) for array in every)
+    weighted = (arrays.w_train is not None, arrays.w_val is not None)
     penalised = bool(values.get("l2", DEFAULTS["l2"]))
     config = json.dumps([others, penalised, _structure(values)], sort_keys=True)
-    return kind, config, dataclasses.replace(recipe, sweep_seed=0), input_spec, target, shapes
+    rest = (input_spec, target, shapes, weighted)
+    return kind, config, dataclasses.replace(recipe, sweep_seed=0), *rest
 
 
 def _structure(values: Mapping[str, Any]) -> list[Any]:

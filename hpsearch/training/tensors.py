@@ -25,6 +25,8 @@ class Tensors(NamedTuple):
     y_train: Any
     x_val: Any
     y_val: Any
+    w_train: Any = None
+    w_val: Any = None
 
 
 class _Latest:
@@ -38,7 +40,8 @@ def as_tensors(arrays: Arrays) -> Tensors:
     """The same tensors as the last time where `arrays` is the same object."""
     if _Latest.tensors is None or _Latest.arrays is not arrays:
         _Latest.tensors = Tensors(
-            *map(_tensor, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val))
+            *map(_tensor, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)),
+            *(None if each is None else _tensor(each) for each in (arrays.w_train, arrays.w_val)),
         )
         _Latest.arrays = arrays
     return _Latest.tensors

@@ -16,6 +16,8 @@ from keras import layers
 
 import hpsearch.tuners as keras_tuner
 
+pytestmark = pytest.mark.usefixtures("place")
+
 WHERE = {"overwrite": True, "directory": "my_dir"}
 
 
@@ -41,7 +43,7 @@ def rows_of(project):
 
 
 class TestGettingStarted:
-    def test_the_first_search(self, place, images, capsys):
+    def test_the_first_search(self, images, capsys):
         x_train, y_train, x_val, y_val = images
         tuner = keras_tuner.RandomSearch(
             hypermodel=dense,
@@ -82,7 +84,7 @@ class TestGettingStarted:
         assert best_hps[0].get("units_0") in range(8, 33, 8)
         dense(best_hps[0]).fit(x_train, y_train, epochs=1, verbose=0)
 
-    def test_tuning_the_training_and_the_data(self, place, images):
+    def test_tuning_the_training_and_the_data(self, images):
         class MyHyperModel(keras_tuner.HyperModel):
             def build(self, hp):
                 image_size = hp.Int("image_size", 5, 8)
@@ -129,7 +131,7 @@ class TestGettingStarted:
         model = hypermodel.build(best_hp)
         hypermodel.fit(best_hp, model, x_train, y_train, epochs=1, verbose=0)
 
-    def test_a_built_in_metric_as_the_objective(self, place, numbers):
+    def test_a_built_in_metric_as_the_objective(self, numbers):
         def build_regressor(hp):
             units = hp.Int("units", 32, 128, 32)
             model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
@@ -148,7 +150,7 @@ class TestGettingStarted:
         assert best[0].score == min(trial.score for trial in best) > 0
         assert (rows_of("built_in_metrics")["epochs_trained"] == 1).all()
 
-    def test_a_custom_metric_as_the_objective(self, place, numbers):
+    def test_a_custom_metric_as_the_objective(self, numbers):
         class CustomMetric(keras.metrics.Metric):
             def __init__(self, **kwargs):
                 super().__init__(name="custom_metric", **kwargs)
@@ -183,7 +185,7 @@ class TestGettingStarted:
         np.testing.assert_allclose(table["val_custom_metric"], table["val_loss"], rtol=1e-5)
 
     @pytest.mark.parametrize("gives", ["score", "metrics"])
-    def test_an_objective_of_ones_own(self, place, numbers, gives):
+    def test_an_objective_of_ones_own(self, numbers, gives):
         class HyperRegressor(keras_tuner.HyperModel):
             def build(self, hp):
                 units = hp.Int("units", 32, 128, 32)
@@ -212,7 +214,7 @@ class TestGettingStarted:
         error = np.mean(np.abs(tuner.get_best_models()[0].predict(x_val, verbose=0) - y_val))
         assert error == pytest.approx(abs(best.score), rel=1e-4)
 
-    def test_tuning_any_function(self, place, capsys):
+    def test_tuning_any_function(self, capsys):
         class MyTuner(keras_tuner.RandomSearch):
             def run_trial(self, trial, *args, **kwargs):
                 hp = trial.hyperparameters
@@ -225,7 +227,7 @@ class TestGettingStarted:
         assert abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.5
         assert len(tuner.oracle.trials) == 20
 
-    def test_keras_code_of_its_own(self, place):
+    def test_keras_code_of_its_own(self):
         def keras_code(units, optimizer, saving_path):
             random = np.random.default_rng(1)
             model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
@@ -278,7 +280,7 @@ class TestTailoringTheSearchSpace:
             "verbose": 0,
         }
 
-    def test_search_a_few_and_fix_the_rest(self, place, data):
+    def test_search_a_few_and_fix_the_rest(self, data):
         hp = keras_tuner.HyperParameters()
         hp.Float("learning_rate", min_value=1e-4, max_value=1e-2, sampling="log")
         tuner = keras_tuner.RandomSearch(
@@ -298,7 +300,7 @@ class TestTailoringTheSearchSpace:
         assert set(table["units"]) == {64}
         assert set(table["dropout"]) == {False}
 
-    def test_fix_a_few_and_tune_the_rest(self, place, data, capsys):
+    def test_fix_a_few_and_tune_the_rest(self, data, capsys):
         hp = keras_tuner.HyperParameters()
         hp.Fixed("learning_rate", value=1e-4)
         tuner = keras_tuner.RandomSearch(
@@ -317,7 +319,7 @@ class TestTailoringTheSearchSpace:
         assert set(table["learning_rate"]) == {1e-4}
         assert table["units"].nunique() > 1
 
-    def test_other_compilation_arguments(self, place, data):
+    def test_other_compilation_arguments(self, data):
         tuner = keras_tuner.RandomSearch(
             self.build_model,
             optimizer=keras.optimizers.Adam(1e-3),
@@ -332,7 +334,7 @@ class TestTailoringTheSearchSpace:
         assert tuner.get_best_models()[0].loss == "mse"
         assert "val_sparse_categorical_crossentropy" in rows_of("override_compile").columns
 
-    def test_prebuilt_hypermodels(self, place, data):
+    def test_prebuilt_hypermodels(self, data):
         hypermodel = keras_tuner.applications.HyperXception(input_shape=(32, 32, 1), classes=10)
         hp = keras_tuner.HyperParameters()
         hp.Choice("learning_rate", values=[1e-2, 1e-3, 1e-4])
@@ -357,7 +359,7 @@ class TestTailoringTheSearchSpace:
 
 
 class TestATunerOfOnesOwn:
-    def test_a_custom_training_loop(self, place, images, capsys):
+    def test_a_custom_training_loop(self, images, capsys):
         def build_model(hp):
             inputs = x = keras.Input(shape=(8, 8, 1))
             for i in range(hp.Int("conv_layers", 1, 2, default=2)):

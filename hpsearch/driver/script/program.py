@@ -13,6 +13,7 @@ from hpsearch.driver.revisit import Visit
 from hpsearch.driver.script import data as data_code
 from hpsearch.driver.script.model import model_code, optimizer_code
 from hpsearch.driver.script.text import call, joined, literal
+from hpsearch.errors import NotSupportedError
 from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.plan import Trial
 from hpsearch.trial import Recipe, Target, Task, TrialResult
@@ -128,9 +129,11 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
     """The text of a program that trains as the row says, and ends with whether it scored so.
 
     Raises:
-        NotSupportedError: The model is built by a function of one's own.
+        NotSupportedError: The model is built by a function of one's own, rows have weights, or
+            another metric than the usual ones is scored.
         DataError: The data cannot be read.
     """
+    _require_plain(visited.recipe)
     body = joined(_parts(visited, trial, result))
     head = _HEAD.format(
         trial=trial.number,
@@ -142,6 +145,15 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
         **installed(),
     )
     return joined([head, _imports(body), body])
+
+
+def _require_plain(recipe: Recipe) -> None:
+    found = "weights of rows" if recipe.weighted else recipe.keras_metric
+    if found:
+        raise NotSupportedError(
+            f"a program of one's own has no {found}, which this sweep's score has: "
+            "`hpsearch reproduce` without --script trains the row again"
+        )
 
 
 def _imports(body: str) -> str:

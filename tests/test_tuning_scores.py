@@ -1,0 +1,140 @@
+"""`hpsearch.tune`: weights of rows and classes, and what is scored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+import hpsearch
+from hpsearch.errors import DataError, InputError, RefusedError
+
+SMALL = {"units": [4, 8], "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+def test_class_weights_are_sample_weights_by_class(wine):
+    x, y = wine
+    by_class = hpsearch.tune(x, y, parameters=SMALL, class_weight={0: 3.0, "2": 0.5})
+    by_row = hpsearch.tune(
+        x, y, parameters=SMALL, sample_weight=np.choose(y, [3.0, 1.0, 0.5]), workers=1
+    )
+    plain = hpsearch.tune(x, y, parameters=SMALL)
+    # Rows that are split off keep their weights, as in Keras: those of classes are for training.
+    columns = ["score", "loss", "accuracy"]
+    pd.testing.assert_frame_equal(by_class.table[columns], by_row.table[columns])
+    assert (by_class.table["loss"] != plain.table["loss"]).all()
+    assert set(by_class.table["trainer"]) == {"graph"}
+    assert set(plain.table["trainer"]) == {"native"}
+    recipes = {results.table["recipe"][0] for results in (by_class, by_row, plain)}
+    assert len(recipes) == 3
+    data = [results.table["data"][0] for results in (by_class, by_row, plain)]
+    assert data[0] == data[2] != data[1]
+    assert by_class.reproduce(1).equal
+    assert by_class.sweep.class_weight == {"0": 3.0, "2": 0.5}
+    assert by_row.sweep.data.memory.sample_weight == "(178,) float64"
+
+
+def test_balanced_weights_and_those_of_validation_rows(wine, tmp_path):
+    x, y = wine
+    part = (x[::2], y[::2])
+    weights = np.arange(89) / 44.0
+    arguments = {"parameters": {"units": 4, "epochs": 1}, "class_weight": "balanced"}
+    plain = hpsearch.tune(x[1::2], y[1::2], validation_data=part, out=tmp_path / "a", **arguments)
+    weighted = hpsearch.tune(
+        x[1::2], y[1::2], validation_data=(*part, weights), out=tmp_path / "b", **arguments
+    )
+    assert plain.table["loss"][0] == weighted.table["loss"][0]
+    assert plain.table["val_loss"][0] != weighted.table["val_loss"][0]
+    assert plain.table["val_accuracy"][0] == weighted.table["val_accuracy"][0]
+    with pytest.raises(RefusedError, match=r"recipe\.class_weight: was \"balanced\", is null"):
+        hpsearch.tune(x[1::2], y[1::2], validation_data=part, out=tmp_path / "a", parameters=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_weight": {"9": 1}}, r"class_weight: there is no class '9'; .*'0', '1', '2'"),
+        ({"class_weight": {0: -1}}, r"^class_weight\.0: "),
+        ({"class_weight": "even"}, r"^class_weight: must be balanced, or a mapping"),
+        ({"class_weight": {0: 2}, "task": "regression"}, r"class_weight: is for classes"),
+        ({"sample_weight": [1, 2]}, r"sample_weight has shape \(2,\).*each of the 178 rows"),
+        ({"sample_weight": -np.ones(178)}, r"row 0 \(from 0\): sample_weight is -1\.0"),
+        ({"sample_weight": np.zeros(178)}, r"sample_weight is 0 in every row"),
+        ({"metric": "val_ac"}, r"^metric: goal is missing.*did you mean 'val_a"),
+        ({"metric": "val_mae"}, r"'val_mae' is not reported for a multiclass target"),
+        ({"metric": "val_auc", "task": "regression"}, r"'val_auc' is not .*such as val_r2_score"),
+        ({"metric": {"name": "val_mine", "goal": "maximize"}}, r"'val_mine' is not reported"),
+    ],
+)
+def test_what_cannot_be_weighted_or_scored_is_told(wine, arguments, message):
+    with pytest.raises((InputError, DataError), match=message):
+        hpsearch.tune(*wine, parameters=SMALL, **arguments)
+
+
+def test_any_metric_of_keras_is_the_score(tmp_path):
+    x, y = load_breast_cancer(return_X_y=True)
+    out = tmp_path / "out"
+    results = hpsearch.tune(
+        x, y, parameters=SMALL, metric="val_auc", early_stopping={"patience": 1}, test=0.2, out=out
+    )
+    columns = list(results.table.columns)
+    begin = columns.index("loss")
+    names = ["loss", "accuracy", "val_loss", "val_accuracy", "auc", "val_auc", "best_epoch"]
+    assert columns[begin : begin + 7] == names
+    assert results.table["score"].equals(results.table["val_auc"])
+    assert results.table["val_auc"].between(0, 1).all()
+    assert set(results.table["metric"]) == {"val_auc:maximize:last"}
+    assert {"auc", "val_auc"} <= set(results.curves)
+    pd.testing.assert_frame_equal(hpsearch.load(out).table, results.table)
+    look = results.evaluate("validation")
+    assert look.metric == "auc"
+    assert look.metrics["auc"].value == pytest.approx(results.best["score"], abs=1e-6)
+    again = hpsearch.tune(
+        x,
+        y,
+        parameters=SMALL | {"units": [4, 8, 16]},
+        metric="val_auc",
+        early_stopping={"patience": 1},
+        test=0.2,
+        out=out,
+    )
+    assert len(again.table) == 3
+    assert "auc" in results.plot_curves(metric="val_auc").to_json()
+
+
+def test_a_sweep_file_names_such_a_metric_too(tmp_path):
+    sweep = {
+        "name": "f1",
+        "data": {"dataset": "wine"},
+        "metric": {"name": "val_f1", "epoch": "best"},
+        "parameters": {"units": 4, "epochs": 3},
+        "model": {"class_weight": {"1": 2}},
+    }
+    results = hpsearch.run(sweep, out=tmp_path / "f1")
+    assert results.best["metric"] == "val_f1:maximize:best"
+    assert results.best["score"] == results.best["val_f1"] == results.curves["val_f1"].max()
+    with pytest.raises(InputError, match="'auc' is a hyperparameter of this sweep, too"):
+        hpsearch.run(
+            sweep
+            | {
+                "metric": "val_auc",
+                "parameters": {"auc": [1, 2], "layer_type": "odd_layers:plain"},
+            },
+            out=tmp_path / "no",
+        )
+
+
+def test_a_regression_is_scored_by_other_metrics():
+    x, y = load_diabetes(return_X_y=True)
+    results = hpsearch.tune(
+        x, y, parameters=SMALL, metric="val_r2_score", task="regression", method="tpe", trials=2
+    )
+    row = results.best
+    assert row["metric"] == "val_r2_score:maximize:last"
+    assert row["val_r2_score"] < 1

@@ -1,0 +1,150 @@
+"""Weighted rows, and metrics beside loss and accuracy, against Keras' own `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from hpsearch import keras_names
+from hpsearch.errors import InputError
+from hpsearch.hypermodel import build_model
+from hpsearch.seeds import epoch_order
+from hpsearch.training import make_trainer, needs_tensorflow
+from hpsearch.training.fit import FitTrainer
+from hpsearch.training.keras_metric import KerasMetric
+from hpsearch.trial import Target, Task
+
+VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
+
+
+def weighted(problem):
+    """The same problem with weights from 0 to 2 in both parts."""
+    random = np.random.default_rng(0)
+    arrays = dataclasses.replace(
+        problem.arrays,
+        w_train=random.uniform(0, 2, len(problem.arrays.y_train)).astype(np.float32),
+        w_val=random.uniform(0, 2, len(problem.arrays.y_val)).astype(np.float32),
+    )
+    return dataclasses.replace(problem.replace(weighted=True), arrays=arrays)
+
+
+@pytest.mark.parametrize("name", ["digits", "cancer"])
+def test_weighted_rows_train_as_in_fit(name, request):
+    problem = weighted(request.getfixturevalue(name))
+    ours = make_trainer(VALUES, 1, *problem.arguments)
+    theirs = make_trainer(VALUES, 1, *problem.arguments, kind="fit")
+    assert ours.kind == "graph"
+    for _ in range(3):
+        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-4)
+    plain = make_trainer(VALUES, 1, *request.getfixturevalue(name).arguments).run_epoch()
+    assert (
+        abs(plain["loss"] - make_trainer(VALUES, 1, *problem.arguments).run_epoch()["loss"]) > 1e-3
+    )
+
+
+def test_a_weighted_regression_is_told_in_its_own_units(diabetes):
+    ones = np.ones(len(diabetes.arrays.y_train), np.float32)
+    problem = dataclasses.replace(
+        diabetes.replace(weighted=True), arrays=dataclasses.replace(diabetes.arrays, w_train=ones)
+    )
+    plain = make_trainer(VALUES, 1, *diabetes.arguments, kind="graph")
+    assert make_trainer(VALUES, 1, *problem.arguments).run_epoch() == pytest.approx(
+        plain.run_epoch(), rel=1e-5
+    )
+
+
+def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
+    """Without its gradient, that is: a batch's sum is divided by all its rows."""
+    arrays = cancer.arrays
+    keep = np.arange(len(arrays.y_train)) % 2 == 0
+    problem = dataclasses.replace(
+        cancer.replace(weighted=True),
+        arrays=dataclasses.replace(arrays, w_train=keep.astype(np.float32)),
+    )
+    values = VALUES | {"batch_size": len(arrays.y_train), "optimizer": "sgd", "l2": 0.0}
+    trainer = make_trainer(values, 1, *problem.arguments)
+    half = make_trainer(
+        {**values, "optimizer": {"name": "sgd", "learning_rate": 0.01 * keep.mean()}},
+        1,
+        *cancer.arguments[:-1],
+        dataclasses.replace(arrays, x_train=arrays.x_train[keep], y_train=arrays.y_train[keep]),
+        kind="graph",
+    )
+    for _ in range(2):
+        ours, theirs = trainer.run_epoch(), half.run_epoch()
+    assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "made"),
+    [
+        ("cancer", "auc", keras.metrics.AUC),
+        ("cancer", "recall", keras.metrics.Recall),
+        ("digits", "top_3_accuracy", lambda: keras.metrics.SparseTopKCategoricalAccuracy(k=3)),
+        ("diabetes", "rmse", None),
+    ],
+)
+def test_a_metric_is_what_fit_reports(name, metric, made, request):
+    problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
+    assert needs_tensorflow(VALUES, problem.recipe, problem.input_spec, problem.target)
+    trainer = make_trainer(VALUES, 1, *problem.arguments)
+    numbers = [trainer.run_epoch() for _ in range(2)][-1]
+    if made is None:
+        # The penalty is part of the loss only.
+        assert 0 < numbers["val_rmse"] ** 2 < numbers["val_loss"]
+        assert numbers["val_rmse"] ** 2 == pytest.approx(numbers["val_loss"], rel=1e-2)
+        return
+    recipe, spec, target, arrays = problem.arguments
+    model = build_model(VALUES, 1, recipe, spec, target)
+    own = made()
+    own.name = metric
+    model.compile(optimizer=model.optimizer, loss=recipe.loss, metrics=["accuracy", own])
+    rows = len(arrays.x_train)
+    theirs = FitTrainer(
+        model, arrays, target, 32, lambda e: epoch_order(recipe.sweep_seed, 1, e, rows=rows)
+    )
+    expected = [theirs.run_epoch() for _ in range(2)][-1]
+    assert numbers == pytest.approx(expected, rel=1e-4)
+
+
+def test_metrics_of_several_classes():
+    random = np.random.default_rng(0)
+    y = random.integers(0, 3, 200).astype(np.int32)
+    predicted = random.dirichlet([1, 1, 1], 200).astype(np.float32)
+    target = Target(Task.MULTICLASS, 3, ("a", "b", "c"))
+
+    def measured(name):
+        metric = KerasMetric(name, target)
+        metric.add(y[:150], predicted[:150])
+        metric.add(np.eye(3, dtype=np.float32)[y[150:]], predicted[150:])
+        return float(metric.result())
+
+    assert measured("f1") == pytest.approx(
+        sklearn_metrics.f1_score(y, predicted.argmax(1), average="macro"), rel=1e-5
+    )
+    assert measured("top_2_accuracy") == pytest.approx(
+        sklearn_metrics.top_k_accuracy_score(y, predicted, k=2)
+    )
+    assert measured("sparse_categorical_crossentropy") == pytest.approx(
+        sklearn_metrics.log_loss(y, predicted), rel=1e-4
+    )
+    flat = sklearn_metrics.roc_auc_score(np.eye(3)[y], predicted, average="micro")
+    assert measured("auc") == pytest.approx(flat, abs=5e-3)
+
+
+def test_every_metric_of_the_table_can_be_made():
+    for task, outputs in ((Task.BINARY, 1), (Task.MULTICLASS, 3), (Task.REGRESSION, 1)):
+        for name in keras_names.METRIC_CLASSES:
+            KerasMetric(name, Target(task, outputs, ("a", "b", "c")[: max(2, outputs)]))
+
+
+def test_layers_with_a_state_of_their_own_are_refused(digits, diabetes):
+    hiding = {**VALUES, "layer_type": "odd_layers:counting"}
+    with pytest.raises(InputError, match="metric: auc is not reported of a layer type"):
+        make_trainer(hiding, 1, *digits.replace(metric="val_auc").arguments)
+    with pytest.raises(InputError, match="takes no weights for a regression"):
+        make_trainer(hiding, 1, *weighted(diabetes).arguments)
