@@ -167,7 +167,7 @@ def _unknown_names(sweep: Sweep, space: Space) -> Iterator[str]:
             )
     for index, config in enumerate(sweep.configs):
         for name in config:
-            if name not in space.names:
+            if name not in (*space.names, "batch_size", "epochs"):
                 yield (
                     f"configs[{index}]: {name!r} is no hyperparameter of the model"
                     f"{did_you_mean(name, space.names)}"
