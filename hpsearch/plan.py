@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.hyperparameters import DEFAULTS, widths
+from hpsearch.seeds import draw_of, seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 
@@ -26,16 +27,23 @@ class Trial:
 
     Attributes:
         number: From 1, fixed when the trial is first planned.
+        fold: Of cross-validation, from 1; None without.
     """
 
     number: int
     config: Config
     seed: int
+    fold: int | None = None
+
+    @property
+    def draw(self) -> int:
+        """Seed and fold, which repeat a config, as one number."""
+        return draw_of(self.seed, self.fold)
 
     @property
     def key(self) -> tuple[str, int]:
         """What makes two trials one."""
-        return self.config.id, self.seed
+        return self.config.id, self.draw
 
     @property
     def epochs(self) -> int:
@@ -50,34 +58,35 @@ class Trial:
 
 def number_trials(
     configs: Iterable[Config],
-    seeds: Sequence[int],
+    draws: Sequence[int],
     known: Mapping[tuple[str, int], Trial],
     *,
     first_number: int,
     limit: int | None = None,
 ) -> list[Trial]:
-    """The trials of `configs`, each with every seed, that are not yet `known`.
+    """The trials of `configs`, each with every draw, that are not yet `known`.
 
     Args:
+        draws: Seeds, or seeds and folds as `draw_of` has them.
         known: Trials that have a number, by their key.
         first_number: The number of the first new trial.
         limit: How many new trials at most.
     """
     trials: dict[tuple[str, int], Trial] = {}
     for config in configs:
-        for seed in seeds:
-            key = (config.id, seed)
+        for draw in draws:
+            key = (config.id, draw)
             if key in known or key in trials:
                 continue
             if limit is not None and len(trials) >= limit:
                 return list(trials.values())
-            trials[key] = Trial(first_number + len(trials), config, seed)
+            trials[key] = Trial(first_number + len(trials), config, *seed_and_fold(draw))
     return list(trials.values())
 
 
 def _prefix(trial: Trial) -> tuple[str, int]:
     """Equal for trials that differ only in epochs."""
-    return trial.config.prefix, trial.seed
+    return trial.config.prefix, trial.draw
 
 
 def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Training]:
@@ -97,7 +106,8 @@ def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Train
 def _training(trials: list[Trial]) -> Training:
     ordered = sorted(trials, key=lambda trial: trial.epochs)
     stops = tuple((trial.epochs, trial.number) for trial in ordered)
-    return Training(ordered[-1].config.trained, ordered[-1].seed, stops)
+    last = ordered[-1]
+    return Training(last.config.trained, last.seed, stops, fold=last.fold)
 
 
 def weight_count(values: Mapping[str, Any], features: int, outputs: int) -> int | None:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
+from hpsearch.seeds import seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 
@@ -238,7 +239,7 @@ class Store:
 
     def add_trials(self, trials: Iterable[Trial]) -> None:
         """Fix the numbers of planned trials, all of them or none."""
-        rows = [(t.number, t.config.id, t.seed, json.dumps(dict(t.config.values))) for t in trials]
+        rows = [(t.number, t.config.id, t.draw, json.dumps(dict(t.config.values))) for t in trials]
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?)",
@@ -254,10 +255,10 @@ class Store:
             ).fetchall()
         trials = []
         for *row, checksum in rows:
-            number, _, seed, values = row
+            number, _, draw, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(_mapping(text), kind), seed))
+                trials.append(Trial(number, Config(_mapping(text), kind), *seed_and_fold(draw)))
         return trials
 
     # What came out

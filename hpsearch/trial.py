@@ -200,6 +200,7 @@ class Training:
         whole: The epochs that its one trial asks for, where the method halts it before: its
             status is `stopped` then. None where it is trained to its end.
         source: The trial whose snapshot it goes on from; None where it starts anew.
+        fold: Of cross-validation, from 1; None without.
     """
 
     values: Mapping[str, Any]
@@ -207,6 +208,7 @@ class Training:
     stops: tuple[tuple[int, int], ...]
     whole: int | None = None
     source: int | None = None
+    fold: int | None = None
 
     @property
     def number(self) -> int:

@@ -8,19 +8,18 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hpsearch import driver, sweepfile
+from hpsearch import data, driver, sweepfile
 from hpsearch.api import Results, after, execute, outside
+from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.sweep import NAME, Sweep
 from hpsearch.sweep.method import parse_method
 from hpsearch.sweep.rules import Invalid
-
-if TYPE_CHECKING:
-    from hpsearch.data import Dataset, DataSpec
 
 __all__ = ["tune"]
 
@@ -35,6 +34,7 @@ _ARGUMENTS = {
     "data.seed": "split_seed",
     "data.scale": "scale",
     "data.task": "task",
+    "data.cv": "cv",
     "execution.workers": "workers",
     "execution.timeout": "timeout_seconds",
     "model.class_weight": "class_weight",
@@ -45,7 +45,7 @@ _ARGUMENTS = {
 
 def tune(
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     parameters: Mapping[str, Any],
     method: str | Mapping[str, Any] | None = None,
@@ -53,6 +53,8 @@ def tune(
     validation_data: Pair | None = None,
     validation_split: float = 0.2,
     test: float | Pair | None = None,
+    cv: Any = None,
+    groups: Any = None,
     task: str | None = None,
     scale: str = "auto",
     split_seed: int = 42,
@@ -93,7 +95,9 @@ def tune(
 
     Args:
         x: `(n_samples, ...)` numbers, or a pandas frame; its text columns are one-hot encoded
-            inside the model. Raw values: the model scales them.
+            inside the model. Raw values: the model scales them. Or a `tf.data.Dataset` of
+            batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory, in the order
+            that it has this time; so may `validation_data` and `test` be.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
             `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range.
@@ -105,6 +109,13 @@ def tune(
             chosen at random, stratified for classes, where Keras takes the last rows.
         test: A share of rows, or a pair, that no training and no score sees; for
             `results.evaluate("test")`.
+        cv: Cross-validation in place of a validation split: how many folds (shuffled, stratified
+            for classes), a scikit-learn splitter such as `TimeSeriesSplit(5)`, or pairs of
+            training and validation row numbers. Each fold is a row of the table, with all that is
+            fitted, such as scaling, fitted on its own training rows; the mean over the folds is a
+            config's score. The best model is that of the best config's best fold. A single pair,
+            or a splitter that makes one, such as `PredefinedSplit`, is a validation split.
+        groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred where `y` is unambiguous.
         scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
         split_seed: Of the split; it is `data.seed` in a file.
@@ -137,16 +148,18 @@ def tune(
             metric.
         Interrupted: As for `hpsearch.run`.
     """
-    test_data = test if isinstance(test, tuple | list) else None
-    rows = _Rows(x, y, sample_weight, validation_data, test_data)
+    rows = read_memory(x, y, sample_weight, validation_data, test)
+    folds = Folding.of(cv, groups, rows, split_seed)
+    folds.require_fit(validation_data, test)
     raw = {
         "name": _name(name, out),
         "seed": seed,
         "data": {
-            "memory": rows.described,
+            "memory": rows.described | folds.described,
             "task": task,
-            "validation": validation_split,
-            "test": None if rows.test is not None else test,
+            "validation": validation_split if cv is None else None,
+            "cv": folds.count,
+            "test": test if rows.test is None else None,
             "seed": split_seed,
             "scale": scale,
         },
@@ -168,70 +181,7 @@ def tune(
     }
     sweep = _sweep(raw)
     settings = driver.Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
-    return _run(sweep, settings, rows, out, log)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What was given as data."""
-
-    x: Any
-    y: Any
-    weights: Any = None
-    validation: Any = None
-    test: Any = None
-
-    def __post_init__(self) -> None:
-        if self.y is None:
-            raise InputError("y: must be labels or targets, one a row of x, not None")
-        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
-        for name, pair, sizes in parts:
-            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
-                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
-                also = " or (x, y, sample_weight)" if 3 in sizes else ""
-                found = type(pair).__name__ + size
-                raise InputError(f"{name}: must be a pair (x, y){also}, not {found}")
-
-    @property
-    def described(self) -> dict[str, str]:
-        """For sweep.yaml."""
-        pairs = {"validation": self.validation, "test": self.test}
-        return {
-            "x": _described(self.x),
-            "y": _described(self.y),
-            **({} if self.weights is None else {"sample_weight": _described(self.weights)}),
-            **{
-                name: f"x {_described(pair[0])}, y {_described(pair[1])}"
-                for name, pair in pairs.items()
-                if pair is not None
-            },
-        }
-
-    def load(self, spec: DataSpec) -> Dataset:
-        """The dataset that a sweep makes of them."""
-        from hpsearch.data import from_arrays
-
-        return from_arrays(
-            self.x,
-            self.y,
-            sample_weight=self.weights,
-            validation_data=self.validation,
-            test_data=self.test,
-            validation=float(spec.validation),
-            test=None if spec.test is None else float(spec.test),
-            seed=spec.seed,
-            scale=spec.scale,
-            task=spec.task,
-        )
-
-
-def _described(array: Any) -> str:
-    """Such as `(150, 4) float64`."""
-    kind = type(array).__name__
-    shape = getattr(array, "shape", None)
-    if shape is None:
-        return f"{kind} of {len(array)}" if hasattr(array, "__len__") else kind
-    return f"{tuple(shape)} {getattr(array, 'dtype', kind)}"
+    return _run(sweep, settings, partial(rows.load, folds), out, log)
 
 
 def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
@@ -301,26 +251,26 @@ def _plain(value: Any) -> Any:
 def _run(
     sweep: Sweep,
     settings: driver.Settings,
-    rows: _Rows,
+    load: data.Loader,
     out: str | os.PathLike[str] | None,
     log: Sequence[str],
 ) -> Results:
     try:
         if out is not None:
             settings = replace(settings, out=Path(out))
-            return execute(sweep, settings, _Warning(), log=log, rows=rows.load)
-        return _without_directory(sweep, settings, rows, log)
+            return execute(sweep, settings, _Warning(), log=log, rows=load)
+        return _without_directory(sweep, settings, load, log)
     except driver.Interrupted as error:
         return after(error)
 
 
 def _without_directory(
-    sweep: Sweep, settings: driver.Settings, rows: _Rows, log: Sequence[str]
+    sweep: Sweep, settings: driver.Settings, load: data.Loader, log: Sequence[str]
 ) -> Results:
     scratch = tempfile.mkdtemp(prefix="hpsearch-")
     settings = replace(settings, out=Path(scratch, sweep.name))
     try:
-        found = execute(sweep, settings, _Warning(), log=log, rows=rows.load)
+        found = execute(sweep, settings, _Warning(), log=log, rows=load)
         return found.owning(scratch)
     except driver.Interrupted as error:
         # Nobody could go on in that directory.

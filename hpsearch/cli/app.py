@@ -185,9 +185,10 @@ def compare(
     columns = comparison.Columns(score, tuple(params.split(",")) if params else (), goal)
     again = _rescorer(rescore, workers)
     compared = comparison.compare(tables, columns, anyway=anyway, rescore=again)
-    print_comparison(compared, _console())
+    # The file first: whoever reads the terminal may close it before the end, as `head` does.
     if out is not None:
         comparison.write(compared, out)
+    print_comparison(compared, _console())
 
 
 def _rescorer(count: int | None, workers: int | None) -> Any:

@@ -49,8 +49,8 @@ def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
     limit = sweep.budget.trials if sweep.budget else None
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # Only the clock ends it: a window stands for the rest.
-        limit = 1_000 * len(sweep.trial_seeds)
-    return number_trials(configs, sweep.trial_seeds, {}, first_number=1, limit=limit)
+        limit = 1_000 * len(sweep.draws)
+    return number_trials(configs, sweep.draws, {}, first_number=1, limit=limit)
 
 
 def _known(where: ResultsDirectory) -> _Known:

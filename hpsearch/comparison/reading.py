@@ -161,7 +161,10 @@ def _trials(
     trials["seed"] = _seeds(frame)
     repetition = trials.groupby("config").cumcount().astype(str)
     seeded = trials["seed"].notna()
-    trials["draw"] = trials["seed"].astype(str).where(seeded, "#" + repetition)
+    draws = trials["seed"].astype(str)
+    if "fold" in frame.columns and frame["fold"].notna().any():
+        draws += " fold " + frame["fold"].astype(str)
+    trials["draw"] = draws.where(seeded, "#" + repetition)
     trials["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         trials.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan

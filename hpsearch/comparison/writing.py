@@ -1,4 +1,4 @@
-"""A comparison as Markdown, HTML and JSON."""
+"""A comparison as Markdown and JSON, and any of its forms as a file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hpsearch.comparison.comparing import Best, Comparison
 from hpsearch.comparison.document import Grid, document, question_text, stamp, verdict
 from hpsearch.comparison.estimate import LEVEL, Estimate
 from hpsearch.comparison.explanation import Change, Effect, Move
+from hpsearch.comparison.page import TITLE, as_html, one_line
 from hpsearch.comparison.verdict import Pair
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.results import write_atomically
@@ -23,14 +24,6 @@ from hpsearch.versions import version_of
 
 __all__ = ["SUFFIXES", "as_dict", "as_html", "as_json", "as_markdown", "require_suffix", "write"]
 
-_TITLE = "Comparison of sweeps"
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
-th, td { border: 1px solid #ccc; padding: .2em .6em; text-align: right; }
-th { background: #f4f4f4; }
-.stamp { border: 2px solid #b00; color: #b00; padding: .5em 1em; font-weight: bold; }
-"""
 #: What Markdown would take for more than text.
 _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
@@ -133,7 +126,7 @@ def as_json(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """A page of Markdown; names are text, whatever they hold."""
-    parts = [f"# {_TITLE}"]
+    parts = [f"# {TITLE}"]
     if not comparison.comparable:
         parts.append(f"**{_markdown(stamp(comparison))}**")
     for section in document(comparison):
@@ -146,13 +139,8 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def _markdown(text: str) -> str:
-    escaped = html.escape(_line(text), quote=False)
+    escaped = html.escape(one_line(text), quote=False)
     return _MARKUP.sub(r"\\\1", escaped)
-
-
-def _line(text: str) -> str:
-    """One line: what cannot be printed would end it."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _markdown_grid(grid: Grid) -> str:
@@ -162,35 +150,6 @@ def _markdown_grid(grid: Grid) -> str:
     return "\n".join(
         [row(grid.header), "|" + "---:|" * len(grid.header), *(row(cells) for cells in grid.rows)]
     )
-
-
-def as_html(comparison: Comparison) -> str:
-    """One self-contained page; every name is escaped."""
-    parts = [f"<h1>{_TITLE}</h1>"]
-    if not comparison.comparable:
-        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
-    for section in document(comparison):
-        parts.append(f"<h2>{html.escape(section.title)}</h2>")
-        parts += [
-            _html_grid(part) if isinstance(part, Grid) else f"<p>{html.escape(_line(part))}</p>"
-            for part in section.parts
-        ]
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">\n"
-        f"<title>{_TITLE}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n"
-        "</html>\n"
-    )
-
-
-def _html_grid(grid: Grid) -> str:
-    def row(cells: Iterable[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(_line(c))}</{tag}>" for c in cells) + "</tr>"
-
-    rows = [row(grid.header, "th"), *(row(cells, "td") for cells in grid.rows)]
-    return "<table>\n" + "\n".join(rows) + "\n</table>"
 
 
 _WRITERS: Mapping[str, Callable[[Comparison], str]] = {

@@ -10,12 +10,13 @@ from __future__ import annotations
 from hpsearch.data.builtin import Description, datasets
 from hpsearch.data.dataset import Dataset, Inputs, Shape, Split
 from hpsearch.data.loading import Loader, from_arrays, load, probe
-from hpsearch.data.spec import DataSpec
+from hpsearch.data.spec import DataSpec, Folds
 
 __all__ = [
     "DataSpec",
     "Dataset",
     "Description",
+    "Folds",
     "Inputs",
     "Loader",
     "Shape",

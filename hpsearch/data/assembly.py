@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data import scaling, splitting, targets
+from hpsearch.data import folding, scaling, splitting, targets
 from hpsearch.data.dataset import Dataset, Inputs, Part, Source, Split, n_rows, take
 from hpsearch.data.files import listed
-from hpsearch.data.fingerprint import fingerprint
+from hpsearch.data.fingerprint import combined, fingerprint
 from hpsearch.data.spec import Options
 from hpsearch.errors import DataError
 from hpsearch.trial import Target, Task
@@ -97,11 +97,77 @@ def assemble(source: Source, options: Options) -> Dataset:
     Raises:
         DataError: Targets that cannot be used, or too few rows.
     """
+    if options.cv is not None or options.folds is not None:
+        return _by_folds(source, options)
     outlined = outline(source, options)
-    train, validation, test = _split(source, outlined, options.seed)
+    return _dataset(source, outlined.classes, options, _split(source, outlined, options.seed))
+
+
+def _by_folds(source: Source, options: Options) -> Dataset:
+    """Cross-validation, or the one split that `options.folds` makes."""
+    if source.validation is not None:
+        raise DataError(
+            f"{source.where}: brings a validation part of its own, and cross-validation makes one "
+            "of the training rows in each fold; leave one of them out"
+        )
+    outlined = outline(source, replace(options, validation=None))
+    places, test = _without_test(source, outlined, options.seed)
+    codes = outlined.train[places] if outlined.classes else None
+    if options.folds is not None:
+        pairs = options.folds(places, codes)
+    else:
+        assert options.cv is not None
+        pairs = folding.usual(places, codes, options.cv, options.seed)
+    folding.require_sound(pairs, len(places), options.cv or 1, source.where)
+    datasets = [
+        _dataset(
+            source,
+            outlined.classes,
+            options,
+            (
+                _taken(source, outlined.train, places[train]),
+                _taken(source, outlined.train, places[validation]),
+                test,
+            ),
+        )
+        for train, validation in pairs
+    ]
+    if options.cv is None:
+        return datasets[0]
+    return replace(
+        datasets[0],
+        folds=tuple(datasets),
+        fingerprint=combined(each.fingerprint for each in datasets),
+        warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
+    )
+
+
+def _without_test(
+    source: Source, outlined: Outline, seed: int
+) -> tuple[npt.NDArray[np.intp], _Rows | None]:
+    """Places of the rows that folds are made of, and the test part."""
+    strata = outlined.train if outlined.classes else None
+    places, _, off = splitting.split(len(outlined.train), outlined.size, seed, strata, source.where)
+    if outlined.size.test:
+        return np.sort(places), _taken(source, outlined.train, off)
+    return places, _own(source.test, outlined.test)
+
+
+def _taken(source: Source, y: _Values, places: npt.NDArray[np.intp]) -> _Rows:
+    weights = source.train.weights
+    return take(source.train.x, places), y[places], None if weights is None else weights[places]
+
+
+def _dataset(
+    source: Source,
+    classes: tuple[str, ...],
+    options: Options,
+    parts: tuple[_Rows, _Rows, _Rows | None],
+) -> Dataset:
+    train, validation, test = parts
     target = (
-        targets.class_target(outlined.classes)
-        if outlined.classes
+        targets.class_target(classes)
+        if classes
         else targets.regression_target(train[1], source.where)
     )
     found: tuple[str, ...] = ()
@@ -118,9 +184,7 @@ def assemble(source: Source, options: Options) -> Dataset:
         train=_encoded(target, train),
         validation=_encoded(target, validation),
         test=None if test is None else _encoded(target, test),
-        fingerprint=fingerprint(
-            {"train": train, "validation": validation, "test": test}, outlined.classes
-        ),
+        fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, classes),
         warnings=source.warnings + found,
         feature_names=source.feature_names,
     )
@@ -133,15 +197,12 @@ def _encoded(target: Target, rows: _Rows) -> Split:
 
 def _split(source: Source, outlined: Outline, seed: int) -> tuple[_Rows, _Rows, _Rows | None]:
     """Rows and targets of each part; a part that is split off beats one that was read."""
-    size, x, y = outlined.size, source.train.x, outlined.train
+    size, y = outlined.size, outlined.train
     strata = outlined.train if outlined.classes else None
     rows = splitting.split(len(y), size, seed, strata, source.where)
-    w = source.train.weights
-    train, off, off_test = (
-        (take(x, each), y[each], None if w is None else w[each]) for each in rows
-    )
+    train, off, off_test = (_taken(source, y, each) for each in rows)
     if not size.validation and not size.test:
-        train = (x, y, w)
+        train = (source.train.x, y, source.train.weights)
     validation = off if size.validation else _own(source.validation, outlined.validation)
     test = off_test if size.test else _own(source.test, outlined.test)
     if validation is None:

@@ -106,6 +106,8 @@ class Dataset:
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
         feature_names: One a column of a table, else empty.
+        folds: Of cross-validation, each fitted on its own training split; then `input`, `target`,
+            `train` and `validation` are the first one's, and the fingerprint that of them all.
     """
 
     name: str
@@ -117,6 +119,11 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
+    folds: tuple[Dataset, ...] = ()
+
+    def of_fold(self, fold: int | None) -> Dataset:
+        """That of a fold (from 1); this one without cross-validation."""
+        return self if fold is None else self.folds[fold - 1]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import Inputs
 
-__all__ = ["fingerprint"]
+__all__ = ["combined", "fingerprint"]
 
 
 def fingerprint(
@@ -37,6 +37,13 @@ def fingerprint(
             if weights is not None:
                 _add_texts(digest, ["weights"])
                 _add_array(digest, weights)
+    return "d" + digest.hexdigest()[:11]
+
+
+def combined(fingerprints: Iterable[str]) -> str:
+    """One fingerprint of the folds of cross-validation, in their order."""
+    digest = hashlib.sha256()
+    _add_texts(digest, ["hpsearch folds 1", *fingerprints])
     return "d" + digest.hexdigest()[:11]
 
 

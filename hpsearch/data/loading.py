@@ -15,7 +15,7 @@ from hpsearch.data.csvfile import read_csv
 from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
 from hpsearch.data.function import Pair, pairs_source, read_function
 from hpsearch.data.npzfile import read_npz
-from hpsearch.data.spec import DataSpec, Kind, Options, Scale
+from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
@@ -57,7 +57,7 @@ def probe(spec: DataSpec) -> Shape:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read(spec)
     x = source.train.x
-    if isinstance(x, Mapping):
+    if isinstance(x, Mapping) or spec.cv is not None:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -84,6 +84,8 @@ def from_arrays(
     seed: int = 42,
     scale: Scale = "auto",
     task: Kind | None = None,
+    cv: int | None = None,
+    folds: Folds | None = None,
     name: str = "arrays",
 ) -> Dataset:
     """A dataset from arrays, lists or pandas objects in memory.
@@ -95,6 +97,7 @@ def from_arrays(
         validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
             weights; where given, no rows are split off.
         validation, test: Fractions to split off where there is no such pair.
+        cv, folds: As for `Options`.
 
     Raises:
         DataError: Shapes, types or values that cannot be used.
@@ -107,6 +110,8 @@ def from_arrays(
         seed=seed,
         scale=scale,
         task=task,
+        cv=cv,
+        folds=folds,
     )
     return assemble(source, options)
 
@@ -161,6 +166,7 @@ def _options(spec: DataSpec, source: Source) -> Options:
         seed=spec.seed,
         scale=spec.scale,
         task=spec.task or source.task,
+        cv=spec.cv,
     )
 
 
@@ -173,7 +179,11 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     where = f"the built-in set {known.name!r}"
     kind: Kind = "regression" if known.task is Task.REGRESSION else "classification"
     _require_task(spec.task, kind, where)
-    size = splitting.sizes(known.rows, *_fractions(spec), where)
+    validation, test = _fractions(spec)
+    size = splitting.sizes(known.rows, None if spec.cv else validation, test, where)
+    if spec.cv is not None:
+        held_out = math.ceil(size.train / spec.cv)
+        size = splitting.Sizes(size.train - held_out, held_out, size.test)
     if known.class_counts:
         names = tuple(str(i) for i in range(len(known.class_counts)))
         counts = np.array(known.class_counts)

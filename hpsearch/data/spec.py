@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["DataSpec", "Kind", "Options", "Scale"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DataSpec", "Folds", "Kind", "Options", "Scale"]
 
 Kind = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard"]
@@ -51,6 +55,10 @@ class DataSpec(Protocol):
         """A fraction, a path, or None: the split that the set ships, else none."""
 
     @property
+    def cv(self) -> int | None:
+        """Folds of cross-validation in place of a validation part."""
+
+    @property
     def seed(self) -> int:
         """Of the split."""
 
@@ -71,6 +79,12 @@ class DataSpec(Protocol):
         """What is predicted; inferred where None."""
 
 
+Indices = npt.NDArray[np.intp]
+Folds = Callable[[Indices, Indices | None], Sequence[tuple[Indices, Indices]]]
+"""From rows' places `(n_samples,)` and their classes, or None for a regression, to the rows of
+each training and validation part, as indices into these."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What does not depend on where the rows come from.
@@ -78,6 +92,8 @@ class Options:
     Attributes:
         validation, test: Fractions to split off; None where the source brings the part, or
             (for `test`) where there is none.
+        cv: Folds of cross-validation in place of a validation part, or None.
+        folds: Makes these folds, or without `cv` the one split; None for the usual ones.
     """
 
     validation: float | None = 0.2
@@ -85,3 +101,5 @@ class Options:
     seed: int = 42
     scale: Scale = "auto"
     task: Kind | None = None
+    cv: int | None = None
+    folds: Folds | None = None

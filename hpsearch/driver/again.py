@@ -13,6 +13,7 @@ from hpsearch.executors.base import (
     Answered,
     Call,
     Called,
+    Dataset,
     Event,
     Executor,
     Finished,
@@ -23,7 +24,7 @@ from hpsearch.executors.base import (
 from hpsearch.export import write_model
 from hpsearch.plan import Trial
 from hpsearch.training import needs_tensorflow
-from hpsearch.trial import InputSpec, Recipe, Status, Target, Training, TrialResult
+from hpsearch.trial import Recipe, Status, Training, TrialResult
 
 __all__ = ["Again"]
 
@@ -36,6 +37,7 @@ class Again:
     """Has an executor's workers do what one trial needs.
 
     Args:
+        dataset: What was provided to the executor.
         check: Called while a worker is at it; raises to end it.
     """
 
@@ -44,12 +46,11 @@ class Again:
         executor: Executor,
         recipe: Recipe,
         *,
-        input_spec: InputSpec,
-        target: Target,
+        dataset: Dataset,
         check: Callable[[], None],
     ) -> None:
         self._executor, self._recipe = executor, recipe
-        self._input, self._target = input_spec, target
+        self._dataset = dataset
         self._check = check
 
     def train(self, trial: Trial, epochs: int) -> TrialResult:
@@ -62,8 +63,10 @@ class Again:
             Its result; of status `killed` where the worker ended.
         """
         values = trial.config.trained
-        training = Training(values, trial.seed, ((epochs, trial.number),))
-        needed = needs_tensorflow(values, self._recipe, self._input, self._target)
+        stops = ((epochs, trial.number),)
+        training = Training(values, trial.seed, stops, fold=trial.fold)
+        dataset = self._dataset.of_fold(trial.fold)
+        needed = needs_tensorflow(values, self._recipe, dataset.input, dataset.target)
         answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
             match event:
@@ -94,7 +97,8 @@ class Again:
             Why it cannot be written, or empty.
         """
         values = trial.config.trained
-        rest = (self._recipe, self._input, self._target)
+        dataset = self._dataset.of_fold(trial.fold)
+        rest = (self._recipe, dataset.input, dataset.target)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a
             # signal ends the driver.

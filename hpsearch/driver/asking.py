@@ -79,6 +79,9 @@ class Planner(Protocol):
 class Numbers:
     """The trials of a sweep and their numbers.
 
+    What is called a seed here is a draw (see `hpsearch.seeds`): with cross-validation, a seed and
+    a fold.
+
     Args:
         space: The sweep's.
         listed: Ids of configs that belong to the sweep wherever they lie.
@@ -102,7 +105,7 @@ class Numbers:
         wanted = [
             trial
             for trial in stored
-            if trial.seed in allowed and (trial.config.id in listed or space.contains(trial.config))
+            if trial.draw in allowed and (trial.config.id in listed or space.contains(trial.config))
         ]
         self.current = wanted if limit is None else wanted[:limit]
         self.remaining = None if limit is None else limit - len(self.current)

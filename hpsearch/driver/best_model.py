@@ -8,10 +8,10 @@ from typing import Any
 
 from hpsearch.driver.again import Again
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.executors.base import Executor
+from hpsearch.executors.base import Dataset, Executor
 from hpsearch.plan import Trial
 from hpsearch.store import Store
-from hpsearch.trial import InputSpec, Recipe, Target, TrialResult
+from hpsearch.trial import Recipe, TrialResult
 
 __all__ = ["BestModel"]
 
@@ -32,12 +32,11 @@ class BestModel:
         executor: Executor,
         recipe: Recipe,
         *,
-        input_spec: InputSpec,
-        target: Target,
+        dataset: Dataset,
         check: Callable[[], None],
     ) -> None:
         self._where, self._store = where, store
-        self._again = Again(executor, recipe, input_spec=input_spec, target=target, check=check)
+        self._again = Again(executor, recipe, dataset=dataset, check=check)
 
     def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
         """Write it, unless it is there.

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch import data, preprocessing
+from hpsearch import data
 from hpsearch.constraints import parse
 from hpsearch.data.dataset import Split
 from hpsearch.driver.again import Again
 from hpsearch.driver.planners import Search
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.executors.base import Call, Dataset
+from hpsearch.executors.base import Call
 from hpsearch.space import Config, Space
 from hpsearch.sweep import Sweep
 from hpsearch.sweep.checks import MOST_POINTS
 from hpsearch.sweep.wording import did_you_mean
-from hpsearch.trial import Arrays, Recipe, Task
+from hpsearch.trial import Recipe, Task
 from hpsearch.usermodel.finding import find_in
 from hpsearch.usermodel.found import Found, OwnModel, space_of
 
@@ -33,7 +33,7 @@ _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
 #: Of the store's meta: `Recipe.asked`.
 ASKED = "asked"
 
-__all__ = ["ASKED", "AtHand", "find", "load", "provided", "recipe_of", "search_of", "unused"]
+__all__ = ["ASKED", "AtHand", "find", "load", "recipe_of", "search_of", "unused"]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,14 @@ def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
         loader: Gives the rows; None reads what `data:` names.
     """
     dataset = (loader or data.load)(sweep.data)
-    if not isinstance(sweep.model, str) or dataset.target.task is not Task.REGRESSION:
-        return dataset
+    return _as_they_are(dataset) if isinstance(sweep.model, str) else dataset
+
+
+def _as_they_are(dataset: data.Dataset) -> data.Dataset:
+    """With targets in their own units."""
     target = dataset.target
+    if target.task is not Task.REGRESSION:
+        return dataset
     std, mean = np.array(target.std), np.array(target.mean)
 
     def restored(split: Split) -> Split:
@@ -82,19 +87,8 @@ def load(sweep: Sweep, loader: data.Loader | None = None) -> data.Dataset:
         train=restored(dataset.train),
         validation=restored(dataset.validation),
         test=None if dataset.test is None else restored(dataset.test),
+        folds=tuple(map(_as_they_are, dataset.folds)),
     )
-
-
-def provided(sweep: Sweep, dataset: data.Dataset) -> Dataset:
-    """What workers read; a model of one's own gets scaled rows in their own shape."""
-    if dataset.target.task is Task.OWN:
-        train, validation = dataset.train, dataset.validation
-        assert not isinstance(train.x, dict)
-        assert not isinstance(validation.x, dict)
-        as_they_are = Arrays(train.x, train.y, validation.x, validation.y)
-        return Dataset(dataset.input, dataset.target, as_they_are)
-    arrays = preprocessing.arrays(dataset, sweep.class_weight, shaped=isinstance(sweep.model, str))
-    return Dataset(dataset.input, dataset.target, arrays)
 
 
 def find(sweep: Sweep, recipe: Recipe, again: Again, loader: data.Loader | None = None) -> Found:

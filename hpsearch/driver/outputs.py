@@ -75,6 +75,7 @@ class Tables:
                 {**t.config.values, **results[t.number].late},
                 results[t.number],
                 self._provenance,
+                t.fold,
             )
             for t in trials
             if t.number in results

@@ -26,7 +26,7 @@ class Search:
     Attributes:
         space: What can vary.
         listed: Configs to try first.
-        seeds: That every config gets.
+        seeds: That every config gets; with cross-validation, draws (see `hpsearch.seeds`).
         limit: Rows of the table at most, or None.
         seed: Of the proposals.
         race: Who gets further seeds, or None.
@@ -47,7 +47,7 @@ class Search:
             method=sweep.method,
             space=sweep.space,
             listed=sweep.listed,
-            seeds=sweep.trial_seeds,
+            seeds=sweep.draws,
             limit=sweep.budget.trials if sweep.budget else None,
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,

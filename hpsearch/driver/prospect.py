@@ -9,6 +9,7 @@ from hpsearch.driver.again import Again
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.planners import Search
 from hpsearch.driver.recipe import make_recipe
+from hpsearch.driver.rows import provided
 from hpsearch.driver.run import signals
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.servers import Servers
@@ -34,8 +35,7 @@ def prospect(sweep: Sweep) -> Search:
         dataset = modelspace.load(sweep)
         recipe = make_recipe(sweep, dataset.target.task)
         with LocalExecutor(both, 1) as executor:
-            executor.provide(modelspace.provided(sweep, dataset))
-            again = Again(
-                executor, recipe, input_spec=dataset.input, target=dataset.target, check=check
-            )
+            rows = provided(dataset, sweep)
+            executor.provide(rows)
+            again = Again(executor, recipe, dataset=rows, check=check)
             return modelspace.search_of(sweep, modelspace.find(sweep, recipe, again))

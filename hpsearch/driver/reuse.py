@@ -74,4 +74,4 @@ def _ended(result: TrialResult, trial: Trial) -> bool:
 
 
 def _prefix(trial: Trial) -> tuple[str, int]:
-    return trial.config.prefix, trial.seed
+    return trial.config.prefix, trial.draw

@@ -20,6 +20,7 @@ from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
 from hpsearch.driver.recipe import Identity, identify, require_unchanged
+from hpsearch.driver.rows import provided
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
 from hpsearch.executors.local import LocalExecutor
@@ -96,14 +97,9 @@ class Visit:
             stack.enter_context(signals(stop))
             servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
             executor = stack.enter_context(LocalExecutor(servers, 1))
-            executor.provide(modelspace.provided(self.sweep, self.dataset))
-            yield Again(
-                executor,
-                self.recipe,
-                input_spec=self.dataset.input,
-                target=self.dataset.target,
-                check=check,
-            )
+            dataset = provided(self.dataset, self.sweep)
+            executor.provide(dataset)
+            yield Again(executor, self.recipe, dataset=dataset, check=check)
 
     def weights(self, again: Again, trial: Trial, result: TrialResult, say: Say) -> Weights:
         """The weights of the row: those that were kept, or those of the same training once more.

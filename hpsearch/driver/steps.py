@@ -18,6 +18,7 @@ from hpsearch.driver.planners import Search, make_planner
 from hpsearch.driver.recipe import Identity, identify, require_unchanged
 from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
+from hpsearch.driver.rows import provided
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
 from hpsearch.executors.base import Dataset
@@ -86,10 +87,9 @@ class _Steps:
         with Store(self.where.store) as store:
             self._claim(store, identity, dataset.target)
             self._check_signal()
-            provided = modelspace.provided(self.sweep, dataset)
-            self.executor.provide(provided)
-            recipe, search = self._search(store, recipe, provided, load)
-            loop = self._loop(store, provided, recipe, identity, search)
+            rows = self._provided(dataset)
+            recipe, search = self._search(store, recipe, rows, load)
+            loop = self._loop(store, rows, recipe, identity, search)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
             if self.settings.live:
@@ -100,7 +100,7 @@ class _Steps:
                 page.begin(loop.records, interrupted=interrupted)
             try:
                 self._check_signal()
-                return self._finish(loop, before, store, dataset)
+                return self._finish(loop, before, store, rows)
             finally:
                 self._warn(page.finish(interrupted=self.stop.signal is not None))
 
@@ -130,19 +130,19 @@ class _Steps:
         """What is searched; a model of one's own says what that is."""
         if not recipe.model:
             return recipe, Search.of(self.sweep)
-        again = Again(
-            self.executor,
-            recipe,
-            input_spec=dataset.input,
-            target=dataset.target,
-            check=self._check_signal,
-        )
+        again = Again(self.executor, recipe, dataset=dataset, check=self._check_signal)
         found = modelspace.find(self.sweep, recipe, again, load)
         for warning in modelspace.unused(self.sweep, found):
             self._warn(warning)
         search = modelspace.search_of(self.sweep, found)
         store.set_meta({"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)})
         return replace(recipe, asked=found.asked), search
+
+    def _provided(self, loaded: data.Dataset) -> Dataset:
+        """What workers read of it, where they find it."""
+        dataset = provided(loaded, self.sweep)
+        self.executor.provide(dataset)
+        return dataset
 
     def _loop(
         self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity, search: Search
@@ -190,7 +190,7 @@ class _Steps:
             loop.tables.write(store.trials(), loop.results)
             loop.tables.write_sweep(sweepfile.dump(self.sweep))
 
-    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: data.Dataset) -> Outcome:
+    def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
         if best is not None and self.settings.model:
@@ -199,8 +199,7 @@ class _Steps:
                 store,
                 self.executor,
                 loop.recipe,
-                input_spec=dataset.input,
-                target=dataset.target,
+                dataset=dataset,
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]

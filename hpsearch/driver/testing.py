@@ -62,8 +62,8 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
     visited = visit(directory, load)
-    rows = _rows_of(visited, split)
     trial, result = visited.scored(number)
+    rows = _rows_of(visited, split, trial)
     with _held(directory):
         with visited.workers() as again:
             weights = visited.weights(again, trial, result, say)
@@ -94,8 +94,8 @@ def _held(directory: Path) -> DirectoryLock:
         ) from None
 
 
-def _rows_of(visited: Visit, split: str) -> Split:
-    rows: Split | None = getattr(visited.dataset, split)
+def _rows_of(visited: Visit, split: str, trial: Trial) -> Split:
+    rows: Split | None = getattr(visited.dataset.of_fold(trial.fold), split)
     if rows is None:
         raise InputError(
             f"{visited.where.path}: there is no test split: {visited.dataset.name} ships none, "
@@ -109,7 +109,7 @@ def _measured(
     visited: Visit, again: Again, trial: Trial, weights: Weights, rows: Split
 ) -> dict[str, Measured]:
     """Name -> what was measured, the loss first."""
-    dataset = visited.dataset
+    dataset = visited.dataset.of_fold(trial.fold)
     what = (
         trial.config.trained,
         trial.seed,

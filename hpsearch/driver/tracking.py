@@ -78,9 +78,8 @@ def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
 
 
 def _record(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
-    return Record(
-        trial.number, trial.config.id, trial.seed, trial.config.values, result, provenance
-    )
+    values = trial.config.values
+    return Record(trial.number, trial.config.id, trial.seed, values, result, provenance, trial.fold)
 
 
 @contextmanager

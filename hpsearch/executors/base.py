@@ -35,11 +35,20 @@ Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
 @dataclass(frozen=True)
 class Dataset:
-    """What every training of a sweep reads."""
+    """What every training of a sweep reads.
+
+    Attributes:
+        folds: Of cross-validation, what its trainings read in place of this.
+    """
 
     input: InputSpec
     target: Target
     arrays: Arrays
+    folds: tuple[Dataset, ...] = ()
+
+    def of_fold(self, fold: int | None) -> Dataset:
+        """That of a fold (from 1); this one without cross-validation."""
+        return self if fold is None else self.folds[fold - 1]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,20 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _Header:
-    """A dataset without its arrays, and where these lie."""
+class _Part:
+    """A dataset without its arrays, and which it has."""
 
     input: InputSpec
     target: Target
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The dataset, or the folds of one, and where the arrays of all of them lie."""
+
+    parts: tuple[_Part, ...]
+    folded: bool
     layout: _Layout
 
 
@@ -55,10 +63,16 @@ def share(dataset: Dataset) -> int:
         A file descriptor, which the caller closes. Nothing is left on disk whatever becomes of
         the processes.
     """
-    given = {name: array for name, array in vars(dataset.arrays).items() if array is not None}
-    ordered = tuple(given.values())
+    # The dataset of folds has the arrays of the first one.
+    datasets = dataset.folds or (dataset,)
+    given = [_given(each.arrays) for each in datasets]
+    ordered = [array for each in given for array in each.values()]
     layout = _layout(ordered)
-    rest = pickle.dumps(_Header(dataset.input, dataset.target, tuple(given), layout))
+    parts = tuple(
+        _Part(each.input, each.target, tuple(names))
+        for each, names in zip(datasets, given, strict=True)
+    )
+    rest = pickle.dumps(_Header(parts, bool(dataset.folds), layout))
     handle = _anonymous_file()
     os.truncate(handle, layout.size)
     with mmap.mmap(handle, layout.size) as block:
@@ -68,6 +82,10 @@ def share(dataset: Dataset) -> int:
             del view
     os.pwrite(handle, rest + len(rest).to_bytes(_SIZE_BYTES, "little"), layout.size)
     return handle
+
+
+def _given(arrays: Arrays) -> dict[str, npt.NDArray[np.generic]]:
+    return {name: array for name, array in vars(arrays).items() if array is not None}
 
 
 def _anonymous_file() -> int:
@@ -86,9 +104,14 @@ def mapped(handle: int) -> Dataset:
     size = int.from_bytes(os.pread(handle, _SIZE_BYTES, end), "little")
     header: _Header = pickle.loads(os.pread(handle, size, end - size))  # noqa: S301 - our own
     block = mmap.mmap(handle, header.layout.size, flags=mmap.MAP_PRIVATE)
-    views = [
-        np.ndarray(shape, dtype, buffer=block, offset=offset)
-        for dtype, shape, offset in header.layout.parts
-    ]
-    arrays = Arrays(**dict(zip(header.names, views, strict=True)))
-    return Dataset(header.input, header.target, arrays)
+    views = iter(
+        [
+            np.ndarray(shape, dtype, buffer=block, offset=offset)
+            for dtype, shape, offset in header.layout.parts
+        ]
+    )
+    datasets = tuple(
+        Dataset(part.input, part.target, Arrays(**{name: next(views) for name in part.names}))
+        for part in header.parts
+    )
+    return replace(datasets[0], folds=datasets) if header.folded else datasets[0]

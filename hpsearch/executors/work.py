@@ -118,6 +118,7 @@ def _trainer(job: Job, dataset: Dataset) -> Steps:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
+    dataset = dataset.of_fold(training.fold)
     return make_trainer(
         training.values,
         training.seed,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.report.payload import Limits, payload_of
+from hpsearch.report.source import told_apart
 from hpsearch.report.theme import THEMES
 from hpsearch.versions import version_of
 
@@ -44,6 +45,7 @@ def render(sources: Sequence[Source], *, live: bool = False, inputs: str = "") -
     Raises:
         InputError: Plotly is not installed, or there are more sweeps than fit a page.
     """
+    sources = told_apart(sources)
     plotly, script, style = _plotly(), _script(), _style()
     fixed = {
         "policy": _policy(plotly, script),

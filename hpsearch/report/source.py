@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from hpsearch.values import text_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "load", "sweep_beside"]
+__all__ = ["Source", "load", "sweep_beside", "told_apart"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Source:
         directory: Where the files lie.
         most_rows: Of the trials that importance is learnt from.
         looks: Evaluations on its record.
+        label: What it is called beside others of its name, or empty.
     """
 
     table: pd.DataFrame
@@ -44,10 +47,13 @@ class Source:
     directory: Path | None = None
     most_rows: int = 2_000
     looks: tuple[Look, ...] = ()
+    label: str = ""
 
     @cached_property
     def name(self) -> str:
         """Of the sweep."""
+        if self.label:
+            return self.label
         if self.sweep is not None:
             return self.sweep.name
         named = self.table["sweep"].dropna()
@@ -126,6 +132,20 @@ class Source:
         if self.table["seed"].nunique() > 1:
             lines.append(f"seed: {row['seed']}")
         return "<br>".join(lines)
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The same; sweeps of one name are called by their directories, too."""
+    met = Counter(source.name for source in sources)
+    if len(met) == len(sources):
+        return [*sources]
+    from hpsearch.comparison.labels import labels
+
+    places = labels([source.directory or Path(source.name) for source in sources])
+    return [
+        source if met[source.name] == 1 else replace(source, label=f"{source.name} ({place})")
+        for source, place in zip(sources, places, strict=True)
+    ]
 
 
 def load(path: str | os.PathLike[str]) -> Source:

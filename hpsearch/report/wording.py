@@ -72,7 +72,7 @@ def overview_note(first: Source, others: Sequence[str]) -> str:
     if others:
         note += f" Not drawn, for another metric than {first.metric}: {', '.join(others)}."
     return (
-        note + " Whether one is really better than another, `hpsearch compare` tells: it knows "
+        note + " Whether one is really better than another, hpsearch compare tells: it knows "
         "seeds and splits."
     )
 
@@ -88,7 +88,7 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
         "progress": (spread if scored > points else "") + "Choose a point to see its trial.",
         "curves": (drawn if scored > curves else "")
         + "Coloured by rank, the best trial in orange; point at a line to see its config. "
-        f"Of longer trainings {MOST_EPOCHS} epochs are drawn.",
+        + (f"Of trainings with more, {MOST_EPOCHS} epochs are drawn." if _is_long(source) else ""),
         "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
         "Click beside a range to let it go. Where a hyperparameter is dead, a line passes below "
         "its numbers. " + (several if scored > lines else ""),
@@ -108,6 +108,10 @@ def notes(source: Source, points: int, lines: int, curves: int) -> dict[str, str
         "provenance": "What decides the scores. Tables whose data and recipe differ cannot be "
         "compared.",
     }
+
+
+def _is_long(source: Source) -> bool:
+    return bool((source.curves["epoch"] > MOST_EPOCHS).any()) if len(source.curves) else False
 
 
 def failures(source: Source) -> list[list[Any]]:

@@ -13,6 +13,7 @@ from hpsearch.sweep.parameters import ParameterSpec
 from hpsearch.sweep.ranges import RangeSpec
 from hpsearch.sweep.rules import Fault
 from hpsearch.sweep.satisfiable import check_constraints
+from hpsearch.sweep.settings import SeedRace
 from hpsearch.sweep.wording import did_you_mean, listing, show
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ def cross_faults(sweep: Sweep, broken: Broken) -> Iterator[Fault]:
             sweep, broken.parameters, searchable=not conditions and not any(broken)
         )
     yield from _metric(sweep)
+    if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
+        yield (
+            ("seeds",),
+            "a race of seeds and cross-validation do not go together: give seeds as a number, "
+            "or leave data.cv out",
+        )
 
 
 def _budget(sweep: Sweep, broken: Broken) -> Iterator[Fault]:

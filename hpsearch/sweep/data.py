@@ -74,12 +74,23 @@ class MemorySpec(Spec):
     sample_weight: Annotated[
         str | None, text(), Field(description="Of the weights of rows in the loss.")
     ] = None
+    folds: Annotated[
+        str | None, text(), Field(description="What made the folds of cross-validation.")
+    ] = None
+    groups: Annotated[
+        str | None, text(), Field(description="Of the groups that no split tears apart.")
+    ] = None
     validation: Annotated[
         str | None, text(), Field(description="Of validation rows that were given beside them.")
     ] = None
     test: Annotated[
         str | None, text(), Field(description="Of test rows that were given beside them.")
     ] = None
+
+    @property
+    def splits(self) -> str:
+        """What makes the validation part where it is no fraction of x; else empty."""
+        return self.folds or ("in memory" if self.validation is not None else "")
 
 
 class DataSpec(Spec):
@@ -137,6 +148,14 @@ class DataSpec(Spec):
         _part(),
         Field(description="The test split: a fraction or a file; absent: what a set ships."),
     ] = None
+    cv: Annotated[
+        int | None,
+        integer(2, 1_000),
+        Field(
+            description="Cross-validation in so many folds (stratified for classes) in place of "
+            "a validation split: a row a fold, and the mean over them is a config's score."
+        ),
+    ] = None
     seed: Annotated[
         int, integer(0, 2**32 - 1), Field(description="Of the split alone; Keras' notes use 42.")
     ] = 42
@@ -151,7 +170,7 @@ class DataSpec(Spec):
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
-        if self.memory is not None and self.memory.validation is not None:
+        if self.cv is not None or (self.memory is not None and self.memory.splits):
             del raw["validation"]
         return raw
 
@@ -168,8 +187,19 @@ class DataSpec(Spec):
     @property
     def split(self) -> dict[str, Any]:
         """How the validation split was asked for."""
-        given = self.memory is not None and self.memory.validation is not None
-        return {"validation": "in memory" if given else self.validation, "seed": self.seed}
+        how: dict[str, Any] = {"validation": self.validation}
+        if self.cv is not None:
+            how = {"cv": self.cv}
+        if self.memory is not None and self.memory.splits:
+            how = dict.fromkeys(how, self.memory.splits)
+        if self.memory is not None and self.memory.groups is not None:
+            how["groups"] = "in memory"
+        return how | {"seed": self.seed}
+
+    @property
+    def folds(self) -> int:
+        """Of cross-validation; 0 without."""
+        return self.cv or 0
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
@@ -198,6 +228,11 @@ class DataSpec(Spec):
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
                 yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+        if self.cv is not None and "validation" in self.model_fields_set:
+            yield (
+                ("validation",),
+                f"cv: {self.cv} makes validation parts of the training rows; leave one of them out",
+            )
         if self.csv and not self.target:
             yield (), "target is missing: csv needs the name of the column to predict"
         if self.target and self.target in self.drop:

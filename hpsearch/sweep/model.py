@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from hpsearch.constraints import parse
+from hpsearch.seeds import draw_of
 from hpsearch.space import Config, Kind, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
@@ -166,6 +167,12 @@ class Sweep(Spec):
     def warnings(self) -> tuple[str, ...]:
         """What was ignored, and what is hardly meant; one line each."""
         return self._warnings
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """Each seed, or with cross-validation each seed with each fold, as `seeds.draw_of`."""
+        folds = range(1, self.data.folds + 1) if self.data.folds else (None,)
+        return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
 
     @property
     def class_weight(self) -> dict[str, float] | str | None:

@@ -70,6 +70,7 @@ def tags(record: Record) -> dict[str, str]:
         "trial": record.trial,
         "config": record.config,
         "seed": record.seed,
+        **({} if record.fold is None else {"fold": record.fold}),
         "status": result.status,
         "scored_epoch": result.scored_epoch,
         "epochs_trained": len(result.curve),

@@ -148,7 +148,8 @@ def _batched(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 def _row(record: Record) -> str:
     """The same for the same trial of the same data and recipe."""
     where = record.provenance
-    return "/".join((where.data, where.recipe, record.config, str(record.seed)))
+    draw = str(record.seed) if record.fold is None else f"{record.seed}-{record.fold}"
+    return f"{where.data}/{where.recipe}/{record.config}/{draw}"
 
 
 def _digest(record: Record) -> str:

@@ -35,7 +35,7 @@ class OwnFitTrainer:
 
     With `epochs` and `batch_size` where the config has them and the hypermodel does not ask for
     them by itself. What it gives, as KerasTuner takes it: a History, a score, metrics by name, or
-    a list of those, which are averaged.
+    a list of those, which are averaged. What is no History stands for every epoch that it was told.
 
     Args:
         hypermodel: With a `fit` of its own.
@@ -116,7 +116,11 @@ class OwnFitTrainer:
                 **self._told(),
             )
         self._best = watcher.best
-        return _epochs(given, self._recipe.metric)
+        curve = _epochs(given, self._recipe.metric)
+        if isinstance(given, keras.callbacks.History):
+            return curve
+        # It did not say what each epoch gave: halved, it is as far as it was told to go.
+        return curve * self._told().get("epochs", 1)
 
     def _told(self) -> dict[str, Any]:
         told: dict[str, Any] = {

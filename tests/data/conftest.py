@@ -22,6 +22,7 @@ class Request:
     folder: str | None = None
     validation: float | str = 0.2
     test: float | str | None = None
+    cv: int | None = None
     seed: int = 42
     scale: Scale = "auto"
     target: str | None = None

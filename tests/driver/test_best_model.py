@@ -61,8 +61,7 @@ class Directory:
             self.store,
             self.executor,
             RECIPE,
-            input_spec=DATASET.input,
-            target=DATASET.target,
+            dataset=DATASET,
             check=check,
         )
 

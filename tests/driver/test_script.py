@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch import data, preprocessing, sweepfile
+from hpsearch import data, sweepfile
 from hpsearch.driver.again import Again
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.driver.revisit import Visit
+from hpsearch.driver.rows import provided
 from hpsearch.driver.script import program
 from hpsearch.driver.script.text import listing, literal
 from hpsearch.errors import NotSupportedError
-from hpsearch.executors.base import Dataset
 from hpsearch.executors.inprocess import InProcessExecutor
 from hpsearch.plan import Trial
 from hpsearch.trial import Status
@@ -131,12 +131,8 @@ def row_of(name: str, home: Path, seed: int = 5) -> tuple[Visit, Trial, Any]:
     dataset = data.load(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
     trial = Trial(1, sweep.listed[0], seed)
-    executor = InProcessExecutor(
-        Dataset(dataset.input, dataset.target, preprocessing.arrays(dataset))
-    )
-    again = Again(
-        executor, recipe, input_spec=dataset.input, target=dataset.target, check=lambda: None
-    )
+    rows = provided(dataset, sweep)
+    again = Again(InProcessExecutor(rows), recipe, dataset=rows, check=lambda: None)
     result = again.train(trial, trial.epochs)
     assert result.status is Status.COMPLETED, result.error
     assert result.trainer == asked.trainer

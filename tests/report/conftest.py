@@ -79,7 +79,10 @@ class Visit:
 
     def open(self):
         self.page.goto(self.path.as_uri())
-        self.page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
+        # A comparison holds no script.
+        self.page.wait_for_function(
+            "!document.scripts.length || document.documentElement.dataset.ready === 'yes'"
+        )
         return self
 
     def draw_all(self):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from hpsearch.comparison import compare
 from hpsearch.looks import Look, Measured
 from hpsearch.report.source import load
 from hpsearch.report.writing import write
@@ -30,6 +31,30 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     assert seen.matching() == scored
     assert seen.page.locator("#effects .plot").count() == (8 if trials == 100 else 0)
     seen.assert_quiet()
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_fits_the_window_in_the_systems_colours(
+    visit, sweep_of, tmp_path, width, scheme
+):
+    path = tmp_path / "comparison.html"
+    compare([sweep_of(100), sweep_of(100, seed=1)], anyway=True).write(path)
+    seen = visit(path, width, scheme=scheme)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(245, 247, 250)", "dark": "rgb(18, 22, 29)"}[scheme]
+    assert seen.page.locator("section h2").count() == 5
+    seen.assert_quiet()
+
+
+def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
+    sources = [load(sweep_of(100)), load(sweep_of(100, seed=1))]
+    write(sources, tmp_path / "page.html")
+    seen = visit(tmp_path / "page.html")
+    names = seen.page.locator("#overview tbody .pick").all_inner_texts()
+    assert len({*names}) == 2
+    assert all(name.startswith("made-up (") for name in names)
 
 
 def test_ten_thousand_trials_render_in_seconds(visit, page_of):

@@ -227,7 +227,7 @@ class TestGettingStarted:
         assert abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.5
         assert len(tuner.oracle.trials) == 20
 
-    def test_keras_code_of_its_own(self):
+    def test_keras_code_of_its_own(self, place):
         def keras_code(units, optimizer, saving_path):
             random = np.random.default_rng(1)
             model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
@@ -407,6 +407,6 @@ class TestATunerOfOnesOwn:
         )
         x, y = images[0], images[1].argmax(axis=1)
         tuner.search(train_ds=tf.data.Dataset.from_tensor_slices((x, y)))
-        values = tuner.get_best_hyperparameters()[0].values
+        values = tuner.get_best_hyperparameters()[0].values  # noqa: PD011 - no frame
         assert {"batch_size", "learning_rate", "conv_layers"} <= set(values)
         assert capsys.readouterr().out

@@ -133,7 +133,7 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
             another metric than the usual ones is scored.
         DataError: The data cannot be read.
     """
-    _require_plain(visited.recipe)
+    _require_plain(visited.recipe, trial)
     body = joined(_parts(visited, trial, result))
     head = _HEAD.format(
         trial=trial.number,
@@ -147,8 +147,9 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
     return joined([head, _imports(body), body])
 
 
-def _require_plain(recipe: Recipe) -> None:
+def _require_plain(recipe: Recipe, trial: Trial) -> None:
     found = "weights of rows" if recipe.weighted else recipe.keras_metric
+    found = found or ("folds" if trial.fold is not None else "")
     if found:
         raise NotSupportedError(
             f"a program of one's own has no {found}, which this sweep's score has: "

@@ -2,7 +2,7 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { best: "Best", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Two", work: "Saved" };
+const SHORT = { best: "Best", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", work: "Saved" };
 
 function forgetFigures() {
   for (const [node, entry] of drawn) {

@@ -42,6 +42,7 @@ function bestSection(view) {
 }
 
 function progressSection(view) {
+  if (!view.sweep.scored) return card("progress", "Progress", "No trial has a score yet.");
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order, and the best so far.`);
   const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
   const [by] = chooser("Along", [["trial", "trial"], ["seconds", "training time"]], draw);
@@ -88,6 +89,7 @@ function parallelSection(view) {
   if (!sweep.figures.parallel) return card("parallel", "Parallel coordinates", "No trial has a score yet.");
   const node = plot("Parallel coordinates: a line a trial through its hyperparameters to its score. The filters beneath do what brushing does.");
   const axes = sweep.figures.parallel.data[0].dimensions.length;
+  if (axes < 2) return card("parallel", "Parallel coordinates", "No hyperparameter varies.");
   const holder = el("div", { className: "scroll", style: `--least:${axes * 92}px` }, node);
   filters.node = node;
   view.drawParallel = () => show(node, filters.brushed(sweep.figures.parallel), {
@@ -151,7 +153,9 @@ function contourSection(view) {
 
 function failuresSection(view) {
   const { failures } = view.sweep;
-  if (!failures.length) return card("failures", "Failures", "None: every trial has a score.");
+  if (!failures.length) {
+    return card("failures", "Failures", view.sweep.total ? "None: every trial has a score." : "No trial has ended yet.");
+  }
   const rows = failures.map(([status, reason, many, trials]) => [
     el("span", { className: "badge bad" }, status), count(many), reason || "no reason is known", trials]);
   return card("failures", "Failures", view.sweep.notes.failures, null,
@@ -167,6 +171,7 @@ function evaluationsSection(view) {
 }
 
 function workSection(view) {
+  if (!view.sweep.total) return card("work", "Shared and saved", "No trial has ended yet.");
   const node = plot("Epochs that were trained, shared and spared.");
   show(node, view.sweep.figures.work, { name: "work" });
   return card("work", "Shared and saved", view.sweep.notes.work, null, node, pairsOf(view.sweep.work));

@@ -61,7 +61,7 @@ def level_axis(effect: Effect) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
     if effect.log:
         # Decades alone: the numbers between them overlap where there is little room.
-        axis |= {"type": "log", "dtick": 1}
+        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
     if effect.numeric and len(effect.levels) > _MOST_MARKED:
         return axis
     axis["tickvals"] = level_positions(effect)

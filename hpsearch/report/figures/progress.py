@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = ["MOST_POINTS", "overview", "progress"]
 
 #: Of more trials, so many are drawn, evenly spread; the line of the best so far is whole.
 MOST_POINTS = 2_000
+_MOST_MARKED = 10
 
 
 def progress(source: Source, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
@@ -56,7 +57,7 @@ def progress(source: Source, *, by: str = "trial", most: int = MOST_POINTS) -> S
         "hoverinfo": "skip",
     }
     layout = {
-        "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": title}, "rangemode": "tozero"} | _whole(by, x),
         "yaxis": number_axis(source.metric, scores),
         "showlegend": True,
     }
@@ -92,6 +93,11 @@ def overview(sources: Sequence[Source]) -> Spec:
         "showlegend": True,
     }
     return {"data": data, "layout": layout}
+
+
+def _whole(by: str, x: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """A mark at each trial where there are few: there is no half of one."""
+    return {"dtick": 1} if by == "trial" and x.max(initial=0) <= _MOST_MARKED else {}
 
 
 def _places(source: Source, scored: pd.DataFrame, by: str) -> npt.NDArray[np.float64]:

@@ -1,0 +1,189 @@
+"""Data that is given in memory, as `hpsearch.tune` takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data import folding
+from hpsearch.data.batches import collected, is_dataset
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.loading import from_arrays
+from hpsearch.data.spec import DataSpec, Folds
+from hpsearch.errors import DataError
+
+__all__ = ["Folding", "Rows", "read_memory"]
+
+
+def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) -> Rows:
+    """What was given, with arrays for datasets of TensorFlow's."""
+    if is_dataset(x):
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise DataError(f"{name}: a tf.data.Dataset brings its own; leave {name} out")
+        x, y, sample_weight = (*collected(x, "x"), None)[:3]
+    if is_dataset(validation):
+        validation = collected(validation, "validation_data")
+    if is_dataset(test):
+        test = collected(test, "test")[:2]
+    return Rows(x, y, sample_weight, validation, test if isinstance(test, tuple | list) else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What was given as data."""
+
+    x: Any
+    y: Any
+    weights: Any = None
+    validation: Any = None
+    test: Any = None
+
+    def __post_init__(self) -> None:
+        if self.y is None:
+            raise DataError("y: must be labels or targets, one a row of x, not None")
+        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
+        for name, pair, sizes in parts:
+            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
+                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
+                also = " or (x, y, sample_weight)" if 3 in sizes else ""
+                found = type(pair).__name__ + size
+                raise DataError(f"{name}: must be a pair (x, y){also}, not {found}")
+
+    @property
+    def described(self) -> dict[str, str]:
+        """For sweep.yaml."""
+        pairs = {"validation": self.validation, "test": self.test}
+        return {
+            "x": _described(self.x),
+            "y": _described(self.y),
+            **({} if self.weights is None else {"sample_weight": _described(self.weights)}),
+            **{
+                name: f"x {_described(pair[0])}, y {_described(pair[1])}"
+                for name, pair in pairs.items()
+                if pair is not None
+            },
+        }
+
+    def load(self, folds: Folding, spec: DataSpec) -> Dataset:
+        """The dataset that a sweep makes of them."""
+        return from_arrays(
+            self.x,
+            self.y,
+            sample_weight=self.weights,
+            validation_data=self.validation,
+            test_data=self.test,
+            validation=float(spec.validation),
+            test=None if spec.test is None else float(spec.test),
+            seed=spec.seed,
+            scale=spec.scale,
+            task=spec.task,
+            cv=spec.cv,
+            folds=folds.maker(float(spec.validation)),
+        )
+
+
+@dataclass(eq=False)
+class Folding:
+    """What was given of cross-validation and groups.
+
+    Attributes:
+        count: Folds, or None without cross-validation.
+        splitter: What makes them, or None for the usual ones.
+        groups: `(n_samples,)`, or None.
+    """
+
+    count: int | None
+    splitter: Any
+    groups: npt.NDArray[Any] | None
+    seed: int
+    _made: Any = None
+
+    @classmethod
+    def of(cls, cv: Any, groups: Any, rows: Rows, seed: int) -> Folding:
+        """Of the arguments.
+
+        Raises:
+            DataError: They are none.
+        """
+        members = None if groups is None else np.asarray(groups)
+        n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
+        if members is not None and members.shape != (n_rows,):
+            raise DataError(
+                f"groups: has shape {members.shape}; give one group for each of the {n_rows} rows"
+            )
+        if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+            return cls(None if cv is None else int(cv), None, members, seed)
+        if hasattr(cv, "split") and hasattr(cv, "get_n_splits"):
+            nothing = np.zeros((n_rows, 1), np.int8)
+            try:
+                count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
+            except ValueError as error:
+                raise DataError(f"cv: {type(cv).__name__}: {error}") from None
+            return cls(count if count > 1 else None, cv, members, seed)
+        if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
+            pairs = list(cv)
+            if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+                return cls(len(pairs) if len(pairs) > 1 else None, pairs, members, seed)
+        raise DataError(
+            "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
+            f"validation row numbers, not {type(cv).__name__}"
+        )
+
+    def require_fit(self, validation: Any, test: Any) -> None:
+        """Check what else was asked for.
+
+        Raises:
+            DataError: A validation part beside them, or a test part that they cannot have.
+        """
+        for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):
+            if value is not None and validation is not None:
+                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
+        if isinstance(test, float) and (self.groups is not None or isinstance(self.splitter, list)):
+            raise DataError(
+                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
+                "(x, y) of rows that x does not have"
+            )
+
+    @property
+    def described(self) -> dict[str, str]:
+        """For sweep.yaml."""
+        found = {}
+        if self.splitter is not None:
+            given = isinstance(self.splitter, list)
+            found["folds"] = "row numbers" if given else " ".join(repr(self.splitter).split())
+        if self.groups is not None:
+            found["groups"] = _described(self.groups)
+        return found
+
+    def maker(self, validation: float) -> Folds | None:
+        """Makes the folds the first time, and the same ones each time; None for the usual ones.
+
+        A splitter without a seed would make others when rows are loaded for an evaluation.
+        """
+        if self.splitter is not None:
+            make = folding.by_splitter(self.splitter, self.groups)
+        elif self.groups is not None:
+            make = folding.by_group(self.groups, self.count, validation, self.seed)
+        else:
+            return None
+
+        def made(places: Any, codes: Any) -> Any:
+            if self._made is None:
+                self._made = make(places, codes)
+            return self._made
+
+        return made
+
+
+def _described(array: Any) -> str:
+    """Such as `(150, 4) float64`."""
+    kind = type(array).__name__
+    shape = getattr(array, "shape", None)
+    if shape is None:
+        return f"{kind} of {len(array)}" if hasattr(array, "__len__") else kind
+    return f"{tuple(shape)} {getattr(array, 'dtype', kind)}"

@@ -1,0 +1,53 @@
+"""Datasets of TensorFlow's as arrays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+
+from hpsearch.data.batches import collected, is_dataset
+from hpsearch.errors import DataError
+
+X = np.arange(20, dtype=np.float32).reshape(10, 2)
+Y = np.arange(10) % 2
+
+
+def test_what_is_a_dataset():
+    assert is_dataset(tf.data.Dataset.range(3))
+    assert not is_dataset(X)
+    assert not is_dataset(tf.constant(3))
+
+
+def test_batches_and_single_rows_give_the_rows():
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    for each in (dataset, dataset.batch(4), dataset.batch(10)):
+        x, y = collected(each, "x")
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+
+
+def test_weights_mappings_and_texts():
+    columns = {"n": X[:, 0], "word": np.array(["a", "ä"] * 5)}
+    dataset = tf.data.Dataset.from_tensor_slices((columns, Y, X[:, 1])).batch(3)
+    x, y, weights = collected(dataset, "x")
+    np.testing.assert_array_equal(x["n"], X[:, 0])
+    assert x["word"].tolist() == ["a", "ä"] * 5
+    assert len(y) == 10
+    np.testing.assert_array_equal(weights, X[:, 1])
+
+
+def test_what_cannot_be_collected_is_told(monkeypatch):
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    with pytest.raises(DataError, match=r"x: the tf.data.Dataset is endless; .*take"):
+        collected(dataset.repeat(), "x")
+    with pytest.raises(DataError, match="must give"):
+        collected(tf.data.Dataset.range(3), "x")
+    with pytest.raises(DataError, match="holds no rows"):
+        collected(dataset.take(0), "x")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=120))
+    with pytest.raises(DataError, match="larger than a third of the free memory"):
+        collected(dataset, "x")

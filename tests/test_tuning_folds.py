@@ -1,0 +1,194 @@
+"""`hpsearch.tune`: cross-validation, and splits that leave groups whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+
+import hpsearch
+from hpsearch import sweepfile
+from hpsearch.errors import DataError, InputError, RefusedError, SweepFileError
+
+SMALL = {"units": [4, 8], "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def folded(wine, tmp_path_factory):
+    """Two configs, two seeds, three folds."""
+    out = tmp_path_factory.mktemp("folds") / "wine"
+    return hpsearch.tune(*wine, parameters=SMALL, cv=3, seeds=2, test=0.1, out=out)
+
+
+def test_each_fold_is_a_row_and_their_mean_the_config_s_score(folded):
+    table = folded.table
+    assert table["fold"].tolist() == [1, 2, 3] * 4
+    assert table["seed"].tolist() == [0, 0, 0, 1, 1, 1] * 2
+    means = table.groupby("config")["score"].mean()
+    assert folded.best["config"] == means.idxmax()
+    of_best = table[table["config"] == means.idxmax()]
+    assert folded.best["score"] == of_best["score"].max()
+    assert len(set(table["data"])) == 1
+
+
+def test_a_fold_is_the_sweep_over_its_own_split(folded):
+    """Scaling included: what is fitted is fitted on the fold's training rows."""
+    dataset = folded.rows(folded.sweep.data)
+    assert [len(fold.validation) for fold in dataset.folds] == [54, 53, 53]
+    for number, fold in enumerate(dataset.folds, start=1):
+        np.testing.assert_allclose(fold.input.mean, fold.train.x.mean(axis=0), rtol=1e-5)
+        alone = hpsearch.tune(
+            fold.train.x,
+            fold.train.y,
+            validation_data=(fold.validation.x, fold.validation.y),
+            parameters=SMALL,
+        )
+        rows = folded.table[(folded.table["fold"] == number) & (folded.table["seed"] == 0)]
+        for column in ("score", "loss", "val_loss"):
+            assert rows[column].tolist() == alone.table[column].tolist()
+
+
+def test_the_usual_folds_are_scikit_learn_s(wine):
+    x, y = wine
+    results = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=4, split_seed=7)
+    splitter = StratifiedKFold(4, shuffle=True, random_state=7)
+    for fold, (train, validation) in zip(
+        results.rows(results.sweep.data).folds, splitter.split(x, y), strict=True
+    ):
+        np.testing.assert_array_equal(fold.train.x, x[train].astype(np.float32))
+        np.testing.assert_array_equal(fold.validation.y, y[validation])
+
+
+def test_rows_of_folds_can_be_gone_back_to(folded, tmp_path):
+    assert folded.reproduce(5).equal
+    folded.export(tmp_path / "fifth.keras", trial=5)
+    assert folded.model().input_shape == (None, 13)
+    best = int(folded.best["trial"])
+    assert folded.evaluate("validation").metrics["accuracy"].value == pytest.approx(
+        folded.best["score"]
+    )
+    assert folded.evaluate("test", trial=best).rows == 18
+
+
+def test_folds_are_gone_on_with_and_others_refused(folded, wine):
+    out = folded.directory
+    before = folded.table.copy()
+    more = hpsearch.tune(
+        *wine, parameters=SMALL | {"units": [4, 8, 16]}, cv=3, seeds=2, test=0.1, out=out
+    )
+    assert len(more.table) == 18
+    assert more.table["score"][:12].tolist() == before["score"].tolist()
+    with pytest.raises(RefusedError, match=r"split\.cv: was 3, is 4"):
+        hpsearch.tune(*wine, parameters=SMALL, cv=4, seeds=2, test=0.1, out=out)
+
+
+def test_methods_that_learn_learn_the_mean(wine):
+    results = hpsearch.tune(
+        *wine, parameters={"units": [4, 8, 16], "epochs": 3}, method="asha", trials=6, cv=2
+    )
+    assert len(results.table) == 6
+    counts = results.table.groupby(["config", "fold"]).size()
+    assert set(counts) == {1}
+    by_config = results.table.groupby("config")["epochs_trained"].nunique()
+    assert (by_config == 1).all()
+
+
+def test_splitters_and_row_numbers(wine):
+    x, y = wine
+    order = np.random.default_rng(0).permutation(len(y))
+    x, y = x[order], y[order]
+    time = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=TimeSeriesSplit(3))
+    assert time.sweep.data.memory.folds.startswith("TimeSeriesSplit(")
+    assert [len(f.train) for f in time.rows(time.sweep.data).folds] == [46, 90, 134]
+    pairs = list(KFold(3, shuffle=True).split(x))
+    given = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=iter(pairs))
+    assert given.table["fold"].tolist() == [1, 2, 3]
+    # Without a seed of its own it would make other folds when the rows are loaded again.
+    unseeded = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=KFold(2, shuffle=True))
+    assert unseeded.reproduce(2).equal
+
+
+def test_one_pair_is_a_validation_split(wine):
+    x, y = wine
+    later = np.arange(len(y)) % 3 == 0
+    pair = (np.flatnonzero(~later), np.flatnonzero(later))
+    results = hpsearch.tune(x, y, parameters=SMALL, cv=[pair])
+    alone = hpsearch.tune(
+        x[~later], y[~later], parameters=SMALL, validation_data=(x[later], y[later])
+    )
+    assert results.table["score"].tolist() == alone.table["score"].tolist()
+    assert results.table["fold"].isna().all()
+    assert results.table["data"].tolist() == alone.table["data"].tolist()
+    assert results.reproduce(1).equal
+
+
+def test_groups_are_on_one_side(wine):
+    x, y = wine
+    groups = np.arange(len(y)) % 11
+    folds = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=3, groups=groups)
+    single = hpsearch.tune(x, y, parameters={"epochs": 1}, groups=groups, validation_split=0.3)
+    known = {row.tobytes(): group for row, group in zip(x.astype(np.float32), groups, strict=True)}
+    dataset = single.rows(single.sweep.data)
+    assert not dataset.folds
+    for part in (dataset, *folds.rows(folds.sweep.data).folds):
+        sides = [{known[row.tobytes()] for row in each.x} for each in (part.train, part.validation)]
+        assert not sides[0] & sides[1]
+        assert len(sides[0] | sides[1]) == 11
+    assert single.table["fold"].isna().all()
+    assert single.sweep.data.memory.groups == "(178,) int64"
+
+
+def test_a_regression_is_standardised_in_each_fold():
+    x, y = load_diabetes(return_X_y=True)
+    results = hpsearch.tune(x, y, parameters={"epochs": 2}, cv=2, task="regression")
+    folds = results.rows(results.sweep.data).folds
+    assert folds[0].target.mean != folds[1].target.mean
+    assert results.table["val_loss"].between(100, 100_000).all()
+
+
+def test_a_sweep_file_asks_for_folds_too(tmp_path):
+    sweep = {"name": "f", "data": {"dataset": "wine", "cv": 2}, "parameters": SMALL}
+    results = hpsearch.run(sweep, out=tmp_path / "f")
+    assert results.table["fold"].tolist() == [1, 2, 1, 2]
+    assert "validation" not in (tmp_path / "f" / "sweep.yaml").read_text(encoding="utf-8")
+    assert sweepfile.load(tmp_path / "f" / "sweep.yaml").data.cv == 2
+    both = {**sweep, "data": {"dataset": "wine", "cv": 2, "validation": 0.2}}
+    with pytest.raises(SweepFileError, match="cv: 2 makes validation parts"):
+        sweepfile.parse(both)
+    raced = {**sweep, "seeds": {"min": 1, "max": 3}}
+    with pytest.raises(SweepFileError, match="a race of seeds and cross-validation"):
+        sweepfile.parse(raced)
+    other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")
+    compared = hpsearch.compare(results, other)
+    assert compared.n_pairs == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cv": 1}, r"^cv: "),
+        ({"cv": 49}, r"cv: a class has 48 rows, fewer than the 49 folds"),
+        ({"cv": "five"}, r"cv: must be how many folds, a scikit-learn splitter"),
+        ({"cv": True}, r"cv: must be how many folds"),
+        (
+            {"cv": [([0, 1], [1, 2]), ([0], [1])]},
+            r"row 1 is in the training and in the validation part",
+        ),
+        ({"cv": [([0, 1], [200]), ([0], [1])]}, r"fold 1 has row 200, and rows are 0 to 177"),
+        ({"cv": [([0, 1], [])]}, r"the validation part of fold 1 must be row numbers"),
+        ({"cv": 3, "groups": [1, 2]}, r"groups: has shape \(2,\)"),
+        ({"cv": 3, "groups": np.arange(178) % 2}, r"groups: there are 2, and each of 3 parts"),
+        ({"groups": np.arange(178), "test": 0.2}, r"test: a share of rows would tear groups"),
+        ({"cv": 3, "validation_data": ([[1.0] * 13], [1])}, r"cv: is for splits of x"),
+        ({"cv": 3, "seeds": {"min": 1, "max": 2}}, r"a race of seeds"),
+    ],
+)
+def test_what_cannot_be_split_so_is_told(wine, arguments, message):
+    with pytest.raises((InputError, DataError), match=message):
+        hpsearch.tune(*wine, parameters=SMALL, **arguments)
