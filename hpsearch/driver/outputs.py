@@ -72,7 +72,7 @@ class Tables:
                 t.number,
                 t.config.id,
                 t.seed,
-                {**t.config.values, **results[t.number].late},
+                {**t.config.values, **results[t.number].late},  # noqa: PD011 - a mapping
                 results[t.number],
                 self._provenance,
                 t.fold,

@@ -146,10 +146,13 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
 def _as_input(model: Any, wanted: _Wanted) -> Arrays:
     """The data in the shape that the model takes."""
     from hpsearch.hypermodel import rows_shape
-    from hpsearch.training.tensors import with_row_shape
+    from hpsearch.training.tensors import fitted
+    from hpsearch.usermodel.loading import labels_for
 
-    rows = wanted.arrays.x_train.shape[1:]
-    return with_row_shape(wanted.arrays, rows_shape(model, rows))
+    arrays = wanted.arrays
+    shape = rows_shape(model, arrays.x_train.shape[1:])
+    one_hot = labels_for(model, arrays.y_train[:1], wanted.target).ndim > arrays.y_train.ndim
+    return fitted(arrays, shape, classes=wanted.target.outputs if one_hot else None)
 
 
 def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:

@@ -91,7 +91,7 @@ class OwnFitTrainer:
         """The model's variables: nobody goes on from it, since `fit` is told all its epochs."""
         return read(self.model.variables)
 
-    def resume(self, epoch: int, state: State) -> None:
+    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - of a trainer
         """Cannot be.
 
         Raises:
@@ -120,7 +120,7 @@ class OwnFitTrainer:
         if isinstance(given, keras.callbacks.History):
             return curve
         # It did not say what each epoch gave: halved, it is as far as it was told to go.
-        return curve * self._told().get("epochs", 1)
+        return curve * int(self._told().get("epochs", 1))
 
     def _told(self) -> dict[str, Any]:
         told: dict[str, Any] = {

@@ -89,7 +89,7 @@ def sweep_of(tuner: OnEngine, request: Request, found: Found) -> Sweep:
         "name": _name(tuner.project_name),
         "seed": int(tuner.oracle.seed),
         "data": {"memory": _described(request)},
-        "model": _reference(tuner.model_name),
+        "model": tuner.model_name,
         "metric": {
             "name": objective.name,
             "goal": "maximize" if objective.direction == "max" else "minimize",
@@ -146,14 +146,6 @@ def _tunes(tuner: OnEngine) -> bool:
 def _name(project: str) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
     return cleaned if cleaned.strip(".") else "tuner"
-
-
-def _reference(name: str) -> str:
-    """As a sweep file names a model; a lambda has no name there."""
-    module, _, function = name.partition(":")
-    parts = [re.sub(r"\W", "", part) or "_" for part in function.split(".")]
-    places = [re.sub(r"\W", "_", part) or "_" for part in module.split(".")]
-    return ".".join(places) + ":" + ".".join(p if not p[0].isdigit() else f"_{p}" for p in parts)
 
 
 def _described(request: Request) -> dict[str, str]:

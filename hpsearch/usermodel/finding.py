@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.space import Parameter
-from hpsearch.trial import Arrays, Recipe
+from hpsearch.trial import Arrays, Recipe, Target
 
 if TYPE_CHECKING:
     from hpsearch.usermodel.found import Found
@@ -23,6 +23,9 @@ class HasArrays(Protocol):
     @property
     def arrays(self) -> Arrays: ...
 
+    @property
+    def target(self) -> Target: ...
+
 
 def find_in(recipe: Recipe, given: Sequence[Parameter], data: HasArrays) -> Found:
     """The hyperparameters of a recipe's model; see `probing.discover`.
@@ -33,4 +36,5 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: HasArrays) -> Foun
     from hpsearch.usermodel.probing import discover
 
     arrays = data.arrays
-    return discover(recipe, given, (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
+    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+    return discover(recipe, given, *rows, data.target)

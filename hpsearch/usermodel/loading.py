@@ -14,6 +14,7 @@ import cloudpickle
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 from keras.src.backend.common import global_state
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
@@ -21,13 +22,14 @@ from hpsearch.errors import InputError
 from hpsearch.hyperparameters import hashed
 from hpsearch.layer_types import load_object
 from hpsearch.seeds import derive
-from hpsearch.trial import Recipe
+from hpsearch.trial import Recipe, Target, Task
 from hpsearch.usermodel.tailoring import Tailored
 from hpsearch.usermodel.values import Values
 
 __all__ = [
     "build",
     "hypermodel_of",
+    "labels_for",
     "named_anew",
     "require_model",
     "seeded",
@@ -35,6 +37,15 @@ __all__ = [
     "values_of",
 ]
 
+#: Keras' losses of one-hot classes.
+_ONE_HOT = frozenset(
+    {
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "categorical_hinge",
+        "kl_divergence",
+    }
+)
 #: What each model was built with, for as long as there is one.
 _VALUES: weakref.WeakKeyDictionary[keras.Model, Values] = weakref.WeakKeyDictionary()
 
@@ -108,6 +119,19 @@ def require_model(model: Any, name: str) -> None:
 def values_of(model: keras.Model) -> Values | None:
     """What `build` built a model with; None of another model."""
     return _VALUES.get(model)
+
+
+def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
+    """Class indices `(n_samples,)` as the loss that a model was compiled with takes them.
+
+    One-hot, float32 `(n_samples, outputs)`, for losses that want probabilities of all classes.
+    """
+    loss = getattr(model, "loss", None)
+    name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+    if target.task is not Task.MULTICLASS or name not in _ONE_HOT or y.ndim != 1:
+        return y
+    one_hot: npt.NDArray[Any] = np.eye(target.outputs, dtype=np.float32)[y]
+    return one_hot
 
 
 def _late(recipe: Recipe, values: Mapping[str, Any]) -> Callable[[Any], Any]:

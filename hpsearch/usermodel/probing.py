@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from hpsearch.errors import InputError
 from hpsearch.space import Choices, Parameter
-from hpsearch.trial import Recipe
+from hpsearch.trial import Recipe, Target
 from hpsearch.usermodel.describing import described, domain_of
 from hpsearch.usermodel.found import Found
 from hpsearch.usermodel.loading import (
     hypermodel_of,
+    labels_for,
     named_anew,
     require_model,
     seeded,
@@ -43,7 +44,11 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def discover(
-    recipe: Recipe, given: Sequence[Parameter], train: Arrays, validation: Arrays
+    recipe: Recipe,
+    given: Sequence[Parameter],
+    train: Arrays,
+    validation: Arrays,
+    target: Target | None = None,
 ) -> Found:
     """The hyperparameters of a recipe's model.
 
@@ -51,26 +56,28 @@ def discover(
         given: Of the sweep, in place of what the model says of that name.
         train, validation: x and y; a `fit` of one's own is run once on some of the rows, with the
             defaults, for the hyperparameters that it has.
+        target: What is predicted, where y is as `labels_for` takes it.
 
     Raises:
         InputError: It cannot be loaded, or not be built with its defaults.
     """
-    return discover_in(hypermodel_of(recipe), recipe.model, given, train, validation)
+    return discover_in(hypermodel_of(recipe), recipe.model, given, train, validation, target)
 
 
-def discover_in(
+def discover_in(  # noqa: PLR0917 - as `discover`
     hypermodel: Any,
     name: str,
     given: Sequence[Parameter] = (),
     train: Arrays | None = None,
     validation: Arrays | None = None,
+    target: Target | None = None,
 ) -> Found:
     """As `discover`, of a hypermodel that is at hand; without rows its `fit` is not run."""
     own_fit = trains_itself(hypermodel)
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
     probe.run()
     if own_fit and train is not None and validation is not None:
-        probe.fit(train, validation)
+        probe.fit(train, validation, target)
     return probe.found(own_fit=own_fit)
 
 
@@ -115,17 +122,26 @@ class _Probe:
             tried.append(wanted)
             self._try(wanted)
 
-    def fit(self, train: Arrays, validation: Arrays) -> None:
+    def fit(self, train: Arrays, validation: Arrays, target: Target | None = None) -> None:
         """Runs the model's own `fit` on a few rows; what it fails by will show in the trials."""
-        rows = [array[:_ROWS] for array in (*train, *validation)]
-        data = {"validation_data": (rows[2], rows[3]), "callbacks": []}
+        x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
         # It may set the epochs by itself, or want to be told them.
         for arguments in ({}, {"epochs": 1}):
             values = Values(self._values({}), self._default)
             try:
                 with seeded(0), named_anew():
                     model = self.hypermodel.build(values)
-                    self.hypermodel.fit(values, model, rows[0], rows[1], **data, **arguments)
+                    if target is not None:
+                        y, y_val = (labels_for(model, each, target) for each in (y, y_val))
+                    self.hypermodel.fit(
+                        values,
+                        model,
+                        x,
+                        y,
+                        validation_data=(x_val, y_val),
+                        callbacks=[],
+                        **arguments,
+                    )
             except Exception:  # noqa: BLE001 - the user's code; a trial will say it
                 traceback.print_exc()
                 self._note(values)

@@ -7,6 +7,7 @@ notebook, lambdas, and what is defined within a function.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from types import ModuleType
@@ -14,7 +15,22 @@ from typing import Any
 
 from hpsearch.errors import InputError
 
-__all__ = ["shipped"]
+__all__ = ["reference_of", "shipped"]
+
+
+def reference_of(model: Any) -> str:
+    """`module:name` of a function, or of a hypermodel's class, as a sweep file names a model.
+
+    A lambda, and what is defined within a function, has no such name: what comes nearest.
+    """
+    named = model if hasattr(model, "__qualname__") else type(model)
+    parts = [re.sub(r"\W", "", part) for part in named.__qualname__.split(".")]
+    places = [re.sub(r"\W", "_", part) for part in str(named.__module__).split(".")]
+    return ":".join(".".join(_word(part) for part in each) for each in (places, parts))
+
+
+def _word(text: str) -> str:
+    return text if text and not text[0].isdigit() else f"_{text}"
 
 
 def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
