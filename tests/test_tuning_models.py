@@ -40,6 +40,8 @@ def test_a_function_of_this_file_and_its_model_again(digits):
     assert results.model().predict(x[:3], verbose=0).shape == (3, 10)
     number = int(results.best["trial"])
     assert results.reproduce(number).equal
+    look = results.evaluate("validation")
+    assert look.metrics["accuracy"].value == pytest.approx(results.best["val_accuracy"], abs=1e-6)
 
 
 def test_a_hypermodel_by_a_method_that_learns(digits):
