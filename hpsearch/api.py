@@ -36,6 +36,18 @@ __all__ = ["Results", "Sweep", "compare", "load", "run"]
 class Results(Pictures):
     """What a sweep left in its directory.
 
+    >>> import hpsearch
+    >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": [2, 4]}}
+    >>> results = hpsearch.run(sweep)
+    >>> results.table[["units", "epochs"]].values.tolist()
+    [[4, 2], [4, 4], [8, 2], [8, 4]]
+    >>> len(results.curves)
+    12
+    >>> bool(results.best["score"] == results.table["score"].max())
+    True
+    >>> results.model().output_shape
+    (None, 3)
+
     Attributes:
         rows: Gives its data again where that was in memory; None reads what `data:` names.
     """
@@ -177,6 +189,12 @@ def run(
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
+    >>> import hpsearch
+    >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": 2}}
+    >>> results = hpsearch.run(sweep, out="wine")
+    >>> results.table["status"].tolist()
+    ['completed', 'completed']
+
     Args:
         sweep: A file, a Sweep, or the mapping that a file would hold.
         out: The results directory; `experiments/NAME` where absent.
@@ -269,6 +287,12 @@ def outside() -> int:
 def load(directory: str | os.PathLike[str]) -> Results:
     """The results of an earlier run.
 
+    >>> import hpsearch
+    >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": 4, "epochs": 2}}
+    >>> results = hpsearch.run(sweep, out="wine")
+    >>> int(hpsearch.load("wine").best["units"])
+    4
+
     Raises:
         InputError: There is no results table.
     """
@@ -289,6 +313,14 @@ def compare(
     out: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Compare results tables: which is better, by how much, how sure, and why.
+
+    >>> import hpsearch
+    >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": 2}}
+    >>> plain = hpsearch.run(sweep, out="plain")
+    >>> seeded = hpsearch.run({**sweep, "seed": 1}, out="seeded")
+    >>> comparison = hpsearch.compare(plain, seeded)
+    >>> comparison.comparable, comparison.n_pairs
+    (True, 2)
 
     Args:
         tables: Results directories, CSV files or Results, two or more.

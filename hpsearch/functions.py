@@ -49,7 +49,7 @@ def optimize(
     ...     {"x": {"min": -10.0, "max": 10.0}},
     ...     trials=30,
     ... )
-    >>> abs(results.best["x"] - 2) < 1
+    >>> bool(abs(results.best["x"] - 2) < 1)
     True
 
     Args:

@@ -16,6 +16,7 @@ from hpsearch import keras_names
 
 __all__ = [
     "DEFAULTS",
+    "LAYER_TYPES",
     "NOTES",
     "OPTIMIZER_ALIASES",
     "config_id",
@@ -53,6 +54,9 @@ DEFAULTS: dict[str, Any] = {
     "l2": 0.0,
     "dropout": 0.5,
 }
+
+#: The built-in blocks; any other layer type is a function of the user's or of a package.
+LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 
 OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "momentum": ("sgd", {"momentum": 0.9}),
@@ -134,7 +138,7 @@ def dead_in_mlp(values: Values) -> frozenset[str]:
     ):
         dead |= {"units"} & values.keys()
     layer_type = values.get("layer_type", DEFAULTS["layer_type"])
-    if ":" not in str(layer_type) and layer_type != "dropout":
+    if layer_type in LAYER_TYPES and layer_type != "dropout":
         dead |= {"dropout"} & values.keys()
     return frozenset(dead | _dead_optimizer_arguments(values))
 

@@ -1,4 +1,4 @@
-"""What a hidden block can be: the built-in layer types and functions of one's own.
+"""What a hidden block can be: the built-in layer types, functions of one's own and of packages.
 
 Importable without TensorFlow: the functions import Keras when they are called.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from hpsearch import extensions
 from hpsearch.errors import InputError
 from hpsearch.keras_names import INITIALIZERS
 from hpsearch.seeds import derive
@@ -26,6 +27,7 @@ __all__ = [
     "is_own_function",
     "load_function",
     "load_object",
+    "reference_of",
     "with_seed",
 ]
 
@@ -91,7 +93,8 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
 
     Args:
         x: Symbolic input `(batch, width)`.
-        layer_type: A name in LAYER_TYPES, or `package.module:function`.
+        layer_type: A name in LAYER_TYPES, `package.module:function`, or a name that an installed
+            package adds (see `extensions`).
         block: What it is made from.
         values: The live hyperparameters, offered to a function of one's own.
 
@@ -100,23 +103,45 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
 
     Raises:
         InputError: If the type is unknown, or the function cannot be loaded or returns
-            something else than a tensor.
+            something else than a tensor; if a package's fails, too.
     """
-    if is_own_function(layer_type):
-        return _own(x, layer_type, block, values)
+    if not is_own_function(layer_type):
+        return _BUILD[layer_type](x, block)
+    if ":" in layer_type:
+        return _own(x, load_function(layer_type), layer_type, block, values)
+    extension = _extension(layer_type)
+    function = extension.load()
     try:
-        build = _BUILD[layer_type]
-    except KeyError:
-        raise InputError(
-            f"layer_type: {layer_type!r} is not a layer type; it is one of "
-            f"{', '.join(LAYER_TYPES)}, or package.module:function"
-        ) from None
-    return build(x, block)
+        return _own(x, function, str(extension), block, values)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{extension} failed: {type(error).__name__}: {error}") from error
 
 
 def is_own_function(layer_type: str) -> bool:
-    """Whether it names a function of the user, as `package.module:function`."""
-    return ":" in layer_type
+    """Whether it names a function of the user or of a package."""
+    return layer_type not in _BUILD
+
+
+def reference_of(layer_type: str) -> str:
+    """Where such a function is, as `package.module:function`.
+
+    Raises:
+        InputError: No installed package has that layer type.
+    """
+    return layer_type if ":" in layer_type else _extension(layer_type).reference
+
+
+def _extension(layer_type: str) -> extensions.Extension:
+    extension = extensions.find(extensions.LAYER_TYPES, layer_type)
+    if extension is None:
+        raise InputError(
+            f"layer_type: {layer_type!r} is not a layer type; it is one of "
+            f"{', '.join((*LAYER_TYPES, *extensions.names(extensions.LAYER_TYPES)))}, or "
+            "package.module:function. If a package added it, it is not installed here"
+        )
+    return extension
 
 
 def load_function(path: str) -> Callable[..., Any]:
@@ -198,17 +223,18 @@ def _activate(x: Any, block: Block) -> Any:
     return keras.layers.Activation(block.activation)(x)
 
 
-def _own(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
+def _own(
+    x: Any, function: Callable[..., Any], where: str, block: Block, values: Mapping[str, Any]
+) -> Any:
     import keras
 
-    function = load_function(path)
     offered = dict(values)
     fixed = {"units": block.units, "activation": block.activation}
     # The function's layers draw their seeds from the global state: give each block its own.
     keras.utils.set_random_seed(block.seed)
     y = function(x, **(_accepted(function, offered) | fixed))
     if not keras.backend.is_keras_tensor(y):
-        raise InputError(f"{path}: must return a Keras tensor, not {type(y).__name__}")
+        raise InputError(f"{where}: must return a Keras tensor, not {type(y).__name__}")
     return y
 
 

@@ -61,6 +61,7 @@ def _forget() -> None:
         lock.release()
 
 
-# A forked child would share the open file, and hold the lock for as long as it lives; one that
-# is executed has it closed.
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):
+    # A forked child would share the open file, and hold the lock for as long as it lives; one
+    # that is executed has it closed.
+    os.register_at_fork(after_in_child=_forget)

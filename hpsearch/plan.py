@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.hyperparameters import DEFAULTS, widths
-from hpsearch.seeds import draw_of, seed_and_fold
+from hpsearch.draws import draw_of, seed_and_fold
+from hpsearch.hyperparameters import DEFAULTS, LAYER_TYPES, widths
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 
@@ -117,7 +117,7 @@ def weight_count(values: Mapping[str, Any], features: int, outputs: int) -> int 
     """
     layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
     layers = widths(values)
-    if layers and ":" in layer_type:
+    if layers and layer_type not in LAYER_TYPES:
         return None
     # Keras' glu gives half of its input's width.
     halves = values.get("activation", DEFAULTS["activation"]) == "glu"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["derive", "draw_of", "epoch_order", "seed_and_fold"]
+__all__ = ["derive", "epoch_order"]
 
 _SEED_BITS = 64
 
@@ -32,18 +32,3 @@ def epoch_order(sweep_seed: int, trial_seed: int, epoch: int, rows: int) -> npt.
     sequence = np.random.SeedSequence(_entropy((sweep_seed, trial_seed, epoch)))
     generator = np.random.Generator(np.random.PCG64(sequence))
     return generator.permutation(rows).astype(np.int32)
-
-
-#: Seeds are below.
-_FOLD = 2**32
-
-
-def draw_of(seed: int, fold: int | None) -> int:
-    """A seed, and with cross-validation a fold (from 1), as one number, by which rows pair up."""
-    return seed + _FOLD * (fold or 0)
-
-
-def seed_and_fold(draw: int) -> tuple[int, int | None]:
-    """What `draw_of` made one number of."""
-    fold, seed = divmod(draw, _FOLD)
-    return seed, fold or None

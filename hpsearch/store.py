@@ -22,9 +22,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.draws import seed_and_fold
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
-from hpsearch.seeds import seed_and_fold
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 

@@ -22,7 +22,7 @@ from hpsearch.sweep import NAME, Sweep
 from hpsearch.sweep.method import parse_method
 from hpsearch.sweep.rules import Invalid
 from hpsearch.usermodel.found import OwnModel
-from hpsearch.usermodel.shipping import reference_of, shipped
+from hpsearch.usermodel.shipping import model_reference, shipped
 
 __all__ = ["tune"]
 
@@ -218,7 +218,7 @@ def _require_something(model: Any, parameters: Mapping[str, Any] | None, *of_mlp
 def _reference(model: Any) -> str:
     if model is None or isinstance(model, str):
         return model or ""
-    return reference_of(model)
+    return model_reference(model)
 
 
 def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -53,11 +55,13 @@ def test_the_readme_shows_a_sweep_file():
 
 
 def test_the_readme_s_python_runs(tmp_path):
-    (code,) = blocks(ROOT / "README.md", "python")
+    code, tuned = blocks(ROOT / "README.md", "python")
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     check = "\nassert len(results.table) == 102 and results.best['score'] > 0.95\n"
     check += "assert results.model().input_shape == (None, 8, 8)\n"
     check += "assert len(hpsearch.load('experiments/digits').curves) == 1190\n"
+    check += tuned + "\nassert tuned.table['fold'].tolist() == [1, 2, 3] * 4\n"
+    check += "assert tuned.best['score'] == tuned.best['val_auc']\n"
     ran = subprocess.run(
         [sys.executable, "-c", code + check],
         capture_output=True,
@@ -127,6 +131,43 @@ def test_the_comparison_that_the_readme_shows_is_the_one_that_is_made(tmp_path):
     printed = [line.split() for line in done.stdout.splitlines()]
     for line in shown.splitlines():
         assert line.split() in printed, line
+
+
+def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
+    (shown,) = blocks(ROOT / "README.md", "yml")
+    (tmp_path / "wandb.yaml").write_text(shown, encoding="utf-8")
+    done = run_commands("wandb", tmp_path)
+    text = (tmp_path / "experiments/wandb/results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 12
+    assert {row["metric"] for row in rows} == {"val_loss:minimize:last"}
+    assert all(16 <= int(row["units"]) <= 128 for row in rows)
+    assert {row["status"] for row in rows} <= {"completed", "stopped"}
+    for ignored in ("program", "project"):
+        assert f"{ignored} is W&B's key; hpsearch ignores it" in done.stderr
+
+
+def test_the_estimator_that_the_readme_shows_works(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(
+        r"<!-- scikit-learn -->\n```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
+    )
+    check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
+    check += "assert search.predict_proba(x).shape == (178, 3)\n"
+    command = [sys.executable, "-c", code + check]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_words_for_those_of_keras_tuner_are_a_sweep(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| `hp\..*\| `(\w+: \{.*\})` \|$", readme, re.MULTILINE)
+    assert len(words) == 3
+    metric = re.search(r"`(metric: \{.*?\})` \|$", readme, re.MULTILINE)
+    lines = ["data: {dataset: digits}", "method: bayesian", "budget: {trials: 9}", metric[1]]
+    lines += ["parameters:", "  layer_type: [dense, dropout]", *(f"  {line}" for line in words)]
+    sweep = sweepfile.loads("\n".join(lines), "s.yaml", tmp_path)
+    assert set(sweep.parameters) == {"layer_type", "units", "learning_rate", "dropout"}
 
 
 def test_the_starter_is_a_sweep_file(tmp_path):

@@ -200,7 +200,7 @@ def test_the_method_follows_from_what_is_said(wine, arguments, method, rows):
         ({"workers": 0}, r"^workers: "),
         ({"time_seconds": -1}, r"^time_seconds: "),
         ({"metric": "val_mae"}, r"val_mae"),
-        ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\), not int"),
+        ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\) or .*, not int"),
         ({"test": (1, 2, 3)}, r"^test: must be a pair \(x, y\), not tuple of 3"),
         ({"loss": "crossentropy"}, r"^loss: "),
         ({"parameters": {"units": {"min": 1, "max": 5}}}, r"^parameters\.units: a grid needs"),

@@ -80,7 +80,7 @@ def run(
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
     ] = None,
     set_: Set = None,
-    engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
+    engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Train failed, killed and timed-out trials again.")
     ] = False,
@@ -329,7 +329,7 @@ def schema() -> None:
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
+        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types|engines"),
     ],
 ) -> None:
     """List the names that a sweep file may use."""

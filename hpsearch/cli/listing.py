@@ -1,13 +1,14 @@
-"""`hpsearch list`: the names that a sweep file may use."""
+"""`hpsearch list`: the names that a sweep file may use, those of installed packages included."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch import extensions
 from hpsearch.errors import InputError
 from hpsearch.sweep.wording import did_you_mean
 
@@ -23,6 +24,7 @@ def _datasets() -> Rows:
         test = f" + {known.test_rows:,} test" if known.test_rows else ""
         shape = "x".join(map(str, known.shape))
         yield name, f"{known.rows:,}{test} rows of {shape}, {known.task}; {known.source}"
+    yield from _added(extensions.DATASETS, datasets())
 
 
 def _methods() -> Rows:
@@ -31,14 +33,15 @@ def _methods() -> Rows:
     texts = {
         "grid": "every config of the space, in file order",
         "random": "uniform points, no config twice",
-        "sobol": "a scrambled Sobol sequence (not there yet)",
-        "bayesian": "KerasTuner's Gaussian process (not there yet)",
-        "tpe": "Optuna's tree-structured Parzen estimator (not there yet)",
-        "hyperband": "successive halving in brackets (not there yet)",
-        "asha": "asynchronous successive halving (not there yet)",
-        "auto": "the best choice for the space and budget (not there yet)",
+        "sobol": "evenly spread points: a scrambled Sobol sequence",
+        "bayesian": "where a Gaussian process expects the greatest improvement",
+        "tpe": "where good configs are dense and others are not: Parzen estimators",
+        "hyperband": "successive halving in brackets: many configs for few epochs, the best go on",
+        "asha": "asynchronous successive halving",
+        "auto": "bayesian up to 200 trials, else tpe",
     }
-    return ((name, texts[name]) for name in METHODS)
+    yield from ((name, texts[name]) for name in METHODS)
+    yield from _added(extensions.METHODS, METHODS)
 
 
 def _activations() -> Rows:
@@ -61,7 +64,28 @@ def _layer_types() -> Rows:
     from hpsearch.layer_types import LAYER_TYPES
 
     yield from LAYER_TYPES.items()
+    yield from _added(extensions.LAYER_TYPES, LAYER_TYPES)
     yield "package.module:function", "one's own: function(x, units, activation, ...) -> tensor"
+
+
+def _engines() -> Rows:
+    from hpsearch.sweep.settings import ENGINES
+
+    yield "local", "workers on this machine, forked"
+    yield from _added(extensions.EXECUTORS, ENGINES)
+
+
+def _added(group: str, built_in: Collection[str]) -> Rows:
+    """What packages add, and what of it cannot be used."""
+    every = [extension.name for extension in extensions.installed(group)]
+    for extension in extensions.installed(group):
+        note = ""
+        if extension.name in built_in:
+            note = "; not used: the built-in one has that name"
+        elif every.count(extension.name) > 1:
+            note = "; not used: two packages declare that name"
+        source = f"{extension.package} {extension.version}"
+        yield extension.name, f"of {source}: {extension.reference}{note}"
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
@@ -70,6 +94,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "activations": _activations,
     "optimizers": _optimizers,
     "layer-types": _layer_types,
+    "engines": _engines,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from hpsearch.driver.planners import Search
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import RefusedError
 from hpsearch.estimate import Estimate, Sizes, estimate
+from hpsearch.machine import cores
 from hpsearch.plan import Summary, Trial, group, number_trials, summarize
 from hpsearch.space import Config
 from hpsearch.store import Store
-from hpsearch.sweep import Sweep
+from hpsearch.sweep import Sweep, added
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import InputSpec, Target, Training
 
@@ -84,8 +84,9 @@ def print_plan(
         markup=False,
         soft_wrap=True,
     )
-    for warning in sweep.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    lines = [f"uses the {each}" for each in added(sweep)]
+    for line in (*lines, *(f"warning: {warning}" for warning in sweep.warnings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if isinstance(sweep.model, str):
         from hpsearch.cli.modelplan import print_space
 
@@ -106,7 +107,7 @@ def print_plan(
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)
     asked = workers or sweep.execution.workers
-    count = len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+    count = cores() if asked == "auto" else int(asked)
     tensorflow = _needs_tensorflow(sweep, shape)
     guess = _measured(sweep, trainings, sizes, count, tensorflow) if measure else None
     guess = guess or estimate(trainings, sizes, count, tensorflow=tensorflow)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch import extensions
 from hpsearch.data.dataset import Part, Source
 from hpsearch.data.files import suggestion
 from hpsearch.data.images import ImageSet, place_of, read_images
@@ -108,9 +109,9 @@ def describe(name: str) -> Description:
         DataError: There is none of that name.
     """
     if name not in _DESCRIPTIONS:
+        known = (*_DESCRIPTIONS, *extensions.names(extensions.DATASETS))
         raise DataError(
-            f"dataset: no built-in set {name!r}{suggestion(name, _DESCRIPTIONS)} "
-            f"(built in: {', '.join(_DESCRIPTIONS)})"
+            f"dataset: no set {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
         )
     return _DESCRIPTIONS[name]
 

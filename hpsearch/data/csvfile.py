@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpsearch.data import tables
 from hpsearch.data.dataset import Part, Source
@@ -20,7 +21,7 @@ from hpsearch.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_csv", "scan"]
+__all__ = ["read_column", "read_csv", "scan"]
 
 # pandas holds 8 bytes a number of about 6 characters, and parsing, the float32 copy and the
 # split each hold a part of that again.
@@ -42,13 +43,21 @@ def read_csv(
     drop: Collection[str] = (),
     validation: str | None = None,
     test: str | None = None,
+    *,
+    split: str | None = None,
 ) -> Source:
     """Read a CSV file, and its validation and test files where they have their own.
+
+    Args:
+        split: A column that decides about splits and is no feature, or None.
 
     Raises:
         DataError: A file is missing, malformed, or has cells that cannot be used.
     """
     layout = scan(path)
+    if split is not None:
+        _require_split(path, layout.names, split)
+        drop = {*drop, split}
     features, target = _choose(path, layout.names, target, drop)
     train, text = _part(path, layout, features, target)
     return Source(
@@ -60,6 +69,33 @@ def read_csv(
         feature_names=features,
         warnings=tables.text_warnings(train.x, path),
     )
+
+
+def read_column(path: str, name: str) -> npt.NDArray[Any]:
+    """The cells of a column as text, `(n_samples,)`, none of which is missing.
+
+    Raises:
+        DataError: There is no such column, or a cell is missing.
+    """
+    layout = scan(path)
+    _require_split(path, layout.names, name)
+    cells = _frame(path, layout, [name], frozenset([name]))[name].to_numpy(dtype=object)
+    missing = np.isin(cells, list(tables.MISSING))
+    if missing.any():
+        (line,) = _lines_of(path, [int(np.argmax(missing))])
+        raise DataError(
+            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows), by "
+            "which rows are to be split; fill it in, or remove the row"
+        )
+    return cells
+
+
+def _require_split(path: str, names: tuple[str, ...], name: str) -> None:
+    if name not in names:
+        raise DataError(
+            f"{path}:1: split: no column {name!r}{suggestion(name, names)} "
+            f"(columns: {listed(names)})"
+        )
 
 
 def _choose(

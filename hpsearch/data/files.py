@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import resource
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +20,10 @@ def available_bytes() -> int:
         maximum = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
         current = int(Path("/sys/fs/cgroup/memory.current").read_text("ascii"))
         limits.append(maximum - current)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        # Windows has no such limit.
+        import resource
+
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
@@ -34,8 +36,9 @@ def _machine_bytes() -> int:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def require_memory(needed: int, where: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data import tables
 from hpsearch.data.spec import Folds, Indices
 from hpsearch.errors import DataError
 
-__all__ = ["by_group", "by_splitter", "require_sound", "usual"]
+__all__ = ["by_group", "by_splitter", "by_time", "instants", "require_sound", "usual"]
 
 Pairs = Sequence[tuple[Indices, Indices]]
 
@@ -73,6 +75,63 @@ def by_group(groups: npt.NDArray[Any], count: int | None, validation: float, see
         else:
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         return _plain(splitter.split(_nothing(places), codes, members))
+
+    return folds
+
+
+def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Text cells as numbers that are in the order of time: numbers, or ISO 8601 dates and times.
+
+    Raises:
+        DataError: A cell is neither.
+    """
+    import pandas as pd
+
+    numbers = tables.numbers(cells)
+    if np.isfinite(numbers).all():
+        return numbers
+    dates = pd.to_datetime(pd.Series(cells), format="ISO8601", utc=True, errors="coerce")
+    if dates.isna().any():
+        row = int(np.argmax(dates.isna().to_numpy()))
+        raise DataError(
+            f"{where}: {cells[row]!r} is neither a number, as all cells would have to be, nor a "
+            "date by ISO 8601, such as 2024-05-31 or 2024-05-31T12:00"
+        )
+    return dates.dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+
+
+def by_time(times: npt.NDArray[Any], count: int | None, validation: float, where: str) -> Folds:
+    """Folds, or without their number one split, in which later rows validate earlier ones.
+
+    A fold trains on all that is earlier than its validation part, as in scikit-learn's
+    `TimeSeriesSplit`. Rows of one time stay together, so parts may be somewhat larger.
+
+    Args:
+        times: Of every row, `(n_samples,)`.
+        count: How many folds; None for one split.
+        validation: The share of rows in the one split's validation part.
+        where: For messages.
+    """
+
+    def folds(places: Indices, codes: Indices | None) -> Pairs:
+        del codes
+        order = np.argsort(times[places], kind="stable")
+        ordered, rows = times[places][order], len(places)
+        if count is None:
+            cuts = [rows - math.ceil(validation * rows)]
+        else:
+            size = rows // (count + 1)
+            cuts = [rows - (count - fold) * size for fold in range(count)]
+        # Back to the first row of the time at the cut.
+        starts = [int(np.searchsorted(ordered, ordered[min(cut, rows - 1)])) for cut in cuts]
+        ends = [*starts[1:], rows]
+        if any(start == 0 or start >= end for start, end in zip(starts, ends, strict=True)):
+            raise DataError(
+                f"{where}: has {len(np.unique(ordered))} different times in {rows} rows, too few "
+                f"for {count or 1} validation parts after a training part; ask for fewer folds, "
+                "or another share"
+            )
+        return [(order[:start], order[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     return folds
 

@@ -7,8 +7,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
+from hpsearch import extensions
 from hpsearch.data.arrays import array_part, image_unit
 from hpsearch.data.dataset import Part, Source
 from hpsearch.data.files import suggestion
@@ -16,7 +18,7 @@ from hpsearch.data.spec import Kind
 from hpsearch.data.tables import text_warnings
 from hpsearch.errors import DataError
 
-__all__ = ["Pair", "pairs_source", "read_function"]
+__all__ = ["Pair", "pairs_source", "read_extension", "read_function"]
 
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 """Rows `x`, their targets `y`, and maybe their weights in the loss."""
@@ -36,14 +38,27 @@ def read_function(reference: str, task: Kind | None = None) -> Source:
     Raises:
         DataError: It cannot be imported, fails, or returns something else.
     """
-    function = _function(reference)
+    name = reference.rpartition(":")[2]
+    return _called(_function(reference), reference, name, task)
+
+
+def read_extension(extension: extensions.Extension, task: Kind | None = None) -> Source:
+    """Call what a package declares as a dataset, and read what it returns, as `read_function`.
+
+    Raises:
+        InputError: It cannot be loaded.
+        DataError: It fails, or returns something else.
+    """
+    return _called(extension.load(), str(extension), extension.name, task)
+
+
+def _called(function: Callable[[], Any], where: str, name: str, task: Kind | None) -> Source:
     try:
         value = function()
     except Exception as error:
-        raise DataError(f"{reference}: the function failed: {_words(error)}") from error
-    train, validation, test = _pairs(value, reference)
-    name = reference.rpartition(":")[2]
-    return pairs_source(train, validation, test, where=reference, name=name, task=task)
+        raise DataError(f"{where}: the function failed: {_words(error)}") from error
+    train, validation, test = _pairs(value, where)
+    return pairs_source(train, validation, test, where=where, name=name, task=task)
 
 
 def pairs_source(
@@ -99,10 +114,11 @@ def _function(reference: str) -> Callable[[], Any]:
             f"{reference}: module {module_name!r} cannot be imported from {os.getcwd()} or the "
             f"installed packages: {_words(error)}"
         ) from error
-    function = getattr(module, name, None)
-    if function is None:
+    try:
+        function = attrgetter(name)(module)
+    except AttributeError:
         near = suggestion(name, [each for each in vars(module) if not each.startswith("_")])
-        raise DataError(f"{reference}: module {module_name!r} has no {name!r}{near}")
+        raise DataError(f"{reference}: module {module_name!r} has no {name!r}{near}") from None
     if not callable(function):
         raise DataError(f"{reference}: is a {type(function).__name__}, not a function")
     return function  # type: ignore[no-any-return]
@@ -115,7 +131,7 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{at}"
 
 
-def _pairs(value: Any, reference: str) -> tuple[Pair, Pair | None, Pair | None]:
+def _pairs(value: Any, where: str) -> tuple[Pair, Pair | None, Pair | None]:
     if isinstance(value, (tuple, list)) and len(value) in (2, 3):
         if all(_is_pair(each) for each in value):
             pairs = [(each[0], each[1]) for each in value]
@@ -125,7 +141,7 @@ def _pairs(value: Any, reference: str) -> tuple[Pair, Pair | None, Pair | None]:
     found = type(value).__name__
     if isinstance(value, (tuple, list)):
         found += f" of {len(value)} ({', '.join(type(each).__name__ for each in value[:5])})"
-    raise DataError(f"{reference}: returned a {found}; {_SHAPES}")
+    raise DataError(f"{where}: returned a {found}; {_SHAPES}")
 
 
 def _is_pair(value: Any) -> bool:

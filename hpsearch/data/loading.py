@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data import splitting
+from hpsearch import extensions
+from hpsearch.data import folding, splitting
 from hpsearch.data.assembly import assemble, outline
-from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.csvfile import read_csv
+from hpsearch.data.builtin import Description, datasets, describe, read_builtin
+from hpsearch.data.csvfile import read_column, read_csv
 from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
-from hpsearch.data.function import Pair, pairs_source, read_function
+from hpsearch.data.function import Pair, pairs_source, read_extension, read_function
 from hpsearch.data.npzfile import read_npz
 from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
 from hpsearch.errors import DataError
 from hpsearch.trial import Task
 
-__all__ = ["Loader", "from_arrays", "load", "probe", "read"]
+__all__ = ["Loader", "added_dataset", "from_arrays", "load", "probe", "read"]
 
 Loader = Callable[[DataSpec], Dataset]
 """`load`, or what stands in for it where rows are in memory."""
@@ -47,17 +48,17 @@ def read(spec: DataSpec) -> tuple[Source, Options]:
 def probe(spec: DataSpec) -> Shape:
     """The sizes that `load` would give, for planning; imports no TensorFlow.
 
-    A built-in set is looked up, not read. A file is read and checked but not split, unless it
-    has text columns, whose vocabularies depend on the split.
+    A built-in set is looked up, not read. A file, or what a function returns, is read and checked
+    but not split, unless it has text columns, whose vocabularies depend on the split.
 
     Raises:
         DataError: As `load`.
     """
-    if spec.dataset is not None:
+    if spec.dataset is not None and added_dataset(spec.dataset) is None:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read(spec)
     x = source.train.x
-    if isinstance(x, Mapping) or spec.cv is not None:
+    if isinstance(x, Mapping) or spec.cv is not None or spec.split is not None:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -127,7 +128,8 @@ def _read(spec: DataSpec) -> Source:
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:
-        return read_csv(spec.csv, spec.target, spec.drop, validation, test)
+        split = None if spec.split is None else spec.split.column
+        return read_csv(spec.csv, spec.target, spec.drop, validation, test, split=split)
     if spec.npz is not None:
         return read_npz(spec.npz, spec.task, validation, test)
     _fractions(spec)
@@ -135,7 +137,19 @@ def _read(spec: DataSpec) -> Source:
         return read_function(spec.python, spec.task)
     if spec.dataset is None:
         raise DataError("data: name one of dataset, csv, npz, python")
+    added = added_dataset(spec.dataset)
+    if added is not None:
+        return read_extension(added, spec.task)
     return read_builtin(spec.dataset, spec.folder)
+
+
+def added_dataset(name: str) -> extensions.Extension | None:
+    """The package's dataset of that name; None for a built-in one, and for none.
+
+    Raises:
+        InputError: Two packages declare it.
+    """
+    return None if name in datasets() else extensions.find(extensions.DATASETS, name)
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:
@@ -167,7 +181,19 @@ def _options(spec: DataSpec, source: Source) -> Options:
         scale=spec.scale,
         task=spec.task or source.task,
         cv=spec.cv,
+        folds=_by_column(spec),
     )
+
+
+def _by_column(spec: DataSpec) -> Folds | None:
+    if spec.split is None or spec.csv is None:
+        return None
+    cells = read_column(spec.csv, spec.split.column)
+    validation = 0.0 if isinstance(spec.validation, str) else spec.validation
+    if spec.split.by == "group":
+        return folding.by_group(cells, spec.cv, validation, spec.seed)
+    where = f"{spec.csv}: column {spec.split.column!r}"
+    return folding.by_time(folding.instants(cells, where), spec.cv, validation, where)
 
 
 def _require_task(asked: Kind | None, known: Kind | None, where: str) -> None:

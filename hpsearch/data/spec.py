@@ -15,6 +15,18 @@ Kind = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard"]
 
 
+class ByColumn(Protocol):
+    """A column that decides which rows may stand on which side of a split."""
+
+    @property
+    def by(self) -> Literal["group", "time"]:
+        """What its cells are."""
+
+    @property
+    def column(self) -> str:
+        """Its name."""
+
+
 class DataSpec(Protocol):
     """The `data:` block of a sweep, with every path absolute.
 
@@ -57,6 +69,10 @@ class DataSpec(Protocol):
     @property
     def cv(self) -> int | None:
         """Folds of cross-validation in place of a validation part."""
+
+    @property
+    def split(self) -> ByColumn | None:
+        """The column of a CSV file that decides about splits."""
 
     @property
     def seed(self) -> int:

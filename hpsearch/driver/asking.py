@@ -79,7 +79,7 @@ class Planner(Protocol):
 class Numbers:
     """The trials of a sweep and their numbers.
 
-    What is called a seed here is a draw (see `hpsearch.seeds`): with cross-validation, a seed and
+    What is called a seed here is a draw (see `hpsearch.draws`): with cross-validation, a seed and
     a fold.
 
     Args:

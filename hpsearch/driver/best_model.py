@@ -1,4 +1,4 @@
-"""best.keras: the best trial's model, from its kept weights or trained again from its seed."""
+"""The best trial's weights, kept or trained again from its seed, and best.keras of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _META = "best_model"
 
 
 class BestModel:
-    """Writes the best trial's model where it is not written yet.
+    """Writes the best trial's model where it is not written yet, or sees to its weights alone.
 
     Args:
         check: Called while a worker is at it; raises to end it.
@@ -49,13 +49,9 @@ class BestModel:
         if self._where.model.exists() and self._store.meta().get(_META) == mark:
             return ""
         self._where.model.unlink(missing_ok=True)
-        weights = self._store.weights(trial.number) or self._train_again(trial, result)
+        weights = self._weights(trial, result)
         if weights is None:
-            return (
-                f"{self._where.model} is not written: trial {trial.number} did not score "
-                f"{result.score} again when it was trained for its weights; another processor "
-                "type or other versions than those of its row?"
-            )
+            return f"{self._where.model} is not written: {self._lost(trial, result)}"
         error = self._again.write(self._where.model, trial, weights)
         if error:
             return f"{self._where.model} cannot be written: {error}"
@@ -63,6 +59,23 @@ class BestModel:
             self._store.keep_weights([trial.number])
         self._store.set_meta({_META: mark})
         return ""
+
+    def keep(self, trial: Trial, result: TrialResult) -> str:
+        """See that its weights are stored.
+
+        Returns:
+            Why they are not, or empty.
+        """
+        return "" if self._weights(trial, result) is not None else self._lost(trial, result)
+
+    def _weights(self, trial: Trial, result: TrialResult) -> Any:
+        return self._store.weights(trial.number) or self._train_again(trial, result)
+
+    def _lost(self, trial: Trial, result: TrialResult) -> str:
+        return (
+            f"trial {trial.number} did not score {result.score} again when it was trained for its "
+            "weights; another processor type or other versions than those of its row?"
+        )
 
     def _train_again(self, trial: Trial, result: TrialResult) -> Any:
         """With several seeds, the best config is known only at the end: its weights may be gone.

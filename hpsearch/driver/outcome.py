@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import HpsearchError
+from hpsearch.machine import cores
 from hpsearch.plan import Trial
 from hpsearch.sweep import Sweep
 
@@ -51,6 +51,8 @@ class Settings:
         live: Whether report.html is rewritten while the run is on.
         report: Whether report.html is written in the end.
         model: Whether best.keras is.
+        weights: Whether the best trial's are stored where best.keras is not written.
+        in_process: Whether trainings run in this process, one at a time, whatever the engine.
     """
 
     out: Path | None = None
@@ -60,11 +62,13 @@ class Settings:
     live: bool = False
     report: bool = True
     model: bool = True
+    weights: bool = False
+    in_process: bool = False
 
     def workers_for(self, sweep: Sweep) -> int:
         """How many trainings run at a time; `auto` is one a core that this process may use."""
         asked = self.workers or sweep.execution.workers
-        return len(os.sched_getaffinity(0)) if asked == "auto" else int(asked)
+        return cores() if asked == "auto" else int(asked)
 
 
 @dataclass

@@ -26,7 +26,7 @@ class Search:
     Attributes:
         space: What can vary.
         listed: Configs to try first.
-        seeds: That every config gets; with cross-validation, draws (see `hpsearch.seeds`).
+        seeds: That every config gets; with cross-validation, draws (see `hpsearch.draws`).
         limit: Rows of the table at most, or None.
         seed: Of the proposals.
         race: Who gets further seeds, or None.

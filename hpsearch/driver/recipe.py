@@ -140,7 +140,7 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     """The identity of a sweep's rows."""
     return Identity(
         data=dataset.fingerprint,
-        split=sweep.data.split,
+        split=sweep.data.how_split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
             # What is absent changes no fingerprint of sweeps that never knew of it.

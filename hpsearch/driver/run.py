@@ -12,34 +12,20 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.engines import engine, require_engine
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
-from hpsearch.errors import HpsearchError, NotSupportedError
-from hpsearch.executors.servers import Lent, Servers
+from hpsearch.errors import HpsearchError
 from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
     from hpsearch.data import Loader
+    from hpsearch.executors.servers import Servers
 
 __all__ = ["log_file", "run", "signals"]
 
 _LOG = logging.getLogger("hpsearch")
-
-
-def require_supported(sweep: Sweep) -> None:
-    """Check that this version can run what the file asks for.
-
-    Raises:
-        NotSupportedError: Naming what it cannot.
-    """
-    missing = []
-    if sweep.execution.engine != "local":
-        missing.append(f"execution.engine: {sweep.execution.engine} (what runs today: local)")
-    if missing:
-        raise NotSupportedError(
-            "valid, but not there yet in this version of hpsearch: " + "; ".join(missing)
-        )
 
 
 def run(
@@ -59,7 +45,8 @@ def run(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
-    require_supported(sweep)
+    if not settings.in_process:
+        require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     stop = Stop()
@@ -67,13 +54,21 @@ def run(
         DirectoryLock(where.path),
         log_file(where) as log,
         signals(stop),
-        Servers(log) if servers is None else Lent(servers) as forking,
+        engine(
+            sweep.execution, log, in_process=settings.in_process, servers=servers
+        ) as make_executor,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps
 
         return take_steps(
-            sweep, settings, reporter, where=where, stop=stop, servers=forking, load=load
+            sweep,
+            settings,
+            reporter,
+            where=where,
+            stop=stop,
+            make_executor=make_executor,
+            load=load,
         )
 
 

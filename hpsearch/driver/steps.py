@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from hpsearch import data, preprocessing, sweepfile
@@ -10,6 +11,7 @@ from hpsearch.driver.again import Again
 from hpsearch.driver.best_model import BestModel
 from hpsearch.driver.costs import Costs, ModelCosts, NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.engines import MakeExecutor
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
@@ -21,15 +23,14 @@ from hpsearch.driver.reporter import Reporter
 from hpsearch.driver.rows import provided
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
-from hpsearch.executors.base import Dataset
-from hpsearch.executors.local import LocalExecutor
-from hpsearch.executors.servers import Servers
+from hpsearch.executors.base import Dataset, Executor
 from hpsearch.store import Store
-from hpsearch.sweep import Sweep
+from hpsearch.sweep import Sweep, added
 from hpsearch.trial import Recipe, Status, Target
 
 __all__ = ["take_steps"]
 
+_LOG = logging.getLogger("hpsearch")
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 
 
@@ -40,10 +41,10 @@ def take_steps(
     *,
     where: ResultsDirectory,
     stop: Stop,
-    servers: Servers,
+    make_executor: MakeExecutor,
     load: data.Loader | None = None,
 ) -> Outcome:
-    """Run a sweep in a directory that is held, with workers of `servers`.
+    """Run a sweep in a directory that is held.
 
     Args:
         load: Gives the rows; None reads what `data:` names.
@@ -51,13 +52,7 @@ def take_steps(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    memory = sweep.execution.memory
-    with LocalExecutor(
-        servers,
-        settings.workers_for(sweep),
-        timeout_seconds=sweep.execution.timeout_seconds,
-        memory_bytes=None if memory == "auto" else memory,
-    ) as executor:
+    with make_executor(settings.workers_for(sweep)) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
         return steps.run(load)
 
@@ -73,13 +68,16 @@ class _Steps:
         *,
         where: ResultsDirectory,
         stop: Stop,
-        executor: LocalExecutor,
+        executor: Executor,
     ) -> None:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
     def run(self, load: data.Loader | None) -> Outcome:
         dataset = modelspace.load(self.sweep, load)
+        for each in added(self.sweep):
+            self.reporter.note(f"uses the {each}")
+            _LOG.info("uses the %s", each)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = modelspace.recipe_of(self.sweep, dataset.target.task, load)
@@ -193,7 +191,7 @@ class _Steps:
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
-        if best is not None and self.settings.model:
+        if best is not None and (self.settings.model or self.settings.weights):
             keeper = BestModel(
                 self.where,
                 store,
@@ -203,7 +201,10 @@ class _Steps:
                 check=self._check_signal,
             )
             result = loop.results[best[0].number]
-            self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
+            if self.settings.model:
+                self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
+            else:
+                self._warn(keeper.keep(best[0], result))
         return Outcome(
             directory=self.where.path,
             completed=sum(loop.results[t.number].status.scored for t in current),

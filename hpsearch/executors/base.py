@@ -7,8 +7,8 @@ oracle, a store or a sweep.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol, Self
 
 from hpsearch.trial import Arrays, InputSpec, Past, Recipe, Target, Training, TrialResult
 
@@ -24,6 +24,7 @@ __all__ = [
     "Lost",
     "Objective",
     "Progress",
+    "Setup",
     "Started",
     "Work",
 ]
@@ -179,8 +180,32 @@ class Called:
 Event = Started | Progress | Answered | Finished | Lost | Called
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What an engine's executor is made for.
+
+    Attributes:
+        workers: How many trainings may run at a time.
+        timeout_seconds: Longest time of a training, or None.
+        memory_bytes: Most memory of a training, or None.
+        address, resources: As the sweep file has them, for a cluster.
+        log: An open file for what workers print; the run's `run.log`.
+    """
+
+    workers: int
+    timeout_seconds: float | None = None
+    memory_bytes: int | None = None
+    address: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    log: IO[str] | None = None
+
+
 class Executor(Protocol):
     """Runs trainings and calls, some at a time."""
+
+    def provide(self, dataset: Dataset) -> None:
+        """Hand over what every training reads; once, before the first `submit`."""
+        ...
 
     @property
     def free(self) -> int:

@@ -18,9 +18,13 @@ __all__ = ["InProcessExecutor"]
 class InProcessExecutor:
     """Runs one training or call at a time, when `events` is called."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset | None = None) -> None:
         self._dataset = dataset
         self._work: Work | None = None
+
+    def provide(self, dataset: Dataset) -> None:
+        """Take what every training reads."""
+        self._dataset = dataset
 
     @property
     def free(self) -> int:
@@ -44,6 +48,7 @@ class InProcessExecutor:
         work, self._work = self._work, None
         events: list[Event] = []
         if work is not None:
+            assert self._dataset is not None
             run(work, self._dataset, 1, events.append)
         return events
 

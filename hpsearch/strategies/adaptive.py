@@ -29,6 +29,10 @@ class Adaptive:
         goal: `maximize` or `minimize`.
         seed: Of the proposals; not negative.
         initial: How many configs are known, or under way, before the model is asked.
+
+    Attributes:
+        encoding: Configs as rows of numbers, and back.
+        history: What was proposed, and what came of it.
     """
 
     adaptive = True
@@ -39,8 +43,8 @@ class Adaptive:
     ) -> None:
         self.space = space
         self.exhausted = False
-        self._encoding = Encoding(space)
-        self.history = History(self._encoding, maximize=goal == "maximize")
+        self.encoding = Encoding(space)
+        self.history = History(self.encoding, maximize=goal == "maximize")
         self._listed = listed_draws(listed)
         self._random = random_draws(space, seed)
         self._seed = seed
@@ -103,14 +107,14 @@ class Adaptive:
             return None
         if self._table is None:
             configs = [config for config, _ in grid_draws(self.space)]
-            self._table = configs, np.array([self._encoding.row(c) for c in configs])
+            self._table = configs, np.array([self.encoding.row(c) for c in configs])
         return self._table
 
     def new_configs(self, rows: Array) -> Iterator[tuple[int, Config]]:
         """The places of rows that give a config that is not known yet, each config once."""
         met: set[str] = set()
         for place, row in enumerate(rows):
-            config = self._encoding.config(row)
+            config = self.encoding.config(row)
             if config is not None and config not in self.history and config.id not in met:
                 met.add(config.id)
                 yield place, config

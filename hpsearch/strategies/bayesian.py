@@ -54,12 +54,12 @@ class Bayesian(Adaptive):
     ) -> None:
         super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
         self._beta = beta
-        self._categories = np.array([not d.ordered for d in self._encoding.dimensions], bool)
+        self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """A config that is not known; None where fewer than two have a score, or none is found."""
         known = _limited(self.history.observations())
-        if np.isfinite(known.losses).sum() < 2 or not self._encoding.dimensions:
+        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         # Imported here: it takes a look at all loaded libraries.
         from threadpoolctl import threadpool_limits
@@ -96,9 +96,9 @@ class Bayesian(Adaptive):
         self, random: np.random.Generator, process: Process, best: float, known: Observations
     ) -> Config | None:
         """The best of random points and of those near good ones, refined around the best."""
-        columns = len(self._encoding.dimensions)
+        columns = len(self.encoding.dimensions)
         parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
-        pools = [self._encoding.uniform(random.random((_RANDOM, columns)))]
+        pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
         pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
         points, utilities = self._judged(np.concatenate(pools), process, best)
         for step in _REFINEMENTS:
@@ -115,9 +115,9 @@ class Bayesian(Adaptive):
         """Those of the points that are configs, and their utilities."""
         rows, places = [], []
         for place, point in enumerate(points):
-            config = self._encoding.config(point)
+            config = self.encoding.config(point)
             if config is not None:
-                rows.append(self._encoding.row(config))
+                rows.append(self.encoding.row(config))
                 places.append(place)
         if not rows:
             return points[:0], np.empty(0)
@@ -125,20 +125,20 @@ class Bayesian(Adaptive):
 
     def _whole(self, random: np.random.Generator, rows: Array) -> Array:
         """Rows with values where they are dead."""
-        fill = self._encoding.uniform(random.random(rows.shape))
+        fill = self.encoding.uniform(random.random(rows.shape))
         return np.where(np.isnan(rows), fill, rows)
 
     def _children(
         self, random: np.random.Generator, parents: Array, count: int, step: float
     ) -> Array:
         """Points near parents: about two columns of each are changed."""
-        columns = len(self._encoding.dimensions)
+        columns = len(self.encoding.dimensions)
         children = parents[random.integers(len(parents), size=count)].copy()
         changed = random.random((count, columns)) < min(1.0, 2.0 / columns)
         changed[np.arange(count), random.integers(columns, size=count)] = True
         moved = np.abs(children + step * random.standard_normal((count, columns)))
         moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
-        other = self._encoding.uniform(random.random((count, columns)))
+        other = self.encoding.uniform(random.random((count, columns)))
         new = np.where(self._categories[None], other, moved)
         return np.where(changed, new, children)
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch import sampling
+from hpsearch import extensions, sampling
 from hpsearch.errors import NotSupportedError
 from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.space import Config, Space
+from hpsearch.strategies.added import Added
 from hpsearch.strategies.base import Strategy
 from hpsearch.strategies.drawn import Drawn
 from hpsearch.strategies.halving import Asha, Hyperband, at_top
@@ -37,7 +38,7 @@ class Task:
         goal: `maximize` or `minimize`.
         seed: Of the proposals; not negative.
         trials: How many configs the budget allows; None where only the clock ends the search.
-        options: Of the method, as `sweep.method` checks them.
+        options: Of the method: a built-in one's checked by `sweep.method`, a package's as they are.
     """
 
     space: Space
@@ -175,12 +176,22 @@ def make_strategy(
         trials: How many configs the budget allows; None where only the clock ends the search.
 
     Raises:
-        NotSupportedError: The method has no execution in this version.
+        NotSupportedError: The method is not there, or a package's that is not installed here.
+        InputError: A package's method cannot be loaded or made.
         ValueError: A grid's parameter is continuous.
     """
-    if method.name not in _MAKERS:
+    task = Task(space, listed, goal, seed, trials, method.options)
+    maker = _MAKERS.get(method.name)
+    return maker(task) if maker is not None else _added(method.name, task)
+
+
+def _added(method: str, task: Task) -> Strategy:
+    extension = extensions.find(extensions.METHODS, method)
+    if extension is None:
+        known = (*METHODS, *extensions.names(extensions.METHODS))
         raise NotSupportedError(
-            f"method: {method.name} is not there yet in this version of hpsearch; "
-            f"what runs today: {', '.join(name for name in METHODS if name != 'configs')}"
+            f"method: {method} is not there; what runs today: "
+            f"{', '.join(name for name in known if name != 'configs')}"
         )
-    return _MAKERS[method.name](Task(space, listed, goal, seed, trials, method.options))
+    make = extension.load()
+    return Added(extension, lambda: make(task), task.space, task.listed)

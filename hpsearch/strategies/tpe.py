@@ -51,18 +51,18 @@ class TPE(Adaptive):
         """A config that is not known; None where fewer than two have a score, or none is found."""
         known = self.history.observations()
         finite = int(np.isfinite(known.losses).sum())
-        if finite < 2 or not self._encoding.dimensions:
+        if finite < 2 or not self.encoding.dimensions:
             return None
         order = np.argsort(known.losses, kind="stable")
         count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
         others = np.sort(order[count:])[-_MOST_OTHERS:]
-        good = Parzen(self._encoding, known.rows[order[:count]])
-        bad = Parzen(self._encoding, np.concatenate([known.rows[others], known.pending]))
+        good = Parzen(self.encoding, known.rows[order[:count]])
+        bad = Parzen(self.encoding, np.concatenate([known.rows[others], known.pending]))
         for attempt in range(_ATTEMPTS):
             drawn = good.sample(random, self._candidates * 2**attempt)
             found = [config for _, config in self.new_configs(drawn)]
             if found:
-                rows = np.array([self._encoding.row(config) for config in found])
+                rows = np.array([self.encoding.row(config) for config in found])
                 ratio = good.log_density(rows) - bad.log_density(rows)
                 return found[int(np.argmax(ratio))]
         return None

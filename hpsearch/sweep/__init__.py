@@ -1,6 +1,7 @@
 """What is asked: a sweep as frozen data, its grammar and its JSON Schema in one typed model."""
 
-from hpsearch.sweep.data import DATASETS, DataSpec, MemorySpec
+from hpsearch.sweep.added import added
+from hpsearch.sweep.data import DATASETS, DataSpec, MemorySpec, SplitSpec
 from hpsearch.sweep.method import CONFIGS, METHODS, MethodSpec
 from hpsearch.sweep.model import NAME, Sweep
 from hpsearch.sweep.names import HYPERPARAMETERS, LAYER_TYPES
@@ -33,5 +34,7 @@ __all__ = [
     "ParameterSpec",
     "RangeSpec",
     "SeedRace",
+    "SplitSpec",
     "Sweep",
+    "added",
 ]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hpsearch.hyperparameters import layer_of
+from hpsearch.hyperparameters import LAYER_TYPES, layer_of
+from hpsearch.sweep.added import layer_types
 from hpsearch.sweep.method import CONFIGS
 from hpsearch.sweep.names import is_known, suggestion
 from hpsearch.sweep.parameters import ParameterSpec
@@ -31,10 +32,7 @@ def is_open(sweep: Sweep) -> bool:
     """Whether one's own code takes hyperparameters that hpsearch does not know."""
     if isinstance(sweep.model, str):
         return True
-    layers = sweep.parameters.get("layer_type")
-    listed = layers.domain if layers is not None and isinstance(layers.domain, tuple) else ()
-    from_configs = (config.get("layer_type") for config in sweep.configs)
-    return any(":" in str(name) for name in (*listed, *from_configs))
+    return any(name not in LAYER_TYPES for name in layer_types(sweep))
 
 
 class Broken(NamedTuple):

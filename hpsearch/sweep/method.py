@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
+from hpsearch import extensions
 from hpsearch.sweep.base import plain
-from hpsearch.sweep.rules import Collector, Invalid, Rule, flag, integer, number, one_of
+from hpsearch.sweep.names import ANYTHING
+from hpsearch.sweep.rules import (
+    ENTRY_POINTS,
+    Collector,
+    Invalid,
+    Rule,
+    extensible,
+    flag,
+    integer,
+    number,
+    one_of,
+)
 from hpsearch.sweep.wording import did_you_mean, listing, show
 
 __all__ = ["CONFIGS", "METHODS", "Method", "MethodSpec", "early_terminate", "parse_method"]
@@ -77,15 +89,38 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     },
     "auto": {},
 }
-_NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
+#: Option -> what it is, and an example.
+_DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
+    "median_stopping": (
+        "Whether a training ends when its best score is worse than the median of the earlier "
+        "ones' averages.",
+        True,
+    ),
+    "num_initial_points": ("Random configs before the model is asked; 10 where absent.", 20),
+    "alpha": ("Taken as KerasTuner takes it, and not used: the noise is estimated.", 0.0001),
+    "beta": (
+        "Weight of what is unknown: by the lower confidence bound in place of the expected "
+        "improvement.",
+        2.6,
+    ),
+    "candidates": ("Drawn for each proposal; 24 where absent.", 48),
+    "factor": ("Of so many trainings, one goes on from a rung to the next; 3 where absent.", 4),
+    "hyperband_iterations": ("How often all brackets are run; endless where absent.", 1),
+    "min_epochs": ("Epochs of the lowest rung; 1 where absent.", 2),
+    "proposals": ("The method that new configs come from; random where absent.", "tpe"),
+    "brackets": ("How many ladders of rungs, each begun a rung higher; 1 where absent.", 2),
+    "early_terminate": ("W&B's, as its own key says it.", {"type": "hyperband", "min_iter": 3}),
+}
+_NAME = extensible(METHODS, "method", extensions.METHODS, {"bayes": "bayesian"})
 
 
 @dataclass(frozen=True)
 class MethodSpec:
     """A method's name and the options that the file sets.
 
-    The name is one of METHODS, or CONFIGS. W&B's `early_terminate` becomes `hyperband` with the
-    options `early_terminate` and `proposals`, the method that W&B's file names.
+    The name is one of METHODS, CONFIGS, or a package's method, whose options are its own business.
+    W&B's `early_terminate` becomes `hyperband` with the options `early_terminate` and `proposals`,
+    the method that W&B's file names.
     """
 
     name: str = "grid"
@@ -128,13 +163,15 @@ def parse_method(value: Any) -> MethodSpec:
     name = faults.run(_NAME.check, value["name"], "name")
     faults.finish()
     assert name is not None
-    accepted = METHODS[name]
+    accepted = METHODS.get(name, {})
     options: dict[str, Any] = {}
     for key, item in value.items():
         if key == "name":
             continue
         if key in accepted:
             options[key] = faults.run(accepted[key].check, item, key)
+        elif name not in METHODS:
+            options[key] = faults.run(ANYTHING.check, item, key)
         else:
             known = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
@@ -143,19 +180,32 @@ def parse_method(value: Any) -> MethodSpec:
     return MethodSpec(name, options)
 
 
+def _described(option: str, rule: Rule) -> dict[str, Any]:
+    description, example = _DESCRIBED[option]
+    return {**rule.schema, "description": description, "examples": [example]}
+
+
 def _schema() -> dict[str, Any]:
     variants = [
         {
             "type": "object",
             "properties": {
                 "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]},
-                **{key: dict(rule.schema) for key, rule in options.items()},
+                **{key: _described(key, rule) for key, rule in options.items()},
             },
             "required": ["name"],
             "additionalProperties": False,
         }
         for name, options in METHODS.items()
     ]
+    variants.append(
+        {
+            "type": "object",
+            "properties": {"name": {"enum": [], ENTRY_POINTS: extensions.METHODS}},
+            "required": ["name"],
+            "description": "A package's method, with its options.",
+        }
+    )
     return {"anyOf": [dict(_NAME.schema), *variants]}
 
 

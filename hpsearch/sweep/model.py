@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from hpsearch.constraints import parse
-from hpsearch.seeds import draw_of
+from hpsearch.draws import draw_of
 from hpsearch.space import Config, Kind, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
@@ -111,54 +111,103 @@ class Sweep(Spec):
     name: Annotated[
         str,
         text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
-        Field(description="Names the results directory; default: the file's stem."),
+        Field(
+            description="Names the results directory; default: the file's stem.",
+            examples=["fashion-mlp"],
+        ),
     ]
-    description: Annotated[str | None, text(), Field(description="For people.")] = None
+    description: Annotated[
+        str | None,
+        text(),
+        Field(
+            description="What the sweep is for, in words.", examples=["How wide an MLP should be."]
+        ),
+    ] = None
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
-        Field(description="Of weights, shuffles, masks and proposals."),
+        Field(description="Seed of weights, shuffles, dropout masks and proposals.", examples=[7]),
     ] = 0
-    data: Annotated[DataSpec, Field(description="The rows and their split.")]
+    data: Annotated[
+        DataSpec, Field(description="The rows and their split.", examples=[{"dataset": "digits"}])
+    ]
     method: Annotated[
         Method,
-        Field(description="How configs are chosen; grid where absent, or exactly `configs`."),
+        Field(
+            description="How configs are chosen; grid where absent, or exactly `configs`.",
+            examples=["random", {"name": "hyperband", "factor": 3}],
+        ),
     ] = MethodSpec()
-    metric: Annotated[Metric, Field(description="What a trial's score is.")] = None
+    metric: Annotated[
+        Metric,
+        Field(
+            description="A trial's score; where absent val_accuracy, for regression val_loss.",
+            examples=["val_accuracy", {"name": "val_loss", "goal": "minimize", "epoch": "best"}],
+        ),
+    ] = None
     parameters: Annotated[
         Parameters,
         Field(
             default_factory=dict,
             description="Hyperparameters: a list means choices, a scalar means fixed.",
+            examples=[{"units": [50, 100], "epochs": 10}],
         ),
     ]
     constraints: Annotated[
         tuple[str, ...],
         Rule(_texts, _TEXTS_SCHEMA),
-        Field(description="Conditions such as 'hidden_layers * units <= 600'."),
+        Field(
+            description="Conditions such as 'hidden_layers * units <= 600'.",
+            examples=[["hidden_layers * units <= 600"]],
+        ),
     ] = ()
     configs: Annotated[
         tuple[dict[str, Any], ...],
         Rule(_configs, _CONFIGS_SCHEMA),
-        Field(description="Points to try first; with no method, exactly these."),
+        Field(
+            description="Points to try first; with no method, exactly these.",
+            examples=[[{"hidden_layers": 0, "epochs": 5}]],
+        ),
     ] = ()
     seeds: Annotated[
-        Seeds, Field(description="Repetitions: how many, a list of seeds, or {min, max, race}.")
+        Seeds,
+        Field(
+            description="Repetitions: how many, a list of seeds, or {min, max, race}.",
+            examples=[3, [0, 7], {"min": 1, "max": 5, "race": True}],
+        ),
     ] = 1
-    budget: Annotated[Budget | None, Field(description="Required for every method but grid.")] = (
-        None
-    )
-    early_stopping: Annotated[
-        EarlyStoppingSpec | None, Field(description="Stop trainings that no longer improve.")
+    budget: Annotated[
+        Budget | None,
+        Field(
+            description="When a search ends; required for every method but grid.",
+            examples=[{"trials": 200, "time": "30m"}],
+        ),
     ] = None
-    execution: Annotated[Execution, Field(description="Where and how trainings run.")] = Execution()
+    early_stopping: Annotated[
+        EarlyStoppingSpec | None,
+        Field(
+            description="Which trainings end early, since they no longer improve.",
+            examples=[{"patience": 3}],
+        ),
+    ] = None
+    execution: Annotated[
+        Execution,
+        Field(
+            description="Where and how trainings run; no score depends on it.",
+            examples=[{"workers": 2}],
+        ),
+    ] = Execution()
     model: Annotated[
-        Model, Field(description="Overrides of the MLP's output, or one's own builder.")
+        Model,
+        Field(
+            description="The MLP, with overrides of its output, or a builder of one's own.",
+            examples=[{"type": "mlp", "loss": "huber"}],
+        ),
     ] = ModelSpec()
     keep: Annotated[
         Literal["best", "all"],
         one_of(("best", "all"), "keep"),
-        Field(description="Whose weights are kept."),
+        Field(description="Whose weights are kept.", examples=["all"]),
     ] = "best"
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
@@ -170,7 +219,7 @@ class Sweep(Spec):
 
     @property
     def draws(self) -> tuple[int, ...]:
-        """Each seed, or with cross-validation each seed with each fold, as `seeds.draw_of`."""
+        """Each seed, or with cross-validation each seed with each fold, as `draws.draw_of`."""
         folds = range(1, self.data.folds + 1) if self.data.folds else (None,)
         return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
 

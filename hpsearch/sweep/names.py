@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from hpsearch.hyperparameters import layer_of
+from hpsearch import extensions
+from hpsearch.hyperparameters import LAYER_TYPES, layer_of
 from hpsearch.keras_names import ACTIVATIONS
 from hpsearch.sweep.optimizers import (
     INITIALIZER,
@@ -18,18 +19,20 @@ from hpsearch.sweep.optimizers import (
     WEIGHT_DECAY,
 )
 from hpsearch.sweep.rules import (
-    REFERENCE,
     Collector,
     Invalid,
     Rule,
+    extensible,
     integer,
     number,
     one_of,
     reference,
+    reference_schema,
 )
 from hpsearch.sweep.wording import did_you_mean, nearest, show
 
 __all__ = [
+    "DESCRIBED",
     "HYPERPARAMETERS",
     "LAYER_TYPES",
     "UNITS_OF_LAYER",
@@ -38,10 +41,9 @@ __all__ = [
     "suggestion",
 ]
 
-#: Blocks that a hidden layer can be; any other is one's own, `package.module:function`.
-LAYER_TYPES: Final = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 MOST_LAYERS: Final = 50
 UNITS_OF_LAYER: Final = integer(1, 1_000_000)
+_LAYER_TYPE = extensible(LAYER_TYPES, "layer type", extensions.LAYER_TYPES)
 
 
 def _units(value: Any) -> int | list[int]:
@@ -62,7 +64,7 @@ def _layer_type(value: Any) -> str:
     if isinstance(value, str) and ":" in value:
         name: str = reference().check(value)
     else:
-        name = one_of(LAYER_TYPES, "layer type").check(value)
+        name = _LAYER_TYPE.check(value)
     return name
 
 
@@ -99,15 +101,7 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         kind="int",
     ),
     "activation": one_of(ACTIVATIONS, "activation"),
-    "layer_type": Rule(
-        _layer_type,
-        {
-            "anyOf": [
-                {"enum": list(LAYER_TYPES)},
-                {"type": "string", "pattern": "^" + REFERENCE.pattern.replace(r"\Z", "$")},
-            ]
-        },
-    ),
+    "layer_type": Rule(_layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), reference_schema()]}),
     "batch_size": integer(1, 10_000_000),
     "epochs": integer(1, 1_000_000),
     "optimizer": OPTIMIZER,
@@ -119,9 +113,47 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "kernel_initializer": INITIALIZER,
 }
 
+#: Hyperparameter -> what it is, and an example; `units_2` stands for all of its kind.
+DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
+    "hidden_layers": ("How many hidden layers; 0: the output layer alone.", [0, 1, 2]),
+    "units": ("Neurons of each hidden layer, or a list with one number a layer.", [50, [200, 100]]),
+    "units_2": (
+        "Neurons of hidden layer 2 (of any other by its number), in place of units.",
+        {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
+    ),
+    "activation": ("Of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]),
+    "layer_type": (
+        "The block that each hidden layer is: see `hpsearch list layer-types`, or a function of "
+        "one's own as package.module:function.",
+        ["dense", "batch_norm"],
+    ),
+    "batch_size": ("Rows of a step.", [32, 128]),
+    "epochs": ("Passes over the training rows; the longest training answers all.", [5, 10, 20]),
+    "optimizer": (
+        "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
+        ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
+    ),
+    "learning_rate": (
+        "Of the optimizer, whose own default holds where it is absent.",
+        {"min": 1e-4, "max": 0.1, "scale": "log"},
+    ),
+    "momentum": ("Of optimizers that have one; their own default where absent.", [0.9, 0.95]),
+    "weight_decay": ("Of the optimizer; its own default where absent.", [0.0001, 0.001]),
+    "dropout": (
+        "Rate of the layer type dropout.",
+        {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
+    ),
+    "l2": ("Weight of every kernel's squared norm in the loss.", [0.0, 0.0001]),
+    "kernel_initializer": (
+        "Of every kernel: a Keras initializer, alone or with its arguments.",
+        ["he_normal", {"name": "constant", "value": 0.1}],
+    ),
+}
+
 #: What other tools call them.
 _SYNONYMS: Final = {
     "lr": "learning_rate",
+    "fc_layer_size": "units",
     "neurons": "units",
     "hidden_layer_sizes": "units",
     "hidden_units": "units",

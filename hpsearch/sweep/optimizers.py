@@ -159,7 +159,12 @@ def _initializer(value: Any) -> Any:
 
 
 def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
-    named = {"type": "object", "properties": {"name": {"enum": list(names)}}, "required": ["name"]}
+    name = {
+        "enum": list(names),
+        "description": "Keras' name, of which the other keys are arguments.",
+        "examples": [next(iter(names))],
+    }
+    named = {"type": "object", "properties": {"name": name}, "required": ["name"]}
     return {"anyOf": [{"enum": list(names)}, named]}
 
 

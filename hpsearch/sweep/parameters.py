@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Final
 
+from hpsearch.hyperparameters import DEFAULTS
 from hpsearch.space import Choices, Parameter, Range
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import plain, require_mapping
-from hpsearch.sweep.names import ANYTHING, HYPERPARAMETERS, UNITS_OF_LAYER, rule_of
+from hpsearch.sweep.names import (
+    ANYTHING,
+    DESCRIBED,
+    HYPERPARAMETERS,
+    UNITS_OF_LAYER,
+    rule_of,
+)
 from hpsearch.sweep.ranges import RANGE_KEYS, RangeSpec, parse_range
 from hpsearch.sweep.rules import Collector, Invalid, Rule, one_of
 from hpsearch.sweep.wording import did_you_mean, listing, show
@@ -202,27 +209,60 @@ def _parameters(raw: Any) -> dict[str, ParameterSpec]:
     return {name: spec for name, spec in specs.items() if spec is not None}
 
 
+_POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
+#: The schema of a range's keys.
+_RANGE: Final[dict[str, Any]] = {
+    "min": {"type": "number", "description": "The least value.", "examples": [0.0001]},
+    "max": {
+        "type": "number",
+        "description": "The greatest value, itself included.",
+        "examples": [0.1],
+    },
+    "step": {
+        **_POSITIVE,
+        "description": "Only min, min + step, ...; on a log scale min, min * step, ...",
+        "examples": [0.01],
+    },
+    "scale": {
+        **one_of(("linear", "log"), "scale").schema,
+        "default": "linear",
+        "description": "How values are spread.",
+        "examples": ["log"],
+    },
+    "type": {
+        **one_of(("int", "float"), "type").schema,
+        "description": "Whole numbers or any; where absent, as min, max and step are written.",
+        "examples": ["int"],
+    },
+    "q": {**_POSITIVE, "description": "W&B's word for step.", "examples": [16]},
+}
+
+
 def _parameter_schema(rule: Rule) -> dict[str, Any]:
     value = dict(rule.schema)
     properties: dict[str, Any] = {
-        "values": {"type": "array", "items": value, "minItems": 1, "description": "The choices."},
-        "value": {**value, "description": "The only value."} if value else {},
+        "values": {
+            "type": "array",
+            "items": value,
+            "minItems": 1,
+            "description": "The choices.",
+            "examples": [[32, 128]],
+        },
+        "value": {**value, "description": "The only value.", "examples": [32]},
         "when": {
             "type": "object",
             "minProperties": 1,
-            "description": "It lives only where the other hyperparameters have these values.",
+            "description": "It lives only where other hyperparameters have these values.",
+            "examples": [{"optimizer": ["sgd", "adam"], "hidden_layers": 2}],
         },
-        "distribution": {"enum": list(wandb.DISTRIBUTIONS), "description": "W&B's word."},
+        "distribution": {
+            "enum": list(wandb.DISTRIBUTIONS),
+            "description": "W&B's word for the kind of values.",
+            "examples": ["int_uniform"],
+        },
     }
     if rule.kind != "names":
-        properties |= {
-            "min": {"type": "number"},
-            "max": {"type": "number"},
-            "step": {"type": "number", "exclusiveMinimum": 0},
-            "scale": one_of(("linear", "log"), "scale").schema,
-            "type": one_of(("int", "float"), "type").schema,
-            "q": {"type": "number", "exclusiveMinimum": 0, "description": "W&B's word for step."},
-        }
+        properties |= _RANGE
     mapping = {"type": "object", "properties": properties, "additionalProperties": False}
     scalar = value or {"type": ["string", "number", "boolean"]}
     return {"anyOf": [scalar, {"type": "array", "items": value, "minItems": 1}, mapping]}
@@ -231,13 +271,23 @@ def _parameter_schema(rule: Rule) -> dict[str, Any]:
 def _schema() -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {name: _parameter_schema(rule) for name, rule in HYPERPARAMETERS.items()},
-        "patternProperties": {r"^units_[1-9]\d*$": _parameter_schema(UNITS_OF_LAYER)},
+        "properties": {name: _described(name, rule) for name, rule in HYPERPARAMETERS.items()},
+        "patternProperties": {r"^units_[1-9]\d*$": _described("units_2", UNITS_OF_LAYER)},
         "additionalProperties": {
             **_parameter_schema(ANYTHING),
             "description": "An argument of one's own layer type or model.",
+            "examples": [[1, 2]],
         },
     }
+
+
+def _described(name: str, rule: Rule) -> dict[str, Any]:
+    description, example = DESCRIBED[name]
+    default = {"default": DEFAULTS[name]} if name in DEFAULTS else {}
+    about = {"description": description, "examples": [example], **default}
+    if "errorMessage" in rule.schema:
+        about["errorMessage"] = rule.schema["errorMessage"]
+    return {**_parameter_schema(rule), **about}
 
 
 #: The type of the field: hyperparameter -> ParameterSpec, in the file's order.

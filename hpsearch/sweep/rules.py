@@ -2,7 +2,7 @@
 
 A rule is put on a field with `Annotated[int, integer(minimum=1)]`. pydantic then calls its
 check, and takes the field's schema from it, so that what validates and what editors are told
-is one thing.
+is one thing. `errorMessage` is what VS Code and its kin say where a value breaks the rule.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from typing import Any, Literal, TypeVar
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from hpsearch import extensions
+from hpsearch.errors import InputError
 from hpsearch.sweep.wording import did_you_mean, listing, show, unquote_hint
 
 __all__ = [
+    "ENTRY_POINTS",
     "ERROR_TYPE",
     "MOST_FAULTS",
+    "REFERENCE",
     "Collector",
     "Invalid",
     "Loc",
@@ -28,11 +32,13 @@ __all__ = [
     "as_validation_error",
     "byte_size",
     "duration",
+    "extensible",
     "flag",
     "integer",
     "number",
     "one_of",
     "reference",
+    "reference_schema",
     "sequence",
     "text",
 ]
@@ -45,7 +51,10 @@ T = TypeVar("T")
 ERROR_TYPE = "hpsearch"
 #: More faults of one part are not told; whoever has them needs another tool.
 MOST_FAULTS = 500
+#: Keyword of our schemas beside an `enum` that installed packages extend: their group.
+ENTRY_POINTS = "x-entry-points"
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
+_FUNCTION = "must be a function as 'package.module:function'"
 
 
 class Invalid(ValueError):
@@ -182,9 +191,8 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
             raise Invalid.at(f"{law}, not {show(value)}")
         return value
 
-    return Rule(
-        check, {"type": "integer", **_bounds_schema(minimum, maximum, None, None)}, kind="int"
-    )
+    schema = {"type": "integer", **_bounds_schema(minimum, maximum, None, None)}
+    return Rule(check, {**schema, "errorMessage": law}, kind="int")
 
 
 def number(
@@ -216,7 +224,7 @@ def number(
         return result
 
     schema = {"type": "number", **_bounds_schema(minimum, maximum, above, below)}
-    return Rule(check, schema, kind="float")
+    return Rule(check, {**schema, "errorMessage": law}, kind="float")
 
 
 def flag() -> Rule:
@@ -232,7 +240,7 @@ def flag() -> Rule:
             raise Invalid.at(f"must be true or false, not {show(value)}{hint}")
         return value
 
-    return Rule(check, {"type": "boolean"})
+    return Rule(check, {"type": "boolean", "errorMessage": "must be true or false"})
 
 
 def text(pattern: re.Pattern[str] | None = None, law: str = "must be text") -> Rule:
@@ -248,10 +256,15 @@ def text(pattern: re.Pattern[str] | None = None, law: str = "must be text") -> R
             raise Invalid.at(f"{law}, not {show(value)}")
         return value
 
-    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": law}
     if pattern is not None:
-        schema["pattern"] = "^" + pattern.pattern.replace(r"\Z", "$")
+        schema["pattern"] = _pattern(pattern)
     return Rule(check, schema)
+
+
+def _pattern(pattern: re.Pattern[str]) -> str:
+    """As JSON Schema, whose patterns are JavaScript's, has it."""
+    return "^" + pattern.pattern.replace(r"\Z", "$")
 
 
 def one_of(
@@ -276,12 +289,47 @@ def one_of(
             raise Invalid.at(f"unknown {noun} {show(value)[9:]}: it {rule}{hint}")
         return value
 
-    return Rule(check, {"enum": [*known, *(name for name in other if name not in known)]})
+    accepted = [*known, *(name for name in other if name not in known)]
+    return Rule(check, {"enum": accepted, "errorMessage": rule})
+
+
+def extensible(
+    names: Iterable[str], noun: str, group: str, aliases: Mapping[str, str] | None = None
+) -> Rule:
+    """One of a few names, or one that an installed package adds.
+
+    Args:
+        group: Of `extensions`; no package is imported.
+    """
+    known, other = tuple(names), dict(aliases or {})
+    built_in = one_of(known, noun, other)
+
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value not in known and value not in other:
+            return added(value)
+        return str(built_in.check(value))
+
+    def added(value: str) -> str:
+        try:
+            if extensions.find(group, value) is not None:
+                return value
+        except InputError as error:
+            raise Invalid.at(str(error)) from None
+        # One of the added names may have been meant.
+        every = (*known, *extensions.names(group))
+        return str(one_of(every, noun, other, shown=len(every)).check(value))
+
+    return Rule(check, {**built_in.schema, ENTRY_POINTS: group})
 
 
 def reference() -> Rule:
     """One's own code as `package.module:function`."""
-    return text(REFERENCE, "must be a function as 'package.module:function'")
+    return text(REFERENCE, _FUNCTION)
+
+
+def reference_schema() -> dict[str, Any]:
+    """JSON Schema of `package.module:function`."""
+    return {"type": "string", "pattern": _pattern(REFERENCE), "errorMessage": _FUNCTION}
 
 
 def sequence(item: Rule, noun: str) -> Rule:
@@ -297,7 +345,9 @@ def sequence(item: Rule, noun: str) -> Rule:
         faults.finish()
         return items
 
-    return Rule(check, {"type": "array", "items": dict(item.schema), "minItems": 1})
+    law = f"must be a list of {noun}"
+    items = dict(item.schema)
+    return Rule(check, {"type": "array", "items": items, "minItems": 1, "errorMessage": law})
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
@@ -329,8 +379,9 @@ def duration() -> Rule:
     schema = {
         "anyOf": [
             {"type": "number", "exclusiveMinimum": 0},
-            {"type": "string", "pattern": "^" + _DURATION.pattern.replace(r"\Z", "$")},
-        ]
+            {"type": "string", "pattern": _pattern(_DURATION)},
+        ],
+        "errorMessage": law,
     }
     return Rule(check, schema)
 
@@ -361,7 +412,8 @@ def byte_size() -> Rule:
         "anyOf": [
             {"const": "auto"},
             {"type": "integer", "minimum": 1},
-            {"type": "string", "pattern": "^" + _SIZE.pattern.replace(r"\Z", "$")},
-        ]
+            {"type": "string", "pattern": _pattern(_SIZE)},
+        ],
+        "errorMessage": law,
     }
     return Rule(check, schema)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from hpsearch import extensions
 from hpsearch.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
 from hpsearch.sweep.rules import (
@@ -17,15 +18,18 @@ from hpsearch.sweep.rules import (
     Rule,
     byte_size,
     duration,
+    extensible,
     flag,
     integer,
     number,
     one_of,
+    reference_schema,
     text,
 )
 from hpsearch.sweep.wording import did_you_mean, show, unquote_hint
 
 __all__ = [
+    "ENGINES",
     "Budget",
     "EarlyStoppingSpec",
     "Execution",
@@ -37,6 +41,8 @@ __all__ = [
     "Seeds",
 ]
 
+#: Engines of this package.
+ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
 _MOST_SEEDS: Final = 10_000
 
@@ -44,16 +50,22 @@ _MOST_SEEDS: Final = 10_000
 class MetricSpec(Spec):
     """What a trial's score is; `goal` is known for the usual names."""
 
-    name: Annotated[str, text(), Field(description="A column of the curves, such as val_accuracy.")]
+    name: Annotated[
+        str,
+        text(),
+        Field(description="A column of the curves, such as val_accuracy.", examples=["val_loss"]),
+    ]
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(description="Needed for a metric of one's own."),
+        Field(
+            description="Known for the usual metrics, needed for another.", examples=["minimize"]
+        ),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
         one_of(("last", "best"), "epoch"),
-        Field(description="The epoch that the score is read at."),
+        Field(description="The epoch that the score is read at.", examples=["best"]),
     ] = "last"
 
     def check(self) -> Iterator[Fault]:
@@ -100,9 +112,19 @@ Metric = Annotated[
 class SeedRace(Spec):
     """Repeat configs from `min` up to `max` times, the promising ones more often."""
 
-    min: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of every config.")]
-    max: Annotated[int, integer(1, _MOST_SEEDS), Field(description="Repetitions of the best.")]
-    race: Annotated[bool, flag(), Field(description="Drop configs that can no longer win.")] = True
+    min: Annotated[
+        int,
+        integer(1, _MOST_SEEDS),
+        Field(description="Repetitions that every config has.", examples=[1]),
+    ]
+    max: Annotated[
+        int,
+        integer(1, _MOST_SEEDS),
+        Field(description="Repetitions that the best have.", examples=[5]),
+    ]
+    race: Annotated[
+        bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
+    ] = True
 
     def check(self) -> Iterator[Fault]:
         """The bounds must be in order."""
@@ -152,12 +174,18 @@ class Budget(Spec):
     """When a search that would not end by itself ends."""
 
     trials: Annotated[
-        int | None, integer(1, 10**9), Field(description="Rows of the results table.")
+        int | None,
+        integer(1, 10**9),
+        Field(description="Rows of the results table at most.", examples=[200]),
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
-        Field(alias="time", description="No trial is handed out after it, such as 30m."),
+        Field(
+            alias="time",
+            description="After it, no trial is begun.",
+            examples=["30m"],
+        ),
     ] = None
 
     def check(self) -> Iterator[Fault]:
@@ -169,9 +197,17 @@ class Budget(Spec):
 class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
 
-    patience: Annotated[int, integer(1, 10**6), Field(description="Epochs without an improvement.")]
+    patience: Annotated[
+        int,
+        integer(1, 10**6),
+        Field(
+            description="Epochs without an improvement after which a training ends.", examples=[3]
+        ),
+    ]
     min_delta: Annotated[
-        float, number(minimum=0), Field(description="What counts as an improvement.")
+        float,
+        number(minimum=0),
+        Field(description="How much better counts as an improvement.", examples=[0.001]),
     ] = 0.0
 
 
@@ -204,40 +240,56 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Processes, one TensorFlow thread each; auto: one a core."),
+        Field(description="Processes, of one thread each; auto: one a core.", examples=[4]),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
         duration(),
-        Field(alias="timeout", description="Of one training, such as 10m."),
+        Field(alias="timeout", description="Longest time of one training.", examples=["10m"]),
     ] = None
     memory: Annotated[
-        int | Literal["auto"], byte_size(), Field(description="Of one worker, such as 2GB.")
+        int | Literal["auto"],
+        byte_size(),
+        Field(description="Of one worker, such as 2GB.", examples=["2GB"]),
     ] = "auto"
-    retries: Annotated[int, integer(0, 100), Field(description="Of a trial whose worker died.")] = 1
+    retries: Annotated[
+        int,
+        integer(0, 100),
+        Field(description="How often a training whose worker died is tried again.", examples=[2]),
+    ] = 1
     engine: Annotated[
-        Literal["local", "ray"], one_of(("local", "ray"), "engine"), Field(description="Or ray.")
+        str,
+        extensible(ENGINES, "engine", extensions.EXECUTORS),
+        Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
     ] = "local"
-    address: Annotated[str | None, text(), Field(description="Of the Ray cluster.")] = None
+    address: Annotated[
+        str | None,
+        text(),
+        Field(description="Where the cluster is.", examples=["ray://head:10001"]),
+    ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="Of one Ray worker, such as {CPU: 1}."),
+        Field(description="What one of the cluster's workers takes.", examples=[{"CPU": 1}]),
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """Ray's keys need Ray."""
+        """A cluster's keys need a cluster."""
         for name in ("address", "resources"):
-            if getattr(self, name) is not None and self.engine != "ray":
+            if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
+
+
+_CLASS_WEIGHT_LAW: Final = (
+    "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
+)
 
 
 def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
     if value == "balanced":
         return "balanced"
-    law = "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
     if not isinstance(value, Mapping) or not value:
-        raise Invalid.at(f"{law}, not {show(value)}")
+        raise Invalid.at(f"{_CLASS_WEIGHT_LAW}, not {show(value)}")
     faults = Collector()
     weight = number(minimum=0)
     checked = {
@@ -248,6 +300,7 @@ def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
 
 
 _CLASS_WEIGHT_SCHEMA = {
+    "errorMessage": _CLASS_WEIGHT_LAW,
     "anyOf": [
         {"const": "balanced"},
         {
@@ -255,27 +308,41 @@ _CLASS_WEIGHT_SCHEMA = {
             "minProperties": 1,
             "additionalProperties": {"type": "number", "minimum": 0},
         },
-    ]
+    ],
 }
 
 
 class ModelSpec(Spec):
-    """Overrides of what the task decides."""
+    """hpsearch's own MLP, with overrides of what the task decides."""
 
+    type: Annotated[
+        Literal["mlp"],
+        one_of(("mlp",), "model type"),
+        Field(
+            description="What is built: the MLP of the layers that `parameters` describe.",
+            examples=["mlp"],
+        ),
+    ] = "mlp"
     output_activation: Annotated[
         str | None,
         one_of(ACTIVATIONS, "activation"),
-        Field(description="Of the output layer; the task decides where absent."),
+        Field(
+            description="Activation of the output layer; the task decides where absent.",
+            examples=["softmax"],
+        ),
     ] = None
     loss: Annotated[
         str | None,
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        Field(description="A Keras loss; the task decides where absent."),
+        Field(description="A Keras loss; the task decides where absent.", examples=["huber"]),
     ] = None
     class_weight: Annotated[
         dict[str, float] | Literal["balanced"] | None,
         Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
-        Field(description="Weight of each class in the loss, 1 where absent; or balanced."),
+        Field(
+            description="Weight of each class in the loss, 1 where absent; or balanced.",
+            examples=["balanced", {"0": 1, "1": 5}],
+        ),
     ] = None
 
 
@@ -284,15 +351,14 @@ def _model(value: Any) -> ModelSpec | str:
         if REFERENCE.match(value):
             return value
         raise Invalid.at(
-            "must be a mapping with output_activation, loss and class_weight, or a function as "
-            f"'package.module:build', not {show(value)}"
+            "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
+            f"or a function as 'package.module:build', not {show(value)}"
         )
     model: ModelSpec = _validated(ModelSpec, value)
     return model
 
 
-_REFERENCE_SCHEMA = {"type": "string", "pattern": "^" + REFERENCE.pattern.replace(r"\Z", "$")}
 #: The type of the field: overrides, or one's own builder as `package.module:function`.
 Model = Annotated[
-    ModelSpec | str, Rule(_model, {"anyOf": [_REFERENCE_SCHEMA, _schema_of(ModelSpec)]})
+    ModelSpec | str, Rule(_model, {"anyOf": [reference_schema(), _schema_of(ModelSpec)]})
 ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from hpsearch.sweep.method import early_terminate
+from hpsearch import extensions
+from hpsearch.sweep.method import METHODS, early_terminate
 from hpsearch.sweep.rules import Collector, Fault, Invalid, integer, number, one_of
 from hpsearch.sweep.wording import listing
 
@@ -24,16 +25,24 @@ DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 _DISTRIBUTION = one_of(DISTRIBUTIONS, "distribution")
 _Q = number(above=0)
+#: Methods whose proposals `early_terminate` may halt.
+_PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
 #: W&B's keys that say what to start and where to log, which is no question here.
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
 #: W&B's keys that mean something here -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
-    "run_cap": {"type": "integer", "minimum": 1, "description": "W&B's word for budget.trials."},
+    "run_cap": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "W&B's word for budget.trials.",
+        "examples": [40],
+    },
     "early_terminate": {
         "type": "object",
         "required": ["type"],
         "description": "W&B's word for method: hyperband.",
+        "examples": [{"type": "hyperband", "min_iter": 3}],
     },
 }
 
@@ -137,13 +146,19 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
     raw["budget"] = {**budget, "trials": trials}
 
 
+def _proposes(method: Any) -> bool:
+    """Whether `hyperband` takes its proposals; what is no method at all is another fault."""
+    known = method in tuple(METHODS) or method in extensions.names(extensions.METHODS)
+    return method in _PROPOSING or not known
+
+
 def _early_terminate(raw: dict[str, Any], value: Any) -> None:
     options = early_terminate(value)
     method = raw.get("method", "grid")
-    if isinstance(method, Mapping) or method in {"hyperband", "asha", "auto"}:
+    if isinstance(method, Mapping) or not _proposes(method):
         raise Invalid.at(
-            "goes with method: grid, random or bayes; the options of hyperband are written "
+            f"goes with method: {listing(_PROPOSING)}; the options of hyperband are written "
             "method: {name: hyperband, factor: 3}"
         )
-    if isinstance(method, str) and method in {"grid", "random", "bayes", "bayesian"}:
+    if method in _PROPOSING:
         raw["method"] = {"name": "hyperband", "proposals": method, "early_terminate": options}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import yaml
+from pydantic.json_schema import GenerateJsonSchema
 
+from hpsearch import extensions
 from hpsearch.sweep import Sweep
+from hpsearch.sweep.base import plain
+from hpsearch.sweep.rules import ENTRY_POINTS
 from hpsearch.sweep.wandb import IGNORED, KEYS
+from hpsearch.sweep.wording import listing
 from hpsearch.sweepfile.yaml12 import add_core_resolvers
 
 __all__ = ["dump", "schema"]
@@ -38,17 +44,58 @@ def dump(sweep: Sweep) -> str:
     )
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
-    body = Sweep.model_json_schema(by_alias=True, mode="validation")
+class _InOurOrder(GenerateJsonSchema):
+    """pydantic sorts by name."""
+
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        """As it is."""
+        del parent_key
+        return value
+
+
+def schema(added: Callable[[str], tuple[str, ...]] = extensions.names) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it.
+
+    Args:
+        added: From a group of entry points to the names that packages add to it.
+    """
+    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_InOurOrder)
     # A file's name defaults to its stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
     properties = body["properties"] | KEYS
+    for key, field in Sweep.model_fields.items():
+        if "default" in properties[key]:
+            properties[key]["default"] = plain(field.default)
     properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
-    return {
-        "$schema": SCHEMA_DIALECT,
-        **body,
-        "title": "hpsearch sweep",
-        "description": "A hyperparameter sweep over Keras MLPs.",
-        "properties": properties,
-    }
+    whole: dict[str, Any] = _extended(
+        {
+            "$schema": SCHEMA_DIALECT,
+            **body,
+            "title": "hpsearch sweep",
+            "description": "A hyperparameter sweep over Keras MLPs.",
+            "properties": properties,
+        },
+        added,
+    )
+    return whole
+
+
+def _extended(part: Any, added: Callable[[str], tuple[str, ...]]) -> Any:
+    """A part of the schema with the names that packages add."""
+    if isinstance(part, list):
+        parts = [_extended(each, added) for each in part]
+        return [each for each in parts if not _is_hopeless(each)]
+    if not isinstance(part, dict):
+        return part
+    extended = {key: _extended(value, added) for key, value in part.items()}
+    more = added(part[ENTRY_POINTS]) if ENTRY_POINTS in part else ()
+    if more:
+        extended["enum"] = [*part["enum"], *more]
+        extended["errorMessage"] = f"must be {listing(extended['enum'])}"
+    return extended
+
+
+def _is_hopeless(part: Any) -> bool:
+    """Whether nothing can be of its kind: no package adds a method."""
+    name = part.get("properties", {}).get("name", {}) if isinstance(part, dict) else {}
+    return ENTRY_POINTS in name and not name["enum"]

@@ -49,5 +49,6 @@ parameters:                       # a list means choices, a scalar means fixed
 # constraints: ["hidden_layers * units <= 100"]
 seeds: 1                          # 3: every config three times, for intervals
 # early_stopping: {{patience: 3}}
+# model: {{type: mlp, loss: huber}}  # what the task decides, otherwise
 # execution: {{workers: auto, timeout: 10m}}
 """

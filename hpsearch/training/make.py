@@ -217,7 +217,8 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
     if wanted.recipe.weighted or wanted.recipe.keras_metric:
         # Never tried under XLA, which has no kernels for all that Keras' metrics do.
         return "graph"
-    if wanted.recipe.model or is_own_function(str(wanted.values.get("layer_type", ""))):
+    layer_type = str(wanted.values.get("layer_type", DEFAULTS["layer_type"]))
+    if wanted.recipe.model or is_own_function(layer_type):
         return "graph"
     layers = (_inputs(model), *widths(wanted.values), wanted.target.outputs)
     rows = len(wanted.arrays.x_train)

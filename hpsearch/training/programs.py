@@ -107,7 +107,7 @@ def program_key(
     Returns:
         None where nothing tells what a graph depends on: a model or a layer type of one's own.
     """
-    if recipe.model or is_own_function(str(values.get("layer_type", ""))):
+    if recipe.model or is_own_function(str(values.get("layer_type", DEFAULTS["layer_type"]))):
         return None
     others = {name: value for name, value in values.items() if name not in _APART}
     every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)

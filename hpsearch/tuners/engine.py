@@ -26,7 +26,7 @@ from hpsearch.usermodel.describing import described
 from hpsearch.usermodel.found import Found
 from hpsearch.usermodel.loading import trains_itself
 from hpsearch.usermodel.probing import declared_in
-from hpsearch.usermodel.shipping import reference_of
+from hpsearch.usermodel.shipping import model_reference
 from hpsearch.usermodel.values import Values
 
 __all__ = ["OnEngine"]
@@ -213,7 +213,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
     def model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
         model = self.hypermodel
-        return reference_of(model.build if isinstance(model, DefaultHyperModel) else model)
+        return model_reference(model.build if isinstance(model, DefaultHyperModel) else model)
 
     def user_objects(self, request: Request) -> list[Any]:
         """What of the user's crosses to the workers."""

@@ -15,10 +15,10 @@ from typing import Any
 
 from hpsearch.errors import InputError
 
-__all__ = ["reference_of", "shipped"]
+__all__ = ["model_reference", "shipped"]
 
 
-def reference_of(model: Any) -> str:
+def model_reference(model: Any) -> str:
     """`module:name` of a function, or of a hypermodel's class, as a sweep file names a model.
 
     A lambda, and what is defined within a function, has no such name: what comes nearest.

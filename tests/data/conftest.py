@@ -23,6 +23,7 @@ class Request:
     validation: float | str = 0.2
     test: float | str | None = None
     cv: int | None = None
+    split: Any = None
     seed: int = 42
     scale: Scale = "auto"
     target: str | None = None

@@ -66,7 +66,13 @@ def test_ones_own_model_may_report_its_own_metric() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "task"),
-    [("val_mae", Task.BINARY), ("val_accuracy", Task.REGRESSION), ("val_auc", Task.MULTICLASS)],
+    [
+        ("val_mae", Task.BINARY),
+        ("val_accuracy", Task.REGRESSION),
+        ("val_auc", Task.REGRESSION),
+        ("val_top_3_accuracy", Task.BINARY),
+        ("val_categorical_accuracy", Task.BINARY),
+    ],
 )
 def test_a_metric_that_is_not_reported(metric: str, task: Task) -> None:
     # The data source tells no task, so that only the loaded data can.

@@ -8,16 +8,32 @@ from dataclasses import replace
 import numpy as np
 import odd_calls
 import pytest
+from hpsearch_example.engine import Serial
 
-from hpsearch.executors.base import Answered, Call, Called, Finished, Lost, Progress, Started
+from hpsearch.executors.base import (
+    Answered,
+    Call,
+    Called,
+    Finished,
+    Lost,
+    Progress,
+    Setup,
+    Started,
+)
 from hpsearch.executors.inprocess import InProcessExecutor
 from hpsearch.trial import Status
 
+KINDS = ["in process", "a package's", "local, 1 worker", "local, 2 workers"]
 
-@pytest.fixture(scope="module", params=["in process", "local, 1 worker", "local, 2 workers"])
+
+@pytest.fixture(scope="module", params=KINDS)
 def executor(request, dataset, start):
     if request.param == "in process":
         context = nullcontext(InProcessExecutor(dataset))
+    elif request.param == "a package's":
+        serial = Serial(Setup(workers=1))
+        serial.provide(dataset)
+        context = nullcontext(serial)
     else:
         context = start(int(request.param.split()[1]))
     with context as made:

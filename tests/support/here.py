@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hpsearch import sweepfile
-from hpsearch.driver import ResultsDirectory, Settings, Silent
-from hpsearch.driver.outcome import Stop
-from hpsearch.driver.steps import _Steps
-from hpsearch.executors.inprocess import InProcessExecutor
+from hpsearch import driver, sweepfile
 
 
-class Here(InProcessExecutor):
-    """Gets its data as a local executor does."""
-
-    def __init__(self):
-        super().__init__(None)
-
-    def provide(self, dataset):
-        self._dataset = dataset
-
-
-class Notes(Silent):
+class Notes(driver.Silent):
     """Keeps what is said."""
 
     def __init__(self):
@@ -33,15 +19,7 @@ class Notes(Silent):
 
 def run_here(text, directory):
     """Runs the sweep of a file's text; its table as any reader has it, and what was said."""
-    where, notes = ResultsDirectory(directory), Notes()
-    where.prepare(fresh=False)
-    steps = _Steps(
-        sweepfile.loads(text, "sweep.yaml"),
-        Settings(out=directory, report=False),
-        notes,
-        where=where,
-        stop=Stop(),
-        executor=Here(),
-    )
-    steps.run(None)
-    return pd.read_csv(where.results), notes.said
+    notes = Notes()
+    settings = driver.Settings(out=directory, report=False, in_process=True)
+    driver.run(sweepfile.loads(text, "sweep.yaml"), settings, notes)
+    return pd.read_csv(directory / "results.csv"), notes.said

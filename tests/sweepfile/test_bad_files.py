@@ -416,6 +416,7 @@ BAD = {
     "output activation": bad(
         DATA + "model: {output_activation: softmaxx}\n", 2, "model.output_activation", "'softmax'"
     ),
+    "model type": bad(DATA + "model: {type: cnn}\n", 2, "model.type", "it must be mlp"),
     "model": bad(DATA + "model: build\n", 2, "model", "package.module:build"),
     "keep": bad(DATA + "keep: none\n", 2, "keep", "best or all"),
     # W&B's words.

@@ -84,6 +84,7 @@ GOOD = {
     "own layer": P
     + '  layer_type: [dense, "my.layers:block"]\n  gamma: [1, 2.5]\n  mode: {min: 1, '
     "max: 3, step: 1}\n  flag: [true, false]\n",
+    "own MLP": DATA + "model: {type: mlp, loss: hinge}\n",
     "own model": DATA + 'model: "my.models:build"\nparameters: {depth: [1, 2], units: [8]}\n',
     "model": DATA + "model: {output_activation: softmax, loss: categorical_crossentropy}\n",
     "fixed optimizer": P + "  optimizer: {name: sgd, learning_rate: 0.1, nesterov: true, "

@@ -11,7 +11,7 @@ import pytest
 import user_models
 
 from hpsearch.errors import InputError
-from hpsearch.usermodel.shipping import reference_of, shipped
+from hpsearch.usermodel.shipping import model_reference, shipped
 
 _LOAD = "import sys, pickle; print(pickle.loads(sys.stdin.buffer.read())(20))"
 
@@ -61,10 +61,10 @@ def test_what_cannot_be_pickled_is_said(tmp_path):
     ],
 )
 def test_names(model, reference):
-    assert reference_of(model) == reference
+    assert model_reference(model) == reference
 
 
 def test_a_lambda_has_a_name_that_a_sweep_file_can_have():
     from hpsearch.sweep.rules import REFERENCE
 
-    assert REFERENCE.match(reference_of(lambda hp: hp))
+    assert REFERENCE.match(model_reference(lambda hp: hp))

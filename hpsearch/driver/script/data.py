@@ -15,8 +15,9 @@ import numpy.typing as npt
 from hpsearch.data.builtin import describe, image_folder
 from hpsearch.data.csvfile import scan
 from hpsearch.data.dataset import Dataset, Inputs, Source, Split
+from hpsearch.data.loading import added_dataset
 from hpsearch.data.spec import DataSpec, Options
-from hpsearch.driver.script.text import joined, listing, literal, numbers
+from hpsearch.driver.script.text import imported, joined, listing, literal, numbers
 from hpsearch.trial import InputSpec, Target, Task
 
 __all__ = ["checksum", "feature_code", "read_code", "split_code", "target_code"]
@@ -119,6 +120,9 @@ def checksum(x, y):
 def read_code(spec: DataSpec, source: Source, dataset: Dataset) -> str:
     """Statements that leave `x` and `y`, and those of a validation part of its own."""
     if spec.dataset is not None:
+        added = added_dataset(spec.dataset)
+        if added is not None:
+            return _function(added.reference, source, dataset)
         return _builtin(spec.dataset, spec.folder)
     if spec.csv is not None:
         return _csv(spec, source, dataset)
@@ -179,9 +183,8 @@ def _npz(spec: DataSpec, source: Source, dataset: Dataset) -> str:
 
 
 def _function(reference: str, source: Source, dataset: Dataset) -> str:
-    module, _, name = reference.partition(":")
     parts = "x, y" if source.validation is None else "(x, y), (x_validation, y_validation), *_"
-    lines = [f"from {module} import {name} as own_data", "", f"{parts} = own_data()"]
+    lines = [imported(reference, "own_data"), "", f"{parts} = own_data()"]
     return "\n".join([*lines, *_in_form(source, dataset)])
 
 

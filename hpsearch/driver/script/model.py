@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hpsearch.driver.script.text import call, joined, literal
+from hpsearch.driver.script.text import call, imported, joined, literal
 from hpsearch.errors import NotSupportedError
 from hpsearch.hyperparameters import DEFAULTS, optimizer_settings, widths
 from hpsearch.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.layer_types import RESHAPING_ACTIVATIONS, is_own_function
+from hpsearch.layer_types import RESHAPING_ACTIVATIONS, is_own_function, reference_of
 from hpsearch.preprocessing import n_features
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target
@@ -56,8 +56,7 @@ def model_code(
     parts = [layers.initializer()]
     layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
     if is_own_function(layer_type) and widths(values):
-        module, _, name = layer_type.partition(":")
-        parts = [f"from {module} import {name} as own_layer", _OWN_LAYER, *parts]
+        parts = [imported(reference_of(layer_type), "own_layer"), _OWN_LAYER, *parts]
     lines = [
         f"keras.utils.set_random_seed({derive(recipe.sweep_seed, seed)})",
         f"inputs = hidden = keras.Input(({n_features(spec)},))",

@@ -133,7 +133,7 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
             another metric than the usual ones is scored.
         DataError: The data cannot be read.
     """
-    _require_plain(visited.recipe, trial)
+    _require_plain(visited, trial)
     body = joined(_parts(visited, trial, result))
     head = _HEAD.format(
         trial=trial.number,
@@ -147,9 +147,11 @@ def program(visited: Visit, trial: Trial, result: TrialResult) -> str:
     return joined([head, _imports(body), body])
 
 
-def _require_plain(recipe: Recipe, trial: Trial) -> None:
+def _require_plain(visited: Visit, trial: Trial) -> None:
+    recipe = visited.recipe
     found = "weights of rows" if recipe.weighted else recipe.keras_metric
-    found = found or ("folds" if trial.fold is not None else "")
+    if trial.fold is not None or visited.sweep.data.split is not None:
+        found = "folds, and no splits by group or time,"
     if found:
         raise NotSupportedError(
             f"a program of one's own has no {found}, which this sweep's score has: "

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["call", "joined", "listing", "literal", "numbers"]
+__all__ = ["call", "imported", "joined", "listing", "literal", "numbers"]
 
 _WIDTH = 96
 #: Room for what stands around an expression.
@@ -60,6 +60,14 @@ def call(
         return line
     lines = "".join(f"{argument},\n" for argument in arguments)
     return f"{function}(\n{textwrap.indent(lines, '    ')})"
+
+
+def imported(reference: str, name: str) -> str:
+    """Statements after which what `package.module:attribute` refers to is called `name`."""
+    module, _, attribute = reference.partition(":")
+    first, *inner = attribute.split(".")
+    line = f"from {module} import {first} as {name}"
+    return "\n".join([line, *([f"{name} = {'.'.join([name, *inner])}"] if inner else [])])
 
 
 def joined(parts: Iterable[str]) -> str:

@@ -1,0 +1,5 @@
+"""Searches as scikit-learn's estimators: for pipelines, cross-validation and its other tools."""
+
+from hpsearch.sklearn.estimators import SweepClassifier, SweepRegressor
+
+__all__ = ["SweepClassifier", "SweepRegressor"]

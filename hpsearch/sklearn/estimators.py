@@ -1,0 +1,266 @@
+"""The estimators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from hpsearch.sklearn.holdout import holdout
+from hpsearch.sklearn.searching import search
+from hpsearch.sklearn.table import cv_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpsearch.sklearn.network import Network
+
+__all__ = ["SweepClassifier", "SweepRegressor"]
+
+_MOST_SEED = 2**31 - 1
+_DTYPES = (np.float64, np.float32)
+
+
+class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What both have in common."""
+
+    _kind = ""
+    n_features_in_: int
+    cv_results_: pd.DataFrame
+    best_params_: dict[str, Any]
+    best_score_: float
+    network_: Network
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        method: str | Mapping[str, Any] | None = None,
+        trials: int | None = None,
+        metric: str | Mapping[str, Any] | None = None,
+        validation_fraction: float = 0.2,
+        scale: str = "auto",
+        loss: str | None = None,
+        early_stopping: Mapping[str, Any] | None = None,
+        seeds: int | Sequence[int] = 1,
+        constraints: Sequence[str] = (),
+        configs: Sequence[Mapping[str, Any]] = (),
+        time_seconds: float | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        out: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.parameters = parameters
+        self.method = method
+        self.trials = trials
+        self.metric = metric
+        self.validation_fraction = validation_fraction
+        self.scale = scale
+        self.loss = loss
+        self.early_stopping = early_stopping
+        self.seeds = seeds
+        self.constraints = constraints
+        self.configs = configs
+        self.time_seconds = time_seconds
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.out = out
+
+    @property
+    def model_(self) -> Any:
+        """The best trial's `keras.Model`; it takes raw rows `(n_samples, n_features)`."""
+        check_is_fitted(self)
+        return self.network_.model
+
+    def _search(self, x: npt.NDArray[Any], y: npt.NDArray[Any], classes: Any) -> Self:
+        """Search on checked rows, and keep what was found."""
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
+            )
+        if len(x) < 2:
+            raise ValueError(f"fit needs rows to train and rows to score on: n_samples={len(x)}")
+        random = check_random_state(self.random_state)
+        seed = self.random_state
+        if not isinstance(seed, int):
+            seed = int(random.randint(_MOST_SEED))
+        rows, aside = holdout(len(x), self.validation_fraction, random, classes)
+        found = search(
+            self._raw(seed),
+            (x[rows], y[rows]),
+            (x[aside], y[aside]),
+            task=self._kind,
+            scale=self.scale,
+            workers=_workers(self.n_jobs),
+            out=None if self.out is None else Path(self.out),
+        )
+        self.network_ = found.network
+        sign = 1.0 if found.network.recipe.goal == "maximize" else -1.0
+        self.best_params_, self.best_score_ = found.params, sign * found.score
+        self.cv_results_ = cv_results(found.table)
+        return self
+
+    def _raw(self, seed: int) -> dict[str, Any]:
+        """What a sweep file would hold."""
+        ends = self.trials is not None or self.time_seconds is not None
+        default = "auto" if ends else "grid"
+        raw = {
+            "seed": seed,
+            "parameters": dict(self.parameters or {}),
+            "method": self.method or (None if self.configs and not ends else default),
+            "budget": _given(trials=self.trials, time=self.time_seconds),
+            "metric": self.metric,
+            "model": _given(loss=self.loss),
+            "early_stopping": self.early_stopping,
+            "seeds": self.seeds if isinstance(self.seeds, int) else list(self.seeds),
+            "constraints": list(self.constraints),
+            "configs": [dict(config) for config in self.configs],
+        }
+        return {key: value for key, value in raw.items() if value not in (None, {}, [])} | {
+            "parameters": raw["parameters"]
+        }
+
+    def _outputs(self, x: Any) -> npt.NDArray[np.float32]:
+        check_is_fitted(self)
+        return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
+
+
+class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
+    """The best of many MLPs, by its score on rows that `fit` sets aside.
+
+    >>> from sklearn.datasets import load_wine
+    >>> from hpsearch.sklearn import SweepClassifier
+    >>> x, y = load_wine(return_X_y=True)
+    >>> search = SweepClassifier({"units": [4, 32], "epochs": 30}).fit(x, y)
+    >>> search.predict(x[:3]).shape, search.predict_proba(x[:3]).shape
+    ((3,), (3, 3))
+    >>> len(search.cv_results_)
+    2
+
+    Args:
+        parameters: Hyperparameters by name, as for `hpsearch.tune`; None is one MLP of all
+            defaults.
+        method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`.
+        trials: How many trainings at most.
+        metric: `val_accuracy` where absent, for regression `val_loss`; as in a sweep file.
+        validation_fraction: The share of rows to score on, of each class. The best MLP is not
+            trained again with them.
+        scale: `auto`, `none`, `unit` or `standard`: within the MLP, fitted on training rows.
+        loss: A Keras name; the task decides where absent.
+        early_stopping, seeds, constraints, configs: As in a sweep file.
+        time_seconds: No trial is begun after it.
+        n_jobs: Trainings at a time. None or 1 trains in this process, more in others; -1 is one
+            a core.
+        random_state: Of the rows that are set aside, of weights, shuffles and proposals.
+        out: The results directory, for `hpsearch.load` and the command line, in which a later
+            fit of the same data goes on; None keeps nothing on disk.
+
+    Attributes:
+        best_params_: Of the best config: the values of `parameters` that are alive in it.
+        best_score_: Its `mean_test_score`.
+        cv_results_: A frame, one row a config, with the columns of `GridSearchCV.cv_results_`;
+            `mean_test_score` is of the rows that were set aside, over `seeds`; the greater the
+            better, so that a loss has its sign turned.
+        model_: The best trial's `keras.Model`; it takes raw rows.
+        classes_: The labels `(n_classes,)`, in the order of `predict_proba`'s columns.
+        n_features_in_, feature_names_in_: As seen in `fit`.
+    """
+
+    _kind = "classification"
+    classes_: npt.NDArray[Any]
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Search.
+
+        Args:
+            X: `(n_samples, n_features)` numbers.
+            y: `(n_samples,)` labels.
+
+        Raises:
+            ValueError: The data or a setting cannot be used, or no trial completed.
+        """
+        x, y = validate_data(self, X, y, dtype=_DTYPES)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("classification needs at least two classes; y has one class")
+        return self._search(x, codes, codes)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+        """The probability of each class, `(n_samples, n_classes)`."""
+        outputs = self._outputs(X)
+        if outputs.shape[1] == 1:
+            return np.concatenate([1 - outputs, outputs], axis=1)
+        return outputs
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The most probable label of each row, `(n_samples,)`."""
+        probabilities = self.predict_proba(X)
+        labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return labels
+
+
+class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
+    """The best of many MLPs for numbers, as `SweepClassifier` is for classes.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> from hpsearch.sklearn import SweepRegressor
+    >>> x, y = load_diabetes(return_X_y=True)
+    >>> search = SweepRegressor({"units": [4, 32], "epochs": 30}).fit(x, y)
+    >>> bool(search.score(x, y) > 0.3)
+    True
+
+    Args and attributes: as of `SweepClassifier`, `classes_` apart.
+    """
+
+    _kind = "regression"
+    _flat: bool
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Search.
+
+        Args:
+            X: `(n_samples, n_features)` numbers.
+            y: `(n_samples,)` or `(n_samples, outputs)` numbers.
+
+        Raises:
+            ValueError: The data or a setting cannot be used, or no trial completed.
+        """
+        x, y = validate_data(self, X, y, dtype=_DTYPES, multi_output=True, y_numeric=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        self._flat = y.ndim == 1
+        return self._search(x, y.astype(np.float64), None)
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """The predictions, shaped as `y` was in `fit`."""
+        outputs = self._outputs(X).astype(np.float64)
+        return outputs[:, 0] if self._flat else outputs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _workers(n_jobs: int | None) -> int | None:
+    """How many processes train: None for one a core."""
+    if n_jobs is None:
+        return 1
+    if n_jobs == -1:
+        return None
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a number of processes, -1 or None, not {n_jobs}")
+    return n_jobs
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if value is not None}

@@ -1,0 +1,213 @@
+"""The estimators keep scikit-learn's promises, and hpsearch's."""
+
+from __future__ import annotations
+
+import doctest
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import hpsearch
+from hpsearch.sklearn import SweepClassifier, SweepRegressor, estimators
+from hpsearch.sklearn.holdout import holdout
+
+SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
+TWO = {"units": [2, 16], "epochs": 20, "optimizer": "adam"}
+#: Check -> why it does not apply.
+NOT_APPLICABLE = {
+    "check_array_api_input": "it runs only where SCIPY_ARRAY_API is set; NumPy arrays are taken",
+}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def fitted(wine):
+    return SweepClassifier(TWO).fit(*wine)
+
+
+@pytest.mark.parametrize("estimator", [SweepClassifier, SweepRegressor])
+def test_scikit_learn_s_own_checks(estimator):
+    with warnings.catch_warnings():
+        # Of made-up data: columns that are constant, labels in a column.
+        warnings.simplefilter("ignore")
+        found = check_estimator(estimator(SMALL), on_skip=None, on_fail="raise")
+    assert len(found) > 50
+    assert {each["check_name"] for each in found if each["status"] != "passed"} <= {*NOT_APPLICABLE}
+
+
+def test_what_was_found_is_told(fitted, wine):
+    assert fitted.cv_results_.columns.tolist() == [
+        "mean_fit_time",
+        *(f"param_{name}" for name in ("hidden_layers", "units", "activation", "layer_type")),
+        *(f"param_{name}" for name in ("batch_size", "epochs", "optimizer")),
+        *("params", "mean_test_score", "std_test_score", "rank_test_score", "status"),
+    ]
+    best = fitted.cv_results_.set_index("rank_test_score").loc[1]
+    assert best["param_units"] == fitted.best_params_["units"] == 16
+    assert fitted.best_params_ == {"units": 16, "epochs": 20, "optimizer": "adam"}
+    assert best["mean_test_score"] == fitted.best_score_
+    assert fitted.score(*wine) > 0.9
+    assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+def test_the_keras_model_gives_the_same_predictions(fitted, wine):
+    x, _ = wine
+    predicted = fitted.model_.predict(x, verbose=0)
+    np.testing.assert_allclose(predicted, fitted.predict_proba(x), atol=1e-6)
+    np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_score_is_of_the_rows_that_are_set_aside(fitted, wine):
+    x, y = wine
+    _, aside = holdout(len(y), 0.2, np.random.RandomState(0), y)
+    assert fitted.score(x[aside], y[aside]) == pytest.approx(fitted.best_score_)
+
+
+def test_several_processes_find_the_same(fitted, wine):
+    other = SweepClassifier(TWO, n_jobs=2).fit(*wine)
+    np.testing.assert_array_equal(other.predict_proba(wine[0]), fitted.predict_proba(wine[0]))
+    columns = ["params", "mean_test_score", "rank_test_score"]
+    pd.testing.assert_frame_equal(other.cv_results_[columns], fitted.cv_results_[columns])
+
+
+def test_it_stands_in_a_pipeline_and_in_other_searches(wine):
+    search = SweepClassifier(SMALL | {"units": [4, 8]}, scale="none")
+    pipeline = make_pipeline(StandardScaler(), search)
+    assert cross_val_score(pipeline, *wine, cv=3).mean() > 0.8
+    grid = GridSearchCV(pipeline, {"sweepclassifier__seeds": [1, 2]}, cv=2).fit(*wine)
+    assert set(grid.best_params_) == {"sweepclassifier__seeds"}
+    assert len(grid.best_estimator_[-1].cv_results_) == 2
+
+
+def test_labels_and_names_of_columns_are_the_user_s(wine):
+    x, y = load_wine(return_X_y=True, as_frame=True)
+    names = np.array(["red", "white", "rose"], object)[y]
+    fitted = SweepClassifier(SMALL).fit(x, names)
+    assert set(fitted.predict(x)) == {"red", "rose", "white"}
+    assert fitted.feature_names_in_.tolist() == x.columns.tolist()
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(x.rename(columns={"alcohol": "ethanol"}))
+
+
+def test_a_copy_by_pickle_predicts_the_same_in_another_process(fitted, wine, tmp_path):
+    (tmp_path / "fitted").write_bytes(pickle.dumps(fitted))
+    np.save(tmp_path / "x.npy", wine[0])
+    program = (
+        "import pickle, sys, numpy as np\n"
+        "fitted = pickle.load(open('fitted', 'rb'))\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "np.save('p.npy', fitted.predict_proba(np.load('x.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    expected = fitted.predict_proba(wine[0])
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), expected, atol=1e-6)
+
+
+def test_regression_of_one_number_and_of_two():
+    x, y = load_diabetes(return_X_y=True)
+    search = SweepRegressor(TWO, seeds=2, metric={"name": "val_mae", "goal": "minimize"})
+    one = search.fit(x, y)
+    assert one.predict(x).shape == y.shape
+    assert one.best_score_ == one.cv_results_["mean_test_score"].max() < 0
+    two = clone(search).fit(x, np.stack([y, -y], axis=1)).predict(x)
+    assert two.shape == (len(y), 2)
+    assert np.corrcoef(two[:, 0], two[:, 1])[0, 1] < -0.5
+
+
+def test_a_results_directory_is_one_of_hpsearch_s(wine, tmp_path):
+    out = tmp_path / "results"
+    fitted = SweepClassifier({"units": {"min": 2, "max": 32}, "epochs": 5}, trials=6, out=out)
+    fitted.fit(*wine)
+    table = hpsearch.load(out).table
+    assert len(table) == 6 == len(fitted.cv_results_)
+    assert clone(fitted).fit(*wine).best_score_ == fitted.best_score_
+    assert hpsearch.load(out).table.equals(table)
+    with pytest.raises(hpsearch.HpsearchError, match="made with another sweep"):
+        clone(fitted).fit(wine[0] + 1, wine[1])
+
+
+def test_the_seed_decides_all(wine):
+    def probabilities(seed):
+        return SweepClassifier(SMALL, random_state=seed).fit(*wine).predict_proba(wine[0][:9])
+
+    first = probabilities(3)
+    np.testing.assert_array_equal(first, probabilities(3))
+    assert np.abs(first - probabilities(4)).max() > 1e-3
+    state = np.random.RandomState(5)
+    assert np.abs(probabilities(state) - probabilities(state)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"parameters": {"unit": [3]}}, "parameters.unit: unknown hyperparameter"),
+        ({"method": "random"}, "budget is missing"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be between 0 and 1"),
+        ({"n_jobs": 0}, "n_jobs must be"),
+        ({"metric": "val_acuracy"}, "goal is missing.*did you mean 'val_accuracy'"),
+        ({"parameters": {"layer_type": "no_such:layer"}}, "no trial completed: .*no_such"),
+    ],
+)
+def test_mistakes_are_value_errors_in_words(wine, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SweepClassifier(**arguments).fit(*wine)
+
+
+def test_before_fit_there_is_no_model():
+    with pytest.raises(NotFittedError):
+        _ = SweepRegressor().model_
+
+
+def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
+    many = np.tile(wine[0], (4, 1))
+    whole = fitted.predict_proba(many)
+    for rows in (slice(5, 6), slice(200, 500), slice(None, None, -1)):
+        np.testing.assert_array_equal(fitted.predict_proba(many[rows]), whole[rows])
+
+
+def test_the_examples_in_docstrings():
+    assert doctest.testmod(estimators).failed == 0
+
+
+# Rows to score on
+
+
+def test_each_class_gives_its_share():
+    classes = np.repeat([0, 1, 2], [10, 20, 70])
+    rows, aside = holdout(100, 0.2, np.random.RandomState(1), classes)
+    assert np.bincount(classes[aside]).tolist() == [2, 4, 14]
+    assert sorted([*rows, *aside]) == list(range(100))
+
+
+def test_a_class_of_one_row_is_trained_on():
+    classes = np.array([0, 1, 1, 1, 2])
+    rows, aside = holdout(5, 0.9, np.random.RandomState(1), classes)
+    assert set(classes[rows]) == {0, 1, 2}
+    assert classes[aside].tolist() == [1, 1]
+
+
+def test_without_a_row_to_set_aside_it_is_told():
+    with pytest.raises(ValueError, match=r"no row can be set aside.*n_samples=3"):
+        holdout(3, 0.5, np.random.RandomState(1), np.arange(3))
+
+
+def test_regression_sets_aside_at_random():
+    rows, aside = holdout(10, 0.25, np.random.RandomState(1))
+    assert (len(rows), len(aside)) == (8, 2)
+    assert len(holdout(2, 0.01, np.random.RandomState(1))[1]) == 1
