@@ -29,6 +29,16 @@ def test_the_benchmark_runs_every_contender(tmp_path):
 
 
 @pytest.mark.slow
+def test_kerastuners_first_search(tmp_path):
+    run("drop_in.py", "--smoke", out=tmp_path)
+    ours, theirs = rows("drop_in", tmp_path, about="1 runs")
+    assert ours["tuner"] == "hpsearch.tuners"
+    assert ours["search, s"] > 0
+    # Digits, 1,437 rows: two epochs of three configs.
+    assert abs(ours["best"] - theirs["best"]) < 0.15
+
+
+@pytest.mark.slow
 def test_the_settings_of_peers(tmp_path):
     arguments = ["--sweeps", "digits", "--steps", "50", "--jit", "auto", "--trials", "1"]
     run("speed_settings.py", *arguments, out=tmp_path)

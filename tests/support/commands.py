@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
+USER_MODELS = Path(__file__).with_name("user_models.py")
 Result = TypeVar("Result")
 _PROGRAM = (sys.executable, "-m", "hpsearch")
 _LONGEST_COMMAND_SECONDS = 180
