@@ -185,6 +185,7 @@ def run(
     retry: bool = False,
     fresh: bool = False,
     live: bool = False,
+    store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
@@ -202,6 +203,7 @@ def run(
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing results directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        store: A file to keep the store in, where the results directory's disk has no locks.
         log: Where to log as it goes, each as in `hpsearch run --log`.
 
     Raises:
@@ -222,6 +224,7 @@ def run(
         retry=retry,
         fresh=fresh,
         live=live,
+        store=None if store is None else Path(store),
     )
     try:
         return execute(sweep, settings, driver.Silent(), log=log)

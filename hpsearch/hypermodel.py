@@ -236,7 +236,8 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
     if own:
         x = _as_rows(x, rows_shape(trained, preprocessing.row_shape(input_spec)))
     x = _without_optimizer(trained)(x)
-    for layer in () if own else preprocessing.output_layers(target):
+    # A model of one's own has its targets' units already, as a sweep hands them to it.
+    for layer in () if own and not target.standardised else preprocessing.output_layers(target):
         x = layer(x)
     model = keras.Model(inputs, x, name="hpsearch")
     if own:

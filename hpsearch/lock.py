@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Self
 
-from hpsearch.errors import LockedError
+from hpsearch.errors import LockedError, RefusedError
 
-__all__ = ["DirectoryLock"]
+__all__ = ["DirectoryLock", "holder"]
 
 _NAME = ".lock"
+_KEPT_OUT = 7
+_TRY = f"""\
+import fcntl, os, sys
+try:
+    fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit({_KEPT_OUT})
+"""
 
 
 _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
@@ -20,25 +30,37 @@ _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 class DirectoryLock:
     """An exclusive lock on a results directory, held until `release` or the process ends.
 
+    Args:
+        directory: What is locked, for messages.
+        path: The file that is locked; `.lock` in the directory where None.
+
     Raises:
         LockedError: Another driver holds it; the message names its process.
+        RefusedError: The file system keeps no locks.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, path: Path | None = None) -> None:
         # Unix only, like the local executor that forks; the readers need no lock.
         import fcntl
 
-        path = directory / _NAME
+        path = path or directory / _NAME
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(self._handle)
+            works = _keeps_others_out(path)
+        except BlockingIOError:
+            process = _named_in(self._handle)
+            self.release()
             raise LockedError(
-                f"{directory}: another run holds this directory (process {holder}); "
+                f"{directory}: another run holds this directory (process {process}); "
                 "wait for it, stop it, or give this run another directory with --out"
             ) from None
+        except OSError as error:
+            self.release()
+            raise RefusedError(_no_locks(directory, path, str(error.strerror))) from None
+        if not works:
+            self.release()
+            raise RefusedError(_no_locks(directory, path, "a lock keeps nobody out"))
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
         _HELD.add(self)
@@ -54,6 +76,66 @@ class DirectoryLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _named_in(handle: int) -> str:
+    return os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+
+
+def _keeps_others_out(path: Path) -> bool:
+    """Whether a lock that this process holds is one: some network file systems only say so."""
+    import fcntl
+
+    second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(second)
+    # Where locks are a process' and not an open file's, only another process can tell.
+    command = [sys.executable, "-IS", "-c", _TRY, str(path)]
+    return subprocess.run(command, check=False).returncode == _KEPT_OUT  # noqa: S603 - our own
+
+
+def _no_locks(directory: Path, path: Path, why: str) -> str:
+    return (
+        f"{directory}: its file system{_kind_of(path)} has no working locks ({why}), so a second "
+        "run could write the same store; give the store a place on a local disk with "
+        "--store PATH, or this run another directory with --out"
+    )
+
+
+def _kind_of(path: Path) -> str:
+    """The type of the file system that a file lies on, where the system tells (Linux)."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    place = str(path.resolve())
+    mounts = [line.split()[1:3] for line in lines]
+    around = [m for m in mounts if place.startswith(m[0].rstrip("/") + "/")]
+    return f" ({max(around, key=lambda m: len(m[0]))[1]})" if around else ""
+
+
+def holder(path: Path) -> str:
+    """The process that holds the lock of a file, as text; empty where none does."""
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named_in(handle)
+    except OSError:
+        # Where there are no locks, nobody holds one.
+        return ""
+    finally:
+        os.close(handle)
+    return ""
 
 
 def _forget() -> None:

@@ -8,27 +8,31 @@ committed; after a power cut the store is sound, and its last moments train agai
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import sqlite3
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from hpsearch.draws import seed_and_fold
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
 from hpsearch.space import Config, Kind
-from hpsearch.trial import Curve, Snapshot, Status, TrialResult
+from hpsearch.stored import (
+    UNREADABLE,
+    as_json,
+    as_npz,
+    checksum_of,
+    from_json,
+    from_npz,
+    mapping,
+)
+from hpsearch.trial import Snapshot, TrialResult
 
-__all__ = ["Store"]
+__all__ = ["Store", "copy_store"]
 
 _APPLICATION_ID = 0x68707331
 _SCHEMA_VERSION = 2
@@ -48,27 +52,6 @@ CREATE TABLE snapshots(
     best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
-#: What json, numpy and zipfile raise at data that is none.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OSError,
-    EOFError,
-    RecursionError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def _checksum(*parts: Any) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()[:32]
 
 
 class Store:
@@ -156,11 +139,22 @@ class Store:
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
                 f"{_SCHEMA_VERSION}"
             )
+        self._check_size()
         # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
+
+    def _check_size(self) -> None:
+        """A page that ends early reads as if zeros followed; a log may have the whole one."""
+        size, log = self.path.stat().st_size, self._logs(self.path)[0]
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        if size % page and not (log.exists() and log.stat().st_size):
+            raise StoreError(
+                f"{self.path}: the store is truncated: {size} bytes are no whole number of pages "
+                f"of {page}; {self._advice()}"
+            )
 
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"
@@ -180,7 +174,7 @@ class Store:
         """Turns a row that is no record, although its checksum says so, into one line."""
         try:
             yield
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise StoreError(
                 f"{self.path}: {what} cannot be read: {said}; {self._advice()}"
@@ -208,6 +202,11 @@ class Store:
         """Close it; a writer leaves one file behind, with no log beside it."""
         self._db.close()
 
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy all of it into another database."""
+        with self._explained():
+            self._db.backup(other)
+
     # What the sweep is
 
     def meta(self) -> dict[str, str]:
@@ -224,11 +223,11 @@ class Store:
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)",
-                [(key, value, _checksum(key, value)) for key, value in values.items()],
+                [(key, value, checksum_of(key, value)) for key, value in values.items()],
             )
 
     def _checked(self, what: str, value: Any, *parts: Any, checksum: str) -> Any:
-        if _checksum(*parts) != checksum:
+        if checksum_of(*parts) != checksum:
             raise StoreError(
                 f"{self.path}: {what} does not match its checksum: the file was damaged or "
                 f"edited; {self._advice()}"
@@ -243,7 +242,7 @@ class Store:
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?)",
-                [(*row, _checksum(*row)) for row in rows],
+                [(*row, checksum_of(*row)) for row in rows],
             )
 
     def trials(self) -> list[Trial]:
@@ -258,7 +257,7 @@ class Store:
             number, _, draw, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(_mapping(text), kind), *seed_and_fold(draw)))
+                trials.append(Trial(number, Config(mapping(text), kind), *seed_and_fold(draw)))
         return trials
 
     # What came out
@@ -270,9 +269,9 @@ class Store:
         """
         with self._transaction():
             for result in results:
-                row = (result.trial, str(result.status), _as_json(result))
+                row = (result.trial, str(result.status), as_json(result))
                 self._db.execute(
-                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*row, _checksum(*row))
+                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*row, checksum_of(*row))
                 )
                 self._replace_arrays(result)
 
@@ -280,17 +279,17 @@ class Store:
         for table in ("weights", "snapshots"):
             self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (result.trial,))  # noqa: S608
         if result.state is not None:
-            blob = _as_npz(result.state)
+            blob = as_npz(result.state)
             self._db.execute(
                 "INSERT INTO weights VALUES (?, ?, ?)",
-                (result.trial, blob, _checksum(result.trial, blob)),
+                (result.trial, blob, checksum_of(result.trial, blob)),
             )
         if result.snapshot is not None:
             best = result.snapshot.best or ()
-            blob = _as_npz((*result.snapshot.state, *best))
+            blob = as_npz((*result.snapshot.state, *best))
             row = (result.trial, result.snapshot.epoch, len(best), blob)
             self._db.execute(
-                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row))
+                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, checksum_of(*row))
             )
 
     def results(self) -> dict[int, TrialResult]:
@@ -304,7 +303,7 @@ class Store:
             what = f"the result of trial {row[0]}"
             text = self._checked(what, row[2], *row, checksum=checksum)
             with self._decoding(what):
-                results[row[0]] = _from_json(text)
+                results[row[0]] = from_json(text)
         return results
 
     def weights(self, trial: int) -> tuple[npt.NDArray[Any], ...] | None:
@@ -319,7 +318,7 @@ class Store:
         what = f"the weights of trial {trial}"
         self._checked(what, blob, trial, blob, checksum=checksum)
         with self._decoding(what):
-            return _from_npz(blob)
+            return from_npz(blob)
 
     def snapshot(self, trial: int) -> Snapshot | None:
         """What the training of a trial can go on from."""
@@ -334,7 +333,7 @@ class Store:
         _, epoch, best, blob, checksum = row
         self._checked(what, blob, *row[:-1], checksum=checksum)
         with self._decoding(what):
-            arrays = _from_npz(blob)
+            arrays = from_npz(blob)
             cut = len(arrays) - best
             return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
 
@@ -357,41 +356,14 @@ class Store:
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
-def _as_json(result: TrialResult) -> str:
-    # Not `asdict`, which copies every number of the curve.
-    record = {**vars(result)}
-    del record["state"], record["snapshot"], record["trial"]
-    curve = result.curve
-    # One list a metric: a tenth of the text that one mapping an epoch takes.
-    names = list(curve[0]) if curve else []
-    record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
-    return json.dumps({"trial": result.trial, **record})
+def copy_store(store: Path, target: Path) -> None:
+    """Copy a store, what stands in its log included; `target` is whole or not there.
 
-
-def _mapping(text: str) -> dict[str, Any]:
-    mapping = json.loads(text)
-    if not isinstance(mapping, dict):
-        raise TypeError(f"a record is a mapping, not {type(mapping).__name__}")
-    return mapping
-
-
-def _from_json(text: str) -> TrialResult:
-    record = _mapping(text)
-    record["status"] = Status(record["status"])
-    names = list(record["curve"])
-    record["curve"] = Curve(
-        dict(zip(names, values, strict=True))
-        for values in zip(*record["curve"].values(), strict=True)
-    )
-    return TrialResult(**record)
-
-
-def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
-    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
+    Raises:
+        OSError: It cannot be written.
+        StoreError: The store cannot be read.
+    """
+    temporary = target.with_name(f".{target.name}.new")
+    with Store(store) as source, closing(sqlite3.connect(temporary)) as copy:
+        source.copy_to(copy)
+    temporary.replace(target)

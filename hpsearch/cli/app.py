@@ -90,6 +90,10 @@ def run(
     live: Annotated[
         bool, typer.Option("--live", help="Rewrite report.html while the run is on.")
     ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the store there, not in the results directory."),
+    ] = None,
     log: Annotated[
         list[str] | None,
         typer.Option(metavar=_TRACKERS, help="Log as it goes; may be given again."),
@@ -105,7 +109,7 @@ def run(
     from hpsearch.driver.tracking import tracked
     from hpsearch.trackers import make_tracker
 
-    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live)
+    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
     trackers = [make_tracker(target) for target in log or ()]
     with tracked(make_display(_console(stderr=True)), trackers) as reporter:
         outcome = run(loaded, settings, reporter)
@@ -283,6 +287,20 @@ def reproduce(
         revisit.write_script(directory, trial, script, _console())
         return
     raise typer.Exit(revisit.reproduce(directory, trial, _console()))
+
+
+@app.command()
+def doctor(
+    directory: DirectoryArgument,
+    *,
+    salvage: Annotated[
+        Path | None, typer.Option(metavar="NEW", help="Write what can be read to a new directory.")
+    ] = None,
+) -> None:
+    """Check that store, tables, curves, data and model are sound and agree; exit code 3 if not."""
+    from hpsearch.cli.doctor import print_examination
+
+    raise typer.Exit(print_examination(directory, salvage, _console()))
 
 
 @app.command("log")

@@ -97,11 +97,12 @@ def _local(
     servers: Servers, workers: int, execution: Execution
 ) -> AbstractContextManager[Executor]:
     from hpsearch.executors.local import LocalExecutor
+    from hpsearch.executors.memory import share_bytes
 
     memory = execution.memory
     return LocalExecutor(
         servers,
         workers,
         timeout_seconds=execution.timeout_seconds,
-        memory_bytes=None if memory == "auto" else memory,
+        memory_bytes=share_bytes(workers) if memory == "auto" else memory,
     )

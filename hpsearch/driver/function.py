@@ -26,8 +26,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Dataset, Executor, Objective
 from hpsearch.executors.inprocess import InProcessExecutor
 from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.memory import share_bytes
 from hpsearch.executors.servers import Servers
-from hpsearch.lock import DirectoryLock
 from hpsearch.store import Store
 from hpsearch.training.objective import METRIC
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
@@ -84,13 +84,15 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
     where.prepare(fresh=False)
     stop = Stop()
     with (
-        DirectoryLock(where.path),
+        where.hold(),
         signals(stop),
         _executor(job, where) as executor,
         Store(where.store) as store,
     ):
-        _claim(store, job, where)
+        _require_unchanged(store, job, where)
+        # Reads every row: a store that is damaged is refused as it was found.
         loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
+        _claim(store, job)
         loop.tables.begin()
         try:
             loop.run(set(loop.results), store.trials)
@@ -121,16 +123,24 @@ def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
             yield inprocess
         return
     with log_file(where) as log, Servers(log, tensorflow=False) as servers:
-        local = LocalExecutor(servers, job.workers, timeout_seconds=job.timeout_seconds)
+        local = LocalExecutor(
+            servers,
+            job.workers,
+            timeout_seconds=job.timeout_seconds,
+            memory_bytes=share_bytes(job.workers),
+        )
         with local:
             local.provide(dataset)
             yield local
 
 
-def _claim(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
+def _require_unchanged(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
     meta = store.meta()
     if "identity" in meta:
         require_unchanged(meta["identity"], job.identity, str(where.path))
+
+
+def _claim(store: Store, job: FunctionRun) -> None:
     store.set_meta(
         {
             "identity": job.identity.to_json(),

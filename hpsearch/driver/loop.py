@@ -271,7 +271,9 @@ class Loop:
             ended.append(training)
             return []
         deaths = self._deaths[training.number] = self._deaths.get(training.number, 0) + 1
-        if not lost.timed_out and deaths <= self.limits.retries:
+        # What was over a limit once would be so again.
+        limited = lost.timed_out or lost.too_large
+        if not limited and deaths <= self.limits.retries:
             self.reporter.note(f"trial {training.number}: {lost.reason}; trying once more")
             self._queue.appendleft(replace(training, stops=left))
             return []

@@ -49,6 +49,7 @@ class Settings:
         retry: Whether failed, killed and timed-out trials are trained again.
         fresh: Whether an existing directory is moved aside.
         live: Whether report.html is rewritten while the run is on.
+        store: Where the store is kept; None for the results directory.
         report: Whether report.html is written in the end.
         model: Whether best.keras is.
         weights: Whether the best trial's are stored where best.keras is not written.
@@ -60,6 +61,7 @@ class Settings:
     retry: bool = False
     fresh: bool = False
     live: bool = False
+    store: Path | None = None
     report: bool = True
     model: bool = True
     weights: bool = False

@@ -52,7 +52,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
-        late="default" if sweep.method.enumerates else "drawn",
+        late="default" if own and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
     )
 

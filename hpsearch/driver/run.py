@@ -16,7 +16,6 @@ from hpsearch.driver.engines import engine, require_engine
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError
-from hpsearch.lock import DirectoryLock
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -49,9 +48,11 @@ def run(
         require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
+    if settings.store is not None:
+        where.keep_store_at(settings.store)
     stop = Stop()
     with (
-        DirectoryLock(where.path),
+        where.hold(),
         log_file(where) as log,
         signals(stop),
         engine(

@@ -83,11 +83,13 @@ class _Steps:
         recipe = modelspace.recipe_of(self.sweep, dataset.target.task, load)
         identity = identify(self.sweep, dataset, recipe)
         with Store(self.where.store) as store:
-            self._claim(store, identity, dataset.target)
+            self._require_unchanged(store, identity)
             self._check_signal()
             rows = self._provided(dataset)
             recipe, search = self._search(store, recipe, rows, load)
+            # Reads every row: a store that is damaged is refused as it was found.
             loop = self._loop(store, rows, recipe, identity, search)
+            self._claim(store, identity, dataset.target)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
             if self.settings.live:
@@ -102,10 +104,12 @@ class _Steps:
             finally:
                 self._warn(page.finish(interrupted=self.stop.signal is not None))
 
-    def _claim(self, store: Store, identity: Identity, target: Target) -> None:
+    def _require_unchanged(self, store: Store, identity: Identity) -> None:
         meta = store.meta()
         if "identity" in meta:
             require_unchanged(meta["identity"], identity, str(self.where.path))
+
+    def _claim(self, store: Store, identity: Identity, target: Target) -> None:
         store.set_meta(
             {
                 "identity": identity.to_json(),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import Split
 from hpsearch.driver.again import Again, Weights
+from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.revisit import Say, Visit, visit
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.executors.base import Call
@@ -86,7 +87,7 @@ def evaluate(
 
 def _held(directory: Path) -> DirectoryLock:
     try:
-        return DirectoryLock(directory)
+        return DirectoryLock(directory, ResultsDirectory(directory).lock)
     except OSError as error:
         raise RefusedError(
             f"{directory}: each look at a split goes on the record, and the directory cannot be "

@@ -152,6 +152,7 @@ class Lost:
         reason: One line for people.
         timed_out: Whether the executor ended it since it took too long.
         seconds: How long the training had run.
+        too_large: Whether the executor ended it since it took too much memory.
     """
 
     worker: int
@@ -160,6 +161,7 @@ class Lost:
     reason: str
     timed_out: bool
     seconds: float
+    too_large: bool = False
 
 
 @dataclass(frozen=True)

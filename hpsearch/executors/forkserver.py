@@ -30,6 +30,8 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from hpsearch.executors.memory import die_first
+
 __all__ = ["Channel", "main"]
 
 _HEADER = 8
@@ -187,6 +189,7 @@ class _Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _end_with_parent(server)
             _call_it(f"hpsearch-{worker}")
+            die_first()
             self._channel.socket.close()
             os.close(self._wakeup)
             os.close(self._signalled)

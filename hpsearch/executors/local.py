@@ -22,21 +22,25 @@ from hpsearch.executors.base import (
     Dataset,
     Event,
     Finished,
+    Job,
     Lost,
     Started,
     Work,
 )
+from hpsearch.executors.memory import own_bytes
 from hpsearch.executors.pool import Pool, Worker
 from hpsearch.executors.servers import Servers
 from hpsearch.executors.shared import share
 from hpsearch.executors.worker import Retired, messages
 
-__all__ = ["LocalExecutor", "resident_bytes"]
+__all__ = ["LocalExecutor"]
 
 _LOG = logging.getLogger("hpsearch")
 #: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
 _GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
+#: A worker can take a gigabyte in half a second.
+_LOOK_AT_MEMORY_SECONDS = 0.05
 
 
 class LocalExecutor:
@@ -49,7 +53,7 @@ class LocalExecutor:
         servers: What forks workers; closed with this executor.
         workers: How many trainings run at a time.
         timeout_seconds: Longest time of a training, or None.
-        memory_bytes: Most resident memory of a worker in a training, or None.
+        memory_bytes: Most memory of a worker in a training, the shared data apart, or None.
         growth_bytes: A worker that has grown by more since its first training is replaced.
     """
 
@@ -65,6 +69,8 @@ class LocalExecutor:
         self._limit = workers
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
+        self._looked = 0.0
+        self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _LOOK_AT_MEMORY_SECONDS
         self._pool = Pool(servers, workers, growth_bytes)
 
     def provide(self, dataset: Dataset) -> None:
@@ -93,7 +99,10 @@ class LocalExecutor:
         """
         if not self.free:
             raise RuntimeError("submit needs a free worker")
-        self._pool.worker_for(work).take(work)
+        worker = self._pool.worker_for(work)
+        if isinstance(work, Job):
+            _LOG.info("worker %d: trial %d", worker.number, work.training.number)
+        worker.take(work)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """What happened, in order; waits for at least one event, or until the time is up."""
@@ -101,7 +110,7 @@ class LocalExecutor:
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
-            for worker in self._pool.ready(min(remaining, _POLL_SECONDS)):
+            for worker in self._pool.ready(min(remaining, self._poll_seconds)):
                 # Another one's end may have cost it its place.
                 if worker in self._pool.workers.values():
                     events += self._hear(worker)
@@ -153,27 +162,34 @@ class LocalExecutor:
             reason,
             worker.timed_out,
             seconds,
+            worker.too_large,
         )
         return [lost]
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()
+        look = self._memory_bytes is not None and now - self._looked >= _LOOK_AT_MEMORY_SECONDS
+        if look:
+            self._looked = now
         for worker in self._pool.workers.values():
             if worker.work is None or worker.began is None or worker.pid is None or worker.doom:
                 continue
             if self._timeout_seconds is not None and now - worker.began > self._timeout_seconds:
                 worker.timed_out = True
                 worker.doom = f"took longer than execution.timeout, {self._timeout_seconds:g} s"
-            elif self._memory_bytes is not None:
-                used = resident_bytes(worker.pid)
-                if used > self._memory_bytes:
-                    worker.doom = (
-                        f"memory: the worker used {used / 2**20:.0f} MB, more than "
-                        f"execution.memory, {self._memory_bytes / 2**20:.0f} MB"
-                    )
+            elif look:
+                self._judge_memory(worker, own_bytes(worker.pid))
             if worker.doom:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
+
+    def _judge_memory(self, worker: Worker, used: int) -> None:
+        if self._memory_bytes is not None and used > self._memory_bytes:
+            worker.too_large = True
+            worker.doom = (
+                f"memory: the worker used {used / 2**20:.0f} MB, more than "
+                f"execution.memory, {self._memory_bytes / 2**20:.0f} MB"
+            )
 
     def close(self) -> None:
         """End all work at once; no process is left when it returns."""
@@ -184,13 +200,3 @@ class LocalExecutor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 where it is gone."""
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0

@@ -36,6 +36,7 @@ class Worker:
         began: The clock when its training did, by its own word.
         answered: Trials of its training that were answered.
         doom: Why it is to end, in words.
+        timed_out, too_large: Which limit that was, if any.
         retired: Whether it has said that it ends.
     """
 
@@ -48,11 +49,13 @@ class Worker:
     answered: set[int] = field(default_factory=set)
     doom: str = ""
     timed_out: bool = False
+    too_large: bool = False
     retired: bool = False
 
     def take(self, work: Work) -> None:
         """Have it do something."""
-        self.work, self.began, self.doom, self.timed_out = work, None, "", False
+        self.work, self.began, self.doom = work, None, ""
+        self.timed_out = self.too_large = False
         self.answered = set()
         if self.pid is not None:
             self._send()

@@ -24,11 +24,14 @@ _LONGEST_REASON = 400
 
 def tiles(source: Source) -> list[list[str]]:
     """What one wants to know first: label, value, and what is beside it."""
+    import pandas as pd
+
     table, best, saved = source.table, source.best, savings_of(source)
     failed = len(table) - len(source.ranked)
     asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
     spared = 1 - saved.epochs_trained / asked if asked else 0.0
     configs = table["config"].nunique()
+    weights = None if best is None or pd.isna(best["weights"]) else int(best["weights"])
     return [
         [f"best {source.metric}", *_best(source)],
         [
@@ -51,7 +54,8 @@ def tiles(source: Source) -> list[list[str]]:
             f"{spared:.0%}",
             f"{saved.epochs_trained:,} trained of {asked:,} asked for",
         ],
-        *([] if best is None else [["model size", f"{int(best['weights'] or 0):,}", "weights"]]),
+        # A function has none.
+        *([] if weights is None else [["model size", f"{weights:,}", "weights"]]),
     ]
 
 

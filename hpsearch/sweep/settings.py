@@ -250,7 +250,10 @@ class Execution(Spec):
     memory: Annotated[
         int | Literal["auto"],
         byte_size(),
-        Field(description="Of one worker, such as 2GB.", examples=["2GB"]),
+        Field(
+            description="Of one worker; auto: its part of 80% of the machine's.",
+            examples=["2GB"],
+        ),
     ] = "auto"
     retries: Annotated[
         int,

@@ -55,7 +55,9 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
         measured = _together(whole, x, labels_for(whole, y, target))
     else:
         measured = _by_row(whole, recipe, target, x, y)
-    np.savez(path, allow_pickle=False, **measured)
+    arrays: dict[str, Any] = dict(measured)
+    # No allow_pickle: some NumPys' savez would store it as an array of that name.
+    np.savez(path, **arrays)
 
 
 def _together(whole: keras.Model, x: Any, y: npt.NDArray[Any]) -> dict[str, Floats]:

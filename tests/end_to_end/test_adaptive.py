@@ -1,16 +1,14 @@
-"""Methods that learn, by the real command: kill -9 and resume, seeds, W&B's words, `plan`."""
+"""Methods that learn, by the real command: halts, seeds, W&B's words, `plan`."""
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from commands import end_all, hpsearch, start
-from pandas.testing import assert_frame_equal
+from commands import end_all, hpsearch
 
 import hpsearch as package
 
@@ -55,25 +53,6 @@ def write(home: Path, method: Any, **changes: Any) -> None:
 
 def table(directory: Path) -> pd.DataFrame:
     return pd.read_csv(directory / "results.csv").drop(columns="seconds")
-
-
-@pytest.mark.parametrize("method", METHODS, ids=str)
-def test_killed_and_run_again_it_is_the_run_that_was_left_alone(
-    tmp_path: Path, method: Any
-) -> None:
-    write(tmp_path, method)
-    hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)
-    driver = start("sweep.yaml", cwd=tmp_path, out="killed")
-    driver.wait_for_results(4)
-    driver.send(signal.SIGKILL)
-    assert driver.results() < 12
-    hpsearch("run", "sweep.yaml", "--out", "killed", cwd=tmp_path)
-    whole, killed = table(tmp_path / "whole"), table(tmp_path / "killed")
-    assert len(whole) == 12
-    assert_frame_equal(whole, killed)
-    curves = [pd.read_csv(tmp_path / name / "curves.csv") for name in ("whole", "killed")]
-    assert_frame_equal(*curves)
-    assert (tmp_path / "killed" / "best.keras").exists()
 
 
 @pytest.mark.parametrize("method", ["asha", "hyperband"])

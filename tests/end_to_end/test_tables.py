@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import closing
 
 import pandas as pd
-import pytest
 from commands import hpsearch
 from pandas.testing import assert_frame_equal
 
@@ -53,13 +52,6 @@ _COLUMNS = [
 
 def contents(directory):
     return {name: (directory / name).read_bytes() for name in _PINNED}
-
-
-def edited(home, old, new):
-    path = home / "sweep.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
 
 
 def test_one_worker_and_two_give_the_same_tables(finished, table):
@@ -123,52 +115,6 @@ def test_a_second_run_trains_nothing(home):
     after = contents(home / "out")
     for name in ("results.csv", "curves.csv", "sweep.yaml", "best.keras"):
         assert after[name] == before[name], name
-
-
-def test_edits_train_only_what_is_new(home, table):
-    before, out = table(home / "out"), home / "out"
-    # A value more in a list; it stands before the old one.
-    edited(home, "units: [16]", "units: [8, 16]")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
-    assert "36 trials, 36 completed, 16 trained now" in said.stdout
-    wider = table(out)
-    assert_frame_equal(wider[:20], before, check_dtype=False)
-    assert set(wider["units"][20:]) == {8}
-    # Epochs and seeds more, values fewer: the rows of an abandoned value stay.
-    edited(home, "units: [8, 16]", "units: [16]")
-    edited(home, "epochs: [1, 3]", "epochs: [1, 2, 3]")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=home)
-    assert "60 trials, 60 completed, 40 trained now" in said.stdout
-    longer = table(out)
-    assert_frame_equal(longer[:36], wider, check_dtype=False)
-    assert list(longer["trial"]) == list(range(1, 77))
-    assert not longer.duplicated(["config", "seed"]).any()
-    with Store(out / "sweep.db") as store:
-        assert len(store.results()) == 76
-
-
-@pytest.mark.parametrize(
-    ("change", "difference"),
-    [
-        ("data.seed=43", "split.seed: was 42, is 43"),
-        ("data.validation=0.3", "split.validation: was 0.2, is 0.3"),
-        ("metric=val_loss", '"val_loss:minimize:last"'),
-        ("metric={name: val_accuracy, epoch: best}", '"val_accuracy:maximize:best"'),
-        (
-            "model={loss: kl_divergence}",
-            'recipe.loss: was "sparse_categorical_crossentropy", is "kl_divergence"',
-        ),
-        ("seed=1", "recipe.seed: was 0, is 1"),
-        ("data.scale=standard", 'recipe.scale: was "auto", is "standard"'),
-        ("early_stopping={patience: 2}", "recipe.early_stopping: was null"),
-    ],
-)
-def test_what_decides_a_score_may_not_change(home, change, difference):
-    before = contents(home / "out")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", change, cwd=home, code=3)
-    assert difference in said.stderr
-    assert "--fresh" in said.stderr
-    assert contents(home / "out") == before
 
 
 def test_fresh_moves_the_old_directory_aside(home):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,13 +12,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from commands import environment, in_sessions, session_of, wait_for
+from commands import in_sessions, session_of, wait_for
 
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Answered, Finished, Lost, Progress, Started
 from hpsearch.trial import Arrays, Status
-
-_DRIVER = Path(__file__).with_name("driver_to_kill.py")
 
 
 def answered(events):
@@ -113,21 +109,6 @@ def test_a_hungry_training_is_ended_alone(start, job, drive):
         assert loss.reason.startswith("memory: the worker used ")
         assert not loss.timed_out
         assert sorted(answered(events)) == [2, 3]
-
-
-def test_no_process_outlives_a_killed_driver():
-    driver = subprocess.Popen(
-        [sys.executable, str(_DRIVER)],
-        env=environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with driver:
-        server, *others = map(int, driver.stdout.readline().split())
-        assert len(others) == 3
-        assert {session_of(pid) for pid in others} == {server}
-        driver.kill()
-    wait_for(lambda: not in_sessions([server]), seconds=5, what="orphans to end")
 
 
 def test_close_leaves_no_process(start, job, drive):

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import random
-import sqlite3
+import signal
 import time
-from contextlib import closing
 
-import pandas as pd
 import pytest
-from commands import end_all, hpsearch, in_sessions, start, stored_results, wait_for
-from pandas.testing import assert_frame_equal
+from commands import hpsearch, in_sessions, start, wait_for
+from outcomes import acknowledged, assert_same, trainings_begun
+from write_ahead_log import uncommitted_frames
 
-from hpsearch.store import Store
-
-_KILLS = 20
-_TRIALS = 24
+_KILLS = 30
 #: A kill comes so many results after the driver began to train (0: after the first worker
 #: appeared), and then within so many seconds: about as long as a training takes, so kills fall
 #: before, between and within trainings, and before, within and after commits and rewrites of
 #: the tables.
 _RESULTS_BEFORE = (0, 1, 1, 2)
-_LONGEST_DELAY_SECONDS = 0.6
+_LONGEST_DELAY_SECONDS = 0.4
+_WORKERS = 2
+_TRIALS, _TRAININGS = 24, 8
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
 parameters:
@@ -31,79 +30,114 @@ parameters:
   epochs: [20, 40, 80]
 execution: {workers: 2}
 """
+_KILLS_IN_COMMITS = 20
+#: Weights of 2 MB a trial, all kept: to commit them takes a while.
+_LARGE_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters:
+  hidden_layers: 2
+  units: [700, 705, 710, 715, 720, 725, 730, 735, 740, 745, 750, 755]
+  batch_size: 2048
+  epochs: 1
+  optimizer: [sgd, adam]
+execution: {workers: 1}
+keep: all
+"""
 
 
-def table(directory, name="results.csv"):
-    return pd.read_csv(directory / name).drop(columns="seconds", errors="ignore")
-
-
-def acknowledged(directory):
-    """What the store holds, as any SQLite reader finds it after the kill."""
-    with closing(sqlite3.connect(directory / "sweep.db")) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return dict(db.execute("SELECT trial, record FROM results").fetchall())
-
-
-def kill_in_mid_training(home, out, new_results, delay_seconds):
-    """Start a run and kill it in its work; whether it still ran."""
-    before = stored_results(home / out)
+def begin(home, out):
+    """A driver whose workers are there, and a function that says whether it is over."""
     driver = start("sweep.yaml", cwd=home, out=out)
 
     def is_over():
         return driver.process.poll() is not None
 
-    wait_for(lambda: driver.workers() or is_over(), every=0.1, what="a training to begin")
-    servers = [] if is_over() else driver.servers()
-    wait_for(lambda: driver.results() >= before + new_results or is_over(), what="results")
-    time.sleep(delay_seconds)
-    hit = not is_over()
+    wait_for(lambda: driver.workers() or is_over(), every=0.05, what="a training to begin")
+    return driver, is_over
+
+
+def end(driver, servers):
+    """Kill a driver; whether it still ran. Nothing of it is left afterwards."""
+    hit = driver.process.poll() is None
     driver.process.kill()
     driver.process.communicate()
     wait_for(lambda: not in_sessions(servers), seconds=5, what="orphans to end")
     return hit
 
 
-def check(home, out, undisturbed):
-    """Every trial once, and every number as in the run that was left alone."""
-    rows = table(home / out)
-    assert list(rows["trial"]) == list(range(1, _TRIALS + 1))
-    assert not rows.duplicated(["config", "seed"]).any()
-    assert set(rows["status"]) == {"completed"}
-    for name in ("results.csv", "curves.csv"):
-        assert_frame_equal(table(home / out, name), table(undisturbed, name))
-    with Store(home / out / "sweep.db", read_only=True) as store:
-        assert sorted(store.results()) == [trial.number for trial in store.trials()]
-
-
-@pytest.fixture(autouse=True)
-def no_driver_is_left():
-    yield
-    end_all()
+def kill_at_any_time(home, out, new_results, delay_seconds):
+    driver, is_over = begin(home, out)
+    before = driver.results()
+    servers = [] if is_over() else driver.servers()
+    wait_for(lambda: driver.results() >= before + new_results or is_over(), what="results")
+    time.sleep(delay_seconds)
+    return end(driver, servers)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_nothing_is_lost(tmp_path):
+def test_killed_at_random_instants_nothing_is_lost(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    assert trainings_begun(tmp_path / "undisturbed") == _TRAININGS
     # One seed for the instants; what they hit differs from machine to machine.
     rng = random.Random(20)
-    hits, round_number, known, gains = 0, 1, {}, []
+    hits, round_number, known, gains, in_round = 0, 1, {}, [], 0
     while hits < _KILLS:
         out = f"round-{round_number}"
-        hit = kill_in_mid_training(
+        hit = kill_at_any_time(
             tmp_path, out, rng.choice(_RESULTS_BEFORE), rng.uniform(0, _LONGEST_DELAY_SECONDS)
         )
-        hits += hit
+        hits, in_round = hits + hit, in_round + hit
         found = acknowledged(tmp_path / out)
         assert found.items() >= known.items(), "an acknowledged result was lost or changed"
         gains += [len(found) - len(known)] if hit else []
         known = found
+        assert trainings_begun(tmp_path / out) <= _TRAININGS + _WORKERS * in_round
         if not hit:
             # It was done before its time; the kills go on in a new directory.
-            check(tmp_path, out, tmp_path / "undisturbed")
-            round_number, known = round_number + 1, {}
+            assert_same(tmp_path / out, tmp_path / "undisturbed", _TRIALS)
+            round_number, known, in_round = round_number + 1, {}, 0
     hpsearch("run", "sweep.yaml", "--out", out, cwd=tmp_path)
-    check(tmp_path, f"round-{round_number}", tmp_path / "undisturbed")
+    assert_same(tmp_path / f"round-{round_number}", tmp_path / "undisturbed", _TRIALS)
     print(f"{hits} kills hit a running driver; results that each had gained: {gains}")  # noqa: T201 - pytest shows it where the test fails
     # Spread over the work: some came before a new result, most after one or more.
     assert sum(gain > 0 for gain in gains) >= _KILLS // 2
+
+
+def kill_in_a_commit(home, out):
+    """Kill a driver as soon as its store's log grows; whether a transaction was under way."""
+    log = home / out / "sweep.db-wal"
+
+    def written():
+        try:
+            stat = log.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+    driver, is_over = begin(home, out)
+    servers = [] if is_over() else driver.servers()
+    # What stands there now is the plan.
+    before = written()
+    while written() in (before, None) and not is_over():
+        pass
+    os.kill(driver.pid, signal.SIGKILL)
+    hit = end(driver, servers)
+    return hit, uncommitted_frames(home / out / "sweep.db") > 0
+
+
+@pytest.mark.slow
+def test_killed_within_commits_the_store_is_sound(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_LARGE_SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    within, known = 0, {}
+    for _ in range(_KILLS_IN_COMMITS):
+        _, torn = kill_in_a_commit(tmp_path, "out")
+        within += torn
+        found = acknowledged(tmp_path / "out")
+        assert found.items() >= known.items(), "an acknowledged result was lost or changed"
+        known = found
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert_same(tmp_path / "out", tmp_path / "undisturbed", _TRIALS)
+    assert trainings_begun(tmp_path / "out") <= _TRIALS + _KILLS_IN_COMMITS
+    assert within >= _KILLS_IN_COMMITS // 3

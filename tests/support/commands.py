@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +22,7 @@ import pytest
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
 USER_MODELS = Path(__file__).with_name("user_models.py")
 Result = TypeVar("Result")
+_WATCHED = Path(__file__).with_name("watched.py")
 _PROGRAM = (sys.executable, "-m", "hpsearch")
 _LONGEST_COMMAND_SECONDS = 180
 
@@ -70,6 +74,7 @@ class Running:
 
     process: subprocess.Popen[str]
     directory: Path
+    log_begins: int = 0
 
     @property
     def pid(self) -> int:
@@ -86,6 +91,17 @@ class Running:
             what=f"{count} results",
         )
         assert self.process.poll() is None, self.process.communicate()
+
+    def log(self) -> str:
+        """What this run has written to run.log so far."""
+        log = self.directory / "run.log"
+        return log.read_bytes()[self.log_begins :].decode() if log.exists() else ""
+
+    def worker_of(self, trial: int) -> int | None:
+        """The process of the worker that trains a trial; None before it is there."""
+        said = re.findall(rf"worker (\d+): trial {trial}$", self.log(), re.MULTILINE)
+        names = {psutil.Process(pid).name(): pid for pid in self.workers()} if said else {}
+        return names.get(f"hpsearch-{said[-1]}") if said else None
 
     def servers(self) -> list[int]:
         """Of the processes that fork workers, the one that it started: it leads a session."""
@@ -139,13 +155,17 @@ def environment() -> dict[str, str]:
 
 
 def hpsearch(
-    *arguments: object, cwd: Path, code: int | None = 0, program: Sequence[str] = _PROGRAM
+    *arguments: object,
+    cwd: Path,
+    code: int | None = 0,
+    program: Sequence[str] = _PROGRAM,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `code` is what it must exit with, None for anything."""
     done = subprocess.run(
         [*program, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment() | dict(env or {}),
         capture_output=True,
         text=True,
         timeout=_LONGEST_COMMAND_SECONDS,
@@ -157,17 +177,19 @@ def hpsearch(
     return done
 
 
-def start(*arguments: object, cwd: Path, out: str) -> Running:
+def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None = None) -> Running:
     """Start `hpsearch run ... --out OUT` and return at once."""
+    log = cwd / out / "run.log"
+    log_begins = log.stat().st_size if log.exists() else 0
     process = subprocess.Popen(
         [*_PROGRAM, "run", *map(str, arguments), "--out", out],
         cwd=cwd,
-        env=environment(),
+        env=environment() | dict(env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    running = Running(process, cwd / out)
+    running = Running(process, cwd / out, log_begins)
     _STARTED.append(running)
     return running
 
@@ -179,3 +201,27 @@ def end_all() -> None:
         if process.returncode is None:
             process.kill()
             process.communicate()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A command that ran, and what it took."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+    peak_bytes: int
+
+
+def watched(*arguments: object, cwd: Path, code: int) -> Watched:
+    """Run a command of hpsearch to its end, as `hpsearch` does, and measure it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report"
+        program = (sys.executable, "-IS", str(_WATCHED), str(report), *_PROGRAM)
+        done = hpsearch(*arguments, cwd=cwd, code=None, program=program)
+        returncode, seconds, peak = json.loads(report.read_text(encoding="utf-8"))
+    said = f"exit {returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, said
+    assert returncode == code, said
+    return Watched(returncode, done.stdout, done.stderr, seconds, peak)

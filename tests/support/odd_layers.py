@@ -1,9 +1,11 @@
 """Layer types of a user who makes mistakes."""
 
 import os
+import resource
 import signal
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -48,6 +50,27 @@ def wide(x, units, activation, factor=2):
     """Several layers of its own, seeded by their block."""
     x = keras.layers.Dense(units * factor, activation=activation)(x)
     return keras.layers.Dropout(0.2)(x)
+
+
+def cramped(x, units, activation):
+    """No more address space than it has, and some."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, resource.RLIM_INFINITY))
+    return plain(x, units, activation) + float(np.ones(2**27)[0])
+
+
+def suicidal(x, units, activation):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def greedy(x, units, activation):
+    """Takes as many bytes as the environment says, bit by bit, and keeps them."""
+    taken = []
+    for _ in range(int(os.environ["GREEDY_BYTES"]) // 2**26):
+        taken.append(np.ones(2**23))
+        time.sleep(0.02)
+    time.sleep(60)
+    return plain(x, units, activation) + float(taken[0][0])
 
 
 def counting(x, units, activation):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from hpsearch.cli import main
 from hpsearch.errors import SweepFileError
 from hpsearch.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.sweep import Sweep
@@ -90,6 +96,36 @@ def read(text: str) -> Sweep | None:
 @given(st.text())
 def test_any_text(text: str) -> None:
     read(text)
+
+
+def plan(content: bytes) -> int:
+    """The exit code of `hpsearch plan` of a file with such bytes; what else it raises is a bug."""
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+        path = Path(scratch) / "s.yaml"
+        path.write_bytes(content)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as end:
+            main(["plan", str(path)])
+        code = end.value.code or 0
+    assert code == 0 or (code == 2 and said.getvalue())
+    return int(code)
+
+
+@quick
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_file(content: bytes) -> None:
+    assert plan(content) == 2
+
+
+_GOOD = b"data: {dataset: digits}\nparameters: {units: [8, 16], epochs: [1, 2]}\nseeds: 2\n"
+
+
+@quick
+@given(st.integers(0, len(_GOOD)), st.integers(0, 12), st.binary(max_size=6))
+@example(len(_GOOD), 0, b"")
+def test_any_bytes_in_a_good_file(start: int, length: int, piece: bytes) -> None:
+    code = plan(_GOOD[:start] + piece + _GOOD[start + length :])
+    assert code == 0 or (length, piece) != (0, b"")
 
 
 @quick

@@ -1,0 +1,270 @@
+"""`hpsearch doctor`: whether the parts of a results directory are sound, and agree."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch import data, results, sweepfile
+from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.outputs import Tables
+from hpsearch.driver.recipe import Identity
+from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
+from hpsearch.lock import holder
+from hpsearch.salvage import Remains, of_store
+from hpsearch.store import Store
+from hpsearch.trial import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Finding", "Level", "examine", "require_idle", "tables_of"]
+
+#: A row made by other versions is no difference.
+_OF_NO_ACCOUNT = frozenset({"version", "tensorflow", "keras"})
+_MOST_TOLD = 10
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    SOUND = "sound"
+    NOTE = "note"
+    WRONG = "WRONG"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one part of a directory."""
+
+    part: str
+    level: Level
+    text: str
+
+
+def require_idle(where: ResultsDirectory) -> None:
+    """Check that no run is at work in a directory.
+
+    Raises:
+        InputError: There is no such directory.
+        LockedError: A run is.
+    """
+    if not where.path.is_dir():
+        raise InputError(f"{where.path}: there is no such directory")
+    process = holder(where.lock)
+    if process:
+        raise LockedError(
+            f"{where.path}: a run is at work here (process {process}), so its files need not "
+            "agree; ask again when it is over"
+        )
+
+
+def examine(directory: Path) -> list[Finding]:
+    """What can be said of the parts of a results directory; changes nothing.
+
+    Raises:
+        InputError: There is no such directory.
+        LockedError: A run is at work in it.
+    """
+    where = ResultsDirectory(directory)
+    require_idle(where)
+    if not where.store.exists():
+        text = "there is none, of which all else is derived; --salvage makes one of the tables"
+        return [Finding(where.store.name, Level.WRONG, text)]
+    with ExitStack() as stack:
+        remains = stack.enter_context(of_store(where.store))
+        return [
+            *_store(where, remains),
+            *_tables(where, remains),
+            *_sweep(where, remains),
+            *_data(where, remains),
+            *_model(where, remains),
+            *_leftovers(where),
+        ]
+
+
+def _store(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
+    name = where.store.name
+    said = ""
+    try:
+        with Store(where.store, read_only=True):
+            pass
+    except StoreError as error:
+        said = str(error).removeprefix(f"{where.store}: ")
+        yield Finding(name, Level.WRONG, said)
+    for number in remains.results:
+        remains.with_arrays(number)
+    for line in remains.damage[:_MOST_TOLD]:
+        yield Finding(name, Level.WRONG, line)
+    if len(remains.damage) > _MOST_TOLD:
+        yield Finding(name, Level.WRONG, f"and {len(remains.damage) - _MOST_TOLD} more")
+    counts = f"{len(remains.trials)} trials, {len(remains.results)} results"
+    if said or remains.damage:
+        yield Finding(name, Level.NOTE, f"{counts} can be read; --salvage saves them")
+    else:
+        yield Finding(name, Level.SOUND, f"{counts}, each as it was written")
+
+
+def tables_of(where: ResultsDirectory, remains: Remains) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """results.csv and curves.csv as the store has them.
+
+    Raises:
+        KeyError: The store does not tell enough.
+    """
+    meta = remains.meta
+    task, identity = Task(meta["task"]), Identity.from_json(meta["identity"])
+    names: list[str] = []
+    name = where.path.name
+    if task is not Task.OBJECTIVE:
+        sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
+        name = sweep.name
+        names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
+    tables = Tables(where, task, list(dict.fromkeys(names)), identity.provenance(name))
+    records = tables.records(remains.trials.values(), remains.results)
+    return tables.results(records), tables.curves(records)
+
+
+def _tables(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
+    try:
+        expected = tables_of(where, remains)
+    except (KeyError, ValueError, TypeError, HpsearchError):
+        for path in (where.results, where.curves):
+            text = "cannot be compared with the store, which does not say what was run"
+            yield Finding(path.name, Level.WRONG, text)
+        return
+    files = (where.results, where.curves)
+    for path, table, keys in zip(files, expected, (["trial"], ["trial", "epoch"]), strict=True):
+        if not path.exists():
+            text = "there is none; the next run writes it from the store"
+            yield Finding(path.name, Level.NOTE, text)
+            continue
+        try:
+            found = _rows(results.read_cells(path), keys)
+        except (InputError, KeyError, TypeError) as error:
+            text = f"cannot be read: {error}; the next run writes it again from the store"
+            yield Finding(path.name, Level.WRONG, text)
+            continue
+        yield from _differences(path.name, found, _as_written(table, keys))
+
+
+Rows = Mapping[tuple[Any, ...], Mapping[Any, Any]]
+
+
+def _rows(table: pd.DataFrame, keys: list[str]) -> Rows:
+    return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
+
+
+def _as_written(table: pd.DataFrame, keys: list[str]) -> Rows:
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        path = Path(scratch) / "table.csv"
+        results.write_csv(table, path)
+        return _rows(results.read_cells(path), keys)
+
+
+def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
+    missing = expected.keys() - found.keys()
+    if missing:
+        what = "trials" if name == "results.csv" else "epochs"
+        text = f"lacks {len(missing)} {what} that the store has; the next run adds them"
+        yield Finding(name, Level.NOTE, text)
+    lines = [f"{_place(key)} is not in the store" for key in sorted(found.keys() - expected.keys())]
+    for key in sorted(found.keys() & expected.keys()):
+        lines += _cells(key, found[key], expected[key])
+    for line in lines[:_MOST_TOLD]:
+        yield Finding(name, Level.WRONG, line)
+    if len(lines) > _MOST_TOLD:
+        yield Finding(name, Level.WRONG, f"and {len(lines) - _MOST_TOLD} more differences")
+    if not missing and not lines:
+        yield Finding(name, Level.SOUND, f"{len(found)} rows, as in the store")
+
+
+def _place(key: tuple[Any, ...]) -> str:
+    return f"trial {key[0]}" + (f", epoch {key[1]}" if len(key) > 1 else "")
+
+
+def _cells(
+    key: tuple[Any, ...], found: Mapping[Any, Any], expected: Mapping[Any, Any]
+) -> Iterator[str]:
+    for column in dict.fromkeys([*expected, *found]):
+        was, now = expected.get(column), found.get(column)
+        if column in _OF_NO_ACCOUNT or was == now or (_is_nan(was) and _is_nan(now)):
+            continue
+        yield f"{_place(key)}: {column} is {now!r}, in the store {was!r}"
+
+
+def _is_nan(cell: Any) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
+
+
+def _sweep(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
+    text = remains.meta.get("sweep")
+    if text is None:
+        return
+    name = where.sweep.name
+    try:
+        same = where.sweep.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        same = False
+    if same:
+        yield Finding(name, Level.SOUND, "the sweep that the store has")
+    else:
+        again = "is missing, or another than the store has; the next run writes it again"
+        yield Finding(name, Level.NOTE, again)
+
+
+def _data(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
+    if "sweep" not in remains.meta or "identity" not in remains.meta:
+        return
+    before = Identity.from_json(remains.meta["identity"]).data
+    try:
+        sweep = sweepfile.loads(remains.meta["sweep"], str(where.sweep))
+        now = data.load(sweep.data).fingerprint
+    except DataError as error:
+        yield Finding("data", Level.NOTE, f"cannot be compared: {error}")
+        return
+    except HpsearchError as error:
+        yield Finding("data", Level.WRONG, f"the sweep in the store cannot be read: {error}")
+        return
+    if now == before:
+        yield Finding("data", Level.SOUND, f"{now}, as when the rows were made")
+    else:
+        text = f"its fingerprint is {now}, the rows were made with {before}; put the old data back"
+        yield Finding("data", Level.WRONG, text)
+
+
+def _model(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
+    name = where.model.name
+    if not where.model.exists():
+        if remains.meta.get("best_model"):
+            yield Finding(name, Level.NOTE, "there is none; the next run writes it again")
+        return
+    if is_whole(where.model):
+        yield Finding(name, Level.SOUND, "a whole archive")
+    else:
+        text = "is damaged; remove it, and the next run writes it again"
+        yield Finding(name, Level.WRONG, text)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every member of an archive has its checksum; nothing in it is loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+        return False
+
+
+def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
+    patterns = (".*.tmp", f".{where.model.stem}-*", f".{where.store.name}.new*")
+    names = sorted(path.name for pattern in patterns for path in where.path.glob(pattern))
+    if names:
+        text = f"{', '.join(names)}: left by a run that was killed; may be removed"
+        yield Finding("leftovers", Level.NOTE, text)

@@ -1,0 +1,113 @@
+"""What stands in the store's rows: records as JSON, arrays as NPZ, checksums of both."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.trial import Curve, Status, TrialResult
+
+__all__ = [
+    "UNREADABLE",
+    "as_json",
+    "as_npz",
+    "checksum_of",
+    "from_json",
+    "from_npz",
+    "mapping",
+]
+
+#: What json, numpy and zipfile raise at data that is none.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def checksum_of(*parts: Any) -> str:
+    """The checksum of a row's cells, as 32 hex digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+def as_json(result: TrialResult) -> str:
+    """A result without its arrays."""
+    # Not `asdict`, which copies every number of the curve.
+    record = {**vars(result)}
+    del record["state"], record["snapshot"], record["trial"]
+    curve = result.curve
+    # One list a metric: a tenth of the text that one mapping an epoch takes.
+    names = list(curve[0]) if curve else []
+    record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
+    return json.dumps({"trial": result.trial, **record})
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """The mapping that a cell holds as JSON.
+
+    Raises:
+        One of UNREADABLE: It holds none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError(f"a record is a mapping, not {type(found).__name__}")
+    return found
+
+
+def from_json(text: str) -> TrialResult:
+    """What `as_json` wrote.
+
+    Raises:
+        One of UNREADABLE: It is none.
+    """
+    record = mapping(text)
+    record["status"] = Status(record["status"])
+    names = list(record["curve"])
+    record["curve"] = Curve(
+        dict(zip(names, values, strict=True))
+        for values in zip(*record["curve"].values(), strict=True)
+    )
+    return TrialResult(**record)
+
+
+def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Arrays in their order, without pickle.
+
+    Raises:
+        ValueError: An array of objects, which only pickle could write.
+    """
+    # No allow_pickle: some NumPys' savez would store it as an array of that name.
+    if any(array.dtype.hasobject for array in arrays):
+        raise ValueError("Object arrays cannot be saved when allow_pickle=False")
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.getvalue()
+
+
+def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
+    """What `as_npz` wrote; never unpickles.
+
+    Raises:
+        One of UNREADABLE: It is none.
+    """
+    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))

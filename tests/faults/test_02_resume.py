@@ -1,0 +1,59 @@
+"""FAULTS 2: killed at any trial and run again, a sweep is the one that was left alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import hpsearch
+from outcomes import assert_same, trainings_begun
+
+_KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
+_TRIALS = 8
+#: After each result, before the last one, and, where halted trials go on, after further ones.
+_MOMENTS = [f"after:{n}" for n in range(1, _TRIALS)] + [f"before:{_TRIALS}"]
+_MOMENTS += [f"after:{_TRIALS}"] * 3
+METHODS: list[Any] = [
+    "grid",
+    "random",
+    "sobol",
+    "bayesian",
+    "tpe",
+    "hyperband",
+    "asha",
+    "auto",
+    {"name": "asha", "proposals": "tpe"},
+    {"name": "random", "median_stopping": True},
+]
+_PARAMETERS = {
+    "hidden_layers": [1, 2],
+    "units": {"min": 16, "max": 64, "scale": "log"},
+    "layer_type": ["dense", "dropout", "batch_norm"],
+    "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
+    "learning_rate": {"min": 1e-4, "max": 1e-1, "scale": "log"},
+    "epochs": [3, 9],
+}
+_GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(
+    tmp_path: Path, method: Any
+) -> None:
+    sweep = {
+        "data": {"dataset": "digits"},
+        "method": method,
+        "parameters": _GRID if method == "grid" else _PARAMETERS,
+        "budget": {"trials": _TRIALS},
+        "execution": {"workers": 1},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
+    program = [sys.executable, str(_KILL_AT)]
+    hpsearch("sweep.yaml", "whole", cwd=tmp_path, program=program)
+    hpsearch("sweep.yaml", "killed", *_MOMENTS, cwd=tmp_path, program=program)
+    assert_same(tmp_path / "killed", tmp_path / "whole", _TRIALS)
+    begun = [trainings_begun(tmp_path / name) for name in ("whole", "killed")]
+    assert begun[0] < begun[1] <= begun[0] + len(_MOMENTS)

@@ -1,0 +1,60 @@
+"""FAULTS 5: a fresh environment, the README's command, and a real trial of each method."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import environment
+
+from hpsearch.sweep.method import METHODS
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_SWEEP = """\
+data: {{dataset: digits}}
+method: {method}
+parameters: {{units: [8], optimizer: [adam], epochs: [2]}}
+budget: {{trials: 1}}
+"""
+
+
+def checkout(target: Path) -> None:
+    """The files of the repository, as a clone has them, uncommitted changes included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=_ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(None, listed):
+        source = _ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(source.read_bytes())
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_runs_the_main_job_and_every_method(tmp_path):
+    clone = tmp_path / "clone"
+    checkout(clone)
+    readme = (clone / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"<!-- main job -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    outside = {k: v for k, v in environment().items() if not k.startswith(("PYTHON", "VIRTUAL"))}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=clone, env=outside, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = pd.read_csv(clone / "experiments" / "digits" / "results.csv")
+    assert len(rows) == 102
+    assert set(rows["status"]) == {"completed"}
+    for method in METHODS:
+        (tmp_path / "sweep.yaml").write_text(_SWEEP.format(method=method))
+        done = subprocess.run(
+            [clone / ".venv" / "bin" / "hpsearch", "run", "sweep.yaml", "--out", method],
+            cwd=tmp_path, env=outside, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "1 trials, 1 completed" in done.stdout
+        assert (tmp_path / method / "best.keras").exists()

@@ -1,0 +1,39 @@
+"""FAULTS 6: one driver a directory: the second is refused at once, a killed one holds nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from commands import hpsearch, start, within
+
+from hpsearch.lock import DirectoryLock
+
+_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters: {units: [8, 16], epochs: [1, 1000000]}
+execution: {workers: 2}
+"""
+
+
+def test_one_driver_a_directory(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    driver = start("sweep.yaml", cwd=tmp_path, out="out")
+    try:
+        driver.wait_for_results(1)
+        for options in ([], ["--fresh"]):
+            arguments = ["run", "sweep.yaml", "--out", "out", *options]
+            said = within(2, partial(hpsearch, *arguments, cwd=tmp_path, code=3))
+            assert f"process {driver.pid}" in said.stderr
+            assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "sweep.yaml"]
+        assert driver.process.poll() is None
+        # Readers are not kept out.
+        assert "trials: " in hpsearch("show", "out", cwd=tmp_path).stdout
+        assert "have results already" in hpsearch(
+            "plan", "sweep.yaml", "--out", "out", cwd=tmp_path
+        ).stdout  # fmt: skip
+    finally:
+        driver.process.kill()
+        driver.process.communicate()
+    # The lock is free at once, whatever the file says.
+    assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()
+    DirectoryLock(tmp_path / "out").release()

@@ -1,0 +1,88 @@
+"""FAULTS 7: Ctrl-C keeps results: within 5 s, exit code 130, the table written, no child left."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pandas as pd
+import pytest
+from commands import hpsearch, in_sessions, start, wait_for
+from outcomes import table
+
+_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters:
+  hidden_layers: [0, 1]
+  units: [16]
+  activation: [relu, sigmoid]
+  epochs: [5, 150]
+execution: {workers: 2}
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    return tmp_path
+
+
+def interrupted(driver, seconds):
+    """Send SIGINT; it must end in time, in words, with nothing left of it."""
+    servers = driver.servers()
+    took, err = driver.send(signal.SIGINT)
+    assert driver.process.returncode == 130, err
+    assert took < seconds
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    wait_for(lambda: not in_sessions(servers), seconds=2, what="children to end")
+    return err
+
+
+def test_an_interrupted_run_keeps_its_rows(place):
+    driver = start("sweep.yaml", cwd=place, out="out")
+    driver.wait_for_results(1)
+    err = interrupted(driver, 5)
+    assert "interrupted; results so far are in out, the same command continues" in err
+    rows = table(place / "out")
+    assert 0 < len(rows) == driver.results() < 6
+    assert set(rows["status"]) == {"completed"}
+    assert set(pd.read_csv(place / "out" / "curves.csv")["trial"]) == set(rows["trial"])
+
+
+def test_a_training_that_hangs_does_not_delay_the_end(place):
+    (place / "mine.py").write_text(
+        "import time, signal\n"
+        "def hanging(x, units, activation):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "    open('hangs', 'w').close()\n"
+        "    time.sleep(1000)\n"
+    )
+    options = ["--set", 'parameters.layer_type=["mine:hanging"]', "--workers", 1]
+    driver = start("sweep.yaml", *options, cwd=place, out="out")
+    wait_for((place / "hangs").exists, what="the training that hangs")
+    interrupted(driver, 5)
+    assert len(table(place / "out")) == driver.results()
+
+
+def test_a_second_one_ends_it_at_once(place):
+    driver = start("sweep.yaml", cwd=place, out="out")
+    driver.wait_for_results(1)
+    servers = driver.servers()
+    driver.process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    driver.send(signal.SIGINT)
+    assert driver.process.returncode == 130
+    wait_for(lambda: not in_sessions(servers), seconds=2, what="children to end")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=place)
+    assert "6 trials, 6 completed" in said.stdout
+
+
+def test_one_before_the_work_begins_is_obeyed(place):
+    driver = start("sweep.yaml", cwd=place, out="out")
+    wait_for((place / "out" / "run.log").exists, what="the run to be set up")
+    seconds, err = driver.send(signal.SIGINT)
+    assert driver.process.returncode == 130, err
+    assert "Traceback" not in err
+    assert seconds < 10

@@ -1,0 +1,69 @@
+"""FAULTS 12: running out of memory is a trial's own failure; the machine and the rest go on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from commands import ODD_LAYERS, hpsearch
+
+from hpsearch.executors.memory import share_bytes
+
+_SWEEP = """\
+data: {{dataset: digits, validation: 0.2, seed: 42}}
+configs:
+  - {{layer_type: "odd_layers:{layer}", units: 16, epochs: 1}}
+  - {{units: 16, epochs: 2}}
+  - {{units: 24, epochs: 2}}
+execution: {{workers: 2, memory: {memory}}}
+"""
+
+
+def row_of(place, layer, *, memory="auto", workers=2, env=None):
+    """The row of a trial with that layer; those beside it must complete."""
+    shutil.copy(ODD_LAYERS, place)
+    (place / "sweep.yaml").write_text(_SWEEP.format(layer=layer, memory=memory))
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--workers", workers, cwd=place, env=env)
+    assert "3 trials, 2 completed" in said.stdout
+    rows = pd.read_csv(place / "out" / "results.csv")
+    assert rows["status"].tolist()[1:] == ["completed"] * 2
+    return rows.iloc[0], said.stderr
+
+
+def test_memory_that_the_system_denies_is_a_failed_trial(tmp_path):
+    row, _ = row_of(tmp_path, "cramped")
+    assert row["status"] == "failed"
+    assert re.match("MemoryError|_ArrayMemoryError|ResourceExhausted", row["error"]), row["error"]
+
+
+def test_a_worker_that_the_system_kills_is_a_killed_trial(tmp_path):
+    """As the system does with the largest process when memory runs out."""
+    row, told = row_of(tmp_path, "suicidal")
+    assert row["status"] == "killed"
+    assert row["error"] == "the worker ended (SIGKILL)"
+    assert "trying once more" in told
+
+
+@pytest.mark.parametrize("limit", ["asked for", "default"])
+def test_a_trial_beyond_its_memory_is_ended(tmp_path, limit):
+    """By default a worker's part of the machine: with many workers, that is little."""
+    gibibyte = 2**30
+    workers = 2 if limit == "asked for" else 64
+    share = gibibyte if limit == "asked for" else share_bytes(workers)
+    assert gibibyte <= share < 8 * gibibyte, "a machine of more than 640 GB needs more workers"
+    row, told = row_of(
+        tmp_path,
+        "greedy",
+        memory="1GiB" if limit == "asked for" else "auto",
+        workers=workers,
+        env={"GREEDY_BYTES": str(share + 2 * gibibyte)},
+    )
+    assert row["status"] == "killed"
+    used, allowed = map(int, re.findall(r"(\d+) MB", row["error"]))
+    assert row["error"].startswith("memory: the worker used ")
+    assert allowed == round(share / 2**20)
+    # It was stopped on its way, not when it had all that it wanted.
+    assert allowed < used < allowed + 1024
+    assert "trying once more" not in told

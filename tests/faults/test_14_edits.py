@@ -1,0 +1,96 @@
+"""FAULTS 14: no silent edit: what may change trains what is missing, the rest is refused."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from commands import hpsearch
+from outcomes import acknowledged, table
+from pandas.testing import assert_frame_equal
+
+_SWEEP = """\
+name: small
+data: {dataset: digits, validation: 0.2, seed: 42}
+method: grid
+metric: {name: val_accuracy, goal: maximize}
+parameters:
+  hidden_layers: [0, 1]
+  units: [16]
+  activation: [relu, sigmoid]
+  layer_type: [dense, dropout]
+  epochs: [1, 3]
+  optimizer: [sgd, adam]
+"""
+_FILES = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    home = tmp_path_factory.mktemp("finished")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    assert "20 trials, 20 completed, 20 trained now" in said.stdout
+    return home
+
+
+@pytest.fixture
+def home(finished, tmp_path):
+    """A directory of one's own with sweep.yaml and its results in `out`."""
+    return shutil.copytree(finished, tmp_path / "home")
+
+
+def contents(directory):
+    return {name: (directory / name).read_bytes() for name in _FILES}
+
+
+def edited(home, old, new):
+    path = home / "sweep.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_edits_train_only_what_is_new(home):
+    before, out = table(home / "out"), home / "out"
+    # A value more in a list; it stands before the old one.
+    edited(home, "units: [16]", "units: [8, 16]")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    assert "36 trials, 36 completed, 16 trained now" in said.stdout
+    wider = table(out)
+    assert_frame_equal(wider[:20], before, check_dtype=False)
+    assert set(wider["units"][20:]) == {8}
+    # Epochs and seeds more, values fewer: the rows of an abandoned value stay.
+    edited(home, "units: [8, 16]", "units: [16]")
+    edited(home, "epochs: [1, 3]", "epochs: [1, 2, 3]")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=home)
+    assert "60 trials, 60 completed, 40 trained now" in said.stdout
+    longer = table(out)
+    assert_frame_equal(longer[:36], wider, check_dtype=False)
+    assert list(longer["trial"]) == list(range(1, 77))
+    assert not longer.duplicated(["config", "seed"]).any()
+    assert len(acknowledged(out)) == 76
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("data.seed=43", "split.seed: was 42, is 43"),
+        ("data.validation=0.3", "split.validation: was 0.2, is 0.3"),
+        ("metric=val_loss", '"val_loss:minimize:last"'),
+        ("metric={name: val_accuracy, epoch: best}", '"val_accuracy:maximize:best"'),
+        (
+            "model={loss: kl_divergence}",
+            'recipe.loss: was "sparse_categorical_crossentropy", is "kl_divergence"',
+        ),
+        ("seed=1", "recipe.seed: was 0, is 1"),
+        ("data.scale=standard", 'recipe.scale: was "auto", is "standard"'),
+        ("early_stopping={patience: 2}", "recipe.early_stopping: was null"),
+    ],
+)
+def test_what_decides_a_score_may_not_change(home, change, difference):
+    before = contents(home / "out")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", change, cwd=home, code=3)
+    assert difference in said.stderr
+    assert "--fresh" in said.stderr
+    assert contents(home / "out") == before

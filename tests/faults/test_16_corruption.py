@@ -1,0 +1,141 @@
+"""FAULTS 16: a damaged store is refused in one line and stays; results.csv is readable."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import hpsearch
+
+from hpsearch.errors import StoreError
+from hpsearch.store import Store
+
+_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+method: {name: asha, min_epochs: 1, factor: 2}
+parameters: {units: [4, 5, 6, 7], hidden_layers: [1, 2], epochs: [4]}
+budget: {trials: 8}
+execution: {workers: 1}
+"""
+_FLIPS = 200
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Results with weights and snapshots."""
+    home = tmp_path_factory.mktemp("finished")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    return home
+
+
+@pytest.fixture
+def home(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "home")
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """But for what names the run itself."""
+    own = (".lock", "run.log")
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name not in own}
+
+
+def flipped(data: bytes, text: bytes) -> bytes:
+    """One bit of the first place that reads so."""
+    at = data.index(text) + len(text) - 1
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: b"\0" * len(data),
+        lambda _: b"trial,config\n1,c\n" * 500,
+        lambda data: flipped(data, b'"score": 0.'),
+        lambda data: flipped(data, b'"units": 5'),
+        lambda data: flipped(data, b'"data": "d'),
+    ],
+    ids=["empty", "half", "a byte short", "zeros", "a CSV", "a score", "a config", "the identity"],
+)
+def test_a_damaged_store_is_refused_and_left_as_it_is(home, damage):
+    out = home / "out"
+    whole = (out / "sweep.db").read_bytes()
+    (out / "sweep.db").write_bytes(damage(whole))
+    before = contents(out)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert len(said.stderr.strip().splitlines()) == 1, said.stderr
+    assert said.stderr.startswith("out/sweep.db: ")
+    assert "--fresh" in said.stderr
+    assert contents(out) == before
+    shown = hpsearch("show", "out", cwd=home)
+    assert shown.stdout.startswith("8 trials: ")
+
+
+def test_moved_aside_a_damaged_store_does_not_stand_in_the_way(home):
+    out = home / "out"
+    (out / "sweep.db").write_bytes((out / "sweep.db").read_bytes()[:5_000])
+    before = contents(out)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--fresh", cwd=home)
+    assert "8 trials, 8 completed" in said.stdout or "8 trained now" in said.stdout
+    (aside,) = (path for path in home.iterdir() if path.name.startswith("out."))
+    assert contents(aside) == before
+
+
+def everything(path: Path) -> Any:
+    """All that a reader of the store gets."""
+    with Store(path, read_only=True) as store:
+        results = store.results()
+        weights = [store.weights(number) for number in results]
+        snapshots = [store.snapshot(number) for number in results]
+        return (
+            store.meta(),
+            store.trials(),
+            results,
+            [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],
+            [
+                s and (s.epoch, [a.tobytes() for a in (*s.state, *(s.best or ()))])
+                for s in snapshots
+            ],
+            store.snapshots(),
+        )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_random_bit_flips_every_one_that_changes_a_row_is_refused(
+    finished: Path, tmp_path: Path, seed: int
+) -> None:
+    sound = finished / "out" / "sweep.db"
+    expected, whole = everything(sound), sound.read_bytes()
+    generator = random.Random(seed)
+    path = tmp_path / "sweep.db"
+    refusals = 0
+    for _ in range(_FLIPS):
+        data = bytearray(whole)
+        # Half of them where most structure is: the header, the schema and the pages' heads.
+        at = generator.choice(
+            [
+                generator.randrange(len(data)),
+                generator.randrange(len(data)) // 4096 * 4096 + generator.randrange(100),
+            ]
+        )
+        data[at] ^= 1 << generator.randrange(8)
+        path.write_bytes(data)
+        try:
+            found, refusal = everything(path), None
+        except StoreError as error:
+            found, refusal = None, error
+        if refusal is None:
+            assert found == expected, f"byte {at}"
+        else:
+            assert len(str(refusal).splitlines()) == 1
+            refusals += 1
+        assert path.read_bytes() == data
+        for leftover in tmp_path.glob("sweep.db-*"):
+            leftover.unlink()
+    assert 20 < refusals < _FLIPS

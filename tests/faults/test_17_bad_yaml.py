@@ -1,0 +1,69 @@
+"""FAULTS 17: a bad sweep file is explained by its line, at once, and trains nothing."""
+
+from __future__ import annotations
+
+import pytest
+from bad_sweeps import BAD, DATA, P
+from commands import Watched, watched
+
+_MOST_SECONDS, _MOST_BYTES = 1.0, 200 * 2**20
+#: Of all in `bad_sweeps`, one or two of each kind.
+_CASES = (
+    "empty", "list at top", "two documents", "tab", "duplicate key", "duplicate parameter",
+    "alias", "anchor", "python tag", "nested", "huge number",
+    "unknown key", "empty value", "empty list",
+    "name climbs", "seed is text", "unknown dataset", "two sources", "csv without target",
+    "quoted rate", "negative rate", "rate nan", "batch 0", "epochs float", "activation",
+    "layer type", "optimizer", "optimizer argument", "schedule", "initializer",
+    "unknown hyperparameter", "duplicate choice",
+    "min above max", "nan bound", "log from 0", "step does not divide", "grid without step",
+    "huge grid", "when unknown", "when never", "when in a cycle",
+    "constraint calls", "constraint never", "config breaks",
+    "method", "no budget", "metric near", "loss", "memory",
+)  # fmt: skip
+
+
+def refused(text: bytes, place) -> Watched:
+    """Run a sweep file that cannot be: quickly, in little memory, without a trace of a run."""
+    (place / "bad.yaml").write_bytes(text)
+    for _ in range(3):
+        said = watched("run", "bad.yaml", cwd=place, code=2)
+        # A loaded machine may be slow, but not each time.
+        if said.seconds < _MOST_SECONDS:
+            break
+    assert said.seconds < _MOST_SECONDS
+    assert said.peak_bytes < _MOST_BYTES
+    assert sorted(path.name for path in place.iterdir()) == ["bad.yaml"]
+    assert not said.stdout
+    return said
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_a_mistake_is_told_by_its_line(tmp_path, name):
+    case = BAD[name]
+    said = refused(case.text.encode(), tmp_path)
+    (line,) = said.stderr.strip().splitlines()
+    path = f"{case.path}: " if case.path else ""
+    assert line.startswith(f"bad.yaml:{case.line}: {path}")
+    for piece in case.pieces:
+        assert piece in line
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        (b"data: {dataset: digits}\nname: caf\xe9\n", 2, "0xe9 is not UTF-8"),
+        ("data: {dataset: digits}\n".encode("utf-16"), 1, "UTF-8"),
+        (bytes(range(256)), 2, "UTF-8"),
+    ],
+)
+def test_bytes_that_are_no_text(tmp_path, content, line, words):
+    told = refused(content, tmp_path).stderr
+    assert told.startswith(f"bad.yaml:{line}: ")
+    assert words in told
+
+
+def test_all_mistakes_of_a_file_at_once(tmp_path):
+    text = DATA + "paramters: {}\n" + P.removeprefix(DATA) + "  unit: 3\n  epochs: 0\nseeds: 0\n"
+    told = refused(text.encode(), tmp_path).stderr.strip().splitlines()
+    assert [line.split(": ")[0] for line in told] == [f"bad.yaml:{n}" for n in (2, 4, 5, 6)]

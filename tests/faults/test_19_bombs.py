@@ -1,0 +1,92 @@
+"""FAULTS 19: a file that would blow up is refused under a second, in little memory."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from commands import watched
+
+_MOST_SECONDS, _MOST_BYTES = 1.0, 200 * 2**20
+
+
+class Bomb:
+    """Unpickling it leaves a file."""
+
+    def __reduce__(self):
+        return (open, ("unpickled", "w"))
+
+
+def alias_bomb() -> bytes:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (alias_bomb(), "anchor"),
+        (b"data: " + b"[" * 3_000, "more than 50 deep"),
+        (b"data: " + b"{a: " * 3_000, "more than 50 deep"),
+        (b"a: " * 300_000, "bad.yaml:1: "),
+        (b"#" * 1_000_001, "1,000,001 bytes"),
+    ],
+    ids=["aliases", "depth", "mappings", "colons", "size"],
+)
+def test_a_bomb_of_a_sweep_file(tmp_path, content, words):
+    (tmp_path / "bad.yaml").write_bytes(content)
+    bounded(tmp_path, "bad.yaml", words)
+
+
+def archive_of_zeros(path) -> None:
+    """Two hundred megabytes in two hundred kilobytes."""
+    head = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (50_000_000,)}
+    np.lib.format.write_array_header_1_0(head, about)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(head.getvalue())
+        for _ in range(200):
+            stream.write(bytes(1_000_000))
+
+
+def pickled_arrays(path) -> None:
+    np.savez(path, x=np.array([Bomb()], object), y=np.zeros(1))
+
+
+def bare_pickle(path) -> None:
+    path.write_bytes(pickle.dumps(Bomb()))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (archive_of_zeros, "looks like a zip bomb"),
+        (pickled_arrays, "pickled Python objects"),
+        (bare_pickle, "not a sound .npz archive"),
+    ],
+)
+def test_a_bomb_of_an_archive(tmp_path, make, words):
+    make(tmp_path / "data.npz")
+    (tmp_path / "sweep.yaml").write_text("data: {npz: data.npz}\nparameters: {units: [4]}\n")
+    bounded(tmp_path, "sweep.yaml", words)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def bounded(place, sweep, words) -> None:
+    for _ in range(3):
+        said = watched("plan", sweep, cwd=place, code=2)
+        # A loaded machine may be slow, but not each time.
+        if said.seconds < _MOST_SECONDS:
+            break
+    assert words in said.stderr
+    assert said.seconds < _MOST_SECONDS
+    assert said.peak_bytes < _MOST_BYTES
+    watched("run", sweep, "--out", "out", cwd=place, code=2)
+    assert not list(place.glob("out/*.csv"))

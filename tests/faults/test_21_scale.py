@@ -1,0 +1,51 @@
+"""FAULTS 21: the ten-thousandth trial costs no more than the first, nor does memory grow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+
+import pandas as pd
+from commands import environment
+
+_TRIALS = 10_000
+#: Of each thousand: when it began, and the memory of the process then.
+_SCRIPT = """\
+import json, os, time
+from pathlib import Path
+import hpsearch
+
+looks = []
+
+def objective(config):
+    calls[0] += 1
+    if calls[0] % 1000 == 1 or calls[0] == 10_000:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        looks.append((time.process_time(), pages * os.sysconf("SC_PAGE_SIZE")))
+    return float(config["x"])
+
+calls = [0]
+results = hpsearch.optimize(
+    objective, {"x": {"min": 1, "max": 10_000, "step": 1, "type": "int"}}, method="grid",
+    goal="minimize", out="out",
+)
+print(json.dumps(looks))
+"""
+
+
+def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
+    (tmp_path / "search.py").write_text(_SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "search.py"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    times, memory = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    # In the process' own time, which other programs do not lengthen.
+    seconds = [later - earlier for earlier, later in pairwise(times)]
+    assert len(seconds) == 10
+    assert seconds[-1] <= 1.5 * seconds[0]
+    assert sum(seconds[5:]) <= 1.5 * sum(seconds[:5])
+    assert memory[-1] - memory[1] < 50e6
+    assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == _TRIALS

@@ -1,0 +1,45 @@
+"""FAULTS 23: the wall clock may jump by an hour: no false timeout, no negative duration."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+from commands import environment, hpsearch
+from outcomes import assert_same
+from preloaded import preload
+
+_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters:
+  hidden_layers: [1, 2]
+  units: [16, 32]
+  epochs: [40, 80]
+budget: {time: 10m}
+execution: {workers: 2, timeout: 60}
+"""
+_LOOK = """\
+import time
+seen = [time.time() for _ in range(100) if not time.sleep(0.01)]
+print(max(seen) - min(seen))
+"""
+
+
+def test_a_clock_that_jumps_disturbs_nothing(tmp_path):
+    jumping = preload("jumping_clock", tmp_path)
+    jump = subprocess.run(
+        [sys.executable, "-c", _LOOK],
+        env=environment() | jumping, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert float(jump) > 7_000
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", "--live", cwd=tmp_path, env=jumping)
+    assert "8 trials, 8 completed" in said.stdout
+    assert_same(tmp_path / "out", tmp_path / "undisturbed", 8)
+    seconds = pd.read_csv(tmp_path / "out" / "results.csv")["seconds"]
+    assert seconds.between(0, 60, inclusive="neither").all()
+    assert "left" in said.stderr
+    assert not re.search(r"-\d+(:\d+| s) left", said.stderr)

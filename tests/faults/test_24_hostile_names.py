@@ -1,0 +1,159 @@
+"""FAULTS 24: hostile names are refused or escaped, and a foreign file is never loaded."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+
+import pandas as pd
+import pytest
+from commands import environment, hpsearch
+
+import hpsearch as package
+from hpsearch import results
+
+HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP TABLE trials; --"]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def written(place) -> list[str]:
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "/etc/x", "..", "a/b", "x\x1b[31m", "x\x00y"])
+def test_a_hostile_name_of_a_sweep_is_refused(tmp_path, name):
+    place = tmp_path / "place"
+    place.mkdir()
+    sweep = {"name": name, "data": {"dataset": "iris"}, "parameters": {"units": [4]}}
+    (place / "sweep.yaml").write_text(json.dumps(sweep))
+    said = hpsearch("run", "sweep.yaml", cwd=place, code=2)
+    assert "sweep.yaml:1: name: " in said.stderr
+    assert "\x1b" not in said.stderr
+    assert written(tmp_path) == ["place", "place/sweep.yaml"]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Results of a sweep whose columns, labels, words and directory are hostile."""
+    home = tmp_path_factory.mktemp("hostile")
+    with (home / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", *HOSTILE, "y"])
+        for i in range(40):
+            writer.writerow([i / 7, *[HOSTILE[(i + k) % 4] for k in range(4)], HOSTILE[i % 3]])
+    sweep = {
+        "description": HOSTILE[1],
+        "data": {"csv": "table.csv", "target": "y", "validation": 0.25},
+        "parameters": {"units": [4, 8], "epochs": [2]},
+    }
+    (home / "sweep.yaml").write_text(json.dumps(sweep))
+    before = written(home.parent)
+    hpsearch("run", "sweep.yaml", "--out", "<b>out", cwd=home)
+    outside = {path.split("/")[0] for path in set(written(home.parent)) - set(before)}
+    assert outside == {home.name}
+    return home
+
+
+def test_columns_and_labels_are_escaped_wherever_they_are_told(hostile):
+    out = hostile / "<b>out"
+    assert sorted(p.name for p in hostile.iterdir()) == ["<b>out", "sweep.yaml", "table.csv"]
+    for name in ("results.csv", "curves.csv"):
+        with (out / name).open(newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        numbers = [cell for cell in cells if cell.startswith(_FORMULA)]
+        assert all(float(cell) for cell in numbers)
+    page = (out / "report.html").read_text()
+    for text in HOSTILE[1:3]:
+        assert text not in page
+    assert "<b>out" not in page
+    with closing(sqlite3.connect(out / "sweep.db")) as db:
+        assert db.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+    shown = hpsearch("show", "<b>out", cwd=hostile)
+    assert shown.stdout.startswith("2 trials: 2 completed")
+    said = hpsearch("compare", "<b>out", "<b>out/results.csv", "--out", "c.html", cwd=hostile)
+    assert "Are they comparable?" in said.stdout
+    page = (hostile / "c.html").read_text()
+    assert "<b>out" not in page
+    (hostile / "c.html").unlink()
+
+
+_SCRIPT = """\
+import hpsearch
+names = {names!r}
+parameters = {{name: [1, 2] for name in names}} | {{"word": names}}
+hpsearch.optimize(lambda config: 1.0, parameters, method="grid", out="out")
+"""
+
+
+def test_hyperparameters_and_values_of_a_function(tmp_path):
+    names = HOSTILE[1:]
+    (tmp_path / "search.py").write_text(_SCRIPT.format(names=names))
+    subprocess.run([sys.executable, "search.py"], cwd=tmp_path, env=environment(), check=True)
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert len(rows) == 24
+    assert not any(cell.startswith(_FORMULA) for cell in header)
+    assert not any(cell.startswith(_FORMULA) for row in rows for cell in row)
+    table = results.read(tmp_path / "out")
+    assert set(table["word"]) == set(names)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<script>alert(1)" not in page
+    with closing(sqlite3.connect(tmp_path / "out" / "sweep.db")) as db:
+        assert db.execute("SELECT count(*) FROM trials").fetchone() == (24,)
+
+
+class Bomb:
+    """Unpickling it leaves a file."""
+
+    def __reduce__(self):
+        return (open, ("loaded", "w"))
+
+
+def lambda_model(path) -> None:
+    """A Keras file whose loading would run code of its author's."""
+    code = "__import__('pathlib').Path('loaded').write_text('x')"
+    layer = {
+        "class_name": "Lambda", "module": "keras.layers", "registered_name": None,
+        "config": {"name": "evil", "function": {"class_name": "function", "config": code}},
+    }  # fmt: skip
+    config = {
+        "module": "keras", "class_name": "Sequential", "registered_name": None,
+        "config": {"name": "evil", "layers": [layer]}, "build_config": {"input_shape": [None, 4]},
+    }  # fmt: skip
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
+        archive.writestr("model.weights.h5", b"")
+
+
+def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
+    (tmp_path / "sweep.yaml").write_text("data: {dataset: iris}\nparameters: {units: [4, 8]}\n")
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    out = tmp_path / "out"
+    bomb = pickle.dumps(Bomb())
+    names = ("model.h5", "weights.pkl", "state.pickle", "x.npz", "trial-1.weights.h5")
+    for name in names:
+        (out / name).write_bytes(bomb)
+    lambda_model(out / "best.keras")
+    foreign = {name: (out / name).read_bytes() for name in (*names, "best.keras")}
+    hpsearch("show", "out", cwd=tmp_path)
+    hpsearch("report", "out", "--out", "page.html", cwd=tmp_path)
+    hpsearch("evaluate", "out", "--split", "validation", cwd=tmp_path)
+    hpsearch("export", "out", "--trial", 1, "--out", "mine.keras", cwd=tmp_path)
+    hpsearch("reproduce", "out", "--trial", 2, cwd=tmp_path)
+    hpsearch("doctor", "out", cwd=tmp_path, code=None)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert {name: (out / name).read_bytes() for name in foreign} == foreign
+    # Asked for in so many words, the model is loaded in Keras' safe mode, which refuses it.
+    with pytest.raises(Exception, match=r"(?i)lambda|unsafe|safe_mode|deseriali"):
+        package.load(out).model()
+    assert not (tmp_path / "loaded").exists()
+    # The bombs are bombs.
+    assert len(pd.read_csv(out / "results.csv")) == 2
+    assert b"loaded" in bomb

@@ -1,0 +1,92 @@
+"""Disks that are full and directories that cannot be written, as real as this machine allows.
+
+Root, or a user who may make namespaces, mounts one. Where neither is possible, limits and another
+user's permissions stand in: a process' own limit of a file's size, and user `nobody`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_HPSEARCH = (sys.executable, "-m", "hpsearch")
+
+
+def mounted(*arguments: object) -> bool:
+    """Whether a mount could be made."""
+    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@dataclass
+class SmallDisk:
+    """A directory on a disk with little room.
+
+    Attributes:
+        program: What runs hpsearch on it.
+    """
+
+    path: Path
+    program: Sequence[str] = _HPSEARCH
+
+    def make_room(self) -> None:
+        """Give it room enough."""
+        if self.program == _HPSEARCH:
+            assert mounted("-o", "remount,size=64m", self.path)
+        self.program = _HPSEARCH
+
+
+@contextmanager
+def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
+    """A disk of so many bytes, mounted at `path`, which is made."""
+    path.mkdir()
+    if mounted("-t", "tmpfs", "-o", f"size={size_bytes}", "hpsearch-test", path):
+        try:
+            yield SmallDisk(path)
+        finally:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+        return
+    # No file may grow beyond it, which a process is told as it is of a full disk.
+    yield SmallDisk(path, ("prlimit", f"--fsize={size_bytes // 2}", *_HPSEARCH))
+
+
+@dataclass
+class ReadOnly:
+    """A directory that cannot be written.
+
+    Attributes:
+        program: What runs hpsearch as somebody who may read it.
+    """
+
+    program: Sequence[str] = _HPSEARCH
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[ReadOnly]:
+    """A directory whose file system is mounted read-only for as long as it is used."""
+    if mounted("--bind", path, path):
+        try:
+            assert mounted("-o", "remount,bind,ro", path)
+            yield ReadOnly()
+        finally:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+        return
+    before = {each: each.stat().st_mode for each in (path, *path.iterdir())}
+    for each, mode in before.items():
+        each.chmod(mode & 0o555)
+    try:
+        program = _HPSEARCH
+        if os.geteuid() == 0:
+            # Permissions do not hold for root.
+            assert shutil.which("setpriv"), "needs mount or setpriv (util-linux)"
+            program = ("setpriv", "--reuid=65534", "--clear-groups", *_HPSEARCH)
+        yield ReadOnly(program)
+    finally:
+        for each, mode in before.items():
+            each.chmod(mode)

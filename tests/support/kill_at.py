@@ -1,0 +1,61 @@
+"""Runs a sweep again and again, each time in a process that is killed at one of its results.
+
+    python kill_at.py SWEEP OUT [before:N|after:N ...]
+
+A process is killed when the store is about to hold N results, or holds them; the last one is left
+alone. What all of them import is imported once; what each starts is its own. None imports
+TensorFlow, which only best.keras would need here: each process would begin to, and be killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partialmethod
+
+import hpsearch.driver.steps
+from hpsearch.cli import main
+from hpsearch.driver.best_model import BestModel
+from hpsearch.executors.servers import Servers
+from hpsearch.store import Store
+
+sweep, out, *moments = sys.argv[1:]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
+
+
+def arm(when: str, count: int) -> None:
+    """Have this process killed at a moment."""
+    add_results = Store.add_results
+
+    def add(store: Store, results: list[object]) -> None:
+        stored = len(store.results())
+        if when == "before" and stored + len(results) >= count:
+            die()
+        add_results(store, results)
+        if when == "after" and stored + len(results) >= count:
+            die()
+
+    Store.add_results = add
+
+
+del hpsearch
+Servers.__init__ = partialmethod(Servers.__init__, tensorflow=False)
+BestModel.save = lambda *_, **__: ""
+for moment in moments:
+    when, count = moment.split(":")
+    pid = os.fork()
+    if pid == 0:
+        arm(when, int(count))
+        main(["run", sweep, "--out", out])
+        os._exit(99)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == 0:
+        break  # It had no result left to wait for.
+    if status != -signal.SIGKILL:
+        sys.exit(f"{moment}: the run ended with {status}")
+main(["run", sweep, "--out", out])

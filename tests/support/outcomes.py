@@ -1,0 +1,38 @@
+"""What a run left, read without hpsearch, and whether two runs came to the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+from pandas.testing import assert_frame_equal
+
+
+def table(directory: Path, name: str = "results.csv") -> pd.DataFrame:
+    """results.csv or curves.csv, but for the times."""
+    return pd.read_csv(directory / name).drop(columns="seconds", errors="ignore")
+
+
+def acknowledged(directory: Path) -> dict[int, str]:
+    """The records in the store by trial, as any SQLite reader finds them."""
+    with closing(sqlite3.connect(directory / "sweep.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return dict(db.execute("SELECT trial, record FROM results").fetchall())
+
+
+def assert_same(directory: Path, undisturbed: Path, trials: int) -> None:
+    """Every trial once, and every number as in the run that was left alone."""
+    rows = table(directory)
+    assert list(rows["trial"]) == list(range(1, trials + 1))
+    assert not rows.duplicated(["config", "seed"]).any()
+    for name in ("results.csv", "curves.csv"):
+        assert_frame_equal(table(directory, name), table(undisturbed, name))
+    assert sorted(acknowledged(directory)) == list(rows["trial"])
+
+
+def trainings_begun(directory: Path) -> int:
+    """How many trainings were handed to workers, over all runs."""
+    lines = (directory / "run.log").read_text().splitlines()
+    return sum(": trial " in line and line.rsplit(" ", 1)[-1].isdigit() for line in lines)
