@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -100,8 +101,11 @@ class Running:
     def worker_of(self, trial: int) -> int | None:
         """The process of the worker that trains a trial; None before it is there."""
         said = re.findall(rf"worker (\d+): trial {trial}$", self.log(), re.MULTILINE)
-        names = {psutil.Process(pid).name(): pid for pid in self.workers()} if said else {}
-        return names.get(f"hpsearch-{said[-1]}") if said else None
+        for pid in self.workers() if said else ():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if psutil.Process(pid).name() == f"hpsearch-{said[-1]}":
+                    return pid
+        return None
 
     def servers(self) -> list[int]:
         """Of the processes that fork workers, the one that it started: it leads a session."""
