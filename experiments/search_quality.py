@@ -12,12 +12,14 @@ below nought, `no worse` that it does not lie above it.
 A search with rungs may spend as many epochs as the whole trainings of the others, and only those
 of its configs count that came to their last epoch. In searches with 8 under way, whatever ends
 is told before the next is asked for. Seconds are of the processor, of all asks and tells of a
-search, on one thread. KerasTuner's regrets are those of search_foreseen.py, its time that of two
+search, on one thread. KerasTuner's regrets are those of search_foreseen.py, its time that of three
 seeds without it.
 
-All runs are kept in search_runs.csv.gz. Peers run only where their versions have no run yet,
-hpsearch's own methods each time; `auto` is one of these, by the number of trials. `--report` runs
-nothing; `--check` fails where a claim does.
+All runs are kept in search_runs.csv.gz, with the versions that made them: of peers their
+packages', of hpsearch's methods a digest of the code that proposes. A search runs only where these
+versions have no run of it yet, and the first of new versions drops a method's earlier ones. `auto`
+is one of hpsearch's methods, by the number of trials. `--report` runs nothing; `--check` fails
+where a claim does, or where hpsearch's code has changed since.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ METHODS = (*reversed(PEERS), "bayesian", "tpe", *WITH_RUNGS, "sobol", "random")
 _PARALLEL = ("bayesian", "tpe")
 _WORKERS = 8
 #: Seeds of the runs of KerasTuner that are made for their time alone.
-_TIMED_SEEDS = 2
+_TIMED_SEEDS = 3
 _WRITE_SECONDS = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -70,12 +72,18 @@ def keys(
 
 
 def missing(wanted: Iterable[Key], known: Mapping[Key, Run], trials: int) -> list[Key]:
-    """Those that are to be run: hpsearch's, and peers' that are not known."""
-    return [key for key in wanted if key[1] not in PEERS or not _fits(known.get(key), trials)]
+    """Those that are to be run: of which these versions have no run."""
+    return [key for key in wanted if not _fits(known.get(key), trials)]
 
 
 def _fits(known: Run | None, trials: int) -> bool:
     return known is not None and known.by == made_by(known.method) and len(known.regrets) >= trials
+
+
+def stale(known: Iterable[Run]) -> list[str]:
+    """The methods of hpsearch's whose runs are of other code than the present one."""
+    own = [run for run in known if run.method not in PEERS]
+    return sorted({run.method for run in own if run.by != made_by(run.method)})
 
 
 def of_auto(known: Iterable[Run], trials: int) -> list[Run]:
@@ -149,11 +157,15 @@ def main() -> None:
         f"seeds: {kept.seeds}; intervals: Student's over seeds, 95%; differences paired by seed",
         "regret: 0 is the optimum, 1 the median of random configs",
     ]
+    old = stale(known)
+    if old:
+        about.append(f"of earlier code than the present one: {', '.join(old)}")
     claims = search_report.claims(kept)
     report("search_quality", about, search_report.regrets(kept), arguments.out)
     report("search_claims", about, claims, arguments.out)
     search_report.plot(kept, arguments.out / "search_quality.svg")
     short = [f"{row['claim']}: {row['problem']}" for row in claims if row["holds"] != "yes"]
+    short += [f"{method} has to be run again: its code has changed" for method in old]
     if arguments.check and short:
         raise SystemExit("\n".join(short))
 

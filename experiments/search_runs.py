@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from search_code import digest
 from search_peers import PEERS, make_peer
 from search_problems import Problem
 
@@ -44,7 +45,7 @@ class Run:
 
     Attributes:
         workers: How many proposals are under way at a time.
-        by: Name and version of what proposed.
+        by: Names and versions of what proposed; of hpsearch's own the digest of search_code.py.
         seconds: Of processor time in `ask` and `tell`, in all.
         proposed: How many configs, and how many of them are different ones.
         epochs: Trained in all; and what they had been, had each training that went on from a rung
@@ -72,9 +73,10 @@ class Run:
 
 
 def made_by(method: str) -> str:
-    """The packages whose versions decide what a method proposes."""
-    packages = PEERS[method][1] if method in PEERS else ("hpsearch",)
-    return ", ".join(f"{package} {version(package)}" for package in packages)
+    """The versions that decide what a method proposes: peers' packages, or hpsearch's code."""
+    if method not in PEERS:
+        return f"hpsearch {version('hpsearch')} code {digest(method)}"
+    return ", ".join(f"{package} {version(package)}" for package in PEERS[method][1])
 
 
 def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
@@ -220,6 +222,7 @@ def _regrets(problem: Problem, steps: Sequence[tuple[int, float]], trials: int) 
 class Runs:
     """The runs that a file holds, one a key; a later one replaces an earlier one.
 
+    All runs of a method were made by the same versions: with one of others, the earlier ones go.
     Several processes may add to one file.
     """
 
@@ -247,7 +250,11 @@ class Runs:
         directory = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
-            runs = self.read() | {run.key: run for run in added}
+            now = {run.method: run.by for run in added}
+            runs = {
+                k: run for k, run in self.read().items() if now.get(run.method) in {None, run.by}
+            }
+            runs |= {run.key: run for run in added}
             rows = []
             for _, known in sorted(runs.items()):
                 row = {name: value for name, value in vars(known).items() if name != "regrets"}

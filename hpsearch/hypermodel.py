@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 
 from hpsearch import preprocessing
 from hpsearch.errors import InputError
 from hpsearch.hyperparameters import DEFAULTS, optimizer_settings, widths
 from hpsearch.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.layer_types import Block, hidden_block, load_function, with_seed
+from hpsearch.layer_types import Block, hidden_block, with_seed
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
+from hpsearch.usermodel import loading
+from hpsearch.usermodel.loading import seeded
 
-__all__ = ["MLP", "Seeds", "build_model", "build_optimizer", "full_model", "trained_model"]
+__all__ = [
+    "MLP",
+    "Seeds",
+    "build_model",
+    "build_optimizer",
+    "full_model",
+    "give_weights",
+    "rows_shape",
+    "trained_model",
+]
 
 #: The output layer's place in the derivation of seeds: the same at every depth.
 _OUTPUT_LAYER = 0
@@ -57,7 +66,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
             InputError: If a layer type or an optimizer cannot be made.
         """
         values = hp.values
-        with _seeded(derive(self._recipe.sweep_seed, self._seed)):
+        with seeded(derive(self._recipe.sweep_seed, self._seed)):
             inputs, x = self._inputs()
             for layer, units in enumerate(widths(values), start=1):
                 layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
@@ -103,17 +112,42 @@ def build_model(
     Raises:
         InputError: If a function of the user cannot be loaded or returns something else.
     """
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
     if not recipe.model:
+        hp = keras_tuner.HyperParameters()
+        hp.values = dict(values)
         return MLP(recipe, input_spec, target, seed).build(hp)
-    with _seeded(derive(recipe.sweep_seed, seed)):
-        model = load_function(recipe.model)(hp)
-        if not isinstance(model, keras.Model):
-            raise InputError(f"{recipe.model}: must return a keras.Model, not {type(model)}")
+    model = loading.build(recipe, values, seed)
+    with seeded(derive(recipe.sweep_seed, seed)):
         if not model.compiled:
+            if target.task is Task.OWN:
+                raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, recipe, target)
+        if not model.built:
+            give_weights(model, rows_shape(model, preprocessing.row_shape(input_spec)))
     return model
+
+
+def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in which a model takes rows that have `shape`.
+
+    Its own where that has as many numbers, so that an image of 28 x 28 pixels reaches an input of
+    (28, 28, 1) or (784,); else the rows' own, of which the model will say what is wrong.
+    """
+    try:
+        wanted = model.input_shape
+    except AttributeError:
+        return shape
+    if not isinstance(wanted, tuple) or not all(isinstance(n, int) for n in wanted[1:]):
+        return shape
+    return wanted[1:] if math.prod(wanted[1:]) == math.prod(shape) else shape
+
+
+def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Has a model that knows no shape yet make its weights, for rows of that shape."""
+    if isinstance(model, keras.Sequential):
+        model.build((None, *shape))
+    else:
+        model(keras.ops.zeros((1, *shape)))
 
 
 class Seeds:
@@ -193,19 +227,37 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
         input_spec: What a raw row is.
         target: What is predicted.
     """
-    if preprocessing.runs_in_graph(input_spec):
+    own = loading.values_of(trained) is not None
+    if preprocessing.runs_in_graph(input_spec) and not own:
         inputs = x = keras.Input(input_spec.shape, dtype=input_spec.dtype)
     else:
         features = preprocessing.input_model(input_spec)
         inputs, x = features.input, features.output
+    if own:
+        x = _as_rows(x, rows_shape(trained, preprocessing.row_shape(input_spec)))
     x = _without_optimizer(trained)(x)
-    for layer in preprocessing.output_layers(target):
+    # A model of one's own has its targets' units already, as a sweep hands them to it.
+    for layer in () if own and not target.standardised else preprocessing.output_layers(target):
         x = layer(x)
     model = keras.Model(inputs, x, name="hpsearch")
-    model.compile_from_config(trained.get_compile_config())
+    if own:
+        model.compile(**_compile_arguments(trained))
+    else:
+        model.compile_from_config(trained.get_compile_config())
     # Saved without its variables, an optimizer is loaded with a warning.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """What a model was compiled with, objects of one's own as they are; an optimizer like its."""
+    arguments = dict(model._compile_config.config)  # noqa: SLF001 - Keras gives them as JSON only
+    optimizer = model.optimizer
+    return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
+
+
+def _as_rows(features: Any, shape: tuple[int, ...]) -> Any:
+    return features if features.shape[1:] == shape else keras.layers.Reshape(shape)(features)
 
 
 def _without_optimizer(trained: keras.Model) -> keras.Model:
@@ -242,15 +294,3 @@ def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
     arguments = dict(rate)
     schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
     return schedule(**arguments)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Keras' seeds from `seed`; the caller's Python and NumPy streams are left as they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        keras.utils.set_random_seed(seed)
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002

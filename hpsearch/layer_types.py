@@ -26,6 +26,7 @@ __all__ = [
     "hidden_block",
     "is_own_function",
     "load_function",
+    "load_object",
     "reference_of",
     "with_seed",
 ]
@@ -149,14 +150,23 @@ def load_function(path: str) -> Callable[..., Any]:
     Raises:
         InputError: If the module cannot be found or has no such function.
     """
-    module_name, _, name = path.partition(":")
-    try:
-        function = attrgetter(name)(importlib.import_module(module_name))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be loaded: {error}") from error
+    function = load_object(path)
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")
     return function  # type: ignore[no-any-return]
+
+
+def load_object(path: str) -> Any:
+    """What `package.module:name` names.
+
+    Raises:
+        InputError: If the module cannot be found or has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        return attrgetter(name)(importlib.import_module(module_name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be loaded: {error}") from error
 
 
 def _dense(x: Any, block: Block) -> Any:

@@ -15,10 +15,10 @@ from hpsearch.hyperparameters import DEFAULTS, LAYER_TYPES, widths
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 
-__all__ = ["Summary", "Trial", "group", "number_trials", "summarize", "weight_count"]
+__all__ = ["ENDLESS", "Summary", "Trial", "group", "number_trials", "summarize", "weight_count"]
 
-
-_ENDLESS = 2**31
+#: Epochs of what ends by itself.
+ENDLESS = 2**31
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it asks for; a function that is told of none goes on to its own end."""
+        """How many epochs it asks for; what is told of none goes on to its own end."""
         match self.config.kind:
             case Kind.FUNCTION:
                 return 1
-            case Kind.STEPWISE:
-                return int(self.config.values.get("epochs", _ENDLESS))
+            case Kind.STEPWISE | Kind.WHOLE_MODEL:
+                return int(self.config.values.get("epochs", ENDLESS))
         return int(self.config.values.get("epochs", DEFAULTS["epochs"]))
 
 
@@ -105,11 +105,9 @@ def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Train
 
 def _training(trials: list[Trial]) -> Training:
     ordered = sorted(trials, key=lambda trial: trial.epochs)
-    longest = ordered[-1].config
-    # A function is told the epochs, too.
-    values = longest.without_epochs if longest.kind is Kind.MLP else longest.values
     stops = tuple((trial.epochs, trial.number) for trial in ordered)
-    return Training(values, ordered[-1].seed, stops, fold=ordered[-1].fold)
+    last = ordered[-1]
+    return Training(last.config.trained, last.seed, stops, fold=last.fold)
 
 
 def weight_count(values: Mapping[str, Any], features: int, outputs: int) -> int | None:

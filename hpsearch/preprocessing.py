@@ -30,7 +30,9 @@ __all__ = [
     "input_model",
     "n_features",
     "output_layers",
+    "row_shape",
     "runs_in_graph",
+    "shaped_rows",
 ]
 
 _BLOCK_VALUES = 1 << 22
@@ -49,6 +51,11 @@ def n_features(spec: InputSpec) -> int:
     if spec.columns is None:
         return math.prod(spec.shape)
     return sum(1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in spec.columns)
+
+
+def row_shape(spec: InputSpec) -> tuple[int, ...]:
+    """Of a row as a model of one's own takes it: an image keeps its shape, a table is encoded."""
+    return spec.shape if spec.columns is None else (n_features(spec),)
 
 
 def feature_layers(spec: InputSpec) -> list[Any]:
@@ -163,12 +170,16 @@ def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
     """
     if runs_in_graph(spec):
         return np.asarray(x)
+    return shaped_rows(spec, x).reshape(n_rows(x), -1)
+
+
+def shaped_rows(spec: InputSpec, x: Inputs) -> npt.NDArray[np.float32]:
+    """What a model of one's own reads, from raw rows `x`: scaled, `(n_samples, *row_shape)`."""
     if not isinstance(x, Mapping):
-        rows = x.reshape(len(x), -1)
         if not (spec.mean or spec.scale):
-            return np.ascontiguousarray(rows, np.float32)
-        result = np.array(rows, np.float32, order="C")
-        _scale(spec, result)
+            return np.ascontiguousarray(x, np.float32)
+        result = np.array(x, np.float32, order="C")
+        _scale(spec, result.reshape(len(x), -1))
         return result
     columns = spec.columns or ()
     result = np.zeros((n_rows(x), n_features(spec)), np.float32)
@@ -228,18 +239,23 @@ def _one_hot(
     result[np.arange(len(words)), chosen] = 1.0
 
 
-def arrays(dataset: Dataset, class_weight: ClassWeight = None) -> Arrays:
+def arrays(dataset: Dataset, class_weight: ClassWeight = None, *, shaped: bool = False) -> Arrays:
     """The features and targets of a dataset's training and validation split.
+
+    Args:
+        class_weight: By class.
+        shaped: Whether rows keep their shape, for a model of one's own (see `shaped_rows`).
 
     Raises:
         DataError: The weights name a class that there is not.
     """
+    rows = shaped_rows if shaped else features
     return Arrays(
         w_train=training_weights(dataset, class_weight),
         w_val=dataset.validation.weights,
-        x_train=features(dataset.input, dataset.train.x),
+        x_train=rows(dataset.input, dataset.train.x),
         y_train=dataset.train.y,
-        x_val=features(dataset.input, dataset.validation.x),
+        x_val=rows(dataset.input, dataset.validation.x),
         y_val=dataset.validation.y,
     )
 

@@ -73,7 +73,13 @@ def _sweep(table: Table) -> Sweep:
         )
     if table.best is None:
         raise InputError(f"{table.path}: rescoring needs a best config, and no trial has a score")
-    return sweepfile.load(table.directory / "sweep.yaml")
+    sweep = sweepfile.load(table.directory / "sweep.yaml")
+    if isinstance(sweep.model, str):
+        raise InputError(
+            f"{table.path}: rescoring trains hpsearch's own MLPs again, and these are models of "
+            f"{sweep.model}: run the sweep itself with other seeds, and compare its tables"
+        )
+    return sweep
 
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.hyperparameters import NOTES
+from hpsearch.space import Kind
 from hpsearch.trial import Task, TrialResult
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ METRICS = {
     Task.BINARY: ("loss", "accuracy", "val_loss", "val_accuracy"),
     Task.MULTICLASS: ("loss", "accuracy", "val_loss", "val_accuracy"),
     Task.OBJECTIVE: ("objective",),
+    Task.OWN: ("loss", "val_loss"),
 }
 #: Column -> dtype of the curves, before the metrics.
 CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
@@ -151,7 +153,11 @@ def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
 
 def _cell(value: Any) -> Any:
     """A hyperparameter's value as a cell: lists, mappings and unprintable text as JSON."""
-    if isinstance(value, list | Mapping) or (isinstance(value, str) and not value.isprintable()):
+    if (
+        value is None
+        or isinstance(value, list | Mapping)
+        or (isinstance(value, str) and not value.isprintable())
+    ):
         return json.dumps(value, sort_keys=False)
     return value
 
@@ -173,7 +179,7 @@ def _unescaped(text: str) -> str:
     return text.removeprefix("'")
 
 
-def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
     result, where = record.result, record.provenance
     at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
     last = result.curve[-1] if result.curve else {}
@@ -185,9 +191,9 @@ def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[s
         "score": result.score,
     }
     values = record.values  # noqa: PD011 - a mapping
-    row.update((column_of(name), _cell(values.get(name))) for name in names)
+    row.update((column_of(name), _cell(values[name]) if name in values else None) for name in names)
     # A diverged trial has no scored epoch; its last one shows what became of it.
-    row.update((name, at_score.get(name, last.get(name))) for name in metrics)
+    row.update((column, at_score.get(n, last.get(n))) for n, column in metrics.items())
     row.update(
         best_epoch=result.best_epoch,
         best_score=result.best_score,
@@ -204,44 +210,55 @@ def _row(record: Record, metrics: Sequence[str], names: Sequence[str]) -> dict[s
 
 
 def results_table(
-    records: Iterable[Record], task: Task, hyperparameters: Sequence[str] = (), scored: str = ""
+    records: Iterable[Record],
+    task: Task,
+    hyperparameters: Sequence[str] = (),
+    scored: str = "",
+    *,
+    kind: Kind = Kind.MLP,
 ) -> pd.DataFrame:
     """The results table, one row a trial in the order of their numbers.
 
     Args:
         records: The trials that have a result.
-        task: Decides between the accuracy and the mae columns.
+        task: Decides between the accuracy and the mae columns; metrics of a model's own follow.
         hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
         scored: The metric; it has columns of its own where the task's are others.
+        kind: What the configs are of.
     """
     import pandas as pd
 
     records = sorted(records, key=lambda record: record.trial)
-    names = _in_order(hyperparameters, records, () if task is Task.OBJECTIVE else NOTES)
-    metrics = metric_columns(task, scored)
+    names = _in_order(hyperparameters, records, _always(task, kind))
+    head = [*HEAD, *(column_of(name) for name in names)]
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
     rows = [_row(record, metrics, names) for record in records]
-    return _typed(pd.DataFrame(rows, columns=_columns(names, metrics), dtype=object))
+    columns = [*head, *metrics.values(), *TAIL]
+    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
 
 
-def _columns(names: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    return [*HEAD, *(column_of(name) for name in names), *metrics, *TAIL]
-
-
-def header_lines(task: Task, hyperparameters: Sequence[str], scored: str = "") -> tuple[str, str]:
+def header_lines(
+    task: Task, hyperparameters: Sequence[str], scored: str = "", *, kind: Kind = Kind.MLP
+) -> tuple[str, str]:
     """What both files hold while no trial has a result, without pandas, whose import takes long.
 
     Returns:
         The text of results.csv and that of curves.csv.
     """
-    names = _in_order(hyperparameters, (), () if task is Task.OBJECTIVE else NOTES)
-    metrics = metric_columns(task, scored)
-    return _header(_columns(names, metrics)), _header([*CURVES, *metrics])
+    names = _in_order(hyperparameters, (), _always(task, kind))
+    head = [*HEAD, *(column_of(name) for name in names)]
+    metrics = _metrics((), task, scored, kind)
+    return _header([*head, *metrics, *TAIL]), _header([*CURVES, *metrics])
 
 
 def _header(columns: Sequence[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
     return text.getvalue()
+
+
+def _always(task: Task, kind: Kind) -> Sequence[str]:
+    return NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
 
 
 def _in_order(
@@ -251,18 +268,35 @@ def _in_order(
     return list(dict.fromkeys([*always, *hyperparameters, *met]))
 
 
-def curves_table(records: Iterable[Record], task: Task, scored: str = "") -> pd.DataFrame:
+def curves_table(
+    records: Iterable[Record], task: Task, scored: str = "", *, kind: Kind = Kind.MLP
+) -> pd.DataFrame:
     """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
     import pandas as pd
 
-    metrics = metric_columns(task, scored)
+    records = sorted(records, key=lambda record: record.trial)
+    metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
     rows = [
         (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
-        for record in sorted(records, key=lambda record: record.trial)
+        for record in records
         for epoch, values in enumerate(record.result.curve, start=1)
     ]
-    table = pd.DataFrame(rows, columns=[*CURVES, *metrics])
-    return table.astype(CURVES | dict.fromkeys(metrics, _FLOAT))
+    table = pd.DataFrame(rows, columns=[*CURVES, *metrics.values()])
+    return table.astype(CURVES | dict.fromkeys(metrics.values(), _FLOAT))
+
+
+def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
+    """Those of the task and the scored one; of a model of one's own, those that it reports."""
+    if not kind.is_model:
+        return list(metric_columns(task, scored))
+    curves = (record.result.curve for record in records)
+    met = (name for curve in curves if len(curve) for name in curve[0])
+    return list(dict.fromkeys([*METRICS[task], *met]))
+
+
+def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Metric -> its column: its name, or `metric_` and its name where that is taken."""
+    return {name: f"metric_{name}" if name in taken else name for name in metrics}
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

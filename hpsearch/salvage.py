@@ -117,7 +117,7 @@ def _rows(db: sqlite3.Connection, table: str, key: str, damage: list[str]) -> li
         return db.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()  # noqa: S608
     except _SQLITE as error:
         damage.append(f"{table}: {' '.join(str(error).split())}")
-    wanted: list[Any] = ["identity", "sweep", "task", "kind", "best_model", "looks"]
+    wanted: list[Any] = ["identity", "sweep", "task", "kind", "asked", "best_model", "looks"]
     if table != "meta":
         wanted = list(range(1, _last(db, table, key) + 1))
     found = (_row(db, table, key, each) for each in wanted)

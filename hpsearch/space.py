@@ -32,6 +32,15 @@ class Kind(StrEnum):
     FUNCTION = "function"
     #: One that yields a score an epoch.
     STEPWISE = "stepwise"
+    #: A Keras model of the user's own building.
+    MODEL = "model"
+    #: One that is told how many epochs it is to train, so that none is the beginning of another.
+    WHOLE_MODEL = "whole_model"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model of the user's own."""
+        return self in (Kind.MODEL, Kind.WHOLE_MODEL)
 
 
 @dataclass(frozen=True)
@@ -124,10 +133,15 @@ class Config:
         """All values but `epochs`: what an MLP is built from."""
         return {name: value for name, value in self.values.items() if name != "epochs"}
 
+    @property
+    def trained(self) -> dict[str, Value]:
+        """What a training is told: without `epochs` where these only say when it ends."""
+        return self.without_epochs if self.kind in (Kind.MLP, Kind.MODEL) else dict(self.values)
+
     @cached_property
     def prefix(self) -> str:
         """Equal for configs of which one is the beginning of the other: all but epochs is equal."""
-        if self.kind is Kind.FUNCTION:
+        if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL):
             return self.id
         return Config(self.without_epochs, self.kind).id
 
@@ -170,6 +184,19 @@ class Space:
     def _with_ancestors(self, names: frozenset[str]) -> frozenset[str]:
         parents = {parent for p in self.parameters if p.name in names for parent in p.when}
         return names if parents <= names else self._with_ancestors(names | parents)
+
+    @cached_property
+    def deciding(self) -> frozenset[str]:
+        """Parameters whose values decide which others are alive."""
+        of_mlp = {
+            p.name
+            for p in self.parameters
+            if self.kind is Kind.MLP
+            and p.name in _DECIDING
+            # Numbers of units decide nothing, lists of them the number of layers.
+            and (p.name != "units" or any(isinstance(v, list) for v in p.choices or ()))
+        }
+        return frozenset(of_mlp) | self._when_names
 
     @cached_property
     def _when_names(self) -> frozenset[str]:

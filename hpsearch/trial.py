@@ -34,12 +34,17 @@ _REPORTED = ("loss", "accuracy", "mae")
 
 
 class Task(StrEnum):
-    """What the output layer predicts; `objective` where a function of one's own gives the score."""
+    """What the output layer predicts.
+
+    `objective` where a function of one's own gives the score, `own` where a model of one's own has
+    the loss and the metrics and takes the targets as they are.
+    """
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
     OBJECTIVE = "objective"
+    OWN = "own"
 
 
 class Status(StrEnum):
@@ -107,6 +112,11 @@ class Target:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
+    @property
+    def standardised(self) -> bool:
+        """Whether training reads it in other units than its own."""
+        return any(self.mean) or any(std != 1 for std in self.std)
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -145,7 +155,12 @@ class Recipe:
         loss, output_activation: Keras names.
         metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
             epoch it is read at, `last` or `best`.
-        model: `package.module:function` that builds the model, or empty for the MLP.
+        model: `package.module:name` of what builds the model, or empty for the MLP.
+        code: That function or class by cloudpickle, where it cannot be imported by its name.
+        late: What a hyperparameter that a model asks for beside those of its config is:
+            `default`, or `drawn` from its range by the config and the sweep's seed.
+        asked: Of `epochs` and `batch_size`, those that the model asks for by itself: its own
+            `fit` is not told them.
         weighted: Whether rows have weights in the loss.
     """
 
@@ -157,6 +172,9 @@ class Recipe:
     epoch: str = "last"
     early_stopping: EarlyStopping | None = None
     model: str = ""
+    code: bytes = field(default=b"", repr=False)
+    late: str = "drawn"
+    asked: tuple[str, ...] = ()
     weighted: bool = False
 
     @property
@@ -302,6 +320,7 @@ class TrialResult:
         trainer: `native`, `graph`, `xla` or `fit`; empty where none ran.
         weights: How many numbers the model has, or None where none was built.
         error: One line for people; `traceback` is whole.
+        late: Hyperparameters that the model asked for beside those of the config.
         state: The weights at the scored epoch where they are to be kept.
         snapshot: Of the training at the last epoch, where it may go on.
     """
@@ -319,5 +338,6 @@ class TrialResult:
     weights: int | None = None
     error: str = ""
     traceback: str = ""
+    late: Mapping[str, Any] = field(default_factory=dict)
     state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)

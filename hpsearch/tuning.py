@@ -16,10 +16,13 @@ from typing import Any
 from hpsearch import data, driver, sweepfile
 from hpsearch.api import Results, after, execute, outside
 from hpsearch.data.memory import Folding, read_memory
+from hpsearch.driver.modelspace import AtHand
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.sweep import NAME, Sweep
 from hpsearch.sweep.method import parse_method
 from hpsearch.sweep.rules import Invalid
+from hpsearch.usermodel.found import OwnModel
+from hpsearch.usermodel.shipping import model_reference, shipped
 
 __all__ = ["tune"]
 
@@ -47,7 +50,8 @@ def tune(
     x: Any,
     y: Any = None,
     *,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None = None,
+    model: Any = None,
     method: str | Mapping[str, Any] | None = None,
     trials: int | None = None,
     validation_data: Pair | None = None,
@@ -79,7 +83,7 @@ def tune(
     live: bool = False,
     log: Sequence[str] = (),
 ) -> Results:
-    """Search for the MLP that is best on data in memory.
+    """Search for the MLP, or the model of one's own, that is best on data in memory.
 
     >>> import hpsearch
     >>> from sklearn.datasets import load_wine
@@ -100,7 +104,12 @@ def tune(
             that it has this time; so may `validation_data` and `test` be.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
-            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range.
+            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. With a model of one's own, in
+            place of what that says of a name, beside `epochs` and `batch_size`.
+        model: `build(hp)`, which gives a Keras model, or a KerasTuner `HyperModel` (an instance
+            or a class), or `package.module:name` of one. It gets scaled rows in their own shape;
+            classes are whole numbers, or one-hot for a loss such as `categorical_crossentropy`;
+            a regression's targets are as they are.
         method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`; with `configs`
             and neither, exactly these.
         trials: Rows of the table at most.
@@ -149,6 +158,7 @@ def tune(
             metric.
         Interrupted: As for `hpsearch.run`.
     """
+    _require_something(model, parameters, loss, output_activation, class_weight)
     rows = read_memory(x, y, sample_weight, validation_data, test)
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
@@ -165,24 +175,51 @@ def tune(
             "scale": scale,
         },
         "metric": metric,
-        "parameters": parameters,
+        "parameters": parameters or {},
         "constraints": constraints,
         "configs": configs,
         "seeds": seeds,
         "budget": {"trials": trials, "time": time_seconds},
         "early_stopping": early_stopping,
         "execution": {"workers": workers, "timeout": timeout_seconds},
-        "model": {
-            "loss": loss,
-            "output_activation": output_activation,
-            "class_weight": class_weight,
-        },
+        "model": _reference(model)
+        or {"loss": loss, "output_activation": output_activation, "class_weight": class_weight},
         "keep": keep,
         "method": _method(method, bool(configs), trials, time_seconds),
     }
     sweep = _sweep(raw)
     settings = driver.Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
-    return _run(sweep, settings, partial(rows.load, folds), out, log)
+    load: data.Loader = partial(rows.load, folds)
+    if model is not None and not isinstance(model, str):
+        load = AtHand(load, OwnModel(shipped(model, "model", of=[model])))
+    return _run(sweep, settings, load, out, log)
+
+
+def _require_something(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:
+    """Check that there is something to search, and nothing that the model is to say."""
+    if model is None:
+        if parameters is None:
+            raise InputError(
+                "parameters: is missing: say what to try, such as parameters={'units': [32, 64]}; "
+                "or give model=build, a function of hp that returns a Keras model"
+            )
+        return
+    if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
+        raise InputError(
+            "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
+            f"one, not {type(model).__name__}"
+        )
+    if any(each is not None for each in of_mlps):
+        raise InputError(
+            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a model of one's "
+            "own is compiled by the function that builds it"
+        )
+
+
+def _reference(model: Any) -> str:
+    if model is None or isinstance(model, str):
+        return model or ""
+    return model_reference(model)
 
 
 def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
@@ -233,7 +270,7 @@ def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Without arguments that were left out; what the user wrote within one stays."""
     parts = {
         key: {k: v for k, v in value.items() if v is not None}
-        if key in {"data", "budget", "execution", "model"}
+        if key in {"data", "budget", "execution", "model"} and isinstance(value, Mapping)
         else value
         for key, value in raw.items()
     }

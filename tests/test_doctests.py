@@ -12,7 +12,10 @@ import pytest
 import hpsearch
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("hpsearch", "hpsearch.api", "hpsearch.functions", "hpsearch.tuning")
+MODULES = (
+    *("hpsearch", "hpsearch.api", "hpsearch.functions", "hpsearch.tuning"),
+    "hpsearch.sklearn.estimators",
+)
 EXAMPLES = [
     pytest.param(test, id=test.name)
     for name in MODULES

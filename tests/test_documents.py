@@ -72,6 +72,26 @@ def test_the_readme_s_python_runs(tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
+def test_the_readme_s_models_and_tuners_run(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pattern = r"<!-- (?:models|tuners) -->\n```py\n(.*?)^```"
+    models, tuners = re.findall(pattern, readme, re.DOTALL | re.MULTILINE)
+    check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
+    check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", models + tuners + check],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Best val_accuracy So Far" in ran.stdout
+    shown = hpsearch("show", "my_dir/digits", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "filters_0" in shown.stdout
+
+
 def test_the_error_that_the_readme_shows_is_the_one_that_is_given(tmp_path):
     (shown,) = blocks(ROOT / "README.md", "text")
     lines = ["name: x", "data:", "  dataset: digits", "  validation: 0.2", "method: grid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from scripts import EXPERIMENTS, rows, run
 
@@ -26,6 +27,16 @@ def test_the_benchmark_runs_every_contender(tmp_path):
         assert row["peak, MB"] > 50
         assert 0.05 < row["best"] <= 1
         assert row["contender"] == "hpsearch" or row["low"] <= row["difference"] <= row["high"]
+
+
+@pytest.mark.slow
+def test_kerastuners_first_search(tmp_path):
+    run("drop_in.py", "--smoke", out=tmp_path)
+    ours, theirs = rows("drop_in", tmp_path, about="1 runs")
+    assert ours["tuner"] == "hpsearch.tuners"
+    assert ours["search, s"] > 0
+    # Digits, 1,437 rows: two epochs of three configs.
+    assert abs(ours["best"] - theirs["best"]) < 0.15
 
 
 @pytest.mark.slow
@@ -79,6 +90,18 @@ def test_the_rate_of_the_inner_loop(tmp_path):
         (32, 100), (32, 200), (128, 100), (128, 200),
     ]  # fmt: skip
     assert all(0 < row["share of the best rate (median)"] < 2 for row in table)
+
+
+@pytest.mark.slow
+def test_the_study_of_the_notes(tmp_path):
+    run("fashion_mnist_study.py", "--smoke", out=tmp_path)
+    text = (tmp_path / "fashion_mnist_study.md").read_text(encoding="utf-8")
+    assert text.count("| c") == 6  # the head's, too
+    assert "opened once: accuracy **0." in text
+    for name in ("notes", "search", "final"):
+        table = pd.read_csv(tmp_path / f"fashion_mnist_{name}.csv.gz")
+        assert len(table) == (25 if name == "final" else 12)
+    assert len([*tmp_path.glob("*.svg")]) == 4
 
 
 def test_importance_errs_little(tmp_path):

@@ -39,10 +39,21 @@ def test_searches_end_in_tables(tmp_path):
     assert "tpe is no worse than random" in named
     assert "tpe with 8 under way: no two proposals are equal" in named
     assert (tmp_path / "search_quality.svg").read_text(encoding="utf-8").startswith("<?xml")
-    # Peers' runs are kept: what is asked for again is hpsearch's own.
-    again = run("search_quality.py", *arguments, out=tmp_path)
-    assert again.splitlines()[0] == "12 searches to run, 8 kept"
     assert told.splitlines()[0] == "20 searches to run, 0 kept"
+    # Only what the present code has not run yet runs again.
+    _made_by_others(tmp_path / "search_runs.csv.gz", "tpe")
+    again = run("search_quality.py", *arguments, out=tmp_path)
+    assert again.splitlines()[0] == "8 searches to run, 12 kept"
+    rows("search_quality", tmp_path, about="seeds: 0 to 1")
+
+
+def _made_by_others(path, method):
+    """As if its code had been another."""
+    import pandas as pd
+
+    table = pd.read_csv(path)
+    table.loc[table["method"] == method, "by"] = "hpsearch 0.0.1 code 01234567"
+    table.to_csv(path, index=False)
 
 
 def test_a_table_holds_every_config_and_its_curve(tmp_path):
@@ -210,6 +221,70 @@ def test_runs_come_back_from_their_file(tmp_path):
     assert math.isnan(read[short.key].regrets[0])
 
 
+def test_runs_of_other_code_give_way_to_the_first_of_the_present_one(tmp_path):
+    import search_runs
+
+    runs = search_runs.Runs(tmp_path / "runs.csv.gz")
+    random, first, second = _run("random", 0, [0.5]), _run("tpe", 0, [0.5]), _run("tpe", 1, [0.5])
+    runs.add([random, first, second])
+    new = dataclasses.replace(second, by="x 2")
+    runs.add([new])
+    assert runs.read() == {random.key: random, new.key: new}
+
+
+def test_stale_runs_are_told():
+    import search_quality
+    import search_runs
+
+    now = dataclasses.replace(_run("tpe", 0, [0.5]), by=search_runs.made_by("tpe"))
+    old, peer = _run("bayesian", 0, [0.5]), _run("optuna_tpe", 0, [0.5])
+    assert search_quality.stale([now, old, peer]) == ["bayesian"]
+    wanted = [now.key, old.key]
+    assert search_quality.missing(wanted, {now.key: now, old.key: old}, 1) == [old.key]
+    assert search_quality.missing([now.key], {now.key: now}, 2) == [now.key]
+
+
+def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
+    import ast
+
+    import search_code
+
+    assert "hpsearch.strategies.parzen" in search_code.modules("tpe")
+    assert "hpsearch.strategies.process" not in search_code.modules("tpe")
+    assert "hpsearch.strategies.process" in search_code.modules("bayesian")
+    assert {f"hpsearch.strategies.{m}" for m in ("rungs", "drawn")} < {*search_code.modules("asha")}
+    assert "hpsearch.strategies.parzen" in search_code.modules("hyperband")
+    assert all("hpsearch.sampling" in search_code.modules(m) for m in ("random", "asha", "tpe"))
+    before = {method: search_code.digest(method) for method in ("tpe", "bayesian", "asha")}
+    assert len(set(before.values())) == 3
+
+    def changed(name, source=search_code._tree):
+        tree = source(name)
+        if name == "hpsearch.strategies.parzen":
+            tree.body += ast.parse("_WIDTH = 0.3").body
+        if name == "hpsearch.strategies.process":
+            tree.body[:1] = ast.parse("'Another docstring.'").body
+        return tree
+
+    monkeypatch.setattr(search_code, "_tree", changed)
+    search_code.digest.cache_clear()
+    after = {method: search_code.digest(method) for method in before}
+    search_code.digest.cache_clear()
+    assert [after[m] == before[m] for m in before] == [False, True, True]
+
+
+def test_a_digest_is_of_a_methods_own_defaults():
+    import search_code
+
+    def names(method):
+        return {getattr(node, "name", "") for node in search_code._defaults(method)}
+
+    assert "_bayesian" not in names("tpe")
+    assert names("asha") >= {"_asha", "_rungs", "_proposer"}
+    assert names("hyperband") >= {"_hyperband", "_rungs", "_tpe"}
+    assert names("sobol") == names("random") == {"_drawn"}
+
+
 def _run(method, seed, regrets, workers=1, problem="branin"):
     import search_runs
 
@@ -261,6 +336,7 @@ def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
     judged = search_report.claims(search_report.Results([*runs, twice, *many[1:]]))
     assert (judged[0]["figure"], judged[0]["holds"]) == ("1 equal", "NO")
     assert judged[1]["figure"].startswith("0.0800 [")
+    assert judged[1]["figure"].endswith("], means 1.50 to 1")
 
 
 def test_foreseen_predictions_are_scikit_learns():
@@ -283,3 +359,41 @@ def test_foreseen_predictions_are_scikit_learns():
             quick.predict(point, return_std=True), stock.predict(point, return_std=True), rtol=1e-9
         )
     assert (quick.asked, quick.foreseen) == (4, 3)
+
+
+def test_what_an_ask_costs(tmp_path):
+    run("ask_cost.py", "random", "tpe", "asha", "--trials", 40, out=tmp_path)
+    table = rows("ask_cost", tmp_path, about="40 trials")
+    assert [row["method"] for row in table] == ["random"] * 6 + ["tpe"] * 6 + ["asha"] * 6
+    assert [row["trials"] for row in table[:2]] == ["1 to 8", "9 to 16"]
+    assert table[5]["trials"] == "all 40"
+    assert all(row["worst, ms"] >= row["ms an ask"] > 0 for row in table)
+    assert all(row["ms to restore and ask"] > 0 for row in table[5::6])
+
+
+def _costs(method, fifths, whole):
+    ends = [(1, 80), (81, 160), (161, 240), (241, 320), (321, 400)]
+    rows = [
+        {"method": method, "trials": f"{first} to {last}", "ms an ask": ms}
+        for (first, last), ms in zip(ends, fifths, strict=True)
+    ]
+    return [*rows, {"method": method, "trials": "all 400", "ms an ask": whole}]
+
+
+def test_what_an_ask_costs_too_much_is_told():
+    from ask_cost import shortcomings
+
+    fine = [
+        *_costs("tpe", [1, 4, 7, 10, 12], 9.9),
+        *_costs("bayesian", [9, 90, 199, 200, 210], 150),
+    ]
+    assert list(shortcomings(fine)) == []
+    steep = _costs("random", [0.1, 0.5, 1, 1.5, 1.7], 1)
+    slow = [*_costs("asha", [1] * 5, 1.0), *_costs("bayesian", [9, 90, 201, 150, 150], 120)]
+    assert list(shortcomings([*steep, *slow])) == [
+        "random: 0.5 ms an ask of the second fifth, 1.7 of the last",
+        "asha: 1.0 ms an ask, not under 1.0",
+        "bayesian: 201 ms an ask of trials 161 to 240",
+    ]
+    # A peer may be as slow as it is.
+    assert list(shortcomings(_costs("optuna_tpe", [1, 1, 9, 9, 9], 9))) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import pickle
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
-from hpsearch.sklearn import SweepClassifier, SweepRegressor, estimators
+from hpsearch.sklearn import SweepClassifier, SweepRegressor
 from hpsearch.sklearn.holdout import holdout
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
@@ -142,6 +141,15 @@ def test_a_results_directory_is_one_of_hpsearch_s(wine, tmp_path):
         clone(fitted).fit(wine[0] + 1, wine[1])
 
 
+def test_folds_score_in_place_of_rows_that_are_set_aside(wine):
+    fitted = SweepClassifier(SMALL | {"units": [2, 8]}, cv=3).fit(*wine)
+    assert fitted.cv_results_["mean_test_score"].max() == fitted.best_score_ > 0.8
+    assert (fitted.cv_results_["std_test_score"] > 0).all()
+    assert fitted.score(*wine) > 0.9
+    x, y = load_diabetes(return_X_y=True)
+    assert SweepRegressor(SMALL, cv=2).fit(x, 100 * y).score(x, 100 * y) > 0.2
+
+
 def test_the_seed_decides_all(wine):
     def probabilities(seed):
         return SweepClassifier(SMALL, random_state=seed).fit(*wine).predict_proba(wine[0][:9])
@@ -160,6 +168,7 @@ def test_the_seed_decides_all(wine):
         ({"method": "random"}, "budget is missing"),
         ({"validation_fraction": 1.5}, "validation_fraction must be between 0 and 1"),
         ({"n_jobs": 0}, "n_jobs must be"),
+        ({"cv": 1}, "data.cv: must be a whole number of at least 2"),
         ({"metric": "val_acuracy"}, "goal is missing.*did you mean 'val_accuracy'"),
         ({"parameters": {"layer_type": "no_such:layer"}}, "no trial completed: .*no_such"),
     ],
@@ -179,10 +188,6 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
     whole = fitted.predict_proba(many)
     for rows in (slice(5, 6), slice(200, 500), slice(None, None, -1)):
         np.testing.assert_array_equal(fitted.predict_proba(many[rows]), whole[rows])
-
-
-def test_the_examples_in_docstrings():
-    assert doctest.testmod(estimators).failed == 0
 
 
 # Rows to score on

@@ -54,7 +54,7 @@ except hpsearch.Interrupted as error:
 """
 #: Each line, and the kind of the mistake in it.
 MISTAKEN = {
-    "hpsearch.tune([[1.0]], [1])": "call-arg",
+    "hpsearch.tune()": "call-arg",
     "hpsearch.tune([[1.0]], [1], parameters={}, trials='many')": "arg-type",
     "hpsearch.tune([[1.0]], [1], parameters={}, method=3)": "arg-type",
     "hpsearch.load(3)": "arg-type",

@@ -12,6 +12,8 @@ from rich.console import Console
 from hpsearch import data, sampling
 from hpsearch.cli.display import duration
 from hpsearch.driver import ResultsDirectory
+from hpsearch.driver.costs import ModelCosts
+from hpsearch.driver.planners import Search
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import RefusedError
 from hpsearch.estimate import Estimate, Sizes, estimate
@@ -34,13 +36,13 @@ class _Known:
     answered: frozenset[int]
 
 
-def _proposals(sweep: Sweep) -> Iterable[Config] | None:
+def _proposals(search: Search) -> Iterable[Config] | None:
     """What is tried, in order; None where it depends on scores."""
-    method = sweep.method.name
+    method = search.method.name
     if method not in sampling.METHODS:
         return None
-    drawn = sampling.draws(method, sweep.space, sweep.listed, sweep.seed)
-    return itertools.chain(sweep.listed, (config for config, _ in drawn))
+    drawn = sampling.draws(method, search.space, search.listed, search.seed)
+    return itertools.chain(search.listed, (config for config, _ in drawn))
 
 
 def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
@@ -73,7 +75,8 @@ def print_plan(
     """
     shape = data.probe(sweep.data)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    configs = _proposals(sweep)
+    search = _search(sweep)
+    configs = _proposals(search)
     console.print(
         f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
         f"{shape.validation_rows:,} validation rows, {shape.features:,} features, {shape.task}",
@@ -84,6 +87,11 @@ def print_plan(
     lines = [f"uses the {each}" for each in added(sweep)]
     for line in (*lines, *(f"warning: {warning}" for warning in sweep.warnings)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if isinstance(sweep.model, str):
+        from hpsearch.cli.modelplan import print_space
+
+        console.print(f"{sweep.model} asks for", highlight=False, markup=False)
+        print_space(search, console)
     if configs is None:
         _print_unknown(sweep, console)
         return
@@ -93,6 +101,9 @@ def print_plan(
         t for t in trials if t.key in known.trials and known.trials[t.key].number in known.answered
     ]
     trainings = group(trials, answered={t.number for t in done})
+    if isinstance(sweep.model, str):
+        _print_counts(ModelCosts().summary(trials, trainings), len(done), console)
+        return
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)
     asked = workers or sweep.execution.workers
@@ -103,6 +114,14 @@ def print_plan(
     _print(summary, len(done), guess, count, console)
     if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
         console.print("only budget.time ends this search: the figures are of its first trials")
+
+
+def _search(sweep: Sweep) -> Search:
+    if not isinstance(sweep.model, str):
+        return Search.of(sweep)
+    from hpsearch.driver.prospect import prospect
+
+    return prospect(sweep)
 
 
 def _sizes(shape: data.Shape) -> Sizes:
@@ -147,13 +166,7 @@ def _measured(
 
 
 def _print(summary: Summary, done: int, guess: Estimate, workers: int, console: Console) -> None:
-    lines = [
-        f"trials     {summary.trials + done:,}"
-        + (f", {done:,} have results already" if done else ""),
-        f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
-        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
-        f"; {summary.epochs_saved:,} saved",
-    ]
+    lines = _counts(summary, done)
     if summary.weights is not None:
         low, high = summary.weights
         lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
@@ -165,6 +178,21 @@ def _print(summary: Summary, done: int, guess: Estimate, workers: int, console: 
         lines.append(f"memory     about {guess.memory_bytes / 2**30:.1f} GB")
     else:
         lines.append("time       nothing to train")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _counts(summary: Summary, done: int) -> list[str]:
+    return [
+        f"trials     {summary.trials + done:,}"
+        + (f", {done:,} have results already" if done else ""),
+        f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
+        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
+        f"; {summary.epochs_saved:,} saved",
+    ]
+
+
+def _print_counts(summary: Summary, done: int, console: Console) -> None:
+    lines = [*_counts(summary, done), "time       unknown: the models are of your own"]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 

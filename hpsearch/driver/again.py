@@ -62,7 +62,7 @@ class Again:
         Returns:
             Its result; of status `killed` where the worker ended.
         """
-        values = trial.config.without_epochs
+        values = trial.config.trained
         stops = ((epochs, trial.number),)
         training = Training(values, trial.seed, stops, fold=trial.fold)
         dataset = self._dataset.of_fold(trial.fold)
@@ -84,7 +84,11 @@ class Again:
         Returns:
             Why it failed, or empty.
         """
-        return next(event.error for event in self._events_of(call) if isinstance(event, Called))
+        return self.ask(call).error
+
+    def ask(self, call: Call) -> Called:
+        """What a function gives in a worker."""
+        return next(event for event in self._events_of(call) if isinstance(event, Called))
 
     def write(self, path: Path, trial: Trial, weights: Weights) -> str:
         """Have a worker write the trial's model, for that takes Keras; an earlier file is replaced.
@@ -92,7 +96,7 @@ class Again:
         Returns:
             Why it cannot be written, or empty.
         """
-        values = trial.config.without_epochs
+        values = trial.config.trained
         dataset = self._dataset.of_fold(trial.fold)
         rest = (self._recipe, dataset.input, dataset.target)
         try:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpsearch.estimate import Sizes, training_seconds
-from hpsearch.plan import Summary, Trial, summarize
+from hpsearch.plan import ENDLESS, Summary, Trial, summarize
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import InputSpec, Recipe, Target, Training
 
-__all__ = ["Costs", "FunctionCosts", "NetworkCosts"]
+__all__ = ["Costs", "FunctionCosts", "ModelCosts", "NetworkCosts"]
 
 
 class Costs(Protocol):
@@ -58,9 +58,12 @@ class NetworkCosts:
 class FunctionCosts:
     """Of a function of the user's."""
 
+    #: Whether it is called where TensorFlow can be used.
+    tensorflow = False
+
     def needs_tensorflow(self, training: Training) -> bool:
         del training
-        return False
+        return self.tensorflow
 
     def seconds(self, training: Training) -> float | None:
         del training
@@ -73,5 +76,23 @@ class FunctionCosts:
             trainings=len(trainings),
             epochs_asked=0,
             epochs_trained=0,
+            weights=None,
+        )
+
+
+class ModelCosts(FunctionCosts):
+    """Of models of the user's own, whose size nobody knows before they are built."""
+
+    tensorflow = True
+
+    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
+        answered = {number for training in trainings for number in training.trials}
+        known = [each for each in trainings if each.epochs < ENDLESS]
+        return Summary(
+            trials=len(answered),
+            configs=len({trial.config.id for trial in trials if trial.number in answered}),
+            trainings=len(trainings),
+            epochs_asked=sum(epochs for each in known for epochs, _ in each.stops),
+            epochs_trained=sum(each.epochs for each in known),
             weights=None,
         )

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from hpsearch import extensions
 from hpsearch.errors import NotSupportedError
-from hpsearch.executors.servers import Servers
+from hpsearch.executors.servers import Lent, Servers
 from hpsearch.machine import require_fork
 from hpsearch.sweep import Execution
 from hpsearch.sweep.settings import ENGINES
@@ -46,13 +46,18 @@ def require_engine(execution: Execution) -> None:
 
 @contextmanager
 def engine(
-    execution: Execution, log: IO[str], *, in_process: bool = False
+    execution: Execution,
+    log: IO[str],
+    *,
+    in_process: bool = False,
+    servers: Servers | None = None,
 ) -> Iterator[MakeExecutor]:
     """What makes executors, for as long as the context lasts.
 
     Args:
         log: An open file for what workers print.
         in_process: Whether this process is to train, whatever the engine.
+        servers: Of the local engine, where there are some already; they stay.
 
     Raises:
         InputError: The package's engine cannot be loaded.
@@ -66,8 +71,8 @@ def engine(
     if execution.engine != "local":
         added = extensions.find(extensions.EXECUTORS, execution.engine)
     if added is None:
-        with Servers(log) as servers:
-            yield lambda workers: _local(servers, workers, execution)
+        with Servers(log) if servers is None else Lent(servers) as forking:
+            yield lambda workers: _local(forking, workers, execution)
         return
     extension, make = added, added.load()
 

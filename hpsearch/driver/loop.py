@@ -25,6 +25,7 @@ from hpsearch.executors.base import (
 )
 from hpsearch.plan import Summary, Trial
 from hpsearch.results import Record
+from hpsearch.space import Kind
 from hpsearch.store import Store
 from hpsearch.trial import (
     Curve,
@@ -89,6 +90,7 @@ class Loop:
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
+    _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
 
     @property
@@ -134,6 +136,17 @@ class Loop:
             return
         if self._best_score is None or self.recipe.better(score, self._best_score):
             self._best_score = score
+
+    def _note_late(self, result: TrialResult) -> None:
+        """Say which hyperparameters came up that no build before the run had asked for."""
+        for name in result.late.keys() - self._came_late:
+            self._came_late.add(name)
+            how = "its default" if self.recipe.late == "default" else "drawn from its range"
+            self.reporter.note(
+                f"trial {result.trial}: the model asks for {name!r}, which no build before the run "
+                f"did: its value is {how}, and a column of the table; to have it searched, name "
+                "it under parameters"
+            )
 
     def _begin(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
         self._trials = {trial.number: trial for trial in self.planner.current}
@@ -208,10 +221,15 @@ class Loop:
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 floors=self.medians.floors() if self.medians else (),
-                snapshot=self.planner.goes_on(training) and self.snapshots.has_room,
+                snapshot=self._may_go_on(training) and self.snapshots.has_room,
                 objective=self.objective,
             )
         )
+
+    def _may_go_on(self, training: Training) -> bool:
+        """Whether its state is wanted; what is told its epochs is trained anew for more of them."""
+        kind = self._trials[training.number].config.kind
+        return kind is not Kind.WHOLE_MODEL and self.planner.goes_on(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []
@@ -239,6 +257,7 @@ class Loop:
             self.results[result.trial] = kept
             self.snapshots.note(result)
             self._note_score(result)
+            self._note_late(result)
             if self.medians is not None:
                 self.medians.note(kept)
             self.reporter.result(self._trials[result.trial], kept)

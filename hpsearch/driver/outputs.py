@@ -20,6 +20,7 @@ from hpsearch.results import (
     write_atomically,
     write_csv,
 )
+from hpsearch.space import Kind
 from hpsearch.trial import Recipe, Task, TrialResult
 
 if TYPE_CHECKING:
@@ -43,15 +44,23 @@ class Tables:
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share.
+        kind: What the configs are of.
     """
 
     def __init__(
-        self, where: ResultsDirectory, task: Task, names: Sequence[str], provenance: Provenance
+        self,
+        where: ResultsDirectory,
+        task: Task,
+        names: Sequence[str],
+        provenance: Provenance,
+        *,
+        kind: Kind = Kind.MLP,
     ) -> None:
         self._where = where
         self._task = task
         self._names = tuple(names)
         self._provenance = provenance
+        self._kind = kind
         self._began = time.monotonic()
         self._spent = 0.0
         self._slowness = 1.0
@@ -63,7 +72,7 @@ class Tables:
                 t.number,
                 t.config.id,
                 t.seed,
-                t.config.values,
+                {**t.config.values, **results[t.number].late},  # noqa: PD011 - a mapping
                 results[t.number],
                 self._provenance,
                 t.fold,
@@ -74,11 +83,13 @@ class Tables:
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """The results table."""
-        return results_table(records, self._task, self._names, self._provenance.metric)
+        return results_table(
+            records, self._task, self._names, self._provenance.metric, kind=self._kind
+        )
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """The learning curves."""
-        return curves_table(records, self._task, self._provenance.metric)
+        return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
 
     def due(self, rows: int) -> bool:
         """Whether a rewrite of so many rows fits into its share of the time."""
@@ -94,7 +105,7 @@ class Tables:
         """
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):
-            texts = header_lines(self._task, self._names, self._provenance.metric)
+            texts = header_lines(self._task, self._names, self._provenance.metric, kind=self._kind)
             for path, text in zip(paths, texts, strict=True):
                 if not path.exists():
                     write_atomically(path, text)

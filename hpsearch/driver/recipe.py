@@ -24,6 +24,8 @@ _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
     Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
     Task.REGRESSION: ("linear", "mean_squared_error"),
+    # The model has them.
+    Task.OWN: ("", ""),
 }
 
 
@@ -36,7 +38,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     activation, loss = _OUTPUTS[task]
     own = sweep.model if isinstance(sweep.model, str) else ""
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
-    default = "val_loss" if task is Task.REGRESSION else "val_accuracy"
+    default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
     if not own:
         _require_metric(metric, task, sweep)
@@ -50,6 +52,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
+        late="default" if own and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
     )
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from hpsearch import data, sweepfile
+from hpsearch.driver import modelspace
 from hpsearch.driver.again import Again, Weights
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outcome import Interrupted, Stop
 from hpsearch.driver.outputs import best_trial
-from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.recipe import Identity, identify, require_unchanged
 from hpsearch.driver.rows import provided
 from hpsearch.driver.run import signals
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
@@ -161,8 +162,8 @@ def visit(directory: Path, load: data.Loader | None = None) -> Visit:
     if "identity" not in meta or "sweep" not in meta:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
-    dataset = (load or data.load)(sweep.data)
-    recipe = make_recipe(sweep, dataset.target.task)
+    dataset = modelspace.load(sweep, load)
+    recipe = modelspace.recipe_of(sweep, dataset.target.task, load)
     before = Identity.from_json(meta["identity"]).data
     if before != dataset.fingerprint:
         raise ChangedSweepError(
@@ -171,6 +172,7 @@ def visit(directory: Path, load: data.Loader | None = None) -> Visit:
             "put the old data back, or run the sweep anew with --fresh"
         )
     require_unchanged(meta["identity"], identify(sweep, dataset, recipe), str(directory))
+    recipe = replace(recipe, asked=tuple(meta.get(modelspace.ASKED, "").split()))
     return Visit(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hpsearch import data, preprocessing
 from hpsearch.executors.base import Dataset
 from hpsearch.sweep import Sweep
+from hpsearch.trial import Arrays, Task
 
 __all__ = ["provided"]
 
@@ -18,7 +19,17 @@ def provided(loaded: data.Dataset, sweep: Sweep) -> Dataset:
         DataError: The sweep weighs a class that there is not.
     """
     if not loaded.folds:
-        arrays = preprocessing.arrays(loaded, sweep.class_weight)
-        return Dataset(loaded.input, loaded.target, arrays)
+        return Dataset(loaded.input, loaded.target, _arrays(loaded, sweep))
     folds = tuple(provided(fold, sweep) for fold in loaded.folds)
     return replace(folds[0], folds=folds)
+
+
+def _arrays(loaded: data.Dataset, sweep: Sweep) -> Arrays:
+    """Of a split; a model of one's own gets rows in their own shape."""
+    if loaded.target.task is not Task.OWN:
+        shaped = isinstance(sweep.model, str)
+        return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
+    train, validation = loaded.train, loaded.validation
+    assert not isinstance(train.x, dict)
+    assert not isinstance(validation.x, dict)
+    return Arrays(train.x, train.y, validation.x, validation.y)

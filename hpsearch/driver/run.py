@@ -15,28 +15,16 @@ from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.engines import engine, require_engine
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
-from hpsearch.errors import HpsearchError, NotSupportedError
+from hpsearch.errors import HpsearchError
 from hpsearch.sweep import Sweep
 
 if TYPE_CHECKING:
     from hpsearch.data import Loader
+    from hpsearch.executors.servers import Servers
 
 __all__ = ["log_file", "run", "signals"]
 
 _LOG = logging.getLogger("hpsearch")
-
-
-def require_supported(sweep: Sweep) -> None:
-    """Check that this version can run what the file asks for.
-
-    Raises:
-        NotSupportedError: Naming what it cannot.
-    """
-    if isinstance(sweep.model, str):
-        raise NotSupportedError(
-            "model: a function is valid, but not there yet in this version of hpsearch (what runs "
-            "today: type mlp with output_activation and loss)"
-        )
 
 
 def run(
@@ -44,17 +32,18 @@ def run(
     settings: Settings | None = None,
     reporter: Reporter | None = None,
     load: Loader | None = None,
+    servers: Servers | None = None,
 ) -> Outcome:
     """Run a sweep to its end: train what has no row, write the tables and the best model.
 
     Args:
         load: Gives the rows; None reads what `data:` names.
+        servers: What forks workers, and stays; None starts them for this run.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
-    require_supported(sweep)
     if not settings.in_process:
         require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
@@ -66,7 +55,9 @@ def run(
         where.hold(),
         log_file(where) as log,
         signals(stop),
-        engine(sweep.execution, log, in_process=settings.in_process) as make_executor,
+        engine(
+            sweep.execution, log, in_process=settings.in_process, servers=servers
+        ) as make_executor,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.
         from hpsearch.driver.steps import take_steps

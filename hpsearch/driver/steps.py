@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from hpsearch import data, preprocessing, sweepfile
+from hpsearch.driver import modelspace
+from hpsearch.driver.again import Again
 from hpsearch.driver.best_model import BestModel
-from hpsearch.driver.costs import NetworkCosts
+from hpsearch.driver.costs import Costs, ModelCosts, NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.engines import MakeExecutor
 from hpsearch.driver.loop import Limits, Loop
@@ -14,7 +17,7 @@ from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Interrupted, Outcome, Settings, Stop
 from hpsearch.driver.outputs import Tables, best_trial
 from hpsearch.driver.planners import Search, make_planner
-from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.driver.recipe import Identity, identify, require_unchanged
 from hpsearch.driver.report_file import ReportFile
 from hpsearch.driver.reporter import Reporter
 from hpsearch.driver.rows import provided
@@ -51,7 +54,7 @@ def take_steps(
     """
     with make_executor(settings.workers_for(sweep)) as executor:
         steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run(load or data.load)
+        return steps.run(load)
 
 
 class _Steps:
@@ -70,21 +73,22 @@ class _Steps:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
 
-    def run(self, load: data.Loader) -> Outcome:
-        dataset = load(self.sweep.data)
+    def run(self, load: data.Loader | None) -> Outcome:
+        dataset = modelspace.load(self.sweep, load)
         for each in added(self.sweep):
             self.reporter.note(f"uses the {each}")
             _LOG.info("uses the %s", each)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
-        recipe = make_recipe(self.sweep, dataset.target.task)
+        recipe = modelspace.recipe_of(self.sweep, dataset.target.task, load)
         identity = identify(self.sweep, dataset, recipe)
         with Store(self.where.store) as store:
             self._require_unchanged(store, identity)
             self._check_signal()
             rows = self._provided(dataset)
+            recipe, search = self._search(store, recipe, rows, load)
             # Reads every row: a store that is damaged is refused as it was found.
-            loop = self._loop(store, rows, recipe, identity)
+            loop = self._loop(store, rows, recipe, identity, search)
             self._claim(store, identity, dataset.target)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
@@ -122,30 +126,49 @@ class _Steps:
         if warning:
             self.reporter.note(f"warning: {warning}")
 
+    def _search(
+        self, store: Store, recipe: Recipe, dataset: Dataset, load: data.Loader | None
+    ) -> tuple[Recipe, Search]:
+        """What is searched; a model of one's own says what that is."""
+        if not recipe.model:
+            return recipe, Search.of(self.sweep)
+        again = Again(self.executor, recipe, dataset=dataset, check=self._check_signal)
+        found = modelspace.find(self.sweep, recipe, again, load)
+        for warning in modelspace.unused(self.sweep, found):
+            self._warn(warning)
+        search = modelspace.search_of(self.sweep, found)
+        store.set_meta({"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)})
+        return replace(recipe, asked=found.asked), search
+
     def _provided(self, loaded: data.Dataset) -> Dataset:
         """What workers read of it, where they find it."""
         dataset = provided(loaded, self.sweep)
         self.executor.provide(dataset)
         return dataset
 
-    def _loop(self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity) -> Loop:
+    def _loop(
+        self, store: Store, dataset: Dataset, recipe: Recipe, identity: Identity, search: Search
+    ) -> Loop:
         sweep, budget = self.sweep, self.sweep.budget
         results, snapshots = store.results(), Snapshots(store)
-        names = dict.fromkeys([*sweep.parameters, *(name for p in sweep.configs for name in p)])
+        known = search.space.names if recipe.model else tuple(sweep.parameters)
+        names = dict.fromkeys([*known, *(name for p in sweep.configs for name in p)])
         shared = identity.provenance(sweep.name)
         stops_at_median = bool(sweep.method.options.get("median_stopping"))
         return Loop(
-            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
+            planner=make_planner(search, recipe, store.trials(), results, snapshots),
             executor=self.executor,
             store=store,
-            tables=Tables(self.where, dataset.target.task, list(names), shared),
+            tables=Tables(
+                self.where, dataset.target.task, list(names), shared, kind=search.space.kind
+            ),
             reporter=self.reporter,
             recipe=recipe,
             limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
             stop=self.stop,
             results=results,
             keep=sweep.keep,
-            costs=NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset)),
+            costs=_costs(recipe, dataset),
             snapshots=snapshots,
             medians=Medians(recipe) if stops_at_median else None,
         )
@@ -194,6 +217,12 @@ class _Steps:
             best=best,
             stopped=self.stop.reason,
         )
+
+
+def _costs(recipe: Recipe, dataset: Dataset) -> Costs:
+    if recipe.model:
+        return ModelCosts()
+    return NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset))
 
 
 def _sizes(dataset: Dataset) -> Sizes:

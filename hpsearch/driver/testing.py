@@ -112,7 +112,7 @@ def _measured(
     """Name -> what was measured, the loss first."""
     dataset = visited.dataset.of_fold(trial.fold)
     what = (
-        trial.config.without_epochs,
+        trial.config.trained,
         trial.seed,
         weights,
         visited.recipe,

@@ -89,19 +89,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Call:
-    """A function to call in a worker for what it leaves behind: a file.
+    """A function to call in a worker for what it gives, or leaves behind: a file.
 
     No limit of time or memory holds for it.
 
     Attributes:
-        function: Found by its module and name where it is called.
+        function: Found by its module and name where it is called; gives plain data, or None.
         arguments: Plain data.
         tensorflow: Whether it needs a worker in which TensorFlow can be used.
+        with_data: Whether the data that all trainings read is its last argument.
     """
 
-    function: Callable[..., None]
+    function: Callable[..., Any]
     arguments: tuple[Any, ...]
     tensorflow: bool = True
+    with_data: bool = False
 
 
 Work = Job | Call
@@ -169,10 +171,12 @@ class Called:
     Attributes:
         error: Why it failed, in one line: what the function raised, or how its worker ended;
             empty where it did not.
+        value: What the function gave.
     """
 
     worker: int
     error: str = ""
+    value: Any = None
 
 
 Event = Started | Progress | Answered | Finished | Lost | Called

@@ -129,6 +129,7 @@ def _preload_tensorflow() -> None:
     import tensorflow as tf
     from keras.src.backend.tensorflow import trainer
 
+    import hpsearch.hypermodel
     import hpsearch.training.compiled
 
     del keras_tuner, tf, trainer, hpsearch

@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 from hpsearch.executors.forkserver import Channel
 
-__all__ = ["Server", "Servers"]
+__all__ = ["Lent", "Server", "Servers"]
 
 #: TensorFlow's libraries read these when they are loaded; the servers must stay single-threaded
 #: to fork, and one thread a worker is fastest where every core has a worker.
@@ -156,6 +156,17 @@ class Servers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Lent(Servers):
+    """Those of somebody else, who closes them."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.light, self.loaded = servers.light, servers.loaded
+        self._process = servers._process  # noqa: SLF001 - the same class
+
+    def close(self) -> None:
+        """They stay, for the next run."""
 
 
 def _import_paths() -> list[str]:

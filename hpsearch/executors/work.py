@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import (
@@ -42,18 +44,19 @@ def run(work: Work, dataset: Dataset, worker: int, emit: Callable[[Event], None]
         emit: Called with each event: of a training from Started to Finished, of a call one.
     """
     if isinstance(work, Call):
-        emit(Called(worker, _call(work)))
+        emit(_called(work, worker, dataset))
     else:
         _train(work, dataset, worker, emit)
 
 
-def _call(call: Call) -> str:
+def _called(call: Call, worker: int, dataset: Dataset) -> Called:
+    arguments = (*call.arguments, dataset) if call.with_data else call.arguments
     try:
-        call.function(*call.arguments)
+        value = call.function(*arguments)
     except Exception as error:  # noqa: BLE001  # the boundary: a failure is told
         traceback.print_exc()
-        return _told(error)
-    return ""
+        return Called(worker, _told(error))
+    return Called(worker, value=value)
 
 
 def _told(error: Exception) -> str:
@@ -84,10 +87,11 @@ def _results(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     started: float,
 ) -> Iterator[TrialResult]:
-    yield from follow(
+    trainer = _trainer(job, dataset)
+    for result in follow(
         job.training,
         job.recipe,
-        _trainer(job, dataset),
+        trainer,
         clock=time.monotonic,
         started=started,
         on_epoch=on_epoch,
@@ -95,7 +99,19 @@ def _results(
         past=job.past,
         floors=job.floors,
         snapshot=job.snapshot,
-    )
+    ):
+        late = _late(job, trainer)
+        yield replace(result, late=late) if late else result
+
+
+def _late(job: Job, trainer: Steps) -> Mapping[str, Any]:
+    """What a model of the user's own asked for beside the values of its config."""
+    if not job.recipe.model or job.objective is not None:
+        return {}
+    from hpsearch.usermodel.loading import values_of
+
+    values = values_of(trainer.model)  # type: ignore[attr-defined]  # of a model, it has one
+    return dict(values.late) if values is not None else {}
 
 
 def _trainer(job: Job, dataset: Dataset) -> Steps:
@@ -111,6 +127,7 @@ def _trainer(job: Job, dataset: Dataset) -> Steps:
         dataset.target,
         dataset.arrays,
         programs=_PROGRAMS,
+        epochs=training.epochs,
     )
 
 

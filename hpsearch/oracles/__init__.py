@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.oracles.base import SweepOracle
+from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
 from hpsearch.oracles.strategy import StrategyOracle
 from hpsearch.space import Config, Space
 from hpsearch.strategies import METHODS, make_strategy
 from hpsearch.sweep.method import MethodSpec
 
-__all__ = ["METHODS", "StrategyOracle", "SweepOracle", "make_oracle"]
+__all__ = [
+    "METHODS",
+    "StrategyOracle",
+    "SweepOracle",
+    "config_from",
+    "hyperparameters_of",
+    "make_oracle",
+]
 
 
 def make_oracle(

@@ -47,6 +47,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         trials: int | None = None,
         metric: str | Mapping[str, Any] | None = None,
         validation_fraction: float = 0.2,
+        cv: int | None = None,
         scale: str = "auto",
         loss: str | None = None,
         early_stopping: Mapping[str, Any] | None = None,
@@ -63,6 +64,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.trials = trials
         self.metric = metric
         self.validation_fraction = validation_fraction
+        self.cv = cv
         self.scale = scale
         self.loss = loss
         self.early_stopping = early_stopping
@@ -92,11 +94,15 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         seed = self.random_state
         if not isinstance(seed, int):
             seed = int(random.randint(_MOST_SEED))
-        rows, aside = holdout(len(x), self.validation_fraction, random, classes)
+        train, validation = (x, y), None
+        if self.cv is None:
+            rows, aside = holdout(len(x), self.validation_fraction, random, classes)
+            train, validation = (x[rows], y[rows]), (x[aside], y[aside])
         found = search(
             self._raw(seed),
-            (x[rows], y[rows]),
-            (x[aside], y[aside]),
+            train,
+            validation,
+            cv=self.cv,
             task=self._kind,
             scale=self.scale,
             workers=_workers(self.n_jobs),
@@ -134,7 +140,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
 
 class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
-    """The best of many MLPs, by its score on rows that `fit` sets aside.
+    """The best of many MLPs, by its score on rows that it was not trained on.
 
     >>> from sklearn.datasets import load_wine
     >>> from hpsearch.sklearn import SweepClassifier
@@ -149,10 +155,12 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         parameters: Hyperparameters by name, as for `hpsearch.tune`; None is one MLP of all
             defaults.
         method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`.
-        trials: How many trainings at most.
+        trials: How many trainings at most; each seed and each fold of a config is one.
         metric: `val_accuracy` where absent, for regression `val_loss`; as in a sweep file.
         validation_fraction: The share of rows to score on, of each class. The best MLP is not
             trained again with them.
+        cv: In place of that, score by cross-validation in so many folds; the MLP is that of the
+            best config's best fold.
         scale: `auto`, `none`, `unit` or `standard`: within the MLP, fitted on training rows.
         loss: A Keras name; the task decides where absent.
         early_stopping, seeds, constraints, configs: As in a sweep file.
@@ -167,8 +175,8 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         best_params_: Of the best config: the values of `parameters` that are alive in it.
         best_score_: Its `mean_test_score`.
         cv_results_: A frame, one row a config, with the columns of `GridSearchCV.cv_results_`;
-            `mean_test_score` is of the rows that were set aside, over `seeds`; the greater the
-            better, so that a loss has its sign turned.
+            `mean_test_score` is of the rows that were set aside, over seeds and folds; the greater
+            the better, so that a loss has its sign turned.
         model_: The best trial's `keras.Model`; it takes raw rows.
         classes_: The labels `(n_classes,)`, in the order of `predict_proba`'s columns.
         n_features_in_, feature_names_in_: As seen in `fit`.

@@ -45,8 +45,9 @@ class Found:
 def search(
     raw: Mapping[str, Any],
     train: tuple[Any, Any],
-    validation: tuple[Any, Any],
+    validation: tuple[Any, Any] | None,
     *,
+    cv: int | None,
     task: Any,
     scale: Any,
     workers: int | None,
@@ -56,6 +57,8 @@ def search(
 
     Args:
         raw: What a sweep file would hold, without `name` and `data`.
+        train, validation: Pairs of x and y; no validation with `cv`.
+        cv: Into how many folds `train` is cut, or None.
         workers: How many processes train; 1 for this one.
         out: The results directory; None keeps nothing on disk.
 
@@ -64,12 +67,21 @@ def search(
         HpsearchError: As `hpsearch.run`.
     """
     about = {"x": f"{train[0].shape} {train[0].dtype}", "y": f"{train[1].shape} {train[1].dtype}"}
-    held = f"x {validation[0].shape}, y {validation[1].shape}"
-    memory = {"memory": {**about, "validation": held}, "scale": scale, "task": task}
+    data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
+    if validation is not None:
+        about["validation"] = f"x {validation[0].shape}, y {validation[1].shape}"
+    else:
+        data["cv"] = cv
     try:
-        sweep = sweepfile.parse({**raw, "name": "estimator", "data": memory})
+        sweep = sweepfile.parse({**raw, "name": "estimator", "data": {**data, "memory": about}})
         loaded = from_arrays(
-            *train, validation_data=validation, scale=sweep.data.scale, task=task, name="fit"
+            *train,
+            validation_data=validation,
+            seed=sweep.data.seed,
+            scale=sweep.data.scale,
+            task=task,
+            cv=sweep.data.cv,
+            name="fit",
         )
         if out is not None:
             return _run(sweep, loaded, workers, out)
@@ -96,9 +108,9 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Found
         weights = store.weights(trial.number)
     if weights is None:
         raise ValueError(f"trial {trial.number} is the best one, and its weights are lost")
-    recipe = make_recipe(sweep, loaded.target.task)
+    recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
     network = Network(
-        trial.config.without_epochs, trial.seed, weights, recipe, loaded.input, loaded.target
+        trial.config.without_epochs, trial.seed, weights, recipe, rows.input, rows.target
     )
     live = dict(trial.config.values)
     params = {name: live[name] for name in sweep.parameters if name in live}

@@ -17,8 +17,9 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     """One row a config, in the order in which they were first tried.
 
     Columns: `mean_fit_time`; `param_NAME` a hyperparameter; `params`, all of these in one mapping;
-    `mean_test_score` over the seeds, `std_test_score`, `rank_test_score` (the best is 1; a config
-    of which a seed failed has no score and the last rank); `status`, the worst of its trials'.
+    `mean_test_score` over seeds and folds, `std_test_score`, `rank_test_score` (the best is 1; a
+    config of which a trial failed has no score and the last rank); `status`: completed, or that of
+    the first of its trials that is not.
 
     A score that is to be minimised has its sign turned, as scikit-learn's `neg_` scores.
     """

@@ -11,6 +11,7 @@ to Expected Improvement (2023), for its logarithm.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from scipy.special import erfcx, ndtr, ndtri
@@ -27,6 +28,12 @@ __all__ = ["Bayesian"]
 #: than with so many.
 _MOST_KNOWN = 200
 _MOST_BEST = 50
+#: Configs before the process is asked: with fewer it takes the first that fail for their category.
+_LEAST_INITIAL = 10
+_INITIAL_A_COLUMN = 2
+#: For every other proposal less than so many standard deviations is no improvement: these look
+#: further afield, where those between refine the best.
+_MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
 #: How far from a parent, on [0, 1]: coarse, then finer around the best that were found.
@@ -38,6 +45,10 @@ class Bayesian(Adaptive):
     """Proposes the config with the greatest expected improvement over the best score.
 
     Args:
+        initial: How many configs are known, or under way, before the process is asked; None for
+            two a parameter that varies, at least ten.
+        alpha: Noise of the scores, as in KerasTuner: what is added to the diagonal of the kernel
+            matrix, where scores have a variance of 1. None to fit it.
         beta: With it, the lower confidence bound `mean - beta * deviation` decides instead, as
             in KerasTuner.
     """
@@ -49,10 +60,14 @@ class Bayesian(Adaptive):
         *,
         goal: str,
         seed: int,
-        initial: int = 10,
+        initial: int | None = None,
+        alpha: float | None = None,
         beta: float | None = None,
     ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
+        if initial is None:
+            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self.encoding.dimensions))
+        self._alpha = alpha
         self._beta = beta
         self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
@@ -65,8 +80,9 @@ class Bayesian(Adaptive):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1, "blas"):
-            process = Process(self._features(known.rows), _warped(known.losses), self._categories)
-            best = float(process.y.min())
+            features, losses = self._features(known.rows), _warped(known.losses)
+            process = Process(features, losses, self._categories, self._alpha)
+            best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
             process.believe(self._features(known.pending))
             table = self.table()
             if table is not None:
@@ -100,28 +116,23 @@ class Bayesian(Adaptive):
         parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
         pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
         pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
-        points, utilities = self._judged(np.concatenate(pools), process, best)
+        points = np.concatenate(pools)
+        utilities = self._utility(self.encoding.live(points), process, best)
         for step in _REFINEMENTS:
-            if not len(points):
+            top = self._valid(points[np.argsort(-utilities, kind="stable")])
+            if not len(top):
                 return None
-            top = points[np.argsort(-utilities, kind="stable")[:_PARENTS]]
-            more, judged = self._judged(self._children(random, top, _NEAR, step), process, best)
+            more = self._children(random, top, _NEAR, step)
             points = np.concatenate([points, more])
+            judged = self._utility(self.encoding.live(more), process, best)
             utilities = np.concatenate([utilities, judged])
         ranked = points[np.argsort(-utilities, kind="stable")]
         return next((config for _, config in self.new_configs(ranked)), None)
 
-    def _judged(self, points: Array, process: Process, best: float) -> tuple[Array, Array]:
-        """Those of the points that are configs, and their utilities."""
-        rows, places = [], []
-        for place, point in enumerate(points):
-            config = self.encoding.config(point)
-            if config is not None:
-                rows.append(self.encoding.row(config))
-                places.append(place)
-        if not rows:
-            return points[:0], np.empty(0)
-        return points[places], self._utility(np.array(rows), process, best)
+    def _valid(self, points: Array) -> Array:
+        """The first few that break no constraint."""
+        places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
+        return points[list(islice(places, _PARENTS))]
 
     def _whole(self, random: np.random.Generator, rows: Array) -> Array:
         """Rows with values where they are dead."""

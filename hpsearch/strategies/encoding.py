@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -99,6 +99,7 @@ class Dimension:
             return self._values[min(max(index, 0), len(self._values) - 1)]
         return self.parameter.at(min(max(number, 0.0), 1.0))
 
+    @cached_property
     def cells(self) -> Array | None:
         """Edges of the cells of a discrete ordered parameter, shape `(count + 1,)`."""
         if self.count is None or not self.ordered:
@@ -161,9 +162,48 @@ class Encoding:
         return self.space.config(self.assignment(row))
 
     def uniform(self, numbers: Array) -> Array:
-        """Rows for numbers in [0, 1), shape `(n, D)`: categories are cut out of them evenly."""
-        rows = numbers.copy()
+        """Points for numbers in [0, 1), shape `(n, D)`: categories are cut out of them evenly."""
+        points = numbers.copy()
         for column, dimension in enumerate(self.dimensions):
             if not dimension.ordered:
-                rows[:, column] = np.floor(numbers[:, column] * (dimension.count or 1))
-        return rows
+                points[:, column] = np.floor(numbers[:, column] * (dimension.count or 1))
+        return points
+
+    def live(self, points: Array) -> Array:
+        """The rows of points, shape `(n, D)`, as of their configs; constraints aside.
+
+        A point has a value in every column. What lives is the same in all points that agree in
+        the parameters that decide it, so few configs are made.
+        """
+        rows = self._snapped(points)
+        _, first, group = np.unique(
+            rows[:, self._deciding], axis=0, return_index=True, return_inverse=True
+        )
+        patterns = np.empty((len(first), len(self.dimensions)))
+        for pattern, place in zip(patterns, first, strict=True):
+            config = self._unconstrained.config(self.assignment(points[place]))
+            assert config is not None
+            pattern[:] = self.row(config)
+        patterns = patterns[group.ravel()]
+        # A list of units decides the number of layers.
+        return np.where(np.isnan(patterns) | self._deciding[None], patterns, rows)
+
+    @cached_property
+    def _unconstrained(self) -> Space:
+        return replace(self.space, constraints=())
+
+    @cached_property
+    def _deciding(self) -> npt.NDArray[np.bool_]:
+        deciding = self.space.deciding
+        return np.array([d.parameter.name in deciding for d in self.dimensions], bool)
+
+    def _snapped(self, points: Array) -> Array:
+        """Points with each discrete number in the middle of its cell."""
+        snapped = points.copy()
+        for column, dimension in enumerate(self.dimensions):
+            edges = dimension.cells
+            if edges is not None:
+                at = np.searchsorted(edges, points[:, column], side="right") - 1
+                at = np.clip(at, 0, len(edges) - 2)
+                snapped[:, column] = (edges[at] + edges[at + 1]) / 2
+        return snapped

@@ -14,7 +14,7 @@ from hpsearch.strategies.added import Added
 from hpsearch.strategies.base import Strategy
 from hpsearch.strategies.drawn import Drawn
 from hpsearch.strategies.halving import Asha, Hyperband, at_top
-from hpsearch.strategies.rungs import rungs_of
+from hpsearch.strategies.rungs import rungs_below, rungs_of
 from hpsearch.sweep.method import MethodSpec
 
 __all__ = ["METHODS", "Task", "make_strategy"]
@@ -22,8 +22,11 @@ __all__ = ["METHODS", "Task", "make_strategy"]
 
 #: As KerasTuner's Hyperband has it.
 _FACTOR = 3
-#: Random configs before a model is asked.
+#: Random configs before TPE's densities are asked.
 _INITIAL = 10
+#: How often, where `min_epochs` does not say: scores after so few epochs that a training would halt
+#: once more hardly tell which config is good in the end.
+_HALVINGS = 2
 #: Trials up to which `auto` is `bayesian`.
 _FEW = 200
 
@@ -74,7 +77,8 @@ def _bayesian(task: Task) -> Strategy:
         task.listed,
         goal=task.goal,
         seed=task.seed,
-        initial=task.options.get("num_initial_points", _INITIAL),
+        initial=task.options.get("num_initial_points"),
+        alpha=task.options.get("alpha"),
         beta=task.options.get("beta"),
     )
 
@@ -85,9 +89,9 @@ def _auto(task: Task) -> Strategy:
     return _bayesian(task) if few else _tpe(task)
 
 
-def _proposer(task: Task) -> Strategy:
+def _proposer(task: Task, default: str = "random") -> Strategy:
     """Where the configs of a halving method come from."""
-    maker = _MAKERS[task.options.get("proposals", "random")]
+    maker = _MAKERS[task.options.get("proposals", default)]
     return maker(replace(task, space=at_top(task.space), options={}))
 
 
@@ -98,7 +102,10 @@ def _top(task: Task) -> int:
 
 
 def _rungs(task: Task, factor: float) -> tuple[int, ...]:
-    return rungs_of(_top(task), task.options.get("min_epochs", 1), factor)
+    first = task.options.get("min_epochs")
+    if first is None:
+        return rungs_below(_top(task), factor, _HALVINGS)
+    return rungs_of(_top(task), first, factor)
 
 
 def _asha(task: Task) -> Strategy:
@@ -114,11 +121,15 @@ def _asha(task: Task) -> Strategy:
 
 
 def _hyperband(task: Task) -> Strategy:
+    """With configs that TPE proposes.
+
+    Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
+    """
     if "early_terminate" in task.options:
         return _early_terminate(task, task.options["early_terminate"])
     factor = task.options.get("factor", _FACTOR)
     return Hyperband(
-        _proposer(task),
+        _proposer(task, "tpe"),
         _rungs(task, factor),
         goal=task.goal,
         factor=factor,

@@ -1,7 +1,9 @@
 """A density over encoded configs: a mixture of one kernel a config, and a uniform one.
 
 Sources: Bergstra et al., Algorithms for Hyper-Parameter Optimization (2011); Watanabe,
-Tree-Structured Parzen Estimator (2023), whose multivariate kernels and bandwidths these are.
+Tree-Structured Parzen Estimator (2023), for kernels over all columns together, whose width shrinks
+with the number of configs (Scott's rule). The constants were chosen on functions and tables of
+our own, and kept after searches of `experiments/search_quality.py`'s spaces with other seeds.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from hpsearch.strategies.encoding import Array, Encoding
 
 __all__ = ["Parzen"]
 
-_WIDTH = 0.2
-_LEAST_WIDTH = 0.03
+#: Of a kernel on [0, 1], before it shrinks, and at least.
+_WIDTH = 0.1
+_LEAST_WIDTH = 0.01
 #: Of a discrete value's cell, how much a kernel covers at least.
 _LEAST_CELLS = 0.25
-_OTHER_CATEGORIES = 0.5
 _TINY = 1e-300
 
 
@@ -26,28 +28,31 @@ class Parzen:
 
     Args:
         rows: Shape `(n, D)`.
+        weights: Of their kernels, shape `(n,)`; the uniform one has their mean.
     """
 
-    def __init__(self, encoding: Encoding, rows: Array) -> None:
+    def __init__(self, encoding: Encoding, rows: Array, weights: Array) -> None:
         self._dimensions = encoding.dimensions
         self._rows = rows
         count, columns = rows.shape
-        self._log_weight = -np.log(count + 1)
+        whole = np.append(weights, weights.mean() if count else 1.0)
+        self._weights = whole / whole.sum()
         self._widths = np.ones((count, columns))
         for column, dimension in enumerate(self._dimensions):
             alive = int((~np.isnan(rows[:, column])).sum())
-            shrink = max(alive, 1) ** (-1.0 / (columns + 4))
             if dimension.ordered:
+                shrunk = _WIDTH * max(alive, 1) ** (-1.0 / (columns + 4))
                 least = _LEAST_CELLS / dimension.count if dimension.count else 0.0
-                self._widths[:, column] = min(max(_WIDTH * shrink, _LEAST_WIDTH, least), 1.0)
+                self._widths[:, column] = max(shrunk, _LEAST_WIDTH, least)
             else:
-                self._widths[:, column] = min(_OTHER_CATEGORIES * shrink, 0.8)
-        self._cells = [dimension.cells() for dimension in self._dimensions]
+                # Any category, as if one of each had been seen beside those that were.
+                self._widths[:, column] = 1.0 / (alive + 2)
+        self._cells = [dimension.cells for dimension in self._dimensions]
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
         """Rows without NaN, shape `(count, D)`."""
         known, columns = self._rows.shape
-        chosen = random.integers(known + 1, size=count)
+        chosen = random.choice(known + 1, size=count, p=self._weights)
         at = np.minimum(chosen, max(known - 1, 0))
         first, second = random.random((count, columns)), random.random((count, columns))
         if not known:
@@ -78,7 +83,7 @@ class Parzen:
         total = np.zeros((len(rows), known + 1))
         for column in range(len(self._dimensions)):
             total += self._log_kernels(column, rows[:, column])
-        density: Array = logsumexp(total, axis=1) + self._log_weight
+        density: Array = logsumexp(total + np.log(self._weights), axis=1)
         return density
 
     def _log_kernels(self, column: int, values: Array) -> Array:
@@ -110,6 +115,9 @@ class Parzen:
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
             return log, np.zeros(len(value))
         place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
-        low, high = cells[place], cells[place + 1]
+        # Of many values few are different.
+        different, which = np.unique(place, return_inverse=True)
+        low, high = cells[different], cells[different + 1]
         mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
-        return np.log(np.maximum(mass, _TINY)) - np.log(inside), np.log(high - low)
+        log = np.log(np.maximum(mass, _TINY)) - np.log(inside)
+        return log[which], np.log(high - low)[which]

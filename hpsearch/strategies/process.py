@@ -29,14 +29,19 @@ class Process:
         x: Shape `(n, D)`, without NaN.
         y: Shape `(n,)`, standardised.
         categories: Shape `(D,)`: whether values of a column are equal or not, and no more.
+        noise: Variance of `y` about the process, in place of a fitted one.
     """
 
-    def __init__(self, x: Array, y: Array, categories: npt.NDArray[np.bool_]) -> None:
+    def __init__(
+        self, x: Array, y: Array, categories: npt.NDArray[np.bool_], noise: float | None = None
+    ) -> None:
         self._x, self.y, self._categories = x, y, categories
         self._squares = self._differences(x, x).reshape(x.shape[1], -1)
         columns = x.shape[1]
-        start = np.concatenate([np.zeros(columns), [0.0, np.log(1e-2)]])
-        bounds = [(-8.0, 8.0)] * columns + [(-5.0, 5.0), (np.log(1e-7), 1.0)]
+        log_noise = np.log(1e-2 if noise is None else noise)
+        between = (np.log(1e-7), 1.0) if noise is None else (log_noise, log_noise)
+        start = np.concatenate([np.zeros(columns), [0.0, log_noise]])
+        bounds = [(-8.0, 8.0)] * columns + [(-5.0, 5.0), between]
         found = minimize(
             self._loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxiter": _STEPS},

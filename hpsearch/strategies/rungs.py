@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from hpsearch.space import Config
 
-__all__ = ["Rung", "rungs_of"]
+__all__ = ["Rung", "rungs_below", "rungs_of"]
 
 
 def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
@@ -22,6 +22,12 @@ def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
         rungs.append(round(epochs))
         epochs *= factor
     return (*rungs, top)
+
+
+def rungs_below(top: int, factor: float, halvings: int) -> tuple[int, ...]:
+    """Epochs at which trainings halt: `top`, and `factor` times less each, `halvings` times."""
+    below = (max(1, round(top / factor**halving)) for halving in range(1, halvings + 1))
+    return tuple(sorted({top, *below}))
 
 
 class Rung:

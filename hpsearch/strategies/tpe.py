@@ -18,7 +18,7 @@ from hpsearch.strategies.parzen import Parzen
 
 __all__ = ["TPE"]
 
-_GOOD_SHARE = 0.15
+_GOOD_SHARE = 0.1
 _MOST_GOOD = 25
 #: Of those that are not good, the latest: an ask costs no more than with so many.
 _MOST_OTHERS = 1_000
@@ -56,13 +56,16 @@ class TPE(Adaptive):
         order = np.argsort(known.losses, kind="stable")
         count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
         others = np.sort(order[count:])[-_MOST_OTHERS:]
-        good = Parzen(self.encoding, known.rows[order[:count]])
-        bad = Parzen(self.encoding, np.concatenate([known.rows[others], known.pending]))
+        ranks = np.arange(1, count + 1)
+        good = Parzen(self.encoding, known.rows[order[:count]], np.log((count + 1) / ranks))
+        rest = np.concatenate([known.rows[others], known.pending])
+        bad = Parzen(self.encoding, rest, np.ones(len(rest)))
         for attempt in range(_ATTEMPTS):
-            drawn = good.sample(random, self._candidates * 2**attempt)
-            found = [config for _, config in self.new_configs(drawn)]
-            if found:
-                rows = np.array([self.encoding.row(config) for config in found])
-                ratio = good.log_density(rows) - bad.log_density(rows)
-                return found[int(np.argmax(ratio))]
+            points = good.sample(random, self._candidates * 2**attempt)
+            rows = self.encoding.live(points)
+            ratio = good.log_density(rows) - bad.log_density(rows)
+            best_first = points[np.argsort(-ratio, kind="stable")]
+            config = next((config for _, config in self.new_configs(best_first)), None)
+            if config is not None:
+                return config
         return None

@@ -58,7 +58,8 @@ def cross_faults(sweep: Sweep, broken: Broken) -> Iterator[Fault]:
     if not {"method", "early_terminate"} & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
-    if "parameters" not in broken.keys:
+    # What a model of one's own has is known once it is built.
+    if "parameters" not in broken.keys and not isinstance(sweep.model, str):
         yield from _names(sweep, broken)
         conditions = list(_conditions(sweep, broken))
         yield from conditions

@@ -18,13 +18,13 @@ from pydantic import (
 
 from hpsearch.constraints import parse
 from hpsearch.draws import draw_of
-from hpsearch.space import Config, Space
+from hpsearch.space import Config, Kind, Space
 from hpsearch.sweep import wandb
 from hpsearch.sweep.base import Spec, faults_of, require_mapping
 from hpsearch.sweep.checks import Broken, advice, cross_faults
 from hpsearch.sweep.data import DataSpec
 from hpsearch.sweep.method import CONFIGS, Method, MethodSpec
-from hpsearch.sweep.names import rule_of
+from hpsearch.sweep.names import open_names, rule_of
 from hpsearch.sweep.parameters import Parameters
 from hpsearch.sweep.rules import (
     MOST_FAULTS,
@@ -239,10 +239,14 @@ class Sweep(Spec):
 
     @cached_property
     def space(self) -> Space:
-        """The parameters in file order, with the constraints."""
+        """The parameters in file order, with the constraints.
+
+        Of a model of one's own, what the file says; what the model asks for is known to a run.
+        """
         return Space(
             tuple(spec.parameter(name) for name, spec in self.parameters.items()),
             tuple(parse(constraint) for constraint in self.constraints),
+            Kind.MODEL if isinstance(self.model, str) else Kind.MLP,
         )
 
     @cached_property
@@ -284,7 +288,8 @@ class Sweep(Spec):
         if raw.get("configs") and "method" not in raw:
             raw["method"] = MethodSpec(CONFIGS)
         sweep: Self | None
-        sweep, faults = _validated(cls, raw, handler)
+        with open_names(isinstance(raw.get("model"), str)):
+            sweep, faults = _validated(cls, raw, handler)
         faults += translation.faults
         if sweep is not None:
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 from hpsearch import extensions
@@ -29,7 +31,15 @@ from hpsearch.sweep.rules import (
 )
 from hpsearch.sweep.wording import did_you_mean, nearest, show
 
-__all__ = ["DESCRIBED", "HYPERPARAMETERS", "LAYER_TYPES", "UNITS_OF_LAYER", "rule_of", "suggestion"]
+__all__ = [
+    "DESCRIBED",
+    "HYPERPARAMETERS",
+    "LAYER_TYPES",
+    "UNITS_OF_LAYER",
+    "open_names",
+    "rule_of",
+    "suggestion",
+]
 
 MOST_LAYERS: Final = 50
 UNITS_OF_LAYER: Final = integer(1, 1_000_000)
@@ -160,8 +170,25 @@ _SYNONYMS: Final = {
 }
 
 
+#: Whether the names are a model's of one's own; of ours, it then has these only.
+_OPEN: Final[ContextVar[bool]] = ContextVar("open_names", default=False)
+_OURS: Final = ("batch_size", "epochs")
+
+
+@contextlib.contextmanager
+def open_names(are_open: bool) -> Iterator[None]:
+    """Within it, whether a hyperparameter is what a model of one's own makes of it."""
+    before = _OPEN.set(are_open)
+    try:
+        yield
+    finally:
+        _OPEN.reset(before)
+
+
 def rule_of(name: str) -> Rule:
     """The rule of a hyperparameter; names of one's own take any plain data."""
+    if _OPEN.get() and name not in _OURS:
+        return ANYTHING
     if layer_of(name) is not None:
         return UNITS_OF_LAYER
     return HYPERPARAMETERS.get(name, ANYTHING)

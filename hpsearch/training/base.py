@@ -34,8 +34,8 @@ class Trainer(Protocol):
     @property
     def model(self) -> Any: ...
 
-    def run_epoch(self) -> dict[str, float]:
-        """Trains the next epoch, then validates.
+    def run_epoch(self) -> dict[str, float] | None:
+        """Trains the next epoch, then validates; None where a `fit` of one's own has ended.
 
         Returns:
             `loss`, `accuracy` (regression: `mae`), `val_loss`, `val_accuracy`, as

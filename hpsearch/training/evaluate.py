@@ -49,7 +49,12 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
     whole = trained_model(values, seed, weights, recipe, input_spec, target)
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
-    measured = _together(whole, x, y) if recipe.model else _by_row(whole, recipe, target, x, y)
+    if recipe.model:
+        from hpsearch.usermodel.loading import labels_for
+
+        measured = _together(whole, x, labels_for(whole, y, target))
+    else:
+        measured = _by_row(whole, recipe, target, x, y)
     arrays: dict[str, Any] = dict(measured)
     # No allow_pickle: some NumPys' savez would store it as an array of that name.
     np.savez(path, **arrays)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import tensorflow as tf
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = ["expressible"]
 
@@ -27,15 +25,15 @@ def expressible(model: keras.Model) -> bool:
     """Whether the compiled trainer does what `fit` would do with this model.
 
     It does unless the model replaces one of the methods of its training step, is to run
-    eagerly, has several inputs or outputs, or a layer keeps state in a `tf.Variable` that Keras
-    does not know as a weight. An overridden `compute_loss` is honoured.
+    eagerly, has several inputs or outputs, a layer keeps state in a `tf.Variable` that Keras does
+    not know as a weight, or from one batch to the next. An overridden `compute_loss` is honoured.
     """
     return (
         not any(_overrides(model, name) for name in _OWN_STEP)
         and not model.run_eagerly
         and _is_single(model, "inputs")
         and _is_single(model, "outputs")
-        and not any(_hides_state(layer) for layer in _layers(model))
+        and not any(_hides_state(layer) or _is_stateful(layer) for layer in _layers(model))
     )
 
 
@@ -50,6 +48,10 @@ def _is_single(model: keras.Model, name: str) -> bool:
 
 def _layers(layer: Any) -> list[Any]:
     return list(layer._flatten_layers())  # noqa: SLF001
+
+
+def _is_stateful(layer: Any) -> bool:
+    return bool(getattr(layer, "stateful", False)) and isinstance(layer, keras.layers.RNN)
 
 
 def _hides_state(layer: Any) -> bool:

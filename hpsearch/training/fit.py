@@ -52,7 +52,7 @@ class FitTrainer:
         self._batch_size = batch_size
         self._order = order
         self._epoch = 0
-        self._restores = target.task is Task.REGRESSION
+        self._restores = target.task is Task.REGRESSION and target.standardised
         if self._restores:
             _measure_in_own_units(model, target)
         # An epoch's end is not the training's: weights must not become their average here.

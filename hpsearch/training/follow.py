@@ -15,7 +15,7 @@ from hpsearch.trial import EarlyStopping, Past, Recipe, Snapshot, Status, Traini
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Steps", "follow", "followed", "score_at"]
+__all__ = ["Patience", "Steps", "follow", "followed", "score_at"]
 
 State = tuple[npt.NDArray[Any], ...]
 
@@ -134,11 +134,11 @@ class _Run:
     finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
-    patience: _Patience | None = None
+    patience: Patience | None = None
 
     def __post_init__(self) -> None:
         if self.recipe.early_stopping is not None:
-            self.patience = _Patience(self.recipe, self.recipe.early_stopping)
+            self.patience = Patience(self.recipe, self.recipe.early_stopping)
 
     @property
     def _ended(self) -> bool:
@@ -241,7 +241,7 @@ class _Run:
         return Snapshot(len(self.curve), self.trainer.state(), self.best_state)
 
 
-class _Patience:
+class Patience:
     """Early stopping on the recipe's metric.
 
     Source: `keras.callbacks.EarlyStopping`: an epoch improves when it is better than the best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     *,
     kind: str | None = None,
     programs: Programs | None = None,
+    epochs: int | None = None,
 ) -> Trainer:
     """Builds the model and what trains it.
 
@@ -52,9 +53,11 @@ def make_trainer(  # noqa: PLR0917 - named at every call
         kind: `native`, `graph`, `xla` or `fit`; None picks one by the rule below.
         programs: Trainers of earlier trainings, which must be over: one whose graph serves this
             training, too, is begun anew and returned.
+        epochs: How many the training takes; what a `fit` of one's own is told.
 
     The rule: `native` where the extension knows the config (see `choice`); else `fit` where the
-    model cannot be expressed as a graph (see `expressible`); `graph` for a model or a layer type
+    hypermodel has a `fit` of its own or the model cannot be expressed as a graph (see
+    `expressible`); `graph` for a model or a layer type
     of one's own, since XLA might not support it; else what `choose` says. So the kind depends on
     the config, the model and the data's size only.
 
@@ -64,7 +67,7 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     """
     if kind not in (None, "native", "graph", "xla", "fit"):
         raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
-    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays)
+    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays, epochs)
     network = None
     if kind in (None, "native"):
         network = native_network(values, seed, recipe, input_spec, target)
@@ -87,6 +90,7 @@ class _Wanted:
     input_spec: InputSpec
     target: Target
     arrays: Arrays
+    epochs: int | None = None
 
     @property
     def batch_size(self) -> int:
@@ -125,6 +129,10 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
         )
         return program.trainer
     model = wanted.build()
+    if wanted.recipe.model:
+        wanted = replace(wanted, arrays=_as_input(model, wanted))
+        if kind in (None, "fit") and (trainer := _own_fit(wanted, model)) is not None:
+            return trainer
     kind = _kind(model, wanted, kind)
     if kind == "fit":
         _require_fit_can(wanted)
@@ -135,15 +143,46 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
     return trainer
 
 
+def _as_input(model: Any, wanted: _Wanted) -> Arrays:
+    """The data in the shape that the model takes."""
+    from hpsearch.hypermodel import rows_shape
+    from hpsearch.training.tensors import fitted
+    from hpsearch.usermodel.loading import labels_for
+
+    arrays = wanted.arrays
+    shape = rows_shape(model, arrays.x_train.shape[1:])
+    one_hot = labels_for(model, arrays.y_train[:1], wanted.target).ndim > arrays.y_train.ndim
+    return fitted(arrays, shape, classes=wanted.target.outputs if one_hot else None)
+
+
+def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
+    """What trains a model by the `fit` of its hypermodel; None where it has none of its own."""
+    from hpsearch.training.ownfit import OwnFitTrainer
+    from hpsearch.usermodel.loading import hypermodel_of, trains_itself
+
+    hypermodel = hypermodel_of(wanted.recipe)
+    if not trains_itself(hypermodel):
+        return None
+    return OwnFitTrainer(
+        hypermodel,
+        model,
+        wanted.arrays,
+        wanted.recipe,
+        wanted.values,
+        wanted.seed,
+        epochs=wanted.epochs,
+    )
+
+
 def _require_fit_can(wanted: _Wanted) -> None:
     """Where it cannot give the numbers that the other trainers give, it is not asked."""
-    scored, regression = wanted.recipe.keras_metric, wanted.target.task is Task.REGRESSION
+    scored, target = wanted.recipe.keras_metric, wanted.target
     if scored:
         raise InputError(
             f"metric: {scored} is not reported of a layer type that keeps state of its own, which "
             "keras.Model.fit has to train; score loss, accuracy or mae, or leave the layer type out"
         )
-    if wanted.recipe.weighted and regression:
+    if wanted.recipe.weighted and target.task is Task.REGRESSION and target.standardised:
         raise InputError(
             "sample_weight: a layer type that keeps state of its own, which keras.Model.fit has "
             "to train, takes no weights for a regression; leave the weights or the layer type out"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
     from hpsearch.trial import Arrays
 
-__all__ = ["Tensors", "as_tensors"]
+__all__ = ["Tensors", "as_tensors", "fitted"]
 
 #: TensorFlow takes memory as it is only where Eigen's vector instructions can read it.
 _ALIGNMENT_BYTES = 64
@@ -44,6 +46,34 @@ def as_tensors(arrays: Arrays) -> Tensors:
         )
         _Latest.arrays = arrays
     return _Latest.tensors
+
+
+class _Fitted:
+    """The arrays that were made to fit last."""
+
+    arrays: Arrays | None = None
+    asked: tuple[tuple[int, ...], int | None] | None = None
+    fitted: Arrays | None = None
+
+
+def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Arrays:
+    """The same data as a model of one's own takes it; the same object as the last time.
+
+    Args:
+        shape: Of a row; rows are not copied.
+        classes: Labels are one-hot in so many classes; None leaves them.
+    """
+    if arrays.x_train.shape[1:] == shape and classes is None:
+        return arrays
+    asked = (shape, classes)
+    if _Fitted.fitted is None or _Fitted.arrays is not arrays or _Fitted.asked != asked:
+        y_train, y_val = arrays.y_train, arrays.y_val
+        if classes is not None:
+            y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
+        x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
+        _Fitted.arrays, _Fitted.asked = arrays, asked
+        _Fitted.fitted = replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
+    return _Fitted.fitted
 
 
 def _tensor(array: npt.NDArray[Any]) -> Any:

@@ -174,16 +174,9 @@ def test_list_of_something_else(tmp_path):
     assert "optimizers" in said.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--engine", "ray"], "execution.engine: ray"),
-        (["--set", "model=mine:build"], "model: a function"),
-    ],
-)
-def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path, options, words):
-    said = hpsearch("run", finished / "sweep.yaml", *options, cwd=tmp_path, code=2)
-    assert words in said.stderr
+def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path):
+    said = hpsearch("run", finished / "sweep.yaml", "--engine", "ray", cwd=tmp_path, code=2)
+    assert "execution.engine: ray" in said.stderr
     assert "not there yet" in said.stderr
     assert not (tmp_path / "experiments").exists()
 

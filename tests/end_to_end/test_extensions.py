@@ -73,6 +73,18 @@ def test_workers_and_engines_of_all_kinds_see_the_same_package(home):
     commands.hpsearch("program.py", cwd=home, program=[sys.executable])
 
 
+def test_workers_find_what_only_this_program_s_path_has(installed, tmp_path):
+    program = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "import numpy as np, hpsearch\n"
+        "x = np.random.default_rng(0).normal(size=(60, 3))\n"
+        "parameters = {'layer_type': 'gated', 'units': 4, 'epochs': 1}\n"
+        "found = hpsearch.tune(x, x[:, 0] > 0, parameters=parameters, workers=1)\n"
+        "assert found.table['status'].tolist() == ['completed'], found.table['error'].tolist()\n"
+    )
+    commands.hpsearch("-c", program, cwd=tmp_path, program=[sys.executable])
+
+
 def test_what_the_page_about_extensions_shows_is_the_example_package(home):
     page = (Path(hpsearch.__file__).parent / "EXTENDING.md").read_text()
     declared, sweep = (

@@ -170,6 +170,12 @@ def test_a_call_is_made_and_told(executor, drive, tmp_path, tensorflow):
     assert path.exists()
 
 
+def test_a_call_gives_plain_data_and_may_read_the_rows(executor, drive, dataset):
+    (event,) = drive(executor, [Call(odd_calls.rows_of, (2,), with_data=True)])
+    assert event.error == ""
+    assert event.value == {"twice": 2 * len(dataset.arrays.x_train)}
+
+
 def test_a_failed_call_says_why_and_others_go_on(executor, job, drive, tmp_path):
     path = tmp_path / "called"
     calls = [Call(odd_calls.ours, ()), Call(odd_calls.theirs, ()), Call(odd_calls.note, (path,))]

@@ -13,25 +13,13 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
-from hpsearch.oracles import StrategyOracle, make_oracle
-from hpsearch.oracles.base import SweepOracle, config_from, hyperparameters_of
+from hpsearch.oracles import StrategyOracle, config_from, hyperparameters_of, make_oracle
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Choices, Config, Parameter, Range, Space
+from hpsearch.strategies import Drawn
 from hpsearch.sweep.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
-
-
-def grid_oracle(space: Space, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("grid"), space, **settings)
-
-
-def random_oracle(space: Space, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("random"), space, **settings)
-
-
-def asked_of(oracle: SweepOracle, count: int) -> list[Config]:
-    return [proposal.config for proposal in oracle.ask(count)]
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -39,6 +27,18 @@ def space_of(**choices: list[Any]) -> Space:
 
 
 SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
+
+
+def grid(space: Space = SPACE, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("grid"), space, **settings)
+
+
+def random_search(space: Space = SPACE, **settings: Any) -> StrategyOracle:
+    return make_oracle(MethodSpec("random"), space, **settings)
+
+
+def configs(oracle: StrategyOracle, count: int) -> list[Config]:
+    return [proposal.config for proposal in oracle.ask(count)]
 
 
 class Stock(keras_tuner.Oracle):  # type: ignore[misc]
@@ -76,7 +76,7 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
     oracle.end_trial(trial)
 
 
-def best(oracle: SweepOracle) -> Config | None:
+def best(oracle: StrategyOracle) -> Config | None:
     """Of KerasTuner's book-keeping: the config of the best trial that completed."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
     return oracle._started[found[0].trial_id].config if found else None
@@ -93,9 +93,9 @@ def _quiet_threads() -> Any:
 def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "randint", lambda *_: 4711)
     assert Stock(seed=0).seed == 4711
-    assert random_oracle(SPACE, seed=0).seed == 1
-    assert asked_of(random_oracle(SPACE, seed=0), 8) == asked_of(random_oracle(SPACE, seed=0), 8)
-    assert asked_of(random_oracle(SPACE, seed=0), 8) != asked_of(random_oracle(SPACE, seed=1), 8)
+    assert random_search(SPACE, seed=0).seed == 1
+    assert random_search(SPACE, seed=0).ask(8) == random_search(SPACE, seed=0).ask(8)
+    assert random_search(SPACE, seed=0).ask(8) != random_search(SPACE, seed=1).ask(8)
 
 
 ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, None]
@@ -109,11 +109,11 @@ def test_choices_hold_any_value() -> None:
     hp.Choice("mine", [True, False])
     assert list(map(type, hp.space[0].values)) == [int, int]
 
-    for oracle in (grid_oracle(space_of(mine=ODD)), random_oracle(space_of(mine=ODD))):
-        asked = [config.values["mine"] for config in asked_of(oracle, 99)]
+    for oracle in (grid(space_of(mine=ODD)), random_search(space_of(mine=ODD))):
+        asked = [config.values["mine"] for config in configs(oracle, 99)]
         assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
     assert [v is w for v, w in zip(
-        [c.values["mine"] for c in asked_of(grid_oracle(space_of(mine=ODD)), 99)], ODD, strict=True
+        [c.values["mine"] for c in configs(grid(space_of(mine=ODD)), 99)], ODD, strict=True
     )] == [True] * len(ODD)  # fmt: skip
 
 
@@ -133,9 +133,9 @@ def test_kerastuners_values_name_ours() -> None:
         "units": "Choice", "l2": "Choice", "learning_rate": "Float", "batch_size": "Int",
         "optimizer": "Choice",
     }  # fmt: skip
-    oracle = random_oracle(space, seed=3)
-    configs = asked_of(oracle, 20)
-    for trial, config in zip(oracle.trials.values(), configs, strict=True):
+    oracle = random_search(space, seed=3)
+    asked = configs(oracle, 20)
+    for trial, config in zip(oracle.trials.values(), asked, strict=True):
         values = trial.hyperparameters.values
         assert config_from(space, values) == config
         assert values["units"] in (0, 1)
@@ -160,9 +160,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
         )
     )
     assert [hp.conditions for hp in hyperparameters_of(space).space] == [[], []]
-    asked = [
-        (c.values["layer_type"], c.values.get("width")) for c in asked_of(grid_oracle(space), 99)
-    ]
+    asked = [(c.values["layer_type"], c.values.get("width")) for c in configs(grid(space), 99)]
     assert asked == [
         ("dense", 1), ("dense", 2), ("dropout", 1), ("dropout", 2), ("residual", None),
     ]  # fmt: skip
@@ -173,8 +171,8 @@ def test_no_value_is_discovered_late() -> None:
     trial = stock.create_trial("a")
     # What a hypermodel meets first inside a trial is not drawn: it is the default.
     assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
-    oracle = random_oracle(SPACE)
-    asked_of(oracle, 1)
+    oracle = random_search(SPACE)
+    oracle.ask(1)
     (trial,) = oracle.trials.values()
     trial.hyperparameters.Float("late", 0.0, 1.0)
     trial.status = FAILED
@@ -182,22 +180,19 @@ def test_no_value_is_discovered_late() -> None:
         oracle.end_trial(trial)
     assert [hp.name for hp in oracle.get_space().space] == ["units"]
     # Which left KerasTuner's lock held; the next call of ours does not care.
-    assert len(asked_of(oracle, 1)) == 1
+    assert len(oracle.ask(1)) == 1
 
 
-def failing() -> StrategyOracle:
+class Failing(Drawn):
     """Its second proposal fails, once."""
-    oracle, left = grid_oracle(SPACE), [1]
-    ask = oracle._strategy.ask
 
-    def asked(count: int) -> list[Proposal]:
-        if oracle._started and left:
-            left.pop()
+    left = 1
+
+    def ask(self, count: int) -> list[Proposal]:
+        if self._met and self.left:
+            self.left -= 1
             raise ZeroDivisionError
-        return ask(count)
-
-    oracle._strategy.ask = asked  # type: ignore[method-assign]
-    return oracle
+        return super().ask(count)
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,12 +203,12 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
             stock.create_trial("a")
     assert kt_oracle.LOCKS[stock].locked()
 
-    oracle = failing()
+    oracle = StrategyOracle(Failing("grid", SPACE, (), 0), SPACE)
     with pytest.raises(ZeroDivisionError):
-        asked_of(oracle, 5)
+        oracle.ask(5)
     assert not kt_oracle.LOCKS[oracle].locked()
     asked: list[Config] = []
-    other = threading.Thread(target=lambda: asked.extend(asked_of(oracle, 3)))
+    other = threading.Thread(target=lambda: asked.extend(configs(oracle, 3)))
     other.start()
     other.join(timeout=10)
     assert [config.values["units"] for config in asked] == [2, 3, 4]
@@ -245,10 +240,10 @@ def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
     # And both were given one number.
     assert len(stock.trials) == 1
     # Ours holds nothing between calls, so threads that take turns never wait.
-    oracle = grid_oracle(SPACE)
+    oracle = grid(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
-        thread = threading.Thread(target=lambda: asked.extend(asked_of(oracle, 2)), name=name)
+        thread = threading.Thread(target=lambda: asked.extend(configs(oracle, 2)), name=name)
         thread.start()
         thread.join(timeout=10)
         assert kt_oracle.THREADS[oracle] is None
@@ -262,16 +257,16 @@ def test_asking_warns_of_nothing() -> None:
     assert "currentThread" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        oracle = random_oracle(SPACE)
-        (config,) = asked_of(oracle, 1)
+        oracle = random_search(SPACE)
+        (config,) = configs(oracle, 1)
         oracle.tell([Outcome(config, 0.5)])
 
 
 def test_one_slot_is_not_asked_twice() -> None:
     stock = Quiet()
     assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
-    configs = asked_of(grid_oracle(SPACE), 8)
-    assert len({config.id for config in configs}) == 8
+    asked = configs(grid(SPACE), 8)
+    assert len({config.id for config in asked}) == 8
 
 
 def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +279,8 @@ def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(list(tmp_path.rglob("*.json"))) == 2
 
     before = sorted(tmp_path.rglob("*"))
-    oracle = grid_oracle(SPACE)
-    oracle.tell([Outcome(config, 1.0) for config in asked_of(oracle, 8)])
+    oracle = grid(SPACE)
+    oracle.tell([Outcome(config, 1.0) for config in configs(oracle, 8)])
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -296,8 +291,8 @@ def test_failures_in_a_row_end_nothing() -> None:
     with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
         end(stock, stock.create_trial("c"))
 
-    oracle = grid_oracle(SPACE)
-    for config in asked_of(oracle, 8):
+    oracle = grid(SPACE)
+    for config in configs(oracle, 8):
         oracle.tell([Outcome(config, None)])
     assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
 
@@ -310,11 +305,11 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
     end(stock, second, math.inf)
     assert stock.get_best_trials(1)[0] is second
 
-    oracle = grid_oracle(SPACE, goal=goal)
-    configs = asked_of(oracle, 5)
+    oracle = grid(SPACE, goal=goal)
+    asked = configs(oracle, 5)
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
-    oracle.tell([Outcome(c, score) for c, score in zip(configs, scores, strict=True)])
-    assert best(oracle) == configs[1]
+    oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
+    assert best(oracle) == asked[1]
 
 
 def test_a_trials_score_is_the_one_that_is_told() -> None:
@@ -323,10 +318,26 @@ def test_a_trials_score_is_the_one_that_is_told() -> None:
     end(stock, trial, 0.2, 0.9, 0.1)
     assert trial.score == 0.9
 
-    oracle = grid_oracle(SPACE)
-    (config,) = asked_of(oracle, 1)
+    oracle = grid(SPACE)
+    (config,) = configs(oracle, 1)
     oracle.tell([Outcome(config, 0.1)])
     assert [t.score for t in oracle.trials.values()] == [0.1]
+
+
+def test_a_score_that_is_told_again_replaces_the_one_before() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    for score in (0.25, 0.75):
+        stock.update_trial(trial.trial_id, {"score": score})
+    trial.status = COMPLETED
+    stock.end_trial(trial)
+    assert trial.score == 0.5
+
+    oracle = grid()
+    (config,) = configs(oracle, 1)
+    for score in (0.25, 0.75):
+        oracle.tell([Outcome(config, score)])
+    assert [t.score for t in oracle.trials.values()] == [0.75]
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,16 +345,16 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     loud.verbose = 1
     end(loud, loud.create_trial("a"), 1.0)
     assert "Trial" in capsys.readouterr().out
-    oracle = random_oracle(SPACE)
-    oracle.tell([Outcome(c, s) for c, s in zip(asked_of(oracle, 2), (1.0, math.nan), strict=True)])
+    oracle = random_search(SPACE)
+    oracle.tell([Outcome(c, s) for c, s in zip(configs(oracle, 2), (1.0, math.nan), strict=True)])
     assert capsys.readouterr() == ("", "")
 
 
 def test_asking_stays_cheap() -> None:
     """No walk over all trials at each call: the last hundred cost what the first do."""
-    oracle = random_oracle(Space((Parameter("l2", Range(0.0, 1.0)),)))
+    oracle = random_search(Space((Parameter("l2", Range(0.0, 1.0)),)))
     for _ in range(2000):
-        (config,) = asked_of(oracle, 1)
+        (config,) = configs(oracle, 1)
         oracle.tell([Outcome(config, 1.0)])
     assert not oracle.ongoing_trials
     assert len(oracle.trials) == 2000

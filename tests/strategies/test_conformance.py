@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from search_spaces import FINITE
 from strategy_conformance import Conformance, Make
 
 from hpsearch.errors import NotSupportedError
@@ -28,3 +29,30 @@ def test_every_method_of_a_sweep_file_has_a_strategy() -> None:
     assert {*METHODS} == {*NAMED, "configs"}
     with pytest.raises(NotSupportedError, match="what runs today"):
         make_strategy(MethodSpec("annealing"), Space(()))
+
+
+class Watched(dict[str, object]):
+    """Options that say which of them were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> object:
+        self.read.add(key)
+        return default
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return False
+
+
+#: What the driver looks at, not the strategy.
+OF_THE_DRIVER = {"median_stopping"}
+
+
+@pytest.mark.parametrize("method", NAMED)
+def test_every_option_of_a_sweep_file_is_looked_at(method: str) -> None:
+    options = Watched()
+    make_strategy(MethodSpec(method, options), FINITE, trials=9)
+    assert options.read >= {*NAMED[method]} - OF_THE_DRIVER

@@ -24,6 +24,9 @@ SMALL = Space(
 
 
 def made(name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any) -> Halving:
+    """From the first epoch on, with random configs, where nothing else is said."""
+    options = {"min_epochs": 1, "proposals": "random"} | options
+    options = {name: value for name, value in options.items() if value is not None}
     strategy = make_strategy(MethodSpec(name, options), space, goal=goal, seed=3)
     assert isinstance(strategy, Halving)
     return strategy
@@ -178,9 +181,31 @@ def test_brackets_begin_at_different_rungs() -> None:
 def test_epochs_are_those_of_the_top_rung() -> None:
     assert at_top(SPACE).parameters[1].domain == Choices((27,))
     assert {p.config.values["epochs"] for p in made("asha").ask(20)} == {27}
-    assert made("asha", Space((Parameter("units", Choices((1, 2))),))).rungs == (1, 3, 9, 10)
+    without = Space((Parameter("units", Choices((1, 2))),))
+    assert made("asha", without).rungs == (1, 3, 9, 10)
     ranged = Space((Parameter("epochs", Range(2, 50, integer=True)),))
     assert made("hyperband", ranged, min_epochs=5).rungs == (5, 15, 45, 50)
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize(
+    ("top", "rungs"),
+    [(1, (1,)), (2, (1, 2)), (4, (1, 4)), (5, (1, 2, 5)), (20, (2, 7, 20)), (81, (9, 27, 81))],
+)
+def test_where_nothing_is_said_trainings_halt_twice(
+    name: str, top: int, rungs: tuple[int, ...]
+) -> None:
+    space = Space((Parameter("units", Choices((1, 2))), Parameter("epochs", Choices((top,)))))
+    assert made(name, space, min_epochs=None).rungs == rungs
+
+
+def test_hyperbands_configs_are_tpes() -> None:
+    own, tpe, random_ones = (
+        list(run(made("hyperband", **options), configs=40))
+        for options in ({"proposals": None}, {"proposals": "tpe"}, {})
+    )
+    assert own == tpe
+    assert own != random_ones
 
 
 def test_words_of_wandb_are_rungs_without_a_barrier() -> None:

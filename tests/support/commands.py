@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
+USER_MODELS = Path(__file__).with_name("user_models.py")
 Result = TypeVar("Result")
 _WATCHED = Path(__file__).with_name("watched.py")
 _PROGRAM = (sys.executable, "-m", "hpsearch")

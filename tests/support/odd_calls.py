@@ -28,6 +28,10 @@ def grow(path):
     note(path)
 
 
+def rows_of(times, dataset):
+    return {"twice": times * len(dataset.arrays.x_train)}
+
+
 def ours():
     raise HpsearchError("no room left")
 

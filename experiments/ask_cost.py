@@ -1,0 +1,203 @@
+"""What an ask costs, and how that grows with the trials that are known.
+
+    python experiments/ask_cost.py [tpe bayesian ...] [--trials 1000]
+
+Each method proposes configs of a space of MLPs with conditions, lists and a constraint, one at a
+time, and is told a score that is computed in microseconds; a tenth of the trials fail. One row a
+fifth of the trials: processor time of an ask on one thread, the mean, the worst, and that of a
+tell. Then what it takes to restore the search and to ask once more. Bayesian and auto search so
+many trials as their budget allows: `auto` is `bayesian` up to some, so it is measured on both
+sides. `optuna_tpe` is Optuna's sampler on the same space, without the constraint.
+
+With `--check` it fails where an ask of tpe takes 10 ms or more on average, of asha 1 ms, of
+bayesian 200 ms around its 200th trial, or where asks of the last fifth, three times as far into the
+search as those of the second, take more than three times as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Before NumPy is imported.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
+from report import HERE, machine, report, versions
+from search_peers import make_peer
+
+from hpsearch.constraints import parse
+from hpsearch.proposal import Outcome, Proposal
+from hpsearch.space import Choices, Config, Parameter, Range, Space
+from hpsearch.strategies import Strategy, make_strategy
+from hpsearch.sweep.method import MethodSpec
+
+_HIDDEN = (1, 2, 3)
+_PARAMETERS = (
+    Parameter("hidden_layers", Choices((0, *_HIDDEN))),
+    Parameter("units", Range(8, 512, log=True, integer=True), {"hidden_layers": _HIDDEN}),
+    Parameter("activation", Choices(("relu", "tanh", "selu")), {"hidden_layers": _HIDDEN}),
+    Parameter("layer_type", Choices(("dense", "dropout")), {"hidden_layers": _HIDDEN}),
+    Parameter("dropout", Range(0.0, 0.8), {"layer_type": ("dropout",)}),
+    Parameter("batch_size", Choices((16, 32, 64, 128, 256))),
+    Parameter("optimizer", Choices(("sgd", "momentum", "adam"))),
+    Parameter("learning_rate", Range(1e-5, 1.0, log=True)),
+    Parameter("l2", Range(1e-7, 1e-2, log=True)),
+    Parameter("epochs", Choices((27,))),
+)
+SPACE = Space(_PARAMETERS, (parse("hidden_layers * units <= 1000"),))
+OPTUNA = "optuna_tpe"
+#: Method -> its name in a sweep file, and the share of the trials that it is measured with.
+METHODS: dict[str, tuple[str, float]] = {
+    "random": ("random", 1.0),
+    "sobol": ("sobol", 1.0),
+    "tpe": ("tpe", 1.0),
+    "bayesian": ("bayesian", 0.4),
+    "auto, few trials": ("auto", 0.1),
+    "auto": ("auto", 1.0),
+    "asha": ("asha", 1.0),
+    "hyperband": ("hyperband", 1.0),
+    OPTUNA: (OPTUNA, 1.0),
+}
+_FIFTHS = 5
+_SEED = 0
+
+
+def loss(config: Config, epochs: int | None) -> float | None:
+    """Bowls in the logarithms of learning rate and units; None of one in ten."""
+    if int(config.id[1:], 16) % 10 == 0:
+        return None
+    values = config.values
+    rate = math.log10(values["learning_rate"]) + (1 if values["optimizer"] == "sgd" else 3)
+    width = math.log2(values.get("units", 1)) - 6
+    return rate**2 + 0.1 * width**2 + 10 * values["l2"] + 1 / (epochs or 27)
+
+
+#: Of an ask, on average.
+_MOST_MS = {"tpe": 10.0, "asha": 1.0}
+#: Of an ask of bayesian, in the fifth of the trials that holds this one.
+_MOST_BAYESIAN_MS, _BAYESIAN_TRIAL = 200.0, 200
+#: What a clock cannot tell.
+_GRAIN_MS = 0.05
+
+
+def shortcomings(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is slower than promised, or grows faster than the number of trials."""
+    for label in {row["method"]: None for row in rows}:
+        *fifths, whole = (row for row in rows if row["method"] == label)
+        taken = [row["ms an ask"] for row in fifths]
+        if whole["ms an ask"] >= _MOST_MS.get(label, math.inf):
+            yield f"{label}: {whole['ms an ask']} ms an ask, not under {_MOST_MS[label]}"
+        if label == "bayesian":
+            yield from _around(fifths)
+        # Peers may do as they like.
+        if label != OPTUNA and taken[-1] > 3 * taken[1] + _GRAIN_MS:
+            yield f"{label}: {taken[1]} ms an ask of the second fifth, {taken[-1]} of the last"
+
+
+def _around(fifths: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in fifths:
+        first, last = map(int, row["trials"].split(" to "))
+        taken = row["ms an ask"]
+        if first <= _BAYESIAN_TRIAL <= last and taken >= _MOST_BAYESIAN_MS:
+            yield f"bayesian: {taken} ms an ask of trials {row['trials']}"
+
+
+def _milliseconds(call: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.process_time_ns()
+    result = call()
+    return (time.process_time_ns() - began) / 1e6, result
+
+
+def _make(method: str, trials: int) -> Strategy:
+    if method == OPTUNA:
+        peer: Strategy = make_peer(OPTUNA, Space(_PARAMETERS), _SEED, trials)
+        return peer
+    return make_strategy(MethodSpec(method), SPACE, goal="minimize", seed=_SEED, trials=trials)
+
+
+def measure(label: str, trials: int) -> list[dict[str, Any]]:
+    """A row a fifth of the trials, and one for taking the search up again."""
+    method, share = METHODS[label]
+    trials = max(_FIFTHS, int(trials * share))
+    search = _make(method, trials)
+    proposals: list[Proposal] = []
+    outcomes: list[Outcome] = []
+    asks: list[float] = []
+    tells: list[float] = []
+    while len(proposals) < trials:
+        taken, asked = _milliseconds(lambda: search.ask(1))
+        (proposal,) = asked
+        outcome = Outcome(proposal.config, loss(proposal.config, proposal.epochs), proposal.epochs)
+        told, _ = _milliseconds(lambda known=outcome: search.tell([known]))
+        proposals.append(proposal)
+        outcomes.append(outcome)
+        asks.append(taken)
+        tells.append(told)
+    rows = []
+    for fifth in range(_FIFTHS):
+        part = slice(trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS)
+        rows.append(
+            {
+                "method": label,
+                "trials": f"{part.start + 1} to {part.stop}",
+                "ms an ask": round(statistics.fmean(asks[part]), 3),
+                "worst, ms": round(max(asks[part]), 3),
+                "ms a tell": round(statistics.fmean(tells[part]), 4),
+            }
+        )
+    whole = {
+        "method": label,
+        "trials": f"all {trials}",
+        "ms an ask": round(statistics.fmean(asks), 3),
+        "worst, ms": round(max(asks), 3),
+        "ms a tell": round(statistics.fmean(tells), 4),
+    }
+    if method != OPTUNA:
+        whole["ms to restore and ask"] = round(_restored(method, trials, proposals, outcomes), 1)
+    return [*rows, whole]
+
+
+def _restored(
+    method: str, trials: int, proposals: Sequence[Proposal], outcomes: Sequence[Outcome]
+) -> float:
+    search = _make(method, trials)
+    configs = list({proposal.config.id: proposal.config for proposal in proposals}.values())
+    restoring, _ = _milliseconds(lambda: search.restore(configs, outcomes))
+    asking, _ = _milliseconds(lambda: search.ask(1))
+    return restoring + asking
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; default: all")
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    unknown = set(arguments.methods) - set(METHODS)
+    if unknown:
+        parser.error(f"unknown methods: {', '.join(sorted(unknown))}")
+    rows = [
+        row for label in arguments.methods or METHODS for row in measure(label, arguments.trials)
+    ]
+    about = [
+        machine(),
+        versions("hpsearch", "numpy", "scipy", "optuna"),
+        f"{arguments.trials} trials, a share of them where a method is for fewer; one at a time",
+        "processor time on one thread",
+    ]
+    report("ask_cost", about, rows, arguments.out)
+    short = list(shortcomings(rows))
+    if arguments.check and short:
+        raise SystemExit("\n".join(short))
+
+
+if __name__ == "__main__":
+    main()

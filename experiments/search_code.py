@@ -1,0 +1,106 @@
+"""Which code proposes: a digest of the modules that a search of hpsearch's own comes from.
+
+Comments and docstrings aside, any change of one is another search, whose runs are not to be mixed
+with earlier ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from hpsearch.space import Parameter, Range, Space
+from hpsearch.strategies import make_strategy
+from hpsearch.sweep.method import MethodSpec
+
+__all__ = ["digest", "modules"]
+
+#: Beside the strategies, what draws and derives random numbers; spaces and outcomes do neither.
+_WITHIN = ("hpsearch.strategies.", "hpsearch.sampling", "hpsearch.seeds", "hpsearch.streams")
+#: Where each method's defaults are set, by a function of its name.
+_DEFAULTS = "hpsearch.strategies.making"
+#: The function of those that draw.
+_DRAWN = "_drawn"
+_SPACE = Space((Parameter("x", Range(0.0, 1.0)),))
+
+
+@cache
+def digest(method: str) -> str:
+    """Eight hexadecimal digits."""
+    codes = [f"{name} {_code(_tree(name).body)}" for name in modules(method)]
+    text = "\n".join([*codes, _code(_defaults(method))])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _defaults(method: str) -> list[ast.stmt]:
+    """What the function that makes a method's strategy is, and what it calls there."""
+    named: dict[str, ast.stmt] = {}
+    for node in _tree(_DEFAULTS).body:
+        if isinstance(node, ast.FunctionDef):
+            named[node.name] = node
+        elif isinstance(node, ast.Assign):
+            named |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
+    first = f"_{method}"
+    found: dict[str, ast.stmt] = {}
+    left = [first if first in named else _DRAWN]
+    while left:
+        name = left.pop()
+        if name in named and name not in found:
+            found[name] = named[name]
+            inside = list(ast.walk(named[name]))
+            left += [n.id for n in inside if isinstance(n, ast.Name)]
+            # Another method's, whose proposals a method takes.
+            left += [f"_{n.value}" for n in inside if isinstance(n, ast.Constant)]
+    return [found[name] for name in sorted(found)]
+
+
+def modules(method: str) -> list[str]:
+    """Names of the modules that decide what a method proposes, but for its defaults."""
+    strategy = make_strategy(MethodSpec(method), _SPACE, trials=100)
+    found: set[str] = set()
+    left = [type(strategy).__module__]
+    # What halves trainings has another method propose to it.
+    proposer = getattr(strategy, "_proposer", None)
+    if proposer is not None:
+        left.append(type(proposer).__module__)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += _imports(name)
+    return sorted(found)
+
+
+def _imports(name: str) -> Iterator[str]:
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_WITHIN):
+            yield str(node.module)
+
+
+def _code(body: list[ast.stmt]) -> str:
+    tree = ast.Module(body, [])
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            del body[0]
+    # A dump differs from one Python to the next.
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _tree(name: str) -> ast.Module:
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    return ast.parse(Path(found.origin).read_text(encoding="utf-8"))

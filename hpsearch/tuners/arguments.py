@@ -1,0 +1,145 @@
+"""What was passed to `search`: what the engine takes, and why it does not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data import Dataset, Split
+from hpsearch.trial import Arrays, InputSpec, Target, Task
+
+__all__ = ["NotOnEngine", "Request", "request_of"]
+
+#: Arguments of `fit` that the engine has of its own.
+_OURS = frozenset({"x", "y", "batch_size", "callbacks", "epochs", "validation_data", "verbose"})
+#: And with the values by which they change nothing.
+_NEUTRAL: dict[str, Any] = {
+    "class_weight": None,
+    "initial_epoch": 0,
+    "sample_weight": None,
+    "shuffle": True,
+    "steps_per_epoch": None,
+    "validation_batch_size": None,
+    "validation_freq": 1,
+    "validation_split": 0.0,
+    "validation_steps": None,
+}
+#: Positions of `fit`'s arguments, as KerasTuner passes them on.
+_POSITIONS = ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split")
+
+
+class NotOnEngine(Exception):
+    """Why trials run in this process instead, in words."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `search` is to train on, and how.
+
+    Attributes:
+        arrays: Rows to train on and to validate on, as Keras would take them.
+        epochs, batch_size: None where they were not said.
+        callbacks: Of Keras.
+        arguments: Of `fit`, that only `fit` itself understands.
+    """
+
+    arrays: Arrays
+    epochs: int | None
+    batch_size: int | None
+    callbacks: tuple[Any, ...]
+    arguments: Mapping[str, Any]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The same for a sweep: with nothing scaled, encoded or standardised."""
+        arrays = self.arrays
+        shape = arrays.x_train.shape[1:]
+        outputs = int(np.prod(arrays.y_train.shape[1:], dtype=np.int64))
+        return Dataset(
+            name="memory",
+            input=InputSpec(tuple(shape), str(arrays.x_train.dtype)),
+            target=Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs),
+            train=Split(arrays.x_train, arrays.y_train),
+            validation=Split(arrays.x_val, arrays.y_val),
+            test=None,
+            fingerprint=_fingerprint(arrays),
+        )
+
+
+def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
+    """What `search(*args, **kwargs)` asks for.
+
+    Raises:
+        NotOnEngine: The engine cannot do it.
+    """
+    if len(args) > len(_POSITIONS):
+        raise NotOnEngine("search was given more positional arguments than x, y and those of fit")
+    given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
+    x, y = _array("x", given.get("x")), _array("y", given.get("y"))
+    if len(x) != len(y):
+        raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
+    split = given.get("validation_split") or 0.0
+    if given.get("validation_data") is not None:
+        x_val, y_val = _pair(given["validation_data"])
+    elif split:
+        # As Keras does: the last rows, before any shuffle.
+        first = int(len(x) * (1.0 - split))
+        x, x_val, y, y_val = x[:first], x[first:], y[:first], y[first:]
+    else:
+        raise NotOnEngine("search was given no validation_data and no validation_split")
+    others = {
+        name: value
+        for name, value in given.items()
+        if name not in _OURS and not _is_neutral(name, value) and name != "validation_split"
+    }
+    epochs, batch_size = given.get("epochs"), given.get("batch_size")
+    return Request(
+        Arrays(x, y, x_val, y_val),
+        None if epochs is None else int(epochs),
+        None if batch_size is None else int(batch_size),
+        tuple(_listed(given.get("callbacks"))),
+        others,
+    )
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    return name in _NEUTRAL and (value is None or value == _NEUTRAL[name])
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+
+
+def _pair(given: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise NotOnEngine("validation_data is no pair of arrays")
+    return _array("validation_data's x", given[0]), _array("validation_data's y", given[1])
+
+
+def _array(name: str, given: Any) -> npt.NDArray[Any]:
+    """As Keras' adapter takes an array: floats as float32, whole numbers as they are."""
+    if hasattr(given, "to_numpy"):
+        given = given.to_numpy()
+    if type(given).__module__.startswith("tensorflow") and hasattr(given, "numpy"):
+        given = given.numpy()
+    if not isinstance(given, np.ndarray):
+        raise NotOnEngine(f"{name} is no array but {type(given).__name__}")
+    if given.dtype.kind not in "biuf" or not given.ndim or not len(given):
+        raise NotOnEngine(f"{name} has no rows of numbers: {given.shape} {given.dtype}")
+    wanted = np.float32 if given.dtype.kind == "f" else given.dtype
+    return np.ascontiguousarray(given, wanted)
+
+
+def _fingerprint(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val):
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(array.data)
+    return "d" + digest.hexdigest()[:11]

@@ -1,0 +1,176 @@
+"""Sweeps over models of the user's own, in this process: every method, every kind of model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from here import run_here
+
+from hpsearch import data, results, sweepfile
+from hpsearch.errors import InputError
+
+# As in a worker. At import, before any test: TensorFlow refuses once it has run something.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+_DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
+_DIABETES = "data: {dataset: diabetes, validation: 0.2, seed: 1}\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a sweep of one of `user_models`: its table, and what was said."""
+
+    def running(model, text="", rows=_DIGITS):
+        return run_here(f'model: "user_models:{model}"\n{rows}{text}', tmp_path / "out")
+
+    return running
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer"), [("convolutional", "graph"), ("recurrent", "graph"), ("own_step", "fit")]
+)
+def test_what_trains_it(run, model, trainer):
+    table, _ = run(model, "method: random\nbudget: {trials: 2}\nparameters: {epochs: 2}\n")
+    assert set(table["status"]) == {"completed"}, table["error"].tolist()
+    assert set(table["trainer"]) == {trainer}
+    assert table["val_loss"].between(0, 3).all()
+
+
+def test_dead_ones_have_empty_cells(run):
+    table, _ = run("conditional", "method: sobol\nbudget: {trials: 6}\nparameters: {epochs: 1}\n")
+    assert len(table) == 6
+    mlp = table["kind"] == "mlp"
+    assert 0 < mlp.sum() < 6
+    assert (table["units"].notna() == mlp).all()
+    assert (table["filters"].isna() == mlp).all()
+    assert (table["momentum"].notna() == (table["norm"].astype(str) == "True")).all()
+
+
+@pytest.mark.parametrize("method", ["bayesian", "tpe", "asha", "hyperband"])
+def test_methods_that_learn(run, method):
+    text = f"method: {{name: {method}}}\nbudget: {{trials: 5}}\nparameters: {{epochs: 3}}\n"
+    table, _ = run("dense", text)
+    assert len(table) == 5
+    assert set(table["status"]) <= {"completed", "stopped"}
+    if method in ("asha", "hyperband"):
+        assert table["epochs_trained"].min() < 3
+
+
+def test_halving_of_models_that_train_themselves(run, tmp_path):
+    text = "method: {name: asha, factor: 2}\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
+    text += "metric: {name: val_error, goal: minimize}\n"
+    table, _ = run("Scored", text, _DIABETES)
+    # It gives one score, whatever it was told; the best one is trained anew with more epochs.
+    assert set(table["epochs_trained"]) == {1, 2}
+    assert set(table["status"]) == {"completed", "stopped"}
+    best = table[table["status"] == "completed"].index
+    alone, _ = run_here(
+        f'model: "user_models:Scored"\n{_DIABETES}configs: [{{epochs: 2, units: '
+        f"{table.loc[best[0], 'units']}}}]\nmetric: {{name: val_error, goal: minimize}}\n",
+        tmp_path / "alone",
+    )
+    assert alone["score"][0] == table.loc[best[0], "score"]
+
+
+def test_the_file_may_fix_and_replace(run):
+    text = "parameters: {units: [3], f: relu, epochs: 1, batch_size: [16, 64], typo: 1}\n"
+    table, said = run("small", text)
+    assert set(table["units"]) == {3}
+    assert set(table["f"]) == {"relu"}
+    assert list(table["batch_size"]) == [16, 64]
+    assert "warning: parameters.typo: the model never asked for it" in said
+
+
+def test_configs_take_the_models_defaults(run):
+    table, _ = run("dense", "configs: [{units_0: 16, epochs: 1}, {num_layers: 2, epochs: 1}]\n")
+    assert list(table["units_0"]) == [16, 8]
+    assert list(table["num_layers"]) == [1, 2]
+    assert list(table["lr"]) == [1e-3, 1e-3]
+
+
+def test_a_fit_of_its_own(run):
+    table, _ = run("Fitted", "method: random\nbudget: {trials: 4}\n")
+    assert set(table["status"]) == {"completed"}, table["error"].tolist()
+    assert set(table["trainer"]) == {"fit"}
+    assert (table["epochs_trained"] == table["epochs"]).all()
+    assert table["batch_size"].isin([32, 64]).all()
+    assert table["normalize"].isin([True, False]).all()
+
+
+def test_a_score_of_its_own(run):
+    text = """\
+metric: {name: val_error, goal: minimize}
+parameters: {epochs: [1, 2]}
+seeds: 2
+"""
+    table, _ = run("Scored", text, _DIABETES)
+    assert len(table) == 8
+    assert (table["score"] == table["val_error"]).all()
+    # The target's own units.
+    assert table["val_error"].between(30, 250).all()
+    assert (table["val_worst"] > table["val_error"]).all()
+
+
+def test_what_comes_up_late_is_a_column_and_said(run):
+    table, said = run("late", "method: random\nbudget: {trials: 8}\nparameters: {epochs: 1}\n")
+    middle = table["units"].between(6, 10)
+    assert 0 < middle.sum() < 8
+    assert (table["hidden"].notna() == middle).all()
+    assert table.loc[middle, "hidden"].between(0.1, 0.3).all()
+    assert table.loc[middle, "hidden"].nunique() == middle.sum()
+    assert any("the model asks for 'hidden'" in line for line in said)
+
+
+def test_in_a_grid_what_comes_up_late_has_its_default(run):
+    table, said = run("late", "parameters: {epochs: 1, units: {min: 4, max: 12, step: 4}}\n")
+    assert list(table["hidden"].fillna(0)) == [0, 0.1, 0]
+    assert any("its default" in line for line in said)
+
+
+def test_metrics_have_the_same_names_in_every_training(run):
+    name = "sparse_top_k_categorical_accuracy"
+    text = f"metric: {{name: val_{name}, goal: maximize}}\nparameters: {{epochs: 1}}\n"
+    table, _ = run("unnamed_metric", text)
+    assert set(table["status"]) == {"completed"}
+    assert (table["score"] == table[f"val_{name}"]).all()
+
+
+def test_a_regression_in_its_own_units(run, tmp_path):
+    table, _ = run("regressor", "parameters: {epochs: 2, optimizer: adam}\n", _DIABETES)
+    model = keras.models.load_model(tmp_path / "out" / "best.keras")
+    sweep = sweepfile.load(tmp_path / "out" / "sweep.yaml")
+    loaded = data.load(sweep.data)
+    y = loaded.validation.y * np.array(loaded.target.std) + np.array(loaded.target.mean)
+    best = results.best_row(table)
+    mae = model.evaluate(loaded.validation.x, y, verbose=0)[1]
+    assert mae == pytest.approx(best["val_mae"], rel=1e-4)
+    assert best["val_mae"] > 30
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "message"),
+    [
+        ("dense", "", r"a grid needs a list of values or a step, and the model's 'lr' has neither"),
+        ("small", "constraints: ['unit > 4']\n", r"'unit' is no hyperparameter.*did you mean"),
+        ("small", "configs: [{unit: 4}]\n", r"configs\[0\]: 'unit' is no hyperparameter"),
+        (
+            "small",
+            "parameters: {f: {values: [relu], when: {unit: 4}}}\n",
+            r"parameters.f.when: 'unit' is no hyperparameter of the model; did you mean 'units'",
+        ),
+        (
+            "Scored",
+            "method: asha\nbudget: {trials: 2}\nmetric: {name: val_error, goal: minimize}\n",
+            r"asha halts trainings at epochs.*epochs: 27",
+        ),
+        ("fails", "", r"user_models:fails: fails with the defaults"),
+        ("absent", "", r"user_models:absent: cannot be loaded"),
+    ],
+)
+def test_mistakes(run, tmp_path, model, text, message):
+    with pytest.raises(InputError, match=message):
+        run(model, text, _DIABETES if model == "Scored" else _DIGITS)
+    assert not (tmp_path / "out" / "results.csv").exists()

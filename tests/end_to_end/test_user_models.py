@@ -1,0 +1,95 @@
+"""`model: package.module:build` in a sweep file, from the command line."""
+
+from __future__ import annotations
+
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from commands import USER_MODELS, hpsearch
+
+from hpsearch import data, results, sweepfile
+
+_DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory with the models' module, and a way to run a sweep of one of them in it."""
+    shutil.copy(USER_MODELS, tmp_path)
+
+    def run(model, text="", *arguments, code=0):
+        sweep = f'model: "user_models:{model}"\n{_DIGITS}{text}'
+        (tmp_path / "sweep.yaml").write_text(sweep)
+        said = hpsearch("run", "sweep.yaml", "--out", "out", *arguments, cwd=tmp_path, code=code)
+        return said, tmp_path / "out"
+
+    return run
+
+
+def table_of(directory):
+    return pd.read_csv(directory / "results.csv")
+
+
+def test_a_grid_of_what_the_model_asks_for(place):
+    said, out = place("small", "parameters: {epochs: [1, 2]}\n", "--workers", 2)
+    assert "8 trials, 8 completed" in said.stdout
+    table = table_of(out)
+    assert list(table.columns)[5:9] == ["units", "f", "epochs", "batch_size"]
+    assert sorted(set(zip(table["units"], table["f"], table["epochs"], strict=True))) == [
+        (units, f, epochs) for units in (4, 8) for f in ("relu", "tanh") for epochs in (1, 2)
+    ]
+    assert set(table["trainer"]) == {"graph"}
+    # Trials that differ only in epochs share a training.
+    assert table["shared_with"].notna().sum() == 4
+    assert (table["score"] == table["val_accuracy"]).all()
+    hpsearch("show", "out", cwd=out.parent)
+
+
+def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path):
+    text = "method: random\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
+    _, out = place("dense", text, "--workers", 2)
+    two = table_of(out).drop(columns="seconds")
+    shutil.move(out, tmp_path / "two")
+    _, out = place("dense", text, "--workers", 1)
+    pd.testing.assert_frame_equal(table_of(out).drop(columns="seconds"), two)
+    said, _ = place("dense", text)
+    assert "0 trained now" in said.stdout
+    assert {"num_layers", "units_0", "units_1", "units_2", "dropout", "lr"} <= set(two.columns)
+    assert two["dropout"].isin([True, False]).all()
+
+
+def test_the_exported_model_takes_raw_images(place):
+    text = "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
+    _, out = place("convolutional", text)
+    best = results.best_row(table_of(out))
+    model = keras.models.load_model(out / "best.keras")
+    split = data.load(sweepfile.load(out.parent / "sweep.yaml").data).validation
+    assert split.x.dtype == np.uint8
+    loss, accuracy = model.evaluate(split.x, split.y, verbose=0)
+    assert accuracy == pytest.approx(best["val_accuracy"], abs=1e-6)
+    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+    number = int(best["trial"])
+    assert "equal" in hpsearch("reproduce", "out", "--trial", number, cwd=out.parent).stdout
+    other = 3 - number
+    hpsearch("export", "out", "--trial", other, "--out", "m.keras", cwd=out.parent)
+    assert keras.models.load_model(out.parent / "m.keras").count_params() > 0
+
+
+def test_plan_builds_the_model(place, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        'model: "user_models:conditional"\nmethod: random\nbudget: {trials: 5}\n' + _DIGITS
+    )
+    said = hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout
+    assert "filters: 2, 3 (where kind is cnn)" in said
+    assert "trials     5" in said
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_model_that_fails_is_said_before_anything_trains(place):
+    said, out = place("fails", code=2)
+    assert "user_models:fails: fails with the defaults" in said.stderr
+    assert "no such luck" in said.stderr
+    assert not (out / "results.csv").exists()

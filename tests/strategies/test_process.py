@@ -1,0 +1,58 @@
+"""The Gaussian process: its posterior, and what is fitted or given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpsearch.proposal import Outcome
+from hpsearch.space import Config, Parameter, Range, Space
+from hpsearch.strategies import Strategy, make_strategy
+from hpsearch.strategies.process import Process
+from hpsearch.sweep.method import MethodSpec
+
+X = np.linspace(0, 1, 9)[:, None]
+Y = np.where(np.arange(9) % 2, 1.0, -1.0)
+NUMBERS = np.array([False])
+
+
+def posterior_mean(process: Process, noise: float) -> np.ndarray:
+    """Source: Rasmussen and Williams, equation 2.23."""
+    kernel = process._kernel(X, X)
+    return kernel @ np.linalg.solve(kernel + noise * np.eye(len(X)), Y)
+
+
+@pytest.mark.parametrize("alpha", [1e-8, 1e-2, 0.5, 10.0])
+def test_a_given_noise_is_added_to_the_diagonal(alpha: float) -> None:
+    process = Process(X, Y, NUMBERS, alpha)
+    mean, _ = process.predict(X)
+    # The least that keeps the matrix regular is added, too.
+    np.testing.assert_allclose(mean, posterior_mean(process, alpha + 1e-6), atol=1e-6)
+
+
+def test_much_noise_leaves_nothing_to_learn() -> None:
+    mean, _ = Process(X, Y, NUMBERS, 1e4).predict(X)
+    assert np.abs(mean).max() < 1e-2
+    mean, _ = Process(X, Y, NUMBERS, 1e-6).predict(X)
+    np.testing.assert_allclose(mean, Y, atol=1e-3)
+
+
+def asked(strategy: Strategy) -> list[Config]:
+    configs = []
+    for _ in range(14):
+        (proposal,) = strategy.ask(1)
+        x = proposal.config.values["x"]
+        strategy.tell([Outcome(proposal.config, (x - 0.3) ** 2)])
+        configs.append(proposal.config)
+    return configs
+
+
+def test_bayesian_takes_alpha_for_its_noise() -> None:
+    space = Space((Parameter("x", Range(0.0, 1.0)),))
+    own, noisy, again = (
+        asked(make_strategy(MethodSpec("bayesian", options), space, goal="minimize"))
+        for options in ({}, {"alpha": 1.0}, {"alpha": 1.0})
+    )
+    assert own[:10] == noisy[:10]
+    assert own[10:] != noisy[10:]
+    assert noisy == again

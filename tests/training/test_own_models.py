@@ -1,0 +1,112 @@
+"""Models of the user's own: the graph gives Keras' numbers; what is no graph is trained by fit."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from hpsearch.hypermodel import build_model
+from hpsearch.seeds import epoch_order
+from hpsearch.training import make_trainer
+from hpsearch.training.expressible import expressible
+from hpsearch.trial import EarlyStopping, Target, Task
+from hpsearch.usermodel.loading import labels_for
+
+SEED = 1
+
+
+def keras_curve(problem, epochs=2, size=32):
+    """What `train_on_batch` and `evaluate` report of the problem's model."""
+    recipe, arrays = problem.recipe, problem.arrays
+    model = build_model({}, SEED, recipe, problem.input_spec, problem.target)
+    shape = model.input_shape[1:]
+    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
+    curve = []
+    for epoch in range(1, epochs + 1):
+        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(x))
+        loss = 0.0
+        for begin in range(0, len(order), size):
+            rows = order[begin : begin + size]
+            model.reset_metrics()
+            batch = model.train_on_batch(x[rows], arrays.y_train[rows], return_dict=True)
+            loss += float(batch["loss"]) * len(rows)
+        validated = model.evaluate(x_val, arrays.y_val, batch_size=1024, verbose=0)
+        curve.append((loss / len(order), *validated))
+    return curve
+
+
+@pytest.mark.parametrize("model", ["convolutional", "recurrent", "dense", "conditional"])
+def test_the_graph_gives_kerass_numbers(digits, model):
+    problem = digits.replace(model=f"user_models:{model}")
+    trainer = make_trainer({}, SEED, *problem.arguments)
+    assert trainer.kind == "graph"
+    ours = [trainer.run_epoch() for _ in range(2)]
+    ours = [(each["loss"], each["val_loss"], each["val_accuracy"]) for each in ours]
+    np.testing.assert_allclose(ours, keras_curve(problem), rtol=2e-5)
+
+
+def test_a_training_goes_on_from_its_state(digits):
+    arguments = digits.replace(model="user_models:convolutional").arguments
+    whole = make_trainer({}, SEED, *arguments)
+    curve = [whole.run_epoch() for _ in range(3)]
+    first = make_trainer({}, SEED, *arguments)
+    first.run_epoch()
+    second = make_trainer({}, SEED, *arguments)
+    second.resume(1, first.state())
+    assert [second.run_epoch() for _ in range(2)] == curve[1:]
+
+
+def test_early_stopping_of_a_fit_of_ones_own(digits):
+    problem = digits.replace(
+        model="user_models:Fitted",
+        early_stopping=EarlyStopping(1, 1.0),
+        epoch="best",
+        asked=("batch_size", "epochs"),
+    )
+    values = {"units": 4, "normalize": False, "batch_size": 32, "epochs": 6}
+    trainer = make_trainer(values, SEED, *problem.arguments, epochs=6)
+    curve = []
+    while (epoch := trainer.run_epoch()) is not None:
+        curve.append(epoch["val_accuracy"])
+    # A whole accuracy better is never reached: it ends after the second epoch.
+    assert len(curve) == 2
+    model = trainer.model
+    model.set_weights(trainer.weights())
+    x, y = digits.arrays.x_val, digits.arrays.y_val
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(max(curve), abs=1e-6)
+
+
+def test_a_layer_that_remembers_the_last_batch_is_trained_by_fit():
+    def model(**options):
+        inputs = keras.Input((8, 8), batch_size=4)
+        return keras.Model(inputs, layers.Dense(2)(layers.GRU(3, **options)(inputs)))
+
+    assert expressible(model())
+    assert not expressible(model(stateful=True))
+
+
+def test_several_outputs_are_trained_by_fit():
+    inputs = keras.Input((4,))
+    assert not expressible(keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "one_hot"),
+    [
+        ("categorical_crossentropy", True),
+        (keras.losses.CategoricalCrossentropy(), True),
+        (keras.losses.categorical_crossentropy, True),
+        ("sparse_categorical_crossentropy", False),
+        (keras.losses.SparseCategoricalCrossentropy(), False),
+        (lambda y, prediction: prediction - y, False),
+    ],
+)
+def test_labels_as_the_loss_wants_them(loss, one_hot):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    model.compile("adam", loss)
+    y = np.array([2, 0], np.int32)
+    given = labels_for(model, y, Target(Task.MULTICLASS, 3))
+    np.testing.assert_array_equal(given, np.eye(3)[[2, 0]] if one_hot else y)
+    assert labels_for(model, y, Target(Task.OWN, 3)) is y

@@ -1,0 +1,46 @@
+"""Small data as KerasTuner's guides shape theirs, and a place for their directories."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+
+import hpsearch.tuners as kt
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory of a guide."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Digits as the guide has MNIST: images with a channel in [0, 1], one-hot classes."""
+    digits = load_digits()
+    x = (digits.images / 16).astype("float32")[..., None]
+    y = np.eye(10)[digits.target]
+    return x[:480], y[:480], x[480:640], y[480:640]
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """As the guide's random data for a regression."""
+    random = np.random.default_rng(0)
+    return {
+        "x": random.random((100, 10)),
+        "y": random.random((100, 1)),
+        "validation_data": (random.random((20, 10)), random.random((20, 1))),
+    }
+
+
+@pytest.fixture(scope="session")
+def tuners():
+    """What code has in place of `import keras_tuner`."""
+    return kt

@@ -1,0 +1,206 @@
+"""KerasTuner's classes beyond its guides: methods, resuming, hooks, what runs in process."""
+
+from __future__ import annotations
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+import hpsearch.tuners as kt
+from hpsearch.errors import RefusedError
+from hpsearch.tuners.arguments import NotOnEngine, request_of
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def build(hp):
+    model = keras.Sequential(
+        [
+            layers.Flatten(),
+            layers.Dense(
+                hp.Int("units", 4, 8, step=4), activation=hp.Choice("f", ["relu", "tanh"])
+            ),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def table():
+    return pd.read_csv("d/p/results.csv")
+
+
+@pytest.fixture
+def search(images):
+    """Makes a tuner and searches with it."""
+    x, y, x_val, y_val = images
+
+    def searching(tuner_class, *, epochs=2, fit=None, **arguments):
+        arguments = {"objective": "val_accuracy", "directory": "d", "project_name": "p"} | arguments
+        tuner = tuner_class(build, **arguments)
+        tuner.search(x, y, epochs=epochs, validation_data=(x_val, y_val), verbose=0, **(fit or {}))
+        return tuner
+
+    return searching
+
+
+def test_they_are_kerastuners():
+    for name in kt.__all__:
+        assert issubclass(getattr(kt, name), getattr(keras_tuner, name))
+    assert kt.HyperModel is keras_tuner.HyperModel
+    assert kt.oracles.RandomSearchOracle is keras_tuner.oracles.RandomSearchOracle
+    with pytest.raises(AttributeError):
+        kt.NoSuchThing  # noqa: B018
+
+
+def test_a_grid_tries_each_combination_once(search):
+    tuner = search(kt.GridSearch, epochs=1)
+    # Ten rates, as KerasTuner has it, since the range has no step.
+    assert len(table()) == 2 * 2 * 10
+    assert table()["rate"].nunique() == 10
+    assert len(tuner.oracle.trials) == 40
+    assert tuner.oracle.get_best_trials()[0].score == table()["score"].max()
+
+
+def test_bayesian(search):
+    tuner = search(kt.BayesianOptimization, max_trials=5, num_initial_points=2, seed=3)
+    assert len(table()) == 5
+    assert tuner.remaining_trials == 0
+
+
+def test_hyperband_halts_and_goes_on(search):
+    tuner = search(kt.Hyperband, max_epochs=4, factor=2, hyperband_iterations=1)
+    trained = table()["epochs_trained"]
+    assert trained.max() == 4
+    assert trained.min() == 1
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("units") in (4, 8)
+    assert "epochs" not in best
+
+
+def test_a_search_goes_on_where_it_was(search):
+    first = search(kt.RandomSearch, max_trials=2, seed=5, executions_per_trial=2)
+    before = table()
+    again = kt.RandomSearch(
+        build,
+        objective="val_accuracy",
+        directory="d",
+        project_name="p",
+        max_trials=4,
+        seed=5,
+        executions_per_trial=2,
+    )
+    assert [t.score for t in again.oracle.get_best_trials(2)] == [
+        t.score for t in first.oracle.get_best_trials(2)
+    ]
+    more = search(kt.RandomSearch, max_trials=4, seed=5, executions_per_trial=2)
+    pd.testing.assert_frame_equal(table()[:4], before)
+    assert len(table()) == 8
+    assert len(more.oracle.trials) == 4
+    x = np.zeros((3, 8, 8, 1), "float32")
+    assert again.get_best_models()[0].predict(x, verbose=0).shape == (3, 10)
+
+
+def test_other_data_is_refused(search, images):
+    tuner = search(kt.RandomSearch, max_trials=1, seed=5)
+    x, y, _, _ = images
+    with pytest.raises(RefusedError, match="overwrite=True"):
+        tuner.search(x, y, epochs=2, validation_split=0.2, verbose=0)
+
+
+def test_callbacks_train_by_fit(search):
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
+    search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop]})
+    assert set(table()["trainer"]) == {"fit"}
+    assert (table()["epochs_trained"] == 2).all()
+
+
+def test_arguments_of_fit_are_passed_on(search):
+    search(kt.RandomSearch, max_trials=1, fit={"class_weight": {0: 3.0}, "batch_size": 16})
+    assert set(table()["trainer"]) == {"fit"}
+    assert set(table()["batch_size"]) == {16}
+
+
+def test_a_lambda_crosses(images):
+    x, y, x_val, y_val = images
+    scale = 2
+    tuner = kt.RandomSearch(
+        lambda hp: build(hp) if scale else None,
+        objective="val_loss",
+        max_trials=2,
+        directory="d",
+        project_name="p",
+    )
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert set(table()["status"]) == {"completed"}
+    assert (table()["score"] == table()["val_loss"]).all()
+
+
+def test_models_that_all_fail(images):
+    def broken(hp):
+        model = build(hp)
+        if hp.Boolean("on", default=False) or hp.Fixed("always", True):
+            model.compile("adam", "no_such_loss")
+        return model
+
+    x, y, x_val, y_val = images
+    tuner = kt.RandomSearch(
+        broken, objective="val_loss", max_trials=3, directory="d", project_name="p"
+    )
+    with pytest.raises(RuntimeError, match="no trial completed"):
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert all(trial.status == "FAILED" for trial in tuner.oracle.trials.values())
+    assert "no_such_loss" in next(iter(tuner.oracle.trials.values())).message
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading")
+def test_what_the_engine_cannot_do_runs_here(images, capsys):
+    x, y, x_val, y_val = images
+
+    class Hooked(kt.RandomSearch):
+        ended = 0
+
+        def on_epoch_end(self, trial, model, epoch, logs=None):
+            Hooked.ended += 1
+
+    arguments = {"objective": "val_loss", "max_trials": 1, "directory": "d", "project_name": "p"}
+    tuner = Hooked(build, **arguments)
+    tuner.search(x, y, epochs=2, validation_data=(x_val, y_val), verbose=1)
+    assert Hooked.ended == 2
+    said = capsys.readouterr().out
+    assert "hpsearch: the trials run in this process, one by one" in said
+    assert "Hooked.on_epoch_end is overridden" in said
+    assert tuner.get_best_models()[0].count_params() > 0
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "reason"),
+    [
+        (("data",), {}, "x is no array but str"),
+        ((np.ones((3, 2)), np.ones(3)), {}, "no validation_data"),
+        ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
+        ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
+        (({"a": np.ones(3)}, np.ones(3)), {"validation_split": 0.5}, "x is no array but dict"),
+        ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
+    ],
+)
+def test_why_not(args, kwargs, reason):
+    with pytest.raises(NotOnEngine, match=reason):
+        request_of(args, kwargs)
+
+
+def test_the_rows_are_kerass():
+    x, y = np.arange(10.0)[:, None], np.arange(10)
+    request = request_of((x, y), {"validation_split": 0.3, "shuffle": True, "initial_epoch": 0})
+    np.testing.assert_array_equal(request.arrays.x_val[:, 0], [7, 8, 9])
+    assert request.arrays.x_train.dtype == np.float32
+    assert request.arrays.y_train.dtype == y.dtype
+    assert not request.arguments
+    assert request_of((x, y), {"validation_split": 0.3, "shuffle": False}).arguments == {
+        "shuffle": False
+    }
