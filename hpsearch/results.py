@@ -337,14 +337,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     Raises:
         OSError: The file cannot be written; the old one is untouched.
     """
+    import pandas as pd
+
     escaped = table.copy(deep=False)
     for column in table.columns:
         if table[column].dtype == object or table[column].dtype == _TEXT:
             escape = _escaped if table[column].dtype == _TEXT else _escaped_hyperparameter
-            escaped[column] = [
+            cells = [
                 escape(cell) if isinstance(cell, str) else cell
                 for cell in table[column].astype(object)
             ]
+            # Of a list, pandas would make numbers where it can, and round the large ones.
+            escaped[column] = pd.Series(cells, dtype=object, index=table.index)
     escaped.columns = [_escaped(column) for column in table.columns]
     write_atomically(path, escaped.to_csv(index=False, lineterminator="\n"))
 

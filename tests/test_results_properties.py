@@ -99,6 +99,18 @@ def test_curves_round_trip(records: list[Record]) -> None:
     assert not any(map(math.isnan, again["trial"]))
 
 
+def test_a_whole_number_beyond_64_bits_beside_a_dead_cell() -> None:
+    values: list[dict[str, Any]] = [{}, {"mine": 2**63}]
+    records = [
+        Record(n, f"c{n}", 0, each, TrialResult(n, Status.FAILED), PROVENANCE)
+        for n, each in enumerate(values, 1)
+    ]
+    table = results_table(records, Task.REGRESSION)
+    again, _ = written(table)
+    pd.testing.assert_frame_equal(again, table)
+    assert again["mine"][1] == 2**63
+
+
 def test_nothing_is_assumed_of_values() -> None:
     value: Any = {"a": [1, {"b": None}]}
     record = Record(1, "c1", 0, {"mine": value}, TrialResult(1, Status.FAILED), PROVENANCE)
