@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -97,7 +98,10 @@ def parse(text: str) -> Constraint:
     if len(text) > _MAX_LENGTH:
         raise ConstraintError(f"a constraint has at most {_MAX_LENGTH} characters, not {len(text)}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            # Python reads `3and` as two words, and warns.
+            warnings.simplefilter("error", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ConstraintError(
             f"{text!r} is not an expression; write one such as 'hidden_layers * units <= 600'"
