@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -172,18 +173,23 @@ def differences(undisturbed: Undisturbed, directory: Path) -> tuple[int, int]:
 def _different_rows(left: Path, right: Path) -> int:
     wrong = 0
     for name, key in (("results.csv", ["trial"]), ("curves.csv", ["trial", "epoch"])):
-        one, two = (table(each, name).astype(str).set_index(key) for each in (left, right))
+        one, two = (_texts(table(each, name)).set_index(key) for each in (left, right))
         common = one.index.intersection(two.index)
         wrong += len(one.index.symmetric_difference(two.index))
         wrong += int((one.loc[common] != two.loc[common, one.columns]).any(axis=1).sum())
     return wrong
 
 
+def _texts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Cells as text, so that an empty one equals an empty one."""
+    return rows.astype(object).where(rows.notna(), "").astype(str)
+
+
 def _curves(directory: Path) -> dict[str, list[list[str]]]:
     configs = table(directory).set_index("trial")["config"]
     curves: dict[str, list[list[str]]] = {}
     for trial, epochs in table(directory, "curves.csv").groupby("trial"):
-        curves[configs[trial]] = epochs.drop(columns="trial").astype(str).to_numpy().tolist()
+        curves[configs[trial]] = _texts(epochs.drop(columns="trial")).to_numpy().tolist()
     return curves
 
 
@@ -231,7 +237,10 @@ def _judge(driver: Running, kind: str, err: str, tally: Tally) -> bool:
     if code == 0:
         return True
     expected = -signal.SIGKILL if kind == "SIGKILL" else _CODES.get(kind)
-    if code != expected and not (kind in _CODES and code == -signal.Signals[kind]):
+    # A signal that comes before the program does is Python's own affair.
+    before = code == -signal.Signals[kind] if kind in _CODES else False
+    before = before or (kind == "SIGINT" and "<frozen site>" in err)
+    if code != expected and not before:
         tally.wrong_ends.append(f"{kind or 'undisturbed'}: exit {code}: {err.strip()[-300:]}")
     return False
 

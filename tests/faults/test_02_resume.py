@@ -53,7 +53,10 @@ def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     program = [sys.executable, str(_KILL_AT)]
     hpsearch("sweep.yaml", "whole", cwd=tmp_path, program=program)
-    hpsearch("sweep.yaml", "killed", *_MOMENTS, cwd=tmp_path, program=program)
+    said = hpsearch("sweep.yaml", "killed", *_MOMENTS, cwd=tmp_path, program=program)
+    # Trials that share a training may be answered at once, in one commit.
+    kills = int(said.stdout.split(" kills")[0])
+    assert kills >= _TRIALS // 2
     assert_same(tmp_path / "killed", tmp_path / "whole", _TRIALS)
     begun = [trainings_begun(tmp_path / name) for name in ("whole", "killed")]
-    assert begun[0] < begun[1] <= begun[0] + len(_MOMENTS)
+    assert begun[1] <= begun[0] + kills

@@ -46,6 +46,7 @@ def arm(when: str, count: int) -> None:
 del hpsearch
 Servers.__init__ = partialmethod(Servers.__init__, tensorflow=False)
 BestModel.save = lambda *_, **__: ""
+kills = 0
 for moment in moments:
     when, count = moment.split(":")
     pid = os.fork()
@@ -58,4 +59,7 @@ for moment in moments:
         break  # It had no result left to wait for.
     if status != -signal.SIGKILL:
         sys.exit(f"{moment}: the run ended with {status}")
+    kills += 1
+sys.stdout.write(f"{kills} kills\n")
+sys.stdout.flush()
 main(["run", sweep, "--out", out])
