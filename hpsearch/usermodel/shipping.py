@@ -77,14 +77,16 @@ def _by_value(module: ModuleType) -> Iterator[None]:
 
 def _is_importable(module: ModuleType) -> bool:
     """Whether its name leads to the file that it was loaded from, by the paths that workers get."""
-    top = module.__name__.partition(".")[0]
-    if top not in sys.modules and top != module.__name__:
-        return False
+    # From the top down: a parent that is loaded here may be one that nobody else finds.
+    finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    parts, path, found = module.__name__.split("."), None, None
     try:
-        finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
-        parent = sys.modules.get(module.__name__.rpartition(".")[0])
-        path = getattr(parent, "__path__", None) if parent is not None else None
-        found = next((s for f in finders if (s := f(module.__name__, path)) is not None), None)
+        for length in range(1, len(parts) + 1):
+            name = ".".join(parts[:length])
+            found = next((s for f in finders if (s := f(name, path)) is not None), None)
+            if found is None:
+                return False
+            path = found.submodule_search_locations
     except (ImportError, AttributeError, ValueError):
         return False
     origin = getattr(module, "__file__", None)
