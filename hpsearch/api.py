@@ -8,7 +8,8 @@ import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -249,16 +250,28 @@ def execute(
     from hpsearch.driver.tracking import tracked
     from hpsearch.trackers import make_tracker
 
-    try:
-        with tracked(reporter, [make_tracker(target) for target in log]) as telling:
-            outcome = driver.run(sweep, settings, telling, rows)
-            if outcome.stopped:
-                telling.note(f"warning: {outcome.stopped}")
-    except driver.Interrupted as error:
-        if error.where is not None and (error.where / "results.csv").exists():
-            error.results = Results(error.where, rows)
-        raise
+    with (
+        results_so_far(rows),
+        tracked(reporter, [make_tracker(target) for target in log]) as telling,
+    ):
+        outcome = driver.run(sweep, settings, telling, rows)
+        if outcome.stopped:
+            telling.note(f"warning: {outcome.stopped}")
     return Results(outcome.directory, rows)
+
+
+@contextmanager
+def results_so_far(rows: Loader | None = None) -> Iterator[None]:
+    """Gives an interruption the results so far, where any trial has a row."""
+    from hpsearch.driver import Interrupted
+
+    try:
+        yield
+    except Interrupted as error:
+        if error.where is not None and (error.where / "results.csv").exists():
+            found = Results(error.where, rows)
+            error.results = found if len(found.table) else None
+        raise
 
 
 def after(interruption: Interrupted) -> Results:
@@ -270,6 +283,8 @@ def after(interruption: Interrupted) -> Results:
     Raises:
         Interrupted: In a script, at a SIGTERM, or where there are no results.
     """
+    from hpsearch.driver import outside
+
     interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
     found = interruption.results
     if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
@@ -277,14 +292,6 @@ def after(interruption: Interrupted) -> Results:
     message = f"interrupted: these are the results so far, {len(found.table)} rows"
     warnings.warn(message, UserWarning, stacklevel=outside())
     return found
-
-
-def outside() -> int:
-    """The stack level, for `warnings.warn` in the caller, of the first frame that is not ours."""
-    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def load(directory: str | os.PathLike[str]) -> Results:

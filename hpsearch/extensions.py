@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
 
 __all__ = [
     "DATASETS",
@@ -91,6 +92,45 @@ class Extension:
         if not callable(found):
             raise InputError(f"{self}: must be a function or a class, not {type(found).__name__}")
         return found  # type: ignore[no-any-return]
+
+    def told(
+        self,
+        what: str,
+        call: Callable[[], Any],
+        error_type: type[HpsearchError] = InputError,
+        *,
+        passes: tuple[type[Exception], ...] = (),
+    ) -> Any:
+        """What the package's code gives; where it fails, the package is named, and the line.
+
+        Args:
+            what: Such as `failed in ask`.
+            passes: Exceptions that say enough by themselves.
+
+        Raises:
+            HpsearchError: Of the given type.
+        """
+        try:
+            return call()
+        except passes:
+            raise
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise error_type(
+                f"{self} {what}: {type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+            ) from error
+
+    def require(self, found: Any, members: Iterable[str], protocol: str) -> None:
+        """Check that what the package made has all that it must.
+
+        Raises:
+            InputError: Naming what it lacks.
+        """
+        missing = [name for name in members if not hasattr(found, name)]
+        if missing:
+            raise InputError(
+                f"{self}: {type(found).__name__} has no {', '.join(missing)}; see {protocol}"
+            )
 
 
 def installed(group: str) -> tuple[Extension, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.api import Results, after
+from hpsearch.api import Results, after, results_so_far
 from hpsearch.constraints import parse
 from hpsearch.driver import Interrupted
 from hpsearch.errors import ConstraintError, InputError
@@ -102,12 +102,8 @@ def optimize(
             timeout_seconds,
             report=out is not None,
         )
-        try:
+        with results_so_far():
             return Results(run_function(job).path)
-        except Interrupted as error:
-            if (directory / "results.csv").exists():
-                error.results = Results(directory)
-            raise
 
     try:
         if out is not None:

@@ -7,7 +7,7 @@ proposed twice is one trial; what the store already answers is not trained again
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.draws import draw_of, seed_and_fold
@@ -15,7 +15,16 @@ from hpsearch.hyperparameters import DEFAULTS, LAYER_TYPES, widths
 from hpsearch.space import Config, Kind
 from hpsearch.trial import Training
 
-__all__ = ["ENDLESS", "Summary", "Trial", "group", "number_trials", "summarize", "weight_count"]
+__all__ = [
+    "ENDLESS",
+    "Summary",
+    "Trial",
+    "group",
+    "number_trials",
+    "summarize",
+    "tally",
+    "weight_count",
+]
 
 #: Epochs of what ends by itself.
 ENDLESS = 2**31
@@ -156,12 +165,18 @@ def summarize(
     """Counts trials, trainings, epochs and weights."""
     counts = [weight_count(training.values, features, outputs) for training in trainings]
     known = [count for count in counts if count is not None]
+    return replace(tally(trials, trainings), weights=(min(known), max(known)) if known else None)
+
+
+def tally(trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
+    """Counts trials, trainings and epochs; those of what ends by itself are not known."""
+    told = [training for training in trainings if training.epochs < ENDLESS]
     answered = {number for training in trainings for number in training.trials}
     return Summary(
         trials=len(answered),
         configs=len({t.config.id for t in trials if t.number in answered}),
         trainings=len(trainings),
-        epochs_asked=sum(epochs for training in trainings for epochs, _ in training.stops),
-        epochs_trained=sum(training.epochs for training in trainings),
-        weights=(min(known), max(known)) if known else None,
+        epochs_asked=sum(epochs for training in told for epochs, _ in training.stops),
+        epochs_trained=sum(training.epochs for training in told),
+        weights=None,
     )

@@ -22,8 +22,16 @@ from hpsearch.draws import seed_and_fold
 from hpsearch.errors import InputError
 from hpsearch.plan import Trial
 from hpsearch.space import Config, Kind
-from hpsearch.stored import UNREADABLE, checksum_of, from_json, from_npz, mapping
-from hpsearch.trial import Curve, Snapshot, Status, TrialResult
+from hpsearch.stored import (
+    UNREADABLE,
+    checksum_of,
+    from_json,
+    from_npz,
+    kind_in,
+    mapping,
+    snapshot_of,
+)
+from hpsearch.trial import Curve, Status, TrialResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +86,7 @@ def _read(db: sqlite3.Connection) -> Remains:
             remains.meta[key] = value
         else:
             damage.append(f"meta {key!r} does not match its checksum")
-    kind = Kind(remains.meta.get("kind", Kind.MLP))
+    kind = kind_in(remains.meta)
     for *row, checksum in _rows(db, "trials", "number", damage):
         number, _, draw, values = row
         config = _sound(f"trial {number}", row, checksum, damage, _as_config(values, kind))
@@ -153,15 +161,8 @@ def _arrays(db: sqlite3.Connection, number: int, damage: list[str]) -> dict[str,
     if snapshot is not None:
         *cells, checksum = snapshot
         what = f"the snapshot of trial {number}"
-        arrays["snapshot"] = _sound(what, cells, checksum, damage, lambda: _snapshot(cells))
+        arrays["snapshot"] = _sound(what, cells, checksum, damage, lambda: snapshot_of(*cells[1:]))
     return arrays
-
-
-def _snapshot(cells: list[Any]) -> Snapshot:
-    _, epoch, best, blob = cells
-    arrays = from_npz(blob)
-    cut = len(arrays) - best
-    return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
 
 
 def of_tables(directory: Path, kind: Kind) -> Remains:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from hpsearch.draws import seed_and_fold
 from hpsearch.errors import StoreError
 from hpsearch.plan import Trial
-from hpsearch.space import Config, Kind
+from hpsearch.space import Config
 from hpsearch.stored import (
     UNREADABLE,
     as_json,
@@ -28,7 +28,9 @@ from hpsearch.stored import (
     checksum_of,
     from_json,
     from_npz,
+    kind_in,
     mapping,
+    snapshot_of,
 )
 from hpsearch.trial import Snapshot, TrialResult
 
@@ -247,7 +249,7 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
-        kind = Kind(self.meta().get("kind", Kind.MLP))
+        kind = kind_in(self.meta())
         with self._explained():
             rows = self._db.execute(
                 "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
@@ -333,9 +335,7 @@ class Store:
         _, epoch, best, blob, checksum = row
         self._checked(what, blob, *row[:-1], checksum=checksum)
         with self._decoding(what):
-            arrays = from_npz(blob)
-            cut = len(arrays) - best
-            return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
+            return snapshot_of(epoch, best, blob)
 
     def snapshots(self) -> list[tuple[int, int, int]]:
         """Trial, epoch and bytes of each snapshot."""

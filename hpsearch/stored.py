@@ -7,13 +7,14 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.trial import Curve, Status, TrialResult
+from hpsearch.space import Kind
+from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 
 __all__ = [
     "UNREADABLE",
@@ -22,7 +23,9 @@ __all__ = [
     "checksum_of",
     "from_json",
     "from_npz",
+    "kind_in",
     "mapping",
+    "snapshot_of",
 ]
 
 #: What json, numpy and zipfile raise at data that is none.
@@ -111,3 +114,19 @@ def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
     """
     with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
         return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
+
+
+def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
+    """A snapshot from its cells; the last `best` arrays are the weights at the best epoch.
+
+    Raises:
+        One of UNREADABLE: They hold none.
+    """
+    arrays = from_npz(blob)
+    cut = len(arrays) - best
+    return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
+
+
+def kind_in(meta: Mapping[str, str]) -> Kind:
+    """What the configs of a store are of; an MLP's store does not say it."""
+    return Kind(meta.get("kind", Kind.MLP))

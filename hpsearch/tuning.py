@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import data, driver, sweepfile
-from hpsearch.api import Results, after, execute, outside
+from hpsearch.api import Results, after, execute
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.driver.modelspace import AtHand
 from hpsearch.errors import InputError, SweepFileError
@@ -296,7 +295,7 @@ def _run(
     try:
         if out is not None:
             settings = replace(settings, out=Path(out))
-            return execute(sweep, settings, _Warning(), log=log, rows=load)
+            return execute(sweep, settings, driver.AsWarnings(), log=log, rows=load)
         return _without_directory(sweep, settings, load, log)
     except driver.Interrupted as error:
         return after(error)
@@ -308,7 +307,7 @@ def _without_directory(
     scratch = tempfile.mkdtemp(prefix="hpsearch-")
     settings = replace(settings, out=Path(scratch, sweep.name))
     try:
-        found = execute(sweep, settings, _Warning(), log=log, rows=load)
+        found = execute(sweep, settings, driver.AsWarnings(), log=log, rows=load)
         return found.owning(scratch)
     except driver.Interrupted as error:
         # Nobody could go on in that directory.
@@ -321,13 +320,3 @@ def _without_directory(
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-
-
-class _Warning(driver.Silent):
-    """Tells what is worth a line as Python's warnings, at the line that called."""
-
-    def note(self, message: str) -> None:
-        """A warning, but for news that is none."""
-        text = message.removeprefix("warning: ")
-        if text != message:
-            warnings.warn(text, UserWarning, stacklevel=outside())

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hpsearch.colours import variables
 from hpsearch.comparison.document import Grid, Section, document, stamp
 
 if TYPE_CHECKING:
@@ -14,12 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["TITLE", "as_html", "one_line"]
 
 TITLE = "Comparison of sweeps"
-#: The colours are the report's.
+_COLOURS = f"""
+:root {{ color-scheme: light dark; {variables("light")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {variables("dark")} }} }}"""
 _STYLE = """
-:root { color-scheme: light dark; --page: #f5f7fa; --panel: #fff; --text: #1c2430;
-  --muted: #5b6675; --grid: #e4e8ee; --edge: #c3cbd6; --accent: #0072b2; --bad: #b5179e; }
-@media (prefers-color-scheme: dark) { :root { --page: #12161d; --panel: #1b212b; --text: #e6ebf2;
-  --muted: #9aa7b8; --grid: #2a323e; --edge: #46525f; --accent: #56b4e9; --bad: #f286d8; } }
 *, *::before { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
@@ -60,7 +59,7 @@ def as_html(comparison: Comparison) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{TITLE}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        f"<title>{TITLE}</title>\n<style>{_COLOURS}{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
         "</main>\n</body>\n</html>\n"
     )
 

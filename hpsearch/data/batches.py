@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.files import available_bytes
 from hpsearch.errors import DataError
 
 __all__ = ["collected", "is_dataset"]
@@ -67,9 +68,7 @@ def _joined(parts: list[Any], join: Any) -> Any:
 
 
 def _within_memory(elements: Iterable[Any], name: str) -> Iterable[Any]:
-    import psutil
-
-    limit = psutil.virtual_memory().available * _SHARE_OF_MEMORY
+    limit = available_bytes() * _SHARE_OF_MEMORY
     size = 0
     for element in elements:
         size += sum(map(_nbytes, element))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpsearch.estimate import Sizes, training_seconds
-from hpsearch.plan import ENDLESS, Summary, Trial, summarize
+from hpsearch.plan import Summary, Trial, summarize, tally
 from hpsearch.training import needs_tensorflow
 from hpsearch.trial import InputSpec, Recipe, Target, Training
 
@@ -86,13 +86,4 @@ class ModelCosts(FunctionCosts):
     tensorflow = True
 
     def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        answered = {number for training in trainings for number in training.trials}
-        known = [each for each in trainings if each.epochs < ENDLESS]
-        return Summary(
-            trials=len(answered),
-            configs=len({trial.config.id for trial in trials if trial.number in answered}),
-            trainings=len(trainings),
-            epochs_asked=sum(epochs for each in known for epochs, _ in each.stops),
-            epochs_trained=sum(each.epochs for each in known),
-            weights=None,
-        )
+        return tally(trials, trainings)

@@ -21,6 +21,7 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.lock import holder
 from hpsearch.salvage import Remains, of_store
 from hpsearch.store import Store
+from hpsearch.stored import kind_in
 from hpsearch.trial import Task
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def tables_of(where: ResultsDirectory, remains: Remains) -> tuple[pd.DataFrame, 
         sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
         name = sweep.name
         names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
-    tables = Tables(where, task, list(dict.fromkeys(names)), identity.provenance(name))
+    provenance, kind = identity.provenance(name), kind_in(meta)
+    tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=kind)
     records = tables.records(remains.trials.values(), remains.results)
     return tables.results(records), tables.curves(records)
 

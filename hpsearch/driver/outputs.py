@@ -26,7 +26,7 @@ from hpsearch.trial import Recipe, Task, TrialResult
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Tables", "best_trial"]
+__all__ = ["Tables", "best_trial", "record_of"]
 
 _SHARE_OF_TIME = 0.02
 #: Before, a short sweep's workers would wait for the import of pandas.
@@ -68,17 +68,9 @@ class Tables:
     def records(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> list[Record]:
         """The rows-to-be of all trials that have a result."""
         return [
-            Record(
-                t.number,
-                t.config.id,
-                t.seed,
-                {**t.config.values, **results[t.number].late},  # noqa: PD011 - a mapping
-                results[t.number],
-                self._provenance,
-                t.fold,
-            )
-            for t in trials
-            if t.number in results
+            record_of(trial, results[trial.number], self._provenance)
+            for trial in trials
+            if trial.number in results
         ]
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
@@ -137,6 +129,12 @@ class Tables:
         """
         with _explained(self._where):
             write_atomically(self._where.sweep, text)
+
+
+def record_of(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
+    """A trial's row-to-be, with what its model asked for beside the values of its config."""
+    values = {**trial.config.values, **result.late}  # noqa: PD011 - a mapping
+    return Record(trial.number, trial.config.id, trial.seed, values, result, provenance, trial.fold)
 
 
 def _expected_seconds(rows: int) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Protocol
 
 from hpsearch.executors.base import Event
 from hpsearch.plan import Summary, Trial
 from hpsearch.trial import Recipe, TrialResult
 
-__all__ = ["Reporter", "Silent"]
+__all__ = ["AsWarnings", "Reporter", "Silent", "outside"]
 
 
 class Reporter(Protocol):
@@ -59,3 +61,21 @@ class Silent:
 
     def ended(self) -> None:
         """Nothing."""
+
+
+class AsWarnings(Silent):
+    """Tells what is worth a line as Python's warnings, at the line that called."""
+
+    def note(self, message: str) -> None:
+        """A warning, but for news that is none."""
+        text = message.removeprefix("warning: ")
+        if text != message:
+            warnings.warn(text, UserWarning, stacklevel=outside())
+
+
+def outside() -> int:
+    """The stack level, for `warnings.warn` in the caller, of the first frame that is not ours."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -17,6 +17,7 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.salvage import Remains
 from hpsearch.space import Kind
 from hpsearch.store import Store
+from hpsearch.stored import kind_in
 
 __all__ = ["Salvaged", "save"]
 
@@ -53,7 +54,7 @@ def save(directory: Path, new: Path) -> Salvaged:
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
         raise InputError(f"{new}: is there already; name a directory that is new, or empty")
     with _remains(where) as remains:
-        tables = salvage.of_tables(where.path, _kind(remains))
+        tables = salvage.of_tables(where.path, kind_in(remains.meta))
         added = _merge(remains, tables)
         if not remains.results:
             raise InputError(
@@ -74,10 +75,6 @@ def _remains(where: ResultsDirectory) -> Iterator[Remains]:
         return
     with salvage.of_store(where.store) as remains:
         yield remains
-
-
-def _kind(remains: Remains) -> Kind:
-    return Kind(remains.meta.get("kind", Kind.MLP))
 
 
 def _merge(remains: Remains, tables: Remains) -> int:
@@ -101,7 +98,8 @@ def _identify(where: ResultsDirectory, remains: Remains, tables: Remains) -> Non
         RefusedError: Nothing says so, or what does is not what the rows say.
     """
     meta = remains.meta
-    if "identity" in meta and "task" in meta and ("sweep" in meta or _kind(remains) != Kind.MLP):
+    of_function = kind_in(meta) in (Kind.FUNCTION, Kind.STEPWISE)
+    if "identity" in meta and "task" in meta and ("sweep" in meta or of_function):
         return
     if "sweep" not in meta:
         if not where.sweep.exists():

@@ -137,7 +137,10 @@ class _Steps:
         for warning in modelspace.unused(self.sweep, found):
             self._warn(warning)
         search = modelspace.search_of(self.sweep, found)
-        store.set_meta({"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)})
+        said = {"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)}
+        # Before the rows, whose kind it is; a store that says so already is left as it is.
+        if not said.items() <= store.meta().items():
+            store.set_meta(said)
         return replace(recipe, asked=found.asked), search
 
     def _provided(self, loaded: data.Dataset) -> Dataset:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hpsearch import sweepfile
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.outputs import record_of
 from hpsearch.driver.reporter import Reporter
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.executors.base import Event
@@ -55,7 +56,7 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
     for trial in trials:
         if trial.number in results:
             of_row = replace(provenance, **versions.get(trial.number, {}))
-            yield _record(trial, results[trial.number], of_row)
+            yield record_of(trial, results[trial.number], of_row)
 
 
 def _provenance(meta: dict[str, str], where: ResultsDirectory) -> Provenance:
@@ -75,11 +76,6 @@ def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
     names = ["version", "tensorflow", "keras"]
     table = results.read(where.results).set_index("trial")[names].dropna()
     return {int(trial): dict(zip(names, row, strict=True)) for trial, *row in table.itertuples()}
-
-
-def _record(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
-    values = trial.config.values
-    return Record(trial.number, trial.config.id, trial.seed, values, result, provenance, trial.fold)
 
 
 @contextmanager
@@ -182,4 +178,4 @@ class _Tracking:
             self._failures.put(str(error))
             return
         while (news := self._news.get()) is not None:
-            yield _record(*news, provenance)
+            yield record_of(*news, provenance)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Dataset, Event, Executor, Work
 from hpsearch.extensions import Extension
 
@@ -30,12 +29,7 @@ class Added:
     def __init__(self, extension: Extension, make: Callable[[], Any]) -> None:
         self._extension = extension
         executor = self._told("cannot be made", make)
-        missing = [name for name in _MEMBERS if not hasattr(executor, name)]
-        if missing:
-            raise InputError(
-                f"{extension}: {type(executor).__name__} has no {', '.join(missing)}; see "
-                "hpsearch.executors.base.Executor"
-            )
+        extension.require(executor, _MEMBERS, "hpsearch.executors.base.Executor")
         self._executor: Executor = executor
 
     def provide(self, dataset: Dataset) -> None:
@@ -78,13 +72,4 @@ class Added:
         self.close()
 
     def _told(self, what: str, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except HpsearchError:
-            raise
-        except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            raise HpsearchError(
-                f"{self._extension} {what}: {type(error).__name__}: {error} "
-                f"({last.filename}:{last.lineno})"
-            ) from error
+        return self._extension.told(what, call, HpsearchError, passes=(HpsearchError,))

@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.colours import COLOURS, variables
 from hpsearch.errors import InputError
 from hpsearch.report.payload import Limits, payload_of
 from hpsearch.report.source import told_apart
-from hpsearch.report.theme import THEMES
 from hpsearch.versions import version_of
 
 if TYPE_CHECKING:
@@ -110,11 +110,7 @@ def _script() -> str:
 @cache
 def _style() -> str:
     """The variables of both themes, then the sheet."""
-    rules = []
-    for name, colours in THEMES.items():
-        variables = {key: value for key, value in colours.items() if isinstance(value, str)}
-        body = "".join(f"--{key}:{value};" for key, value in variables.items())
-        rules.append(f':root[data-theme="{name}"]{{{body}}}')
+    rules = [f':root[data-theme="{name}"]{{{variables(name)}}}' for name in COLOURS]
     return "\n".join([*rules, _asset("page.css")])
 
 

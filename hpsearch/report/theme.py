@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.colours import COLOURS
+
 __all__ = ["SCALE_STEPS", "THEMES", "Spec", "resolved", "scale_token", "template", "words"]
 
 Spec = dict[str, Any]
@@ -33,36 +35,12 @@ _DARK_LINES = (
 
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
-        "background": "#ffffff",
-        "page": "#f5f7fa",
-        "edge": "#c3cbd6",
-        "text": "#1c2430",
-        "muted": "#5b6675",
-        "grid": "#e4e8ee",
-        "panel": "#ffffff",
-        "accent": "#0072b2",
-        "soft": "rgba(0,114,178,0.16)",
-        "second": "#b34d00",
-        "good": "#00795a",
-        "bad": "#b5179e",
-        "ghost": "rgba(91,102,117,0.35)",
+        **COLOURS["light"],
         "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
         "lines": _LIGHT_LINES,
     },
     "dark": {
-        "background": "#1b212b",
-        "page": "#12161d",
-        "edge": "#46525f",
-        "text": "#e6ebf2",
-        "muted": "#9aa7b8",
-        "grid": "#2a323e",
-        "panel": "#1b212b",
-        "accent": "#56b4e9",
-        "soft": "rgba(86,180,233,0.20)",
-        "second": "#f0a030",
-        "good": "#35c79a",
-        "bad": "#f286d8",
-        "ghost": "rgba(154,167,184,0.35)",
+        **COLOURS["dark"],
         "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
         "lines": _DARK_LINES,
     },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import driver, results, sweepfile
 from hpsearch.data import from_arrays
+from hpsearch.data.memory import Rows
 from hpsearch.driver.recipe import make_recipe
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.sklearn.network import Network
@@ -66,11 +66,9 @@ def search(
         ValueError: The settings or the data cannot be used, or no trial completed.
         HpsearchError: As `hpsearch.run`.
     """
-    about = {"x": f"{train[0].shape} {train[0].dtype}", "y": f"{train[1].shape} {train[1].dtype}"}
+    about = Rows(*train, validation=validation).described
     data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
-    if validation is not None:
-        about["validation"] = f"x {validation[0].shape}, y {validation[1].shape}"
-    else:
+    if validation is None:
         data["cv"] = cv
     try:
         sweep = sweepfile.parse({**raw, "name": "estimator", "data": {**data, "memory": about}})
@@ -98,7 +96,7 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Found
     settings = driver.Settings(
         out=out, workers=workers, report=False, model=False, weights=True, in_process=workers == 1
     )
-    outcome = driver.run(sweep, settings, _Warning(), lambda _: loaded)
+    outcome = driver.run(sweep, settings, driver.AsWarnings(), lambda _: loaded)
     table = results.read(outcome.directory / "results.csv")
     if outcome.best is None:
         first = next((error for error in table["error"] if isinstance(error, str)), "none ran")
@@ -115,13 +113,3 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Found
     live = dict(trial.config.values)
     params = {name: live[name] for name in sweep.parameters if name in live}
     return Found(network, params, score, table)
-
-
-class _Warning(driver.Silent):
-    """Tells what is worth a line as Python's warnings."""
-
-    def note(self, message: str) -> None:
-        """A warning, but for news that is none."""
-        text = message.removeprefix("warning: ")
-        if text != message:
-            warnings.warn(text, UserWarning, stacklevel=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,13 +39,8 @@ class Added:
         self._extension, self._space = extension, space
         self._listed = {config.id for config in listed}
         self._proposed: set[str] = set()
-        strategy = self._told("cannot be made", make)
-        missing = [name for name in _MEMBERS if not hasattr(strategy, name)]
-        if missing:
-            raise InputError(
-                f"{extension}: {type(strategy).__name__} has no {', '.join(missing)}; see "
-                "hpsearch.strategies.Strategy"
-            )
+        strategy = extension.told("cannot be made", make)
+        extension.require(strategy, _MEMBERS, "hpsearch.strategies.Strategy")
         if strategy.rungs:
             raise InputError(f"{extension}: rungs must be empty, not {strategy.rungs!r}")
         self._strategy: Strategy = strategy
@@ -68,7 +62,7 @@ class Added:
         Raises:
             InputError: The package's code failed, or proposed what no method may.
         """
-        proposals: list[Proposal] = self._told(
+        proposals: list[Proposal] = self._extension.told(
             "failed in ask", lambda: list(self._strategy.ask(count))
         )
         if len(proposals) > count:
@@ -86,7 +80,7 @@ class Added:
         Raises:
             InputError: The package's code failed.
         """
-        self._told("failed in tell", lambda: self._strategy.tell(outcomes))
+        self._extension.told("failed in tell", lambda: self._strategy.tell(outcomes))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         """Take up a search; called before anything is asked for or told.
@@ -94,18 +88,8 @@ class Added:
         Raises:
             InputError: The package's code failed.
         """
-        self._told("failed in restore", lambda: self._strategy.restore(configs, outcomes))
+        self._extension.told("failed in restore", lambda: self._strategy.restore(configs, outcomes))
         self._proposed.update(config.id for config in configs)
-
-    def _told(self, what: str, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            raise InputError(
-                f"{self._extension} {what}: {type(error).__name__}: {error} "
-                f"({last.filename}:{last.lineno})"
-            ) from error
 
     def _require_sound(self, proposal: Any) -> None:
         if not isinstance(proposal, Proposal) or not isinstance(proposal.config, Config):

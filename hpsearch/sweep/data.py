@@ -277,11 +277,6 @@ class DataSpec(Spec):
         return how | {"seed": self.seed}
 
     @property
-    def folds(self) -> int:
-        """Of cross-validation; 0 without."""
-        return self.cv or 0
-
-    @property
     def known_task(self) -> Literal["classification", "regression"] | None:
         """What is predicted, where the file alone tells."""
         return self.task or DATASETS.get(self.dataset or "")

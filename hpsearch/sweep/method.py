@@ -96,8 +96,15 @@ _DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
         "ones' averages.",
         True,
     ),
-    "num_initial_points": ("Random configs before the model is asked; 10 where absent.", 20),
-    "alpha": ("Taken as KerasTuner takes it, and not used: the noise is estimated.", 0.0001),
+    "num_initial_points": (
+        "Random configs before the model is asked; 10 where absent, of bayesian two a parameter "
+        "where that is more.",
+        20,
+    ),
+    "alpha": (
+        "Noise of the scores, added to the diagonal of the kernel matrix; fitted where absent.",
+        0.0001,
+    ),
     "beta": (
         "Weight of what is unknown: by the lower confidence bound in place of the expected "
         "improvement.",
@@ -106,8 +113,14 @@ _DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
     "candidates": ("Drawn for each proposal; 24 where absent.", 48),
     "factor": ("Of so many trainings, one goes on from a rung to the next; 3 where absent.", 4),
     "hyperband_iterations": ("How often all brackets are run; endless where absent.", 1),
-    "min_epochs": ("Epochs of the lowest rung; 1 where absent.", 2),
-    "proposals": ("The method that new configs come from; random where absent.", "tpe"),
+    "min_epochs": (
+        "Epochs of the lowest rung; where absent, the largest epochs divided by factor twice.",
+        2,
+    ),
+    "proposals": (
+        "The method that new configs come from; where absent random, of hyperband tpe.",
+        "tpe",
+    ),
     "brackets": ("How many ladders of rungs, each begun a rung higher; 1 where absent.", 2),
     "early_terminate": ("W&B's, as its own key says it.", {"type": "hyperband", "min_iter": 3}),
 }

@@ -220,7 +220,7 @@ class Sweep(Spec):
     @property
     def draws(self) -> tuple[int, ...]:
         """Each seed, or with cross-validation each seed with each fold, as `draws.draw_of`."""
-        folds = range(1, self.data.folds + 1) if self.data.folds else (None,)
+        folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
         return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
 
     @property

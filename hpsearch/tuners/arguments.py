@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data import Dataset, Split
+from hpsearch.data.fingerprint import fingerprint
 from hpsearch.trial import Arrays, InputSpec, Target, Task
 
 __all__ = ["NotOnEngine", "Request", "request_of"]
@@ -60,6 +60,10 @@ class Request:
         arrays = self.arrays
         shape = arrays.x_train.shape[1:]
         outputs = int(np.prod(arrays.y_train.shape[1:], dtype=np.int64))
+        parts = {
+            "train": (arrays.x_train, arrays.y_train, None),
+            "validation": (arrays.x_val, arrays.y_val, None),
+        }
         return Dataset(
             name="memory",
             input=InputSpec(tuple(shape), str(arrays.x_train.dtype)),
@@ -67,7 +71,7 @@ class Request:
             train=Split(arrays.x_train, arrays.y_train),
             validation=Split(arrays.x_val, arrays.y_val),
             test=None,
-            fingerprint=_fingerprint(arrays),
+            fingerprint=fingerprint(parts, ()),
         )
 
 
@@ -135,11 +139,3 @@ def _array(name: str, given: Any) -> npt.NDArray[Any]:
         raise NotOnEngine(f"{name} has no rows of numbers: {given.shape} {given.dtype}")
     wanted = np.float32 if given.dtype.kind == "f" else given.dtype
     return np.ascontiguousarray(given, wanted)
-
-
-def _fingerprint(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
-    for array in (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val):
-        digest.update(f"{array.shape} {array.dtype}".encode())
-        digest.update(array.data)
-    return "d" + digest.hexdigest()[:11]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import driver, sweepfile
 from hpsearch.data import Dataset, DataSpec
+from hpsearch.data.memory import Rows
 from hpsearch.driver.modelspace import AtHand
 from hpsearch.errors import ChangedSweepError, InputError, RefusedError
 from hpsearch.plan import Trial
@@ -150,15 +151,7 @@ def _name(project: str) -> str:
 
 def _described(request: Request) -> dict[str, str]:
     arrays = request.arrays
-
-    def words(array: Any) -> str:
-        return f"{array.shape} {array.dtype}"
-
-    return {
-        "x": words(arrays.x_train),
-        "y": words(arrays.y_train),
-        "validation": f"x {words(arrays.x_val)}, y {words(arrays.y_val)}",
-    }
+    return Rows(arrays.x_train, arrays.y_train, validation=(arrays.x_val, arrays.y_val)).described
 
 
 def row_shape_in(store: Store) -> tuple[int, ...]:

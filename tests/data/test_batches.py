@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 
+from hpsearch.data import batches
 from hpsearch.data.batches import collected, is_dataset
 from hpsearch.errors import DataError
 
@@ -48,6 +46,6 @@ def test_what_cannot_be_collected_is_told(monkeypatch):
         collected(tf.data.Dataset.range(3), "x")
     with pytest.raises(DataError, match="holds no rows"):
         collected(dataset.take(0), "x")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=120))
+    monkeypatch.setattr(batches, "available_bytes", lambda: 120)
     with pytest.raises(DataError, match="larger than a third of the free memory"):
         collected(dataset, "x")

@@ -7,20 +7,8 @@ import shutil
 import pandas as pd
 import pytest
 from commands import end_all, hpsearch
+from small_sweeps import DIGITS
 
-DIGITS = """\
-name: small
-data: {dataset: digits, validation: 0.2, seed: 42}
-method: grid
-metric: {name: val_accuracy, goal: maximize}
-parameters:
-  hidden_layers: [0, 1]
-  units: [16]
-  activation: [relu, sigmoid]
-  layer_type: [dense, dropout]
-  epochs: [1, 3]
-  optimizer: [sgd, adam]
-"""
 TRIALS = 20
 
 

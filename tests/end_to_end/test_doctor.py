@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import hpsearch, start
 from outcomes import assert_same, table
+from small_sweeps import TABLE
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
@@ -22,14 +23,13 @@ parameters:
 keep: all
 """
 _TRIALS = 12
-_ROWS = [f"{i / 7:.3f},{i % 5}.5,{'uvw'[i % 3]},{'no' if i % 2 else 'yes'}" for i in range(40)]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     home = tmp_path_factory.mktemp("finished")
     (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "table.csv").write_text("\n".join(["a,b,t,y", *_ROWS]) + "\n")
+    (home / "table.csv").write_text(TABLE)
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
     assert len(table(home / "out")) == _TRIALS
     return home

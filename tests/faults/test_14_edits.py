@@ -8,27 +8,15 @@ import pytest
 from commands import hpsearch
 from outcomes import acknowledged, table
 from pandas.testing import assert_frame_equal
+from small_sweeps import DIGITS
 
-_SWEEP = """\
-name: small
-data: {dataset: digits, validation: 0.2, seed: 42}
-method: grid
-metric: {name: val_accuracy, goal: maximize}
-parameters:
-  hidden_layers: [0, 1]
-  units: [16]
-  activation: [relu, sigmoid]
-  layer_type: [dense, dropout]
-  epochs: [1, 3]
-  optimizer: [sgd, adam]
-"""
 _FILES = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     home = tmp_path_factory.mktemp("finished")
-    (home / "sweep.yaml").write_text(_SWEEP)
+    (home / "sweep.yaml").write_text(DIGITS)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
     assert "20 trials, 20 completed, 20 trained now" in said.stdout
     return home

@@ -8,19 +8,19 @@ import pandas as pd
 import pytest
 from commands import hpsearch
 from outcomes import acknowledged
+from small_sweeps import TABLE
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
 parameters: {units: [4], epochs: [2]}
 """
-_ROWS = [f"{i / 7:.3f},{i % 5}.5,{'uvw'[i % 3]},{'no' if i % 2 else 'yes'}" for i in range(40)]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     home = tmp_path_factory.mktemp("pinned")
     (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "table.csv").write_text("\n".join(["a,b,t,y", *_ROWS]) + "\n")
+    (home / "table.csv").write_text(TABLE)
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
     return home
 
