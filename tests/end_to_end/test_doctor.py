@@ -42,15 +42,26 @@ def home(finished, tmp_path):
     return tmp_path
 
 
+#: Where each table keeps what is told.
+_CELLS = {"results": "record", "trials": "hyperparameters", "weights": "arrays", "meta": "value"}
+
+
 def flip(path: Path, text: bytes) -> None:
-    """Change one bit at the end of the first place that reads so."""
-    if path.suffix == ".db":
-        # Else it may be a copy that no row holds any more.
-        with closing(sqlite3.connect(path)) as store:
-            store.execute("VACUUM")
-    data = bytearray(path.read_bytes())
-    data[data.index(text) + len(text) - 1] ^= 1
-    path.write_bytes(data)
+    """Change one bit at the end of the first cell of the store that reads so.
+
+    Within the file the same bytes may lie in pages and gaps that no row holds any more.
+    """
+    with closing(sqlite3.connect(path)) as store, store:
+        for table_, column in _CELLS.items():
+            for row, cell in store.execute(f"SELECT rowid, {column} FROM {table_} ORDER BY 1"):
+                data = bytearray(cell.encode() if isinstance(cell, str) else cell)
+                if text not in data:
+                    continue
+                data[data.index(text) + len(text) - 1] ^= 1
+                changed = data.decode() if isinstance(cell, str) else bytes(data)
+                store.execute(f"UPDATE {table_} SET {column} = ? WHERE rowid = ?", (changed, row))
+                return
+    raise AssertionError(f"no cell reads {text!r}")
 
 
 def contents(directory: Path) -> dict[str, bytes]:
