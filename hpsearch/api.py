@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import sys
@@ -188,6 +189,7 @@ def run(
     live: bool = False,
     store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
+    executor: concurrent.futures.Executor | None = None,
 ) -> Results:
     """Run a sweep to its end; trials that have results are not trained again.
 
@@ -206,6 +208,8 @@ def run(
         live: Whether report.html is rewritten while the run is on.
         store: A file to keep the store in, where the results directory's disk has no locks.
         log: Where to log as it goes, each as in `hpsearch run --log`.
+        executor: Whose processes train, in place of `execution.engine`: a ProcessPoolExecutor, or
+            what Dask's `Client.get_executor()` gives. It stays the caller's.
 
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
@@ -226,6 +230,7 @@ def run(
         fresh=fresh,
         live=live,
         store=None if store is None else Path(store),
+        pool=executor,
     )
     try:
         return execute(sweep, settings, driver.Silent(), log=log)

@@ -10,16 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hpsearch.api import Results, after, results_so_far
 from hpsearch.constraints import parse
 from hpsearch.driver import Interrupted
+from hpsearch.driver.engines import require_engine
 from hpsearch.errors import ConstraintError, InputError
 from hpsearch.space import Config, Kind, Parameter, Space
 from hpsearch.sweep import CONFIGS, MethodSpec
+from hpsearch.sweep.base import faults_of
 from hpsearch.sweep.method import parse_method
 from hpsearch.sweep.names import ANYTHING, HYPERPARAMETERS
 from hpsearch.sweep.parameters import parse_parameter
 from hpsearch.sweep.rules import Invalid
+from hpsearch.sweep.settings import Execution
 
 __all__ = ["optimize"]
 
@@ -40,6 +45,7 @@ def optimize(
     configs: Sequence[Mapping[str, Any]] = (),
     time_seconds: float | None = None,
     timeout_seconds: float | None = None,
+    execution: Mapping[str, Any] | None = None,
 ) -> Results:
     """Search for the config at which a function is best.
 
@@ -66,7 +72,8 @@ def optimize(
         out: The results directory, in which a later call goes on; None keeps nothing on disk.
         constraints, configs: As in a sweep file.
         time_seconds: No trial is begun after it.
-        timeout_seconds: Longest time of one trial, with several workers.
+        timeout_seconds: Longest time of one trial, with several workers or on a cluster.
+        execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
 
     Raises:
         InputError: The function or the parameters cannot be used.
@@ -78,7 +85,8 @@ def optimize(
 
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
-    _require_usable(objective, workers)
+    where = _execution(execution, workers, timeout_seconds)
+    _require_usable(objective, workers, elsewhere=where is not None)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
     space = _space(parameters, constraints, kind)
     search = Search(
@@ -101,6 +109,7 @@ def optimize(
             time_seconds,
             timeout_seconds,
             report=out is not None,
+            execution=where,
         )
         with results_so_far():
             return Results(run_function(job).path)
@@ -125,12 +134,38 @@ def _without_directory(run: Callable[[Path], Results]) -> Results:
             raise interruption from None
 
 
-def _require_usable(objective: Objective, workers: int) -> None:
+def _execution(
+    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
+) -> Execution | None:
+    """Where it runs, unless that is here.
+
+    Raises:
+        InputError: It is no execution, or its engine is not there.
+    """
+    if given is None:
+        return None
+    twice = {"workers", "timeout"} & given.keys()
+    if twice:
+        raise InputError(f"execution.{min(twice)}: is an argument of its own")
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, not {workers}")
+    try:
+        found = Execution.model_validate(dict(given) | {"workers": workers})
+    except ValidationError as error:
+        place, message = faults_of(error, Execution.keys())[0]
+        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
+    require_engine(found)
+    if found.engine == "local":
+        return None
+    return found.model_copy(update={"timeout_seconds": timeout_seconds})
+
+
+def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
     if workers < 1:
         raise InputError(f"workers: must be at least 1, not {workers}")
-    if workers == 1:
+    if workers == 1 and not elsewhere:
         return
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
     found: Any = None
@@ -144,8 +179,8 @@ def _require_usable(objective: Objective, workers: int) -> None:
     if found is not objective:
         raise InputError(
             f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
-            f"which workers={workers} needs: move it to the top level of a module, or "
-            "use workers=1"
+            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
+            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
         )
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hpsearch.driver import Reporter
-from hpsearch.executors.base import Event, Finished, Lost, Started
+from hpsearch.executors.base import Event, Finished, Lost, Said, Started
 from hpsearch.executors.base import Progress as EpochDone
 from hpsearch.plan import Summary, Trial
 from hpsearch.trial import Recipe, Training, TrialResult
@@ -18,6 +18,8 @@ from hpsearch.trial import Recipe, Training, TrialResult
 __all__ = ["duration", "make_display"]
 
 _LINE_EVERY_SECONDS = 1.0
+#: Of workers, below the bar.
+_MOST_LINES = 16
 
 
 def make_display(console: Console) -> Reporter:
@@ -92,6 +94,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
 
 
+def _workers(count: int | None) -> str:
+    if count is None:
+        return "as many workers as the cluster has room for"
+    return f"{count} workers"
+
+
 class Lines:
     """A line a second at most, but for new bests, failures and notes."""
 
@@ -104,10 +112,10 @@ class Lines:
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         self._tally.recipe = recipe
         self._tally.began = time.monotonic()
-        self._say(f"sweep {name}: {workers} workers, results in {directory}")
+        self._say(f"sweep {name}: {_workers(workers)}, results in {directory}")
 
     def expected(self, trials: int) -> None:
         self._tally.expect(trials)
@@ -165,13 +173,15 @@ class Bar:
         self._sweep = self._bar.add_task("trials", total=None, text="")
         self._workers = {}  # type: ignore[var-annotated]  # TaskID is rich's own int
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         self._tally.recipe = recipe
         self._tally.began = time.monotonic()
         self._console.print(
-            f"sweep [bold]{escape(name)}[/]: {workers} workers, results in {escape(directory)}"
+            f"sweep [bold]{escape(name)}[/]: {_workers(workers)}, results in {escape(directory)}"
         )
-        for worker in range(1, workers + 1):
+        # More lines than a terminal has would move it all the time.
+        shown = workers if workers is not None and workers <= _MOST_LINES else 0
+        for worker in range(1, shown + 1):
             self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
         self._bar.start()
 
@@ -193,7 +203,7 @@ class Bar:
         )
 
     def event(self, event: Event) -> None:
-        task = self._workers.get(event.worker)
+        task = None if isinstance(event, Said) else self._workers.get(event.worker)
         if task is None:
             return
         match event:

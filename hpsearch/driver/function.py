@@ -12,6 +12,7 @@ import numpy as np
 
 from hpsearch.driver.costs import FunctionCosts
 from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.driver.engines import engine
 from hpsearch.driver.loop import Limits, Loop
 from hpsearch.driver.median import Medians
 from hpsearch.driver.outcome import Interrupted, Stop
@@ -29,6 +30,7 @@ from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.memory import share_bytes
 from hpsearch.executors.servers import Servers
 from hpsearch.store import Store
+from hpsearch.sweep import Execution
 from hpsearch.training.objective import METRIC
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
 
@@ -46,6 +48,7 @@ class FunctionRun:
         time_seconds: No trial is handed out after it; None for no limit.
         timeout_seconds: Longest time of one trial, with several workers; None for no limit.
         report: Whether report.html is written.
+        execution: Of another engine than this machine; None for this machine.
     """
 
     objective: Objective
@@ -56,6 +59,7 @@ class FunctionRun:
     time_seconds: float | None = None
     timeout_seconds: float | None = None
     report: bool = True
+    execution: Execution | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -118,6 +122,15 @@ def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
         Target(Task.OBJECTIVE, 1),
         Arrays(nothing, nothing, nothing, nothing),
     )
+    if job.execution is not None:
+        with (
+            log_file(where) as log,
+            engine(job.execution, log) as make_executor,
+            make_executor(job.workers) as elsewhere,
+        ):
+            elsewhere.provide(dataset)
+            yield elsewhere
+        return
     if job.workers == 1:
         with InProcessExecutor(dataset) as inprocess:
             yield inprocess

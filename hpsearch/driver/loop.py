@@ -22,6 +22,7 @@ from hpsearch.executors.base import (
     Job,
     Lost,
     Objective,
+    Said,
 )
 from hpsearch.plan import Summary, Trial
 from hpsearch.results import Record
@@ -37,6 +38,8 @@ from hpsearch.trial import (
 
 __all__ = ["Limits", "Loop"]
 
+#: Machines that may go under one training, before it is taken to be what ends them.
+_MACHINES = 3
 #: Trainings that may fail alike, with no success between, before the sweep gives up.
 _FAILURES_ALIKE = 5
 _WAIT_SECONDS = 0.5
@@ -118,11 +121,9 @@ class Loop:
             if self._queue and self.executor.free and not late:
                 self._submit(self._queue.popleft())
                 continue
-            if not self.executor.busy:
-                if late or not self._queue:
-                    self._say_exhausted()
-                    return
-                continue
+            if not self.executor.busy and (late or not self._queue):
+                self._say_exhausted()
+                return
             self._handle(self.executor.events(_WAIT_SECONDS))
             if self.tables.due(len(self.results)):
                 self.tables.write(self._stored, self.results)
@@ -242,6 +243,9 @@ class Loop:
                     ended.append(event.training)
                 case Lost():
                     results += self._bury(event, ended)
+                case Said():
+                    self.reporter.note(event.message)
+                    continue
             self.reporter.event(event)
         if results:
             self._acknowledge(results)
@@ -273,7 +277,8 @@ class Loop:
         deaths = self._deaths[training.number] = self._deaths.get(training.number, 0) + 1
         # What was over a limit once would be so again.
         limited = lost.timed_out or lost.too_large
-        if not limited and deaths <= self.limits.retries:
+        retries = max(self.limits.retries, _MACHINES) if lost.machine_lost else self.limits.retries
+        if not limited and deaths <= retries:
             self.reporter.note(f"trial {training.number}: {lost.reason}; trying once more")
             self._queue.appendleft(replace(training, stops=left))
             return []

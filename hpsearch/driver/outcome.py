@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Settings:
         model: Whether best.keras is.
         weights: Whether the best trial's are stored where best.keras is not written.
         in_process: Whether trainings run in this process, one at a time, whatever the engine.
+        pool: Whose processes train, whatever the engine; None for the engine.
     """
 
     out: Path | None = None
@@ -66,11 +68,19 @@ class Settings:
     model: bool = True
     weights: bool = False
     in_process: bool = False
+    pool: concurrent.futures.Executor | None = None
 
-    def workers_for(self, sweep: Sweep) -> int:
-        """How many trainings run at a time; `auto` is one a core that this process may use."""
+    def workers_for(self, sweep: Sweep) -> int | None:
+        """How many trainings run at a time.
+
+        `auto` is one a core that this process may use; on a cluster, None: as many as it has
+        room for.
+        """
         asked = self.workers or sweep.execution.workers
-        return cores() if asked == "auto" else int(asked)
+        if asked == "auto":
+            on_cluster = sweep.execution.engine == "ray" and self.pool is None
+            return None if on_cluster else cores()
+        return int(asked)
 
 
 @dataclass

@@ -16,7 +16,7 @@ __all__ = ["AsWarnings", "Reporter", "Silent", "outside"]
 class Reporter(Protocol):
     """Shows a run; it decides nothing, and what it raises is a bug."""
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         """The run is set up; `directory` is where its files go."""
 
     def expected(self, trials: int) -> None:
@@ -41,7 +41,7 @@ class Reporter(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         """Nothing."""
 
     def expected(self, trials: int) -> None:

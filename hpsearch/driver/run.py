@@ -44,7 +44,7 @@ def run(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
-    if not settings.in_process:
+    if not settings.in_process and settings.pool is None:
         require_engine(sweep.execution)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
@@ -56,7 +56,11 @@ def run(
         log_file(where) as log,
         signals(stop),
         engine(
-            sweep.execution, log, in_process=settings.in_process, servers=servers
+            sweep.execution,
+            log,
+            in_process=settings.in_process,
+            servers=servers,
+            pool=settings.pool,
         ) as make_executor,
     ):
         # Here, not above: what the steps need is imported while the servers import, too.

@@ -109,7 +109,7 @@ class _Tracking:
     _abandoned: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         where = ResultsDirectory(Path(directory))
         self._thread = threading.Thread(target=self._tell, args=(where,), daemon=True)
         self._thread.start()

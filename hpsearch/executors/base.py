@@ -24,6 +24,7 @@ __all__ = [
     "Lost",
     "Objective",
     "Progress",
+    "Said",
     "Setup",
     "Started",
     "Work",
@@ -153,6 +154,8 @@ class Lost:
         timed_out: Whether the executor ended it since it took too long.
         seconds: How long the training had run.
         too_large: Whether the executor ended it since it took too much memory.
+        machine_lost: Whether its machine went, or was given to somebody else: most likely no
+            fault of the training.
     """
 
     worker: int
@@ -162,6 +165,7 @@ class Lost:
     timed_out: bool
     seconds: float
     too_large: bool = False
+    machine_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,14 @@ class Called:
     value: Any = None
 
 
-Event = Started | Progress | Answered | Finished | Lost | Called
+@dataclass(frozen=True)
+class Said:
+    """Something about the workers that people want to know, in one line."""
+
+    message: str
+
+
+Event = Started | Progress | Answered | Finished | Lost | Called | Said
 
 
 @dataclass(frozen=True)
@@ -187,14 +198,15 @@ class Setup:
     """What an engine's executor is made for.
 
     Attributes:
-        workers: How many trainings may run at a time.
+        workers: How many trainings may run at a time; None for as many as there is room for, of
+            which the cluster alone knows.
         timeout_seconds: Longest time of a training, or None.
         memory_bytes: Most memory of a training, or None.
         address, resources: As the sweep file has them, for a cluster.
         log: An open file for what workers print; the run's `run.log`.
     """
 
-    workers: int
+    workers: int | None
     timeout_seconds: float | None = None
     memory_bytes: int | None = None
     address: str | None = None

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 
 from hpsearch.executors.memory import die_first
 
-__all__ = ["Channel", "main"]
+__all__ = ["Channel", "main", "preload_tensorflow"]
 
 _HEADER = 8
 #: Of `prctl`.
@@ -121,7 +121,7 @@ def _preload_light() -> None:
     del hpsearch
 
 
-def _preload_tensorflow() -> None:
+def preload_tensorflow() -> None:
     """Import what else a loaded worker needs."""
     # Keras asks for the devices when it first builds something; TensorFlow's own answer here
     # would start its runtime, so the import alone must do.
@@ -239,7 +239,7 @@ def main() -> None:
         _end_with_parent(parent)
         channel = _introduced("hpsearch-tf", loaded)
         if sys.argv[4] == "tensorflow":
-            _preload_tensorflow()
+            preload_tensorflow()
     else:
         os.close(loaded)
         channel = _introduced("hpsearch-fork", light)

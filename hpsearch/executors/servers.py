@@ -18,11 +18,11 @@ from typing import IO, Any, Self
 
 from hpsearch.executors.forkserver import Channel
 
-__all__ = ["Lent", "Server", "Servers"]
+__all__ = ["ENVIRONMENT", "Lent", "Server", "Servers", "import_paths"]
 
 #: TensorFlow's libraries read these when they are loaded; the servers must stay single-threaded
 #: to fork, and one thread a worker is fastest where every core has a worker.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -119,13 +119,13 @@ class Servers:
                     *map(str, descriptors),
                     str(os.getpid()),
                     "tensorflow" if tensorflow else "-",
-                    *_import_paths(),
+                    *import_paths(),
                 ],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | _ENVIRONMENT,
+                env=os.environ | ENVIRONMENT,
                 start_new_session=True,
             )
         self.light = Server(Channel(light), loaded=False)
@@ -169,7 +169,7 @@ class Lent(Servers):
         """They stay, for the next run."""
 
 
-def _import_paths() -> list[str]:
+def import_paths() -> list[str]:
     """Where the driver finds modules, so that workers find the user's, too."""
     # Not resolved: a link may be there so that its target can change.
     return [str(Path(path).absolute()) for path in [*sys.path, "."]]

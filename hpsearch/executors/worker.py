@@ -17,7 +17,7 @@ import cloudpickle
 from hpsearch.executors.base import Dataset, Event, Work
 from hpsearch.executors.work import run
 
-__all__ = ["Retired", "messages", "serve"]
+__all__ = ["Retired", "messages", "resident_bytes", "serve", "start_tensorflow"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Retired:
     """The worker has grown and ends; nothing is lost with it."""
 
 
-def _start_tensorflow() -> None:
+def start_tensorflow() -> None:
+    """Start its runtime with one thread, taking no more of a GPU than it needs."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -34,7 +35,8 @@ def _start_tensorflow() -> None:
         tf.config.experimental.set_memory_growth(gpu, enable=True)
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Memory of this process."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -80,12 +82,12 @@ def serve(worker: int, descriptor: int, dataset: Dataset, growth_bytes: int) -> 
             return
         if work.tensorflow and not tensorflow_runs:
             # Not before: a loaded worker may have trainings only that do without.
-            _start_tensorflow()
+            start_tensorflow()
             # What TensorFlow needs for itself is no growth.
             tensorflow_runs, at_start = True, 0
         run(work, dataset, worker, emit)
-        at_start = at_start or _resident_bytes()
-        if _resident_bytes() - at_start > growth_bytes:
+        at_start = at_start or resident_bytes()
+        if resident_bytes() - at_start > growth_bytes:
             connection.send_bytes(cloudpickle.dumps(Retired()))
             return
 

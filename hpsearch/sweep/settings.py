@@ -268,7 +268,9 @@ class Execution(Spec):
     address: Annotated[
         str | None,
         text(),
-        Field(description="Where the cluster is.", examples=["ray://head:10001"]),
+        Field(
+            description="Of the cluster: auto, or its head's HOST:PORT.", examples=["10.0.0.5:6379"]
+        ),
     ] = None
     resources: Annotated[
         dict[str, float] | None,

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
-__all__ = ["OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Program", "Programs", "program_key"]
+__all__ = ["NUMBERS", "OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Program", "Programs", "program_key"]
 
 #: Arguments of an optimizer that a graph reads as variables, beside a constant learning rate.
 OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
 #: Arguments of a learning rate schedule that a graph reads as variables.
 SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
-#: Hyperparameters that are no part of the key, or in another form.
-_APART: Final = frozenset(
+#: Hyperparameters that are no part of a program's key, or in another form.
+NUMBERS: Final = frozenset(
     {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
 )
 
@@ -109,7 +109,7 @@ def program_key(
     """
     if recipe.model or is_own_function(str(values.get("layer_type", DEFAULTS["layer_type"]))):
         return None
-    others = {name: value for name, value in values.items() if name not in _APART}
+    others = {name: value for name, value in values.items() if name not in NUMBERS}
     every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     shapes = tuple((array.shape, str(array.dtype)) for array in every)
     weighted = (arrays.w_train is not None, arrays.w_val is not None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import concurrent.futures
+import multiprocessing
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 import odd_calls
 import pytest
 from hpsearch_example.engine import Serial
+from ray_cluster import ray_cluster
 
 from hpsearch.executors.base import (
     Answered,
@@ -20,20 +24,58 @@ from hpsearch.executors.base import (
     Setup,
     Started,
 )
+from hpsearch.executors.futures import FuturesExecutor
 from hpsearch.executors.inprocess import InProcessExecutor
+from hpsearch.executors.ray.connection import connected
+from hpsearch.executors.ray.executor import RayExecutor
 from hpsearch.trial import Status
 
 KINDS = ["in process", "a package's", "local, 1 worker", "local, 2 workers"]
+KINDS += ["a pool", "ray, 2 nodes"]
+
+
+@contextmanager
+def on_ray(dataset, log_path):
+    """Two workers, on a node each."""
+    with (
+        log_path.open("w") as log,
+        ray_cluster(nodes=2) as cluster,
+        connected(cluster.address, log) as ray,
+        RayExecutor(ray, Setup(workers=2, log=log)) as made,
+    ):
+        made.provide(dataset)
+        deadline = time.monotonic() + 60
+        while made.free < 2:
+            assert time.monotonic() < deadline
+            made.events(0.2)
+        yield made
+
+
+@contextmanager
+def on_pool(dataset):
+    """Two processes of the standard library's."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool,
+        FuturesExecutor(pool, 2) as made,
+    ):
+        made.provide(dataset)
+        yield made
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def executor(request, dataset, start):
+def executor(request, dataset, start, tmp_path_factory):
     if request.param == "in process":
         context = nullcontext(InProcessExecutor(dataset))
     elif request.param == "a package's":
         serial = Serial(Setup(workers=1))
         serial.provide(dataset)
         context = nullcontext(serial)
+    elif request.param == "a pool":
+        context = on_pool(dataset)
+    elif request.param == "ray, 2 nodes":
+        log = tmp_path_factory.mktemp("ray") / "run.log"
+        context = on_ray(dataset, log)
     else:
         context = start(int(request.param.split()[1]))
     with context as made:

@@ -26,3 +26,12 @@ def failing(config: dict[str, Any]) -> float:
     if config["x"] < 0:
         raise ArithmeticError(f"x is {config['x']}")
     return float(config["x"])
+
+
+def environment_number(config: dict[str, Any]) -> float:
+    return float(os.environ[config["variable"]])
+
+
+def sleeping(config: dict[str, Any]) -> float:
+    time.sleep(config["seconds"])
+    return config["seconds"]

@@ -30,6 +30,11 @@ def hanging(x, units, activation):
         time.sleep(60)
 
 
+def stuck(x, units, activation):
+    while True:
+        time.sleep(60)
+
+
 def hungry(x, units, activation):
     block = np.ones(2**27)
     time.sleep(60)
@@ -80,3 +85,10 @@ def counting(x, units, activation):
     layer = keras.layers.Dense(units, activation=activation)
     layer.count = tf.Variable(0)
     return layer(x)
+
+
+def broken_there(x, units, activation):
+    """Fails on machines whose environment says so."""
+    if os.environ.get("BROKEN_MACHINE"):
+        raise RuntimeError("no driver for this machine's device")
+    return plain(x, units, activation)

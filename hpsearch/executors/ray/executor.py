@@ -1,0 +1,373 @@
+"""Trainings on a Ray cluster, by the same protocol as on this machine.
+
+Ray decides where workers run, and when there is room for one more; this decides what they do.
+Calls are made beside the driver: they leave files here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, Self
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.executors.base import (
+    Answered,
+    Call,
+    Dataset,
+    Event,
+    Finished,
+    Job,
+    Lost,
+    Said,
+    Setup,
+    Started,
+    Work,
+)
+from hpsearch.executors.beside import Beside
+from hpsearch.executors.memory import share_bytes
+from hpsearch.executors.ray.actor import Hello, surroundings
+from hpsearch.executors.ray.connection import Head
+from hpsearch.executors.ray.deaths import Death, death_of
+from hpsearch.executors.ray.fleet import Fleet, Member, News
+from hpsearch.executors.ray.nodes import Nodes
+from hpsearch.executors.worker import Retired
+from hpsearch.hyperparameters import optimizer_settings
+from hpsearch.training.programs import NUMBERS
+
+__all__ = ["RayExecutor"]
+
+_LOG = logging.getLogger("hpsearch")
+_LOOK_SECONDS = 2.0
+_POLL_SECONDS = 0.2
+#: A worker that a node has room for is there by then.
+_SAY_AFTER_SECONDS = 10.0
+#: Workers in a row that may not start, when none ever has.
+_STARTS = 3
+_LONGEST_BACKOFF_SECONDS = 30.0
+
+
+class RayExecutor:
+    """Workers on the nodes of a cluster, as many as are asked for, or as there is room for.
+
+    Args:
+        ray: The module, connected.
+        setup: Of the run.
+    """
+
+    def __init__(self, ray: ModuleType, setup: Setup) -> None:
+        self._ray, self._setup = ray, setup
+        needed = {"CPU": 1.0} | dict(setup.resources)
+        self._nodes = Nodes(ray, needed)
+        self._head = Head(ray)
+        self._fleet: Fleet | None = None
+        self._beside = Beside(setup.log)
+        self._looked = self._waiting_since = 0.0
+        self._said_waiting = False
+        self._hire_after = 0.0
+        self._failed_starts = 0
+        self._versions = surroundings()
+
+    def provide(self, dataset: Dataset) -> None:
+        """Put the data into the object store, once; nodes fetch it, and their workers map it.
+
+        Raises:
+            InputError: The object store has no room for it.
+        """
+        self._beside.provide(dataset)
+        try:
+            data = self._ray.put(dataset)
+        except self._ray.exceptions.ObjectStoreFullError:
+            size = sum(a.nbytes for a in vars(dataset.arrays).values() if a is not None)
+            raise InputError(
+                f"the data's {size / 2**20:.0f} MB do not fit into Ray's object store; start the "
+                "cluster with a larger --object-store-memory"
+            ) from None
+        self._fleet = Fleet(self._ray, self._nodes.needed, data)
+        self._waiting_since = time.monotonic()
+        self._look()
+
+    @property
+    def _members(self) -> Fleet:
+        assert self._fleet is not None, "provide comes first"
+        return self._fleet
+
+    @property
+    def free(self) -> int:
+        """How many trainings it would start at once."""
+        return sum(member.idle for member in self._members)
+
+    @property
+    def busy(self) -> int:
+        """How many trainings and calls are under way."""
+        return self._beside.busy + sum(member.work is not None for member in self._members)
+
+    def submit(self, work: Work) -> None:
+        """Start a training on a node, or a call beside the driver."""
+        if isinstance(work, Call):
+            self._beside.submit(work)
+            return
+        idle = [member for member in self._members if member.idle]
+        if not idle:
+            raise RuntimeError("submit needs a free worker")
+        program = _program(work)
+        member = min(
+            idle,
+            key=lambda each: (
+                self._nodes.failures(each.node),
+                program is not None and program not in each.programs,
+                each.number,
+            ),
+        )
+        if program is not None:
+            member.programs.add(program)
+        _LOG.info(
+            "worker %d on %s: trial %d",
+            member.number,
+            self._nodes.name(member.node),
+            work.training.number,
+        )
+        member.take(work)
+        self._members.talk(member, work)
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        """What happened, in order; waits for at least one event, or until the time is up.
+
+        Raises:
+            HpsearchError: The head is gone, or no worker can be started.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        events: list[Event] = []
+        while not events:
+            remaining = deadline - time.monotonic()
+            wait = min(max(0.0, remaining), _POLL_SECONDS)
+            if self._beside.busy:
+                events += self._beside.events(wait)
+                wait = 0.0
+            for news in self._arrived(wait):
+                events += self._take(news)
+            self._enforce_time()
+            if time.monotonic() - self._looked >= _LOOK_SECONDS:
+                events += self._look()
+            if remaining <= 0:
+                break
+        return events
+
+    def _arrived(self, wait_seconds: float) -> Iterator[News]:
+        news = self._members.news
+        try:
+            yield news.get(timeout=wait_seconds) if wait_seconds else news.get_nowait()
+            while True:
+                yield news.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, news: News) -> list[Event]:
+        member = news.member
+        if member not in self._members:
+            return []
+        try:
+            answer = news.answer()
+        except Exception as error:  # noqa: BLE001  # whatever Ray raises, the worker is of no use
+            return self._bury(member, error)
+        handle: dict[str, Callable[[Member, Any], list[Event]]] = {
+            "hello": self._welcome,
+            "talk": self._hear,
+            "watch": self._too_large,
+        }
+        return handle[news.kind](member, answer)
+
+    def _welcome(self, member: Member, hello: Hello) -> list[Event]:
+        """A worker came up: on a node that is fit for it, or not."""
+        self._nodes.met(hello.node, hello.host)
+        self._failed_starts = 0
+        differing = [
+            f"{name} {hello.versions[name]} (here {version})"
+            for name, version in self._versions.items()
+            if hello.versions[name] != version
+        ]
+        said = ""
+        if differing:
+            said = self._nodes.avoid(hello.node, f"it has {', '.join(differing)}")
+        if hello.node in self._nodes.avoided:
+            self._members.dismiss(member)
+            self._look_soon()
+            return [Said(f"warning: {said}")] if said else []
+        member.node, member.pid = hello.node, hello.pid
+        self._members.watch(member, self._most_bytes(hello.node))
+        _LOG.info("worker %d: process %d on %s", member.number, hello.pid, hello.host)
+        if self._said_waiting:
+            self._said_waiting = False
+            return [Said(f"a worker is there, on {self._nodes.name(hello.node)}: going on")]
+        return []
+
+    def _most_bytes(self, node: str) -> int | None:
+        """Of a worker; `auto` is its part of the node, which the node's own memory decides."""
+        if self._setup.memory_bytes is not None:
+            return self._setup.memory_bytes
+        return share_bytes(self._nodes.slots(node))
+
+    def _hear(self, member: Member, messages: Sequence[Event | Retired]) -> list[Event]:
+        events: list[Event] = []
+        for message in messages:
+            if isinstance(message, Retired):
+                member.retired = True
+                continue
+            if isinstance(message, Started):
+                member.began = time.monotonic()
+            elif isinstance(message, Answered):
+                member.answered.add(message.result.trial)
+                member.scored |= message.result.status.scored
+                member.failure = message.result.error
+            events.append(message)
+            if isinstance(message, Finished):
+                member.work = None
+                events += self._judge(member)
+        if member.work is not None:
+            self._members.talk(member)
+        elif member.retired or member.node in self._nodes.avoided:
+            self._members.dismiss(member)
+            self._look_soon()
+        return events
+
+    def _judge(self, member: Member) -> list[Event]:
+        """A training is over: what that says of its node."""
+        if member.scored or not member.failure:
+            self._nodes.succeeded(member.node)
+            return []
+        return self._blame(member.node, member.failure)
+
+    def _blame(self, node: str, reason: str) -> list[Event]:
+        said = self._nodes.failed(node, reason)
+        if not said:
+            return []
+        for member in self._members:
+            if member.node == node and member.idle:
+                self._members.dismiss(member)
+        return [Said(f"warning: {said}")]
+
+    def _too_large(self, member: Member, used: int) -> list[Event]:
+        most = self._most_bytes(member.node) or 0
+        member.too_large = True
+        member.doom = (
+            f"memory: the worker used {used / 2**20:.0f} MB, more than "
+            f"execution.memory, {most / 2**20:.0f} MB"
+        )
+        self._members.end(member)
+        return []
+
+    def _enforce_time(self) -> None:
+        most = self._setup.timeout_seconds
+        if most is None:
+            return
+        now = time.monotonic()
+        for member in self._members:
+            if member.work is None or member.began is None or member.doom:
+                continue
+            if now - member.began > most:
+                member.timed_out = True
+                member.doom = f"took longer than execution.timeout, {most:g} s"
+                self._members.end(member)
+
+    def _bury(self, member: Member, error: Exception) -> list[Event]:
+        """Forget a worker that ended; what it ran is lost."""
+        self._members.forget(member)
+        name = self._nodes.name(member.node) if member.node else "its node"
+        death = Death(member.doom) if member.doom else death_of(self._ray, error, name)
+        if not member.node and not death.machine:
+            return self._not_started(error, death.reason)
+        if death.machine and member.node:
+            self._nodes.gone(member.node)
+        self._look_soon()
+        _LOG.warning("worker %d on %s: %s", member.number, name, death.reason)
+        work = member.work
+        if not isinstance(work, Job):
+            return []
+        lost = Lost(
+            member.number,
+            work.training,
+            frozenset(member.answered),
+            death.reason,
+            member.timed_out,
+            0.0 if member.began is None else time.monotonic() - member.began,
+            member.too_large,
+            death.machine,
+        )
+        if death.machine or member.doom:
+            return [lost]
+        return [lost, *self._blame(member.node, death.reason)]
+
+    def _not_started(self, error: Exception, reason: str) -> list[Event]:
+        """A worker did not come up; the next one is asked for later each time.
+
+        Raises:
+            HpsearchError: None ever did.
+        """
+        _LOG.warning("a worker did not start: %s", error)
+        self._failed_starts += 1
+        if self._failed_starts >= _STARTS and not self._nodes.any_met:
+            raise HpsearchError(
+                f"no worker can be started on the cluster: {reason}; hpsearch and its packages "
+                "must be installed on every node, see run.log"
+            )
+        backoff = min(2.0**self._failed_starts, _LONGEST_BACKOFF_SECONDS)
+        self._hire_after = time.monotonic() + backoff
+        return [Said(f"warning: a worker did not start: {reason}")]
+
+    def _look_soon(self) -> None:
+        """Ask for another worker, but not before it is known that there is a head to be asked."""
+        self._looked = 0.0
+
+    def _look(self) -> list[Event]:
+        """At the cluster: whether its head answers, and how many workers it has room for."""
+        self._looked = time.monotonic()
+        if not self._head.answers():
+            return []
+        self._nodes.look()
+        self._hire()
+        if self._members.ready:
+            self._waiting_since = self._looked
+            return []
+        if self._said_waiting or self._looked - self._waiting_since < _SAY_AFTER_SECONDS:
+            return []
+        self._said_waiting = True
+        asked = ", ".join(f"{name}: {amount:g}" for name, amount in self._nodes.needed.items())
+        return [
+            Said(
+                f"waiting: none of the cluster's {self._nodes.usable} usable nodes has room for a "
+                f"worker of {{{asked}}}; trainings go on when one has"
+            )
+        ]
+
+    def _hire(self) -> None:
+        """Ask for workers up to as many as are wanted."""
+        if time.monotonic() < self._hire_after:
+            return
+        wanted = self._setup.workers or max(1, self._nodes.room)
+        while len(self._members) < wanted:
+            self._members.hire(self._nodes.shunned)
+
+    def close(self) -> None:
+        """End all work at once."""
+        self._beside.close()
+        if self._fleet is not None and not self._head.lost:
+            self._fleet.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _program(job: Job) -> str | None:
+    """What trainings that one graph trains have in common; None where no graph is traced."""
+    if not job.tensorflow or job.objective is not None:
+        return None
+    values = job.training.values
+    others = {name: value for name, value in values.items() if name not in NUMBERS}
+    return json.dumps([optimizer_settings(values)[0], others], sort_keys=True, default=repr)

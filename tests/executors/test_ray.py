@@ -1,0 +1,326 @@
+"""What workers on a Ray cluster promise beyond the conformance suite: nodes are really lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import objectives
+import psutil
+import pytest
+from ray_cluster import ray_cluster
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.executors.base import Answered, Job, Lost, Progress, Said, Setup, Started
+from hpsearch.executors.ray.connection import connected
+from hpsearch.executors.ray.executor import RayExecutor
+from hpsearch.training.objective import METRIC
+from hpsearch.trial import Arrays, Recipe, Status, Training
+
+pytestmark = pytest.mark.slow
+_SOON_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster(nodes=2) as made:
+        yield made
+
+
+@pytest.fixture
+def starting(cluster, tmp_path, dataset):
+    """An executor on the cluster, once so many workers of it are there."""
+
+    @contextmanager
+    def start(ready=2, provided=dataset, **options):
+        setup = {"workers": 2} | options
+        with (
+            (tmp_path / "run.log").open("w") as log,
+            connected(cluster.address, log) as ray,
+            RayExecutor(ray, Setup(**setup, log=log)) as executor,
+        ):
+            executor.ray = ray
+            executor.provide(provided)
+            wait_for(executor, lambda: executor.free >= ready)
+            yield executor
+
+    return start
+
+
+class _Added:
+    """Nodes that are there for one test."""
+
+    def __init__(self, cluster):
+        self._cluster, self.nodes = cluster, []
+
+    def __call__(self, *args, **options):
+        self.nodes.append(self._cluster.add(*args, **options))
+        return self.nodes[-1]
+
+    def kill(self, node):
+        self.nodes.remove(node)
+        self._cluster.kill(node)
+
+
+@pytest.fixture
+def add(cluster):
+    added = _Added(cluster)
+    yield added
+    for node in list(added.nodes):
+        added.kill(node)
+
+
+def wait_for(executor, met, *, seconds=_SOON_SECONDS):
+    """Events until something holds."""
+    deadline, events = time.monotonic() + seconds, []
+    while not met():
+        assert time.monotonic() < deadline, f"not within {seconds} s, but {events}"
+        events += executor.events(0.2)
+    return events
+
+
+def answers(events):
+    return {e.result.trial: e.result for e in events if isinstance(e, Answered)}
+
+
+def members(executor):
+    return executor._fleet.ready
+
+
+def all_began(executor):
+    """Whether all that work have said so."""
+    return all(m.began for m in members(executor) if m.work)
+
+
+def processes(executor):
+    return {member.number: member.pid for member in members(executor)}
+
+
+def test_a_killed_worker_costs_only_what_it_ran(starting, job, drive):
+    with starting() as executor:
+        executor.submit(job((10**6, 1)))
+        executor.submit(job((1, 2)))
+        events = wait_for(executor, lambda: executor.free == 1 and all_began(executor))
+        (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
+        os.kill(processes(executor)[started.worker], signal.SIGKILL)
+        events += wait_for(executor, lambda: not executor.busy)
+        (lost,) = [e for e in events if isinstance(e, Lost)]
+        assert lost.training.number == 1
+        assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
+        assert "ended" in lost.reason
+        wait_for(executor, lambda: executor.free == 2)
+        found = answers(drive(executor, [job((1, 3)), job((1, 4))]))
+        assert {result.status for result in found.values()} == {Status.COMPLETED}
+
+
+def test_limits_of_time_and_memory_end_a_training_alone(starting, job, drive):
+    hang = job((1, 1), layer_type="odd_layers:stuck")
+    hungry = job((1, 3), layer_type="odd_layers:hungry")
+    with starting(timeout_seconds=20, memory_bytes=2**30) as executor:
+        events = drive(executor, [hang, hungry, job((1, 2))])
+        assert answers(events)[2].status is Status.COMPLETED
+    lost = {e.training.number: e for e in events if isinstance(e, Lost)}
+    assert lost[1].timed_out
+    assert lost[1].reason == "took longer than execution.timeout, 20 s"
+    assert 20 <= lost[1].seconds < 40
+    assert lost[3].too_large
+    assert lost[3].reason.startswith("memory: the worker used ")
+    assert not any(e.machine_lost for e in lost.values())
+
+
+def test_the_data_is_mapped_not_copied(starting, dataset, job, drive):
+    rows = 2**19
+    rng = np.random.default_rng(0)
+    x = rng.random((rows, 64), np.float32)
+    y = rng.integers(10, size=rows, dtype=np.int32)
+    large = replace(dataset, arrays=Arrays(x, y, x[:100], y[:100]))
+    with starting(provided=large) as executor:
+        jobs = [job((10**6, n), batch_size=4096, tensorflow=n == 2) for n in (1, 2)]
+        for each in jobs:
+            executor.submit(each)
+        told = []
+        wait_for(
+            executor, lambda: told.extend(executor.events(0.2)) or _both_progress(told), seconds=60
+        )
+        for pid in processes(executor).values():
+            shared, own = _memory_of(pid)
+            assert shared >= 0.9 * x.nbytes
+            # Ray and TensorFlow themselves take some 400 MB; the data would be another 134.
+            assert own["store"] == 0
+
+
+def _both_progress(events):
+    return len({e.worker for e in events if isinstance(e, Progress)}) == 2
+
+
+def _memory_of(pid):
+    """Bytes of the object store that a process has mapped and read; and what it copied of them."""
+    shared, own, inside = 0, {"store": 0}, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            inside = "plasma" in line
+        elif inside and words[0] == "Rss:":
+            shared += int(words[1]) * 1024
+        elif inside and words[0] == "Anonymous:":
+            own["store"] += int(words[1]) * 1024
+    return shared, own
+
+
+def test_trainings_of_one_architecture_go_where_it_is_traced(starting, job, drive):
+    def made(trial, units, rate):
+        return job((1, trial), units=units, optimizer="adamax", learning_rate=rate, tensorflow=True)
+
+    with starting() as executor:
+        first = [made(1, 8, 0.1), made(2, 16, 0.1)]
+        second = [made(3, 16, 0.2), made(4, 8, 0.2)]
+        where = {}
+        for pair in (first, second):
+            for event in drive(executor, pair):
+                if isinstance(event, Started):
+                    where[event.training.number] = event.worker
+        assert where[3] == where[2] != where[1] == where[4]
+
+
+def test_fractions_of_a_gpu_are_asked_for(add, starting):
+    node = add(cpus=2, num_gpus=1)
+    recipe = Recipe(0, "", "", METRIC, "maximize")
+    with starting(resources={"CPU": 0.5, "GPU": 0.5}) as executor:
+        assert {m.node for m in members(executor)} == {node.node_id}
+        for number in (1, 2):
+            training = Training({"variable": "CUDA_VISIBLE_DEVICES"}, 0, ((1, number),))
+            executor.submit(Job(training, recipe, objective=objectives.environment_number))
+        assert executor.ray.available_resources().get("GPU", 0) == 0
+        found = answers(wait_for(executor, lambda: not executor.busy))
+    assert {(r.error, r.score) for r in found.values()} == {("", 0.0)}
+
+
+def test_a_lost_node_is_no_fault_of_its_trainings_and_a_new_one_gets_work(add, starting, job):
+    doomed = add()
+    with starting(ready=3, workers=3) as executor:
+        for number in (1, 2, 3):
+            executor.submit(job((10**6, number)))
+        wait_for(executor, lambda: all_began(executor))
+        add.kill(doomed)
+        events = wait_for(executor, lambda: executor.busy == 2)
+        (lost,) = [e for e in events if isinstance(e, Lost)]
+        assert lost.machine_lost
+        assert lost.reason.endswith("went away")
+        began = time.monotonic()
+        add()
+        wait_for(executor, lambda: executor.free == 1)
+        assert time.monotonic() - began < 30
+        executor.submit(job((1, 4)))
+        assert answers(wait_for(executor, lambda: executor.busy == 2))[4].status.scored
+
+
+def test_as_many_workers_as_there_is_room_for(add, starting):
+    with starting(ready=2, workers=None) as executor:
+        assert executor.free == 2
+        began = time.monotonic()
+        add()
+        wait_for(executor, lambda: executor.free == 3)
+        assert time.monotonic() - began < 30
+
+
+def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, drive):
+    bad = add(env={"BROKEN_MACHINE": "1"})
+    with starting(ready=3, workers=3) as executor:
+        jobs = [job((1, n), layer_type="odd_layers:broken_there") for n in range(1, 25)]
+        events = drive(executor, jobs)
+        (said,) = [e.message for e in events if isinstance(e, Said)]
+        assert f"(node {bad.node_id[:8]}) is used no more in this run" in said
+        assert "3 trainings in a row failed there" in said
+        assert "no driver for this machine's device" in said
+        failed = [r for r in answers(events).values() if r.status is Status.FAILED]
+        assert len(failed) == 3
+        wait_for(executor, lambda: executor.free == 2)
+        assert bad.node_id not in {m.node for m in members(executor)}
+
+
+def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
+    from hpsearch.executors.ray import executor as module
+
+    here = module.surroundings() | {"keras": "3.0.0"}
+    monkeypatch.setattr(module, "surroundings", lambda: here)
+    with starting(ready=0) as executor:
+        told = []
+        wait_for(executor, lambda: told.extend(executor.events(0.2)) or len(told) >= 3)
+        said = [event.message for event in told]
+        assert sum("it has keras" in line and "(here 3.0.0)" in line for line in said) == 2
+        assert any(line.startswith("waiting: none of the cluster's") for line in said)
+        assert executor.free == 0
+
+
+def test_without_a_node_it_waits_says_so_and_does_not_spin(tmp_path, dataset):
+    with (
+        ray_cluster(nodes=0) as cluster,
+        (tmp_path / "log").open("w") as log,
+        connected(cluster.address, log) as ray,
+        RayExecutor(ray, Setup(workers=1, log=log)) as executor,
+    ):
+        executor.provide(dataset)
+        before = psutil.Process().cpu_times()
+        (said,) = executor.events(30)
+        after = psutil.Process().cpu_times()
+        assert "waiting: none of the cluster's 1 usable nodes has room" in said.message
+        assert after.user - before.user < 3
+        cluster.add()
+        events = wait_for(executor, lambda: executor.free == 1)
+        assert any("going on" in e.message for e in events if isinstance(e, Said))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://10.0.0.1:10001", "is Ray Client's"),
+        ("127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9"),
+        ("nowhere", "must be auto, or HOST:PORT, not nowhere"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(address, said, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    began = time.monotonic()
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match=said.replace("(", r"\(")),
+        connected(address, log),
+    ):
+        pass
+    assert time.monotonic() - began < 10
+
+
+def test_without_a_token_nothing_is_connected(monkeypatch, tmp_path):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match="the cluster's token is not here"),
+        connected("127.0.0.1:6379", log),
+    ):
+        pass
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match="whoever reaches such a cluster"),
+        connected("127.0.0.1:6379", log),
+    ):
+        pass
+
+
+def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
+    from hpsearch.executors.ray import connection
+
+    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 3.0)
+    head = connection.Head.__new__(connection.Head)
+    head.address, head._silent_since = "127.0.0.1:9", None
+    assert not head.answers()
+    time.sleep(3.1)
+    with pytest.raises(HpsearchError, match=r"the head of the Ray cluster, 127.0.0.1:9"):
+        head.answers()
