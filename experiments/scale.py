@@ -1,0 +1,267 @@
+"""How many workers one driver keeps busy on a Ray cluster.
+
+    python experiments/scale.py [--actors 8 16 64 256] [--seconds 1] [--out DIR] [--check]
+
+Real runs first: `hpsearch.optimize` over a function that sleeps, on so many Ray actors of this
+machine, each run in a process of its own, with store, tables and random proposals as ever. Only
+what lies between the first moment at which all actors have work and the last at which a trial is
+handed out counts: actors take seconds of processor time each to start, which a cluster has on
+its own machines. `lost` is the share of the actors' time in which they did not sleep; `driver` the
+processor time of the driver's process for one trial; `turnaround` what passes, on average, between
+two sleeps of one actor.
+
+Then the model: one server, the driver, that takes its measured time for each trial, one after the
+other, and workers that train, and wait for it. It is held against the real runs, and says what
+becomes of larger clusters and longer trials. Last, what else a trial costs: its commit to the
+store, and what of it crosses the network.
+
+`--check` fails where the driver takes 5 ms for a trial, or 16 actors lose 5% of a second's trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from processes import environment
+from report import HERE, machine, report, versions
+
+_MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
+_ROUNDS = 12
+_CLUSTERS = (16, 64, 256, 1024, 4096, 16384)
+_TRIAL_SECONDS = (1.0, 10.0, 100.0)
+
+
+def sleeping(config: dict[str, Any]) -> float:
+    """A trial that takes its time, and nothing else."""
+    time.sleep(config["seconds"])
+    return float(config["x"])
+
+
+class _Clock:
+    """A reporter that notes when what happened."""
+
+    def __init__(self, workers: int, trials: int) -> None:
+        self.workers, self.trials = workers, trials
+        self.busy, self.begun, self.results = 0, 0, 0
+        self.start: tuple[float, float, int] | None = None
+        self.stop: tuple[float, float, int] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+    def note(self, message: str) -> None:
+        print(message, file=sys.stderr)
+
+    def event(self, event: Any) -> None:
+        kind = type(event).__name__
+        self.begun += kind == "Started"
+        self.busy += {"Started": 1, "Finished": -1}.get(kind, 0)
+        if self.start is None and self.begun >= self.workers:
+            self.start = self._now()
+        if self.stop is None and self.begun >= self.trials:
+            self.stop = self._now()
+
+    def result(self, *_: Any) -> None:
+        self.results += 1
+
+    def _now(self) -> tuple[float, float, int]:
+        times = psutil.Process().cpu_times()
+        return time.monotonic(), times.user + times.system, self.results
+
+
+def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """One run, in this process."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
+    import ray
+
+    from hpsearch.driver.function import FunctionRun, run_function
+    from hpsearch.driver.planners import Search
+    from hpsearch.space import Kind
+    from hpsearch.sweep import Execution, MethodSpec
+
+    module = sys.modules["scale"]
+    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    trials = workers * rounds
+    search = Search(
+        method=MethodSpec("random"),
+        space=_space(seconds, Kind.FUNCTION),
+        listed=(),
+        seeds=(0,),
+        limit=trials,
+        seed=0,
+    )
+    clock = _Clock(workers, trials)
+    with tempfile.TemporaryDirectory() as out:
+        job = FunctionRun(
+            module.sleeping,
+            search,
+            "minimize",
+            Path(out) / "run",
+            workers,
+            report=False,
+            execution=Execution(engine="ray", workers=workers),
+        )
+        run_function(job, clock)  # type: ignore[arg-type]  # it has whatever is asked of it
+    ray.shutdown()
+    assert clock.start is not None
+    assert clock.stop is not None
+    wall, cpu, done = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
+    cycle = wall * workers / done
+    return {
+        "actors": workers,
+        "trial s": seconds,
+        "trials": done,
+        "lost": 1 - seconds / cycle,
+        "driver ms": cpu / done * 1e3,
+        "turnaround ms": (cycle - seconds) * 1e3,
+    }
+
+
+def _space(seconds: float, kind: Any) -> Any:
+    from hpsearch.space import Space
+    from hpsearch.sweep.names import ANYTHING
+    from hpsearch.sweep.parameters import parse_parameter
+
+    asked = {"x": {"min": 0.0, "max": 1.0}, "seconds": seconds}
+    found = [parse_parameter(ANYTHING, raw).parameter(name) for name, raw in asked.items()]
+    return Space(tuple(found), kind=kind)
+
+
+def simulated(workers: int, trial: float, driver: float, way: float, rounds: int = 20) -> float:
+    """The share of the workers' time that is lost, by the model.
+
+    Args:
+        trial: Seconds of a trial.
+        driver: Seconds of the driver for each.
+        way: Seconds from a worker to the driver and back, with nothing waiting.
+    """
+    # All begin one after the other, as the driver hands out.
+    ends = [driver * n + trial for n in range(workers)]
+    heapq.heapify(ends)
+    free_at, first, trials = 0.0, ends[0], workers * rounds
+    for _ in range(trials):
+        ended = heapq.heappop(ends)
+        free_at = max(free_at, ended + way / 2) + driver
+        heapq.heappush(ends, free_at + way / 2 + trial)
+    return 1 - trials * trial / (workers * (free_at - first + driver))
+
+
+def _costs(out: Path) -> list[str]:
+    """What a trial's commit and its messages come to."""
+    from hpsearch.plan import Trial
+    from hpsearch.space import Config
+    from hpsearch.store import Store
+    from hpsearch.trial import Curve, Snapshot, Status, TrialResult
+
+    del Snapshot
+    weights = (np.zeros((784, 100), np.float32), np.zeros((100, 10), np.float32))
+    curve = Curve([{"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5}] * 20)
+
+    def result(number: int, state: Any = None) -> TrialResult:
+        return TrialResult(
+            number, Status.COMPLETED, score=0.5, seconds=1.0, curve=curve, state=state
+        )
+
+    count = 500
+    with Store(out / "store.db") as store:
+        store.add_trials([Trial(n, Config({"x": n}), 0) for n in range(1, count + 1)])
+        began = time.monotonic()
+        for number in range(1, count + 1):
+            store.add_results([result(number)])
+        commit = (time.monotonic() - began) / count
+    row, heavy = len(pickle.dumps(result(1))), len(pickle.dumps(result(1, weights)))
+    return [
+        f"commit of a result to the store, alone: {commit * 1e3:.2f} ms",
+        f"a result of 20 epochs: {row / 1e3:.1f} kB; with the weights of a 784-100-10 network, "
+        f"which only a new best sends: {heavy / 1e3:.0f} kB",
+        "the data: once into the object store, once to each node, mapped by its workers",
+    ]
+
+
+def main() -> None:
+    """Run all, write scale.md and scale.json."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--actors", type=int, nargs="+", default=[8, 16, 64, 256])
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        sys.modules["scale"] = __import__("scale")
+        print(json.dumps(_real(arguments.one, arguments.seconds, arguments.rounds)))
+        return
+    real = [_in_process(n, arguments.seconds, arguments.rounds) for n in arguments.actors]
+    driver, way = real[-1]["driver ms"] / 1e3, real[0]["turnaround ms"] / 1e3
+    rows = [_row(each, driver, way) for each in real]
+    rows += [
+        {
+            "workers": workers,
+            "trial": f"{seconds:g} s",
+            "lost by the model": f"{simulated(workers, seconds, driver, way):.1%}",
+        }
+        for seconds in _TRIAL_SECONDS
+        for workers in _CLUSTERS
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        costs = _costs(Path(scratch))
+    about = [
+        f"{machine()}; {versions('hpsearch', 'ray', 'numpy')}; one run of {arguments.rounds} "
+        "trials an actor each",
+        f"the model: {driver * 1e3:.2f} ms of the driver for a trial (measured with "
+        f"{real[-1]['actors']} actors), {way * 1e3:.1f} ms from a worker to it and back",
+        f"so one driver keeps {1 / driver:.0f} workers busy with trials of 1 s, ten times as many "
+        "of 10 s; with more, workers wait for it, and the sweep takes no longer for that: it is "
+        "the driver's time for all trials. Several sweeps, of a part of the space each, have a "
+        "driver each",
+        *costs,
+    ]
+    report("scale", about, rows, arguments.out)
+    if arguments.check:
+        _check(real)
+
+
+def _row(each: dict[str, Any], driver: float, way: float) -> dict[str, Any]:
+    model = simulated(each["actors"], each["trial s"], driver, way)
+    return {
+        "workers": each["actors"],
+        "trial": f"{each['trial s']:g} s",
+        "lost by the model": f"{model:.1%}",
+        "lost in a real run": f"{each['lost']:.1%}",
+        "driver for a trial": f"{each['driver ms']:.2f} ms",
+        "turnaround": f"{each['turnaround ms']:.1f} ms",
+        "trials": each["trials"],
+    }
+
+
+def _in_process(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--one", str(workers)]
+    command += ["--seconds", str(seconds), "--rounds", str(rounds)]
+    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(found, flush=True)
+    return found
+
+
+def _check(real: list[dict[str, Any]]) -> None:
+    slow = [each for each in real if each["driver ms"] >= _MOST_MILLISECONDS]
+    lossy = [each for each in real if each["actors"] <= 16 and each["lost"] >= _MOST_LOST]
+    if slow or lossy:
+        sys.exit(f"over the limits: {slow or lossy}")
+
+
+if __name__ == "__main__":
+    main()
