@@ -72,6 +72,7 @@ def _engines() -> Rows:
     from hpsearch.sweep.settings import ENGINES
 
     yield "local", "workers on this machine, forked"
+    yield "ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"
     yield from _added(extensions.EXECUTORS, ENGINES)
 
 

@@ -174,13 +174,6 @@ def test_list_of_something_else(tmp_path):
     assert "optimizers" in said.stderr
 
 
-def test_what_is_not_there_yet_is_said_plainly(finished, tmp_path):
-    said = hpsearch("run", finished / "sweep.yaml", "--engine", "ray", cwd=tmp_path, code=2)
-    assert "execution.engine: ray" in said.stderr
-    assert "not there yet" in said.stderr
-    assert not (tmp_path / "experiments").exists()
-
-
 def test_a_bad_file_is_told_by_its_lines(tmp_path):
     (tmp_path / "bad.yaml").write_text(
         "data: {dataset: digits}\nparameters:\n  unts: [16]\n  epochs: many\n"

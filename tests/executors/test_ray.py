@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +17,12 @@ import psutil
 import pytest
 from ray_cluster import ray_cluster
 
+from hpsearch.driver.engines import require_engine
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.executors.base import Answered, Job, Lost, Progress, Said, Setup, Started
 from hpsearch.executors.ray.connection import connected
 from hpsearch.executors.ray.executor import RayExecutor
+from hpsearch.sweep import Execution
 from hpsearch.training.objective import METRIC
 from hpsearch.trial import Arrays, Recipe, Status, Training
 
@@ -324,3 +328,26 @@ def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, datas
     time.sleep(3.1)
     with pytest.raises(HpsearchError, match=r"the head of the Ray cluster, 127.0.0.1:9"):
         head.answers()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("unknown", "which is not installed"), ("2.53.1", "which is 2.53.1")]
+)
+def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said, monkeypatch):
+    monkeypatch.setattr("hpsearch.executors.ray.connection.version_of", lambda _: version)
+    with pytest.raises(InputError, match=said) as refused:
+        require_engine(Execution(engine="ray"))
+    assert "pip install 'hpsearch[ray]'" in str(refused.value)
+
+
+def test_nothing_of_ray_is_imported_for_other_engines(tmp_path):
+    program = (
+        "import sys, hpsearch\n"
+        "sweep = {'data': {'dataset': 'digits'}, 'parameters': {'units': 8, 'epochs': 1}}\n"
+        "hpsearch.run(sweep, out='out')\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
