@@ -182,8 +182,10 @@ class Loop:
     def _refill(self, *, late: bool) -> None:
         """Plan further trials while a worker would be idle."""
         while not late:
-            # A strategy that learns is not asked before a worker is free.
-            free = self.executor.free if self.planner.adaptive else max(1, self.executor.free)
+            # A strategy that learns is not asked before a worker is free; where none is at work,
+            # one will be.
+            waits = self.planner.adaptive and self.executor.busy
+            free = self.executor.free if waits else max(1, self.executor.free)
             if len(self._queue) >= free:
                 return
             step = self.planner.next(free - len(self._queue))

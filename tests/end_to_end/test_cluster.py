@@ -1,0 +1,122 @@
+"""The real command, and Python, on a Ray cluster of two nodes: the tables of one machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import objectives
+import pandas as pd
+import pytest
+import yaml
+from commands import hpsearch
+from outcomes import table
+from ray_cluster import ENVIRONMENT, ray_cluster
+
+import hpsearch as package
+
+pytestmark = pytest.mark.slow
+DIGITS = Path(__file__).parents[2] / "sweeps" / "digits.yaml"
+#: Every trainer but `fit`, a layer function, halted trainings that go on, several seeds.
+MIXED = {
+    "data": {"dataset": "digits"},
+    "method": {"name": "asha", "factor": 2, "min_epochs": 1},
+    "budget": {"trials": 16},
+    "seeds": 2,
+    "parameters": {
+        "hidden_layers": [1, 2],
+        "units": [8, 16],
+        "layer_type": ["dense", "dropout", "odd_layers:wide"],
+        "optimizer": ["adam", {"name": "sgd", "clipnorm": 1.0}],
+        "learning_rate": {"min": 1e-3, "max": 1e-1, "scale": "log"},
+        "epochs": 4,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster(nodes=2) as made:
+        yield made
+
+
+@pytest.fixture
+def on_cluster(cluster):
+    return (
+        *("--engine", "ray", "--workers", 2),
+        *("--set", f"execution.address={cluster.address}"),
+    )
+
+
+def assert_equal(home: Path, *, least: int) -> None:
+    for name in ("results.csv", "curves.csv"):
+        here, there = (table(home / out, name) for out in ("here", "there"))
+        assert len(here) >= least
+        pd.testing.assert_frame_equal(here, there)
+
+
+def test_the_digits_grid_gives_the_same_tables(tmp_path, on_cluster):
+    hpsearch("run", DIGITS, "--out", "here", "--workers", 2, cwd=tmp_path)
+    said = hpsearch("run", DIGITS, "--out", "there", *on_cluster, cwd=tmp_path, env=ENVIRONMENT)
+    assert_equal(tmp_path, least=102)
+    assert (tmp_path / "there" / "best.keras").exists()
+    assert "2 workers" in said.stdout + said.stderr
+    log = (tmp_path / "there" / "run.log").read_text()
+    assert len(set(re.findall(r"worker \d+ on \S+ \(node (\w+)\): trial", log))) == 2
+
+
+def test_all_kinds_of_trainings_give_the_same_tables(tmp_path, on_cluster):
+    (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(MIXED, sort_keys=False))
+    one = ("--workers", 1)
+    hpsearch("run", "mixed.yaml", "--out", "here", *one, cwd=tmp_path)
+    # asha learns in the order of the results, which more workers change on any engine.
+    there = (*on_cluster, *one)
+    hpsearch("run", "mixed.yaml", "--out", "there", *there, cwd=tmp_path, env=ENVIRONMENT)
+    assert_equal(tmp_path, least=16)
+    assert set(table(tmp_path / "there")["trainer"]) >= {"native", "graph"}
+
+
+def test_a_function_is_searched_on_a_cluster(tmp_path, cluster):
+    execution = {"engine": "ray", "address": cluster.address}
+    parameters = {"x": {"min": 0.0, "max": 4.0}, "y": [0.0, 1.0], "epochs": 8}
+    tables = []
+    for name, where in (("there", execution), ("here", None)):
+        results = package.optimize(
+            objectives.stepwise,
+            parameters,
+            "hyperband",
+            trials=12,
+            workers=2 if where else 1,
+            execution=where,
+            out=tmp_path / name,
+        )
+        tables.append(results.table)
+    assert set(tables[0]["status"]) <= {"completed", "stopped"}
+    assert tables[0]["score"].min() == pytest.approx(tables[1]["score"].min(), abs=2)
+    assert (tmp_path / "there" / "run.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("execution", "said"),
+    [
+        ({"engine": "ry"}, "execution.engine: unknown engine 'ry'"),
+        ({"engine": "ray", "workers": 3}, "execution.workers: is an argument of its own"),
+        ({"engine": "ray", "resources": {"CPU": "two"}}, "execution.resources.CPU: must be"),
+        ({"address": "auto"}, "execution.address: has a meaning only with engine: ray"),
+    ],
+)
+def test_a_bad_execution_is_told(execution, said):
+    with pytest.raises(package.HpsearchError, match=said):
+        package.optimize(
+            objectives.bowl, {"x": [1.0], "y": [1.0]}, "grid", execution=execution, workers=2
+        )
+
+
+def test_a_cluster_needs_a_function_that_can_be_imported(cluster):
+    with pytest.raises(package.HpsearchError, match="which a cluster needs: move it to the top"):
+        package.optimize(
+            lambda config: config["x"],
+            {"x": [1.0, 2.0]},
+            "grid",
+            execution={"engine": "ray", "address": cluster.address},
+        )
