@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,52 +108,62 @@ def _any_worker(cluster: RayCluster) -> Any:
     return workers[0]
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"RAY_AUTH_MODE": "disabled"},
-        {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64},
-    ],
-    ids=["no token", "another token"],
-)
-def test_a_peer_without_the_token_cannot_submit_work(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    left = tmp_path / "left"
-    program = f"""\
-        import ray
-        ray.init(address=ADDRESS, log_to_driver=False)
-        ray.get(ray.remote(lambda: open({str(left)!r}, "w").close()).remote())
-    """
-    with ray_cluster(nodes=1) as cluster:
-        source = textwrap.dedent(program).replace("ADDRESS", repr(cluster.address))
-        for given, works in ((ENVIRONMENT, True), (environment, False)):
-            left.unlink(missing_ok=True)
-            peer = [sys.executable, "-c", source]
-            kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-            with subprocess.Popen(
-                peer, env=kept | given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            ) as process:
-                try:
-                    said, _ = process.communicate(timeout=45)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    said, _ = process.communicate()
-            assert left.exists() == works, said
-            assert (process.returncode == 0) == works
-            if not works:
-                assert "nauthenticated" in said or "AuthenticationError" in said
+_PEER = """\
+import pathlib
+import ray
+ray.init(address=ADDRESS, log_to_driver=False)
+ray.get(ray.remote(lambda: pathlib.Path(LEFT).touch()).remote())
+"""
+#: A peer's environment -> whether it may submit work.
+_PEERS: dict[str, tuple[dict[str, str], bool]] = {
+    "the token": (ENVIRONMENT, True),
+    "none": ({"RAY_AUTH_MODE": "disabled"}, False),
+    "another": ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}, False),
+}
 
 
-def test_our_own_driver_is_refused_without_the_right_token(home: Path) -> None:
-    with ray_cluster(nodes=0) as cluster:
-        address = f"execution.address={cluster.address}"
-        said = hpsearch(
-            *("run", "sweep.yaml", "--engine", "ray", "--set", address),
-            cwd=home,
-            code=2,
-            env={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64},
-        ).stderr
-    assert f"execution.address: {cluster.address}" in said
-    assert "token" in said
-    assert "Traceback" not in said
+def test_a_peer_without_the_token_cannot_submit_work(home: Path) -> None:
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    wrong = _PEERS["another"][0]
+    with ray_cluster(nodes=1) as cluster, ThreadPoolExecutor() as threads:
+        ours = threads.submit(_our_own, home, cluster.address, wrong)
+        peers = {}
+        for name, (environment, _) in _PEERS.items():
+            source = _PEER.replace("ADDRESS", repr(cluster.address))
+            source = source.replace("LEFT", repr(str(home / name)))
+            peers[name] = threads.submit(_end_of, source, outside | environment)
+        for name, peer in peers.items():
+            code, said = peer.result()
+            allowed = _PEERS[name][1]
+            assert (code == 0, (home / name).exists()) == (allowed, allowed), said
+            if not allowed:
+                assert "nauthenticated" in said
+        refused = ours.result()
+    assert f"execution.address: {cluster.address}" in refused
+    assert "token" in refused
+    assert "Traceback" not in refused
+
+
+def _end_of(source: str, environment: dict[str, str]) -> tuple[int | None, str]:
+    """How a program ends, or what it has said after a while of trying."""
+    command = [sys.executable, "-c", source]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as tried:
+        return None, (tried.stdout or b"").decode()
+    return done.returncode, done.stdout
+
+
+def _our_own(home: Path, address: str, environment: dict[str, str]) -> str:
+    """What our own driver says, when it has the wrong token."""
+    where = f"execution.address={address}"
+    command = ("run", "sweep.yaml", "--engine", "ray", "--set", where)
+    return hpsearch(*command, cwd=home, code=2, env=environment).stderr
