@@ -38,6 +38,7 @@ from hpsearch.executors.ray.nodes import Nodes
 from hpsearch.executors.worker import Retired
 from hpsearch.hyperparameters import optimizer_settings
 from hpsearch.training.programs import NUMBERS
+from hpsearch.trial import Status
 
 __all__ = ["RayExecutor"]
 
@@ -221,8 +222,9 @@ class RayExecutor:
                 member.began = time.monotonic()
             elif isinstance(message, Answered):
                 member.answered.add(message.result.trial)
-                member.scored |= message.result.status.scored
-                member.failure = message.result.error
+                # A divergence is the config's own.
+                if message.result.status is Status.FAILED:
+                    member.failure = message.result.error
             events.append(message)
             if isinstance(message, Finished):
                 member.work = None
@@ -236,10 +238,10 @@ class RayExecutor:
 
     def _judge(self, member: Member) -> list[Event]:
         """A training is over: what that says of its node."""
-        if member.scored or not member.failure:
-            self._nodes.succeeded(member.node)
-            return []
-        return self._blame(member.node, member.failure)
+        if member.failure:
+            return self._blame(member.node, member.failure)
+        self._nodes.succeeded(member.node)
+        return []
 
     def _blame(self, node: str, reason: str) -> list[Event]:
         said = self._nodes.failed(node, reason)
@@ -251,6 +253,11 @@ class RayExecutor:
         return [Said(f"warning: {said}")]
 
     def _too_large(self, member: Member, used: int) -> list[Event]:
+        if member.work is None:
+            # What it has kept is no training's fault.
+            self._members.dismiss(member)
+            self._look_soon()
+            return []
         most = self._most_bytes(member.node) or 0
         member.too_large = True
         member.doom = (

@@ -30,8 +30,7 @@ class Member:
         pid: Of its process there.
         began: The clock when its training did, as the driver heard.
         answered: Trials of its training that were answered.
-        scored: Whether any of them has a score.
-        failure: What its training failed with.
+        failure: What its training failed with, where it did.
         doom: Why it is to end, in words.
         timed_out, too_large: Which limit that was, if any.
         retired: Whether it takes no more work.
@@ -45,7 +44,6 @@ class Member:
     work: Work | None = None
     began: float | None = None
     answered: set[int] = field(default_factory=set)
-    scored: bool = False
     failure: str = ""
     doom: str = ""
     timed_out: bool = False
@@ -61,7 +59,7 @@ class Member:
     def take(self, work: Work) -> None:
         """Note what it is given."""
         self.work, self.began, self.answered = work, None, set()
-        self.scored, self.failure, self.doom = False, "", ""
+        self.failure, self.doom = "", ""
         self.timed_out = self.too_large = False
 
 
