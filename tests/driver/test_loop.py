@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hpsearch.driver.asking import Asker, Numbers, Planner
 from hpsearch.driver.costs import NetworkCosts
 from hpsearch.driver.directory import ResultsDirectory
@@ -18,7 +20,7 @@ from hpsearch.driver.reuse import Reuse
 from hpsearch.driver.searching import Searcher
 from hpsearch.driver.snapshots import Snapshots
 from hpsearch.estimate import Sizes
-from hpsearch.executors.base import Answered, Event, Finished, Job
+from hpsearch.executors.base import Answered, Event, Finished, Job, Lost, Said
 from hpsearch.plan import Summary, Trial
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.results import Provenance
@@ -102,13 +104,31 @@ class Instant:
         yield Finished(1, job.training)
 
 
+class Cluster(Instant):
+    """Has no room before it was asked for events three times; says that it waits."""
+
+    asked = 0
+
+    @property
+    def free(self) -> int:
+        return super().free if self.asked >= 3 else 0
+
+    def events(self, seconds: float) -> list[Event]:
+        self.asked += 1
+        return super().events(seconds) if self.asked > 3 else [Said(f"waiting {self.asked}")]
+
+
 class Watcher(Silent):
     def __init__(self) -> None:
         self.plans: list[Summary] = []
+        self.notes: list[str] = []
         self.results: list[int] = []
 
     def planned(self, summary: Summary, *_: int) -> None:
         self.plans.append(summary)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
     def result(self, trial: Trial, result: TrialResult) -> None:
         assert trial.number == result.trial
@@ -166,6 +186,47 @@ def test_an_oracle_that_does_not_learn_is_told_nothing(tmp_path: Path) -> None:
         loop.run((), loop.store.trials)
         assert len(loop.results) == 3
     assert oracle.told == []
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
+    space = space_of(units=[1, 2, 3])
+    with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as loop:
+        loop.executor = Cluster(lambda _: 0.5)
+        loop.run((), loop.store.trials)
+        assert sorted(loop.results) == [1, 2, 3]
+        assert loop.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        # Nothing is left to wait for.
+        loop.executor = Cluster(lambda _: 0.5)
+        loop.run(set(loop.results), loop.store.trials)
+        assert loop.executor.asked == 0
+
+
+def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
+    class Losing(Instant):
+        lost = 0
+
+        def events(self, seconds: float) -> list[Event]:
+            self.lost += 1
+            if self.lost > deaths:
+                return super().events(seconds)
+            job = self._jobs.pop()
+            return [Lost(1, job.training, frozenset(), "gone", False, 1.0, machine_lost=machine)]
+
+    # One retry is allowed, and three machines.
+    for deaths, machine, status in [
+        (1, False, "completed"),
+        (2, False, "killed"),
+        (3, True, "completed"),
+        (4, True, "killed"),
+    ]:
+        space = space_of(units=[1])
+        directory = tmp_path / f"{deaths}-{machine}"
+        directory.mkdir()
+        with loop_of(directory, space, learner(space), lambda _: 0.5) as loop:
+            loop.executor = Losing(lambda _: 0.5)
+            loop.run((), loop.store.trials)
+            assert loop.results[1].status == status
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
