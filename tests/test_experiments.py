@@ -73,6 +73,20 @@ def test_the_memory_of_a_sweep(tmp_path):
 
 
 @pytest.mark.slow
+def test_how_many_workers_a_driver_keeps_busy(tmp_path):
+    run("scale.py", "--actors", 2, 3, "--seconds", 0.5, "--rounds", 4, out=tmp_path)
+    real = [
+        row
+        for row in rows("scale", tmp_path, about="one run of 4 trials an actor")
+        if "turnaround" in row
+    ]
+    assert [(row["workers"], row["trials"] > 0) for row in real] == [(2, True), (3, True)]
+    for row in real:
+        assert 0 < float(row["driver for a trial"].split()[0]) < 50
+        assert -1 < float(row["lost in a real run"].rstrip("%")) < 60
+
+
+@pytest.mark.slow
 def test_how_workers_scale(tmp_path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP, encoding="utf-8")
