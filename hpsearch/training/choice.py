@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hpsearch.trial import InputSpec, Recipe, Target
 
-__all__ = ["choose", "native_network", "needs_tensorflow"]
+__all__ = ["choose", "native_network", "needs_tensorflow", "suits_gpu"]
 
 _COMPILE_SECONDS = 0.25
 _COMPILE_SECONDS_PER_LAYER = 0.1
@@ -78,13 +78,18 @@ def needs_tensorflow(
     """Whether a training of this config needs a process that can use TensorFlow."""
     if not native.available() or not knows(values, recipe, target):
         return True
-    return _gpu_is_visible() and _largest_product(values, input_spec, target) > _LARGE_PRODUCT
-
-
-def _largest_product(values: Mapping[str, Any], input_spec: InputSpec, target: Target) -> int:
     every = (n_features(input_spec), *widths(values), target.outputs)
-    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
-    return max(batch_size * width * units for width, units in pairwise(every))
+    return suits_gpu(every, int(values.get("batch_size", DEFAULTS["batch_size"])))
+
+
+def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
+    """Whether there is a GPU, and a layer large enough for it.
+
+    Args:
+        widths: Of the input, every hidden layer and the output.
+    """
+    largest = max(batch_size * width * units for width, units in pairwise(widths))
+    return largest > _LARGE_PRODUCT and _gpu_is_visible()
 
 
 def _gpu_is_visible() -> bool:

@@ -17,10 +17,19 @@ from hpsearch.preprocessing import n_features, runs_in_graph
 from hpsearch.seeds import derive
 from hpsearch.trial import InputSpec, Recipe, Target, Task
 
-__all__ = ["DenseNetwork", "Initial", "Optimizer", "Part", "describe", "knows"]
+__all__ = [
+    "ACTIVATIONS",
+    "DenseNetwork",
+    "Initial",
+    "Optimizer",
+    "Part",
+    "describe",
+    "knows",
+    "optimizer_of",
+]
 
-#: The extension's codes (`csrc/network.h`).
-_ACTIVATIONS: Final = {
+#: The extension's codes (`csrc/network.h`), by Keras' names.
+ACTIVATIONS: Final = {
     "linear": 0,
     "relu": 1,
     "relu6": 2,
@@ -118,13 +127,13 @@ class Part:
         layer: From 0.
         code: The extension's: kernel, bias, gamma and so on.
         shape: As Keras has it.
-        initial: Its first values.
+        initial: Its first values; None where a model at hand has them.
     """
 
     layer: int
     code: int
     shape: tuple[int, ...]
-    initial: Initial
+    initial: Initial | None
 
     @property
     def trained(self) -> bool:
@@ -165,6 +174,8 @@ class DenseNetwork:
         loss: 0 softmax and crossentropy, 1 sigmoid and crossentropy, 2 squared error.
         rows: 0 float32, 1 bytes * scale + shift, 2 (bytes - shift) / scale.
         shift, scale: One number a feature, or empty.
+        metric: What is reported beside the loss, by its name; empty for nothing.
+        unit: Of squared errors, each target's own: what it is multiplied by; else empty.
     """
 
     widths: tuple[int, ...]
@@ -180,6 +191,8 @@ class DenseNetwork:
     rows: int
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    metric: str = "accuracy"
+    unit: tuple[float, ...] = ()
 
     @property
     def weights_count(self) -> int:
@@ -198,7 +211,7 @@ def describe(
     layer_type = str(values.get("layer_type", DEFAULTS["layer_type"])) if hidden else "dense"
     every = (n_features(spec), *hidden, target.outputs)
     blocks = (*[_BLOCKS[layer_type]] * len(hidden), 0)
-    activation = _ACTIVATIONS[_activation(values)] if hidden else 0
+    activation = ACTIVATIONS[_activation(values)] if hidden else 0
     # The output layer's seeds are the same at every depth (see hypermodel).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     rows, shift, scale = _rows(spec)
@@ -216,6 +229,8 @@ def describe(
         rows=rows,
         shift=shift,
         scale=scale,
+        metric="mae" if target.task is Task.REGRESSION else "accuracy",
+        unit=target.std if target.task is Task.REGRESSION else (),
     )
 
 
@@ -229,7 +244,7 @@ def knows(values: Mapping[str, Any], recipe: Recipe, target: Target) -> bool:
         layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
         if layer_type not in _BLOCKS or not 0 <= _dropout(values, layer_type) < 1:
             return False
-        if _activation(values) not in _ACTIVATIONS:
+        if _activation(values) not in ACTIVATIONS:
             return False
     return _initial_numbers(*_initializer(values), 1, 1) is not None and bool(_optimizer(values))
 
@@ -315,7 +330,11 @@ def _initial_numbers(
 
 
 def _optimizer(values: Mapping[str, Any]) -> Optimizer | None:
-    name, own = optimizer_settings(values)
+    return optimizer_of(*optimizer_settings(values))
+
+
+def optimizer_of(name: str, own: Mapping[str, Any]) -> Optimizer | None:
+    """Keras' optimizer of that name, with arguments of its own, or None where there is none."""
     make = _OPTIMIZERS.get(name)
     if make is None:
         return None

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hpsearch import native
 from hpsearch.errors import InputError
 from hpsearch.hyperparameters import DEFAULTS, widths
 from hpsearch.layer_types import is_own_function
 from hpsearch.seeds import epoch_order
-from hpsearch.training.choice import choose, native_network
+from hpsearch.training.choice import choose, native_network, suits_gpu
 from hpsearch.training.programs import Program, program_key
 from hpsearch.trial import Task
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hpsearch.trial import Arrays, InputSpec, Recipe, Target
 
 __all__ = ["make_trainer"]
+
+_NOT_NATIVE = "the extension cannot train this MLP"
 
 
 def make_trainer(  # noqa: PLR0917 - named at every call
@@ -55,11 +58,11 @@ def make_trainer(  # noqa: PLR0917 - named at every call
             training, too, is begun anew and returned.
         epochs: How many the training takes; what a `fit` of one's own is told.
 
-    The rule: `native` where the extension knows the config (see `choice`); else `fit` where the
-    hypermodel has a `fit` of its own or the model cannot be expressed as a graph (see
-    `expressible`); `graph` for a model or a layer type
-    of one's own, since XLA might not support it; else what `choose` says. So the kind depends on
-    the config, the model and the data's size only.
+    The rule: `native` where the extension knows the config (see `choice`) or the model of one's own
+    (see `dense_model`); else `fit` where the hypermodel has a `fit` of its own or the model cannot
+    be expressed as a graph (see `expressible`); `graph` for a model or a layer type of one's own,
+    since XLA might not support it; else what `choose` says. So the kind depends on the config, the
+    model and the data only.
 
     Raises:
         InputError: If a function of the user cannot be loaded.
@@ -71,12 +74,12 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     network = None
     if kind in (None, "native"):
         network = native_network(values, seed, recipe, input_spec, target)
-    if kind == "native" and network is None:
-        raise ValueError("the extension cannot train this MLP")
     if network is not None:
         from hpsearch.training.native import NativeTrainer
 
-        return NativeTrainer(network, arrays, target, wanted.order, model=wanted.build)
+        return NativeTrainer(network, arrays, wanted.order, model=wanted.build)
+    if kind == "native" and not recipe.model:
+        raise ValueError(_NOT_NATIVE)
     return _by_tensorflow(wanted, kind, programs)
 
 
@@ -133,6 +136,10 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
         wanted = replace(wanted, arrays=_as_input(model, wanted))
         if kind in (None, "fit") and (trainer := _own_fit(wanted, model)) is not None:
             return trainer
+        if kind in (None, "native") and (trainer := _own_native(wanted, model)) is not None:
+            return trainer
+        if kind == "native":
+            raise ValueError(_NOT_NATIVE)
     kind = _kind(model, wanted, kind)
     if kind == "fit":
         _require_fit_can(wanted)
@@ -171,6 +178,23 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
         wanted.values,
         wanted.seed,
         epochs=wanted.epochs,
+    )
+
+
+def _own_native(wanted: _Wanted, model: Any) -> Trainer | None:
+    """The extension in place of Keras, from the model's own weights; None where it cannot."""
+    if not native.available():
+        return None
+    from hpsearch.training.dense_model import dense_model
+
+    made = dense_model(model, wanted.arrays, wanted.batch_size)
+    if made is None or suits_gpu(made[0].widths, wanted.batch_size):
+        return None
+    network, arrays = made
+    from hpsearch.training.native import NativeTrainer
+
+    return NativeTrainer(
+        network, arrays, wanted.order, model=lambda: model, weights=model.get_weights()
     )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hpsearch import native
 from hpsearch.training.dense import DenseNetwork, Optimizer, Part
 from hpsearch.training.state import State, require_fit
-from hpsearch.trial import Arrays, Target, Task
+from hpsearch.trial import Arrays
 
 if TYPE_CHECKING:
     from hpsearch.native._native import Network
@@ -29,9 +29,10 @@ class NativeTrainer:
     Args:
         network: What to train.
         arrays: Rows to train on and to validate on; contiguous ones are read where they lie.
-        target: What is predicted.
         order: Epoch (from 1) -> permutation of the training rows, int32.
-        model: Builds the Keras model of this training.
+        model: Gives the Keras model of this training.
+        weights: The first ones, in the order of `model.get_weights()`, where the network does not
+            say them.
         engine: The instruction set, or empty for the best.
     """
 
@@ -41,10 +42,10 @@ class NativeTrainer:
         self,
         network: DenseNetwork,
         arrays: Arrays,
-        target: Target,
         order: Callable[[int], npt.NDArray[np.int32]],
         *,
         model: Callable[[], Any],
+        weights: Sequence[npt.NDArray[np.generic]] | None = None,
         engine: str = "",
     ) -> None:
         self._parts = network.parts
@@ -52,11 +53,13 @@ class NativeTrainer:
         self._order = order
         self._model = model
         self._epoch = 0
-        self._metric = "mae" if target.task is Task.REGRESSION else "accuracy"
+        self._metric = network.metric
         self._train = _rows(arrays.x_train, arrays.y_train)
         self._validation = _rows(arrays.x_val, arrays.y_val)
-        self._network = _make(network, target, len(arrays.x_train), engine)
-        self.set_weights([_first_values(part) for part in network.parts])
+        self._network = _make(network, len(arrays.x_train), engine)
+        if weights is None:
+            weights = [_first_values(part) for part in network.parts]
+        self.set_weights(weights)
         self.weights_count = network.weights_count
 
     @property
@@ -71,12 +74,15 @@ class NativeTrainer:
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)
         trained = self._network.train(*self._train, order)
         validated = self._network.evaluate(*self._validation)
-        return {
-            "loss": _mean(trained[0], self._train),
-            self._metric: _mean(trained[1], self._train),
-            "val_loss": _mean(validated[0], self._validation),
-            f"val_{self._metric}": _mean(validated[1], self._validation),
-        }
+        numbers = {}
+        for prefix, sums, rows in (
+            ("", trained, self._train),
+            ("val_", validated, self._validation),
+        ):
+            numbers[f"{prefix}loss"] = _mean(sums[0], rows)
+            if self._metric:
+                numbers[prefix + self._metric] = _mean(sums[1], rows)
+        return numbers
 
     def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
         return tuple(self._numbers(part, 0) for part in self._parts)
@@ -127,7 +133,7 @@ def _mean(total: float, rows: tuple[npt.NDArray[np.generic], ...]) -> float:
         return float(np.float32(total / len(rows[1])))
 
 
-def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Network:
+def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
     made: Network = native.extension().Network(
         engine,
         network.widths,
@@ -139,7 +145,7 @@ def _make(network: DenseNetwork, target: Target, rows: int, engine: str) -> Netw
         _numbers(network.optimizer, network.l2),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),
-        np.asarray(target.std if target.task is Task.REGRESSION else (), np.float32),
+        np.asarray(network.unit, np.float32),
     )
     return made
 
@@ -161,6 +167,7 @@ def _numbers(optimizer: Optimizer, l2: float) -> tuple[float, ...]:
 def _first_values(part: Part) -> Floats:
     """First values: to the bit what Keras' initializer gives for the seed."""
     initial = part.initial
+    assert initial is not None
     if initial.distribution == _CONSTANT:
         return np.full(part.shape, initial.first, np.float32)
     values = np.empty(part.shape, np.float32)

@@ -41,7 +41,7 @@ def test_a_grid_of_what_the_model_asks_for(place):
     assert sorted(set(zip(table["units"], table["f"], table["epochs"], strict=True))) == [
         (units, f, epochs) for units in (4, 8) for f in ("relu", "tanh") for epochs in (1, 2)
     ]
-    assert set(table["trainer"]) == {"graph"}
+    assert set(table["trainer"]) == {"native"}
     # Trials that differ only in epochs share a training.
     assert table["shared_with"].notna().sum() == 4
     assert (table["score"] == table["val_accuracy"]).all()

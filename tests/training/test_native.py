@@ -15,7 +15,7 @@ from hpsearch.hypermodel import build_model
 from hpsearch.keras_names import INITIALIZERS
 from hpsearch.layer_types import LAYER_TYPES
 from hpsearch.training import make_trainer
-from hpsearch.training.dense import _ACTIVATIONS, describe
+from hpsearch.training.dense import ACTIVATIONS, describe
 from hpsearch.training.native import NativeTrainer
 from hpsearch.trial import InputSpec
 
@@ -69,14 +69,14 @@ def test_every_optimizer_agrees(digits, layer_type, optimizer):
     assert_agree(values, digits)
 
 
-@pytest.mark.parametrize("activation", _ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_agrees(digits, activation):
     values = {"units": [20, 17], "activation": activation, "optimizer": "adam"}
     assert_agree(values, digits)
 
 
 @pytest.mark.parametrize("engine", native.engines())
-@pytest.mark.parametrize("activation", _ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_values_and_slopes(activation, engine):
     z = np.concatenate([np.linspace(0, 30, 4001), np.geomspace(1e-6, 80, 1000)]).astype(np.float32)
     z = np.concatenate([z, -z])
@@ -86,18 +86,18 @@ def test_activation_values_and_slopes(activation, engine):
         theirs = keras.activations.get(activation)(x)
     their_slope = tape.gradient(theirs, x).numpy()
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native.extension().activation(engine, _ACTIVATIONS[activation], z, ours, slope)
+    native.extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
     kinks = np.isin(np.abs(z), [0, 1, 3, 6])
     np.testing.assert_allclose(slope[~kinks], their_slope[~kinks], rtol=4e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", native.engines())
-@pytest.mark.parametrize("activation", _ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_goes_through_every_activation(activation, engine):
     z = np.full(16, np.nan, np.float32)
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native.extension().activation(engine, _ACTIVATIONS[activation], z, ours, slope)
+    native.extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
     assert np.isnan(ours).all()
 
 
@@ -181,7 +181,6 @@ def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_ty
         made = NativeTrainer(
             network,
             digits.arrays,
-            digits.target,
             lambda _: ORDER,
             model=lambda: None,
             engine=engine,

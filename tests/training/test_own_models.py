@@ -40,8 +40,7 @@ def keras_curve(problem, epochs=2, size=32):
 @pytest.mark.parametrize("model", ["convolutional", "recurrent", "dense", "conditional"])
 def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
-    trainer = make_trainer({}, SEED, *problem.arguments)
-    assert trainer.kind == "graph"
+    trainer = make_trainer({}, SEED, *problem.arguments, kind="graph")
     ours = [trainer.run_epoch() for _ in range(2)]
     ours = [(each["loss"], each["val_loss"], each["val_accuracy"]) for each in ours]
     np.testing.assert_allclose(ours, keras_curve(problem), rtol=2e-5)

@@ -65,7 +65,7 @@ class TestGettingStarted:
         assert scores == sorted(scores, reverse=True)
         table = rows_of("helloworld")
         assert len(table) == 6
-        assert set(table["trainer"]) == {"graph"}
+        assert set(table["trainer"]) == {"native"}
         assert table.groupby("config")["score"].mean().max() == pytest.approx(scores[0])
         assert trials[0].metrics.exists("val_loss")
 

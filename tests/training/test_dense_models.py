@@ -1,0 +1,166 @@
+"""Models of one's own that are MLPs: the native trainer gives Keras' numbers, or leaves them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mlp_models
+import numpy as np
+import pytest
+from keras_tuner import HyperParameters
+
+from hpsearch.hypermodel import build_model, rows_shape
+from hpsearch.seeds import epoch_order
+from hpsearch.training import make_trainer
+from hpsearch.training.dense_model import dense_model
+from hpsearch.trial import Arrays, Target, Task
+
+SEED = 1
+EPOCHS = 3
+BATCH = 32
+KNOWN = ("guide", "functional", "logits", "separate_softmax", "without_metrics")
+
+
+def keras_curve(problem, epochs=EPOCHS):
+    """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
+    recipe, arrays = problem.recipe, problem.arrays
+    model = build_model({}, SEED, recipe, problem.input_spec, problem.target)
+    shape = rows_shape(model, arrays.x_train.shape[1:])
+    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
+    curve = []
+    for epoch in range(1, epochs + 1):
+        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(x))
+        sums: dict[str, float] = {}
+        for begin in range(0, len(order), BATCH):
+            rows = order[begin : begin + BATCH]
+            model.reset_metrics()
+            batch = model.train_on_batch(x[rows], arrays.y_train[rows], return_dict=True)
+            for name, value in batch.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+        numbers = {name: total / len(order) for name, total in sums.items()}
+        validated = model.evaluate(
+            x_val, arrays.y_val, batch_size=len(x_val), verbose=0, return_dict=True
+        )
+        numbers |= {f"val_{name}": float(value) for name, value in validated.items()}
+        curve.append(numbers)
+    return curve
+
+
+def of(problem, model, *, one_hot=False):
+    """The problem with that model, and the targets as they are."""
+    arrays, outputs = problem.arrays, problem.target.outputs
+    if one_hot:
+        y_train, y_val = (np.eye(outputs)[y].astype("f4") for y in (arrays.y_train, arrays.y_val))
+        arrays = dataclasses.replace(arrays, y_train=y_train, y_val=y_val)
+    recipe = dataclasses.replace(problem.recipe, model=f"mlp_models:{model}")
+    target = Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
+    return dataclasses.replace(problem, recipe=recipe, target=target, arrays=arrays)
+
+
+def assert_agrees(problem):
+    trainer = make_trainer({}, SEED, *problem.arguments)
+    assert trainer.kind == "native"
+    for mine, theirs in zip(
+        [trainer.run_epoch() for _ in range(EPOCHS)], keras_curve(problem), strict=True
+    ):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", KNOWN)
+def test_native_gives_kerass_numbers(digits, model):
+    assert_agrees(of(digits, model, one_hot=model == "guide"))
+
+
+def test_of_two_classes(cancer):
+    assert_agrees(of(cancer, "binary"))
+
+
+def test_of_numbers(diabetes):
+    assert_agrees(of(diabetes, "regressor"))
+
+
+def test_of_bytes(images):
+    assert_agrees(of(images, "without_metrics"))
+
+
+@pytest.mark.parametrize("model", mlp_models.UNKNOWN)
+def test_what_it_does_not_know_it_leaves_alone(digits, model):
+    assert dense_model(mlp_models.plain(), digits.arrays, BATCH) is not None
+    assert dense_model(mlp_models.UNKNOWN[model](), digits.arrays, BATCH) is None
+
+
+def test_a_trained_model_is_no_beginning(digits):
+    model = mlp_models.without_metrics(None)
+    x, y = digits.arrays.x_train.reshape(-1, 8, 8), digits.arrays.y_train
+    assert dense_model(model, digits.arrays, BATCH) is not None
+    model.train_on_batch(x, y)
+    assert dense_model(model, digits.arrays, BATCH) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        ("without_metrics", np.full(5, 10)),
+        ("without_metrics", np.full(5, -1)),
+        ("without_metrics", np.full(5, 0.5, "f4")),
+        ("without_metrics", np.zeros((5, 2), "i4")),
+        ("guide", np.full((5, 10), 0.1, "f4")),
+        ("guide", np.zeros((5, 10), "f4")),
+        ("guide", np.zeros(5, "i4")),
+        ("binary", np.full(5, 0.5, "f4")),
+        ("binary", np.zeros((5, 2), "f4")),
+        ("regressor", np.zeros((5, 2), "f4")),
+    ],
+)
+def test_targets_that_it_does_not_know_it_leaves_alone(model, y):
+    width = {"binary": 30, "regressor": 10}.get(model, 64)
+    made = getattr(mlp_models, model)(HyperParameters())
+    if not made.built:
+        made.build((None, width))
+    rows = np.zeros((5, width), "f4")
+    assert dense_model(made, Arrays(rows, y, rows, y), BATCH) is None
+
+
+def test_weighted_rows_are_left_alone(digits):
+    model, arrays = mlp_models.without_metrics(None), digits.arrays
+    weighted = dataclasses.replace(arrays, w_train=np.ones(len(arrays.x_train), "f4"))
+    assert dense_model(model, weighted, BATCH) is None
+
+
+def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
+    monkeypatch.setattr("hpsearch.native.available", lambda: False)
+    assert make_trainer({}, SEED, *of(digits, "logits").arguments).kind == "graph"
+
+
+def test_another_kind_may_be_asked_for(digits):
+    problem = of(digits, "logits")
+    curves = []
+    for kind in ("native", "graph", "fit"):
+        trainer = make_trainer({}, SEED, *problem.arguments, kind=kind)
+        assert trainer.kind == kind
+        curves.append(trainer.run_epoch())
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+    assert curves[0]["val_loss"] == pytest.approx(curves[2]["val_loss"], rel=1e-5)
+    with pytest.raises(ValueError, match="cannot train"):
+        make_trainer({}, SEED, *of(digits, "no_bias").arguments, kind="native")
+
+
+def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
+    problem = of(digits, "functional")
+    trainer = make_trainer({}, SEED, *problem.arguments)
+    model = build_model({}, SEED, problem.recipe, problem.input_spec, problem.target)
+    for mine, theirs in zip(trainer.weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    told = trainer.run_epoch()
+    x = problem.arrays.x_val.reshape(-1, 8, 8, 1)
+    measured = trainer.model.evaluate(x, problem.arrays.y_val, verbose=0, return_dict=True)
+    assert measured["right"] == pytest.approx(told["val_right"], abs=1e-6)
+
+
+def test_a_training_goes_on_from_its_state(digits):
+    arguments = of(digits, "functional").arguments
+    whole, first, second = (make_trainer({}, SEED, *arguments) for _ in range(3))
+    curve = [whole.run_epoch() for _ in range(3)]
+    first.run_epoch()
+    second.resume(1, first.state())
+    assert [second.run_epoch() for _ in range(2)] == curve[1:]
