@@ -235,7 +235,7 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
         inputs, x = features.input, features.output
     if own:
         x = _as_rows(x, rows_shape(trained, preprocessing.row_shape(input_spec)))
-    x = _without_optimizer(trained)(x)
+    x = _named(_without_optimizer(trained)(x), trained)
     # A model of one's own has its targets' units already, as a sweep hands them to it.
     for layer in () if own and not target.standardised else preprocessing.output_layers(target):
         x = layer(x)
@@ -264,7 +264,21 @@ def _without_optimizer(trained: keras.Model) -> keras.Model:
     """The same layers in a model that would not save the training's optimizer state."""
     if not getattr(trained, "inputs", None):
         return trained
-    return keras.Model(_one(trained.inputs), _one(trained.outputs), name=trained.name)
+    outputs = _one(trained.outputs)
+    if len(trained.outputs) > 1:
+        # By name, where the model has them so.
+        outputs = getattr(trained, "_outputs_struct", outputs)
+    return keras.Model(_one(trained.inputs), outputs, name=trained.name)
+
+
+def _named(outputs: Any, trained: keras.Model) -> Any:
+    """Several outputs in a list with the names that losses and metrics may know them by."""
+    names = getattr(trained, "output_names", None)
+    if not isinstance(outputs, list | tuple) or names is None or len(names) != len(outputs):
+        return outputs
+    return [
+        keras.layers.Identity(name=name)(each) for name, each in zip(names, outputs, strict=True)
+    ]
 
 
 def _one(tensors: Sequence[Any]) -> Any:

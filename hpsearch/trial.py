@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "Target",
+    "TargetPart",
     "Task",
     "Training",
     "TrialResult",
@@ -95,6 +97,26 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class TargetPart:
+    """One of several targets.
+
+    Attributes:
+        name: As they were given by name; empty for one of a list.
+        shape: Of one row's.
+        whole: Whether it is whole numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    whole: bool
+
+    @property
+    def columns(self) -> int:
+        """Of `Arrays.y_train`."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
 class Target:
     """What is predicted.
 
@@ -104,6 +126,7 @@ class Target:
         classes: Class names in the order of their indices; empty for regression.
         mean, std: Of the training split's regression target, which is standardised for
             training: `(target - mean) / std`; 0 and 1 for classification. One number a target.
+        parts: Of several targets, whose columns lie side by side in one array; else empty.
     """
 
     task: Task
@@ -111,6 +134,7 @@ class Target:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    parts: tuple[TargetPart, ...] = ()
 
     @property
     def standardised(self) -> bool:
@@ -126,7 +150,8 @@ class Arrays:
         x_train, x_val: Features `(n_samples, n_features)` float32, or raw images
             `(n_samples, ...)` uint8 that the graph scales and flattens.
         y_train, y_val: int32 class indices `(n_samples,)`; float32 0/1 `(n_samples,)` for
-            binary; float32 standardised targets `(n_samples, outputs)` for regression.
+            binary; float32 standardised targets `(n_samples, outputs)` for regression; the float32
+            columns of several targets (see `Target.parts`).
         w_train, w_val: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 

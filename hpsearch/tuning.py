@@ -101,7 +101,9 @@ def tune(
             inside the model. Raw values: the model scales them. Or a `tf.data.Dataset` of
             batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory, in the order
             that it has this time; so may `validation_data` and `test` be.
-        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
+        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers. For a
+            model of one's own with several outputs, name -> target, or a list of targets, each
+            an array of numbers; classes are whole ones. The pairs below have the same.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
             `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. With a model of one's own, in
             place of what that says of a name, beside `epochs` and `batch_size`.
@@ -159,6 +161,12 @@ def tune(
     """
     _require_something(model, parameters, loss, output_activation, class_weight)
     rows = read_memory(x, y, sample_weight, validation_data, test)
+    if rows.parts and model is None:
+        raise InputError(
+            f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "
+            "model=build, a function of hp that returns a Keras model with as many outputs, or "
+            "y of shape (n_samples, outputs) for a regression of several numbers"
+        )
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
     raw = {

@@ -81,3 +81,56 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
 
         with pytest.raises(InputError, match="model: cannot be sent to the processes that train"):
             hpsearch.tune(*digits, model=build, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer", "listed"),
+    [
+        (user_models.two_outputs, "graph", False),
+        (user_models.two_listed_outputs, "graph", True),
+        (user_models.two_outputs_own_step, "fit", False),
+    ],
+)
+def test_several_targets(digits, model, trainer, listed):
+    x, y = digits[0] * 15, digits[1]
+    targets = [y, y % 2] if listed else {"digit": y, "odd": y % 2}
+    results = hpsearch.tune(
+        x,
+        targets,
+        model=model,
+        parameters={"epochs": 6},
+        metric={"name": "val_digit_accuracy", "goal": "maximize"},
+        workers=1,
+    )
+    assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
+    assert set(results.table["trainer"]) == {trainer}
+    best = results.best
+    assert best["score"] == best["val_digit_accuracy"] > 0.25
+    assert 0 < best["val_odd_loss"] < 0.8
+    look = results.evaluate("validation")
+    assert look.metrics["digit_accuracy"].value == pytest.approx(best["score"], abs=1e-6)
+    assert look.metrics["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
+    predicted = results.model().predict(x[:3], verbose=0)
+    shapes = predicted if listed else [predicted["digit"], predicted["odd"]]
+    assert [each.shape for each in shapes] == [(3, 10), (3, 1)]
+    assert results.reproduce(1).equal
+
+
+def test_several_targets_fold_by_fold(digits):
+    x, y = digits
+    results = hpsearch.tune(
+        x,
+        {"digit": y, "odd": y % 2},
+        model=user_models.two_outputs,
+        parameters={"epochs": 1, "units": 8},
+        sample_weight=1.0 + (y == 3),
+        cv=2,
+    )
+    assert results.table["fold"].tolist() == [1, 2]
+    assert (results.table["score"] == results.table["val_loss"]).all()
+
+
+def test_several_targets_are_for_models_with_as_many_outputs(digits):
+    x, y = digits
+    with pytest.raises(InputError, match=r"y: has 2 targets.*give model=build"):
+        hpsearch.tune(x, {"digit": y, "odd": y % 2}, parameters={"units": 4})

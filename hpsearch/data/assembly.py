@@ -13,6 +13,7 @@ from hpsearch.data import folding, scaling, splitting, targets
 from hpsearch.data.dataset import Dataset, Inputs, Part, Source, Split, n_rows, take
 from hpsearch.data.files import listed
 from hpsearch.data.fingerprint import combined, fingerprint
+from hpsearch.data.several import several_target
 from hpsearch.data.spec import Options
 from hpsearch.errors import DataError
 from hpsearch.trial import Target, Task
@@ -165,11 +166,7 @@ def _dataset(
     parts: tuple[_Rows, _Rows, _Rows | None],
 ) -> Dataset:
     train, validation, test = parts
-    target = (
-        targets.class_target(classes)
-        if classes
-        else targets.regression_target(train[1], source.where)
-    )
+    target = _target(classes, options, train[1], source.where)
     found: tuple[str, ...] = ()
     if source.user_data:
         found = (
@@ -184,10 +181,21 @@ def _dataset(
         train=_encoded(target, train),
         validation=_encoded(target, validation),
         test=None if test is None else _encoded(target, test),
-        fingerprint=fingerprint({"train": train, "validation": validation, "test": test}, classes),
+        fingerprint=fingerprint(
+            {"train": train, "validation": validation, "test": test},
+            classes or map(str, options.parts),
+        ),
         warnings=source.warnings + found,
         feature_names=source.feature_names,
     )
+
+
+def _target(classes: tuple[str, ...], options: Options, y: _Values, where: str) -> Target:
+    if options.parts:
+        return several_target(options.parts)
+    if classes:
+        return targets.class_target(classes)
+    return targets.regression_target(y, where)
 
 
 def _encoded(target: Target, rows: _Rows) -> Split:

@@ -18,7 +18,7 @@ from hpsearch.data.function import Pair, pairs_source, read_extension, read_func
 from hpsearch.data.npzfile import read_npz
 from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
 from hpsearch.errors import DataError
-from hpsearch.trial import Task
+from hpsearch.trial import TargetPart, Task
 
 __all__ = ["Loader", "added_dataset", "from_arrays", "load", "probe", "read"]
 
@@ -87,6 +87,7 @@ def from_arrays(
     task: Kind | None = None,
     cv: int | None = None,
     folds: Folds | None = None,
+    parts: tuple[TargetPart, ...] = (),
     name: str = "arrays",
 ) -> Dataset:
     """A dataset from arrays, lists or pandas objects in memory.
@@ -98,7 +99,7 @@ def from_arrays(
         validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
             weights; where given, no rows are split off.
         validation, test: Fractions to split off where there is no such pair.
-        cv, folds: As for `Options`.
+        cv, folds, parts: As for `Options`.
 
     Raises:
         DataError: Shapes, types or values that cannot be used.
@@ -113,6 +114,7 @@ def from_arrays(
         task=task,
         cv=cv,
         folds=folds,
+        parts=parts,
     )
     return assemble(source, options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from hpsearch.data import folding
 from hpsearch.data.batches import collected, is_dataset
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import from_arrays
+from hpsearch.data.several import are_several, packed
 from hpsearch.data.spec import DataSpec, Folds
 from hpsearch.errors import DataError
+from hpsearch.trial import TargetPart
 
 __all__ = ["Folding", "Rows", "read_memory"]
 
@@ -30,18 +32,43 @@ def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) 
         validation = collected(validation, "validation_data")
     if is_dataset(test):
         test = collected(test, "test")[:2]
-    return Rows(x, y, sample_weight, validation, test if isinstance(test, tuple | list) else None)
+    test = test if isinstance(test, tuple | list) else None
+    if not _are_several(y, x):
+        return Rows(x, y, sample_weight, validation, test)
+    columns, parts = packed(y, "y")
+    validation = _packed(validation, "validation_data", parts)
+    return Rows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
+
+
+def _are_several(y: Any, x: Any) -> bool:
+    columns = next(iter(x.values()), ()) if isinstance(x, Mapping) else x
+    return are_several(y, len(columns) if hasattr(columns, "__len__") else 0)
+
+
+def _packed(pair: Any, name: str, parts: Sequence[TargetPart]) -> Any:
+    """A pair with its targets in columns; what is no pair as it is."""
+    if not isinstance(pair, tuple | list) or len(pair) < 2:
+        return pair
+    x, y, *weights = pair
+    if not _are_several(y, x):
+        raise DataError(f"{name}: must have the targets that y has, {len(parts)}")
+    return (x, packed(y, f"{name}'s y", parts)[0], *weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What was given as data."""
+    """What was given as data.
+
+    Attributes:
+        parts: Of several targets, whose columns `y` and the pairs then have; else empty.
+    """
 
     x: Any
     y: Any
     weights: Any = None
     validation: Any = None
     test: Any = None
+    parts: tuple[TargetPart, ...] = ()
 
     def __post_init__(self) -> None:
         if self.y is None:
@@ -60,7 +87,7 @@ class Rows:
         pairs = {"validation": self.validation, "test": self.test}
         return {
             "x": _described(self.x),
-            "y": _described(self.y),
+            "y": self._targets or _described(self.y),
             **({} if self.weights is None else {"sample_weight": _described(self.weights)}),
             **{
                 name: f"x {_described(pair[0])}, y {_described(pair[1])}"
@@ -69,8 +96,22 @@ class Rows:
             },
         }
 
+    @property
+    def _targets(self) -> str:
+        kinds = {True: "whole numbers", False: "numbers"}
+        rows = len(self.y)
+        return ", ".join(
+            f"{part.name} {(rows, *part.shape)} {kinds[part.whole]}".strip() for part in self.parts
+        )
+
     def load(self, folds: Folding, spec: DataSpec) -> Dataset:
-        """The dataset that a sweep makes of them."""
+        """The dataset that a sweep makes of them.
+
+        Raises:
+            DataError: They cannot be used.
+        """
+        if self.parts and spec.task is not None:
+            raise DataError("task: several targets have each its own; leave task out")
         return from_arrays(
             self.x,
             self.y,
@@ -81,9 +122,11 @@ class Rows:
             test=None if spec.test is None else float(spec.test),
             seed=spec.seed,
             scale=spec.scale,
-            task=spec.task,
+            # Their columns are numbers, whatever they mean.
+            task="regression" if self.parts else spec.task,
             cv=spec.cv,
             folds=folds.maker(float(spec.validation)),
+            parts=self.parts,
         )
 
 

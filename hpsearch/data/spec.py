@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.trial import TargetPart
+
 __all__ = ["DataSpec", "Folds", "Kind", "Options", "Scale"]
 
 Kind = Literal["classification", "regression"]
@@ -110,6 +112,7 @@ class Options:
             (for `test`) where there is none.
         cv: Folds of cross-validation in place of a validation part, or None.
         folds: Makes these folds, or without `cv` the one split; None for the usual ones.
+        parts: Of several targets; see `Target`.
     """
 
     validation: float | None = 0.2
@@ -119,3 +122,4 @@ class Options:
     task: Kind | None = None
     cv: int | None = None
     folds: Folds | None = None
+    parts: tuple[TargetPart, ...] = ()

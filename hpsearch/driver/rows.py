@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpsearch import data, preprocessing
 from hpsearch.executors.base import Dataset
 from hpsearch.sweep import Sweep
-from hpsearch.trial import Arrays, Task
+from hpsearch.trial import Arrays, InputSpec, Task
 
 __all__ = ["provided"]
 
@@ -26,10 +26,14 @@ def provided(loaded: data.Dataset, sweep: Sweep) -> Dataset:
 
 def _arrays(loaded: data.Dataset, sweep: Sweep) -> Arrays:
     """Of a split; a model of one's own gets rows in their own shape."""
-    if loaded.target.task is not Task.OWN:
+    train, validation = loaded.train, loaded.validation
+    if loaded.target.task is not Task.OWN or _is_encoded(loaded.input) or train.weights is not None:
         shaped = isinstance(sweep.model, str)
         return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
-    train, validation = loaded.train, loaded.validation
     assert not isinstance(train.x, dict)
     assert not isinstance(validation.x, dict)
     return Arrays(train.x, train.y, validation.x, validation.y)
+
+
+def _is_encoded(spec: InputSpec) -> bool:
+    return bool(spec.mean or spec.scale or spec.columns)

@@ -21,18 +21,22 @@ _OWN_STEP = (
 )
 
 
-def expressible(model: keras.Model) -> bool:
+def expressible(model: keras.Model, *, several_targets: bool = False) -> bool:
     """Whether the compiled trainer does what `fit` would do with this model.
 
     It does unless the model replaces one of the methods of its training step, is to run
-    eagerly, has several inputs or outputs, a layer keeps state in a `tf.Variable` that Keras does
-    not know as a weight, or from one batch to the next. An overridden `compute_loss` is honoured.
+    eagerly, has several inputs, or several outputs for one target, a layer keeps state in a
+    `tf.Variable` that Keras does not know as a weight, or from one batch to the next. An overridden
+    `compute_loss` is honoured.
+
+    Args:
+        several_targets: Whether each output has a target of its own.
     """
     return (
         not any(_overrides(model, name) for name in _OWN_STEP)
         and not model.run_eagerly
         and _is_single(model, "inputs")
-        and _is_single(model, "outputs")
+        and (several_targets or _is_single(model, "outputs"))
         and not any(_hides_state(layer) or _is_stateful(layer) for layer in _layers(model))
     )
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.several import unpacked
 from hpsearch.errors import InputError
 from hpsearch.training.state import State, read, write
 from hpsearch.trial import Arrays, Target, Task
@@ -52,6 +53,7 @@ class FitTrainer:
         self._batch_size = batch_size
         self._order = order
         self._epoch = 0
+        self._parts = target.parts
         self._restores = target.task is Task.REGRESSION and target.standardised
         if self._restores:
             _measure_in_own_units(model, target)
@@ -64,10 +66,13 @@ class FitTrainer:
 
     def run_epoch(self) -> dict[str, float]:
         order, arrays = self._order(self._epoch + 1), self._arrays
-        validation = (arrays.x_val, arrays.y_val)
+        y_train, y_val = arrays.y_train[order], arrays.y_val
+        if self._parts:
+            y_train, y_val = (unpacked(y, self._parts) for y in (y_train, y_val))
+        validation = (arrays.x_val, y_val)
         history = self.model.fit(
             arrays.x_train[order],
-            arrays.y_train[order],
+            y_train,
             batch_size=self._batch_size,
             initial_epoch=self._epoch,
             epochs=self._epoch + 1,

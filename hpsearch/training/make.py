@@ -158,6 +158,8 @@ def _as_input(model: Any, wanted: _Wanted) -> Arrays:
 
     arrays = wanted.arrays
     shape = rows_shape(model, arrays.x_train.shape[1:])
+    if wanted.target.parts:
+        return fitted(arrays, shape, classes=None)
     one_hot = labels_for(model, arrays.y_train[:1], wanted.target).ndim > arrays.y_train.ndim
     return fitted(arrays, shape, classes=wanted.target.outputs if one_hot else None)
 
@@ -177,13 +179,14 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
         wanted.recipe,
         wanted.values,
         wanted.seed,
+        target=wanted.target,
         epochs=wanted.epochs,
     )
 
 
 def _own_native(wanted: _Wanted, model: Any) -> Trainer | None:
     """The extension in place of Keras, from the model's own weights; None where it cannot."""
-    if not native.available():
+    if not native.available() or wanted.target.parts:
         return None
     from hpsearch.training.dense_model import dense_model
 
@@ -232,7 +235,7 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
     from hpsearch.training.expressible import expressible
     from hpsearch.training.update import is_fused
 
-    if not expressible(model):
+    if not expressible(model, several_targets=bool(wanted.target.parts)):
         if asked not in (None, "fit"):
             raise ValueError(f"a model with its own training step cannot be trained by {asked!r}")
         return "fit"

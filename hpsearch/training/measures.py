@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from hpsearch.training.keras_metric import KerasMetric
-from hpsearch.trial import Recipe, Target, Task
+from hpsearch.trial import Recipe, Target, TargetPart, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Measures", "make_measures", "metric_of", "prepared"]
 
@@ -72,7 +72,7 @@ def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measure
     """The quick form for the MLPs of a sweep, the general one for a model of one's own."""
     units = _Units(target, recipe.loss)
     if recipe.model:
-        return _Compiled(model, units)
+        return _Compiled(model, units, target.parts)
     return _Plain(model, recipe, target, units)
 
 
@@ -182,14 +182,15 @@ class _Plain:
 class _Compiled:
     """The loss and metric objects that a model was compiled with."""
 
-    def __init__(self, model: keras.Model, units: _Units) -> None:
+    def __init__(self, model: keras.Model, units: _Units, parts: Sequence[TargetPart] = ()) -> None:
         self._model = model
         self._units = units
+        self._parts = parts
 
     def build(self, x: Tensor, y: Tensor) -> None:
         prediction = self._model(x)
         self.objective(x, y, prediction)
-        self._model.compute_metrics(x, y, prediction)
+        self._model.compute_metrics(x, self._targets(y), prediction)
 
     def prepare(self, y: Tensor) -> Tensor:
         return y
@@ -197,6 +198,7 @@ class _Compiled:
     def objective(
         self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
     ) -> Tensor:
+        y = self._targets(y)
         return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
 
     def start(self) -> Sums:
@@ -205,15 +207,28 @@ class _Compiled:
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
         x, y, prediction, weights = batch
-        rows = tf.cast(tf.shape(prediction)[0], tf.float32)
+        rows = tf.cast(tf.shape(y)[0], tf.float32)
         if self._units.standardised:
             y, prediction = self._units.restore(y), self._units.restore(prediction)
             objective = self.objective(x, y, prediction, weights)
-        self._model.compute_metrics(x, y, prediction, sample_weight=weights)
+        self._model.compute_metrics(x, self._targets(y), prediction, sample_weight=weights)
         return (sums[0] + objective * rows,)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
+
+    def _targets(self, y: Tensor) -> Any:
+        """Several targets from their columns, as `data.several.unpacked` has them."""
+        if not self._parts:
+            return y
+        columns = tf.split(y, [part.columns for part in self._parts], axis=1)
+        tensors = [
+            tf.cast(tf.reshape(each, (-1, *part.shape)), tf.int32 if part.whole else tf.float32)
+            for part, each in zip(self._parts, columns, strict=True)
+        ]
+        if not self._parts[0].name:
+            return tensors
+        return {part.name: each for part, each in zip(self._parts, tensors, strict=True)}
 
 
 def _mean(total: Tensor, rows: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from hpsearch.data.several import unpacked
 from hpsearch.errors import InputError
 from hpsearch.seeds import derive
 from hpsearch.training.follow import Patience
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from hpsearch.trial import Arrays, Recipe
+    from hpsearch.trial import Arrays, Recipe, Target
 
 __all__ = ["OwnFitTrainer"]
 
@@ -43,6 +44,7 @@ class OwnFitTrainer:
         arrays: Rows to train on and to validate on.
         recipe: The metric, and when to stop early.
         values, seed: Of the trial.
+        target: What is predicted.
         epochs: How many to train.
     """
 
@@ -57,12 +59,13 @@ class OwnFitTrainer:
         values: Mapping[str, Any],
         seed: int,
         *,
+        target: Target,
         epochs: int | None,
     ) -> None:
         self.model = model
         self._hypermodel, self._arrays, self._recipe = hypermodel, arrays, recipe
         self._values, self._seed = values, seed
-        self._epochs = epochs
+        self._epochs, self._target = epochs, target
         self._done = 0
         self._curve: list[Epoch] | None = None
         self._best: State | None = None
@@ -104,13 +107,16 @@ class OwnFitTrainer:
         assert hp is not None
         watcher = _Watcher(self._recipe)
         arrays = self._arrays
-        validation = (arrays.x_val, arrays.y_val)
+        y_train, y_val = arrays.y_train, arrays.y_val
+        if self._target.parts:
+            y_train, y_val = (unpacked(y, self._target.parts) for y in (y_train, y_val))
+        validation = (arrays.x_val, y_val)
         with seeded(derive(self._recipe.sweep_seed, self._seed, _FIT)):
             given = self._hypermodel.fit(
                 hp,
                 self.model,
                 arrays.x_train,
-                arrays.y_train,
+                y_train,
                 validation_data=validation if arrays.w_val is None else (*validation, arrays.w_val),
                 callbacks=[watcher],
                 **self._told(),

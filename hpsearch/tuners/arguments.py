@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from hpsearch.data import Dataset, Split
 from hpsearch.data.fingerprint import fingerprint
-from hpsearch.trial import Arrays, InputSpec, Target, Task
+from hpsearch.data.several import are_several, packed, several_target
+from hpsearch.errors import DataError
+from hpsearch.trial import Arrays, InputSpec, Target, TargetPart, Task
 
 __all__ = ["NotOnEngine", "Request", "request_of"]
 
@@ -46,6 +48,7 @@ class Request:
         epochs, batch_size: None where they were not said.
         callbacks: Of Keras.
         arguments: Of `fit`, that only `fit` itself understands.
+        parts: Of several targets, whose columns the arrays have; else empty.
     """
 
     arrays: Arrays
@@ -53,13 +56,21 @@ class Request:
     batch_size: int | None
     callbacks: tuple[Any, ...]
     arguments: Mapping[str, Any]
+    parts: tuple[TargetPart, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """What is predicted, with nothing encoded or standardised."""
+        if self.parts:
+            return several_target(self.parts)
+        outputs = int(np.prod(self.arrays.y_train.shape[1:], dtype=np.int64))
+        return Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
 
     @property
     def dataset(self) -> Dataset:
         """The same for a sweep: with nothing scaled, encoded or standardised."""
         arrays = self.arrays
         shape = arrays.x_train.shape[1:]
-        outputs = int(np.prod(arrays.y_train.shape[1:], dtype=np.int64))
         parts = {
             "train": (arrays.x_train, arrays.y_train, None),
             "validation": (arrays.x_val, arrays.y_val, None),
@@ -67,11 +78,11 @@ class Request:
         return Dataset(
             name="memory",
             input=InputSpec(tuple(shape), str(arrays.x_train.dtype)),
-            target=Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs),
+            target=self.target,
             train=Split(arrays.x_train, arrays.y_train),
             validation=Split(arrays.x_val, arrays.y_val),
             test=None,
-            fingerprint=fingerprint(parts, ()),
+            fingerprint=fingerprint(parts, map(str, self.parts)),
         )
 
 
@@ -84,12 +95,13 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
     if len(args) > len(_POSITIONS):
         raise NotOnEngine("search was given more positional arguments than x, y and those of fit")
     given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
-    x, y = _array("x", given.get("x")), _array("y", given.get("y"))
+    x = _array("x", given.get("x"))
+    y, parts = _targets("y", given.get("y"), x)
     if len(x) != len(y):
         raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
     split = given.get("validation_split") or 0.0
     if given.get("validation_data") is not None:
-        x_val, y_val = _pair(given["validation_data"])
+        x_val, y_val = _pair(given["validation_data"], parts)
     elif split:
         # As Keras does: the last rows, before any shuffle.
         first = int(len(x) * (1.0 - split))
@@ -108,6 +120,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         None if batch_size is None else int(batch_size),
         tuple(_listed(given.get("callbacks"))),
         others,
+        parts,
     )
 
 
@@ -121,10 +134,26 @@ def _listed(callbacks: Any) -> list[Any]:
     return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
-def _pair(given: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _pair(given: Any, parts: tuple[TargetPart, ...]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise NotOnEngine("validation_data is no pair of arrays")
-    return _array("validation_data's x", given[0]), _array("validation_data's y", given[1])
+    x = _array("validation_data's x", given[0])
+    return x, _targets("validation_data's y", given[1], x, parts)[0]
+
+
+def _targets(
+    name: str, given: Any, x: npt.NDArray[Any], like: tuple[TargetPart, ...] | None = None
+) -> tuple[npt.NDArray[Any], tuple[TargetPart, ...]]:
+    """The targets; several ones in columns."""
+    if not are_several(given, len(x)):
+        if like:
+            raise NotOnEngine(f"{name} has not the targets of y")
+        return _array(name, given), ()
+    try:
+        columns, parts = packed(given, name, like or None)
+    except DataError as error:
+        raise NotOnEngine(str(error)) from None
+    return np.asarray(columns, np.float32), parts
 
 
 def _array(name: str, given: Any) -> npt.NDArray[Any]:

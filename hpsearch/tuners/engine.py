@@ -180,8 +180,9 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         if own_fit and self.oracle.tune_new_entries and self.oracle.allow_new_entries:
             arrays = request.arrays
             rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+            name, known = self.model_name, self._parameters()
             with contextlib.redirect_stdout(io.StringIO()):
-                self._note(declared_in(self.hypermodel, self.model_name, self._parameters(), rows))
+                self._note(declared_in(self.hypermodel, name, known, rows, request.target))
         parameters = self._parameters()
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
         trained_by_fit = own_fit or bool(request.callbacks or request.arguments)

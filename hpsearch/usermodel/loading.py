@@ -18,6 +18,7 @@ import numpy.typing as npt
 from keras.src.backend.common import global_state
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
+from hpsearch.data.several import unpacked
 from hpsearch.errors import InputError
 from hpsearch.hyperparameters import hashed
 from hpsearch.layer_types import load_object
@@ -121,11 +122,14 @@ def values_of(model: keras.Model) -> Values | None:
     return _VALUES.get(model)
 
 
-def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
+def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
     """Class indices `(n_samples,)` as the loss that a model was compiled with takes them.
 
     One-hot, float32 `(n_samples, outputs)`, for losses that want probabilities of all classes.
+    Of several targets' columns, these by name, or as a list.
     """
+    if target.parts:
+        return unpacked(y, target.parts)
     loss = getattr(model, "loss", None)
     name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
     if target.task is not Task.MULTICLASS or name not in _ONE_HOT or y.ndim != 1:

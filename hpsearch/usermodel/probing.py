@@ -86,17 +86,19 @@ def declared_in(
     name: str,
     given: Sequence[Parameter] = (),
     rows: tuple[Arrays, Arrays] | None = None,
+    target: Target | None = None,
 ) -> list[Any]:
     """What a hypermodel asks for, as KerasTuner's own hyperparameters.
 
     Args:
         rows: To train and to validate on: its `fit` is run on some of them, and nothing else.
+        target: As for `discover`.
     """
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
     if rows is None:
         probe.run()
     else:
-        probe.fit(*rows)
+        probe.fit(*rows, target)
     return [each for declared in probe.declared.values() for each in declared]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from hpsearch.data.several import several_target
 from hpsearch.hypermodel import build_model
 from hpsearch.seeds import epoch_order
 from hpsearch.training import make_trainer
 from hpsearch.training.expressible import expressible
-from hpsearch.trial import EarlyStopping, Target, Task
+from hpsearch.trial import EarlyStopping, Target, TargetPart, Task
 from hpsearch.usermodel.loading import labels_for
 
 SEED = 1
@@ -86,9 +89,34 @@ def test_a_layer_that_remembers_the_last_batch_is_trained_by_fit():
     assert not expressible(model(stateful=True))
 
 
-def test_several_outputs_are_trained_by_fit():
+def test_several_outputs_for_one_target_are_trained_by_fit():
     inputs = keras.Input((4,))
-    assert not expressible(keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)]))
+    model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)])
+    assert not expressible(model)
+    assert expressible(model, several_targets=True)
+
+
+@pytest.mark.parametrize("model", ["two_outputs", "two_listed_outputs"])
+def test_several_targets(digits, model):
+    y = np.stack([digits.arrays.y_train, digits.arrays.y_train % 2], 1).astype("f4")
+    names = ("digit", "odd") if model == "two_outputs" else ("", "")
+    parts = [TargetPart(name, (), whole=True) for name in names]
+    arrays = dataclasses.replace(digits.arrays, y_train=y, x_val=digits.arrays.x_train, y_val=y)
+    problem = dataclasses.replace(
+        digits.replace(model=f"user_models:{model}"),
+        target=several_target(parts),
+        arrays=arrays,
+    )
+    curves = []
+    for kind in (None, "fit"):
+        trainer = make_trainer({}, SEED, *problem.arguments, kind=kind)
+        assert trainer.kind == kind or (kind is None and trainer.kind == "graph")
+        curves.append([trainer.run_epoch() for _ in range(2)])
+    for ours, theirs in zip(*curves, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ("loss", "digit_accuracy", "odd_accuracy"):
+            for prefix in ("", "val_"):
+                assert ours[prefix + name] == pytest.approx(theirs[prefix + name], rel=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
+import user_models
 from keras import layers
 
 import hpsearch.tuners as kt
@@ -204,3 +205,35 @@ def test_the_rows_are_kerass():
     assert request_of((x, y), {"validation_split": 0.3, "shuffle": False}).arguments == {
         "shuffle": False
     }
+
+
+@pytest.mark.parametrize("model", [user_models.two_outputs, user_models.two_listed_outputs])
+def test_several_targets(images, model):
+    x, y, x_val, y_val = (array.squeeze() for array in images)
+
+    def targets(one_hot):
+        digit = one_hot.argmax(1)
+        odd = (digit % 2).astype("float32")
+        by_name = model is user_models.two_outputs
+        return {"digit": digit, "odd": odd} if by_name else [digit, odd]
+
+    tuner = kt.RandomSearch(
+        model,
+        objective=kt.Objective("val_digit_accuracy", "max"),
+        max_trials=2,
+        directory="d",
+        project_name="p",
+    )
+    tuner.search(x, targets(y), epochs=4, validation_data=(x_val, targets(y_val)), verbose=0)
+    assert set(table()["trainer"]) == {"graph"}
+    best = tuner.oracle.get_best_trials()[0]
+    told = tuner.get_best_models()[0].evaluate(x_val, targets(y_val), verbose=0, return_dict=True)
+    assert told["digit_accuracy"] == pytest.approx(best.score, abs=1e-6)
+
+
+def test_other_targets_to_validate_on_run_here():
+    x, y = np.ones((3, 2)), {"a": np.ones(3)}
+    with pytest.raises(NotOnEngine, match="has not the targets of y"):
+        request_of((x, y), {"validation_data": (x, np.ones(3))})
+    with pytest.raises(NotOnEngine, match="its targets are"):
+        request_of((x, y), {"validation_data": (x, {"b": np.ones(3)})})
