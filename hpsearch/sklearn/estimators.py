@@ -12,7 +12,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from hpsearch.sklearn.holdout import holdout
 from hpsearch.sklearn.searching import search
@@ -82,7 +87,9 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         check_is_fitted(self)
         return self.network_.model
 
-    def _search(self, x: npt.NDArray[Any], y: npt.NDArray[Any], classes: Any) -> Self:
+    def _search(
+        self, x: npt.NDArray[Any], y: npt.NDArray[Any], sample_weight: Any, classes: Any = None
+    ) -> Self:
         """Search on checked rows, and keep what was found."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
@@ -94,10 +101,14 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         seed = self.random_state
         if not isinstance(seed, int):
             seed = int(random.randint(_MOST_SEED))
-        train, validation = (x, y), None
+        train: tuple[npt.NDArray[Any], ...] = (x, y)
+        validation = None
+        if sample_weight is not None:
+            train += (_check_sample_weight(sample_weight, x, ensure_non_negative=True),)
         if self.cv is None:
             rows, aside = holdout(len(x), self.validation_fraction, random, classes)
-            train, validation = (x[rows], y[rows]), (x[aside], y[aside])
+            validation = tuple(each[aside] for each in train)
+            train = tuple(each[rows] for each in train)
         found = search(
             self._raw(seed),
             train,
@@ -185,12 +196,16 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
     _kind = "classification"
     classes_: npt.NDArray[Any]
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search.
 
         Args:
             X: `(n_samples, n_features)` numbers.
             y: `(n_samples,)` labels.
+            sample_weight: `(n_samples,)`: each row's weight in the loss, in the `val_loss` that
+                may be the score, too. As in Keras, accuracy and other metrics count rows alike,
+                and so do the rows that are set aside and the batches: a weight of 2 is not a row
+                that stands twice.
 
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
@@ -200,7 +215,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("classification needs at least two classes; y has one class")
-        return self._search(x, codes, codes)
+        return self._search(x, codes, sample_weight, codes)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """The probability of each class, `(n_samples, n_classes)`."""
@@ -232,12 +247,13 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
     _kind = "regression"
     _flat: bool
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search.
 
         Args:
             X: `(n_samples, n_features)` numbers.
             y: `(n_samples,)` or `(n_samples, outputs)` numbers.
+            sample_weight: As of `SweepClassifier.fit`.
 
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
@@ -246,7 +262,7 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._flat = y.ndim == 1
-        return self._search(x, y.astype(np.float64), None)
+        return self._search(x, y.astype(np.float64), sample_weight)
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
         """The predictions, shaped as `y` was in `fit`."""

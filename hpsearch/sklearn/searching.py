@@ -44,8 +44,8 @@ class Found:
 
 def search(
     raw: Mapping[str, Any],
-    train: tuple[Any, Any],
-    validation: tuple[Any, Any] | None,
+    train: tuple[Any, ...],
+    validation: tuple[Any, ...] | None,
     *,
     cv: int | None,
     task: Any,
@@ -57,7 +57,7 @@ def search(
 
     Args:
         raw: What a sweep file would hold, without `name` and `data`.
-        train, validation: Pairs of x and y; no validation with `cv`.
+        train, validation: x, y and maybe the rows' weights; no validation with `cv`.
         cv: Into how many folds `train` is cut, or None.
         workers: How many processes train; 1 for this one.
         out: The results directory; None keeps nothing on disk.
@@ -66,14 +66,17 @@ def search(
         ValueError: The settings or the data cannot be used, or no trial completed.
         HpsearchError: As `hpsearch.run`.
     """
-    about = Rows(*train, validation=validation).described
+    x, y, weights = (*train, None)[:3]
+    about = Rows(x, y, weights, validation=validation).described
     data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
     if validation is None:
         data["cv"] = cv
     try:
         sweep = sweepfile.parse({**raw, "name": "estimator", "data": {**data, "memory": about}})
         loaded = from_arrays(
-            *train,
+            x,
+            y,
+            sample_weight=weights,
             validation_data=validation,
             seed=sweep.data.seed,
             scale=sweep.data.scale,
