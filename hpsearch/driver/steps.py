@@ -72,6 +72,7 @@ class _Steps:
     ) -> None:
         self.sweep, self.settings, self.reporter = sweep, settings, reporter
         self.where, self.stop, self.executor = where, stop, executor
+        self._text = sweepfile.dump(sweep)
 
     def run(self, load: data.Loader | None) -> Outcome:
         dataset = modelspace.load(self.sweep, load)
@@ -113,7 +114,7 @@ class _Steps:
         store.set_meta(
             {
                 "identity": identity.to_json(),
-                "sweep": sweepfile.dump(self.sweep),
+                "sweep": self._text,
                 "task": str(target.task),
             }
         )
@@ -137,6 +138,7 @@ class _Steps:
         for warning in modelspace.unused(self.sweep, found):
             self._warn(warning)
         search = modelspace.search_of(self.sweep, found)
+        self._text = sweepfile.dump(self.sweep, found.parameters)
         said = {"kind": str(search.space.kind), modelspace.ASKED: " ".join(found.asked)}
         # Before the rows, whose kind it is; a store that says so already is left as it is.
         if not said.items() <= store.meta().items():
@@ -193,7 +195,7 @@ class _Steps:
         finally:
             self.reporter.ended()
             loop.tables.write(store.trials(), loop.results)
-            loop.tables.write_sweep(sweepfile.dump(self.sweep))
+            loop.tables.write_sweep(self._text)
 
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]

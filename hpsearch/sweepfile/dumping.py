@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch import extensions
+from hpsearch.space import Choices, Parameter
 from hpsearch.sweep import Sweep
 from hpsearch.sweep.base import plain
 from hpsearch.sweep.rules import ENTRY_POINTS
@@ -32,16 +33,53 @@ class _Dumper(yaml.SafeDumper):
 add_core_resolvers(_Dumper)
 
 
-def dump(sweep: Sweep) -> str:
-    """The resolved sweep as a file's text; loading it gives an equal sweep."""
-    return yaml.dump(
-        sweep.raw(),
+def dump(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
+    """The resolved sweep as a file's text; loading it gives an equal sweep.
+
+    Args:
+        found: What a model of one's own asks for. They are comments, so that a run of the file
+            asks the model again, which may have changed.
+    """
+    text = _dumped(sweep.raw(), flow=None, width=100)
+    others = [parameter for parameter in found if parameter.name not in sweep.parameters]
+    if not others:
+        return text
+    text += f"# What else {sweep.model} asks for, as `parameters` would say it:\n"
+    for parameter in others:
+        # In one line, whatever it holds.
+        line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
+        text += f"#   {line.strip()[1:-1]}\n"
+    return text
+
+
+def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
+    text: str = yaml.dump(
+        raw,
         Dumper=_Dumper,
         sort_keys=False,
-        default_flow_style=None,
+        default_flow_style=flow,
         allow_unicode=True,
-        width=100,
+        width=width,
     )
+    return text
+
+
+def _raw(parameter: Parameter) -> Any:
+    """As a sweep file says it."""
+    domain = parameter.domain
+    if isinstance(domain, Choices):
+        if not parameter.when:
+            return list(domain.values)
+        raw: dict[str, Any] = {"values": list(domain.values)}
+    else:
+        raw = {"min": domain.min, "max": domain.max}
+        if domain.step is not None:
+            raw["step"] = domain.step
+        if domain.log:
+            raw["scale"] = "log"
+    if parameter.when:
+        raw["when"] = {name: list(values) for name, values in parameter.when.items()}
+    return raw
 
 
 class _InOurOrder(GenerateJsonSchema):
