@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,43 @@ def test_the_estimator_that_the_readme_shows_works(tmp_path):
     command = [sys.executable, "-c", code + check]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_search_over_a_function_that_the_readme_shows_works(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- optimize -->\n```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    check = "assert len(found.table) == 30 and found.best['score'] < 0.5, found.best\n"
+    command = [sys.executable, "-c", code + check]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+#: Blocks of the README by marker and language, and how many there are: those without a marker
+#: above; "main job" runs in tests/faults/test_05_clean_install.py, "tests" in .ci/run.
+RUN = {
+    ("compare", "sh"): 1,
+    ("main job", "sh"): 1,
+    ("models", "py"): 1,
+    ("optimize", "py"): 1,
+    ("rows", "sh"): 1,
+    ("scikit-learn", "py"): 1,
+    ("tests", "sh"): 1,
+    ("tuners", "py"): 1,
+    ("wandb", "sh"): 1,
+    ("", "console"): 1,
+    ("", "python"): 2,
+    ("", "text"): 1,
+    ("", "yaml"): 1,
+    ("", "yml"): 1,
+}
+
+
+def test_every_block_of_the_readme_runs_somewhere():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"(?:<!-- ([^>]*) -->\n)?^```(\w*)\n.*?^```", readme, re.DOTALL | re.MULTILINE
+    )
+    assert Counter(shown) == RUN
 
 
 def test_the_words_for_those_of_keras_tuner_are_a_sweep(tmp_path):
