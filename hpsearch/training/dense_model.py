@@ -45,6 +45,8 @@ _OPTIMIZERS: Final = {
 _CODES: Final = [(keras.activations.get(name), code) for name, code in ACTIVATIONS.items()]
 _LINEAR, _SIGMOID = keras.activations.linear, keras.activations.sigmoid
 _KERNEL, _BIAS = range(2)
+#: `csrc/network.h`.
+_MOST_LAYERS = 64
 _BYTES, _FLOATS = 1, 0
 
 _SPARSE, _ONE_HOT, _BINARY, _SQUARED = "sparse", "one-hot", "binary", "squared"
@@ -146,7 +148,7 @@ def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
         _require(layer.dtype_policy.name == "float32" and layer.trainable)
         _require(layer.activity_regularizer is None and "call" not in vars(layer))
         made = _taken_in(layer, made)
-    _require(made)
+    _require(0 < len(made) <= _MOST_LAYERS)
     return math.prod(rows.shape[1:]), made
 
 
@@ -164,6 +166,8 @@ def _in_order(model: keras.Model) -> list[Any]:
         (node, *others) = layer._inbound_nodes  # noqa: SLF001 - nothing else tells
         _require(not others and len(node.input_tensors) == 1)
         _require(node.input_tensors[0] is before.output)
+        # `training=False` is what Keras notes of a call without it, and sets anew.
+        _require(len(node.arguments.args) == 1 and not any(node.arguments.kwargs.values()))
     _require(layers[-1].output is model.outputs[0])
     return layers[1:]
 

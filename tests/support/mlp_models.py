@@ -90,9 +90,9 @@ def regressor(hp):
     return model
 
 
-def plain():
+def plain(hidden=1):
     """What each of `UNKNOWN` is in all but one thing."""
-    return _compiled(_stack(layers.Dense(8)))
+    return _compiled(_stack(*[layers.Dense(8) for _ in range(hidden)]))
 
 
 def no_bias(hp):
@@ -150,6 +150,8 @@ UNKNOWN = {
     "step": lambda: _compiled(_changed(_own_step)),
     "class": lambda: _compiled(_OwnModel([keras.Input((8, 8)), *_stack().layers])),
     "branches": lambda: _compiled(_branches()),
+    "always masked": lambda: _compiled(_called_in_training()),
+    "deep": lambda: _compiled(_stack(*[layers.Dense(2) for _ in range(64)])),
     "twice": lambda: _compiled(_twice()),
     "sums": lambda: _compiled(_stack(activation=None)),
     "eager": lambda: _compiled(_stack(layers.Dense(8)), run_eagerly=True),
@@ -170,6 +172,12 @@ def _branches():
     inputs = keras.Input((64,))
     both = layers.add([layers.Dense(8)(inputs), layers.Dense(8)(inputs)])
     return keras.Model(inputs, layers.Dense(10, activation="softmax")(both))
+
+
+def _called_in_training():
+    inputs = keras.Input((64,))
+    x = layers.Dropout(0.2)(layers.Dense(8)(inputs), training=True)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
 
 
 def _twice():

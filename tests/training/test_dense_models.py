@@ -13,6 +13,7 @@ from hpsearch.hypermodel import build_model, rows_shape
 from hpsearch.seeds import epoch_order
 from hpsearch.training import make_trainer
 from hpsearch.training.dense_model import dense_model
+from hpsearch.training.native import NativeTrainer
 from hpsearch.trial import Arrays, Target, Task
 
 SEED = 1
@@ -87,6 +88,19 @@ def test_of_bytes(images):
 def test_what_it_does_not_know_it_leaves_alone(digits, model):
     assert dense_model(mlp_models.plain(), digits.arrays, BATCH) is not None
     assert dense_model(mlp_models.UNKNOWN[model](), digits.arrays, BATCH) is None
+
+
+def test_the_largest_is_known(digits):
+    deep = mlp_models.plain(hidden=63)
+    network, arrays = dense_model(deep, digits.arrays, BATCH)
+    trainer = NativeTrainer(
+        network,
+        arrays,
+        lambda _: np.arange(len(arrays.x_train), dtype="i4"),
+        model=lambda: deep,
+        weights=deep.get_weights(),
+    )
+    assert np.isfinite(trainer.run_epoch()["loss"])
 
 
 def test_a_trained_model_is_no_beginning(digits):

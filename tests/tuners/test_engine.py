@@ -68,6 +68,22 @@ def test_a_grid_tries_each_combination_once(search):
     assert tuner.oracle.get_best_trials()[0].score == table()["score"].max()
 
 
+def test_rows_do_not_depend_on_the_workers(search):
+    tables = []
+    for workers in (1, 2):
+        search(
+            kt.RandomSearch,
+            max_trials=3,
+            seed=4,
+            executions_per_trial=2,
+            workers=workers,
+            overwrite=True,
+        )
+        tables.append(table().drop(columns="seconds"))
+    assert set(tables[0]["trainer"]) == {"native"}
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_bayesian(search):
     tuner = search(kt.BayesianOptimization, max_trials=5, num_initial_points=2, seed=3)
     assert len(table()) == 5
