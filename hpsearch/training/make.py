@@ -186,7 +186,8 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
 
 def _own_native(wanted: _Wanted, model: Any) -> Trainer | None:
     """The extension in place of Keras, from the model's own weights; None where it cannot."""
-    if not native.available() or wanted.target.parts:
+    target = wanted.target
+    if not native.available() or target.parts or target.standardised:
         return None
     from hpsearch.training.dense_model import dense_model
 
