@@ -186,6 +186,11 @@ def _finite(array: npt.NDArray[Any], place: Callable[[int], str]) -> npt.NDArray
 
 
 def _targets(y: Any, where: str, task: Kind | None) -> npt.NDArray[Any]:
+    if isinstance(y, Mapping):
+        raise DataError(
+            f"{where}: y is a {type(y).__name__}; several targets by name are taken by "
+            "hpsearch.tune(x, y, model=build), where the model has as many outputs"
+        )
     if _pandas(y, "Series") or _pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data import from_arrays
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.data.several import are_several, packed, unpacked
 from hpsearch.errors import DataError
@@ -64,6 +65,11 @@ def test_other_parts_must_have_the_same():
         read_memory(x, y, None, (x, CLASSES), None)
     with pytest.raises(DataError, match="test's y: its targets are"):
         read_memory(x, y, None, None, (x, {"class": CLASSES}))
+
+
+def test_elsewhere_they_are_refused():
+    with pytest.raises(DataError, match=r"y is a dict; several targets.*hpsearch.tune"):
+        from_arrays(np.zeros((4, 1)), {"class": CLASSES})
 
 
 def test_they_are_no_task():
