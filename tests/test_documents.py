@@ -169,22 +169,25 @@ def test_the_search_over_a_function_that_the_readme_shows_works(tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
-#: Blocks of the README by marker and language, and how many there are: those without a marker
-#: above; "main job" runs in tests/faults/test_05_clean_install.py, "tests" in .ci/run.
+#: Blocks of the README by marker and language, and how many there are. Most run above; "main job"
+#: in tests/faults/test_05_clean_install.py, "dask" and "slurm" in tests/test_cluster_documents.py,
+#: "tests" in .ci/run.
 RUN = {
     ("compare", "sh"): 1,
+    ("dask", "py"): 1,
     ("main job", "sh"): 1,
     ("models", "py"): 1,
     ("optimize", "py"): 1,
     ("rows", "sh"): 1,
     ("scikit-learn", "py"): 1,
+    ("slurm", "bash"): 1,
     ("tests", "sh"): 1,
     ("tuners", "py"): 1,
     ("wandb", "sh"): 1,
     ("", "console"): 1,
     ("", "python"): 2,
     ("", "text"): 1,
-    ("", "yaml"): 1,
+    ("", "yaml"): 2,
     ("", "yml"): 1,
 }
 
