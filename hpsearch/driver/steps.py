@@ -89,6 +89,7 @@ class _Steps:
             recipe, search = self._search(store, recipe, rows, load)
             # Reads every row: a store that is damaged is refused as it was found.
             loop = self._loop(store, rows, recipe, identity, search)
+            loop.tables.require_known(loop.results)
             self._claim(store, identity, dataset.target)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
@@ -163,7 +164,12 @@ class _Steps:
             executor=self.executor,
             store=store,
             tables=Tables(
-                self.where, dataset.target.task, list(names), shared, kind=search.space.kind
+                self.where,
+                dataset.target.task,
+                list(names),
+                shared,
+                kind=search.space.kind,
+                flush=store.flush,
             ),
             reporter=self.reporter,
             recipe=recipe,

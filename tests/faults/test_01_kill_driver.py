@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -57,11 +58,13 @@ def begin(home, out):
 
 
 def end(driver, servers):
-    """Kill a driver; whether it still ran. Nothing of it is left afterwards."""
+    """Kill a driver; whether it still ran. Nothing of it is left but what it told, stored."""
     hit = driver.process.poll() is None
     driver.process.kill()
-    driver.process.communicate()
+    _, err = driver.process.communicate()
     wait_for(lambda: not in_sessions(servers), seconds=5, what="orphans to end")
+    told = set(map(int, re.findall(r"trial (\d+) completed", err)))
+    assert told <= acknowledged(driver.directory).keys(), "what was told is not stored"
     return hit
 
 
