@@ -136,9 +136,10 @@ class Tables:
         began = time.monotonic()
         records = self.records(trials, results)
         with _explained(self._where):
+            # In this order no kill leaves a row without its curve, or one that the store has not.
             self._flush()
-            write_csv(self.results(records), self._where.results)
             write_csv(self.curves(records), self._where.curves)
+            write_csv(self.results(records), self._where.results)
         seconds = time.monotonic() - began
         self._spent += seconds
         self._slowness = seconds / _expected_seconds(len(records))

@@ -194,12 +194,12 @@ class _Steps:
         workers = self.settings.workers_for(self.sweep)
         self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
         loop.tables.begin()
+        loop.tables.write_sweep(sweepfile.dump(self.sweep))
         try:
             loop.run(answered, store.trials)
         finally:
             self.reporter.ended()
             loop.tables.write(store.trials(), loop.results)
-            loop.tables.write_sweep(sweepfile.dump(self.sweep))
 
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]
