@@ -31,6 +31,7 @@ from hpsearch.stored import (
     from_npz,
     kind_in,
     mapping,
+    schema_faults,
     snapshot_of,
 )
 from hpsearch.trial import Snapshot, TrialResult
@@ -143,6 +144,8 @@ class Store:
                 f"{_SCHEMA_VERSION}"
             )
         self._check_size()
+        for fault in schema_faults(self._db).values():
+            raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
         # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -250,7 +253,9 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
-        kind = kind_in(self.meta())
+        meta = self.meta()
+        with self._decoding("what its configs are of"):
+            kind = kind_in(meta)
         with self._explained():
             rows = self._db.execute(
                 "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
