@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,8 @@ __all__ = ["DirectoryLock", "holder"]
 
 _NAME = ".lock"
 _KEPT_OUT = 7
+#: Between taking a lock and saying so.
+_MOMENT_SECONDS = 0.4
 _TRY = f"""\
 import fcntl, os, sys
 try:
@@ -49,7 +52,7 @@ class DirectoryLock:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             works = _keeps_others_out(path)
         except BlockingIOError:
-            process = _named_in(self._handle)
+            process = _holder_in(self._handle)
             self.release()
             raise LockedError(
                 f"{directory}: another run holds this directory (process {process}); "
@@ -78,8 +81,27 @@ class DirectoryLock:
         self.release()
 
 
-def _named_in(handle: int) -> str:
-    return os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+def _holder_in(handle: int) -> str:
+    """Who holds a lock, by its file: what stands there a moment long is its last holder."""
+    deadline = time.monotonic() + _MOMENT_SECONDS
+    while True:
+        named = os.pread(handle, 32, 0).decode(errors="replace").strip()
+        if _is_alive(named) or time.monotonic() > deadline:
+            # One of another machine, or another container, is not to be seen from here.
+            return named or "unknown"
+        time.sleep(_MOMENT_SECONDS / 20)
+
+
+def _is_alive(process: str) -> bool:
+    if not process.isdecimal():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _keeps_others_out(path: Path) -> bool:
@@ -129,7 +151,7 @@ def holder(path: Path) -> str:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _named_in(handle)
+        return _holder_in(handle)
     except OSError:
         # Where there are no locks, nobody holds one.
         return ""

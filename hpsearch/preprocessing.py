@@ -101,7 +101,8 @@ def input_model(spec: InputSpec) -> Any:
         return _table_model(spec.columns, spec)
     rows = keras.Input(spec.shape, dtype="float32", name="rows")
     x = rows
-    for layer in feature_layers(spec):
+    # Keras 3.12 has no model whose output is its input.
+    for layer in feature_layers(spec) or [keras.layers.Identity()]:
         x = layer(x)
     return keras.Model(rows, x, name="preprocessing")
 

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,14 @@ from hpsearch.errors import InputError
 from hpsearch.plan import Trial
 from hpsearch.space import Config, Kind
 from hpsearch.stored import (
+    COLUMNS,
     UNREADABLE,
     checksum_of,
     from_json,
     from_npz,
     kind_in,
     mapping,
+    schema_faults,
     snapshot_of,
 )
 from hpsearch.trial import Curve, Status, TrialResult
@@ -41,6 +43,10 @@ __all__ = ["Remains", "of_store", "of_tables"]
 _SQLITE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 #: Where the last row cannot be found, this many are looked for one by one.
 _MOST_TRIALS = 100_000
+#: Whole numbers of a table are below: larger ones nothing wrote.
+_LARGEST = 2**53
+#: How a log of SQLite's begins.
+_LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 @dataclass
@@ -50,12 +56,14 @@ class Remains:
     Attributes:
         results: Without weights and snapshots.
         damage: A line for each thing that cannot be read.
+        copy: The copy that was read instead of the store, as long as it is there.
     """
 
     meta: dict[str, str] = field(default_factory=dict)
     trials: dict[int, Trial] = field(default_factory=dict)
     results: dict[int, TrialResult] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
+    copy: Path | None = None
     _db: sqlite3.Connection | None = None
 
     def with_arrays(self, number: int) -> TrialResult:
@@ -70,23 +78,37 @@ def of_store(store: Path) -> Iterator[Remains]:
     """What a store holds, whatever is wrong with it; its arrays as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         copy = Path(scratch) / "sweep.db"
-        for suffix in ("", "-wal"):
-            source = store.with_name(store.name + suffix)
-            if source.exists():
-                shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        try:
+            damage = _copied(store, copy)
+        except OSError as error:
+            yield Remains(damage=[f"cannot be read: {error.strerror or error}"])
+            return
         with closing(sqlite3.connect(copy)) as db:
-            yield _read(db)
+            yield _read(db, Remains(damage=damage, copy=copy, _db=db))
 
 
-def _read(db: sqlite3.Connection) -> Remains:
-    remains = Remains(_db=db)
+def _copied(store: Path, copy: Path) -> list[str]:
+    """Copy a store and its log; what is wrong with the latter."""
+    shutil.copyfile(store, copy)
+    log = store.with_name(store.name + "-wal")
+    if not log.exists():
+        return []
+    shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
+    with log.open("rb") as file:
+        begins = file.read(4)
+    if not begins or begins in _LOG_BEGINS:
+        return []
+    return [f"its log, {log.name}, is none that can be read: what only stood there is lost"]
+
+
+def _read(db: sqlite3.Connection, remains: Remains) -> Remains:
     damage = remains.damage
     for key, value, checksum in _rows(db, "meta", "key", damage):
         if checksum_of(key, value) == checksum:
             remains.meta[key] = value
         else:
             damage.append(f"meta {key!r} does not match its checksum")
-    kind = kind_in(remains.meta)
+    kind = _kind(remains)
     for *row, checksum in _rows(db, "trials", "number", damage):
         number, _, draw, values = row
         config = _sound(f"trial {number}", row, checksum, damage, _as_config(values, kind))
@@ -98,7 +120,20 @@ def _read(db: sqlite3.Connection) -> Remains:
         result = _sound(what, row, checksum, damage, partial(from_json, record))
         if result is not None:
             remains.results[number] = result
+    # What is wrong with the other tables is told by reading them.
+    with suppress(*_SQLITE):
+        faults = schema_faults(db)
+        damage += [faults[table] for table in ("weights", "snapshots") if table in faults]
     return remains
+
+
+def _kind(remains: Remains) -> Kind:
+    try:
+        return kind_in(remains.meta)
+    except ValueError:
+        said = remains.meta.pop("kind")
+        remains.damage.append(f"meta 'kind' is {said!r}, of which this version knows nothing")
+        return Kind.MLP
 
 
 def _as_config(values: str, kind: Kind) -> Callable[[], Config]:
@@ -122,7 +157,7 @@ def _sound(
 def _rows(db: sqlite3.Connection, table: str, key: str, damage: list[str]) -> list[tuple[Any, ...]]:
     """A table's rows; where a page is damaged, those that can be found beside it."""
     try:
-        return db.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()  # noqa: S608
+        return db.execute(f"SELECT {_listed(table)} FROM {table} ORDER BY {key}").fetchall()  # noqa: S608
     except _SQLITE as error:
         damage.append(f"{table}: {' '.join(str(error).split())}")
     wanted: list[Any] = ["identity", "sweep", "task", "kind", "asked", "best_model", "looks"]
@@ -132,9 +167,13 @@ def _rows(db: sqlite3.Connection, table: str, key: str, damage: list[str]) -> li
     return [row for row in found if row is not None]
 
 
+def _listed(table: str) -> str:
+    return ", ".join(COLUMNS[table])
+
+
 def _row(db: sqlite3.Connection, table: str, key: str, value: Any) -> tuple[Any, ...] | None:
     try:
-        query = f"SELECT * FROM {table} WHERE {key} = ?"  # noqa: S608
+        query = f"SELECT {_listed(table)} FROM {table} WHERE {key} = ?"  # noqa: S608
         row: tuple[Any, ...] | None = db.execute(query, (value,)).fetchone()
     except _SQLITE:
         return None
@@ -172,16 +211,17 @@ def of_tables(directory: Path, kind: Kind) -> Remains:
     """
     remains = Remains()
     try:
-        table = results.read_cells(directory / "results.csv")
+        table = _results_table(directory / "results.csv")
         names = results.hyperparameter_columns(table)
-        curves = _curves(results.read_cells(directory / "curves.csv"))
+        curves = _curves(results.read_cells(directory / "curves.csv"), remains.damage)
     except (InputError, OSError, *UNREADABLE) as error:
         remains.damage.append(" ".join(str(error).split()))
         return remains
     for row in table.to_dict("records"):
         try:
-            number, config = int(row["trial"]), _config(row, names, kind)
-            trial = Trial(number, config, int(row["seed"]), row.get("fold"))
+            trial = _trial(row, names, kind)
+            if trial.number in remains.trials:
+                raise ValueError("stands there more than once")
             result = _result(row, curves.get(trial.number, Curve()))
         except UNREADABLE as error:
             remains.damage.append(f"results.csv: trial {row.get('trial')}: {error}")
@@ -190,20 +230,65 @@ def of_tables(directory: Path, kind: Kind) -> Remains:
     return remains
 
 
-def _curves(table: pd.DataFrame) -> dict[int, Curve]:
+def _results_table(path: Path) -> pd.DataFrame:
+    table = results.read_cells(path)
+    if not {*results.HEAD, "metric", "epochs_trained"} <= set(table.columns):
+        raise InputError(f"{path.name} has not the columns of a results table")
+    return table
+
+
+def _curves(table: pd.DataFrame, damage: list[str]) -> dict[int, Curve]:
+    """The curves that are whole, by trial."""
     metrics = [name for name in table.columns if name not in ("trial", "epoch")]
     curves: dict[int, list[dict[str, float]]] = {}
+    broken = set()
     for row in table.to_dict("records"):
         known = curves.setdefault(row["trial"], [])
-        if row["epoch"] != len(known) + 1:
-            where = f"curves.csv: trial {row['trial']}"
-            raise ValueError(f"{where}: epoch {row['epoch']} is out of place")
-        known.append({name: _number(row[name]) for name in metrics})
-    return {number: Curve(epochs) for number, epochs in curves.items()}
+        try:
+            if row["epoch"] != len(known) + 1:
+                raise ValueError(f"epoch {row['epoch']} is out of place")
+            known.append({name: _metric(row, name) for name in metrics})
+        except UNREADABLE as error:
+            if row["trial"] not in broken:
+                damage.append(f"curves.csv: trial {row['trial']}: {error}")
+            broken.add(row["trial"])
+    return {number: Curve(epochs) for number, epochs in curves.items() if number not in broken}
 
 
-def _number(cell: Any) -> float:
+def _metric(row: Mapping[Any, Any], column: str) -> float:
+    cell = row[column]
+    if cell is not None and not _is_number(cell):
+        raise ValueError(f"{column} is {cell!r}, which is no number")
     return math.nan if cell is None else float(cell)
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _whole(row: Mapping[Any, Any], column: str, least: int) -> int | None:
+    """The whole number in a cell, or None where it is empty."""
+    cell = row.get(column)
+    if cell is not None and (type(cell) is not int or not least <= cell < _LARGEST):
+        raise ValueError(f"{column} is {cell!r}, not a whole number from {least} on")
+    return cell
+
+
+def _finite(row: Mapping[Any, Any], column: str) -> float | None:
+    """The number in a cell, or None where it is empty."""
+    cell = row.get(column)
+    if cell is None:
+        return None
+    if not _is_number(cell) or not math.isfinite(cell):
+        raise ValueError(f"{column} is {cell!r}, which is no finite number")
+    return float(cell)
+
+
+def _trial(row: Mapping[Any, Any], names: Sequence[str], kind: Kind) -> Trial:
+    number, seed = _whole(row, "trial", 1), _whole(row, "seed", 0)
+    if number is None or seed is None:
+        raise ValueError("it has no number, or no seed")
+    return Trial(number, _config(row, names, kind), seed, _whole(row, "fold", 1))
 
 
 def _config(row: Mapping[Any, Any], columns: Sequence[str], kind: Kind) -> Config:
@@ -221,22 +306,41 @@ def _config(row: Mapping[Any, Any], columns: Sequence[str], kind: Kind) -> Confi
 
 
 def _result(row: Mapping[Any, Any], curve: Curve) -> TrialResult:
-    if len(curve) != (row["epochs_trained"] or 0):
+    if len(curve) != (_whole(row, "epochs_trained", 0) or 0):
         raise ValueError(f"curves.csv has {len(curve)} of its {row['epochs_trained']} epochs")
     status = Status(row["status"])
-    at_best = str(row["metric"]).endswith(":best")
-    scored_epoch = (row["best_epoch"] if at_best else len(curve)) if status.scored else None
+    metric, _, which = str(row["metric"]).partition(":")
+    best_epoch = _whole(row, "best_epoch", 1)
+    scored_epoch = best_epoch if which.endswith("best") else len(curve)
+    if not status.scored or not curve:
+        scored_epoch = None
+    _require_alike(curve, metric, scored_epoch, _finite(row, "score"))
+    _require_alike(curve, metric, best_epoch, _finite(row, "best_score"))
     return TrialResult(
         trial=int(row["trial"]),
         status=status,
-        score=row["score"],
+        score=_finite(row, "score"),
         curve=curve,
-        scored_epoch=scored_epoch or None,
+        scored_epoch=scored_epoch,
         error=row["error"] or "",
         trainer=row["trainer"] or "",
-        seconds=float(row["seconds"] or 0),
-        **{name: row[name] for name in ("best_epoch", "best_score", "shared_with", "weights")},
+        seconds=_finite(row, "seconds") or 0.0,
+        best_epoch=best_epoch,
+        best_score=_finite(row, "best_score"),
+        shared_with=_whole(row, "shared_with", 1),
+        weights=_whole(row, "weights", 0),
     )
+
+
+def _require_alike(curve: Curve, metric: str, epoch: int | None, score: float | None) -> None:
+    """Check that a score is what its curve says, where that has the metric."""
+    if epoch is None or score is None:
+        return
+    if epoch > len(curve):
+        raise ValueError(f"epoch {epoch} is beyond its {len(curve)} epochs")
+    at_epoch = curve[epoch - 1].get(metric, score)
+    if at_epoch != score:
+        raise ValueError(f"its score is {score}, in curves.csv {at_epoch}")
 
 
 def _value(cell: Any) -> Any:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from hpsearch.grid import grid_assignments
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Space
 
@@ -101,7 +102,7 @@ def grid_draws(space: Space) -> Iterator[Draw]:
         ValueError: A parameter is continuous.
     """
     seen: set[str] = set()
-    for assignment in space.assignments():
+    for assignment in grid_assignments(space):
         config = space.config(assignment)
         if config is not None and config.id not in seen:
             seen.add(config.id)

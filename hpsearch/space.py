@@ -164,7 +164,7 @@ class Space:
         return tuple(parameter.name for parameter in self.parameters)
 
     @cached_property
-    def _by_dependence(self) -> tuple[Parameter, ...]:
+    def by_dependence(self) -> tuple[Parameter, ...]:
         """Parameters, each after those that its condition names.
 
         Those that decide whether the MLP has a use for others come as early as they can.
@@ -208,9 +208,26 @@ class Space:
         Dead values are dropped; those of the notes' hyperparameters that the space does not
         name take their defaults.
         """
+        live = self._living(assignment)
+        if not self._holds(live):
+            return None
+        if self.kind is not Kind.MLP:
+            return Config(live, self.kind)
+        order = [*NOTES, *(name for name in live if name not in NOTES)]
+        return Config({name: live[name] for name in order if name in live})
+
+    def alive(self, assignment: Mapping[str, Value]) -> frozenset[str]:
+        """The names that live with an assignment, whether or not its constraints hold."""
+        return frozenset(self._living(assignment))
+
+    def is_met(self, parameter: Parameter, assignment: Mapping[str, Value]) -> bool:
+        """Whether a parameter's own condition holds; the MLP may have no use for it yet."""
+        return parameter.name in self._live(assignment)
+
+    def _living(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
         live = self._live(assignment)
         if self.kind is not Kind.MLP:
-            return Config(live, self.kind) if self._holds(live) else None
+            return live
         for name in NOTES:
             if name not in self.names:
                 live.setdefault(name, assignment.get(name, DEFAULTS[name]))
@@ -218,17 +235,14 @@ class Space:
             live["hidden_layers"] = len(live["units"])
         for name in hyperparameters.dead_in_mlp(live):
             del live[name]
-        if not self._holds(live):
-            return None
-        order = [*NOTES, *(name for name in live if name not in NOTES)]
-        return Config({name: live[name] for name in order if name in live})
+        return live
 
     def _holds(self, live: Mapping[str, Value]) -> bool:
         return all(constraint.holds(live) for constraint in self.constraints)
 
     def _live(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
         live: dict[str, Value] = {}
-        for parameter in self._by_dependence if self._when_names else self.parameters:
+        for parameter in self.by_dependence if self._when_names else self.parameters:
             name = parameter.name
             if name in assignment and self._condition_holds(parameter, live):
                 live[name] = assignment[name]

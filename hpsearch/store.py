@@ -9,9 +9,10 @@ committed; after a power cut the store is sound, and its last moments train agai
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from hpsearch.stored import (
     from_npz,
     kind_in,
     mapping,
+    schema_faults,
     snapshot_of,
 )
 from hpsearch.trial import Snapshot, TrialResult
@@ -142,6 +144,8 @@ class Store:
                 f"{_SCHEMA_VERSION}"
             )
         self._check_size()
+        for fault in schema_faults(self._db).values():
+            raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
         # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -249,7 +253,9 @@ class Store:
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
-        kind = kind_in(self.meta())
+        meta = self.meta()
+        with self._decoding("what its configs are of"):
+            kind = kind_in(meta)
         with self._explained():
             rows = self._db.execute(
                 "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
@@ -341,6 +347,16 @@ class Store:
         """Trial, epoch and bytes of each snapshot."""
         with self._explained():
             return self._db.execute("SELECT trial, epoch, length(arrays) FROM snapshots").fetchall()
+
+    def flush(self) -> None:
+        """Have the disk write what was committed: a power cut then loses none of it."""
+        log = self._logs(self.path)[0]
+        with suppress(FileNotFoundError):
+            handle = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def keep_weights(self, trials: Iterable[int]) -> None:
         """Drop the weights of all other trials."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from hpsearch.space import Kind
 from hpsearch.trial import Curve, Snapshot, Status, TrialResult
 
 __all__ = [
+    "COLUMNS",
     "UNREADABLE",
     "as_json",
     "as_npz",
@@ -25,8 +27,18 @@ __all__ = [
     "from_npz",
     "kind_in",
     "mapping",
+    "schema_faults",
     "snapshot_of",
 ]
+
+#: Of each table of the store; the last one is the checksum of those before it.
+COLUMNS = {
+    "meta": ("key", "value", "checksum"),
+    "trials": ("number", "config", "seed", "hyperparameters", "checksum"),
+    "results": ("trial", "status", "record", "checksum"),
+    "weights": ("trial", "arrays", "checksum"),
+    "snapshots": ("trial", "epoch", "best", "arrays", "checksum"),
+}
 
 #: What json, numpy and zipfile raise at data that is none.
 UNREADABLE = (
@@ -41,6 +53,28 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+def schema_faults(db: sqlite3.Connection) -> dict[str, str]:
+    """What is wrong with the tables of a store, by table.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+    """
+    query = "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p"
+    found: dict[str, set[str]] = {}
+    for table, column in db.execute(query):
+        found.setdefault(table, set()).add(column)
+    faults = {}
+    for table, columns in COLUMNS.items():
+        odd = sorted(found.get(table, set()) ^ set(columns))
+        if table not in found:
+            faults[table] = f"the table {table} is missing"
+        elif odd:
+            faults[table] = (
+                f"the table {table} has not the columns that it should: {', '.join(odd)}"
+            )
+    return faults
 
 
 def checksum_of(*parts: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -122,3 +123,21 @@ def test_a_plan_covers_exactly_its_space(
         assert training.seed == trial.seed
         asked = network({**training.values, "epochs": epochs})
         assert asked == network(dict(trial.config.values))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(SWEEPS.filter(lambda drawn: prod(map(len, drawn[0].values())) <= 60))
+def test_random_points_come_to_cover_exactly_the_same_space(
+    drawn: tuple[dict[str, Any], str | None, int | None, int],
+) -> None:
+    raw = sweep_of(drawn)
+    if not expected(raw):
+        return
+    space = parse(raw).space
+    ids = {
+        method: [config.id for config, _ in sampling.draws(method, space, (), 3)]
+        for method in ("grid", "random", "sobol")
+    }
+    for found in ids.values():
+        assert len(set(found)) == len(found)
+        assert set(found) == set(ids["grid"])

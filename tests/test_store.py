@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -350,5 +351,6 @@ def test_many_trials_stay_small_and_quick(store: Store) -> None:
     store.add_results([TrialResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
     assert len(store.results()) == 1000
     assert time.perf_counter() - began < 2
-    row = sqlite3.connect(store.path).execute("SELECT record FROM results").fetchone()[0]
+    with closing(sqlite3.connect(store.path)) as db:
+        row = db.execute("SELECT record FROM results").fetchone()[0]
     assert list(json.loads(row)["curve"]) == ["loss", "accuracy"]

@@ -11,6 +11,7 @@ from hpsearch.driver.doctor import Level, examine
 __all__ = ["print_examination"]
 
 _REFUSED = 3
+_MOST_TOLD = 10
 
 
 def print_examination(directory: Path, salvage: Path | None, console: Console) -> int:
@@ -38,6 +39,10 @@ def print_examination(directory: Path, salvage: Path | None, console: Console) -
     saved = save(directory, salvage)
     tables = f", {saved.from_tables} of them from the tables" if saved.from_tables else ""
     say(f"saved {saved.results} results in {salvage}{tables}; {directory} is as it was")
+    for line in saved.unread[:_MOST_TOLD]:
+        say(f"not used: {line}")
+    if len(saved.unread) > _MOST_TOLD:
+        say(f"and {len(saved.unread) - _MOST_TOLD} more")
     if saved.lost:
         numbers = ", ".join(map(str, saved.lost[:20])) + (" ..." if len(saved.lost) > 20 else "")
         say(f"without a result, to be trained again: {len(saved.lost)} trials: {numbers}")

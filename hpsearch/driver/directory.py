@@ -48,11 +48,12 @@ class ResultsDirectory:
 
     @property
     def store_elsewhere(self) -> Path | None:
-        """What the pointer says."""
+        """What the pointer says; None where that names no file."""
         try:
-            return Path(self.pointer.read_text(encoding="utf-8").rstrip("\n"))
+            place = self.pointer.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError):
             return None
+        return Path(place) if Path(place).name and "\0" not in place else None
 
     @property
     def lock(self) -> Path:

@@ -21,7 +21,7 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.lock import holder
 from hpsearch.salvage import Remains, of_store
 from hpsearch.store import Store
-from hpsearch.stored import kind_in
+from hpsearch.stored import UNREADABLE, kind_in
 from hpsearch.trial import Task
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ def _store(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
     name = where.store.name
     said = ""
     try:
-        with Store(where.store, read_only=True):
-            pass
+        # The copy: to open a store may change what lies beside it.
+        if remains.copy is not None:
+            Store(remains.copy, read_only=True).close()
     except StoreError as error:
-        said = str(error).removeprefix(f"{where.store}: ")
+        said = str(error).removeprefix(f"{remains.copy}: ")
         yield Finding(name, Level.WRONG, said)
     for number in remains.results:
         remains.with_arrays(number)
@@ -149,11 +150,15 @@ def _tables(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
             yield Finding(path.name, Level.NOTE, text)
             continue
         try:
-            found = _rows(results.read_cells(path), keys)
+            cells = results.read_cells(path)
+            found = _rows(cells, keys)
         except (InputError, KeyError, TypeError) as error:
             text = f"cannot be read: {error}; the next run writes it again from the store"
             yield Finding(path.name, Level.WRONG, text)
             continue
+        if len(cells) > len(found):
+            text = f"{len(cells) - len(found)} rows stand there more than once"
+            yield Finding(path.name, Level.WRONG, text)
         yield from _differences(path.name, found, _as_written(table, keys))
 
 
@@ -177,7 +182,8 @@ def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
         what = "trials" if name == "results.csv" else "epochs"
         text = f"lacks {len(missing)} {what} that the store has; the next run adds them"
         yield Finding(name, Level.NOTE, text)
-    lines = [f"{_place(key)} is not in the store" for key in sorted(found.keys() - expected.keys())]
+    unknown = sorted(found.keys() - expected.keys(), key=str)
+    lines = [f"{_place(key)} is not in the store" for key in unknown]
     for key in sorted(found.keys() & expected.keys()):
         lines += _cells(key, found[key], expected[key])
     for line in lines[:_MOST_TOLD]:
@@ -225,7 +231,11 @@ def _sweep(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
 def _data(where: ResultsDirectory, remains: Remains) -> Iterator[Finding]:
     if "sweep" not in remains.meta or "identity" not in remains.meta:
         return
-    before = Identity.from_json(remains.meta["identity"]).data
+    try:
+        before = Identity.from_json(remains.meta["identity"]).data
+    except UNREADABLE:
+        yield Finding("data", Level.WRONG, "the store does not say which it was: identity is none")
+        return
     try:
         sweep = sweepfile.loads(remains.meta["sweep"], str(where.sweep))
         now = data.load(sweep.data).fingerprint

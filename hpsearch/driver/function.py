@@ -96,6 +96,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
         _require_unchanged(store, job, where)
         # Reads every row: a store that is damaged is refused as it was found.
         loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
+        loop.tables.require_known(loop.results)
         _claim(store, job)
         loop.tables.begin()
         try:
@@ -179,7 +180,7 @@ def _loop(
         planner=make_planner(job.search, recipe, store.trials(), results, snapshots),
         executor=executor,
         store=store,
-        tables=Tables(where, Task.OBJECTIVE, job.search.space.names, provenance),
+        tables=Tables(where, Task.OBJECTIVE, job.search.space.names, provenance, flush=store.flush),
         reporter=reporter,
         recipe=recipe,
         limits=Limits(job.time_seconds),

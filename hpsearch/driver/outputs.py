@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.plan import Trial
 from hpsearch.results import (
     Provenance,
@@ -45,6 +47,7 @@ class Tables:
         names: Hyperparameters in file order.
         provenance: The columns that all rows share.
         kind: What the configs are of.
+        flush: Has what the store holds survive a power cut, too: no table is to be ahead of it.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class Tables:
         provenance: Provenance,
         *,
         kind: Kind = Kind.MLP,
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
         self._where = where
         self._task = task
         self._names = tuple(names)
         self._provenance = provenance
-        self._kind = kind
+        self._kind, self._flush = kind, flush
         self._began = time.monotonic()
         self._spent = 0.0
         self._slowness = 1.0
@@ -89,6 +93,23 @@ class Tables:
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
 
+    def require_known(self, results: Collection[int]) -> None:
+        """Check that the store holds every row of results.csv, which the next rewrite replaces.
+
+        Raises:
+            RefusedError: It lacks some: it is an older copy, or its log is gone or damaged.
+        """
+        path = self._where.results
+        lost = [number for number in _numbers_in(path) if number not in results]
+        if lost:
+            some = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+            raise RefusedError(
+                f"{self._where.store}: the store lacks {len(lost)} results that {path.name} has "
+                f"(trials {some}): it is an older copy, or its log, {self._where.store.name}-wal, "
+                "was lost or damaged; bring it back, save both by `hpsearch doctor DIR --salvage "
+                "NEW`, or move this directory aside with --fresh"
+            )
+
     def begin(self) -> None:
         """Write what is not there yet, without rows: from the first moment readers find tables.
 
@@ -115,8 +136,10 @@ class Tables:
         began = time.monotonic()
         records = self.records(trials, results)
         with _explained(self._where):
-            write_csv(self.results(records), self._where.results)
+            # In this order no kill leaves a row without its curve, or one that the store has not.
+            self._flush()
             write_csv(self.curves(records), self._where.curves)
+            write_csv(self.results(records), self._where.results)
         seconds = time.monotonic() - began
         self._spent += seconds
         self._slowness = seconds / _expected_seconds(len(records))
@@ -129,6 +152,17 @@ class Tables:
         """
         with _explained(self._where):
             write_atomically(self._where.sweep, text)
+
+
+def _numbers_in(path: Path) -> list[int]:
+    """The trials that a results table has rows of; none where it is no such table."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            at = next(rows, []).index("trial")
+            return [int(row[at]) for row in rows]
+    except (OSError, ValueError, LookupError, csv.Error):
+        return []
 
 
 def record_of(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.engines import engine, require_engine
+from hpsearch.driver.installed import require_names
 from hpsearch.driver.outcome import Outcome, Settings, Stop
 from hpsearch.driver.reporter import Reporter, Silent
 from hpsearch.errors import HpsearchError
@@ -46,6 +47,7 @@ def run(
     settings, reporter = settings or Settings(), reporter or Silent()
     if not settings.in_process and settings.pool is None:
         require_engine(sweep.execution)
+    require_names(sweep)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:

@@ -12,12 +12,13 @@ from typing import Any
 from hpsearch import data, results, salvage, sweepfile
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.doctor import is_whole, require_idle, tables_of
-from hpsearch.driver.recipe import identify, make_recipe
+from hpsearch.driver.recipe import Identity, identify, make_recipe
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.salvage import Remains
 from hpsearch.space import Kind
 from hpsearch.store import Store
-from hpsearch.stored import kind_in
+from hpsearch.stored import UNREADABLE, kind_in
+from hpsearch.trial import Task
 
 __all__ = ["Salvaged", "save"]
 
@@ -33,11 +34,13 @@ class Salvaged:
         results: How many are in the new directory.
         from_tables: How many of these the store had no longer.
         lost: Trials whose results are nowhere.
+        unread: What of the tables could not be used, where the store did not have it.
     """
 
     results: int
     from_tables: int
     lost: tuple[int, ...]
+    unread: tuple[str, ...]
 
 
 def save(directory: Path, new: Path) -> Salvaged:
@@ -57,21 +60,24 @@ def save(directory: Path, new: Path) -> Salvaged:
         tables = salvage.of_tables(where.path, kind_in(remains.meta))
         added = _merge(remains, tables)
         if not remains.results:
+            why = f": {tables.damage[0]}" if tables.damage else ""
             raise InputError(
-                f"{directory}: neither the store nor results.csv holds a result that can be read"
+                f"{directory}: neither the store nor the tables hold a result that can be read{why}"
             )
         _identify(where, remains, tables)
         lost = sorted((remains.trials.keys() | tables.trials.keys()) - remains.results.keys())
         target.prepare(fresh=False)
         with target.hold():
             _write(where, target, remains)
-    return Salvaged(len(remains.results), added, tuple(lost))
+        # A sound store has each result as it was told, whatever the tables say.
+        unread = tables.damage if added or remains.damage or lost else []
+    return Salvaged(len(remains.results), added, tuple(lost), tuple(unread))
 
 
 @contextmanager
 def _remains(where: ResultsDirectory) -> Iterator[Remains]:
     if not where.store.exists():
-        yield Remains()
+        yield Remains(damage=["there is none"])
         return
     with salvage.of_store(where.store) as remains:
         yield remains
@@ -98,16 +104,22 @@ def _identify(where: ResultsDirectory, remains: Remains, tables: Remains) -> Non
         RefusedError: Nothing says so, or what does is not what the rows say.
     """
     meta = remains.meta
+    for key, read in (("identity", Identity.from_json), ("task", Task)):
+        try:
+            read(meta.get(key, ""))
+        except UNREADABLE:
+            meta.pop(key, None)
     of_function = kind_in(meta) in (Kind.FUNCTION, Kind.STEPWISE)
     if "identity" in meta and "task" in meta and ("sweep" in meta or of_function):
         return
     if "sweep" not in meta:
-        if not where.sweep.exists():
+        try:
+            meta["sweep"] = where.sweep.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
             raise RefusedError(
                 f"{where.path}: neither the store nor a sweep.yaml tells what was run; "
                 "results.csv can still be read and compared"
-            )
-        meta["sweep"] = where.sweep.read_text(encoding="utf-8")
+            ) from None
     sweep = sweepfile.loads(meta["sweep"], str(where.sweep))
     dataset = data.load(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)

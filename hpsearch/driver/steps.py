@@ -90,6 +90,7 @@ class _Steps:
             recipe, search = self._search(store, recipe, rows, load)
             # Reads every row: a store that is damaged is refused as it was found.
             loop = self._loop(store, rows, recipe, identity, search)
+            loop.tables.require_known(loop.results)
             self._claim(store, identity, dataset.target)
             before = self._answered(loop)
             page = ReportFile(self.where, loop.tables, self.sweep)
@@ -165,7 +166,12 @@ class _Steps:
             executor=self.executor,
             store=store,
             tables=Tables(
-                self.where, dataset.target.task, list(names), shared, kind=search.space.kind
+                self.where,
+                dataset.target.task,
+                list(names),
+                shared,
+                kind=search.space.kind,
+                flush=store.flush,
             ),
             reporter=self.reporter,
             recipe=recipe,
@@ -190,12 +196,12 @@ class _Steps:
         workers = self.settings.workers_for(self.sweep)
         self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
         loop.tables.begin()
+        loop.tables.write_sweep(self._text)
         try:
             loop.run(answered, store.trials)
         finally:
             self.reporter.ended()
             loop.tables.write(store.trials(), loop.results)
-            loop.tables.write_sweep(self._text)
 
     def _finish(self, loop: Loop, before: set[int], store: Store, dataset: Dataset) -> Outcome:
         current = [trial for trial in loop.trials if trial.number in loop.results]

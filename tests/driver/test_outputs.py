@@ -17,7 +17,7 @@ from hpsearch import results
 from hpsearch.driver import outputs
 from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.driver.outputs import Tables, best_trial
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.plan import Trial
 from hpsearch.results import Provenance
 from hpsearch.space import Config
@@ -176,3 +176,19 @@ def test_the_tables_best_row_is_the_same_trial(
     row = results.best_row(tables.results(tables.records(trials, found)))
     best = best_trial(trials, found, replace(RECIPE, goal=goal))
     assert (None if row is None else row["trial"]) == (None if best is None else best[0].number)
+
+
+def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> None:
+    tables.write(TRIALS, {number: scored(number, 0.5) for number in (1, 2, 3)})
+    tables.require_known({1, 2, 3, 4})
+    with pytest.raises(
+        RefusedError, match=r"lacks 2 results that results\.csv has \(trials 1, 3\)"
+    ):
+        tables.require_known({2})
+
+
+@pytest.mark.parametrize("text", ["", "number\n1\n", "trial\nx\n", '"trial\n', "trial,a\n\n"])
+def test_a_table_that_is_none_has_no_rows(tables: Tables, tmp_path: Path, text: str) -> None:
+    """The next rewrite replaces it."""
+    (tmp_path / "results.csv").write_text(text)
+    tables.require_known(())

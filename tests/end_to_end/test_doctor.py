@@ -220,7 +220,8 @@ def test_what_cannot_be_saved_is_said(home):
     zeros(home / "out")
     (home / "out" / "results.csv").write_text("nothing\n")
     said = hpsearch("doctor", "out", "--salvage", "saved", cwd=home, code=2)
-    assert "neither the store nor results.csv holds a result" in said.stderr
+    assert "neither the store nor the tables hold a result that can be read" in said.stderr
+    assert "results.csv has not the columns of a results table" in said.stderr
     assert not (home / "saved").exists()
     for new in ("out", "out/new"):
         said = hpsearch("doctor", "out", "--salvage", new, cwd=home, code=2)

@@ -250,14 +250,15 @@ def run(minutes: float, seed: int, most: int, home: Path) -> dict[Scenario, Tall
     rng = random.Random(seed)
     scenarios = [Scenario(m, w) for m in ("grid", "random", "tpe", "hyperband") for w in (1, 2)]
     deadline = time.monotonic() + 60 * minutes
-    left_alone = {
-        each: Undisturbed(each, home / f"{each.method}-{each.workers}") for each in scenarios
-    }
+    left_alone: dict[Scenario, Undisturbed] = {}
     tallies = {each: Tally() for each in scenarios}
     done, number = 0, 0
     while time.monotonic() < deadline and done < most:
         scenario = scenarios[number % len(scenarios)]
         tally = tallies[scenario]
+        if scenario not in left_alone:
+            place = home / f"{scenario.method}-{scenario.workers}"
+            left_alone[scenario] = Undisturbed(scenario, place)
         out = f"run-{number}"
         for kind in disturbed_sweep(left_alone[scenario], out, tally, rng):
             done += 1

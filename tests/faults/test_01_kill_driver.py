@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -57,11 +58,13 @@ def begin(home, out):
 
 
 def end(driver, servers):
-    """Kill a driver; whether it still ran. Nothing of it is left afterwards."""
+    """Kill a driver; whether it still ran. Nothing of it is left but what it told, stored."""
     hit = driver.process.poll() is None
     driver.process.kill()
-    driver.process.communicate()
+    _, err = driver.process.communicate()
     wait_for(lambda: not in_sessions(servers), seconds=5, what="orphans to end")
+    told = set(map(int, re.findall(r"trial (\d+) completed", err)))
+    assert told <= acknowledged(driver.directory).keys(), "what was told is not stored"
     return hit
 
 
@@ -122,8 +125,10 @@ def kill_in_a_commit(home, out):
     while written() in (before, None) and not is_over():
         pass
     os.kill(driver.pid, signal.SIGKILL)
-    hit = end(driver, servers)
-    return hit, uncommitted_frames(home / out / "sweep.db") > 0
+    driver.process.wait()
+    # Before anybody opens the store, which would tidy its log up.
+    torn = uncommitted_frames(home / out / "sweep.db") > 0
+    return end(driver, servers), torn
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ import yaml
 from commands import hpsearch
 from outcomes import assert_same, trainings_begun
 
+from hpsearch.sweep.method import METHODS as ALL_METHODS
+
 _KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
 _TRIALS = 8
 #: After each result, before the last one, and, where halted trials go on, after further ones.
@@ -38,6 +40,10 @@ _PARAMETERS = {
     "epochs": [3, 9],
 }
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
+
+
+def test_every_method_is_here() -> None:
+    assert {each["name"] if isinstance(each, dict) else each for each in METHODS} == {*ALL_METHODS}
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

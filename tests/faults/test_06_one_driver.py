@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 
-from commands import hpsearch, start, within
+from commands import hpsearch, start, wait_for, within
 
 from hpsearch.lock import DirectoryLock
 
@@ -37,3 +38,24 @@ def test_one_driver_a_directory(tmp_path):
     # The lock is free at once, whatever the file says.
     assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()
     DirectoryLock(tmp_path / "out").release()
+    follower = start("sweep.yaml", cwd=tmp_path, out="out")
+    wait_for(lambda: str(follower.pid) in (tmp_path / "out" / ".lock").read_text(), what="a lock")
+    follower.send(signal.SIGINT)
+    assert follower.process.returncode == 130
+
+
+def test_of_two_that_are_started_at_once_one_runs(tmp_path):
+    """Whichever comes second names the first, which has hardly taken hold."""
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    for number in range(2):
+        out = f"out-{number}"
+        drivers = [start("sweep.yaml", cwd=tmp_path, out=out) for _ in range(2)]
+        wait_for(lambda d=drivers: any(one.process.poll() is not None for one in d))
+        (refused,) = [driver for driver in drivers if driver.process.poll() is not None]
+        (runs,) = [driver for driver in drivers if driver is not refused]
+        _, err = refused.process.communicate()
+        assert refused.process.returncode == 3, err
+        assert f"process {runs.pid}" in err
+        runs.wait_for_results(1)
+        runs.process.kill()
+        runs.process.communicate()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 
 import pandas as pd
 import pytest
-from commands import hpsearch, in_sessions, start, wait_for
+from commands import Running, environment, hpsearch, in_sessions, start, wait_for
 from outcomes import table
 
 _SWEEP = """\
@@ -86,3 +91,49 @@ def test_one_before_the_work_begins_is_obeyed(place):
     assert driver.process.returncode == 130, err
     assert "Traceback" not in err
     assert seconds < 10
+
+
+def at_a_terminal(command, place):
+    """A process whose standard streams are a terminal of its own, and what it writes there."""
+    ours, its = os.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *command],
+        cwd=place, env=environment(), stdin=its, stdout=its, stderr=its,
+    )  # fmt: skip
+    os.close(its)
+    written = bytearray()
+
+    def read():
+        # The terminal of a process that has ended cannot be read.
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 65_536):
+                written.extend(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    return process, ours, reader, written
+
+
+def test_the_key_itself_at_a_terminal(place):
+    """It reaches every process of the foreground, not the driver alone."""
+    command = [sys.executable, "-m", "hpsearch", "run", "sweep.yaml", "--out", "out"]
+    process, terminal, reader, written = at_a_terminal(command, place)
+    try:
+        driver = Running(process, place / "out")
+        wait_for(lambda: driver.results() >= 1, what="a result")
+        servers = driver.servers()
+        began = time.monotonic()
+        os.write(terminal, b"\x03")
+        assert process.wait(timeout=60) == 130
+        assert time.monotonic() - began < 5
+        wait_for(
+            lambda: not in_sessions([*servers, process.pid]), seconds=2, what="children to end"
+        )
+        reader.join(timeout=10)
+    finally:
+        process.kill()
+        os.close(terminal)
+    text = written.decode()
+    assert "interrupted; results so far are in out" in text
+    assert "Traceback" not in text
+    assert 0 < len(table(place / "out")) == driver.results() < 6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from commands import ODD_LAYERS, in_sessions, start, wait_for
+import psutil
+from commands import ODD_LAYERS, in_sessions, session_of, start, wait_for
 
 #: One in a worker without TensorFlow, one, which ignores SIGTERM, in one with it.
 _SWEEP = """\
@@ -24,6 +25,13 @@ def test_no_process_outlives_a_killed_driver(tmp_path):
     servers = driver.servers()
     # Two servers and two workers.
     assert len(in_sessions(servers)) == 4
+    # And whatever else it may have started.
+    family = psutil.Process(driver.pid).children(recursive=True)
+    assert len(family) >= 4
     driver.process.kill()
     driver.process.communicate()
-    wait_for(lambda: not in_sessions(servers), seconds=5, what="orphans to end")
+    wait_for(
+        lambda: not in_sessions(servers) and not any(session_of(one.pid) for one in family),
+        seconds=5,
+        what="orphans to end",
+    )

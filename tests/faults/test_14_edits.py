@@ -63,6 +63,7 @@ def test_edits_train_only_what_is_new(home):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
+        ("data.dataset=wine", 'data: was "d'),
         ("data.seed=43", "split.seed: was 42, is 43"),
         ("data.validation=0.3", "split.validation: was 0.2, is 0.3"),
         ("metric=val_loss", '"val_loss:minimize:last"'),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import hpsearch, start, wait_for
 
 from hpsearch.errors import StoreError
 from hpsearch.store import Store
@@ -38,8 +41,8 @@ def home(finished, tmp_path):
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """But for what names the run itself."""
-    own = (".lock", "run.log")
+    """But for what names the run itself, and the index of the log, which is made of it."""
+    own = (".lock", "run.log", "sweep.db-shm")
     return {path.name: path.read_bytes() for path in out.iterdir() if path.name not in own}
 
 
@@ -139,3 +142,85 @@ def test_of_random_bit_flips_every_one_that_changes_a_row_is_refused(
         for leftover in tmp_path.glob("sweep.db-*"):
             leftover.unlink()
     assert 20 < refusals < _FLIPS
+
+
+def test_an_older_copy_of_the_store_is_refused(home: Path) -> None:
+    """It is sound, but the run would rewrite results.csv without the rows that it lacks."""
+    out = home / "out"
+    with closing(sqlite3.connect(out / "sweep.db")) as store, store:
+        for name in ("results", "weights", "snapshots"):
+            store.execute(f"DELETE FROM {name} WHERE trial > 6")
+    before = contents(out)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert len(said.stderr.strip().splitlines()) == 1, said.stderr
+    assert (
+        "out/sweep.db: the store lacks 2 results that results.csv has (trials 7, 8)" in said.stderr
+    )
+    assert contents(out) == before
+    hpsearch("doctor", "out", "--salvage", "saved", cwd=home)
+    assert len(pd.read_csv(home / "saved" / "results.csv")) == 8
+    said = hpsearch("run", "sweep.yaml", "--out", "saved", cwd=home)
+    assert "0 trained now" in said.stdout
+
+
+_LONG = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters: {units: {min: 16, max: 95, step: 1}, epochs: [15, 30]}
+execution: {workers: 1}
+"""
+
+
+def killed_at_work(home: Path) -> Path:
+    """Results of which some stand in the store's log alone, and some in the table."""
+    (home / "sweep.yaml").write_text(_LONG)
+    driver = start("sweep.yaml", cwd=home, out="out")
+    table, log = home / "out" / "results.csv", home / "out" / "sweep.db-wal"
+
+    def has_both() -> bool:
+        return (
+            table.exists()
+            and len(pd.read_csv(table)) > 5
+            and log.exists()
+            and log.stat().st_size > 50_000
+        ) or driver.process.poll() is not None
+
+    wait_for(has_both, what="rows in the table and in the log")
+    driver.process.kill()
+    driver.process.communicate()
+    return home / "out"
+
+
+def test_a_damaged_log_changes_no_row_and_a_lost_one_is_told(tmp_path: Path) -> None:
+    out = killed_at_work(tmp_path)
+    whole = {name: (out / name).read_bytes() for name in ("sweep.db", "sweep.db-wal")}
+    place = tmp_path / "place"
+    place.mkdir()
+    generator = random.Random(0)
+    outcomes = []
+    for attempt in range(61):
+        log = bytearray(whole["sweep.db-wal"])
+        if attempt:
+            log[generator.randrange(len(log))] ^= 1 << generator.randrange(8)
+        (place / "sweep.db").write_bytes(whole["sweep.db"])
+        (place / "sweep.db-wal").write_bytes(log)
+        try:
+            with Store(place / "sweep.db", read_only=True) as store:
+                outcomes.append(store.results())
+        except StoreError:
+            assert attempt
+        for leftover in place.iterdir():
+            leftover.unlink()
+    # SQLite ends a log where it does not fit its checksums: what is left is as it was.
+    assert all(found.items() <= outcomes[0].items() for found in outcomes)
+    assert any(len(found) < len(outcomes[0]) for found in outcomes)
+    # Without its log the store lacks what the table has; both together lack nothing of that.
+    rows = pd.read_csv(out / "results.csv").set_index("trial")["score"]
+    (out / "sweep.db-wal").unlink()
+    before = contents(out)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, code=3)
+    assert "out/sweep.db: the store lacks " in said.stderr
+    assert "its log, sweep.db-wal, was lost" in said.stderr
+    assert contents(out) == before
+    hpsearch("doctor", "out", "--salvage", "saved", cwd=tmp_path)
+    saved = pd.read_csv(tmp_path / "saved" / "results.csv").set_index("trial")["score"]
+    assert saved[rows.index].tolist() == rows.tolist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import sync_playwright
 from tables import write_sweep
 
 from hpsearch.report.source import load
@@ -54,6 +53,9 @@ def source_of(sweep_of):
 
 @pytest.fixture(scope="session")
 def browser():
+    # Here: pages can be written without a browser, and are in .ci/oldest.
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]

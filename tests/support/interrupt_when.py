@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 
@@ -22,7 +23,7 @@ def interrupt_when(home: Path, number: int, results: int = 1) -> None:
 
 def _count(store: Path) -> int:
     try:
-        with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
     except sqlite3.Error:
         return 0

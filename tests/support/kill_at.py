@@ -4,7 +4,8 @@
 
 A process is killed when the store is about to hold N results, or holds them; the last one is left
 alone. What all of them import is imported once; what each starts is its own. None imports
-TensorFlow, which only best.keras would need here: each process would begin to, and be killed.
+TensorFlow, which only best.keras would need here: each process would begin to, and be killed. Nor
+is report.html written, which costs more than the trials.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ import signal
 import sys
 from functools import partialmethod
 
+import pandas as pd
+import scipy.optimize
+import scipy.stats
+
 import hpsearch.driver.steps
 from hpsearch.cli import main
 from hpsearch.driver.best_model import BestModel
+from hpsearch.driver.report_file import ReportFile
 from hpsearch.executors.servers import Servers
 from hpsearch.store import Store
 
@@ -43,9 +49,11 @@ def arm(when: str, count: int) -> None:
     Store.add_results = add
 
 
-del hpsearch
+del hpsearch, pd, scipy
 Servers.__init__ = partialmethod(Servers.__init__, tensorflow=False)
 BestModel.save = lambda *_, **__: ""
+ReportFile.begin = lambda *_, **__: None
+ReportFile.finish = lambda *_, **__: ""
 kills = 0
 for moment in moments:
     when, count = moment.split(":")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from hpsearch.cli import main
 from hpsearch.errors import SweepFileError
 from hpsearch.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.plan import group, number_trials
+from hpsearch.sampling import draws
 from hpsearch.sweep import Sweep
 from hpsearch.sweepfile import STARTER, dump, loads, parse
 
@@ -163,3 +166,17 @@ def test_round_trip(raw: dict[str, Any]) -> None:
     assert again == sweep
     assert again.raw() == sweep.raw()
     assert again.space == sweep.space
+
+
+@quick
+@given(sweeps)
+def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
+    sweep = parse(raw)
+    for method in ("random", "sobol"):
+        drawn = [config for config, _ in islice(draws(method, sweep.space, (), sweep.seed), 6)]
+        assert drawn
+        assert all(sweep.space.contains(config) for config in drawn)
+        trials = number_trials(drawn, sweep.draws, {}, first_number=1, limit=99)
+        assert sorted(n for each in group(trials) for n in each.trials) == [
+            trial.number for trial in trials
+        ]

@@ -1,0 +1,278 @@
+"""`hpsearch doctor` before whatever may lie in a directory: words, no traceback, and no lie."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from commands import hpsearch
+from disks import read_only
+from outcomes import table
+from small_sweeps import TABLE
+
+from hpsearch.cli import main
+from hpsearch.stored import checksum_of
+
+_SWEEP = """\
+data: {csv: table.csv, target: y, validation: 0.25}
+parameters: {units: [4, [6, 3]], epochs: [2, 4]}
+keep: all
+"""
+_TRIALS = 4
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    home = tmp_path_factory.mktemp("finished")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    (home / "table.csv").write_text(TABLE)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    assert len(table(home / "out")) == _TRIALS
+    return home
+
+
+@pytest.fixture
+def home(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+def doctor(capsys, *options: str) -> tuple[object, str]:
+    """Exit code and words; the command itself, in this process, since there are many."""
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "out", *options])
+    said = capsys.readouterr()
+    return ended.value.code, said.out + said.err
+
+
+def sql(*statements: str | tuple[str, tuple[object, ...]]) -> Damage:
+    def damage(out: Path) -> None:
+        with closing(sqlite3.connect(out / "sweep.db")) as db, db:
+            for each in statements:
+                db.execute(*((each,) if isinstance(each, str) else each))
+
+    return damage
+
+
+def fact(key: str, value: str) -> Damage:
+    """A fact of the store, with its checksum."""
+    row = (key, value, checksum_of(key, value))
+    return sql(("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", row))
+
+
+def foreign(*statements: str) -> Damage:
+    def damage(out: Path) -> None:
+        (out / "sweep.db").unlink()
+        sql(*statements)(out)
+
+    return damage
+
+
+def store(change: Callable[[bytes], bytes]) -> Damage:
+    return lambda out: (out / "sweep.db").write_bytes(change((out / "sweep.db").read_bytes()))
+
+
+def file(name: str, content: bytes) -> Damage:
+    return lambda out: (out / name).write_bytes(content)
+
+
+def directory(name: str) -> Damage:
+    def damage(out: Path) -> None:
+        (out / name).unlink(missing_ok=True)
+        (out / name).mkdir()
+
+    return damage
+
+
+def link(name: str, target: str) -> Damage:
+    def damage(out: Path) -> None:
+        (out / name).unlink(missing_ok=True)
+        (out / name).symlink_to(target)
+
+    return damage
+
+
+def cell(name: str, column: str, text: str) -> Damage:
+    """Another text in the first row."""
+
+    def damage(out: Path) -> None:
+        with (out / name).open(newline="") as stream:
+            rows = list(csv.reader(stream))
+        rows[1][rows[0].index(column)] = text
+        with (out / name).open("w", newline="") as stream:
+            csv.writer(stream).writerows(rows)
+
+    return damage
+
+
+def twice(out: Path) -> None:
+    lines = (out / "results.csv").read_text().splitlines(keepends=True)
+    (out / "results.csv").write_text("".join([*lines, lines[1]]))
+
+
+_ODD_STORES: dict[str, tuple[Damage, str]] = {
+    "half": (store(lambda data: data[: len(data) // 2]), "malformed"),
+    "ten bytes": (store(lambda data: data[:10]), "is not a database"),
+    "empty": (store(lambda _: b""), "the store is empty"),
+    "zeros": (store(lambda data: bytes(len(data))), "is not a database"),
+    "a foreign one": (foreign("CREATE TABLE t(x)"), "not a store of hpsearch"),
+    "a foreign one of its words": (
+        foreign(
+            "CREATE TABLE meta(a)", "CREATE TABLE trials(number INTEGER)",
+            "INSERT INTO trials VALUES (1)", "CREATE TABLE results(trial INTEGER, x)",
+            "INSERT INTO results VALUES (1, 2)",
+        ),
+        "not a store of hpsearch",
+    ),
+    "a foreign one of odd cells": (
+        foreign(
+            "CREATE TABLE meta(key, value, checksum)", "INSERT INTO meta VALUES (NULL, X'ff', 3)",
+            "CREATE TABLE trials(number, config, seed, hyperparameters, checksum)",
+            "INSERT INTO trials VALUES ('a', X'00', NULL, 3, 4)",
+            "CREATE TABLE results(trial, status, record, checksum)",
+            "INSERT INTO results VALUES (NULL, 1, 2, 3)",
+        ),
+        "does not match its checksum",
+    ),
+    "of another version": (sql("PRAGMA user_version=7"), "the store has format 7"),
+    "a column less": (sql("ALTER TABLE results DROP COLUMN status"), "no such column: status"),
+    "a column more": (sql("ALTER TABLE results ADD COLUMN more TEXT"), "should: more"),
+    "no weights": (sql("DROP TABLE weights"), "the table weights is missing"),
+    "no facts": (sql("DROP TABLE meta"), "the table meta is missing"),
+    "an identity that is none": (fact("identity", "[1]"), "identity is none"),
+    "an empty identity": (fact("identity", "{}"), "identity is none"),
+    "a task of tomorrow": (fact("task", "ranking"), "does not say what was run"),
+    "a kind of tomorrow": (fact("kind", "tree"), "meta 'kind' is 'tree'"),
+    "a directory": (directory("sweep.db"), "cannot be read: Is a directory"),
+    "a link to nothing": (link("sweep.db", "/nowhere/sweep.db"), "there is none"),
+    "a link to itself": (link("sweep.db", "sweep.db"), "there is none"),
+    "a pointer to a directory": (file(".store", b"/tmp\n"), "cannot be read: Is a directory"),
+    "a log that is none": (file("sweep.db-wal", bytes(range(256)) * 9), "is none that can be read"),
+    "a log that is a directory": (directory("sweep.db-wal"), "cannot be read: Is a directory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _ODD_STORES)
+def test_whatever_the_store_is_it_is_said_and_the_rows_are_saved(finished, home, capsys, name):
+    damage, words = _ODD_STORES[name]
+    damage(home / "out")
+    before = contents(home / "out")
+    code, said = doctor(capsys)
+    assert code == 3
+    assert words in said
+    assert contents(home / "out") == before
+    code, said = doctor(capsys, "--salvage", "saved")
+    assert code == 0
+    assert f"saved {_TRIALS} results in saved" in said
+    assert contents(home / "out") == before
+    assert table(home / "saved").equals(table(finished / "out"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cell("results.csv", "score", "many"), "trial 1: score is 'many', in the store 0."),
+        (cell("results.csv", "trial", "x"), "trial x is not in the store"),
+        (cell("results.csv", "trial", ""), "trial None is not in the store"),
+        (cell("curves.csv", "loss", "bad"), "trial 1, epoch 1: loss is 'bad', in the store"),
+        (cell("curves.csv", "epoch", "1.5"), "trial 1, epoch 1.5 is not in the store"),
+        (twice, "results.csv  WRONG: 1 rows stand there more than once"),
+        (file("results.csv", bytes(range(256))), "cannot be read"),
+        (file("results.csv", b"trial,a\n\0,\0\n"), "is not in the store"),
+        (file("results.csv", b"trial,config\n1,2,3,4\n5\n"), "cannot be read"),
+        (directory("results.csv"), "results.csv  WRONG: cannot be read"),
+        (directory("best.keras"), "best.keras   WRONG: is damaged"),
+    ],
+)
+def test_whatever_a_table_is_it_is_said(home, capsys, damage, words):
+    damage(home / "out")
+    code, said = doctor(capsys)
+    assert code == 3
+    assert words in said
+
+
+_CELLS = [
+    ("trial", "x"), ("trial", "1e400"), ("trial", "1.5"), ("trial", "9" * 20), ("seed", "zero"),
+    ("seconds", "fast"), ("seconds", "nan"), ("epochs_trained", "many"), ("best_epoch", "77"),
+    ("best_score", "x"), ("score", "many"), ("score", "0.99"), ("weights", "1.5"),
+    ("shared_with", "x"), ("status", "great"), ("config", "c0"), ("units", "[1,"), ("fold", "a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "text"), _CELLS)
+def test_a_row_that_was_edited_by_hand_is_not_taken_for_a_result(home, capsys, column, text):
+    """Where the store is gone, that has nothing to say against it."""
+    cell("results.csv", column, text)(home / "out")
+    (home / "out" / "sweep.db").unlink()
+    code, said = doctor(capsys, "--salvage", "saved")
+    assert code == 0
+    assert f"saved {_TRIALS - 1} results in saved" in said
+    assert "not used: results.csv: trial " in said
+    assert set(table(home / "saved")["trial"]) == {2, 3, 4}
+
+
+def test_a_curve_that_was_edited_costs_its_own_trial(home, capsys):
+    cell("curves.csv", "val_loss", "bad")(home / "out")
+    (home / "out" / "sweep.db").unlink()
+    _, said = doctor(capsys, "--salvage", "saved")
+    assert "not used: curves.csv: trial 1: val_loss is 'bad', which is no number" in said
+    assert set(table(home / "saved")["trial"]) == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "words"),
+    [
+        (lambda out: (out / "curves.csv").unlink(), 2, "out/curves.csv: there is no such"),
+        (lambda out: (out / "sweep.yaml").unlink(), 3, "nor a sweep.yaml tells what was run"),
+        (file("sweep.yaml", b"\xff\xfe"), 3, "nor a sweep.yaml tells what was run"),
+        (directory("sweep.yaml"), 3, "nor a sweep.yaml tells what was run"),
+        (file("sweep.yaml", b"units: ["), 2, "out/sweep.yaml:1: not valid YAML"),
+        (file("sweep.yaml", b"data: {dataset: iris}\n"), 3, "are not those of the rows"),
+    ],
+)
+def test_what_cannot_be_saved_of_tables_alone(home, capsys, damage, code, words):
+    (home / "out" / "sweep.db").unlink()
+    damage(home / "out")
+    assert doctor(capsys, "--salvage", "saved")[0] == code
+    assert words in doctor(capsys, "--salvage", "saved")[1]
+    assert not (home / "saved").exists()
+
+
+@pytest.mark.parametrize("place", [b"\n", b"a\0b\n", b"\xff\n"])
+def test_a_pointer_that_names_no_file_is_none(home, capsys, place):
+    (home / "out" / ".store").write_bytes(place)
+    assert doctor(capsys) == (0, doctor(capsys)[1])
+
+
+def test_directories_of_every_kind(home, capsys):
+    (home / "linked").symlink_to("out")
+    (home / "empty").mkdir()
+    assert "all is sound" in hpsearch("doctor", "linked", cwd=home).stdout
+    assert "there is none" in hpsearch("doctor", "empty", cwd=home, code=3).stdout
+    said = hpsearch("doctor", "empty", "--salvage", "saved", cwd=home, code=2)
+    assert "hold a result that can be read" in said.stderr
+    assert "no such directory" in hpsearch("doctor", "out/results.csv", cwd=home, code=2).stderr
+    # By its other name, too, it is to stay as it is.
+    said = hpsearch("doctor", "out", "--salvage", "linked/new", cwd=home, code=2)
+    assert "is to stay as it is" in said.stderr
+    with read_only(home / "out") as disk:
+        said = hpsearch("doctor", "out", cwd=home, program=disk.program)
+        assert "all is sound" in said.stdout
+    (home / "file").touch()
+    with read_only(home / "empty") as disk:
+        for new in ("empty/saved", "file", "file/saved"):
+            said = hpsearch(
+                "doctor", "out", "--salvage", new, cwd=home, code=2, program=disk.program
+            )
+            assert new in said.stderr
