@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import Any
-
-from hpsearch.space import Parameter, Space
+from typing import Any, Protocol
 
 __all__ = ["grid_assignments"]
 
@@ -20,6 +18,30 @@ __all__ = ["grid_assignments"]
 _MOST_COMBINATIONS = 20_000
 
 _Places = Mapping[str, int]
+
+
+class Parameter(Protocol):
+    """What a space's parameter says of itself."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def choices(self) -> tuple[Any, ...] | None: ...
+    @property
+    def when(self) -> Mapping[str, tuple[Any, ...]]: ...
+
+
+class Space(Protocol):
+    """What a space says of itself; `hpsearch.space.Space` has it."""
+
+    @property
+    def parameters(self) -> Sequence[Any]: ...
+    @property
+    def by_dependence(self) -> Sequence[Any]: ...
+    @property
+    def deciding(self) -> frozenset[str]: ...
+    def alive(self, assignment: Mapping[str, Any]) -> frozenset[str]: ...
+    def is_met(self, parameter: Any, assignment: Mapping[str, Any]) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -33,21 +55,21 @@ class _Combination:
 def grid_assignments(space: Space) -> Iterator[dict[str, Any]]:
     """Assignments in file order (the last parameter varies fastest); of each config, the first.
 
-    Of the further assignments that give a config which came before, some come, too.
-
-    Raises:
-        ValueError: A parameter is continuous.
+    Of the further assignments that give a config which came before, some come, too. No parameter
+    is continuous.
     """
-    combinations = None if space.cardinality() is None else _combinations(space)
+    names = [parameter.name for parameter in space.parameters]
+    combinations = _combinations(space)
     if combinations is None:
-        yield from space.assignments()
+        for point in product(*(parameter.choices or () for parameter in space.parameters)):
+            yield dict(zip(names, point, strict=True))
         return
     last = max(
         (at for at, p in enumerate(space.parameters, 1) if p.name in space.deciding), default=0
     )
     walk = _Walk(space.parameters[:last], space.parameters[last:])
     for point in walk.from_position(0, combinations, ()):
-        yield dict(zip(space.names, point, strict=True))
+        yield dict(zip(names, point, strict=True))
 
 
 def _combinations(space: Space) -> Sequence[_Combination] | None:

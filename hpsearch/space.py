@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 from hpsearch import hyperparameters
 from hpsearch.constraints import Constraint
+from hpsearch.grid import grid_assignments
 from hpsearch.hyperparameters import DEFAULTS, NOTES
 
 __all__ = ["Choices", "Config", "Kind", "Parameter", "Range", "Space"]
@@ -272,16 +272,16 @@ class Space:
         return math.prod(finite) if len(finite) == len(sizes) else None
 
     def assignments(self) -> Iterator[dict[str, Value]]:
-        """Every assignment of values, in file order: the last parameter varies fastest.
+        """Assignments of values in file order: the last parameter varies fastest.
+
+        Every config's first one is among them; most that differ from it in dead values are not.
 
         Raises:
             ValueError: A parameter is continuous.
         """
-        choices = [parameter.choices for parameter in self.parameters]
-        if any(values is None for values in choices):
+        if any(parameter.choices is None for parameter in self.parameters):
             raise ValueError("a grid needs values or ranges with a step")
-        for point in product(*(values for values in choices if values is not None)):
-            yield dict(zip(self.names, point, strict=True))
+        yield from grid_assignments(self)
 
     def contains(self, config: Config) -> bool:
         """Whether the space holds a config that trains equally and satisfies its constraints."""
