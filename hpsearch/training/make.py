@@ -151,13 +151,15 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
 
 
 def _as_input(model: Any, wanted: _Wanted) -> Arrays:
-    """The data in the shape that the model takes."""
+    """The data in the shape that the model takes; a `fit` of one's own gets shaped rows as is."""
     from hpsearch.hypermodel import rows_shape
     from hpsearch.training.tensors import fitted
-    from hpsearch.usermodel.loading import labels_for
+    from hpsearch.usermodel.loading import hypermodel_of, labels_for, trains_itself
 
     arrays = wanted.arrays
-    shape = rows_shape(model, arrays.x_train.shape[1:])
+    shape = arrays.x_train.shape[1:]
+    if len(shape) == 1 or not trains_itself(hypermodel_of(wanted.recipe)):
+        shape = rows_shape(model, shape)
     if wanted.target.parts:
         return fitted(arrays, shape, classes=None)
     one_hot = labels_for(model, arrays.y_train[:1], wanted.target).ndim > arrays.y_train.ndim

@@ -232,8 +232,10 @@ def test_as_many_workers_as_there_is_room_for(add, starting):
 def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, drive):
     bad = add(env={"BROKEN_MACHINE": "1"})
     with starting(ready=3, workers=3) as executor:
-        jobs = [job((1, n), layer_type="odd_layers:broken_there") for n in range(1, 25)]
-        events = drive(executor, jobs)
+        # The others may be done with many before that node's worker has imported TensorFlow.
+        jobs = [job((1, n), layer_type="odd_layers:broken_there") for n in range(1, 1000)]
+        events = drive(executor, jobs, until=lambda event: isinstance(event, Said))
+        events += wait_for(executor, lambda _: not executor.busy)
         (said,) = [e.message for e in events if isinstance(e, Said)]
         assert f"(node {bad.node_id[:8]}) is used no more in this run" in said
         assert "3 trainings in a row failed there" in said

@@ -130,6 +130,19 @@ class TestGettingStarted:
         hypermodel = MyHyperModel()
         model = hypermodel.build(best_hp)
         hypermodel.fit(best_hp, model, x_train, y_train, epochs=1, verbose=0)
+        # At 8 the model takes as many numbers as a row has, and `fit` gets the row's own shape.
+        whole = keras_tuner.HyperParameters()
+        whole.Fixed("image_size", 8)
+        tuner = keras_tuner.RandomSearch(
+            MyHyperModel(),
+            hyperparameters=whole,
+            objective="val_accuracy",
+            max_trials=2,
+            project_name="whole",
+            **WHERE,
+        )
+        tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val), verbose=0)
+        assert set(rows_of("whole")["trainer"]) == {"fit"}
 
     def test_a_built_in_metric_as_the_objective(self, numbers):
         def build_regressor(hp):
