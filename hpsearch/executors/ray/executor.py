@@ -100,7 +100,17 @@ class RayExecutor:
     @property
     def free(self) -> int:
         """How many trainings it would start at once."""
-        return sum(member.idle for member in self._members)
+        return len(self._idle())
+
+    def _idle(self) -> list[Member]:
+        """Those that can be given work: of doubtful nodes only where there are no others."""
+        ready = self._members.ready
+        sound = any(not self._nodes.doubtful(member.node) for member in ready)
+        return [
+            member
+            for member in ready
+            if member.idle and not (sound and self._nodes.doubtful(member.node))
+        ]
 
     @property
     def busy(self) -> int:
@@ -112,7 +122,7 @@ class RayExecutor:
         if isinstance(work, Call):
             self._beside.submit(work)
             return
-        idle = [member for member in self._members if member.idle]
+        idle = self._idle()
         if not idle:
             raise RuntimeError("submit needs a free worker")
         program = _program(work)
@@ -228,7 +238,7 @@ class RayExecutor:
             events.append(message)
             if isinstance(message, Finished):
                 member.work = None
-                events += self._judge(member)
+                events += self._judge(member.node, member.failure)
         if member.work is not None:
             self._members.talk(member)
         elif member.retired or member.node in self._nodes.avoided:
@@ -236,21 +246,19 @@ class RayExecutor:
             self._look_soon()
         return events
 
-    def _judge(self, member: Member) -> list[Event]:
-        """A training is over: what that says of its node."""
-        if member.failure:
-            return self._blame(member.node, member.failure)
-        self._nodes.succeeded(member.node)
-        return []
-
-    def _blame(self, node: str, reason: str) -> list[Event]:
-        said = self._nodes.failed(node, reason)
-        if not said:
-            return []
-        for member in self._members:
-            if member.node == node and member.idle:
-                self._members.dismiss(member)
-        return [Said(f"warning: {said}")]
+    def _judge(self, node: str, failure: str) -> list[Event]:
+        """A training is over: what that says of its node, and of others."""
+        if failure:
+            self._nodes.failed(node, failure)
+        else:
+            self._nodes.succeeded(node)
+        said = self._nodes.judge()
+        if said:
+            for member in self._members:
+                if member.idle and member.node in self._nodes.avoided:
+                    self._members.dismiss(member)
+            self._look_soon()
+        return [Said(f"warning: {line}") for line in said]
 
     def _too_large(self, member: Member, used: int) -> list[Event]:
         if member.work is None:
@@ -306,7 +314,7 @@ class RayExecutor:
         )
         if death.machine or member.doom:
             return [lost]
-        return [lost, *self._blame(member.node, death.reason)]
+        return [lost, *self._judge(member.node, death.reason)]
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
         """A worker did not come up; the next one is asked for later each time.

@@ -23,6 +23,7 @@ class _Record:
 
     host: str
     failures: int = 0
+    last: str = ""
     succeeded: bool = False
 
 
@@ -87,19 +88,28 @@ class Nodes:
         record = self._records[node]
         record.succeeded, record.failures = True, 0
 
-    def failed(self, node: str, reason: str) -> str:
-        """A training failed there, or ended its worker; a line where that makes one too many.
+    def failed(self, node: str, reason: str) -> None:
+        """A training failed there, or ended its worker."""
+        record = self._records[node]
+        record.failures += 1
+        record.last = reason
+
+    def doubtful(self, node: str) -> bool:
+        """Whether it has failed so often in a row that others are to be tried first."""
+        return self._records[node].failures >= _FAILURES
+
+    def judge(self) -> list[str]:
+        """Avoid those on which trainings fail that succeed on others; a line about each.
 
         Where they fail on every node, it is the sweep that is wrong, not a node.
         """
-        record = self._records[node]
-        record.failures += 1
-        others = any(r.succeeded for other, r in self._records.items() if other != node)
-        if record.failures < _FAILURES or not others:
-            return ""
-        why = f"{record.failures} trainings in a row failed there, the last with: {reason}"
-        said = self.avoid(node, why)
-        return said and f"{said}; --retry trains what failed again"
+        working = [node for node, record in self._records.items() if record.succeeded]
+        said = []
+        for node, record in self._records.items():
+            if self.doubtful(node) and node not in self._avoided and {*working} - {node}:
+                why = f"{record.failures} trainings in a row failed there, the last with: "
+                said.append(f"{self.avoid(node, why + record.last)}; --retry trains them again")
+        return said
 
     def look(self) -> None:
         """Ask the cluster which of them there are."""
