@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from hpsearch.grid import grid_assignments
 from hpsearch.proposal import Outcome, Proposal
 from hpsearch.space import Config, Space
 
@@ -102,7 +101,7 @@ def grid_draws(space: Space) -> Iterator[Draw]:
         ValueError: A parameter is continuous.
     """
     seen: set[str] = set()
-    for assignment in grid_assignments(space):
+    for assignment in space.assignments():
         config = space.config(assignment)
         if config is not None and config.id not in seen:
             seen.add(config.id)

@@ -281,7 +281,7 @@ class Space:
         """
         if any(parameter.choices is None for parameter in self.parameters):
             raise ValueError("a grid needs values or ranges with a step")
-        yield from grid_assignments(self)
+        return grid_assignments(self)
 
     def contains(self, config: Config) -> bool:
         """Whether the space holds a config that trains equally and satisfies its constraints."""
