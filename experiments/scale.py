@@ -1,6 +1,6 @@
 """How many workers one driver keeps busy on a Ray cluster.
 
-    python experiments/scale.py [--actors 8 16 64 256] [--seconds 1] [--out DIR] [--check]
+    python experiments/scale.py [--actors 8 16 64 128] [--seconds 1] [--out DIR] [--check]
 
 Real runs first: `hpsearch.optimize` over a function that sleeps, on so many Ray actors of this
 machine, each run in a process of its own, with store, tables and random proposals as ever. Only
@@ -25,6 +25,7 @@ import heapq
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,9 @@ _TRIAL_SECONDS = (1.0, 10.0, 100.0)
 
 
 def sleeping(config: dict[str, Any]) -> float:
-    """A trial that takes its time, and nothing else."""
+    """A trial that takes its time, and nothing else; the first ones wait for all actors."""
+    while not Path(os.environ["SCALE_GO"]).exists():
+        time.sleep(0.05)
     time.sleep(config["seconds"])
     return float(config["x"])
 
@@ -68,7 +71,8 @@ class _Clock:
         kind = type(event).__name__
         self.begun += kind == "Started"
         self.busy += {"Started": 1, "Finished": -1}.get(kind, 0)
-        if self.start is None and self.begun >= self.workers:
+        if self.start is None and self.busy == self.workers:
+            Path(os.environ["SCALE_GO"]).touch()
             self.start = self._now()
         if self.stop is None and self.begun >= self.trials:
             self.stop = self._now()
@@ -83,6 +87,8 @@ class _Clock:
 
 def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
     """One run, in this process."""
+    scratch = tempfile.mkdtemp()
+    os.environ["SCALE_GO"] = f"{scratch}/go"
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
     import ray
 
@@ -103,18 +109,18 @@ def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
         seed=0,
     )
     clock = _Clock(workers, trials)
-    with tempfile.TemporaryDirectory() as out:
-        job = FunctionRun(
-            module.sleeping,
-            search,
-            "minimize",
-            Path(out) / "run",
-            workers,
-            report=False,
-            execution=Execution(engine="ray", workers=workers),
-        )
-        run_function(job, clock)  # type: ignore[arg-type]  # it has whatever is asked of it
+    job = FunctionRun(
+        module.sleeping,
+        search,
+        "minimize",
+        Path(scratch) / "run",
+        workers,
+        report=False,
+        execution=Execution(engine="ray", workers=workers),
+    )
+    run_function(job, clock)  # type: ignore[arg-type]  # it has whatever is asked of it
     ray.shutdown()
+    shutil.rmtree(scratch)
     assert clock.start is not None
     assert clock.stop is not None
     wall, cpu, done = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
@@ -155,7 +161,8 @@ def simulated(workers: int, trial: float, driver: float, way: float, rounds: int
         ended = heapq.heappop(ends)
         free_at = max(free_at, ended + way / 2) + driver
         heapq.heappush(ends, free_at + way / 2 + trial)
-    return 1 - trials * trial / (workers * (free_at - first + driver))
+    # From the first end to the last trial handed out, each has slept one round less.
+    return 1 - (trials - workers) * trial / (workers * (free_at - first))
 
 
 def _costs(out: Path) -> list[str]:
@@ -193,7 +200,7 @@ def _costs(out: Path) -> list[str]:
 def main() -> None:
     """Run all, write scale.md and scale.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--actors", type=int, nargs="+", default=[8, 16, 64, 256])
+    parser.add_argument("--actors", type=int, nargs="+", default=[8, 16, 64, 128])
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--out", type=Path, default=HERE)
