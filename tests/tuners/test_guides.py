@@ -75,7 +75,10 @@ class TestGettingStarted:
         best.build(input_shape=(None, 8, 8, 1))
         accuracy = best.evaluate(x_val, y_val, verbose=0)[1]
         executions = table.groupby("config")["score"]
-        assert accuracy == pytest.approx(executions.max()[executions.mean().idxmax()], abs=1e-6)
+        # Several configs may be the best: 80 rows tell few means apart.
+        means = executions.mean()
+        bests = executions.max()[means >= means.max() - 1e-9]
+        assert any(accuracy == pytest.approx(each, abs=1e-6) for each in bests)
 
         tuner.results_summary()
         assert "Score: " in capsys.readouterr().out
