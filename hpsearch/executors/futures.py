@@ -7,7 +7,6 @@ there is no limit of its time or memory, and what a lost worker had answered is 
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import hashlib
 import logging
 import pickle
@@ -148,11 +147,6 @@ class FuturesExecutor:
         self.close()
 
 
-@functools.cache
-def _start_tensorflow() -> None:
-    start_tensorflow()
-
-
 def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
     """In a process of the pool: the events of a training, or that the data is not there."""
     # A pool may have threads; a process trains one model at a time.
@@ -164,7 +158,7 @@ def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
             return _NO_DATA
         job: Job = cloudpickle.loads(task)
         if job.tensorflow:
-            _start_tensorflow()
+            start_tensorflow()
         events: list[Event] = []
         run(job, _datasets[digest], number, events.append)
         return pickle.dumps(events)

@@ -16,15 +16,10 @@ from collections.abc import Sequence
 from typing import Self
 
 from hpsearch.executors.base import (
-    Answered,
     Call,
-    Called,
     Dataset,
     Event,
-    Finished,
     Job,
-    Lost,
-    Started,
     Work,
 )
 from hpsearch.executors.memory import own_bytes
@@ -124,20 +119,10 @@ class LocalExecutor:
             received = messages(worker.connection)
         except (EOFError, OSError):
             return self._bury(worker)
-        events: list[Event] = []
         for message in received:
-            if isinstance(message, Retired):
-                # Its connection closes next.
-                worker.retired = True
-                continue
-            if isinstance(message, Started):
-                worker.began = time.monotonic()
-            elif isinstance(message, Answered):
-                worker.answered.add(message.result.trial)
-            elif isinstance(message, Finished | Called):
-                worker.work = None
-            events.append(message)
-        return events
+            worker.hear(message)
+        # Of one that has retired the connection closes next.
+        return [message for message in received if not isinstance(message, Retired)]
 
     def _bury(self, worker: Worker) -> list[Event]:
         """Forget a worker whose connection closed; what it ran is lost."""
@@ -149,22 +134,14 @@ class LocalExecutor:
             # The work crossed the worker's farewell; a fresh worker takes it.
             self.submit(work)
             return []
-        seconds = 0.0 if worker.began is None else time.monotonic() - worker.began
         reason = worker.doom or f"the worker ended ({self._pool.how_ended(worker)})"
         if isinstance(work, Call):
-            _LOG.warning("worker %d: %s: %s", worker.number, work.function.__qualname__, reason)
-            return [Called(worker.number, reason)]
-        _LOG.warning("worker %d: trial %d: %s", worker.number, work.training.number, reason)
-        lost = Lost(
-            worker.number,
-            work.training,
-            frozenset(worker.answered),
-            reason,
-            worker.timed_out,
-            seconds,
-            worker.too_large,
-        )
-        return [lost]
+            what = work.function.__qualname__
+        else:
+            what = f"trial {work.training.number}"
+        _LOG.warning("worker %d: %s: %s", worker.number, what, reason)
+        event = worker.lost(reason)
+        return [] if event is None else [event]
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()
@@ -172,24 +149,14 @@ class LocalExecutor:
         if look:
             self._looked = now
         for worker in self._pool.workers.values():
-            if worker.work is None or worker.began is None or worker.pid is None or worker.doom:
+            if worker.pid is None or not worker.may_be_judged:
                 continue
-            if self._timeout_seconds is not None and now - worker.began > self._timeout_seconds:
-                worker.timed_out = True
-                worker.doom = f"took longer than execution.timeout, {self._timeout_seconds:g} s"
-            elif look:
-                self._judge_memory(worker, own_bytes(worker.pid))
+            worker.judge_time(self._timeout_seconds)
+            if look and self._memory_bytes is not None and not worker.doom:
+                worker.judge_memory(own_bytes(worker.pid), self._memory_bytes)
             if worker.doom:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
-
-    def _judge_memory(self, worker: Worker, used: int) -> None:
-        if self._memory_bytes is not None and used > self._memory_bytes:
-            worker.too_large = True
-            worker.doom = (
-                f"memory: the worker used {used / 2**20:.0f} MB, more than "
-                f"execution.memory, {self._memory_bytes / 2**20:.0f} MB"
-            )
 
     def close(self) -> None:
         """End all work at once; no process is left when it returns."""

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ import cloudpickle
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Work
 from hpsearch.executors.servers import Server, Servers
+from hpsearch.executors.underway import Underway
 
 __all__ = ["Pool", "Worker"]
 
@@ -27,36 +28,21 @@ _LOG = logging.getLogger("hpsearch")
 _WAIT_FOR_EXIT_SECONDS = 1.0
 
 
-@dataclass(eq=False)
-class Worker:
+@dataclass(eq=False, kw_only=True)
+class Worker(Underway):
     """One worker and what it is at.
 
     Attributes:
         pid: Once its server has told.
-        began: The clock when its training did, by its own word.
-        answered: Trials of its training that were answered.
-        doom: Why it is to end, in words.
-        timed_out, too_large: Which limit that was, if any.
-        retired: Whether it has said that it ends.
     """
 
-    number: int
     server: Server
     connection: Connection[Any, Any]
     pid: int | None = None
-    work: Work | None = None
-    began: float | None = None
-    answered: set[int] = field(default_factory=set)
-    doom: str = ""
-    timed_out: bool = False
-    too_large: bool = False
-    retired: bool = False
 
     def take(self, work: Work) -> None:
         """Have it do something."""
-        self.work, self.began, self.doom = work, None, ""
-        self.timed_out = self.too_large = False
-        self.answered = set()
+        super().take(work)
         if self.pid is not None:
             self._send()
 
@@ -113,7 +99,7 @@ class Pool:
     def _fork(self, server: Server) -> Worker:
         number = next(n for n in range(1, self._limit + 1) if n not in self.workers)
         ours, theirs = socket.socketpair()
-        worker = Worker(number, server, Connection(ours.detach()))
+        worker = Worker(number=number, server=server, connection=Connection(ours.detach()))
 
         def on_forked(pid: int) -> None:
             # How an earlier process of that number ended is of no use any more.

@@ -117,30 +117,29 @@ class RayWorker:
                 break
         return told
 
-    def watch(self, most_bytes: int | None) -> int:
-        """Wait until this process takes more memory than it may; how much it does, then.
+    def watch(self, most_bytes: int | None, slots: int) -> tuple[int, int]:
+        """Wait until this process takes more memory than it may; how much it does, and may.
 
         Its end is that of the actor, too, which is how a driver hears of it at once.
-        """
-        from hpsearch.executors.memory import own_bytes
 
-        while most_bytes is None or (used := own_bytes(os.getpid())) <= most_bytes:
-            time.sleep(_LOOK_AT_MEMORY_SECONDS if most_bytes is not None else 3600)
-        return used
+        Args:
+            most_bytes: None for its part of this machine's memory.
+            slots: Among how many workers that is shared.
+        """
+        from hpsearch.executors.memory import own_bytes, share_bytes
+
+        most = share_bytes(slots) if most_bytes is None else most_bytes
+        while (used := own_bytes(os.getpid())) <= most:
+            time.sleep(_LOOK_AT_MEMORY_SECONDS)
+        return used, most
 
     def _serve(self) -> None:
         from hpsearch.executors.forkserver import preload_tensorflow
-        from hpsearch.executors.work import run
-        from hpsearch.executors.worker import Retired, resident_bytes, start_tensorflow
+        from hpsearch.executors.worker import Retired, Runner
 
-        at_start, tensorflow_runs = 0, False
+        runner = Runner(self._number, _GROWTH_BYTES)
         while True:
             work = self._work.get()
-            if work.tensorflow and not tensorflow_runs:
-                preload_tensorflow()
-                start_tensorflow()
-                # What TensorFlow needs for itself is no growth.
-                tensorflow_runs, at_start = True, 0
             held: list[Event] = []
 
             def emit(event: Event, held: list[Event] = held) -> None:
@@ -150,9 +149,11 @@ class RayWorker:
                 else:
                     self._news.put(event)
 
-            run(work, self._dataset_for(work), self._number, emit)
-            at_start = at_start or resident_bytes()
-            if resident_bytes() - at_start > _GROWTH_BYTES:
+            if work.tensorflow:
+                # Its import is no part of the training's time.
+                preload_tensorflow()
+            runner.run(work, self._dataset_for(work), emit)
+            if runner.has_grown:
                 self._news.put(Retired())
             for event in held:
                 self._news.put(event)

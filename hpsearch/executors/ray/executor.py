@@ -16,20 +16,16 @@ from typing import Any, Self
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.executors.base import (
-    Answered,
     Call,
     Dataset,
     Event,
     Finished,
     Job,
-    Lost,
     Said,
     Setup,
-    Started,
     Work,
 )
 from hpsearch.executors.beside import Beside
-from hpsearch.executors.memory import share_bytes
 from hpsearch.executors.ray.actor import Hello, surroundings
 from hpsearch.executors.ray.connection import Head
 from hpsearch.executors.ray.deaths import Death, death_of
@@ -38,7 +34,6 @@ from hpsearch.executors.ray.nodes import Nodes
 from hpsearch.executors.worker import Retired
 from hpsearch.hyperparameters import optimizer_settings
 from hpsearch.training.programs import NUMBERS
-from hpsearch.trial import Status
 
 __all__ = ["RayExecutor"]
 
@@ -209,35 +204,21 @@ class RayExecutor:
             self._look_soon()
             return [Said(f"warning: {said}")] if said else []
         member.node, member.pid = hello.node, hello.pid
-        self._members.watch(member, self._most_bytes(hello.node))
+        self._members.watch(member, self._setup.memory_bytes, self._nodes.slots(hello.node))
         _LOG.info("worker %d: process %d on %s", member.number, hello.pid, hello.host)
         if self._said_waiting:
             self._said_waiting = False
             return [Said(f"a worker is there, on {self._nodes.name(hello.node)}: going on")]
         return []
 
-    def _most_bytes(self, node: str) -> int | None:
-        """Of a worker; `auto` is its part of the node, which the node's own memory decides."""
-        if self._setup.memory_bytes is not None:
-            return self._setup.memory_bytes
-        return share_bytes(self._nodes.slots(node))
-
     def _hear(self, member: Member, messages: Sequence[Event | Retired]) -> list[Event]:
         events: list[Event] = []
         for message in messages:
+            member.hear(message)
             if isinstance(message, Retired):
-                member.retired = True
                 continue
-            if isinstance(message, Started):
-                member.began = time.monotonic()
-            elif isinstance(message, Answered):
-                member.answered.add(message.result.trial)
-                # A divergence is the config's own.
-                if message.result.status is Status.FAILED:
-                    member.failure = message.result.error
             events.append(message)
             if isinstance(message, Finished):
-                member.work = None
                 events += self._judge(member.node, member.failure)
         if member.work is not None:
             self._members.talk(member)
@@ -260,33 +241,22 @@ class RayExecutor:
             self._look_soon()
         return [Said(f"warning: {line}") for line in said]
 
-    def _too_large(self, member: Member, used: int) -> list[Event]:
+    def _too_large(self, member: Member, found: tuple[int, int]) -> list[Event]:
         if member.work is None:
             # What it has kept is no training's fault.
             self._members.dismiss(member)
             self._look_soon()
             return []
-        most = self._most_bytes(member.node) or 0
-        member.too_large = True
-        member.doom = (
-            f"memory: the worker used {used / 2**20:.0f} MB, more than "
-            f"execution.memory, {most / 2**20:.0f} MB"
-        )
+        member.judge_memory(*found)
         self._members.end(member)
         return []
 
     def _enforce_time(self) -> None:
-        most = self._setup.timeout_seconds
-        if most is None:
-            return
-        now = time.monotonic()
         for member in self._members:
-            if member.work is None or member.began is None or member.doom:
-                continue
-            if now - member.began > most:
-                member.timed_out = True
-                member.doom = f"took longer than execution.timeout, {most:g} s"
-                self._members.end(member)
+            if member.may_be_judged:
+                member.judge_time(self._setup.timeout_seconds)
+                if member.timed_out:
+                    self._members.end(member)
 
     def _bury(self, member: Member, error: Exception) -> list[Event]:
         """Forget a worker that ended; what it ran is lost."""
@@ -299,19 +269,9 @@ class RayExecutor:
             self._nodes.gone(member.node)
         self._look_soon()
         _LOG.warning("worker %d on %s: %s", member.number, name, death.reason)
-        work = member.work
-        if not isinstance(work, Job):
+        lost = member.lost(death.reason, machine=death.machine)
+        if lost is None:
             return []
-        lost = Lost(
-            member.number,
-            work.training,
-            frozenset(member.answered),
-            death.reason,
-            member.timed_out,
-            0.0 if member.began is None else time.monotonic() - member.began,
-            member.too_large,
-            death.machine,
-        )
         if death.machine or member.doom:
             return [lost]
         return [lost, *self._judge(member.node, death.reason)]

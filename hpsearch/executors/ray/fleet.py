@@ -11,9 +11,12 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
-from hpsearch.executors.base import Work
+from hpsearch.executors.base import Answered, Event, Work
 from hpsearch.executors.ray.actor import RayWorker, Surroundings
 from hpsearch.executors.servers import import_paths
+from hpsearch.executors.underway import Underway
+from hpsearch.executors.worker import Retired
+from hpsearch.trial import Status
 
 __all__ = ["Fleet", "Member", "News"]
 
@@ -21,34 +24,21 @@ _LOG = logging.getLogger("hpsearch")
 Kind = Literal["hello", "talk", "watch"]
 
 
-@dataclass(eq=False)
-class Member:
+@dataclass(eq=False, kw_only=True)
+class Member(Underway):
     """One worker and what it is at.
 
     Attributes:
         node: Ray's id of where it is; empty until it has said so.
         pid: Of its process there.
-        began: The clock when its training did, as the driver heard.
-        answered: Trials of its training that were answered.
         failure: What its training failed with, where it did.
-        doom: Why it is to end, in words.
-        timed_out, too_large: Which limit that was, if any.
-        retired: Whether it takes no more work.
         programs: What it has traced.
     """
 
-    number: int
     actor: Any
     node: str = ""
     pid: int = 0
-    work: Work | None = None
-    began: float | None = None
-    answered: set[int] = field(default_factory=set)
     failure: str = ""
-    doom: str = ""
-    timed_out: bool = False
-    too_large: bool = False
-    retired: bool = False
     programs: set[str] = field(default_factory=set)
 
     @property
@@ -57,10 +47,16 @@ class Member:
         return bool(self.node) and self.work is None and not self.retired
 
     def take(self, work: Work) -> None:
-        """Note what it is given."""
-        self.work, self.began, self.answered = work, None, set()
-        self.failure, self.doom = "", ""
-        self.timed_out = self.too_large = False
+        """It is given something."""
+        super().take(work)
+        self.failure = ""
+
+    def hear(self, message: Event | Retired) -> None:
+        """Note what it says."""
+        super().hear(message)
+        # A divergence is the config's own.
+        if isinstance(message, Answered) and message.result.status is Status.FAILED:
+            self.failure = message.result.error
 
 
 @dataclass(frozen=True)
@@ -120,13 +116,13 @@ class Fleet:
         actor = self._class.options(max_concurrency=2, max_restarts=0, **options).remote(
             number, self._data, self._around
         )
-        member = self._members[number] = Member(number, actor)
+        member = self._members[number] = Member(number=number, actor=actor)
         self._ask(member, "hello", actor.hello.remote())
         return member
 
-    def watch(self, member: Member, most_bytes: int | None) -> None:
-        """Hear of it when it grows too large, or ends."""
-        self._ask(member, "watch", member.actor.watch.remote(most_bytes))
+    def watch(self, member: Member, most_bytes: int | None, slots: int) -> None:
+        """Hear of it when it grows too large, or ends; see `RayWorker.watch`."""
+        self._ask(member, "watch", member.actor.watch.remote(most_bytes, slots))
 
     def talk(self, member: Member, work: Work | None = None) -> None:
         """Give it work, or go on listening to what it does."""

@@ -116,15 +116,18 @@ class Nodes:
         self._alive = [node for node in self.ray.nodes() if node["Alive"]]
 
     @property
+    def _usable(self) -> list[dict[str, Any]]:
+        return [node for node in self._alive if node["NodeID"] not in self._avoided]
+
+    @property
     def usable(self) -> int:
         """How many are there that are not avoided."""
-        return sum(node["NodeID"] not in self._avoided for node in self._alive)
+        return len(self._usable)
 
     @property
     def room(self) -> int:
         """How many workers they can have in all, if nobody else has any."""
-        usable = (node for node in self._alive if node["NodeID"] not in self._avoided)
-        return min(sum(self._slots(node) for node in usable), _MOST_WORKERS)
+        return min(sum(map(self._slots, self._usable)), _MOST_WORKERS)
 
     def slots(self, node: str) -> int:
         """How many workers a node can have; at least the one that asks."""
