@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,24 @@ def several_target(parts: Sequence[TargetPart]) -> Target:
     )
 
 
-def unpacked(y: npt.NDArray[Any], parts: Sequence[TargetPart]) -> Any:
-    """The targets as they were given, from their columns: a mapping, or a list."""
-    arrays, first = [], 0
+def unpacked(
+    y: Any, parts: Sequence[TargetPart], convert: Callable[[Any, TargetPart], Any] | None = None
+) -> Any:
+    """The targets as they were given, from their columns: a mapping, or a list.
+
+    Args:
+        y: `(n_samples, columns)`, an array or a tensor.
+        convert: From one target's columns to its shape and type; None for arrays.
+    """
+    made, first = [], 0
     for part in parts:
-        array = y[:, first : first + part.columns].reshape(-1, *part.shape)
-        arrays.append(array.astype(np.int32) if part.whole else array)
+        made.append((convert or _as_array)(y[:, first : first + part.columns], part))
         first += part.columns
     if not parts[0].name:
-        return arrays
-    return {part.name: array for part, array in zip(parts, arrays, strict=True)}
+        return made
+    return {part.name: each for part, each in zip(parts, made, strict=True)}
+
+
+def _as_array(columns: npt.NDArray[Any], part: TargetPart) -> npt.NDArray[Any]:
+    array = columns.reshape(-1, *part.shape)
+    return array.astype(np.int32) if part.whole else array

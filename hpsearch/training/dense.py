@@ -19,6 +19,13 @@ from hpsearch.trial import InputSpec, Recipe, Target, Task
 
 __all__ = [
     "ACTIVATIONS",
+    "BIAS",
+    "FLOATS",
+    "KERNEL",
+    "SCALED_BYTES",
+    "SIGMOID_LOSS",
+    "SOFTMAX_LOSS",
+    "SQUARED_LOSS",
     "DenseNetwork",
     "Initial",
     "Optimizer",
@@ -62,24 +69,25 @@ _SLOTS: Final = {
     _RMSPROP_MOMENTUM: 2,
     _ADAGRAD: 1,
 }
+SOFTMAX_LOSS, SIGMOID_LOSS, SQUARED_LOSS = range(3)
 _OUTPUTS: Final = {
-    (Task.MULTICLASS, "softmax", "sparse_categorical_crossentropy"): 0,
-    (Task.MULTICLASS, "softmax", "categorical_crossentropy"): 0,
-    (Task.BINARY, "sigmoid", "binary_crossentropy"): 1,
-    (Task.REGRESSION, "linear", "mean_squared_error"): 2,
-    (Task.REGRESSION, "linear", "mse"): 2,
+    (Task.MULTICLASS, "softmax", "sparse_categorical_crossentropy"): SOFTMAX_LOSS,
+    (Task.MULTICLASS, "softmax", "categorical_crossentropy"): SOFTMAX_LOSS,
+    (Task.BINARY, "sigmoid", "binary_crossentropy"): SIGMOID_LOSS,
+    (Task.REGRESSION, "linear", "mean_squared_error"): SQUARED_LOSS,
+    (Task.REGRESSION, "linear", "mse"): SQUARED_LOSS,
 }
 _BLOCKS: Final = {"dense": 0, "dropout": 0, "batch_norm": 1, "layer_norm": 2, "residual": 3}
 #: Parts of a layer.
-_KERNEL, _BIAS, _GAMMA, _BETA, _PROJECTION, _MOVING_MEAN, _MOVING_VARIANCE = range(7)
+KERNEL, BIAS, _GAMMA, _BETA, _PROJECTION, _MOVING_MEAN, _MOVING_VARIANCE = range(7)
 #: Parts of each block in the order of Keras' `get_weights`; a projection comes first.
 _PARTS: Final = {
-    0: (_KERNEL, _BIAS),
-    1: (_KERNEL, _GAMMA, _BETA, _MOVING_MEAN, _MOVING_VARIANCE),
-    2: (_KERNEL, _BIAS, _GAMMA, _BETA),
-    3: (_KERNEL, _BIAS),
+    0: (KERNEL, BIAS),
+    1: (KERNEL, _GAMMA, _BETA, _MOVING_MEAN, _MOVING_VARIANCE),
+    2: (KERNEL, BIAS, _GAMMA, _BETA),
+    3: (KERNEL, BIAS),
 }
-_FLOATS, _SCALED_BYTES, _STANDARDISED_BYTES = range(3)
+FLOATS, SCALED_BYTES, _STANDARDISED_BYTES = range(3)
 _UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
 
 #: Source: `keras.src.initializers.random_initializers`: scale, mode, distribution.
@@ -264,7 +272,7 @@ def _stateless(seed: int) -> int:
 
 def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
     if not runs_in_graph(spec):
-        return _FLOATS, (), ()
+        return FLOATS, (), ()
     n = n_features(spec)
     if spec.mean:
         # As keras.layers.Normalization divides.
@@ -272,7 +280,7 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
         return _STANDARDISED_BYTES, spec.mean, deviations
     scale, offset = spec.scale or (1.0,), spec.offset or (0.0,)
     return (
-        _SCALED_BYTES,
+        SCALED_BYTES,
         offset * n if len(offset) == 1 else offset,
         scale * n if len(scale) == 1 else scale,
     )
@@ -290,9 +298,9 @@ def _parts(
         if blocks[layer] == _BLOCKS["residual"] and shape[0] != shape[1]:
             codes = (_PROJECTION, *codes)
         for code in codes:
-            if code in (_KERNEL, _PROJECTION):
+            if code in (KERNEL, _PROJECTION):
                 # A block's seeds by part: see layer_types.
-                kernel_seed = _stateless(derive(seed, 0 if code == _KERNEL else 1))
+                kernel_seed = _stateless(derive(seed, 0 if code == KERNEL else 1))
                 made.append(Part(layer, code, shape, Initial(*numbers, seed=kernel_seed)))
             else:
                 first = 1.0 if code in (_GAMMA, _MOVING_VARIANCE) else 0.0

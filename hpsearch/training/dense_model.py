@@ -16,7 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from keras.src.models.functional import Functional
 
-from hpsearch.training.dense import ACTIVATIONS, DenseNetwork, Optimizer, Part, optimizer_of
+from hpsearch.training.dense import (
+    ACTIVATIONS,
+    BIAS,
+    FLOATS,
+    KERNEL,
+    SCALED_BYTES,
+    SIGMOID_LOSS,
+    SOFTMAX_LOSS,
+    SQUARED_LOSS,
+    DenseNetwork,
+    Optimizer,
+    Part,
+    optimizer_of,
+)
 from hpsearch.trial import Arrays
 
 __all__ = ["dense_model"]
@@ -44,14 +57,17 @@ _OPTIMIZERS: Final = {
 }
 _CODES: Final = [(keras.activations.get(name), code) for name, code in ACTIVATIONS.items()]
 _LINEAR, _SIGMOID = keras.activations.linear, keras.activations.sigmoid
-_KERNEL, _BIAS = range(2)
 #: `csrc/network.h`.
 _MOST_LAYERS = 64
-_BYTES, _FLOATS = 1, 0
 
 _SPARSE, _ONE_HOT, _BINARY, _SQUARED = "sparse", "one-hot", "binary", "squared"
 #: The extension's code of each kind of loss.
-_LOSSES: Final = {_SPARSE: 0, _ONE_HOT: 0, _BINARY: 1, _SQUARED: 2}
+_LOSSES: Final = {
+    _SPARSE: SOFTMAX_LOSS,
+    _ONE_HOT: SOFTMAX_LOSS,
+    _BINARY: SIGMOID_LOSS,
+    _SQUARED: SQUARED_LOSS,
+}
 #: Which kind each of Keras' losses is.
 _KINDS: Final = {
     keras.losses.SparseCategoricalCrossentropy: _SPARSE,
@@ -232,8 +248,8 @@ def _code(activation: Any) -> int:
 def _parts(width: int, layers: list[_Layer]) -> tuple[Part, ...]:
     parts = []
     for number, layer in enumerate(layers):
-        parts.append(Part(number, _KERNEL, (width, layer.width), None))
-        parts.append(Part(number, _BIAS, (layer.width,), None))
+        parts.append(Part(number, KERNEL, (width, layer.width), None))
+        parts.append(Part(number, BIAS, (layer.width,), None))
         width = layer.width
     return tuple(parts)
 
@@ -307,9 +323,9 @@ def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
     x = arrays.x_train
     _require(math.prod(x.shape[1:]) == width and x.dtype == arrays.x_val.dtype)
     if x.dtype == np.uint8:
-        return {"rows": _BYTES, "shift": (0.0,) * width, "scale": (1.0,) * width}
+        return {"rows": SCALED_BYTES, "shift": (0.0,) * width, "scale": (1.0,) * width}
     _require(x.dtype == np.float32)
-    return {"rows": _FLOATS}
+    return {"rows": FLOATS}
 
 
 def _targets(arrays: Arrays, loss: str, outputs: int) -> Arrays:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hpsearch.data.several import unpacked
 from hpsearch.training.keras_metric import KerasMetric
 from hpsearch.trial import Recipe, Target, TargetPart, Task
 
@@ -218,17 +219,13 @@ class _Compiled:
         return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
 
     def _targets(self, y: Tensor) -> Any:
-        """Several targets from their columns, as `data.several.unpacked` has them."""
-        if not self._parts:
-            return y
-        columns = tf.split(y, [part.columns for part in self._parts], axis=1)
-        tensors = [
-            tf.cast(tf.reshape(each, (-1, *part.shape)), tf.int32 if part.whole else tf.float32)
-            for part, each in zip(self._parts, columns, strict=True)
-        ]
-        if not self._parts[0].name:
-            return tensors
-        return {part.name: each for part, each in zip(self._parts, tensors, strict=True)}
+        return unpacked(y, self._parts, _as_tensor) if self._parts else y
+
+
+def _as_tensor(columns: Tensor, part: TargetPart) -> Tensor:
+    """One of several targets, as `data.several` makes it of an array."""
+    shaped = tf.reshape(columns, (-1, *part.shape))
+    return tf.cast(shaped, tf.int32 if part.whole else tf.float32)
 
 
 def _mean(total: Tensor, rows: int) -> Tensor:
