@@ -85,6 +85,8 @@ def optimize(
 
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, not {workers}")
     where = _execution(execution, workers, timeout_seconds)
     _require_usable(objective, workers, elsewhere=where is not None)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
@@ -147,8 +149,6 @@ def _execution(
     twice = {"workers", "timeout"} & given.keys()
     if twice:
         raise InputError(f"execution.{min(twice)}: is an argument of its own")
-    if workers < 1:
-        raise InputError(f"workers: must be at least 1, not {workers}")
     try:
         found = Execution.model_validate(dict(given) | {"workers": workers})
     except ValidationError as error:
@@ -163,8 +163,6 @@ def _execution(
 def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
-    if workers < 1:
-        raise InputError(f"workers: must be at least 1, not {workers}")
     if workers == 1 and not elsewhere:
         return
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")

@@ -93,15 +93,10 @@ def _holder_in(handle: int) -> str:
 
 
 def _is_alive(process: str) -> bool:
-    if not process.isdecimal():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
+    # Nobody needs it who gets the lock.
+    import psutil
+
+    return process.isdecimal() and psutil.pid_exists(int(process))
 
 
 def _keeps_others_out(path: Path) -> bool:
