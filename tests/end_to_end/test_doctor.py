@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import hpsearch, start
 from outcomes import assert_same, table
-from small_sweeps import TABLE
+from small_sweeps import run_on_table
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
@@ -27,10 +27,7 @@ _TRIALS = 12
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    home = tmp_path_factory.mktemp("finished")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "table.csv").write_text(TABLE)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    home = run_on_table(tmp_path_factory.mktemp("finished"), _SWEEP)
     assert len(table(home / "out")) == _TRIALS
     return home
 

@@ -13,7 +13,7 @@ import pytest
 from commands import hpsearch
 from disks import read_only
 from outcomes import table
-from small_sweeps import TABLE
+from small_sweeps import run_on_table
 
 from hpsearch.cli import main
 from hpsearch.stored import checksum_of
@@ -29,10 +29,7 @@ Damage = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    home = tmp_path_factory.mktemp("finished")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "table.csv").write_text(TABLE)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    home = run_on_table(tmp_path_factory.mktemp("finished"), _SWEEP)
     assert len(table(home / "out")) == _TRIALS
     return home
 

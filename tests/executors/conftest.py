@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from events_until import wait_for
 from sklearn.datasets import load_digits
 
-from hpsearch.executors.base import Dataset, Job
+from hpsearch.executors.base import Dataset, Job, Setup
+from hpsearch.executors.futures import FuturesExecutor
 from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.ray.connection import connected
+from hpsearch.executors.ray.executor import RayExecutor
 from hpsearch.executors.servers import Servers
 from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task, Training
 
@@ -82,6 +89,56 @@ def start(tmp_path_factory, dataset):
         with path.open("w") as log, LocalExecutor(Servers(log), workers, **options) as executor:
             executor.provide(provided)
             executor.log_path = path
+            yield executor
+
+    return starting
+
+
+@pytest.fixture(scope="session")
+def large(dataset):
+    """Makes a problem of so many rows of 64 numbers, beside which other memory is small."""
+
+    def make(rows):
+        rng = np.random.default_rng(0)
+        x = rng.random((rows, 64), np.float32)
+        y = rng.integers(10, size=rows, dtype=np.int32)
+        return replace(dataset, arrays=Arrays(x, y, x[:100], y[:100]))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def on_pool(dataset):
+    """An executor over processes of the standard library's; `executor.pool` is theirs."""
+
+    @contextmanager
+    def starting(workers=2):
+        context = multiprocessing.get_context("spawn")
+        with (
+            concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool,
+            FuturesExecutor(pool, workers) as executor,
+        ):
+            executor.pool = pool
+            executor.provide(dataset)
+            yield executor
+
+    return starting
+
+
+@pytest.fixture(scope="session")
+def on_ray(tmp_path_factory, dataset):
+    """An executor on a cluster, once so many workers of it are there; `executor.ray` is Ray."""
+
+    @contextmanager
+    def starting(cluster, *, ready, provided=dataset, **options):
+        with (
+            (tmp_path_factory.mktemp("ray") / "run.log").open("w") as log,
+            connected(cluster.address, log) as ray,
+            RayExecutor(ray, Setup(**{"workers": 2} | options, log=log)) as executor,
+        ):
+            executor.ray = ray
+            executor.provide(provided)
+            wait_for(executor, lambda _: executor.free >= ready)
             yield executor
 
     return starting

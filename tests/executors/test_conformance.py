@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
-import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
@@ -24,10 +21,7 @@ from hpsearch.executors.base import (
     Setup,
     Started,
 )
-from hpsearch.executors.futures import FuturesExecutor
 from hpsearch.executors.inprocess import InProcessExecutor
-from hpsearch.executors.ray.connection import connected
-from hpsearch.executors.ray.executor import RayExecutor
 from hpsearch.trial import Status
 
 KINDS = ["in process", "a package's", "local, 1 worker", "local, 2 workers"]
@@ -35,36 +29,14 @@ KINDS += ["a pool", "ray, 2 nodes"]
 
 
 @contextmanager
-def on_ray(dataset, log_path):
+def on_two_nodes(on_ray):
     """Two workers, on a node each."""
-    with (
-        log_path.open("w") as log,
-        ray_cluster(nodes=2) as cluster,
-        connected(cluster.address, log) as ray,
-        RayExecutor(ray, Setup(workers=2, log=log)) as made,
-    ):
-        made.provide(dataset)
-        deadline = time.monotonic() + 60
-        while made.free < 2:
-            assert time.monotonic() < deadline
-            made.events(0.2)
-        yield made
-
-
-@contextmanager
-def on_pool(dataset):
-    """Two processes of the standard library's."""
-    context = multiprocessing.get_context("spawn")
-    with (
-        concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool,
-        FuturesExecutor(pool, 2) as made,
-    ):
-        made.provide(dataset)
+    with ray_cluster(nodes=2) as cluster, on_ray(cluster, ready=2) as made:
         yield made
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def executor(request, dataset, start, tmp_path_factory):
+def executor(request, dataset, start, on_pool, on_ray):
     if request.param == "in process":
         context = nullcontext(InProcessExecutor(dataset))
     elif request.param == "a package's":
@@ -72,10 +44,9 @@ def executor(request, dataset, start, tmp_path_factory):
         serial.provide(dataset)
         context = nullcontext(serial)
     elif request.param == "a pool":
-        context = on_pool(dataset)
+        context = on_pool()
     elif request.param == "ray, 2 nodes":
-        log = tmp_path_factory.mktemp("ray") / "run.log"
-        context = on_ray(dataset, log)
+        context = on_two_nodes(on_ray)
     else:
         context = start(int(request.param.split()[1]))
     with context as made:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
 
 import pandas as pd
 
 import hpsearch
 from hpsearch.executors.base import Lost, Progress
-from hpsearch.executors.futures import FuturesExecutor
 
 SWEEP = {
     "name": "pooled",
@@ -29,20 +25,8 @@ SWEEP = {
 }
 
 
-@contextmanager
-def pooled(dataset, workers=2):
-    context = multiprocessing.get_context("spawn")
-    with (
-        concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool,
-        FuturesExecutor(pool, workers) as executor,
-    ):
-        executor.pool = pool
-        executor.provide(dataset)
-        yield executor
-
-
-def test_a_death_of_the_pool_is_told_and_costs_no_other_row(dataset, job, drive):
-    with pooled(dataset, workers=1) as executor:
+def test_a_death_of_the_pool_is_told_and_costs_no_other_row(on_pool, job):
+    with on_pool(workers=1) as executor:
         executor.submit(job((10**6, 1)))
         assert not [e for e in executor.events(10) if isinstance(e, Progress)]
         (process,) = executor.pool._processes

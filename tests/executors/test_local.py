@@ -6,17 +6,15 @@ import os
 import signal
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from commands import in_sessions, session_of, wait_for
 
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.base import Answered, Finished, Lost, Progress, Started
-from hpsearch.trial import Arrays, Status
+from hpsearch.trial import Status
 
 
 def answered(events):
@@ -129,13 +127,9 @@ def test_the_servers_have_one_thread_whenever_they_fork(start, job, drive):
             assert [psutil.Process(s.pid).num_threads() for s in executor._pool.servers] == [1, 1]
 
 
-def test_the_data_is_mapped_not_copied(start, dataset, job, drive):
-    rows = 2**20
-    rng = np.random.default_rng(0)
-    x = rng.random((rows, 64), np.float32)
-    y = rng.integers(10, size=rows, dtype=np.int32)
-    large = replace(dataset, arrays=Arrays(x, y, x[:100], y[:100]))
-    with start(provided=large) as executor:
+def test_the_data_is_mapped_not_copied(start, large, job, drive):
+    given = large(2**20)
+    with start(provided=given) as executor:
         drive(
             executor,
             [job((10**6, 1), batch_size=4096)],
@@ -143,7 +137,7 @@ def test_the_data_is_mapped_not_copied(start, dataset, job, drive):
         )
         smaps = Path(f"/proc/{pid_of(executor, 1)}/smaps").read_text()
     data, other = _kilobytes(smaps)
-    size = x.nbytes // 1024
+    size = given.arrays.x_train.nbytes // 1024
     # All of it is read where it lies, no page of it was copied, nor is there another copy.
     assert data["Rss"] >= 0.9 * size
     assert data["Anonymous"] == 0

@@ -7,27 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import objectives
 import psutil
 import pytest
+from events_until import wait_for
 from ray_cluster import ray_cluster
 
 from hpsearch.driver.engines import require_engine
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.executors.base import Answered, Job, Lost, Progress, Said, Setup, Started
+from hpsearch.executors.base import Answered, Job, Lost, Progress, Said, Started
 from hpsearch.executors.ray.connection import connected
-from hpsearch.executors.ray.executor import RayExecutor
 from hpsearch.sweep import Execution
 from hpsearch.training.objective import METRIC
-from hpsearch.trial import Arrays, Recipe, Status, Training
+from hpsearch.trial import Recipe, Status, Training
 
 pytestmark = pytest.mark.slow
-_SOON_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +34,9 @@ def cluster():
 
 
 @pytest.fixture
-def starting(cluster, tmp_path, dataset):
+def starting(cluster, on_ray):
     """An executor on the cluster, once so many workers of it are there."""
-
-    @contextmanager
-    def start(ready=2, provided=dataset, **options):
-        setup = {"workers": 2} | options
-        with (
-            (tmp_path / "run.log").open("w") as log,
-            connected(cluster.address, log) as ray,
-            RayExecutor(ray, Setup(**setup, log=log)) as executor,
-        ):
-            executor.ray = ray
-            executor.provide(provided)
-            wait_for(executor, lambda _: executor.free >= ready)
-            yield executor
-
-    return start
+    return partial(on_ray, cluster, ready=2)
 
 
 class _Added:
@@ -77,15 +60,6 @@ def add(cluster):
     yield added
     for node in list(added.nodes):
         added.kill(node)
-
-
-def wait_for(executor, met, *, seconds=_SOON_SECONDS):
-    """Events until something holds, of them or of the executor."""
-    deadline, events = time.monotonic() + seconds, []
-    while not met(events):
-        assert time.monotonic() < deadline, f"not within {seconds} s, but {events}"
-        events += executor.events(0.2)
-    return events
 
 
 def answers(events):
@@ -137,20 +111,16 @@ def test_limits_of_time_and_memory_end_a_training_alone(starting, job, drive):
     assert not any(e.machine_lost for e in lost.values())
 
 
-def test_the_data_is_mapped_not_copied(starting, dataset, job, drive):
-    rows = 2**19
-    rng = np.random.default_rng(0)
-    x = rng.random((rows, 64), np.float32)
-    y = rng.integers(10, size=rows, dtype=np.int32)
-    large = replace(dataset, arrays=Arrays(x, y, x[:100], y[:100]))
-    with starting(provided=large) as executor:
+def test_the_data_is_mapped_not_copied(starting, large, job):
+    given = large(2**19)
+    with starting(provided=given) as executor:
         jobs = [job((10**6, n), batch_size=4096, tensorflow=n == 2) for n in (1, 2)]
         for each in jobs:
             executor.submit(each)
         wait_for(executor, _both_progress)
         for pid in processes(executor).values():
             shared, own = _memory_of(pid)
-            assert shared >= 0.9 * x.nbytes
+            assert shared >= 0.9 * given.arrays.x_train.nbytes
             # Ray and TensorFlow themselves take some 400 MB; the data would be another 134.
             assert own["store"] == 0
 
@@ -258,14 +228,8 @@ def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
         assert executor.free == 0
 
 
-def test_without_a_node_it_waits_says_so_and_does_not_spin(tmp_path, dataset):
-    with (
-        ray_cluster(nodes=0) as cluster,
-        (tmp_path / "log").open("w") as log,
-        connected(cluster.address, log) as ray,
-        RayExecutor(ray, Setup(workers=1, log=log)) as executor,
-    ):
-        executor.provide(dataset)
+def test_without_a_node_it_waits_says_so_and_does_not_spin(on_ray):
+    with ray_cluster(nodes=0) as cluster, on_ray(cluster, ready=0, workers=1) as executor:
         before = psutil.Process().cpu_times()
         (said,) = executor.events(30)
         after = psutil.Process().cpu_times()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from commands import hpsearch
 from outcomes import acknowledged
-from small_sweeps import TABLE
+from small_sweeps import run_on_table
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
@@ -18,11 +18,7 @@ parameters: {units: [4], epochs: [2]}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    home = tmp_path_factory.mktemp("pinned")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "table.csv").write_text(TABLE)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
-    return home
+    return run_on_table(tmp_path_factory.mktemp("pinned"), _SWEEP)
 
 
 @pytest.mark.parametrize(

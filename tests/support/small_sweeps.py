@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from commands import hpsearch
+
 #: 20 trials in 10 trainings.
 DIGITS = """\
 name: small
@@ -20,3 +24,11 @@ parameters:
 _ROWS = [f"{i / 7:.3f},{i % 5}.5,{'uvw'[i % 3]},{'no' if i % 2 else 'yes'}" for i in range(40)]
 #: Numbers, text, and two classes in column y.
 TABLE = "\n".join(["a,b,t,y", *_ROWS]) + "\n"
+
+
+def run_on_table(home: Path, sweep: str) -> Path:
+    """Run a sweep over table.csv, by the real command, in `out` of a directory; that directory."""
+    (home / "sweep.yaml").write_text(sweep)
+    (home / "table.csv").write_text(TABLE)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    return home
