@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import stat
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from readme import ROOT, block
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Runs on this machine what is to run on nodes, without the options that say where and how.
 _SRUN = """\
 #!/bin/sh
@@ -31,14 +30,6 @@ _SCONTROL = f"""\
 #!/bin/sh
 test "$1 $2 $3" = "show hostnames nodes[1-4]" && echo {socket.gethostname()} && echo others
 """
-
-
-def block(marker: str) -> str:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (found,) = re.findall(
-        rf"<!-- {marker} -->\n```\w+\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
-    )
-    return found
 
 
 def program(path: Path, text: str) -> None:
@@ -68,7 +59,9 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path):
     )
     # One machine stands for four, and its CPUs for theirs.
     script = (
-        block("slurm").replace("6379", str(free_port())).replace("--num-cpus=16", "--num-cpus=1")
+        block("slurm", "bash")
+        .replace("6379", str(free_port()))
+        .replace("--num-cpus=16", "--num-cpus=1")
     )
     outside = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     (tmp_path / "job.sh").write_text(script)
@@ -103,7 +96,7 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path):
 @pytest.mark.slow
 def test_the_readme_s_lines_for_dask_work(tmp_path):
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
-    (tmp_path / "program.py").write_text(block("dask"))
+    (tmp_path / "program.py").write_text(block("dask", "py"))
     done = subprocess.run(
         [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from readme import ROOT, block
 
 from hpsearch import sweepfile
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.parent.glob("shared/DESIGN.md"))]
 SWEEPS = sorted([*ROOT.glob("sweeps/*.yaml"), *ROOT.glob("experiments/*.yaml")])
 
@@ -74,13 +74,10 @@ def test_the_readme_s_python_runs(tmp_path):
 
 
 def test_the_readme_s_models_and_tuners_run(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = r"<!-- (?:models|tuners) -->\n```py\n(.*?)^```"
-    models, tuners = re.findall(pattern, readme, re.DOTALL | re.MULTILINE)
     check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
     check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
     ran = subprocess.run(
-        [sys.executable, "-c", models + tuners + check],
+        [sys.executable, "-c", block("models", "py") + block("tuners", "py") + check],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -105,11 +102,8 @@ def test_the_error_that_the_readme_shows_is_the_one_that_is_given(tmp_path):
 
 def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the commands after a marker in the README, as a newcomer would; the last one."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = rf"<!-- {marker} -->\n```sh\n(.*?)^```"
-    (commands,) = re.findall(pattern, readme, re.DOTALL | re.MULTILINE)
     (home / "sweeps").symlink_to(ROOT / "sweeps")
-    for command in commands.splitlines():
+    for command in block(marker, "sh").splitlines():
         program, *arguments = command.split()
         assert program == "hpsearch"
         done = hpsearch(*arguments, cwd=home)
@@ -149,10 +143,7 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
 
 
 def test_the_estimator_that_the_readme_shows_works(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(
-        r"<!-- scikit-learn -->\n```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
-    )
+    code = block("scikit-learn", "py")
     check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
     check += "assert search.predict_proba(x).shape == (178, 3)\n"
     command = [sys.executable, "-c", code + check]
@@ -161,8 +152,7 @@ def test_the_estimator_that_the_readme_shows_works(tmp_path):
 
 
 def test_the_search_over_a_function_that_the_readme_shows_works(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"<!-- optimize -->\n```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    code = block("optimize", "py")
     check = "assert len(found.table) == 30 and found.best['score'] < 0.5, found.best\n"
     command = [sys.executable, "-c", code + check]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

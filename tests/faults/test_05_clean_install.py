@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from commands import environment
+from readme import block
 
 from hpsearch.sweep.method import METHODS
 
@@ -38,8 +38,7 @@ def checkout(target: Path) -> None:
 def test_a_fresh_environment_runs_the_main_job_and_every_method(tmp_path):
     clone = tmp_path / "clone"
     checkout(clone)
-    readme = (clone / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"<!-- main job -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    command = block("main job", "sh", clone)
     outside = {k: v for k, v in environment().items() if not k.startswith(("PYTHON", "VIRTUAL"))}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
