@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
+import shutil
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +88,25 @@ class ResultsDirectory:
     def log(self) -> Path:
         """What driver and workers said."""
         return self.path / "run.log"
+
+    def leftovers(self) -> list[Path]:
+        """What a run that was killed was writing; each is moved to its place when it is whole."""
+        files = (self.results, self.curves, self.sweep, self.report)
+        patterns = (
+            *(f".{file.name}.*.tmp" for file in files),
+            f".{self.model.stem}-*",
+            f".{glob.escape(self.store.name)}.new*",
+        )
+        return sorted(path for pattern in patterns for path in self.path.glob(pattern))
+
+    def clear(self) -> None:
+        """Remove what is left over, for whoever holds the directory; what cannot be stays."""
+        for path in self.leftovers():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
 
     def prepare(self, *, fresh: bool) -> None:
         """Make the directory; with `fresh`, move an existing one aside first.

@@ -275,8 +275,6 @@ def is_whole(path: Path) -> bool:
 
 
 def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
-    patterns = (".*.tmp", f".{where.model.stem}-*", f".{where.store.name}.new*")
-    names = sorted(path.name for pattern in patterns for path in where.path.glob(pattern))
-    if names:
-        text = f"{', '.join(names)}: left by a run that was killed; may be removed"
+    if names := [path.name for path in where.leftovers()]:
+        text = f"{', '.join(names)}: left by a run that was killed; the next run removes it"
         yield Finding("leftovers", Level.NOTE, text)

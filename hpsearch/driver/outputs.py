@@ -113,9 +113,12 @@ class Tables:
     def begin(self) -> None:
         """Write what is not there yet, without rows: from the first moment readers find tables.
 
+        What a killed run left unfinished goes.
+
         Raises:
             HpsearchError: They cannot be written.
         """
+        self._where.clear()
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):
             texts = header_lines(self._task, self._names, self._provenance.metric, kind=self._kind)

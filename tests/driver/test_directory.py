@@ -30,6 +30,24 @@ def test_it_is_made_with_its_parents_and_taken_as_it_is(tmp_path: Path) -> None:
     assert (where.path / "mine.txt").read_text() == "kept"
 
 
+def test_what_a_killed_run_left_over_goes_and_nothing_else(tmp_path: Path) -> None:
+    where, elsewhere = ResultsDirectory(tmp_path / "digits"), tmp_path / "elsewhere"
+    where.prepare(fresh=False)
+    for folder in (elsewhere, where.path / ".best-1k053ao5", where.path / ".other"):
+        folder.mkdir()
+        (folder / "best.keras").write_text("half")
+    (where.path / ".best-link").symlink_to(elsewhere)
+    left = (".report.html.a1.tmp", ".results.csv.b2.tmp", ".sweep.db.new", ".sweep.db.new-wal")
+    mine = (".notes.tmp", "best-1", "results.csv", "sweep.db")
+    for name in (*left, *mine):
+        (where.path / name).touch()
+    names = {path.name for path in where.leftovers()}
+    assert names == {*left, ".best-1k053ao5", ".best-link"}
+    where.clear()
+    assert {path.name for path in where.path.iterdir()} == {*mine, ".other"}
+    assert (elsewhere / "best.keras").read_text() == "half"
+
+
 def test_fresh_moves_the_old_one_aside_every_time(tmp_path: Path) -> None:
     where = ResultsDirectory(tmp_path / "digits")
     where.prepare(fresh=True)

@@ -43,7 +43,8 @@ def home(finished, tmp_path):
 def contents(out: Path) -> dict[str, bytes]:
     """But for what names the run itself, and the index of the log, which is made of it."""
     own = (".lock", "run.log", "sweep.db-shm")
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.name not in own}
+    files = (path for path in out.rglob("*") if path.is_file() and path.name not in own)
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def flipped(data: bytes, text: bytes) -> bytes:

@@ -25,13 +25,14 @@ def acknowledged(directory: Path) -> dict[int, str]:
 
 
 def assert_same(directory: Path, undisturbed: Path, trials: int) -> None:
-    """Every trial once, and every number as in the run that was left alone."""
+    """Every trial once, each number as in the run that was left alone, nothing half-written."""
     rows = table(directory)
     assert list(rows["trial"]) == list(range(1, trials + 1))
     assert not rows.duplicated(["config", "seed"]).any()
     for name in ("results.csv", "curves.csv"):
         assert_frame_equal(table(directory, name), table(undisturbed, name))
     assert sorted(acknowledged(directory)) == list(rows["trial"])
+    assert {path.name for path in directory.glob(".*")} <= {".lock", ".store"}
 
 
 def trainings_begun(directory: Path) -> int:
