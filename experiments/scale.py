@@ -1,21 +1,25 @@
 """How many workers one driver keeps busy on a Ray cluster.
 
-    python experiments/scale.py [--actors 8 16 64 128] [--seconds 1] [--out DIR] [--check]
+    python experiments/scale.py [--runs 8x1 16x1 64x1 128x1 256x1 256x10] [--out DIR] [--check]
 
 Real runs first: `hpsearch.optimize` over a function that sleeps, on so many Ray actors of this
-machine, each run in a process of its own, with store, tables and random proposals as ever. Only
+machine for so many seconds (`256x10`: 256 actors, 10 seconds), each run in a process of its own,
+with store, tables and random proposals as ever. Only
 what lies between the first moment at which all actors have work and the last at which a trial is
 handed out counts: actors take seconds of processor time each to start, which a cluster has on
 its own machines. `lost` is the share of the actors' time in which they did not sleep; `driver` the
 processor time of the driver's process for one trial; `turnaround` what passes, on average, between
-two sleeps of one actor.
+two sleeps of one actor; `machine` the share of this machine's processor time that was taken, by
+the actors, Ray's own processes and the driver together: where it is near the whole, the actors
+wait for a processor, not for the driver, as they would not on machines of their own.
 
 Then the model: one server, the driver, that takes its measured time for each trial, one after the
 other, and workers that train, and wait for it. It is held against the real runs, and says what
 becomes of larger clusters and longer trials. Last, what else a trial costs: its commit to the
 store, and what of it crosses the network.
 
-`--check` fails where the driver takes 5 ms for a trial, or 16 actors lose 5% of a second's trials.
+`--check` fails where the driver takes 5 ms for a trial, or up to 16 actors lose 5% of a second's
+trials.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -39,7 +43,9 @@ from processes import environment
 from report import HERE, machine, report, versions
 
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
-_ROUNDS = 12
+_RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
+#: Of an actor at least.
+_ROUNDS = 4
 _CLUSTERS = (16, 64, 256, 1024, 4096, 16384)
 _TRIAL_SECONDS = (1.0, 10.0, 100.0)
 
@@ -52,14 +58,23 @@ def sleeping(config: dict[str, Any]) -> float:
     return float(config["x"])
 
 
+class _Moment(NamedTuple):
+    """Seconds, those of a processor that the driver and all took, and results so far."""
+
+    time: float
+    driver: float
+    machine: float
+    results: int
+
+
 class _Clock:
     """A reporter that notes when what happened."""
 
     def __init__(self, workers: int, trials: int) -> None:
         self.workers, self.trials = workers, trials
         self.busy, self.begun, self.results = 0, 0, 0
-        self.start: tuple[float, float, int] | None = None
-        self.stop: tuple[float, float, int] | None = None
+        self.start: _Moment | None = None
+        self.stop: _Moment | None = None
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
@@ -80,12 +95,13 @@ class _Clock:
     def result(self, *_: Any) -> None:
         self.results += 1
 
-    def _now(self) -> tuple[float, float, int]:
-        times = psutil.Process().cpu_times()
-        return time.monotonic(), times.user + times.system, self.results
+    def _now(self) -> _Moment:
+        times, machine_times = psutil.Process().cpu_times(), psutil.cpu_times()
+        taken = machine_times.user + machine_times.nice + machine_times.system
+        return _Moment(time.monotonic(), times.user + times.system, taken, self.results)
 
 
-def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
+def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     """One run, in this process."""
     scratch = tempfile.mkdtemp()
     os.environ["SCALE_GO"] = f"{scratch}/go"
@@ -99,7 +115,6 @@ def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    trials = workers * rounds
     search = Search(
         method=MethodSpec("random"),
         space=_space(seconds, Kind.FUNCTION),
@@ -123,15 +138,17 @@ def _real(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
     shutil.rmtree(scratch)
     assert clock.start is not None
     assert clock.stop is not None
-    wall, cpu, done = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
+    spent = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
+    wall, driver, taken, done = spent
     cycle = wall * workers / done
     return {
         "actors": workers,
         "trial s": seconds,
         "trials": done,
         "lost": 1 - seconds / cycle,
-        "driver ms": cpu / done * 1e3,
+        "driver ms": driver / done * 1e3,
         "turnaround ms": (cycle - seconds) * 1e3,
+        "machine": taken / wall / (psutil.cpu_count() or 1),
     }
 
 
@@ -170,9 +187,8 @@ def _costs(out: Path) -> list[str]:
     from hpsearch.plan import Trial
     from hpsearch.space import Config
     from hpsearch.store import Store
-    from hpsearch.trial import Curve, Snapshot, Status, TrialResult
+    from hpsearch.trial import Curve, Status, TrialResult
 
-    del Snapshot
     weights = (np.zeros((784, 100), np.float32), np.zeros((100, 10), np.float32))
     curve = Curve([{"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5}] * 20)
 
@@ -200,19 +216,26 @@ def _costs(out: Path) -> list[str]:
 def main() -> None:
     """Run all, write scale.md and scale.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--actors", type=int, nargs="+", default=[8, 16, 64, 128])
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--runs", nargs="+", default=_RUNS, metavar="ACTORSxSECONDS")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=1000,
+        help="of a run at least: what the driver does once a sweep is to weigh little",
+    )
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         sys.modules["scale"] = __import__("scale")
-        print(json.dumps(_real(arguments.one, arguments.seconds, arguments.rounds)))
+        workers, seconds = _parsed(arguments.one)
+        trials = workers * max(_ROUNDS, -(-arguments.trials // workers))
+        print(json.dumps(_real(workers, seconds, trials)))
         return
-    real = [_in_process(n, arguments.seconds, arguments.rounds) for n in arguments.actors]
-    driver, way = real[-1]["driver ms"] / 1e3, real[0]["turnaround ms"] / 1e3
+    real = [_in_process(run, arguments.trials) for run in arguments.runs]
+    largest = max(real, key=lambda each: (each["actors"], -each["trial s"]))
+    driver, way = largest["driver ms"] / 1e3, real[0]["turnaround ms"] / 1e3
     rows = [_row(each, driver, way) for each in real]
     rows += [
         {
@@ -226,10 +249,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         costs = _costs(Path(scratch))
     about = [
-        f"{machine()}; {versions('hpsearch', 'ray', 'numpy')}; one run of {arguments.rounds} "
-        "trials an actor each",
+        f"{machine()}; {versions('hpsearch', 'ray', 'numpy')}; one run each",
         f"the model: {driver * 1e3:.2f} ms of the driver for a trial (measured with "
-        f"{real[-1]['actors']} actors), {way * 1e3:.1f} ms from a worker to it and back",
+        f"{largest['actors']} actors), {way * 1e3:.1f} ms from a worker to it and back",
         f"so one driver keeps {1 / driver:.0f} workers busy with trials of 1 s, ten times as many "
         "of 10 s; with more, workers wait for it, and the sweep takes no longer for that: it is "
         "the driver's time for all trials. Several sweeps, of a part of the space each, have a "
@@ -250,13 +272,18 @@ def _row(each: dict[str, Any], driver: float, way: float) -> dict[str, Any]:
         "lost in a real run": f"{each['lost']:.1%}",
         "driver for a trial": f"{each['driver ms']:.2f} ms",
         "turnaround": f"{each['turnaround ms']:.1f} ms",
+        "machine": f"{each['machine']:.0%}",
         "trials": each["trials"],
     }
 
 
-def _in_process(workers: int, seconds: float, rounds: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", str(workers)]
-    command += ["--seconds", str(seconds), "--rounds", str(rounds)]
+def _parsed(run: str) -> tuple[int, float]:
+    actors, _, seconds = run.partition("x")
+    return int(actors), float(seconds)
+
+
+def _in_process(run: str, trials: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--one", run, "--trials", str(trials)]
     done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(found, flush=True)
