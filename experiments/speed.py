@@ -233,7 +233,9 @@ def installed(contender: str) -> bool:
 def options() -> argparse.Namespace:
     """The command line's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("sweeps", nargs="*", default=["fashion", "digits"])
+    parser.add_argument(
+        "sweeps", nargs="*", default=["fashion", "digits"], help="names: of speed_NAME.yaml"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
         "--seconds", type=float, default=120.0, help="quick peers run again until they ran so long"
@@ -247,6 +249,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="digits, four trials, one run")
     parser.add_argument("--out", type=Path, help="where the tables go")
     arguments = parser.parse_args()
+    known = [path.stem.removeprefix("speed_") for path in sorted(HERE.glob("speed_*.yaml"))]
+    if unknown := [name for name in arguments.sweeps if name not in known]:
+        parser.error(f"no such sweep: {', '.join(unknown)} (choose from {', '.join(known)})")
     if arguments.smoke:
         arguments.sweeps, arguments.runs, arguments.seeds = ["digits"], 1, 1
         arguments.seconds = 0.0
