@@ -4,14 +4,14 @@
 
 Real runs first: `hpsearch.optimize` over a function that sleeps, on so many Ray actors of this
 machine for so many seconds (`256x10`: 256 actors, 10 seconds), each run in a process of its own,
-with store, tables and random proposals as ever. Only
-what lies between the first moment at which all actors have work and the last at which a trial is
-handed out counts: actors take seconds of processor time each to start, which a cluster has on
-its own machines. `lost` is the share of the actors' time in which they did not sleep; `driver` the
-processor time of the driver's process for one trial; `turnaround` what passes, on average, between
-two sleeps of one actor; `machine` the share of this machine's processor time that was taken, by
-the actors, Ray's own processes and the driver together: where it is near the whole, the actors
-wait for a processor, not for the driver, as they would not on machines of their own.
+with store, tables and random proposals as ever. Only what lies between the first moment at which
+all actors have work and the last at which a trial is handed out counts: actors take seconds of
+processor time each to start, which a cluster has on its own machines. `lost` is the share of the
+actors' time in which they did not sleep; `driver` the processor time of the driver's process for
+one trial; `turnaround` what passes, on average, between two sleeps of one actor; `machine` the
+share of this machine's processor time that was taken, by the actors, Ray's own processes and the
+driver together: where it is near the whole, the actors wait for a processor, not for the driver,
+as they would not on machines of their own.
 
 Then the model: one server, the driver, that takes its measured time for each trial, one after the
 other, and workers that train, and wait for it. It is held against the real runs, and says what
@@ -138,8 +138,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     shutil.rmtree(scratch)
     assert clock.start is not None
     assert clock.stop is not None
-    spent = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
-    wall, driver, taken, done = spent
+    wall, driver, taken, done = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
     cycle = wall * workers / done
     return {
         "actors": workers,
