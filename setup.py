@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = Path("csrc")
+SOURCES = Path("hpsearch/native/src")
 
 setup(
     ext_modules=[

@@ -31,11 +31,11 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 from report import HERE, machine, report, versions
 from search_peers import make_peer
 
-from hpsearch.constraints import parse
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.strategies import Strategy, make_strategy
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 _HIDDEN = (1, 2, 3)
 _PARAMETERS = (

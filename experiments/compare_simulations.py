@@ -21,10 +21,15 @@ import numpy as np
 from report import HERE, machine, report, versions
 from scipy import stats
 
-from hpsearch.comparison.best import best_difference, optimism
-from hpsearch.comparison.estimate import Estimate, Floats
-from hpsearch.comparison.paired import mean_difference
-from hpsearch.comparison.questions import Answer, Question
+from hpsearch.comparison.questions import (
+    Answer,
+    Estimate,
+    Question,
+    best_difference,
+    mean_difference,
+    optimism,
+)
+from hpsearch.comparison.table import Floats
 from hpsearch.comparison.verdict import verdicts
 
 #: The true difference where there is one; configs' scores have a standard deviation of 1.

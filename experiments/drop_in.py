@@ -58,11 +58,11 @@ def rows(smoke: bool) -> tuple[Any, Any, Any, Any]:
     """As the guide shapes them."""
     import numpy as np
 
-    from hpsearch import data
-    from hpsearch.sweep import DataSpec
+    from hpsearch.data.loading import load_dataset
+    from hpsearch.spec.data import DataSpec
 
     name = "digits" if smoke else "fashion_mnist"
-    split = data.load(DataSpec.model_validate({"dataset": name, "validation": 0.2}))
+    split = load_dataset(DataSpec.model_validate({"dataset": name, "validation": 0.2}))
     x = np.concatenate([split.train.x, split.validation.x])
     y = np.concatenate([split.train.y, split.validation.y])
     x = np.expand_dims(x, -1).astype("float32") / float(x.max())

@@ -31,7 +31,7 @@ from report import HERE, machine, versions
 from scipy import stats
 
 import hpsearch
-from hpsearch import results
+from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 
 _DATA = {"dataset": "fashion_mnist", "validation": 0.2, "seed": 42, "scale": "unit"}
 NOTES: dict[str, Any] = {
@@ -130,8 +130,8 @@ def _final(found: list[hpsearch.Results], dataset: str) -> dict[str, Any]:
 
 
 def _config(row: pd.Series) -> dict[str, Any]:
-    names = results.hyperparameter_columns(row.to_frame().T)
-    values = {results.hyperparameter_of(name): row[name] for name in names}
+    names = hyperparameter_columns(row.to_frame().T)
+    values = {hyperparameter_of(name): row[name] for name in names}
     live = {name: value for name, value in values.items() if not pd.isna(value)}
     return {name: _plain(value) for name, value in live.items()}
 

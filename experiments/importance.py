@@ -25,8 +25,8 @@ import optuna
 import pandas as pd
 from report import HERE, machine, report, versions
 
-from hpsearch.importance import importance
-from hpsearch.space import Parameter, Range, Space
+from hpsearch.report.importance import importance_of
+from hpsearch.space.space import Parameter, Range, Space
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[int, ...]
@@ -110,7 +110,7 @@ def compared(name: str, trials: int, noise: float, repeats: int) -> dict[str, An
         y = function(x)
         y = y + noise * y.std() * rng.normal(size=trials)
         began = time.perf_counter()
-        found = importance(table_of(x, y, names), space, seed=seed)
+        found = importance_of(table_of(x, y, names), space, seed=seed)
         seconds += time.perf_counter() - began
         explained += found.explained
         for share in found.shares:

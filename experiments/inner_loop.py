@@ -81,7 +81,7 @@ def make_arrays(rows: int) -> Any:
     """Random images and labels."""
     import numpy as np
 
-    from hpsearch.trial import Arrays
+    from hpsearch.data.dataset import Arrays
 
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (rows + _VALIDATION_ROWS, 28, 28), np.uint8)
@@ -95,8 +95,9 @@ def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> l
     Raises:
         ValueError: There is no such kind, or it cannot train this.
     """
-    from hpsearch.training import make_trainer
-    from hpsearch.trial import InputSpec, Recipe, Target, Task
+    from hpsearch.data.dataset import InputSpec, Target, Task
+    from hpsearch.models.problem import Recipe
+    from hpsearch.training.make import make_trainer
 
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     spec = InputSpec((28, 28), "uint8", scale=(1 / 255,), offset=(0.0,))

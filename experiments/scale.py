@@ -108,10 +108,11 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
     import ray
 
-    from hpsearch.driver.function import FunctionRun, run_function
-    from hpsearch.driver.planners import Search
-    from hpsearch.space import Kind
-    from hpsearch.sweep import Execution, MethodSpec
+    from hpsearch.space.space import Kind
+    from hpsearch.spec.method import MethodSpec
+    from hpsearch.spec.settings import Execution
+    from hpsearch.tuner.function import FunctionRun, run_function
+    from hpsearch.tuner.learning import Search
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
@@ -152,9 +153,9 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
 
 
 def _space(seconds: float, kind: Any) -> Any:
-    from hpsearch.space import Space
-    from hpsearch.sweep.names import ANYTHING
-    from hpsearch.sweep.parameters import parse_parameter
+    from hpsearch.space.space import Space
+    from hpsearch.spec.hyperparameters import ANYTHING
+    from hpsearch.spec.parameters import parse_parameter
 
     asked = {"x": {"min": 0.0, "max": 1.0}, "seconds": seconds}
     found = [parse_parameter(ANYTHING, raw).parameter(name) for name, raw in asked.items()]
@@ -183,10 +184,9 @@ def simulated(workers: int, trial: float, driver: float, way: float, rounds: int
 
 def _costs(out: Path) -> list[str]:
     """What a trial's commit and its messages come to."""
-    from hpsearch.plan import Trial
-    from hpsearch.space import Config
-    from hpsearch.store import Store
-    from hpsearch.trial import Curve, Status, TrialResult
+    from hpsearch.space.space import Config
+    from hpsearch.space.trial import Curve, Status, Trial, TrialResult
+    from hpsearch.store.store import Store
 
     weights = (np.zeros((784, 100), np.float32), np.zeros((100, 10), np.float32))
     curve = Curve([{"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5}] * 20)

@@ -23,8 +23,11 @@ from typing import Any
 from processes import timed
 from report import HERE, machine, report, versions
 
-from hpsearch import driver, sweepfile
-from hpsearch.executors.base import Event, Finished, Started
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import Silent
+from hpsearch.workers.protocol import Event, Finished, Started
 
 _WORKERS = (1, 2)
 _LEAST_RATIO = 1.8
@@ -39,7 +42,7 @@ def run_once(sweep: Path, workers: int, directory: Path) -> dict[str, float]:
     return {"trainings": float(json.loads(told.read_text(encoding="utf-8"))), "all": seconds}
 
 
-class Clock(driver.Silent):
+class Clock(Silent):
     """Notes when trainings begin and end."""
 
     def __init__(self) -> None:
@@ -54,8 +57,8 @@ class Clock(driver.Silent):
 def inside(sweep: Path, workers: int, told: Path) -> None:
     """The run itself: tells the seconds from the first training's start to the last one's end."""
     clock = Clock()
-    settings = driver.Settings(out=told.parent / "results", workers=workers)
-    driver.run(sweepfile.load(sweep), settings, clock)
+    settings = Settings(out=told.parent / "results", workers=workers)
+    run_sweep(load_sweep(sweep), settings, clock)
     told.write_text(json.dumps(clock.moments[-1] - clock.moments[0]), encoding="utf-8")
 
 

@@ -13,16 +13,19 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from hpsearch.space import Parameter, Range, Space
-from hpsearch.strategies import make_strategy
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.methods import make_strategy
+from hpsearch.space.space import Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 __all__ = ["digest", "modules"]
 
 #: Beside the strategies, what draws and derives random numbers; spaces and outcomes do neither.
-_WITHIN = ("hpsearch.strategies.", "hpsearch.sampling", "hpsearch.seeds", "hpsearch.streams")
+_WITHIN = (
+    "hpsearch.search.",
+    "hpsearch.space.seeds",
+)
 #: Where each method's defaults are set, by a function of its name.
-_DEFAULTS = "hpsearch.strategies.making"
+_DEFAULTS = "hpsearch.search.methods"
 #: The function of those that draw.
 _DRAWN = "_drawn"
 _SPACE = Space((Parameter("x", Range(0.0, 1.0)),))

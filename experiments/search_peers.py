@@ -1,4 +1,4 @@
-"""Optuna's samplers and KerasTuner's oracle as `hpsearch.strategies.base.Strategy` has it.
+"""Optuna's samplers and KerasTuner's oracle as `hpsearch.search.strategy.Strategy` has it.
 
 Each at its best: numbers in a list are told to be in order, conditions are told as each library
 has them, and all else is its default. What a peer proposes twice counts twice, as it would train
@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Config, Parameter, Range, Space
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Config, Parameter, Range, Space
 
 __all__ = ["PEERS", "STOCK", "KerasTunerSearch", "OptunaSearch", "make_peer"]
 

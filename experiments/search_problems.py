@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 from report import HERE
 
-from hpsearch import sweepfile
-from hpsearch.sampling import random_draws
-from hpsearch.space import Choices, Config, Parameter, Range, Space
+from hpsearch.search.draws import random_draws
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.sweep import load_sweep
 
 __all__ = ["PROBLEMS", "Problem", "make_problem"]
 
@@ -78,7 +78,7 @@ def _finite(loss: float) -> float | None:
 
 def _table(name: str) -> Problem:
     """Every config of tabulated_NAME.yaml, as tabulate.py trained it."""
-    space = sweepfile.load(HERE / f"tabulated_{name}.yaml").space
+    space = load_sweep(HERE / f"tabulated_{name}.yaml").space
     table = pd.read_csv(HERE / f"tabulated_{name}.csv.gz", index_col="config")
     epochs = [column for column in table.columns if column.isdecimal()]
     losses = table[epochs].to_numpy(dtype=float)

@@ -1,6 +1,6 @@
 """Searches run to their end on scores that are looked up, and the file that keeps their regrets.
 
-A search is whatever has `ask` and `tell` of `hpsearch.strategies.base.Strategy`: hpsearch's own,
+A search is whatever has `ask` and `tell` of `hpsearch.search.strategy.Strategy`: hpsearch's own,
 or a peer's of search_peers.py.
 """
 
@@ -25,10 +25,10 @@ from search_code import digest
 from search_peers import PEERS, make_peer
 from search_problems import Problem
 
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.results import write_atomically
-from hpsearch.strategies import Strategy, make_strategy
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.spec.method import MethodSpec
+from hpsearch.store.tables import write_atomically
 
 __all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
 

@@ -39,8 +39,10 @@ from processes import timed
 from report import HERE, machine, report, versions
 from speed_peers import CONTENDERS, Job, Scores
 
-from hpsearch import data, sweepfile
-from hpsearch.hyperparameters import config_id
+from hpsearch.data.loading import load_dataset
+from hpsearch.space.mlp import config_id
+from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.sweep import load_sweep
 
 OURS = "hpsearch"
 #: Sweep -> contender -> least ratio; with `--single` those of SINGLE.
@@ -77,7 +79,7 @@ class Runs:
 
 def prepare(sweep: Path, directory: Path) -> Path:
     """The benchmark's rows as the peers take them: split, scaled, float32."""
-    dataset = data.load(sweepfile.load(sweep).data)
+    dataset = load_dataset(load_sweep(sweep).data)
     raw = [np.asarray(part.x) for part in (dataset.train, dataset.validation)]
     top = 255.0 if raw[0].max() > 16 else 16.0  # digits' own scale
     path = directory / "data.npz"
@@ -206,7 +208,7 @@ def changed(sweep: Path, directory: Path, changes: Sequence[str]) -> Path:
     """A sweep file with other values of some parameters."""
     path = directory / sweep.name
     settings = [f"parameters.{change}" for change in changes]
-    path.write_text(sweepfile.dump(sweepfile.load(sweep, settings)), encoding="utf-8")
+    path.write_text(dump_sweep(load_sweep(sweep, settings)), encoding="utf-8")
     return path
 
 
@@ -215,7 +217,7 @@ def changes_of(sweep: Path, arguments: argparse.Namespace) -> list[str]:
     if arguments.smoke:
         return list(_TINY)
     if arguments.single:
-        epochs = sweepfile.load(sweep).parameters["epochs"].parameter("epochs").choices or ()
+        epochs = load_sweep(sweep).parameters["epochs"].parameter("epochs").choices or ()
         return [f"epochs=[{max(epochs)}]"]
     return []
 

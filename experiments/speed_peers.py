@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch import sweepfile
-from hpsearch.sampling import grid_draws
+from hpsearch.search.draws import grid_draws
+from hpsearch.spec.sweep import load_sweep
 
 Config = dict[str, Any]
 Scores = dict[str, float]
@@ -62,7 +62,7 @@ class Job:
     @property
     def configs(self) -> dict[str, Config]:
         """Config id -> its values, in grid order."""
-        space = sweepfile.load(Path(self.sweep)).space
+        space = load_sweep(Path(self.sweep)).space
         return {config.id: dict(config.values) for config, _ in grid_draws(space)}
 
     def read(self) -> tuple[Any, ...]:

@@ -24,27 +24,28 @@ import numpy as np
 import psutil
 from report import HERE, machine, report, versions
 
-from hpsearch import driver, sweepfile
-from hpsearch.driver import ResultsDirectory, Silent
-from hpsearch.driver.costs import NetworkCosts
-from hpsearch.driver.loop import Limits, Loop, Stop
-from hpsearch.driver.outputs import Tables
-from hpsearch.driver.planners import Search, make_planner
-from hpsearch.driver.snapshots import Snapshots
-from hpsearch.estimate import Sizes
-from hpsearch.executors.base import Answered, Event, Finished, Job, Started
-from hpsearch.plan import Trial
-from hpsearch.results import Provenance
-from hpsearch.store import Store
-from hpsearch.sweep import Sweep
-from hpsearch.trial import InputSpec, Recipe, Status, Target, Task, TrialResult
+from hpsearch.data.dataset import InputSpec, Target, Task
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.spec.sweep import Sweep, sweep_from_text
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
+from hpsearch.tuner.learning import Search, Snapshots, make_planner
+from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings, Stop
+from hpsearch.tuner.watching import Silent
+from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
 _LIMIT_MILLISECONDS = 2.0
 _STAGES = 10
 _WORKERS = 2
 _RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
 _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
-_SIZES = Sizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
+_SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
 _WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
 
 #: Method -> parameters. Each spans ten thousand configs at least.
@@ -203,7 +204,7 @@ def make_sweep(method: str, trials: int, directory: Path) -> Sweep:
     lines += [f"method: {'random' if method == 'random' else 'grid'}"]
     lines += [f"budget: {{trials: {trials}}}", "parameters:"]
     lines += [f"  {name}: {values}" for name, values in _PARAMETERS[method].items()]
-    return sweepfile.loads("\n".join(lines), f"{method}.yaml", directory)
+    return sweep_from_text("\n".join(lines), f"{method}.yaml", directory)
 
 
 def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
@@ -243,7 +244,7 @@ def run_pool(sweep: Sweep, directory: Path, stages: Stages) -> int:
     Returns:
         How many trials have a result.
     """
-    return driver.run(sweep, driver.Settings(out=directory, workers=_WORKERS), stages).trials
+    return run_sweep(sweep, Settings(out=directory, workers=_WORKERS), stages).trials
 
 
 def measure(method: str, trials: int) -> list[dict[str, Any]]:

@@ -14,12 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.api import Results, Sweep, compare, load, run
-    from hpsearch.comparison import Comparison
-    from hpsearch.driver import Interrupted
-    from hpsearch.errors import HpsearchError
-    from hpsearch.functions import optimize
-    from hpsearch.tuning import tune
+    from hpsearch.api import compare, load, optimize, run, tune
+    from hpsearch.comparison.comparing import Comparison
+    from hpsearch.errors import HpsearchError, Interrupted
+    from hpsearch.results import Results
+    from hpsearch.spec.sweep import Sweep
 
     __version__: str
 
@@ -38,16 +37,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "hpsearch.comparison",
+    "Comparison": "hpsearch.comparison.comparing",
     "HpsearchError": "hpsearch.errors",
-    "Interrupted": "hpsearch.driver",
-    "Results": "hpsearch.api",
-    "Sweep": "hpsearch.api",
+    "Interrupted": "hpsearch.errors",
+    "Results": "hpsearch.results",
+    "Sweep": "hpsearch.spec.sweep",
     "compare": "hpsearch.api",
     "load": "hpsearch.api",
-    "optimize": "hpsearch.functions",
+    "optimize": "hpsearch.api",
     "run": "hpsearch.api",
-    "tune": "hpsearch.tuning",
+    "tune": "hpsearch.api",
 }
 
 
@@ -55,11 +54,9 @@ if not TYPE_CHECKING:
     # A type checker would take it for an attribute of any name.
 
     def __getattr__(name: str) -> Any:
-        """Import what is asked for when it is asked for (PEP 562)."""
+        """Import a public name at its first use (PEP 562)."""
         if name == "__version__":
-            from hpsearch.versions import version_of
-
-            return version_of("hpsearch")
+            return import_module("hpsearch.machine").version_of("hpsearch")
         if name in _HOMES:
             return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """`python -m hpsearch` is `hpsearch`."""
 
-from hpsearch.cli import main
+from hpsearch.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,182 +1,55 @@
-"""hpsearch from Python: run a sweep, look at its results."""
+"""The public functions: run a sweep, tune arrays, optimize a function, load and compare results."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
+import inspect
 import os
+import re
 import shutil
 import sys
 import tempfile
 import warnings
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch import results, sweepfile
-from hpsearch.errors import InputError
-from hpsearch.report.pictures import Pictures
-from hpsearch.sweep import Sweep
+from pydantic import ValidationError
+
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.table import Columns
+from hpsearch.comparison.writing import require_suffix, write_comparison
+from hpsearch.data.loading import Loader
+from hpsearch.data.memory import Folding, read_memory
+from hpsearch.errors import ConstraintError, InputError, Interrupted, SweepFileError
+from hpsearch.models.shipping import OwnModel, model_reference, shipped
+from hpsearch.results import Results
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Config, Kind, Parameter, Space
+from hpsearch.spec.fields import NAME
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
+from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
+from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.rules import InvalidValue, faults_of
+from hpsearch.spec.settings import Execution
+from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.trackers.targets import make_tracker
+from hpsearch.tuner.function import FunctionRun, run_function
+from hpsearch.tuner.learning import Search
+from hpsearch.tuner.own_model import AtHand
+from hpsearch.tuner.rescoring import Rescorer
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import AsWarnings, Silent, outside, tracked
+from hpsearch.workers.engines import require_engine
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from hpsearch.comparison import Comparison
-    from hpsearch.data import Loader
-    from hpsearch.driver import Interrupted, Reporter, Settings
-    from hpsearch.driver.revisit import Reproduction
-    from hpsearch.looks import Look
-    from hpsearch.report.source import Source
-
-__all__ = ["Results", "Sweep", "compare", "load", "run"]
-
-
-@dataclass(frozen=True)
-class Results(Pictures):
-    """What a sweep left in its directory.
-
-    >>> import hpsearch
-    >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": [2, 4]}}
-    >>> results = hpsearch.run(sweep)
-    >>> results.table[["units", "epochs"]].values.tolist()
-    [[4, 2], [4, 4], [8, 2], [8, 4]]
-    >>> len(results.curves)
-    12
-    >>> bool(results.best["score"] == results.table["score"].max())
-    True
-    >>> results.model().output_shape
-    (None, 3)
-
-    Attributes:
-        rows: Gives its data again where that was in memory; None reads what `data:` names.
-    """
-
-    directory: Path
-    rows: Loader | None = field(default=None, repr=False, compare=False)
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """results.csv: one row a trial, with its dtypes."""
-        return results.read(self.directory / "results.csv")
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """curves.csv: one row a trial and epoch."""
-        return results.read(self.directory / "curves.csv")
-
-    @cached_property
-    def sweep(self) -> Sweep:
-        """The resolved sweep."""
-        return sweepfile.load(self.directory / "sweep.yaml")
-
-    @property
-    def best(self) -> pd.Series[Any]:
-        """The row of the best trial of the config with the best mean score.
-
-        Raises:
-            InputError: No trial has a score.
-        """
-        row = results.best_row(self.table)
-        if row is None:
-            raise InputError(f"{self.directory}: no trial has a score")
-        return row
-
-    def model(self) -> Any:
-        """The best trial's `keras.Model`; it takes raw rows.
-
-        Raises:
-            InputError: There is none: no trial completed.
-            RefusedError: As for `export`, where the run was interrupted before it wrote the model.
-        """
-        import keras
-
-        path = self.directory / "best.keras"
-        if path.exists():
-            return keras.models.load_model(path, safe_mode=True)
-        if results.best_row(self.table) is None:
-            raise InputError(f"{path}: there is no model: no trial completed")
-        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-            written = Path(scratch, path.name)
-            self.export(written)
-            return keras.models.load_model(written, safe_mode=True)
-
-    @cached_property
-    def _source(self) -> Source:
-        from hpsearch.report.source import Source, sweep_beside
-
-        return Source(self.table, self.curves, sweep_beside(self.directory), self.directory)
-
-    def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
-        """Write a trial's model as a `.keras` file that takes raw rows.
-
-        Args:
-            trial: Its number; the best one where None.
-
-        Raises:
-            InputError: No such trial, no score, or a path that Keras cannot write.
-            RefusedError: The data is another now, or the trial, trained again for its weights,
-                did not give its row's score.
-        """
-        from hpsearch.driver import revisit
-
-        revisit.export(self.directory, Path(path), trial, _silent, self.rows)
-
-    def evaluate(self, split: str = "test", trial: int | None = None) -> Look:
-        """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
-
-        Args:
-            split: `train`, `validation` or `test`.
-            trial: Its number; the best one where None.
-
-        Raises:
-            InputError: No such trial, split or score.
-            RefusedError: As for `export`; or the look cannot be recorded.
-        """
-        from hpsearch.driver import testing
-
-        return testing.evaluate(self.directory, split, trial, _silent, self.rows)
-
-    @property
-    def looks(self) -> tuple[Look, ...]:
-        """Every evaluation on the record, the first one first."""
-        from hpsearch.driver import record
-
-        return record.looks(self.directory)
-
-    def reproduce(self, trial: int) -> Reproduction:
-        """Train a trial again from its row; `equal` says whether it scored the same.
-
-        Raises:
-            InputError: No such trial, or no score.
-            RefusedError: The data is another now.
-        """
-        from hpsearch.driver import revisit
-
-        return revisit.reproduce(self.directory, trial, self.rows)
-
-    def detached(self) -> Results:
-        """The same without its directory, whose tables are read now."""
-        loaded = Results(self.directory, self.rows)
-        # A cached property's value, as reading it would set it.
-        vars(loaded).update(table=self.table, curves=self.curves)
-        return loaded
-
-    def _repr_html_(self) -> str:
-        ranked = results.ranked(self.table)
-        return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
-
-    def owning(self, scratch: str) -> Results:
-        """The same, of a temporary directory that goes when nobody has these results any more."""
-        owner = self.detached()
-        weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
-        return owner
-
-
-def _silent(line: str) -> None:
-    """Nothing is printed from Python."""
+    from hpsearch.comparison.comparing import Comparison
+    from hpsearch.tuner.watching import Reporter
 
 
 def run(
@@ -217,13 +90,11 @@ def run(
         Interrupted: Ctrl-C or a SIGTERM came; its `results` are those so far. In an interactive
             session (a notebook, a prompt) Ctrl-C gives them as the result, with a warning.
     """
-    from hpsearch import driver
-
     if isinstance(sweep, Mapping):
-        sweep = sweepfile.parse(sweep, base_dir=Path.cwd())
+        sweep = sweep_from_mapping(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
-        sweep = sweepfile.load(os.fspath(sweep))
-    settings = driver.Settings(
+        sweep = load_sweep(os.fspath(sweep))
+    settings = Settings(
         out=None if out is None else Path(out),
         workers=workers,
         retry=retry,
@@ -233,8 +104,8 @@ def run(
         pool=executor,
     )
     try:
-        return execute(sweep, settings, driver.Silent(), log=log)
-    except driver.Interrupted as error:
+        return execute(sweep, settings, Silent(), log=log)
+    except Interrupted as error:
         return after(error)
 
 
@@ -251,15 +122,11 @@ def execute(
     Args:
         rows: Gives the data that is in memory.
     """
-    from hpsearch import driver
-    from hpsearch.driver.tracking import tracked
-    from hpsearch.trackers import make_tracker
-
     with (
         results_so_far(rows),
         tracked(reporter, [make_tracker(target) for target in log]) as telling,
     ):
-        outcome = driver.run(sweep, settings, telling, rows)
+        outcome = run_sweep(sweep, settings, telling, rows)
         if outcome.stopped:
             telling.note(f"warning: {outcome.stopped}")
     return Results(outcome.directory, rows)
@@ -268,8 +135,6 @@ def execute(
 @contextmanager
 def results_so_far(rows: Loader | None = None) -> Iterator[None]:
     """Gives an interruption the results so far, where any trial has a row."""
-    from hpsearch.driver import Interrupted
-
     try:
         yield
     except Interrupted as error:
@@ -288,8 +153,6 @@ def after(interruption: Interrupted) -> Results:
     Raises:
         Interrupted: In a script, at a SIGTERM, or where there are no results.
     """
-    from hpsearch.driver import outside
-
     interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
     found = interruption.results
     if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
@@ -352,23 +215,554 @@ def compare(
         InputError: A table is missing, or is none.
         RefusedError: The tables differ in data, split or metric.
     """
-    from hpsearch import comparison
-
     if out is not None:
-        comparison.require_suffix(out)
+        require_suffix(out)
     again = None
     if rescore is not None:
         if rescore < 1:
             raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {rescore}")
-        from hpsearch.rescoring import Rescorer
 
         again = Rescorer(rescore, workers)
-    compared = comparison.compare(
+    compared = compare_tables(
         [table.directory if isinstance(table, Results) else table for table in tables],
-        comparison.Columns(score, tuple(params), goal),
+        Columns(score, tuple(params), goal),
         anyway=anyway,
         rescore=again,
     )
     if out is not None:
-        comparison.write(compared, out)
+        write_comparison(compared, out)
     return compared
+
+
+Pair = tuple[Any, Any]
+
+#: Where a sweep file says what an argument says.
+_ARGUMENTS = {
+    "budget.trials": "trials",
+    "budget.time": "time_seconds",
+    "data.validation": "validation_split",
+    "data.test": "test",
+    "data.seed": "split_seed",
+    "data.scale": "scale",
+    "data.task": "task",
+    "data.cv": "cv",
+    "execution.workers": "workers",
+    "execution.timeout": "timeout_seconds",
+    "model.class_weight": "class_weight",
+    "model.loss": "loss",
+    "model.output_activation": "output_activation",
+}
+
+
+def tune(
+    x: Any,
+    y: Any = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    model: Any = None,
+    method: str | Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    validation_data: Pair | None = None,
+    validation_split: float = 0.2,
+    test: float | Pair | None = None,
+    cv: Any = None,
+    groups: Any = None,
+    task: str | None = None,
+    scale: str = "auto",
+    split_seed: int = 42,
+    metric: str | Mapping[str, Any] | None = None,
+    loss: str | None = None,
+    output_activation: str | None = None,
+    class_weight: Mapping[Any, float] | str | None = None,
+    sample_weight: Any = None,
+    seed: int = 0,
+    seeds: int | Sequence[int] | Mapping[str, Any] = 1,
+    constraints: Sequence[str] = (),
+    configs: Sequence[Mapping[str, Any]] = (),
+    early_stopping: Mapping[str, Any] | None = None,
+    keep: str = "best",
+    workers: int | None = None,
+    time_seconds: float | None = None,
+    timeout_seconds: float | None = None,
+    name: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    retry: bool = False,
+    fresh: bool = False,
+    live: bool = False,
+    log: Sequence[str] = (),
+) -> Results:
+    """Search for the MLP, or the model of one's own, that is best on data in memory.
+
+    >>> import hpsearch
+    >>> from sklearn.datasets import load_wine
+    >>> x, y = load_wine(return_X_y=True)
+    >>> results = hpsearch.tune(x, y, parameters={"units": [4, 16], "epochs": 20})
+    >>> len(results.table)
+    2
+    >>> results.model().predict(x[:5], verbose=0).shape
+    (5, 3)
+
+    What is said of a sweep file's keys holds for the arguments, too. Trials are trained by other
+    processes, which get the rows through shared memory; a script needs no `if __name__` guard.
+
+    Args:
+        x: `(n_samples, ...)` numbers, or a pandas frame; its text columns are one-hot encoded
+            inside the model. Raw values: the model scales them. Or a `tf.data.Dataset` of
+            batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory, in the order
+            that it has this time; so may `validation_data` and `test` be.
+        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers. For a
+            model of one's own with several outputs, name -> target, or a list of targets, each
+            an array of numbers; classes are whole ones. The pairs below have the same.
+        parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
+            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. With a model of one's own, in
+            place of what that says of a name, beside `epochs` and `batch_size`.
+        model: `build(hp)`, which gives a Keras model, or a KerasTuner `HyperModel` (an instance
+            or a class), or `package.module:name` of one. It gets scaled rows in their own shape;
+            classes are whole numbers, or one-hot for a loss such as `categorical_crossentropy`;
+            a regression's targets are as they are.
+        method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`; with `configs`
+            and neither, exactly these.
+        trials: Rows of the table at most.
+        validation_data: A pair of x and y to score on.
+        validation_split: The share of rows to score on where there is no such pair. They are
+            chosen at random, stratified for classes, where Keras takes the last rows.
+        test: A share of rows, or a pair, that no training and no score sees; for
+            `results.evaluate("test")`.
+        cv: Cross-validation in place of a validation split: how many folds (shuffled, stratified
+            for classes), a scikit-learn splitter such as `TimeSeriesSplit(5)`, or pairs of
+            training and validation row numbers. Each fold is a row of the table, with all that is
+            fitted, such as scaling, fitted on its own training rows; the mean over the folds is a
+            config's score. The best model is that of the best config's best fold. A single pair,
+            or a splitter that makes one, such as `PredefinedSplit`, is a validation split. The
+            workers' memory holds the rows once a fold.
+        groups: `(n_samples,)`: rows of one group are on one side of every split.
+        task: `classification` or `regression`; inferred where `y` is unambiguous.
+        scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
+        split_seed: Of the split; it is `data.seed` in a file.
+        metric: The score: `val_accuracy`, for regression `val_loss`, where absent; any metric
+            of Keras by its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or
+            `val_r2_score`, which TensorFlow trains and which gets columns of its own; or as in a
+            file: `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
+        loss, output_activation: Keras names; the task decides where absent.
+        class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
+            `balanced`, in inverse proportion to the rows of each class.
+        sample_weight: `(n_samples,)`: each row's weight in the loss, in `val_loss`, too, where
+            rows are split off; `validation_data` may be a triple. As in Keras, accuracy and other
+            metrics count rows alike. TensorFlow trains what is weighted, at half the native speed.
+        seed: Of weights, shuffles, masks and proposals.
+        seeds: Repetitions of each config: how many, which, or `{"min", "max", "race"}`.
+        constraints, configs: As in a file.
+        early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
+        keep: Whose weights are kept, `best` or `all`.
+        workers: How many trainings run at a time; one a core where absent.
+        time_seconds: No trial is begun after it.
+        timeout_seconds: Longest time of one training.
+        name: Of the sweep; the name of `out` where absent.
+        out: The results directory, in which a later call with the same data goes on. Where
+            absent, a temporary one, removed when the results are no longer used.
+        retry, fresh, live, log: As for `hpsearch.run`.
+
+    Raises:
+        InputError: An argument or the data cannot be used; all arguments are told at once.
+        RefusedError: `out` is held by another run, or its rows are of other data or another
+            metric.
+        Interrupted: As for `hpsearch.run`.
+    """
+    _require_something(model, parameters, loss, output_activation, class_weight)
+    rows = read_memory(x, y, sample_weight, validation_data, test)
+    if rows.parts and model is None:
+        raise InputError(
+            f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "
+            "model=build, a function of hp that returns a Keras model with as many outputs, or "
+            "y of shape (n_samples, outputs) for a regression of several numbers"
+        )
+    folds = Folding.of(cv, groups, rows, split_seed)
+    folds.require_fit(validation_data, test)
+    raw = {
+        "name": _name(name, out),
+        "seed": seed,
+        "data": {
+            "memory": rows.described | folds.described,
+            "task": task,
+            "validation": validation_split if cv is None else None,
+            "cv": folds.count,
+            "test": test if rows.test is None else None,
+            "seed": split_seed,
+            "scale": scale,
+        },
+        "metric": metric,
+        "parameters": parameters or {},
+        "constraints": constraints,
+        "configs": configs,
+        "seeds": seeds,
+        "budget": {"trials": trials, "time": time_seconds},
+        "early_stopping": early_stopping,
+        "execution": {"workers": workers, "timeout": timeout_seconds},
+        "model": _reference(model)
+        or {"loss": loss, "output_activation": output_activation, "class_weight": class_weight},
+        "keep": keep,
+        "method": _method(method, bool(configs), trials, time_seconds),
+    }
+    sweep = _sweep(raw)
+    settings = Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
+    load: Loader = partial(rows.load, folds)
+    if model is not None and not isinstance(model, str):
+        load = AtHand(load, OwnModel(shipped(model, "model", of=[model])))
+    return _run(sweep, settings, load, out, log)
+
+
+def _require_something(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:
+    """Check that there is something to search, and nothing that the model is to say."""
+    if model is None:
+        if parameters is None:
+            raise InputError(
+                "parameters: is missing: say what to try, such as parameters={'units': [32, 64]}; "
+                "or give model=build, a function of hp that returns a Keras model"
+            )
+        return
+    if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
+        raise InputError(
+            "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
+            f"one, not {type(model).__name__}"
+        )
+    if any(each is not None for each in of_mlps):
+        raise InputError(
+            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a model of one's "
+            "own is compiled by the function that builds it"
+        )
+
+
+def _reference(model: Any) -> str:
+    if model is None or isinstance(model, str):
+        return model or ""
+    return model_reference(model)
+
+
+def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
+    if name is not None:
+        return name
+    of_directory = Path(out).absolute().name if out is not None else ""
+    return of_directory if NAME.match(of_directory) else "tune"
+
+
+def _method(
+    method: str | Mapping[str, Any] | None,
+    has_configs: bool,
+    trials: int | None,
+    time_seconds: float | None,
+) -> str | Mapping[str, Any] | None:
+    ends = trials is not None or time_seconds is not None
+    if method is None:
+        return "auto" if ends else None if has_configs else "grid"
+    try:
+        exhausts = parse_method(method).exhausts
+    except InvalidValue:
+        # Told with all else that is wrong.
+        return method
+    if not exhausts and not ends:
+        called = parse_method(method).name
+        raise InputError(f"trials: method {called} needs trials, or time_seconds")
+    return method
+
+
+def _sweep(raw: Mapping[str, Any]) -> Sweep:
+    """The sweep that a file with these keys would be.
+
+    Raises:
+        InputError: With all that is wrong, a line each.
+    """
+    try:
+        return sweep_from_mapping(_without_none(_plain(raw)))
+    except SweepFileError as error:
+        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
+        raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
+
+
+def _argument(path: str) -> str:
+    return _ARGUMENTS.get(path, re.sub(r"^(data|budget|execution|model)\.", "", path))
+
+
+def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Without arguments that were left out; what the user wrote within one stays."""
+    parts = {
+        key: {k: v for k, v in value.items() if v is not None}
+        if key in {"data", "budget", "execution", "model"} and isinstance(value, Mapping)
+        else value
+        for key, value in raw.items()
+    }
+    return {key: value for key, value in parts.items() if value not in (None, {}, [])}
+
+
+def _plain(value: Any) -> Any:
+    """With lists for tuples, ranges and arrays, and Python's numbers for NumPy's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _run(
+    sweep: Sweep,
+    settings: Settings,
+    load: Loader,
+    out: str | os.PathLike[str] | None,
+    log: Sequence[str],
+) -> Results:
+    try:
+        if out is not None:
+            settings = replace(settings, out=Path(out))
+            return execute(sweep, settings, AsWarnings(), log=log, rows=load)
+        return _without_directory(sweep, settings, load, log)
+    except Interrupted as error:
+        return after(error)
+
+
+def _without_directory(
+    sweep: Sweep, settings: Settings, load: Loader, log: Sequence[str]
+) -> Results:
+    scratch = tempfile.mkdtemp(prefix="hpsearch-")
+    settings = replace(settings, out=Path(scratch, sweep.name))
+    try:
+        found = execute(sweep, settings, AsWarnings(), log=log, rows=load)
+        return found.owning(scratch)
+    except Interrupted as error:
+        # Nobody could go on in that directory.
+        interruption = Interrupted(error.number)
+        if isinstance(error.results, Results):
+            interruption.results = error.results.owning(scratch)
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise interruption from None
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+Objective = Callable[[dict[str, Any]], Any]
+
+
+def optimize(
+    objective: Objective,
+    parameters: Mapping[str, Any],
+    method: str | Mapping[str, Any] = "auto",
+    *,
+    trials: int | None = None,
+    goal: str = "minimize",
+    seed: int = 0,
+    workers: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    constraints: Sequence[str] = (),
+    configs: Sequence[Mapping[str, Any]] = (),
+    time_seconds: float | None = None,
+    timeout_seconds: float | None = None,
+    execution: Mapping[str, Any] | None = None,
+) -> Results:
+    """Search for the config at which a function is best.
+
+    >>> import hpsearch
+    >>> results = hpsearch.optimize(
+    ...     lambda config: (config["x"] - 2) ** 2,
+    ...     {"x": {"min": -10.0, "max": 10.0}},
+    ...     trials=30,
+    ... )
+    >>> bool(abs(results.best["x"] - 2) < 1)
+    True
+
+    Args:
+        objective: Called with a config; gives its score, or is a generator that yields one after
+            each epoch: then `hyperband` and `asha` can halt it, and the last one counts. What it
+            raises is a failed row; a score that is not finite a diverged one.
+        parameters: As in a sweep file, any names; for `hyperband` and `asha` with `epochs`.
+        method: As in a sweep file; `grid` needs no `trials`.
+        trials: Rows of the table at most.
+        goal: `minimize` or `maximize`.
+        seed: Of the proposals.
+        workers: Processes. 1 calls the function in this one; more need a function that can be
+            imported, by its module and name.
+        out: The results directory, in which a later call goes on; None keeps nothing on disk.
+        constraints, configs: As in a sweep file.
+        time_seconds: No trial is begun after it.
+        timeout_seconds: Longest time of one trial, with several workers or on a cluster.
+        execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
+
+    Raises:
+        InputError: The function or the parameters cannot be used.
+        RefusedError: `out` is held by another run, or holds another function's results.
+        Interrupted: As for `hpsearch.run`.
+    """
+    if goal not in ("minimize", "maximize"):
+        raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, not {workers}")
+    where = _execution(execution, workers, timeout_seconds)
+    _require_usable(objective, workers, elsewhere=where is not None)
+    kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
+    space = _space(parameters, constraints, kind)
+    search = Search(
+        method=_function_method(method, space, configs),
+        space=space,
+        listed=_listed(space, configs),
+        seeds=(0,),
+        limit=trials,
+        seed=seed,
+    )
+    _require_end(search.method, trials, time_seconds)
+
+    def run(directory: Path) -> Results:
+        job = FunctionRun(
+            objective,
+            search,
+            goal,
+            directory,
+            workers,
+            time_seconds,
+            timeout_seconds,
+            report=out is not None,
+            execution=where,
+        )
+        with results_so_far():
+            return Results(run_function(job).path)
+
+    try:
+        if out is not None:
+            return run(Path(out))
+        return _optimize_without_directory(run)
+    except Interrupted as error:
+        return after(error)
+
+
+def _optimize_without_directory(run: Callable[[Path], Results]) -> Results:
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as directory:
+        try:
+            return run(Path(directory)).detached()
+        except Interrupted as error:
+            # Nobody could go on in that directory.
+            interruption = Interrupted(error.number)
+            if isinstance(error.results, Results):
+                interruption.results = error.results.detached()
+            raise interruption from None
+
+
+def _execution(
+    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
+) -> Execution | None:
+    """Where it runs, unless that is here.
+
+    Raises:
+        InputError: It is no execution, or its engine is not there.
+    """
+    if given is None:
+        return None
+    twice = {"workers", "timeout"} & given.keys()
+    if twice:
+        raise InputError(f"execution.{min(twice)}: is an argument of its own")
+    try:
+        found = Execution.model_validate(dict(given) | {"workers": workers})
+    except ValidationError as error:
+        place, message = faults_of(error, Execution.keys())[0]
+        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
+    require_engine(found)
+    if found.engine == "local":
+        return None
+    return found.model_copy(update={"timeout_seconds": timeout_seconds})
+
+
+def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
+    if not callable(objective):
+        raise InputError(f"objective: must be a function, not {type(objective).__name__}")
+    if workers == 1 and not elsewhere:
+        return
+    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
+    found: Any = None
+    if module != "__main__":
+        try:
+            found = importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part, None)
+        except ImportError:
+            found = None
+    if found is not objective:
+        raise InputError(
+            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
+            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
+            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
+        )
+
+
+def _space(parameters: Mapping[str, Any], constraints: Sequence[str], kind: Kind) -> Space:
+    if not isinstance(parameters, Mapping) or not parameters:
+        raise InputError("parameters: must be a mapping of names to their values, and not empty")
+    found = []
+    for name, raw in parameters.items():
+        rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
+        try:
+            found.append(parse_parameter(rule, raw).parameter(str(name)))
+        except InvalidValue as error:
+            place, message = error.faults[0]
+            path = ".".join(map(str, (name, *place)))
+            raise InputError(f"parameters.{path}: {message}") from None
+    _require_parents(found)
+    try:
+        rules = tuple(map(parse, constraints))
+    except ConstraintError as error:
+        raise InputError(f"constraints: {error}") from None
+    return Space(tuple(found), rules, kind)
+
+
+def _require_parents(parameters: Sequence[Parameter]) -> None:
+    names = {parameter.name for parameter in parameters}
+    for parameter in parameters:
+        for parent in parameter.when:
+            if parent not in names:
+                raise InputError(
+                    f"parameters.{parameter.name}.when: there is no parameter {parent!r}"
+                )
+    try:
+        Space(tuple(parameters), kind=Kind.FUNCTION).config({})
+    except ValueError as error:
+        raise InputError(f"parameters: {error}") from None
+
+
+def _function_method(
+    method: str | Mapping[str, Any], space: Space, configs: Sequence[Mapping[str, Any]]
+) -> MethodSpec:
+    if method == CONFIGS and configs:
+        return MethodSpec(CONFIGS)
+    try:
+        spec = parse_method(method)
+    except InvalidValue as error:
+        raise InputError(f"method: {error}") from None
+    if spec.enumerates:
+        endless = [p.name for p in space.parameters if p.choices is None]
+        if endless:
+            raise InputError(
+                f"parameters.{endless[0]}: a grid needs values, or a range with a step"
+            )
+    if spec.name in ("hyperband", "asha"):
+        if space.kind is not Kind.STEPWISE:
+            raise InputError(
+                f"method: {spec.name} halts trainings between epochs: the objective must be a "
+                "generator function that yields a score after each epoch"
+            )
+        if "epochs" not in space.names:
+            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
+    return spec
+
+
+def _listed(space: Space, configs: Sequence[Mapping[str, Any]]) -> tuple[Config, ...]:
+    first = {p.name: p.at(0.0) for p in space.parameters}
+    listed = []
+    for index, values in enumerate(configs):
+        config = space.config({**first, **values})
+        if config is None:
+            raise InputError(f"configs[{index}]: it breaks a constraint")
+        listed.append(config)
+    return tuple(listed)
+
+
+def _require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
+    if trials is not None and (isinstance(trials, bool) or trials < 1):
+        raise InputError(f"trials: must be at least 1, not {trials}")
+    if trials is None and time_seconds is None and not method.exhausts:
+        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

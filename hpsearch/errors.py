@@ -16,22 +16,11 @@ A message says what is wrong, where, the rule, the value found, and what to do.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-__all__ = [
-    "ChangedSweepError",
-    "ConstraintError",
-    "DataError",
-    "HpsearchError",
-    "InputError",
-    "LockedError",
-    "NotSupportedError",
-    "Problem",
-    "RefusedError",
-    "StoreError",
-    "SweepFileError",
-]
+from pathlib import Path
+from typing import Any
 
 
 class HpsearchError(Exception):
@@ -100,3 +89,27 @@ class ChangedSweepError(RefusedError):
 
 class StoreError(RefusedError):
     """The store is corrupt, or cannot be opened or written."""
+
+
+class Interrupted(HpsearchError):
+    """A signal ended a run, of which what was finished is stored in `where`, or something else.
+
+    Attributes:
+        number: The signal's.
+        where: The results directory, or None.
+        results: From Python, the `hpsearch.Results` so far where any trial has a row, else None.
+    """
+
+    def __init__(self, number: int, where: Path | None = None) -> None:
+        self.number = number
+        self.where = where
+        self.results: Any = None
+        self.exit_code = 128 + number
+        name = "interrupted" if number == signal.SIGINT else "terminated"
+        stored = f"; results so far are in {where}, the same command continues" if where else ""
+        super().__init__(name + stored)
+
+    @property
+    def by_keyboard(self) -> bool:
+        """Whether it was a Ctrl-C, or a notebook's stop button."""
+        return self.number == signal.SIGINT

@@ -1,15 +1,4 @@
-"""What installed packages add to hpsearch, by entry points.
-
-The groups:
-
-    hpsearch.layer_types    what a hidden block can be
-    hpsearch.datasets       data for `data: {dataset: ...}`
-    hpsearch.methods        what proposes configs
-    hpsearch.executors      what runs trainings, for `execution: {engine: ...}`
-
-Looking a name up reads the metadata of installed packages and imports none of them; only `load`
-does. See `EXTENDING.md` for what each group's objects are.
-"""
+"""What other installed packages add by entry points: layer types, datasets, methods, executors."""
 
 from __future__ import annotations
 
@@ -24,17 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import HpsearchError, InputError
-
-__all__ = [
-    "DATASETS",
-    "EXECUTORS",
-    "LAYER_TYPES",
-    "METHODS",
-    "Extension",
-    "find",
-    "installed",
-    "names",
-]
 
 LAYER_TYPES: Final = "hpsearch.layer_types"
 DATASETS: Final = "hpsearch.datasets"

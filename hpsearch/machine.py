@@ -1,12 +1,14 @@
-"""What the operating system offers."""
+"""What this machine offers: cores, memory within its control groups, forking, package versions."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from hpsearch.errors import NotSupportedError
-
-__all__ = ["cores", "require_fork"]
 
 
 def cores() -> int:
@@ -27,3 +29,104 @@ def require_fork() -> None:
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
             "WSL; plan, show, compare and report work here, too"
         )
+
+
+def version_of(package: str) -> str:
+    """As its installation says, or `unknown` where there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def available_bytes() -> int:
+    """Bytes of memory that this process may still take: machine, container and rlimit."""
+    limits = [_machine_bytes()]
+    with contextlib.suppress(OSError, ValueError):
+        maximum = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
+        current = int(Path("/sys/fs/cgroup/memory.current").read_text("ascii"))
+        limits.append(maximum - current)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        # Windows has no such limit.
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+            limits.append(soft - pages * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(limits))
+
+
+def _machine_bytes() -> int:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+#: The driver, the servers and all other programs have the rest.
+_SHARE = 0.8
+#: A worker in which TensorFlow runs takes some 400 MB before it trains anything.
+_LEAST_BYTES = 2**30
+
+
+def share_bytes(workers: int) -> int:
+    """What each of so many workers may take by default: its part of four fifths of the machine.
+
+    Not less than 1 GiB, or four fifths of a machine that is smaller.
+    """
+    usable = int(_SHARE * _limit_bytes())
+    return max(usable // workers, min(_LEAST_BYTES, usable))
+
+
+def _limit_bytes() -> int:
+    """Bytes of memory of the machine, or of the container."""
+    return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_control_groups())
+
+
+def _control_groups() -> Iterator[int]:
+    """Limits of the control groups that this process is in (Linux), and of those around them."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                yield from _limits(Path("/sys/fs/cgroup"), path, "memory.max")
+            elif "memory" in controllers.split(","):
+                yield from _limits(Path("/sys/fs/cgroup/memory"), path, "memory.limit_in_bytes")
+
+
+def _limits(root: Path, group: str, file: str) -> Iterator[int]:
+    inner = root / group.lstrip("/")
+    for directory in (inner, *inner.parents):
+        if directory.is_relative_to(root):
+            # No limit reads "max", or is a number beyond any machine's memory.
+            with contextlib.suppress(OSError, ValueError):
+                yield int((directory / file).read_text(encoding="ascii"))
+
+
+def own_bytes(pid: int) -> int:
+    """Resident memory of a process but for what it maps, such as the data that all share.
+
+    0 where the process is gone.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+    except (ProcessLookupError, FileNotFoundError):
+        if Path("/proc/self/statm").exists():
+            return 0
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def die_first() -> None:
+    """Where the machine runs out of memory, the system is to end this process before others."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

@@ -1,4 +1,4 @@
-"""Write `hpsearch/keras_names.json` from the installed Keras; `--check` only compares.
+"""Write `hpsearch/space/keras_names.json` from the installed Keras; `--check` only compares.
 
 python tests/generate_keras_names.py [--check]
 """

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpsearch import sweepfile
-from hpsearch.hyperparameters import OPTIMIZER_ALIASES
-from hpsearch.sweep.rules import ENTRY_POINTS
-from hpsearch.sweep.wandb import IGNORED, KEYS
+from hpsearch.space.mlp import OPTIMIZER_ALIASES
+from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.rules import ENTRY_POINTS
+from hpsearch.spec.wandb import IGNORED, KEYS
 
-PATH = Path(sweepfile.__file__).parent.parent / "sweep" / "REFERENCE.md"
+PATH = Path(__file__).parent.parent / "hpsearch" / "spec" / "REFERENCE.md"
 Schema = Mapping[str, Any]
 
 HEAD = """\
@@ -254,7 +254,7 @@ def table(lines: list[tuple[str, ...]]) -> str:
 
 def page() -> str:
     """The page of this version, whatever is installed beside it."""
-    return render(sweepfile.schema(added=lambda _: ()))
+    return render(sweep_schema(added=lambda _: ()))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hpsearch.constraints import parse
 from hpsearch.errors import ConstraintError
+from hpsearch.space.constraints import parse
 
 VALUES = {"hidden_layers": 2, "units": 50, "dropout": 0.5, "activation": "relu", "flag": True}
 

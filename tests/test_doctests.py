@@ -13,7 +13,7 @@ import hpsearch
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
-    *("hpsearch", "hpsearch.api", "hpsearch.functions", "hpsearch.tuning"),
+    *("hpsearch", "hpsearch.api", "hpsearch.api", "hpsearch.api"),
     "hpsearch.sklearn.estimators",
 )
 EXAMPLES = [

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from readme import ROOT, block
 
-from hpsearch import sweepfile
+from hpsearch.spec.dump import STARTER
+from hpsearch.spec.sweep import sweep_from_text
 
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.parent.glob("shared/DESIGN.md"))]
 SWEEPS = sorted([*ROOT.glob("sweeps/*.yaml"), *ROOT.glob("experiments/*.yaml")])
@@ -197,12 +198,12 @@ def test_the_words_for_those_of_keras_tuner_are_a_sweep(tmp_path):
     metric = re.search(r"`(metric: \{.*?\})` \|$", readme, re.MULTILINE)
     lines = ["data: {dataset: digits}", "method: bayesian", "budget: {trials: 9}", metric[1]]
     lines += ["parameters:", "  layer_type: [dense, dropout]", *(f"  {line}" for line in words)]
-    sweep = sweepfile.loads("\n".join(lines), "s.yaml", tmp_path)
+    sweep = sweep_from_text("\n".join(lines), "s.yaml", tmp_path)
     assert set(sweep.parameters) == {"layer_type", "units", "learning_rate", "dropout"}
 
 
 def test_the_starter_is_a_sweep_file(tmp_path):
-    sweepfile.loads(sweepfile.STARTER, "starter.yaml", tmp_path)
+    sweep_from_text(STARTER, "starter.yaml", tmp_path)
 
 
 def test_the_readme_names_every_command():

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hpsearch.estimate import Sizes, estimate, step_seconds
-from hpsearch.trial import Training
+from hpsearch.space.trial import Training
+from hpsearch.tuner.estimate import DataSizes, estimate_cost, step_seconds
 
-SIZES = Sizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=10**6)
+SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=10**6)
 
 
 def training(epochs: int = 10, number: int = 1, **values: Any) -> Training:
@@ -21,15 +21,15 @@ def tensorflow(each: Training) -> bool:
     return each.values.get("optimizer") == "lion"
 
 
-def middle(*trainings: Training, workers: int = 1, sizes: Sizes = SIZES, **more: Any) -> float:
-    found = estimate(trainings, sizes, workers, spread=1.0, tensorflow=tensorflow, **more)
+def middle(*trainings: Training, workers: int = 1, sizes: DataSizes = SIZES, **more: Any) -> float:
+    found = estimate_cost(trainings, sizes, workers, spread=1.0, tensorflow=tensorflow, **more)
     assert found.low_seconds == found.high_seconds
     return found.low_seconds
 
 
 def test_nothing_to_do_takes_the_start_alone() -> None:
     assert middle() == pytest.approx(3.0)
-    assert estimate([], SIZES, 2, tensorflow=tensorflow).memory_bytes > 0
+    assert estimate_cost([], SIZES, 2, tensorflow=tensorflow).memory_bytes > 0
 
 
 def test_more_work_takes_longer() -> None:
@@ -62,20 +62,24 @@ def test_tensorflow_takes_longer_and_more_memory() -> None:
     one, other = training(), training(optimizer="lion")
     assert middle(other) > 2 * middle(one) - middle()
     memory = [
-        estimate([each], SIZES, 2, tensorflow=tensorflow).memory_bytes for each in (one, other)
+        estimate_cost([each], SIZES, 2, tensorflow=tensorflow).memory_bytes for each in (one, other)
     ]
     assert memory[1] > memory[0] + 10**8
 
 
 def test_the_range_and_memory() -> None:
-    wide = estimate([training()], SIZES, 1, spread=3.0, tensorflow=tensorflow)
+    wide = estimate_cost([training()], SIZES, 1, spread=3.0, tensorflow=tensorflow)
     assert wide.low_seconds < middle(training()) < wide.high_seconds
     assert (wide.high_seconds - 3) / (wide.low_seconds - 3) == pytest.approx(9)
     assert (
-        estimate([training()] * 2, SIZES, 2, tensorflow=tensorflow).memory_bytes > wide.memory_bytes
+        estimate_cost([training()] * 2, SIZES, 2, tensorflow=tensorflow).memory_bytes
+        > wide.memory_bytes
     )
     # No worker without a training.
-    assert estimate([training()], SIZES, 8, tensorflow=tensorflow).memory_bytes == wide.memory_bytes
+    assert (
+        estimate_cost([training()], SIZES, 8, tensorflow=tensorflow).memory_bytes
+        == wide.memory_bytes
+    )
 
 
 def test_ones_own_layers_have_an_estimate_too() -> None:

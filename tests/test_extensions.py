@@ -15,16 +15,19 @@ from packages import declare, declare_example
 from rich.console import Console
 
 import hpsearch
-from hpsearch import data, extensions, sweepfile
-from hpsearch.cli.listing import print_list
-from hpsearch.driver.engines import engine
-from hpsearch.driver.script.text import imported
+from hpsearch import extensions
+from hpsearch.cli.show import print_list
+from hpsearch.data.loading import load_dataset, probe_dataset
 from hpsearch.errors import DataError, HpsearchError, InputError, SweepFileError
-from hpsearch.executors.added import Added as AddedExecutor
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.strategies import make_strategy
-from hpsearch.sweep import MethodSpec, added
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.dump import dump_sweep, sweep_schema
+from hpsearch.spec.fields import added
+from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.tuner.script.data import imported
+from hpsearch.workers.engines import ExtensionExecutor, engine
 
 ORIGIN = "hpsearch-example 1.2 (entry point"
 SWEEP = """\
@@ -62,7 +65,7 @@ def package(tmp_path, monkeypatch):
 
 
 def loads(text, path):
-    return sweepfile.loads(text, "s.yaml", path)
+    return sweep_from_text(text, "s.yaml", path)
 
 
 def listed(what):
@@ -81,7 +84,7 @@ def test_a_sweep_may_name_what_a_package_adds_and_imports_none_of_it(example, tm
         f"method 'evolution' of {ORIGIN} evolution = hpsearch_example.method:Evolution)",
         f"engine 'serial' of {ORIGIN} serial = hpsearch_example.engine:Serial)",
     ]
-    assert sweepfile.loads(sweepfile.dump(sweep), "s.yaml", tmp_path) == sweep
+    assert sweep_from_text(dump_sweep(sweep), "s.yaml", tmp_path) == sweep
     assert {name for name in sys.modules if name.startswith("hpsearch_example")} == before
 
 
@@ -101,9 +104,9 @@ def test_a_misspelt_name_is_told_with_the_added_ones(example, tmp_path):
 
 def test_the_schema_knows_what_is_installed(example, tmp_path):
     document = yaml.safe_load(SWEEP)
-    validator = jsonschema.Draft202012Validator(sweepfile.schema())
+    validator = jsonschema.Draft202012Validator(sweep_schema())
     validator.validate(document)
-    without = jsonschema.Draft202012Validator(sweepfile.schema(added=lambda _: ()))
+    without = jsonschema.Draft202012Validator(sweep_schema(added=lambda _: ()))
     places = {error.absolute_path[0] for error in without.iter_errors(document)}
     assert places == {"data", "method", "parameters", "execution"}
     assert not validator.is_valid(document | {"method": {"name": "evolutionary"}})
@@ -170,9 +173,9 @@ def test_what_cannot_be_loaded_is_told_by_package_and_entry_point(
 
 def test_a_dataset_is_read_and_split(example, tmp_path):
     spec = loads("data: {dataset: spirals, validation: 0.25}\n", tmp_path).data
-    loaded = data.load(spec)
+    loaded = load_dataset(spec)
     assert (loaded.name, len(loaded.train), len(loaded.validation)) == ("spirals", 180, 60)
-    shape = data.probe(spec)
+    shape = probe_dataset(spec)
     assert (shape.name, shape.train_rows, shape.outputs) == ("spirals", 180, 1)
 
 
@@ -180,7 +183,7 @@ def test_a_dataset_may_be_told_its_task(package, tmp_path):
     text = "import numpy as np\ndef thing(): return np.eye(40), np.arange(40) % 4"
     package(extensions.DATASETS, text)
     spec = loads("data: {dataset: thing, task: regression}\n", tmp_path).data
-    assert data.load(spec).target.task == "regression"
+    assert load_dataset(spec).target.task == "regression"
     with pytest.raises(SweepFileError, match=r"data\.task: has no meaning with a built-in set"):
         loads("data: {dataset: digits, task: regression}\n", tmp_path)
     with pytest.raises(SweepFileError, match=r"data\.folder: has a meaning only with a built-in"):
@@ -191,7 +194,7 @@ def test_an_entry_point_may_name_a_method_of_a_class(package, tmp_path):
     text = "class Thing:\n  def make(): return [[i, 1.0] for i in range(30)], [0, 1, 2] * 10"
     package(extensions.DATASETS, text, attribute="Thing.make")
     spec = loads("data: {dataset: thing}\n", tmp_path).data
-    assert data.load(spec).target.outputs == 3
+    assert load_dataset(spec).target.outputs == 3
     found = extensions.find(extensions.DATASETS, "thing")
     names = {}
     exec(imported(found.reference, "own"), names)
@@ -209,7 +212,7 @@ def test_a_dataset_that_fails_is_told_by_package_and_entry_point(package, tmp_pa
     origin = package(extensions.DATASETS, f"def thing(): {body}")
     spec = loads("data: {dataset: thing}\n", tmp_path).data
     with pytest.raises(DataError, match=message) as raised:
-        data.load(spec)
+        load_dataset(spec)
     assert str(raised.value).startswith(f"dataset 'thing' of {origin}: ")
 
 
@@ -273,8 +276,8 @@ def test_an_option_that_the_package_refuses_is_told(example):
 
 
 METHOD = """\
-from hpsearch.proposal import Proposal
-from hpsearch.space import Config
+from hpsearch.search.strategy import Proposal
+from hpsearch.space.space import Config
 class thing:
     exhausted = adaptive = False
     rungs = ()
@@ -291,7 +294,7 @@ class thing:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("[good]", "proposed dict, not hpsearch.proposal.Proposal"),
+        ("[good]", "proposed dict, not hpsearch.search.strategy.Proposal"),
         ("[Proposal(outside)]", "units.: 5.*outside the space"),
         ("[Proposal(good), Proposal(good)]", "proposed 2 configs when asked for 1"),
         ("[Proposal(good, 3)]", "epochs must be None"),
@@ -365,7 +368,7 @@ class Broken:
 @pytest.mark.parametrize("method", ["provide", "submit", "events", "close"])
 def test_an_engine_that_fails_is_told_by_package_and_entry_point(method):
     extension = extensions.Extension(extensions.EXECUTORS, "queue", "q:Queue", "queues", "2.0")
-    executor = AddedExecutor(extension, lambda: Broken(method))
+    executor = ExtensionExecutor(extension, lambda: Broken(method))
     argument = () if method == "close" else (None,)
     with pytest.raises(HpsearchError) as raised:
         getattr(executor, method)(*argument)
@@ -387,7 +390,7 @@ def test_what_is_no_executor_is_told(package, tmp_path):
     with pytest.raises(
         InputError, match="object has no free, busy, provide, submit, events, close"
     ):
-        AddedExecutor(extension, object)
+        ExtensionExecutor(extension, object)
 
 
 def test_an_engine_is_told_what_the_sweep_asks_for(package, tmp_path):

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch import grid
-from hpsearch.constraints import parse
-from hpsearch.sampling import grid_draws
-from hpsearch.space import Choices, Kind, Parameter, Range, Space
+from hpsearch.search.draws import grid_draws
+from hpsearch.space import space as space_module
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Choices, Kind, Parameter, Range, Space
 
 _VALUES: dict[str, list[Any]] = {
     "hidden_layers": [0, 1, 2, 3],
@@ -76,7 +76,7 @@ def every_point(space: Space) -> list[tuple[Any, dict[str, Any]]]:
 @given(spaces(), st.sampled_from([20_000, 2]))
 def test_what_is_left_out_is_dead(space: Space, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grid, "_MOST_COMBINATIONS", most)
+        patch.setattr(space_module, "_MOST_COMBINATIONS", most)
         assert list(grid_draws(space)) == every_point(space)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.hyperparameters import (
+from hpsearch.space.mlp import (
     DEFAULTS,
     config_id,
     dead_in_mlp,

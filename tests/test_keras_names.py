@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpsearch import keras_names
+from hpsearch.space import keras_names
 
 ROOT = Path(__file__).parent.parent
 

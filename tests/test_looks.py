@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import RefusedError
-from hpsearch.looks import Look, Measured, looks_in, with_look
+from hpsearch.store.records import Evaluation, Measurement, evaluations_in, with_evaluation
 
-LOSS = Measured(0.4, 0.3, 0.6, "bootstrap")
-LOOK = Look(
+LOSS = Measurement(0.4, 0.3, 0.6, "bootstrap")
+LOOK = Evaluation(
     time="2026-01-02T03:04:05+00:00",
     trial=7,
     config="c0123456789a",
@@ -16,17 +16,17 @@ LOOK = Look(
     split="test",
     rows=360,
     metric="accuracy",
-    metrics={"loss": LOSS, "accuracy": Measured(0.9, 0.8, 0.95, "wilson")},
+    metrics={"loss": LOSS, "accuracy": Measurement(0.9, 0.8, 0.95, "wilson")},
 )
 
 
 def test_they_are_kept_in_order():
     meta = {"identity": "..."}
-    assert looks_in(meta) == ()
-    second = Look(**{**vars(LOOK), "trial": 8, "metrics": {"accuracy": Measured(0.5)}})
+    assert evaluations_in(meta) == ()
+    second = Evaluation(**{**vars(LOOK), "trial": 8, "metrics": {"accuracy": Measurement(0.5)}})
     for look in (LOOK, second):
-        meta |= with_look(meta, look)
-    assert looks_in(meta) == (LOOK, second)
+        meta |= with_evaluation(meta, look)
+    assert evaluations_in(meta) == (LOOK, second)
     assert meta["identity"] == "..."
     assert LOOK.score == LOOK.metrics["accuracy"]
     assert second.score.low is None
@@ -35,4 +35,4 @@ def test_they_are_kept_in_order():
 @pytest.mark.parametrize("text", ["", "{", "5", "[1]", '[{"time": 1}]', '[{"metrics": {"a": 1}}]'])
 def test_what_is_no_record_is_refused(text):
     with pytest.raises(RefusedError, match="looks cannot be read"):
-        looks_in({"looks": text})
+        evaluations_in({"looks": text})

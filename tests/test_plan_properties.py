@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpsearch import sampling
-from hpsearch.plan import Trial, group, number_trials
-from hpsearch.sweep import Sweep
-from hpsearch.sweepfile import parse
+from hpsearch.search.draws import draws
+from hpsearch.space.trial import Trial
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.tuner.planning import group, number_trials
 
 _DEFAULTS = {"hidden_layers": 1, "units": 100, "activation": "relu", "layer_type": "dense"}
 
@@ -94,7 +94,7 @@ def expected(sweep: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 
 def planned(sweep: Sweep) -> list[Trial]:
-    configs = [config for config, _ in sampling.draws("grid", sweep.space, (), 0)]
+    configs = [config for config, _ in draws("grid", sweep.space, (), 0)]
     return number_trials(configs, sweep.trial_seeds, {}, first_number=1)
 
 
@@ -108,7 +108,7 @@ def test_a_plan_covers_exactly_its_space(
     if not points:
         # Validation says so; there is nothing to plan.
         return
-    sweep = parse(raw)
+    sweep = sweep_from_mapping(raw)
     trials = planned(sweep)
     networks = [(network(dict(t.config.values)), t.seed) for t in trials]
     assert len(set(networks)) == len(networks)
@@ -133,9 +133,9 @@ def test_random_points_come_to_cover_exactly_the_same_space(
     raw = sweep_of(drawn)
     if not expected(raw):
         return
-    space = parse(raw).space
+    space = sweep_from_mapping(raw).space
     ids = {
-        method: [config.id for config, _ in sampling.draws(method, space, (), 3)]
+        method: [config.id for config, _ in draws(method, space, (), 3)]
         for method in ("grid", "random", "sobol")
     }
     for found in ids.values():

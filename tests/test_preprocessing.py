@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hpsearch import preprocessing
-from hpsearch.data import from_arrays
-from hpsearch.trial import ColumnSpec, InputSpec, Task
+from hpsearch.data.dataset import ColumnSpec, InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.models import preprocessing
 
 # Keras 3.15 converts TensorFlow's variables by np.array(x), which NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -33,13 +33,13 @@ TABLE = pd.DataFrame(
 
 def datasets():
     for scale in ("auto", "none", "unit", "standard"):
-        yield f"matrix-{scale}", from_arrays(X, Y, scale=scale)
-        yield f"images-{scale}", from_arrays(IMAGES, Y, scale=scale)
-        yield f"table-{scale}", from_arrays(TABLE, Y, scale=scale)
-    yield "cube", from_arrays(X.reshape(50, 3, 1), Y)
-    yield "one numeric", from_arrays(TABLE[["n", "t"]], Y)
-    yield "only text", from_arrays(TABLE[["t", "scaling"]], Y)
-    yield "one text", from_arrays(TABLE[["t"]], Y)
+        yield f"matrix-{scale}", dataset_from_arrays(X, Y, scale=scale)
+        yield f"images-{scale}", dataset_from_arrays(IMAGES, Y, scale=scale)
+        yield f"table-{scale}", dataset_from_arrays(TABLE, Y, scale=scale)
+    yield "cube", dataset_from_arrays(X.reshape(50, 3, 1), Y)
+    yield "one numeric", dataset_from_arrays(TABLE[["n", "t"]], Y)
+    yield "only text", dataset_from_arrays(TABLE[["t", "scaling"]], Y)
+    yield "one text", dataset_from_arrays(TABLE[["t"]], Y)
 
 
 ALL = dict(datasets())
@@ -50,13 +50,13 @@ ALL = dict(datasets())
 def test_exported_layers_give_the_features(dataset, tmp_path):
     spec, raw = dataset.input, dataset.validation.x
     given = preprocessing.features(spec, raw)
-    if preprocessing.runs_in_graph(spec):
+    if runs_in_graph(spec):
         np.testing.assert_array_equal(given, raw)
         for layer in preprocessing.feature_layers(spec):
             given = layer(given)
         given = np.asarray(given, np.float32)
     assert given.dtype == np.float32
-    assert given.shape == (len(dataset.validation), preprocessing.n_features(spec))
+    assert given.shape == (len(dataset.validation), n_features(spec))
     model = preprocessing.input_model(spec)
     np.testing.assert_allclose(model.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
     model.save(tmp_path / "m.keras")
@@ -133,7 +133,7 @@ def test_features_are_the_layers_to_the_bit(drawn):
 
 @pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
 def test_fitted_features_are_the_layers_to_the_bit(dataset):
-    if not preprocessing.runs_in_graph(dataset.input):
+    if not runs_in_graph(dataset.input):
         for part in (dataset.train, dataset.validation):
             assert_same_bits(dataset.input, part.x)
 
@@ -141,7 +141,7 @@ def test_fitted_features_are_the_layers_to_the_bit(dataset):
 @pytest.mark.parametrize("scale", ["unit", "standard"])
 def test_constant_columns_stay_finite(scale):
     x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)
-    dataset = from_arrays(x, Y, scale=scale)
+    dataset = dataset_from_arrays(x, Y, scale=scale)
     assert np.isfinite(preprocessing.features(dataset.input, dataset.train.x)).all()
     assert_same_bits(dataset.input, dataset.train.x)
 
@@ -149,13 +149,13 @@ def test_constant_columns_stay_finite(scale):
 def test_the_raw_rows_are_left_alone():
     x = X.copy()
     for scale in ("none", "standard"):
-        dataset = from_arrays(x, Y, scale=scale)
+        dataset = dataset_from_arrays(x, Y, scale=scale)
         preprocessing.features(dataset.input, x)
         np.testing.assert_array_equal(x, X)
 
 
 def test_standardised_values():
-    dataset = from_arrays(X, Y)
+    dataset = dataset_from_arrays(X, Y)
     arrays = preprocessing.arrays(dataset)
     np.testing.assert_allclose(arrays.x_train.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(arrays.x_train.std(axis=0), 1, atol=1e-5)
@@ -166,8 +166,8 @@ def test_standardised_values():
 
 
 def test_images_stay_bytes_until_the_graph():
-    dataset = from_arrays(IMAGES, Y)
-    assert preprocessing.runs_in_graph(dataset.input)
+    dataset = dataset_from_arrays(IMAGES, Y)
+    assert runs_in_graph(dataset.input)
     assert preprocessing.arrays(dataset).x_train.dtype == np.uint8
     x = dataset.train.x
     for layer in preprocessing.feature_layers(dataset.input):
@@ -179,13 +179,13 @@ def test_images_stay_bytes_until_the_graph():
 def test_numbers_come_before_one_hot_words():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0]})
     new = pd.DataFrame({"t": ["v", "never seen"], "n": X[:2, 0]})
-    dataset = from_arrays(frame, Y, validation_data=(new, [0, 1]), scale="none")
+    dataset = dataset_from_arrays(frame, Y, validation_data=(new, [0, 1]), scale="none")
     given = preprocessing.features(dataset.input, dataset.validation.x)
     np.testing.assert_allclose(given, [[X[0, 0], 0, 0, 1], [X[1, 0], 1, 0, 0]])
 
 
 def test_big_data_is_cut_into_batches(monkeypatch):
-    dataset = from_arrays(TABLE, Y)
+    dataset = dataset_from_arrays(TABLE, Y)
     whole = preprocessing.features(dataset.input, dataset.train.x)
     monkeypatch.setattr(preprocessing, "_BLOCK_VALUES", 40)
     np.testing.assert_array_equal(preprocessing.features(dataset.input, dataset.train.x), whole)
@@ -193,13 +193,13 @@ def test_big_data_is_cut_into_batches(monkeypatch):
 
 def test_a_table_has_no_chain_of_layers():
     with pytest.raises(ValueError, match="use input_model"):
-        preprocessing.feature_layers(from_arrays(TABLE, Y).input)
+        preprocessing.feature_layers(dataset_from_arrays(TABLE, Y).input)
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../x", "<script>", "a b", "ü", "dense"])
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
 def test_any_column_name_can_be_exported(name, tmp_path):
-    dataset = from_arrays(pd.DataFrame({name: ["u", "v"] * 25, "n": X[:, 0]}), Y)
+    dataset = dataset_from_arrays(pd.DataFrame({name: ["u", "v"] * 25, "n": X[:, 0]}), Y)
     inputs = preprocessing.input_model(dataset.input)
     model = keras.Model(inputs.input, keras.layers.Dense(1, name="output")(inputs.output))
     model.save(tmp_path / "m.keras")
@@ -212,7 +212,7 @@ def test_any_column_name_can_be_exported(name, tmp_path):
 
 @pytest.mark.parametrize("y", [X[:, 0] * 40 + 7, X[:, :2] * [3, 900]])
 def test_outputs_return_to_the_targets_units(y, tmp_path):
-    dataset = from_arrays(X, y, validation_data=(X + 1, y))
+    dataset = dataset_from_arrays(X, y, validation_data=(X + 1, y))
     assert dataset.target.task is Task.REGRESSION
     standard = keras.Input((dataset.target.outputs,))
     (layer,) = preprocessing.output_layers(dataset.target)
@@ -224,4 +224,4 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
 
 
 def test_probabilities_stay_as_they_are():
-    assert preprocessing.output_layers(from_arrays(X, Y).target) == []
+    assert preprocessing.output_layers(dataset_from_arrays(X, Y).target) == []

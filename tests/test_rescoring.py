@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from made_tables import Made, Row, write
 
-from hpsearch.comparison.reading import read_tables
+from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
-from hpsearch.rescoring import Rescorer, _fresh_seeds, _values
+from hpsearch.tuner.rescoring import Rescorer, _fresh_seeds, _values
 
 
 @pytest.mark.parametrize(

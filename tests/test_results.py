@@ -12,20 +12,22 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hpsearch import results
+from hpsearch.data.dataset import Task
 from hpsearch.errors import InputError
-from hpsearch.results import (
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.store.tables import (
     Provenance,
     Record,
+    best_row,
     column_of,
     curves_table,
     header_lines,
-    read,
+    ranked_rows,
+    read_table,
     results_table,
     write_atomically,
     write_csv,
 )
-from hpsearch.trial import Status, Task, TrialResult
 
 PROVENANCE = Provenance(
     "val_accuracy:maximize:last",
@@ -135,7 +137,7 @@ def test_a_diverged_row_shows_what_became_of_it(tmp_path: Path) -> None:
         best_score=None, error="loss became\n NaN",
     )  # fmt: skip
     write_csv(results_table([diverged], Task.MULTICLASS), tmp_path / "results.csv")
-    for table in (read(tmp_path), pd.read_csv(tmp_path / "results.csv")):
+    for table in (read_table(tmp_path), pd.read_csv(tmp_path / "results.csv")):
         row = table.iloc[0]
         assert (row["status"], row["epochs_trained"]) == ("diverged", 3)
         assert row["val_loss"] == math.inf
@@ -147,17 +149,17 @@ def test_an_error_is_one_harmless_line(tmp_path: Path) -> None:
     """Surrogates come from file names that are no UTF-8."""
     failed = record(error="=1+1\r\nbad \udcff\x00 name\t'")
     write_csv(results_table([failed], Task.MULTICLASS), tmp_path / "results.csv")
-    assert read(tmp_path)["error"].tolist() == ["=1+1 bad name '"]
+    assert read_table(tmp_path)["error"].tolist() == ["=1+1 bad name '"]
 
 
 def test_lists_and_mappings_are_json(tmp_path: Path) -> None:
     optimizer = {"name": "sgd", "learning_rate": 0.1, "nesterov": True}
     write_csv(table_of({"units": [200, 100], "optimizer": optimizer}, {}), tmp_path / "results.csv")
-    for table in (read(tmp_path), pd.read_csv(tmp_path / "results.csv")):
+    for table in (read_table(tmp_path), pd.read_csv(tmp_path / "results.csv")):
         assert json.loads(table.loc[0, "units"]) == [200, 100]
         assert json.loads(table.loc[0, "optimizer"]) == optimizer
         assert table.loc[1, "optimizer"] == "adam"
-    assert read(tmp_path)["units"].tolist() == ["[200, 100]", 32]
+    assert read_table(tmp_path)["units"].tolist() == ["[200, 100]", 32]
 
 
 def test_a_hyperparameter_that_bears_a_columns_name_is_prefixed() -> None:
@@ -197,7 +199,7 @@ def test_formulas_are_escaped_and_come_back(tmp_path: Path, text: str) -> None:
     raw = pd.read_csv(tmp_path / "results.csv", dtype=str, keep_default_na=False)
     cells = [*raw.columns, *raw.loc[0]]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    pd.testing.assert_frame_equal(read(tmp_path), table)
+    pd.testing.assert_frame_equal(read_table(tmp_path), table)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_formulas_are_escaped_and_come_back(tmp_path: Path, text: str) -> None:
 def test_values_of_ones_own_come_back(tmp_path: Path, values: list[Any]) -> None:
     table = table_of(*({"mine": value} for value in values))
     write_csv(table, tmp_path / "results.csv")
-    again = read(tmp_path)
+    again = read_table(tmp_path)
     pd.testing.assert_frame_equal(again, table)
     assert [type(cell) for cell in again["mine"]] == [type(cell) for cell in table["mine"]]
 
@@ -219,7 +221,7 @@ def test_curves(tmp_path: Path) -> None:
     assert table[["trial", "epoch"]].to_numpy().tolist() == [[1, 1], [2, 1], [2, 2]]
     assert table["val_accuracy"].tolist() == [0.4, 0.4, 2 / 3]
     write_csv(table, tmp_path / "curves.csv")
-    pd.testing.assert_frame_equal(read(tmp_path / "curves.csv"), table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "curves.csv"), table)
     assert len(curves_table([record(curve=())], Task.MULTICLASS)) == 0
 
 
@@ -278,7 +280,7 @@ def test_what_is_no_table_is_explained(tmp_path: Path, content: bytes | None, me
     if content is not None:
         (tmp_path / "results.csv").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        read(tmp_path / "results.csv")
+        read_table(tmp_path / "results.csv")
     assert str(caught.value).startswith(str(tmp_path / "results.csv"))
     assert len(str(caught.value).splitlines()) == 1
 
@@ -297,14 +299,14 @@ def test_ranking_and_the_best_row() -> None:
         ("a", 0.5, "completed"), ("b", 0.9, "stopped"), ("c", None, "diverged"),
         ("d", 0.9, "completed"), ("e", None, "failed"),
     ]  # fmt: skip
-    assert results.ranked(scored(*rows))["trial"].tolist() == [2, 4, 1]
-    assert results.ranked(scored(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
-    best, least = results.best_row(scored(*rows)), results.best_row(scored(*rows, goal="minimize"))
+    assert ranked_rows(scored(*rows))["trial"].tolist() == [2, 4, 1]
+    assert ranked_rows(scored(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
+    best, least = best_row(scored(*rows)), best_row(scored(*rows, goal="minimize"))
     assert best is not None
     assert least is not None
     assert (best["trial"], least["trial"]) == (2, 1)
-    assert results.best_row(scored(("c", None, "diverged"))) is None
-    assert results.best_row(results_table([], Task.MULTICLASS)) is None
+    assert best_row(scored(("c", None, "diverged"))) is None
+    assert best_row(results_table([], Task.MULTICLASS)) is None
 
 
 def test_the_best_config_has_the_best_mean_and_all_its_seeds() -> None:
@@ -312,6 +314,6 @@ def test_the_best_config_has_the_best_mean_and_all_its_seeds() -> None:
         ("a", 0.5, "completed"), ("b", 0.7, "completed"), ("a", 0.9, "completed"),
         ("b", 0.6, "completed"), ("lucky", 1.0, "completed"), ("lucky", None, "failed"),
     )  # fmt: skip
-    best = results.best_row(table)
+    best = best_row(table)
     assert best is not None
     assert (best["config"], best["trial"]) == ("a", 3)

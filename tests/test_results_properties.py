@@ -11,9 +11,17 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.hyperparameters import NOTES
-from hpsearch.results import Provenance, Record, curves_table, read, results_table, write_csv
-from hpsearch.trial import Status, Task, TrialResult
+from hpsearch.data.dataset import Task
+from hpsearch.space.mlp import NOTES
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.store.tables import (
+    Provenance,
+    Record,
+    curves_table,
+    read_table,
+    results_table,
+    write_csv,
+)
 
 SCALARS = st.one_of(
     st.booleans(),
@@ -69,11 +77,11 @@ RECORDS = st.lists(
 
 
 def written(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """As `hpsearch.results` reads it, and as a bare `pd.read_csv` does."""
+    """As `hpsearch.store.tables` reads it, and as a bare `pd.read_csv` does."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "results.csv"
         write_csv(table, path)
-        return read(path), pd.read_csv(path)
+        return read_table(path), pd.read_csv(path)
 
 
 @given(RECORDS)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.constraints import parse
-from hpsearch.sampling import grid_draws, random_draws
-from hpsearch.space import Choices, Parameter, Range, Space
+from hpsearch.search.draws import grid_draws, random_draws
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Choices, Parameter, Range, Space
 
 SMALL = Space(
     (
@@ -123,7 +123,7 @@ def test_a_finite_space_is_counted_only_when_nothing_new_comes(monkeypatch) -> N
         counted.append(of)
         return grid_draws(of)
 
-    monkeypatch.setattr("hpsearch.sampling.grid_draws", counting)
+    monkeypatch.setattr("hpsearch.search.draws.grid_draws", counting)
     assert len(ids(islice(random_draws(space, 0), 1000))) == 1000
     assert not counted
     assert len(ids(random_draws(SMALL, 0))) == 10

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scripts import EXPERIMENTS, rows, run
 
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.sampling import random_draws
+from hpsearch.search.draws import random_draws
+from hpsearch.search.strategy import Outcome, Proposal
 
 SWEEP = """
 data: {dataset: iris}
@@ -71,7 +71,7 @@ def test_a_table_holds_every_config_and_its_curve(tmp_path):
 def test_the_tables_are_those_of_the_sweep_files(name):
     import search_problems
 
-    from hpsearch.sampling import grid_draws
+    from hpsearch.search.draws import grid_draws
 
     problem = search_problems.make_problem(name)
     ids = {config.id for config, _ in grid_draws(problem.space)}
@@ -249,20 +249,20 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
 
     import search_code
 
-    assert "hpsearch.strategies.parzen" in search_code.modules("tpe")
-    assert "hpsearch.strategies.process" not in search_code.modules("tpe")
-    assert "hpsearch.strategies.process" in search_code.modules("bayesian")
-    assert {f"hpsearch.strategies.{m}" for m in ("rungs", "drawn")} < {*search_code.modules("asha")}
-    assert "hpsearch.strategies.parzen" in search_code.modules("hyperband")
-    assert all("hpsearch.sampling" in search_code.modules(m) for m in ("random", "asha", "tpe"))
+    assert "hpsearch.search.tpe" in search_code.modules("tpe")
+    assert "hpsearch.search.bayesian" not in search_code.modules("tpe")
+    assert "hpsearch.search.bayesian" in search_code.modules("bayesian")
+    assert {f"hpsearch.search.{m}" for m in ("halving", "draws")} < {*search_code.modules("asha")}
+    assert "hpsearch.search.tpe" in search_code.modules("hyperband")
+    assert all("hpsearch.search.draws" in search_code.modules(m) for m in ("random", "asha", "tpe"))
     before = {method: search_code.digest(method) for method in ("tpe", "bayesian", "asha")}
     assert len(set(before.values())) == 3
 
     def changed(name, source=search_code._tree):
         tree = source(name)
-        if name == "hpsearch.strategies.parzen":
+        if name == "hpsearch.search.tpe":
             tree.body += ast.parse("_WIDTH = 0.3").body
-        if name == "hpsearch.strategies.process":
+        if name == "hpsearch.search.bayesian":
             tree.body[:1] = ast.parse("'Another docstring.'").body
         return tree
 

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
 from hpsearch.sklearn import SweepClassifier, SweepRegressor
-from hpsearch.sklearn.holdout import holdout
+from hpsearch.sklearn.search import holdout
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
 TWO = {"units": [2, 16], "epochs": 20, "optimizer": "adam"}

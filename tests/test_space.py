@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hpsearch.constraints import parse
-from hpsearch.sampling import grid_draws
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.sweep import Sweep
+from hpsearch.search.draws import grid_draws
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.sweep import Sweep
 
 
 def space_of(parameters: Mapping[str, Any], *constraints: str) -> Space:

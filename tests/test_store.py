@@ -21,10 +21,9 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import StoreError
-from hpsearch.plan import Trial
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.trial import Snapshot, Status, TrialResult
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Snapshot, Status, Trial, TrialResult
+from hpsearch.store.store import Store
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
 TRIALS = [
@@ -201,10 +200,10 @@ def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from hpsearch.plan import Trial
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.trial import Status, TrialResult
+from hpsearch.space.trial import Trial
+from hpsearch.space.space import Config
+from hpsearch.store.store import Store
+from hpsearch.space.trial import Status, TrialResult
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
 number = 0
 for _ in range(rounds):

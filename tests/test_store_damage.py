@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import StoreError
-from hpsearch.plan import Trial
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.stored import checksum_of
-from hpsearch.trial import Snapshot, Status, TrialResult
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Snapshot, Status, Trial, TrialResult
+from hpsearch.store.records import checksum_of
+from hpsearch.store.store import Store
 
 NUMBERS = range(1, 41)
 

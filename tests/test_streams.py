@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.streams import uniform
+from hpsearch.space.seeds import uniform
 
 
 def one(seed: int, draw: int, stream: int) -> float:

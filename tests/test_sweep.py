@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hpsearch.sampling import grid_draws
-from hpsearch.sweep import DataSpec, MethodSpec, ParameterSpec, Sweep, wording
-from hpsearch.sweep.rules import byte_size, duration
+from hpsearch.search.draws import grid_draws
+from hpsearch.spec.data import DataSpec
+from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.parameters import ParameterSpec
+from hpsearch.spec.rules import byte_size, duration
+from hpsearch.spec.sweep import Sweep
+from hpsearch.wording import listing, nearest, show
 
 RAW: dict[str, Any] = {
     "name": "s",
@@ -132,17 +136,17 @@ def test_byte_size(text: Any, size: Any) -> None:
     ],
 )
 def test_nearest(word: Any, name: str | None) -> None:
-    assert wording.nearest(word, ["layer_type", "activation", "units"]) == name
+    assert nearest(word, ["layer_type", "activation", "units"]) == name
 
 
 def test_listing_and_show() -> None:
-    assert [wording.listing(words) for words in ([], ["a"], ["a", "b"], "abc")] == [
+    assert [listing(words) for words in ([], ["a"], ["a", "b"], "abc")] == [
         "",
         "a",
         "a or b",
         "a, b or c",
     ]
-    assert wording.show("1") == "the text '1'"
-    assert [wording.show(value) for value in (True, None, 0.5)] == ["true", "nothing", "0.5"]
-    assert len(wording.show([1] * 1000)) < 80
-    assert wording.show(10**5000) == "a value of type int"
+    assert show("1") == "the text '1'"
+    assert [show(value) for value in (True, None, 0.5)] == ["true", "nothing", "0.5"]
+    assert len(show([1] * 1000)) < 80
+    assert show(10**5000) == "a value of type int"

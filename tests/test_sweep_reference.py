@@ -8,15 +8,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from hpsearch import sweepfile
-from hpsearch.sweep.names import DESCRIBED, rule_of
-from hpsearch.sweep.parameters import parse_parameter
-from hpsearch.sweep.wandb import IGNORED
+from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.hyperparameters import DESCRIBED, rule_of
+from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.wandb import IGNORED
 
 SCRIPT = runpy.run_path(str(Path(__file__).with_name("generate_sweep_reference.py")))
 PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()
 mappings, resolved = SCRIPT["mappings"], SCRIPT["resolved"]
-SCHEMA = sweepfile.schema(added=lambda _: ())
+SCHEMA = sweep_schema(added=lambda _: ())
 
 
 def keys(part, path=()):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.trial import Curve, Status, TrialResult
+from hpsearch.space.trial import Curve, Status, TrialResult
 
 EPOCHS = ({"loss": 0.5, "mae": 1.0}, {"loss": -0.0, "mae": math.inf}, {"loss": 2.5, "mae": 1e-300})
 

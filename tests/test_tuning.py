@@ -15,8 +15,8 @@ import pytest
 from sklearn.datasets import load_diabetes, load_wine
 
 import hpsearch
-from hpsearch import sweepfile
 from hpsearch.errors import DataError, InputError, RefusedError
+from hpsearch.spec.sweep import load_sweep
 
 SMALL = {"units": [4, 8], "epochs": 3}
 GRID = {"units": [2, 4, 8, 16, 32], "activation": ["relu", "tanh"], "epochs": 3}
@@ -110,7 +110,7 @@ def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
     pair = (wine[0][::3], wine[1][::3])
     with pytest.warns(UserWarning, match="60 of 60 validation rows also stand in the training"):
         hpsearch.tune(*wine, parameters={"epochs": 1}, validation_data=pair, out=out)
-    sweep = sweepfile.load(out / "sweep.yaml")
+    sweep = load_sweep(out / "sweep.yaml")
     assert sweep.data.memory.validation == "x (60, 13) float64, y (60,) int64"
     assert "validation: 0.2" not in (out / "sweep.yaml").read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"data\.memory: .*hpsearch\.tune"):

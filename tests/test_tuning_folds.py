@@ -11,15 +11,9 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 import hpsearch
-from hpsearch import sweepfile
-from hpsearch.driver import script
-from hpsearch.errors import (
-    DataError,
-    InputError,
-    NotSupportedError,
-    RefusedError,
-    SweepFileError,
-)
+from hpsearch.errors import DataError, InputError, NotSupportedError, RefusedError, SweepFileError
+from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
+from hpsearch.tuner.script.program import trial_script
 
 SMALL = {"units": [4, 8], "epochs": 2}
 
@@ -167,13 +161,13 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     results = hpsearch.run(sweep, out=tmp_path / "f")
     assert results.table["fold"].tolist() == [1, 2, 1, 2]
     assert "validation" not in (tmp_path / "f" / "sweep.yaml").read_text(encoding="utf-8")
-    assert sweepfile.load(tmp_path / "f" / "sweep.yaml").data.cv == 2
+    assert load_sweep(tmp_path / "f" / "sweep.yaml").data.cv == 2
     both = {**sweep, "data": {"dataset": "wine", "cv": 2, "validation": 0.2}}
     with pytest.raises(SweepFileError, match="cv: 2 makes validation parts"):
-        sweepfile.parse(both)
+        sweep_from_mapping(both)
     raced = {**sweep, "seeds": {"min": 1, "max": 3}}
     with pytest.raises(SweepFileError, match="a race of seeds and cross-validation"):
-        sweepfile.parse(raced)
+        sweep_from_mapping(raced)
     shown = subprocess.run(
         [sys.executable, "-m", "hpsearch", "show", str(tmp_path / "f")],
         capture_output=True,
@@ -183,7 +177,7 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     assert "best configs by mean val_accuracy" in shown
     assert "folds and seeds" in shown
     with pytest.raises(NotSupportedError, match="not written for folds"):
-        script.write(tmp_path / "f", 1)
+        trial_script(tmp_path / "f", 1)
     other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")
     compared = hpsearch.compare(results, other)
     assert compared.n_pairs == 2

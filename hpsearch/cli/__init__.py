@@ -1,7 +1,6 @@
-"""The command line."""
+"""The command line.
 
-from __future__ import annotations
-
-from hpsearch.cli.app import main
-
-__all__ = ["main"]
+In: arguments.
+Out: what the functions of `api` do, in words, and an exit code.
+Next: nobody: this is the last room.
+"""

@@ -1,8 +1,4 @@
-"""Commands, their options, and what an error looks like.
-
-Exit codes: 0 done; 1 finished, but no trial completed, or `reproduce` found another score; 2 bad
-input; 3 refused; 130 interrupted; 143 terminated.
-"""
+"""Commands, their options, and what an error looks like."""
 
 from __future__ import annotations
 
@@ -16,11 +12,29 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
-import hpsearch
-from hpsearch import sweepfile
+from hpsearch.cli import revisit
+from hpsearch.cli.display import make_display
+from hpsearch.cli.plan import print_plan
+from hpsearch.cli.revisit import write_report
+from hpsearch.cli.show import (
+    print_comparison,
+    print_examination,
+    print_list,
+    print_results,
+    summary,
+)
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.table import Columns
+from hpsearch.comparison.writing import require_suffix, write_comparison
 from hpsearch.errors import HpsearchError, InputError
-
-__all__ = ["app", "main"]
+from hpsearch.machine import version_of
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER, sweep_schema
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.trackers.targets import make_tracker
+from hpsearch.tuner.rescoring import Rescorer
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import log_results, tracked
 
 app = typer.Typer(
     name="hpsearch",
@@ -44,7 +58,6 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
 ]
 
-
 _TRACKERS = "tensorboard:DIR|mlflow:URI"
 #: Where lines do not end at a terminal's edge.
 _FILE_WIDTH = 200
@@ -57,7 +70,7 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"hpsearch {hpsearch.__version__}")
+        typer.echo(f"hpsearch {version_of('hpsearch')}")
         raise typer.Exit
 
 
@@ -103,17 +116,12 @@ def run(
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = sweepfile.load(sweep, overrides)
-    from hpsearch.cli.display import make_display
-    from hpsearch.driver import Settings, run
-    from hpsearch.driver.tracking import tracked
-    from hpsearch.trackers import make_tracker
+    loaded = load_sweep(sweep, overrides)
 
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
     trackers = [make_tracker(target) for target in log or ()]
     with tracked(make_display(_console(stderr=True)), trackers) as reporter:
-        outcome = run(loaded, settings, reporter)
-    from hpsearch.cli.show import summary
+        outcome = run_sweep(loaded, settings, reporter)
 
     summary(outcome, _console())
     raise typer.Exit(outcome.exit_code)
@@ -133,9 +141,7 @@ def plan(
     ] = False,
 ) -> None:
     """Say what a run would train and about how long it would take; trains nothing."""
-    from hpsearch.cli.plan import print_plan
-
-    loaded = sweepfile.load(sweep, set_ or ())
+    loaded = load_sweep(sweep, set_ or ())
     print_plan(loaded, out, workers, Console(), measure=measure)
 
 
@@ -145,8 +151,6 @@ def show(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 10,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
-    from hpsearch.cli.show import print_results
-
     print_results(source, top, _console())
 
 
@@ -181,25 +185,20 @@ def compare(
     ] = None,
 ) -> None:
     """Say which of several results is better, by how much, how sure, and why."""
-    from hpsearch import comparison
-    from hpsearch.cli.compare import print_comparison
-
     if out is not None:
-        comparison.require_suffix(out)
-    columns = comparison.Columns(score, tuple(params.split(",")) if params else (), goal)
+        require_suffix(out)
+    columns = Columns(score, tuple(params.split(",")) if params else (), goal)
     again = _rescorer(rescore, workers)
-    compared = comparison.compare(tables, columns, anyway=anyway, rescore=again)
+    compared = compare_tables(tables, columns, anyway=anyway, rescore=again)
     # The file first: whoever reads the terminal may close it before the end, as `head` does.
     if out is not None:
-        comparison.write(compared, out)
+        write_comparison(compared, out)
     print_comparison(compared, _console())
 
 
 def _rescorer(count: int | None, workers: int | None) -> Any:
     if count is None:
         return None
-    from hpsearch.cli.display import make_display
-    from hpsearch.rescoring import Rescorer
 
     console = _console(stderr=True)
     return Rescorer(count, workers, lambda: make_display(console))
@@ -222,8 +221,6 @@ def report(
     ] = "svg",
 ) -> None:
     """Write one page of pictures about one sweep or several; it opens offline."""
-    from hpsearch.cli.report import write_report
-
     write_report(sources, out, figures, format_)
 
 
@@ -235,8 +232,6 @@ def export(
     trial: Trial = None,
 ) -> None:
     """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
-    from hpsearch.cli import revisit
-
     revisit.export(directory, out, trial, _console())
 
 
@@ -248,8 +243,6 @@ def evaluate(
     trial: Trial = None,
 ) -> None:
     """Evaluate a trial on a split, with 95% intervals; each look goes on the record."""
-    from hpsearch.cli import revisit
-
     revisit.evaluate(directory, split, trial, _console())
 
 
@@ -281,8 +274,6 @@ def reproduce(
     ] = None,
 ) -> None:
     """Train a trial again from its row; exit code 1 if it scores anything else."""
-    from hpsearch.cli import revisit
-
     if script is not None:
         revisit.write_script(directory, trial, script, _console())
         return
@@ -298,8 +289,6 @@ def doctor(
     ] = None,
 ) -> None:
     """Check that store, tables, curves, data and model are sound and agree; exit code 3 if not."""
-    from hpsearch.cli.doctor import print_examination
-
     raise typer.Exit(print_examination(directory, salvage, _console()))
 
 
@@ -310,9 +299,6 @@ def log(
     to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="Where to; may be given again.")],
 ) -> None:
     """Log every trial to TensorBoard or MLflow; logged again, it replaces what was there."""
-    from hpsearch.driver.tracking import log_results
-    from hpsearch.trackers import make_tracker
-
     for target, tracker in [(each, make_tracker(each)) for each in to]:
         count = log_results(directory, tracker)
         typer.echo(f"{count} trials are logged to {target}")
@@ -324,14 +310,14 @@ def init(
 ) -> None:
     """Write a commented sweep file to start from, and the schema that editors check it by."""
     target = path / "sweep.yaml" if path.is_dir() else path
-    schema = target.with_name(sweepfile.SCHEMA_NAME)
+    schema = target.with_name(SCHEMA_NAME)
     if target.exists():
         raise InputError(
             f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
         )
     try:
-        target.write_text(sweepfile.STARTER, encoding="utf-8")
-        schema.write_text(json.dumps(sweepfile.schema(), indent=2) + "\n", encoding="utf-8")
+        target.write_text(STARTER, encoding="utf-8")
+        schema.write_text(json.dumps(sweep_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from None
     typer.echo(f"wrote {target} and {schema}; next: hpsearch run {target}")
@@ -340,7 +326,7 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a sweep file."""
-    typer.echo(json.dumps(sweepfile.schema(), indent=2))
+    typer.echo(json.dumps(sweep_schema(), indent=2))
 
 
 @app.command("list")
@@ -351,8 +337,6 @@ def list_(
     ],
 ) -> None:
     """List the names that a sweep file may use."""
-    from hpsearch.cli.listing import print_list
-
     print_list(what, _console())
 
 

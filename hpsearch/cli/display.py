@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from hpsearch.driver import Reporter
-from hpsearch.executors.base import Event, Finished, Lost, Said, Started
-from hpsearch.executors.base import Progress as EpochDone
-from hpsearch.plan import Summary, Trial
-from hpsearch.trial import Recipe, Training, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Training, Trial, TrialResult
+from hpsearch.store.records import Evaluation, Measurement
+from hpsearch.tuner.planning import Summary
+from hpsearch.tuner.watching import Reporter
+from hpsearch.workers.protocol import EpochFinished, Event, Finished, Lost, Said, Started
 
-__all__ = ["duration", "make_display"]
+if TYPE_CHECKING:
+    from hpsearch.tuner.revisit import Say
 
 _LINE_EVERY_SECONDS = 1.0
 #: Of workers, below the bar.
@@ -209,7 +214,7 @@ class Bar:
         match event:
             case Started():
                 self._show(task, event.training, 0)
-            case EpochDone():
+            case EpochFinished():
                 self._show(task, event.training, event.epoch)
             case Finished() | Lost():
                 self._bar.update(task, completed=0, text="idle")
@@ -237,3 +242,46 @@ class Bar:
         for task in self._workers.values():
             self._bar.remove_task(task)
         self._bar.stop()
+
+
+_METHODS = {
+    "wilson": "Wilson's",
+    "bootstrap": "by the bootstrap",
+    "t": "Student's t",
+}
+
+
+def say_on(console: Console) -> Say:
+    """What prints a line as it is."""
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return say
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def _interval(measured: Measurement) -> str:
+    if measured.low is None or measured.high is None:
+        return ""
+    ends = f"{_number(measured.low)} to {_number(measured.high)}"
+    return f"95% interval {ends}, {_METHODS[measured.method]}"
+
+
+def print_looks(looks: Iterable[Evaluation], console: Console) -> None:
+    """Each look at a split, in the order in which they were taken."""
+    looks = list(looks)
+    if not looks:
+        return
+    shown = Table(title=Text("evaluations"), title_justify="left", box=None, pad_edge=False)
+    for column in ("time", "trial", "split", "rows", "metric", "value", "95% interval"):
+        shown.add_column(Text(column), justify="right", overflow="fold")
+    for look in looks:
+        score = look.score
+        ends: Any = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
+        cells = (look.time, look.trial, look.split, look.rows, look.metric, _number(score.value))
+        shown.add_row(*(Text(str(cell)) for cell in (*cells, ends)))
+    console.print(shown)

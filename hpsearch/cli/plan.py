@@ -9,23 +9,61 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpsearch import data, sampling
 from hpsearch.cli.display import duration
-from hpsearch.driver import ResultsDirectory
-from hpsearch.driver.costs import ModelCosts
-from hpsearch.driver.planners import Search
-from hpsearch.driver.recipe import make_recipe
+from hpsearch.data.dataset import InputSpec, Shape, Target
+from hpsearch.data.loading import probe_dataset
 from hpsearch.errors import RefusedError
-from hpsearch.estimate import Estimate, Sizes, estimate
 from hpsearch.machine import cores
-from hpsearch.plan import Summary, Trial, group, number_trials, summarize
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.sweep import Sweep, added
-from hpsearch.training import needs_tensorflow
-from hpsearch.trial import InputSpec, Target, Training
+from hpsearch.search.draws import FIXED_METHODS, draws
+from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.space.trial import Training, Trial
+from hpsearch.spec.fields import added
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.provenance import make_recipe
+from hpsearch.store.store import Store
+from hpsearch.training.make import needs_tensorflow
+from hpsearch.tuner.estimate import (
+    CostEstimate,
+    DataSizes,
+    ModelCosts,
+    estimate_cost,
+    measure_steps,
+)
+from hpsearch.tuner.learning import Search
+from hpsearch.tuner.own_model import prospect
+from hpsearch.tuner.planning import Summary, group, number_trials, summarize
 
-__all__ = ["print_plan"]
+_MOST_VALUES = 6
+
+
+def print_space(search: Search, console: Console) -> None:
+    """A line for each hyperparameter."""
+    for parameter in search.space.parameters:
+        console.print(
+            f"  {parameter.name}: {_domain(parameter)}{_when(parameter)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _domain(parameter: Parameter) -> str:
+    domain, choices = parameter.domain, parameter.choices
+    if isinstance(domain, Choices) or (choices and len(choices) <= _MOST_VALUES):
+        choices = choices or ()
+        more = len(choices) - _MOST_VALUES
+        return ", ".join(map(str, choices[:_MOST_VALUES])) + (f" and {more} more" * (more > 0))
+    step = f", step {domain.step:g}" if domain.step is not None else ""
+    return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
+
+
+def _when(parameter: Parameter) -> str:
+    conditions = [
+        f"{parent} is {' or '.join(map(str, accepted))}"
+        for parent, accepted in parameter.when.items()
+    ]
+    return f" (where {' and '.join(conditions)})" if conditions else ""
 
 
 @dataclass(frozen=True)
@@ -39,9 +77,9 @@ class _Known:
 def _proposals(search: Search) -> Iterable[Config] | None:
     """What is tried, in order; None where it depends on scores."""
     method = search.method.name
-    if method not in sampling.METHODS:
+    if method not in FIXED_METHODS:
         return None
-    drawn = sampling.draws(method, search.space, search.listed, search.seed)
+    drawn = draws(method, search.space, search.listed, search.seed)
     return itertools.chain(search.listed, (config for config, _ in drawn))
 
 
@@ -73,7 +111,7 @@ def print_plan(
     Raises:
         DataError: The data cannot be used.
     """
-    shape = data.probe(sweep.data)
+    shape = probe_dataset(sweep.data)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
     search = _search(sweep)
     configs = _proposals(search)
@@ -88,8 +126,6 @@ def print_plan(
     for line in (*lines, *(f"warning: {warning}" for warning in sweep.warnings)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if isinstance(sweep.model, str):
-        from hpsearch.cli.modelplan import print_space
-
         console.print(f"{sweep.model} asks for", highlight=False, markup=False)
         print_space(search, console)
     if configs is None:
@@ -110,7 +146,7 @@ def print_plan(
     count = cores() if asked == "auto" else int(asked)
     tensorflow = _needs_tensorflow(sweep, shape)
     guess = _measured(sweep, trainings, sizes, count, tensorflow) if measure else None
-    guess = guess or estimate(trainings, sizes, count, tensorflow=tensorflow)
+    guess = guess or estimate_cost(trainings, sizes, count, tensorflow=tensorflow)
     _print(summary, len(done), guess, count, console)
     if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
         console.print("only budget.time ends this search: the figures are of its first trials")
@@ -119,15 +155,14 @@ def print_plan(
 def _search(sweep: Sweep) -> Search:
     if not isinstance(sweep.model, str):
         return Search.of(sweep)
-    from hpsearch.driver.prospect import prospect
 
     return prospect(sweep)
 
 
-def _sizes(shape: data.Shape) -> Sizes:
+def _sizes(shape: Shape) -> DataSizes:
     rows = shape.train_rows + shape.validation_rows + shape.test_rows
     images = len(shape.input_shape) > 1
-    return Sizes(
+    return DataSizes(
         shape.train_rows,
         shape.validation_rows,
         shape.features,
@@ -136,7 +171,7 @@ def _sizes(shape: data.Shape) -> Sizes:
     )
 
 
-def _needs_tensorflow(sweep: Sweep, shape: data.Shape) -> Callable[[Training], bool]:
+def _needs_tensorflow(sweep: Sweep, shape: Shape) -> Callable[[Training], bool]:
     recipe = make_recipe(sweep, shape.task)
     spec = InputSpec((shape.features,), "float32")
     target = Target(shape.task, shape.outputs)
@@ -146,16 +181,15 @@ def _needs_tensorflow(sweep: Sweep, shape: data.Shape) -> Callable[[Training], b
 def _measured(
     sweep: Sweep,
     trainings: list[Training],
-    sizes: Sizes,
+    sizes: DataSizes,
     workers: int,
     tensorflow: Callable[[Training], bool],
-) -> Estimate | None:
-    from hpsearch.measure import measure
+) -> CostEstimate | None:
 
     if not trainings:
         return None
-    measured = measure(sweep, trainings, sizes, tensorflow)
-    return estimate(
+    measured = measure_steps(sweep, trainings, sizes, tensorflow)
+    return estimate_cost(
         trainings,
         sizes,
         workers,
@@ -165,7 +199,9 @@ def _measured(
     )
 
 
-def _print(summary: Summary, done: int, guess: Estimate, workers: int, console: Console) -> None:
+def _print(
+    summary: Summary, done: int, guess: CostEstimate, workers: int, console: Console
+) -> None:
     lines = _counts(summary, done)
     if summary.weights is not None:
         low, high = summary.weights

@@ -1,54 +1,75 @@
-"""`hpsearch export`, `evaluate` and `reproduce`: what they print."""
+"""`export`, `evaluate`, `reproduce` and `report` on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.errors import InputError
-from hpsearch.looks import Look, Measured
-from hpsearch.results import write_atomically
+from hpsearch.cli.display import _interval, _number, say_on
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.report.page import write_page
+from hpsearch.report.pictures import save_figures
+from hpsearch.report.source import load_source
+from hpsearch.store.directory import evaluations_beside, evaluations_of
+from hpsearch.store.provenance import installed
+from hpsearch.store.records import Evaluation
+from hpsearch.store.tables import read_table, write_atomically
+from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
+from hpsearch.tuner.script.program import trial_script
 
 if TYPE_CHECKING:
-    from hpsearch.driver.revisit import Reproduction, Say
-
-__all__ = ["evaluate", "export", "print_looks", "reproduce", "say_on", "write_script"]
-
-_METHODS = {
-    "wilson": "Wilson's",
-    "bootstrap": "by the bootstrap",
-    "t": "Student's t",
-}
+    from hpsearch.tuner.revisit import Reproduction
 
 
-def say_on(console: Console) -> Say:
-    """What prints a line as it is."""
+def _looks(source: Path) -> tuple[Evaluation, ...]:
+    """Of a damaged store none: the tables, which are sound, are the report's."""
+    try:
+        return evaluations_beside(source)
+    except RefusedError as error:
+        typer.echo(f"evaluations are not shown: {error}", err=True)
+        return ()
 
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    return say
+def write_report(
+    sources: Sequence[Path], out: Path | None, figures: Path | None, kind: str
+) -> None:
+    """Write the page, and each figure where asked for.
+
+    Raises:
+        InputError: There is no such table, or the file cannot be written.
+    """
+    loaded = [replace(load_source(path), looks=_looks(path)) for path in sources]
+    if out is None and len(sources) > 1:
+        raise InputError("several sweeps: name the page's file, as in: --out report.html")
+    path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
+    try:
+        write_page(loaded, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}; name another file with --out"
+        ) from None
+    typer.echo(f"wrote {path}")
+    if figures is not None:
+        for written in save_figures(loaded[0], figures, kind):
+            typer.echo(f"wrote {written}")
 
 
 def export(directory: Path, out: Path, trial: int | None, console: Console) -> None:
     """Write a trial's model and say so."""
-    from hpsearch.driver import revisit
-
-    number = revisit.export(directory, out, trial, say_on(Console(stderr=True)))
+    number = export_model(directory, out, trial, say_on(Console(stderr=True)))
     say_on(console)(f"wrote the model of trial {number} to {out}; it takes raw rows")
 
 
 def evaluate(directory: Path, split: str, trial: int | None, console: Console) -> None:
     """Evaluate a trial and print what was measured."""
-    from hpsearch.driver import record, testing
-
-    look = testing.evaluate(directory, split, trial, say_on(Console(stderr=True)))
+    look = evaluate_trial(directory, split, trial, say_on(Console(stderr=True)))
     say = say_on(console)
     which = f"trial {look.trial} ({look.config}, seed {look.seed})"
     say(f"{which} on the {split} split, {look.rows} rows")
@@ -56,7 +77,7 @@ def evaluate(directory: Path, split: str, trial: int | None, console: Console) -
     for name, measured in look.metrics.items():
         shown.add_row(Text(name), Text(_number(measured.value)), Text(_interval(measured)))
     console.print(shown)
-    looks = [each for each in record.looks(directory) if each.split == split]
+    looks = [each for each in evaluations_of(directory) if each.split == split]
     say(f"recorded: look {len(looks)} at the {split} split of this directory")
     others = {each.trial for each in looks} - {look.trial}
     if split == "test" and others:
@@ -66,26 +87,13 @@ def evaluate(directory: Path, split: str, trial: int | None, console: Console) -
         )
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
-
-
-def _interval(measured: Measured) -> str:
-    if measured.low is None or measured.high is None:
-        return ""
-    ends = f"{_number(measured.low)} to {_number(measured.high)}"
-    return f"95% interval {ends}, {_METHODS[measured.method]}"
-
-
 def reproduce(directory: Path, trial: int, console: Console) -> int:
     """Train a trial again and say whether it scored the same.
 
     Returns:
         The exit code: 0, or 1 for another score.
     """
-    from hpsearch.driver import revisit
-
-    told = revisit.reproduce(directory, trial)
+    told = reproduce_trial(directory, trial)
     say = say_on(console)
     for line in _verdict(told, directory):
         say(line)
@@ -116,37 +124,16 @@ def _verdict(told: Reproduction, directory: Path) -> Iterable[str]:
 
 def _versions(directory: Path, trial: int) -> Iterable[str]:
     """The versions of the row, where they are others than here."""
-    from hpsearch import results
-    from hpsearch.driver.recipe import installed
-
-    table = results.read(directory)
+    table = read_table(directory)
     for name, now in installed().items():
         then = table.loc[table["trial"] == trial, name]
         if len(then) and str(then.iloc[0]) != now:
             yield f"  {name} was {then.iloc[0]} and is {now} now"
 
 
-def print_looks(looks: Iterable[Look], console: Console) -> None:
-    """Each look at a split, in the order in which they were taken."""
-    looks = list(looks)
-    if not looks:
-        return
-    shown = Table(title=Text("evaluations"), title_justify="left", box=None, pad_edge=False)
-    for column in ("time", "trial", "split", "rows", "metric", "value", "95% interval"):
-        shown.add_column(Text(column), justify="right", overflow="fold")
-    for look in looks:
-        score = look.score
-        ends: Any = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
-        cells = (look.time, look.trial, look.split, look.rows, look.metric, _number(score.value))
-        shown.add_row(*(Text(str(cell)) for cell in (*cells, ends)))
-    console.print(shown)
-
-
 def write_script(directory: Path, trial: int, file: Path, console: Console) -> None:
     """Write the trial's program; to stdout where the file is a dash."""
-    from hpsearch.driver import script
-
-    text = script.write(directory, trial)
+    text = trial_script(directory, trial)
     if str(file) == "-":
         typer.echo(text, nl=False)
         return

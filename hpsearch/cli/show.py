@@ -1,7 +1,8 @@
-"""Results on a terminal: the best trials, and the mean score of each hyperparameter's values."""
+"""`show`, `compare`, `doctor` and `list` on a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,184 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch import results
-from hpsearch.cli.revisit import print_looks
-from hpsearch.driver import Outcome
-from hpsearch.driver.record import looks_beside
+from hpsearch import extensions
+from hpsearch.cli.display import print_looks
+from hpsearch.comparison.comparing import Comparison
+from hpsearch.comparison.document import Grid, document
+from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.values import groups, in_order, text_of
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.space.mlp import OPTIMIZER_ALIASES
+from hpsearch.spec.method import METHODS
+from hpsearch.spec.settings import ENGINES
+from hpsearch.store.cells import groups, in_order, text_of
+from hpsearch.store.directory import evaluations_beside
+from hpsearch.store.doctor import Severity, examine
+from hpsearch.store.salvage import save_readable
+from hpsearch.store.tables import goal_of, ranked_rows, read_table, varying_columns
+from hpsearch.tuner.settings import RunOutcome
+from hpsearch.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["print_results", "summary"]
+Rows = Iterable[tuple[str, str]]
 
 
-def summary(outcome: Outcome, console: Console) -> None:
+def _datasets() -> Rows:
+
+    for name, known in datasets().items():
+        test = f" + {known.test_rows:,} test" if known.test_rows else ""
+        shape = "x".join(map(str, known.shape))
+        yield name, f"{known.rows:,}{test} rows of {shape}, {known.task}; {known.source}"
+    yield from _added(extensions.DATASETS, datasets())
+
+
+def _methods() -> Rows:
+
+    texts = {
+        "grid": "every config of the space, in file order",
+        "random": "uniform points, no config twice",
+        "sobol": "evenly spread points: a scrambled Sobol sequence",
+        "bayesian": "where a Gaussian process expects the greatest improvement",
+        "tpe": "where good configs are dense and others are not: Parzen estimators",
+        "hyperband": "successive halving in brackets: many configs for few epochs, the best go on",
+        "asha": "asynchronous successive halving",
+        "auto": "bayesian up to 200 trials, else tpe",
+    }
+    yield from ((name, texts[name]) for name in METHODS)
+    yield from _added(extensions.METHODS, METHODS)
+
+
+def _activations() -> Rows:
+
+    return ((name, "") for name in ACTIVATIONS)
+
+
+def _optimizers() -> Rows:
+
+    for alias, (name, settings) in OPTIMIZER_ALIASES.items():
+        yield alias, f"{name} with " + ", ".join(f"{k}={v}" for k, v in settings.items())
+    for name, arguments in OPTIMIZERS.items():
+        yield name, ", ".join(f"{k}={v}" for k, v in list(arguments.items())[:6])
+
+
+def _layer_types() -> Rows:
+
+    yield from LAYER_TYPES.items()
+    yield from _added(extensions.LAYER_TYPES, LAYER_TYPES)
+    yield "package.module:function", "one's own: function(x, units, activation, ...) -> tensor"
+
+
+def _engines() -> Rows:
+
+    yield "local", "workers on this machine, forked"
+    yield "ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"
+    yield from _added(extensions.EXECUTORS, ENGINES)
+
+
+def _added(group: str, built_in: Collection[str]) -> Rows:
+    """What packages add, and what of it cannot be used."""
+    every = [extension.name for extension in extensions.installed(group)]
+    for extension in extensions.installed(group):
+        note = ""
+        if extension.name in built_in:
+            note = "; not used: the built-in one has that name"
+        elif every.count(extension.name) > 1:
+            note = "; not used: two packages declare that name"
+        source = f"{extension.package} {extension.version}"
+        yield extension.name, f"of {source}: {extension.reference}{note}"
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "datasets": _datasets,
+    "methods": _methods,
+    "activations": _activations,
+    "optimizers": _optimizers,
+    "layer-types": _layer_types,
+    "engines": _engines,
+}
+
+
+def print_list(what: str, console: Console) -> None:
+    """Print one list, a name a line.
+
+    Raises:
+        InputError: There is no such list.
+    """
+    if what not in _LISTS:
+        hint = did_you_mean(what, _LISTS)
+        raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}{hint}")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, text in _LISTS[what]():
+        table.add_row(Text(name), Text(text))
+    console.print(table)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print what `document` says of it."""
+    for index, section in enumerate(document(comparison)):
+        if index:
+            console.print()
+        console.print(Text(section.title, style="bold"))
+        for part in section.parts:
+            if isinstance(part, Grid):
+                console.print(_grid_table(part))
+            else:
+                console.print(Text(part), soft_wrap=True)
+
+
+def _grid_table(grid: Grid) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in grid.header:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for row in grid.rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+_REFUSED = 3
+_MOST_TOLD = 10
+
+
+def print_examination(directory: Path, salvage: Path | None, console: Console) -> int:
+    """Print what is found, and write what can be read into `salvage`.
+
+    Returns:
+        The exit code: 3 where something is wrong and was not salvaged.
+
+    Raises:
+        HpsearchError: There is nothing to examine or to salvage.
+    """
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    findings = examine(directory)
+    for finding in findings:
+        say(f"{finding.part:12} {finding.level}: {finding.text}")
+    wrong = any(finding.level is Severity.WRONG for finding in findings)
+    if salvage is None:
+        say("something is wrong" if wrong else "all is sound")
+        return _REFUSED if wrong else 0
+
+    saved = save_readable(directory, salvage)
+    tables = f", {saved.from_tables} of them from the tables" if saved.from_tables else ""
+    say(f"saved {saved.results} results in {salvage}{tables}; {directory} is as it was")
+    for line in saved.unread[:_MOST_TOLD]:
+        say(f"not used: {line}")
+    if len(saved.unread) > _MOST_TOLD:
+        say(f"and {len(saved.unread) - _MOST_TOLD} more")
+    if saved.lost:
+        numbers = ", ".join(map(str, saved.lost[:20])) + (" ..." if len(saved.lost) > 20 else "")
+        say(f"without a result, to be trained again: {len(saved.lost)} trials: {numbers}")
+    return 0
+
+
+def summary(outcome: RunOutcome, console: Console) -> None:
     """The last lines of a run."""
     if outcome.stopped:
         console.print(f"stopped early: {outcome.stopped}", markup=False, highlight=False)
@@ -45,11 +210,11 @@ def print_results(source: Path, top: int, console: Console) -> None:
     Raises:
         InputError: There is no such table.
     """
-    table = results.read(source)
+    table = read_table(source)
     missing = [name for name in ("score", "status", "metric") if name not in table.columns]
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
-    names = results.varying(table)
+    names = varying_columns(table)
     _print_counts(table, console)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
@@ -59,7 +224,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
 def _print_looks(source: Path, console: Console) -> None:
     """The evaluations on the record of the directory that the table lies in."""
     try:
-        print_looks(looks_beside(source), console)
+        print_looks(evaluations_beside(source), console)
     except RefusedError as error:
         line = f"evaluations are not shown: {error}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -72,7 +237,7 @@ def _print_counts(table: pd.DataFrame, console: Console) -> None:
 
 
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
-    best = results.ranked(table)
+    best = ranked_rows(table)
     if not len(best):
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
@@ -93,7 +258,7 @@ def _print_best_configs(
     """With several seeds or folds a config counts by its mean: the best trial is the luckiest."""
     configs = ranked.groupby("config", sort=False)
     means = configs["score"].agg(["mean", "std", "size"])
-    ascending = results.goal_of(ranked) == "minimize"
+    ascending = goal_of(ranked) == "minimize"
     # The sort is stable, so configs with more seeds, then earlier ones, come first.
     order = means.sort_values("size", ascending=False, kind="stable")
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
@@ -129,12 +294,12 @@ def _text(value: Any) -> Text:
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
-    scored = results.ranked(table)
+    scored = ranked_rows(table)
     if not len(scored) or not names:
         return
     shown = _table("mean score by value", ["hyperparameter", "value", "mean", "best", "trials"])
     shown.columns[0].justify = "left"
-    best = "min" if results.goal_of(table) == "minimize" else "max"
+    best = "min" if goal_of(table) == "minimize" else "max"
     for name in names:
         keys = groups(scored[name])
         summary = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])

@@ -1,4 +1,4 @@
-"""What a comparison says, in words and tables, for whichever page it is put on."""
+"""A comparison in words and tables, whatever page they end up on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpsearch.comparison.comparing import Best, Comparison
-from hpsearch.comparison.estimate import Estimate
-from hpsearch.comparison.explanation import Change, Effect, Move
-from hpsearch.comparison.questions import Question
-from hpsearch.comparison.verdict import Pair
-
-__all__ = ["Grid", "Section", "document", "question_text", "stamp", "verdict"]
+from hpsearch.comparison.findings import Best, Findings
+from hpsearch.comparison.questions import Estimate, Question
+from hpsearch.comparison.verdict import Change, Dependence, Move, Pair
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
@@ -39,7 +35,7 @@ class Section:
     parts: tuple[str | Grid, ...]
 
 
-def document(comparison: Comparison) -> list[Section]:
+def document(comparison: Findings) -> list[Section]:
     """The sections in order: comparable, better, at equal budget, why, which configs."""
     return [
         _comparable(comparison),
@@ -50,14 +46,14 @@ def document(comparison: Comparison) -> list[Section]:
     ]
 
 
-def stamp(comparison: Comparison) -> str:
+def stamp(comparison: Findings) -> str:
     """What stands above everything where the tables are not comparable; else empty."""
     if comparison.comparable:
         return ""
     return "NOT COMPARABLE, compared anyway: " + "; ".join(comparison.differences)
 
 
-def _comparable(comparison: Comparison) -> Section:
+def _comparable(comparison: Findings) -> Section:
     if comparison.comparable:
         lines = [f"yes: the same data, split and metric ({comparison.metric})"]
         if comparison.assumed:
@@ -69,7 +65,7 @@ def _comparable(comparison: Comparison) -> Section:
     return Section("Are they comparable?", tuple(lines))
 
 
-def _better(comparison: Comparison) -> Section:
+def _better(comparison: Findings) -> Section:
     several = len(comparison.pairs) > 1
     lines: list[str | Grid] = []
     if several:
@@ -147,7 +143,7 @@ def _footnotes(pair: Pair) -> list[str]:
     return notes
 
 
-def _luck(comparison: Comparison) -> list[str]:
+def _luck(comparison: Findings) -> list[str]:
     """What the best of many owes to having been chosen."""
     bests = [best for best in comparison.bests if best.configs > 1]
     if not bests or any(best.fresh is not None for best in bests):
@@ -200,7 +196,7 @@ def _all_pairs(pairs: Sequence[Pair]) -> Grid:
     return Grid(header, rows)
 
 
-def _at_equal_budget(comparison: Comparison) -> Section:
+def _at_equal_budget(comparison: Findings) -> Section:
     header = ("budget", *comparison.labels)
     rows = tuple(
         (
@@ -215,7 +211,7 @@ def _at_equal_budget(comparison: Comparison) -> Section:
     return Section("At equal budget?", (line, Grid(header, rows)))
 
 
-def _explained(comparison: Comparison) -> Section:
+def _explained(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
         title = f"{pair.first} less {pair.second}"
@@ -234,12 +230,12 @@ def _explained(comparison: Comparison) -> Section:
     return Section("Which hyperparameters explain it?", tuple(parts))
 
 
-def _effects(effects: Sequence[Effect]) -> Grid:
+def _effects(effects: Sequence[Dependence]) -> Grid:
     rows = tuple((e.name, f"{100 * e.share:.0f}%", _maybe(e.p_value)) for e in effects)
     return Grid(("hyperparameter", "share of the variance", "p (Holm)"), rows)
 
 
-def _by_value(effects: Sequence[Effect]) -> Grid:
+def _by_value(effects: Sequence[Dependence]) -> Grid:
     rows = tuple(
         (effect.name, value, *_numbers(estimate), str(count))
         for effect in effects[:_MOST_EFFECTS]
@@ -264,7 +260,7 @@ def _changes(changes: Sequence[Change]) -> Grid:
     return Grid((*header, "configs"), rows)
 
 
-def _moved(comparison: Comparison) -> Section:
+def _moved(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
         title = f"{pair.first} less {pair.second}"

@@ -1,23 +1,226 @@
-"""Two tables and a question: what is compared with what, and what comes out."""
+"""Two tables and a question: paired configs, or each table's best, with interval and test."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hpsearch.comparison.best import best_difference, optimism
-from hpsearch.comparison.estimate import Estimate, Floats
-from hpsearch.comparison.paired import mean_difference
-from hpsearch.comparison.table import Table, training_units
+from hpsearch.comparison.table import Floats, Table, training_units
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answer", "Fresh", "Question", "answer", "answer_rescored", "config_differences"]
+#: Of every interval.
+LEVEL = 0.95
+#: Of every test.
+ALPHA = 0.05
+#: What sums of scores that should cancel leave over, as a share of their size.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference in the direction of better, with its 95% interval and its test.
+
+    Attributes:
+        difference: The first minus the second, positive where the first is better; None where
+            there is none to take.
+        low, high: Ends of the interval; infinite where the data bound it on no side.
+        p_value: Two-sided, of no difference; NaN where there is no test.
+    """
+
+    difference: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    p_value: float = math.nan
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def settled(value: float, scale: float) -> float:
+    """Zero where `value` is what rounding leaves of scores of size `scale`."""
+    return 0.0 if abs(value) <= ROUNDING * scale else value
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for being several; NaN, where there was no test, counts for none.
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted = p.copy()
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
+    return [float(value) for value in adjusted]
+
+
+def mean_difference(
+    differences: Floats, units: npt.NDArray[Any] | None = None, scale: float = 1.0
+) -> Estimate:
+    """The mean of paired differences, with Student's interval and test over clusters.
+
+    Args:
+        differences: One a config, `(n_configs,)`.
+        units: The cluster of each, `(n_configs,)`: configs that shared trainings share their
+            noise. None where each config is its own.
+        scale: Size of the scores, against which rounding is told from a difference.
+
+    Source: the mean is a ratio of cluster sums; its linearised cluster values (Cochran 1977,
+    Sampling Techniques, chapter 9A) have the mean as their mean and its variance as theirs, so that
+    `scipy.stats.ttest_1samp` of them is the test. For clusters of one, they are the differences.
+    """
+    from scipy import stats
+
+    if not len(differences):
+        return Estimate()
+    mean = settled(float(differences.mean()), scale)
+    values = _cluster_values(differences, units)
+    if len(values) < 2:
+        return Estimate(mean)
+    if not settled(float(np.ptp(values)), scale):
+        return Estimate(mean, mean, mean, 0.0 if mean else 1.0)
+    test = stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval(LEVEL)
+    return Estimate(mean, float(low), float(high), float(test.pvalue))
+
+
+def _cluster_values(differences: Floats, units: npt.NDArray[Any] | None) -> Floats:
+    if units is None:
+        return differences
+    _, codes = np.unique(units, return_inverse=True)
+    mean = differences.mean()
+    residuals = np.bincount(codes, weights=differences - mean)
+    return np.asarray(mean + residuals * len(residuals) / len(differences))
+
+
+#: Spreads differ for all we know where Levene's test gives less. Not 0.05: to miss a difference
+#: costs coverage, to see one that is none only some width.
+_SPREADS_DIFFER = 0.2
+
+
+@lru_cache(maxsize=256)
+def _tails(count: int, others: int) -> Floats:
+    """Chances that the r best of the pooled configs all come from the table of `count` of them.
+
+    Returns:
+        `(count,)`, for r = 1, 2, ..., strictly falling.
+    """
+    from scipy import stats
+
+    ranks = np.arange(1, count + 1)
+    tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
+    tails.flags.writeable = False
+    return tails
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One table's configs: how far each lies below the best, `(n,)`, rising from 0."""
+
+    gaps: Floats
+    tails: Floats
+
+    def depth(self, level: float) -> float:
+        """How far below its best a table's expected best may lie, at a one-sided level."""
+        if level >= self.tails[0]:
+            return 0.0
+        if level < self.tails[-1]:
+            return math.inf
+        return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
+
+    def tail(self, depth: float) -> float:
+        """The level at which `depth` is reached: the inverse of `depth`."""
+        above = int(np.searchsorted(self.gaps, depth, side="left"))
+        if above == len(self.gaps):
+            return float(self.tails[-1])
+        if above == 0:
+            return 1.0
+        low, high = self.gaps[above - 1], self.gaps[above]
+        share = (depth - low) / (high - low)
+        return float((1 - share) * self.tails[above - 1] + share * self.tails[above])
+
+
+def best_difference(first: Floats, second: Floats, scale: float = 1.0) -> Estimate:
+    """The difference of the two tables' best config means, with interval and test.
+
+    Where the tables' means spread differently (Levene's test), the wider of the two sides serves
+    as both.
+
+    Args:
+        first, second: Mean score of each config, larger is better, `(n_configs,)`; of configs
+            that shared trainings, only the best. Means of equally many seeds.
+        scale: Size of the scores, against which rounding is told from a difference.
+    """
+    if not len(first) or not len(second):
+        return Estimate()
+    difference = settled(float(first.max() - second.max()), scale)
+    sides = (_side(first, len(second), scale), _side(second, len(first), scale))
+    down, up = sides
+    alike = _spread_alike(first, second)
+    depths = [side.depth(ALPHA / 2) for side in sides]
+    below, above = depths if alike else [max(depths)] * 2
+    if not difference:
+        p_value = 1.0
+    elif alike:
+        p_value = 2 * (down if difference > 0 else up).tail(abs(difference))
+    else:
+        p_value = 2 * max(side.tail(abs(difference)) for side in sides)
+    return Estimate(
+        difference,
+        settled(difference - below, scale),
+        settled(difference + above, scale),
+        min(1.0, p_value),
+    )
+
+
+def _side(means: Floats, others: int, scale: float) -> _Side:
+    gaps = means.max() - np.sort(means)[::-1]
+    gaps[np.abs(gaps) <= ROUNDING * scale] = 0.0
+    return _Side(gaps, _tails(len(means), others))
+
+
+def _spread_alike(first: Floats, second: Floats) -> bool:
+    from scipy import stats
+
+    if min(len(first), len(second)) < 2:
+        return True
+    # Where all deviations of a table are equal, it divides by zero: no doubt, or 0 / 0, no test.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return not stats.levene(first, second).pvalue < _SPREADS_DIFFER
+
+
+def optimism(scores: Floats) -> float | None:
+    """How much better the best config looks than it is, for having been chosen as the best.
+
+    The best by all seeds but one, as the others have it less as the one left out has it; the
+    mean over the seeds.
+
+    Args:
+        scores: `(n_configs, n_seeds)`, larger is better, NaN nowhere.
+
+    Returns:
+        None for one seed, which cannot tell.
+    """
+    count, seeds = scores.shape
+    if seeds < 2 or not count:
+        return None
+    others = (scores.sum(axis=1, keepdims=True) - scores) / (seeds - 1)
+    chosen = others.argmax(axis=0)
+    each = np.arange(seeds)
+    return float((others[chosen, each] - scores[chosen, each]).mean())
+
 
 #: Seed -> score of one config.
 Fresh = Mapping[int, float]

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch import sweepfile
 from hpsearch.comparison.table import Table
 from hpsearch.errors import HpsearchError, RefusedError
-
-__all__ = ["Difference", "assumptions", "differences", "require_comparable", "side_notes"]
+from hpsearch.spec.sweep import load_sweep
 
 #: Parts of a sweep file that may differ: what was searched, and how.
 _RECIPE = ("seed", "early_stopping", "model")
@@ -121,7 +119,7 @@ def _raw(table: Table) -> Any:
     if table.directory is None:
         return None
     try:
-        return sweepfile.load(table.directory / "sweep.yaml").raw()
+        return load_sweep(table.directory / "sweep.yaml").raw()
     except HpsearchError:
         # It explains; a table stands without it.
         return None

@@ -1,4 +1,4 @@
-"""A comparison as Markdown and JSON, and any of its forms as a file."""
+"""A comparison as text, Markdown, JSON or HTML."""
 
 from __future__ import annotations
 
@@ -12,23 +12,115 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.comparing import Best, Comparison
-from hpsearch.comparison.document import Grid, document, question_text, stamp, verdict
-from hpsearch.comparison.estimate import LEVEL, Estimate
-from hpsearch.comparison.explanation import Change, Effect, Move
-from hpsearch.comparison.page import TITLE, as_html, one_line
-from hpsearch.comparison.verdict import Pair
+from hpsearch.comparison.document import Grid, Section, document, question_text, stamp, verdict
+from hpsearch.comparison.findings import Best, Findings
+from hpsearch.comparison.questions import LEVEL, Estimate
+from hpsearch.comparison.verdict import Change, Dependence, Move, Pair
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.results import write_atomically
-from hpsearch.versions import version_of
+from hpsearch.machine import version_of
+from hpsearch.store.tables import write_atomically
+from hpsearch.wording import variables
 
-__all__ = ["SUFFIXES", "as_dict", "as_html", "as_json", "as_markdown", "require_suffix", "write"]
+TITLE = "Comparison of sweeps"
+_COLOURS = f"""
+:root {{ color-scheme: light dark; {variables("light")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {variables("dark")} }} }}"""
+_STYLE = """
+*, *::before { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  font-variant-numeric: tabular-nums; }
+main { max-width: 1240px; margin: 0 auto; padding: 1.6rem 1.25rem 3rem; display: grid; gap: 1.1rem;
+  grid-template-columns: minmax(0, 1fr); }
+h1, h2, p { margin: 0; }
+h1 { font-size: 1.7rem; line-height: 1.2; letter-spacing: -.015em; }
+h2 { font-size: 1.15rem; }
+section { background: var(--panel); border: 1px solid var(--grid); border-radius: 12px;
+  padding: 1.05rem 1.2rem 1.2rem; display: grid; gap: .7rem;
+  grid-template-columns: minmax(0, 1fr); }
+section p { max-width: 90ch; color: var(--muted); }
+section p.lead { color: var(--text); font-size: 1.08rem; font-weight: 600; }
+.scroll { overflow-x: auto; }
+.scroll:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; font-size: .88rem; }
+th, td { padding: .36rem .7rem; border-bottom: 1px solid var(--grid); text-align: right;
+  white-space: nowrap; }
+th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
+.words { text-align: left; }
+.stamp { border: 2px solid var(--bad); color: var(--bad); padding: .5em 1em; font-weight: bold;
+  border-radius: 12px; }
+"""
+
+
+def as_html(comparison: Findings) -> str:
+    """One self-contained page, light or dark as the reader's system is; every name is escaped."""
+    parts = [f"<h1>{TITLE}</h1>"]
+    if not comparison.comparable:
+        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
+    comparable, better, *others = document(comparison)
+    parts += [_section(section, answered=True) for section in (comparable, better)]
+    parts += [_section(section, answered=False) for section in others]
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{TITLE}</title>\n<style>{_COLOURS}{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def one_line(text: str) -> str:
+    """`text` without what cannot be printed, which would end the line."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _section(section: Section, *, answered: bool) -> str:
+    """One question; its first line stands out where it is the answer."""
+    title = html.escape(section.title)
+    parts = [f"<section>\n<h2>{title}</h2>"]
+    for index, part in enumerate(section.parts):
+        if isinstance(part, Grid):
+            parts.append(_table(part, title))
+        else:
+            lead = ' class="lead"' if answered and not index else ""
+            parts.append(f"<p{lead}>{html.escape(one_line(part))}</p>")
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(grid: Grid, title: str) -> str:
+    words = [_is_text(column) for column in zip(*grid.rows, strict=True)] or [False] * len(
+        grid.header
+    )
+
+    def row(cells: Iterable[str], tag: str) -> str:
+        opened = (f'{tag} class="words"' if is_text else tag for is_text in words)
+        made = (
+            f"<{start}>{html.escape(one_line(cell))}</{tag}>"
+            for cell, start in zip(cells, opened, strict=True)
+        )
+        return "<tr>" + "".join(made) + "</tr>"
+
+    rows = [row(grid.header, "th"), *(row(cells, "td") for cells in grid.rows)]
+    # Wide ones scroll by themselves, by keyboard too.
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n'
+        + "\n".join(rows)
+        + "\n</table>\n</div>"
+    )
+
+
+def _is_text(column: Iterable[str]) -> bool:
+    """Whether a column holds more than numbers, which stand to the right."""
+    return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
+
 
 #: What Markdown would take for more than text.
 _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
 
-def as_dict(comparison: Comparison) -> dict[str, Any]:
+def as_dict(comparison: Findings) -> dict[str, Any]:
     """Everything, as JSON knows it: what has no value is None."""
     leading = comparison.decisive
     return {
@@ -88,7 +180,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _effect(effect: Effect) -> dict[str, Any]:
+def _effect(effect: Dependence) -> dict[str, Any]:
     return {
         "hyperparameter": effect.name,
         "share": effect.share,
@@ -119,12 +211,12 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_json(comparison: Comparison) -> str:
+def as_json(comparison: Findings) -> str:
     """`as_dict` as text."""
     return json.dumps(as_dict(comparison), indent=2, allow_nan=False) + "\n"
 
 
-def as_markdown(comparison: Comparison) -> str:
+def as_markdown(comparison: Findings) -> str:
     """A page of Markdown; names are text, whatever they hold."""
     parts = [f"# {TITLE}"]
     if not comparison.comparable:
@@ -152,7 +244,7 @@ def _markdown_grid(grid: Grid) -> str:
     )
 
 
-_WRITERS: Mapping[str, Callable[[Comparison], str]] = {
+_WRITERS: Mapping[str, Callable[[Findings], str]] = {
     ".md": as_markdown,
     ".json": as_json,
     ".html": as_html,
@@ -172,7 +264,7 @@ def require_suffix(path: str | os.PathLike[str]) -> None:
         )
 
 
-def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
+def write_comparison(comparison: Findings, path: str | os.PathLike[str]) -> None:
     """Write a comparison as Markdown, JSON or HTML, by the file's suffix.
 
     Raises:

@@ -1,24 +1,28 @@
-"""Arrays and frames in memory, checked and brought into the loaders' types."""
+"""Arrays and frames, from memory, an NPZ file or a user's function, to raw data."""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data import tables
-from hpsearch.data.dataset import Inputs, Part, n_rows
-from hpsearch.data.files import listed
-from hpsearch.data.spec import Kind
+from hpsearch import extensions
+from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
+from hpsearch.data.files import read_arrays
+from hpsearch.data.tables import FLOAT32_MAX, parse_columns, stack_columns, text_warnings
 from hpsearch.errors import DataError
+from hpsearch.wording import listed, suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["array_part", "image_unit"]
 
 _IMAGE_DIMENSIONS = 3
 
@@ -27,11 +31,11 @@ def array_part(
     x: Any,
     y: Any,
     where: str,
-    task: Kind | None = None,
-    like: Part | None = None,
+    task: TaskName | None = None,
+    like: RawPart | None = None,
     *,
     weights: Any = None,
-) -> Part:
+) -> RawPart:
     """Rows from arrays, lists or pandas objects.
 
     Args:
@@ -58,7 +62,7 @@ def array_part(
         raise DataError(f"{where}: no rows")
     if like is not None:
         _require_like(features, targets, like, where)
-    return Part(features, targets, place, _weights(weights, len(targets), where, place))
+    return RawPart(features, targets, place, _weights(weights, len(targets), where, place))
 
 
 def _weights(
@@ -72,7 +76,7 @@ def _weights(
             f"{where}: sample_weight has shape {array.shape} and type {array.dtype}; give one "
             f"number for each of the {rows} rows"
         )
-    bad = ~((array >= 0) & (array <= tables.FLOAT32_MAX))
+    bad = ~((array >= 0) & (array <= FLOAT32_MAX))
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
@@ -90,7 +94,7 @@ def image_unit(x: Inputs) -> float | None:
     return 255.0
 
 
-def _require_like(x: Inputs, y: npt.NDArray[Any], like: Part, where: str) -> None:
+def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> None:
     if isinstance(x, Mapping) or isinstance(like.x, Mapping):
         return
     if x.shape[1:] != like.x.shape[1:]:
@@ -125,7 +129,7 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     return array
 
 
-def _features(x: Any, where: str, place: Callable[[int], str], like: Part | None) -> Inputs:
+def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
     if isinstance(x, Mapping):
         import pandas as pd
 
@@ -150,7 +154,7 @@ def _features(x: Any, where: str, place: Callable[[int], str], like: Part | None
 
 
 def _frame(
-    frame: pd.DataFrame, where: str, place: Callable[[int], str], like: Part | None
+    frame: pd.DataFrame, where: str, place: Callable[[int], str], like: RawPart | None
 ) -> Inputs:
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     twice = frame.columns[frame.columns.duplicated()].tolist()
@@ -168,13 +172,13 @@ def _frame(
             frame = frame[list(like.x)]
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
-    parsed = tables.columns(frame, where, lambda rows: [place(row) for row in rows], text)
-    return tables.inputs(parsed)
+    parsed = parse_columns(frame, where, lambda rows: [place(row) for row in rows], text)
+    return stack_columns(parsed)
 
 
 def _finite(array: npt.NDArray[Any], place: Callable[[int], str]) -> npt.NDArray[Any]:
     if array.dtype.kind == "f":
-        bad = ~(np.abs(array) <= tables.FLOAT32_MAX)
+        bad = ~(np.abs(array) <= FLOAT32_MAX)
         if bad.any():
             index = np.argwhere(bad)[0].tolist()
             raise DataError(
@@ -185,7 +189,7 @@ def _finite(array: npt.NDArray[Any], place: Callable[[int], str]) -> npt.NDArray
     return np.ascontiguousarray(array, np.float32)
 
 
-def _targets(y: Any, where: str, task: Kind | None) -> npt.NDArray[Any]:
+def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
     if isinstance(y, Mapping):
         raise DataError(
             f"{where}: y is a {type(y).__name__}; several targets by name are taken by "
@@ -228,3 +232,193 @@ def _one_hot(array: npt.NDArray[Any]) -> bool:
     return bool(
         array.shape[1] > 1 and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
     )
+
+
+Pair = tuple[Any, Any] | tuple[Any, Any, Any]
+"""Rows `x`, their targets `y`, and maybe their weights in the loss."""
+
+_SHAPES = (
+    "return (x, y), ((x_train, y_train), (x_val, y_val)), or that with (x_test, y_test) as a third"
+)
+
+
+def read_function(reference: str, task: TaskName | None = None) -> RawData:
+    """Call `package.module:function` and read what it returns.
+
+    Returns:
+        A source with the parts of `(x, y)`, `((x_train, y_train), (x_val, y_val))`, or the
+        same with a test pair; each of arrays, lists or pandas objects.
+
+    Raises:
+        DataError: It cannot be imported, fails, or returns something else.
+    """
+    name = reference.rpartition(":")[2]
+    return _called(_function(reference), reference, name, task)
+
+
+def read_extension(extension: extensions.Extension, task: TaskName | None = None) -> RawData:
+    """Call what a package declares as a dataset, and read what it returns, as `read_function`.
+
+    Raises:
+        InputError: It cannot be loaded.
+        DataError: It fails, or returns something else.
+    """
+    return _called(extension.load(), str(extension), extension.name, task)
+
+
+def _called(function: Callable[[], Any], where: str, name: str, task: TaskName | None) -> RawData:
+    try:
+        value = function()
+    except Exception as error:
+        raise DataError(f"{where}: the function failed: {_words(error)}") from error
+    train, validation, test = _pairs(value, where)
+    return pairs_source(train, validation, test, where=where, name=name, task=task)
+
+
+def pairs_source(
+    train: Pair,
+    validation: Pair | None,
+    test: Pair | None,
+    *,
+    where: str,
+    name: str,
+    task: TaskName | None,
+) -> RawData:
+    """A source from pairs of x and y.
+
+    Raises:
+        DataError: Shapes or types that no dataset can have.
+    """
+    first = array_part(train[0], train[1], where, task, weights=_pair_weights(train))
+
+    def other(pair: Pair | None, part: str) -> RawPart | None:
+        if pair is None:
+            return None
+        place, weights = f"{where}: {part}", _pair_weights(pair)
+        return array_part(pair[0], pair[1], place, task, first, weights=weights)
+
+    return RawData(
+        name=name,
+        where=where,
+        train=first,
+        validation=other(validation, "validation"),
+        test=other(test, "test"),
+        unit=image_unit(first.x),
+        feature_names=tuple(first.x) if isinstance(first.x, dict) else (),
+        warnings=text_warnings(first.x, where),
+    )
+
+
+def _pair_weights(pair: Pair) -> Any:
+    return pair[2] if len(pair) == 3 else None
+
+
+def _function(reference: str) -> Callable[[], Any]:
+    module_name, colon, name = reference.partition(":")
+    if not colon or not module_name or not name:
+        raise DataError(f"python: {reference!r} is not of the form package.module:function")
+    # A console script starts without the working directory on its path, `python -m` with it.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise DataError(
+            f"{reference}: module {module_name!r} cannot be imported from {os.getcwd()} or the "
+            f"installed packages: {_words(error)}"
+        ) from error
+    try:
+        function = attrgetter(name)(module)
+    except AttributeError:
+        near = suggestion(name, [each for each in vars(module) if not each.startswith("_")])
+        raise DataError(f"{reference}: module {module_name!r} has no {name!r}{near}") from None
+    if not callable(function):
+        raise DataError(f"{reference}: is a {type(function).__name__}, not a function")
+    return function  # type: ignore[no-any-return]
+
+
+def _words(error: Exception) -> str:
+    """The exception, and the last line of code it passed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{at}"
+
+
+def _pairs(value: Any, where: str) -> tuple[Pair, Pair | None, Pair | None]:
+    if isinstance(value, (tuple, list)) and len(value) in (2, 3):
+        if all(_is_pair(each) for each in value):
+            pairs = [(each[0], each[1]) for each in value]
+            return pairs[0], pairs[1], pairs[2] if len(pairs) == 3 else None
+        if len(value) == 2 and not isinstance(value[0], tuple):
+            return (value[0], value[1]), None, None
+    found = type(value).__name__
+    if isinstance(value, (tuple, list)):
+        found += f" of {len(value)} ({', '.join(type(each).__name__ for each in value[:5])})"
+    raise DataError(f"{where}: returned a {found}; {_SHAPES}")
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether `value` is (x, y), not a list that happens to have two rows."""
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(hasattr(each, "__len__") and not isinstance(each, str) for each in value)
+    )
+
+
+def read_npz(
+    path: str, task: TaskName | None = None, validation: str | None = None, test: str | None = None
+) -> RawData:
+    """Read `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
+
+    Raises:
+        DataError: Not an archive, a pickle, a bomb, or arrays that do not fit together.
+    """
+    arrays = read_arrays(path)
+    known = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
+    other = sorted(set(arrays) - known)
+    train = _pair(arrays, path, "_train" if "x_train" in arrays else "", task, None)
+    if train is None:
+        raise DataError(
+            f"{path}: needs arrays x and y, or x_train and y_train; it has {listed(arrays)}"
+        )
+    parts: dict[str, RawPart | None] = {}
+    for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
+        own = _pair(arrays, path, suffix, task, train)
+        if own is not None and file is not None:
+            raise DataError(f"{path}: has x{suffix} itself, and {name} also names {file}; drop one")
+        parts[name] = own if file is None else _whole(file, task, train)
+    return RawData(
+        name=Path(path).stem,
+        where=path,
+        train=train,
+        validation=parts["validation"],
+        test=parts["test"],
+        unit=image_unit(train.x),
+        warnings=(f"{path}: arrays {listed(other)} are not used",) if other else (),
+    )
+
+
+def _whole(path: str, task: TaskName | None, like: RawPart) -> RawPart:
+    arrays = read_arrays(path)
+    part = _pair(arrays, path, "", task, like)
+    if part is None:
+        raise DataError(f"{path}: needs arrays x and y; it has {listed(arrays)}")
+    return part
+
+
+def _pair(
+    arrays: dict[str, npt.NDArray[Any]],
+    path: str,
+    suffix: str,
+    task: TaskName | None,
+    like: RawPart | None,
+) -> RawPart | None:
+    x, y = f"x{suffix}", f"y{suffix}"
+    if x not in arrays and y not in arrays:
+        return None
+    for name in (x, y):
+        if name not in arrays:
+            raise DataError(f"{path}: no array {name!r}; it has {listed(arrays)}")
+    return array_part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like)

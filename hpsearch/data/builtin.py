@@ -1,8 +1,9 @@
-"""The built-in sets: a static table, so that planning reads nothing, and their loaders."""
+"""The built-in datasets: their sizes without reading them, and their loaders."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,13 +14,143 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch import extensions
-from hpsearch.data.dataset import Part, Source
-from hpsearch.data.files import suggestion
-from hpsearch.data.images import ImageSet, place_of, read_images
+from hpsearch.data.dataset import RawData, RawPart, Task
+from hpsearch.data.files import read_arrays, read_idx
 from hpsearch.errors import DataError
-from hpsearch.trial import Task
+from hpsearch.wording import suggestion
 
-__all__ = ["Description", "datasets", "describe", "image_folder", "read_builtin"]
+ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
+_SYSTEM_FOLDER = Path("/usr/share/datasets")
+_SET_FOLDERS = {"mnist", "fashion-mnist", "fashion_mnist"}
+
+_Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of 28 x 28 grey images in four IDX files.
+
+    Attributes:
+        name: In a sweep file.
+        folder: What its folder is called on disk.
+        package: The Debian package that installs it, or empty.
+    """
+
+    name: str
+    folder: str
+    labels: tuple[str, ...]
+    package: str = ""
+
+
+def read_images(which: ImageSet, folder: str | None) -> RawData:
+    """Read the set from the first place that has it; see `_folders` for the order.
+
+    Raises:
+        DataError: It is nowhere and cannot be downloaded, or its files are damaged.
+    """
+    found, place = _arrays(which, folder)
+    x_train, y_train, x_test, y_test = _checked(found, place)
+    passed_over = folder is not None and Path(folder).expanduser() not in (place, place.parent)
+    where = f"the built-in set {which.name!r}"
+
+    def part(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
+        return RawPart(x, y.astype(np.int64), lambda row: f"{where}: row {row} (from 0)")
+
+    return RawData(
+        name=which.name,
+        where=where,
+        train=part(x_train, y_train),
+        test=part(x_test, y_test),
+        labels=which.labels,
+        unit=255.0,
+        task="classification",
+        warnings=(f"{which.name} is not in {folder}; read from {place}",) if passed_over else (),
+        user_data=False,
+    )
+
+
+def _arrays(which: ImageSet, folder: str | None) -> tuple[_Arrays, Path]:
+    """Train and test images and labels, and the folder or file that had them."""
+    place = place_of(which, folder)
+    if place is not None:
+        paths = [_either(place / name) for name in _FILES]
+        x_train, y_train, x_test, y_test = (read_idx(path) for path in paths if path)
+        return (x_train, y_train, x_test, y_test), place
+    archive = _keras_home() / "datasets" / f"{which.folder}.npz"
+    if not archive.is_file():
+        return _download(which), archive
+    arrays = read_arrays(str(archive))
+    try:
+        x_train, y_train = arrays["x_train"], arrays["y_train"]
+        return (x_train, y_train, arrays["x_test"], arrays["y_test"]), archive
+    except KeyError as error:
+        raise DataError(f"{archive}: no array {error}; delete the file") from error
+
+
+def place_of(which: ImageSet, folder: str | None) -> Path | None:
+    """The folder that has the set's files; None where Keras' own loader has to see to it."""
+    for place in _folders(which, folder):
+        if all(_either(place / name) for name in _FILES):
+            return place
+    return None
+
+
+def _checked(arrays: _Arrays, place: Path) -> _Arrays:
+    x_train, y_train, x_test, y_test = arrays
+    for x, y in ((x_train, y_train), (x_test, y_test)):
+        if x.dtype != np.uint8 or x.ndim != 3 or y.ndim != 1 or len(x) != len(y) or y.max() > 9:
+            raise DataError(f"{place}: {y.shape} labels do not fit {x.dtype} images of {x.shape}")
+    return arrays
+
+
+def _folders(which: ImageSet, folder: str | None) -> Iterator[Path]:
+    """Folders that may hold the files: given, environment, Debian's, Keras' cache."""
+    for given in (folder, os.environ.get(ENVIRONMENT_VARIABLE)):
+        if given:
+            base = Path(given).expanduser()
+            yield base / which.folder
+            yield base / which.name
+            # Both sets have files of the same names: /data/mnist is no place for fashion_mnist.
+            if base.name not in _SET_FOLDERS - {which.name, which.folder}:
+                yield base
+    yield _SYSTEM_FOLDER / which.folder
+    yield _keras_home() / "datasets" / which.folder
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def _either(path: Path) -> Path | None:
+    packed = path.with_name(path.name + ".gz")
+    return packed if packed.is_file() else path if path.is_file() else None
+
+
+def _download(which: ImageSet) -> _Arrays:
+    try:
+        (x_train, y_train), (x_test, y_test) = _keras_loader(which.name)
+    except Exception as error:
+        install = f"`apt-get install {which.package}`, or " if which.package else ""
+        raise DataError(
+            f"{which.name}: its files are neither on this machine nor can Keras download them "
+            f"({type(error).__name__}); {install}set data.folder or {ENVIRONMENT_VARIABLE} to the "
+            f"folder that holds {_FILES[0]}.gz and the other three"
+        ) from error
+    return x_train, y_train, x_test, y_test
+
+
+def _keras_loader(name: str) -> Any:
+    """Keras' own loader, which downloads and caches; imports TensorFlow."""
+    import keras
+
+    return getattr(keras.datasets, name).load_data()
+
 
 _DIGIT_MAX = 16.0
 
@@ -116,7 +247,7 @@ def describe(name: str) -> Description:
     return _DESCRIPTIONS[name]
 
 
-def read_builtin(name: str, folder: str | None = None) -> Source:
+def read_builtin(name: str, folder: str | None = None) -> RawData:
     """Read a built-in set; `folder` is where to look for image files first.
 
     Raises:
@@ -129,7 +260,7 @@ def read_builtin(name: str, folder: str | None = None) -> Source:
         return _digits()
     bunch = _fetch(name)
     classified = description.task is not Task.REGRESSION
-    return Source(
+    return RawData(
         name=name,
         where=_where(name),
         train=_part(
@@ -154,11 +285,11 @@ def _where(name: str) -> str:
     return f"the built-in set {name!r}"
 
 
-def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Part:
-    return Part(x, y, lambda row: f"{_where(name)}: row {row} (from 0)")
+def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
+    return RawPart(x, y, lambda row: f"{_where(name)}: row {row} (from 0)")
 
 
-def _digits() -> Source:
+def _digits() -> RawData:
     """scikit-learn's, without its import, which takes longer than a sweep of them."""
     package = find_spec("sklearn")
     file = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
@@ -168,7 +299,7 @@ def _digits() -> Source:
     else:
         bunch = _fetch("digits")
         x, y = bunch.data, bunch.target
-    return Source(
+    return RawData(
         name="digits",
         where=_where("digits"),
         train=_part(

@@ -1,19 +1,160 @@
-"""What the loaders hand out, and what they hand to each other."""
+"""What loaders give and trainings read: raw rows, datasets, input and target descriptions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.spec import Kind
-from hpsearch.trial import InputSpec, Target, Task
+from hpsearch.errors import DataError
 
-__all__ = ["Dataset", "Inputs", "Part", "Shape", "Source", "Split", "n_rows", "take"]
+
+class Task(StrEnum):
+    """What the output layer predicts.
+
+    `objective` where a function of one's own gives the score, `own` where a model of one's own has
+    the loss and the metrics and takes the targets as they are.
+    """
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    OBJECTIVE = "objective"
+    OWN = "own"
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column of a table: numeric where `vocabulary` is None, else text, one-hot encoded."""
+
+    name: str
+    vocabulary: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How raw rows become features; fitted on the training split only.
+
+    Attributes:
+        shape: Of one raw row; for a table with text columns, `(n_columns,)`.
+        dtype: Of the raw array, `uint8` or `float32`.
+        columns: The table's columns where at least one is text, else None.
+        mean, variance: Of `scale: standard`, one number a feature (flattened row), else empty.
+            Text columns are not scaled; in a table they have one entry per numeric column.
+        scale, offset: Of `scale: unit`: feature * scale + offset. One number for all features
+            or one a feature.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    columns: tuple[ColumnSpec, ...] | None = None
+    mean: tuple[float, ...] = ()
+    variance: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetPart:
+    """One of several targets.
+
+    Attributes:
+        name: As they were given by name; empty for one of a list.
+        shape: Of one row's.
+        whole: Whether it is whole numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    whole: bool
+
+    @property
+    def columns(self) -> int:
+        """Of `Arrays.y_train`."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Attributes:
+        task: The kind of prediction.
+        outputs: Units of the output layer (1 for binary, classes for multiclass).
+        classes: Class names in the order of their indices; empty for regression.
+        mean, std: Of the training split's regression target, which is standardised for
+            training: `(target - mean) / std`; 0 and 1 for classification. One number a target.
+        parts: Of several targets, whose columns lie side by side in one array; else empty.
+    """
+
+    task: Task
+    outputs: int
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    parts: tuple[TargetPart, ...] = ()
+
+    @property
+    def standardised(self) -> bool:
+        """Whether training reads it in other units than its own."""
+        return any(self.mean) or any(std != 1 for std in self.std)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The numbers that a training reads.
+
+    Attributes:
+        x_train, x_val: Features `(n_samples, n_features)` float32, or raw images
+            `(n_samples, ...)` uint8 that the graph scales and flattens.
+        y_train, y_val: int32 class indices `(n_samples,)`; float32 0/1 `(n_samples,)` for
+            binary; float32 standardised targets `(n_samples, outputs)` for regression; the float32
+            columns of several targets (see `Target.parts`).
+        w_train, w_val: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
+    """
+
+    x_train: npt.NDArray[Any]
+    y_train: npt.NDArray[Any]
+    x_val: npt.NDArray[Any]
+    y_val: npt.NDArray[Any]
+    w_train: npt.NDArray[Any] | None = None
+    w_val: npt.NDArray[Any] | None = None
+
+
+TaskName = Literal["classification", "regression"]
+Scale = Literal["auto", "none", "unit", "standard"]
+
+Indices = npt.NDArray[np.intp]
+Folds = Callable[[Indices, Indices | None], Sequence[tuple[Indices, Indices]]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What does not depend on where the rows come from.
+
+    Attributes:
+        validation, test: Fractions to split off; None where the source brings the part, or
+            (for `test`) where there is none.
+        cv: Folds of cross-validation in place of a validation part, or None.
+        folds: Makes these folds, or without `cv` the one split; None for the usual ones.
+        parts: Of several targets; see `Target`.
+    """
+
+    validation: float | None = 0.2
+    test: float | None = None
+    seed: int = 42
+    scale: Scale = "auto"
+    task: TaskName | None = None
+    cv: int | None = None
+    folds: Folds | None = None
+    parts: tuple[TargetPart, ...] = ()
+
 
 Inputs = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 """Raw rows: `(n_samples, ...)` float32 or uint8; or, for a table with text columns, a mapping
@@ -33,7 +174,7 @@ def take(x: Inputs, rows: npt.NDArray[np.intp]) -> Inputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class RawPart:
     """Rows as they were read: features, targets, and where each row stands.
 
     Attributes:
@@ -51,7 +192,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class RawData:
     """All that was read, before it is split and encoded.
 
     Attributes:
@@ -68,12 +209,12 @@ class Source:
 
     name: str
     where: str
-    train: Part
-    validation: Part | None = None
-    test: Part | None = None
+    train: RawPart
+    validation: RawPart | None = None
+    test: RawPart | None = None
     labels: tuple[str, ...] = ()
     unit: float | None = None
-    task: Kind | None = None
+    task: TaskName | None = None
     feature_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     user_data: bool = True
@@ -81,7 +222,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.trial.Arrays` says.
+    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.data.dataset.Arrays` says.
 
     `weights` are those of the rows in the loss, float32 `(n_samples,)`, or None.
     """
@@ -165,3 +306,130 @@ class Shape:
             task=dataset.target.task,
             outputs=dataset.target.outputs,
         )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What every training of a sweep reads.
+
+    Attributes:
+        folds: Of cross-validation, what its trainings read in place of this.
+    """
+
+    input: InputSpec
+    target: Target
+    arrays: Arrays
+    folds: tuple[TrainingData, ...] = ()
+
+    def of_fold(self, fold: int | None) -> TrainingData:
+        """That of a fold (from 1); this one without cross-validation."""
+        return self if fold is None else self.folds[fold - 1]
+
+
+#: Whole numbers from which float32 has not each.
+_WHOLE = 2**24
+
+
+def are_several(y: Any, rows: int) -> bool:
+    """Whether `y` is a mapping of arrays, or a list of arrays with as many rows as x."""
+    if isinstance(y, Mapping):
+        return True
+    if not isinstance(y, list | tuple) or not y or len(y) == rows:
+        return False
+    return all(getattr(each, "shape", ())[:1] == (rows,) for each in y)
+
+
+def packed(
+    y: Any, where: str, like: Sequence[TargetPart] | None = None
+) -> tuple[npt.NDArray[np.float64], tuple[TargetPart, ...]]:
+    """The columns of all targets `(n_samples, columns)`, and what they are.
+
+    Args:
+        y: Name -> target, or a list of targets, each `(n_samples, ...)` numbers.
+        where: Names it in messages.
+        like: What those of the training rows are.
+
+    Raises:
+        DataError: Something else, targets of different lengths, or others than the training's.
+    """
+    named = y.items() if isinstance(y, Mapping) else (("", each) for each in y)
+    columns, parts = [], []
+    for place, (name, target) in enumerate(named):
+        called = f"{where}[{name or place!r}]"
+        array = np.asarray(target)
+        if array.ndim == 0 or array.dtype.kind not in "biuf":
+            raise DataError(
+                f"{called}: must be an array of numbers, one or more a row, not "
+                f"{array.dtype} {array.shape}; with several targets, classes are whole numbers"
+            )
+        whole = array.dtype.kind != "f"
+        if whole and array.size and np.abs(array).max() >= _WHOLE:
+            raise DataError(f"{called}: has whole numbers beyond {_WHOLE:,}")
+        parts.append(TargetPart(str(name), array.shape[1:], whole=whole))
+        columns.append(array.reshape(len(array), -1).astype(np.float64))
+    _require_equal(where, columns, parts, like)
+    return np.concatenate(columns, axis=1), tuple(parts)
+
+
+def _require_equal(
+    where: str,
+    columns: Sequence[npt.NDArray[Any]],
+    parts: Sequence[TargetPart],
+    like: Sequence[TargetPart] | None,
+) -> None:
+    lengths = [len(each) for each in columns]
+    if len(set(lengths)) != 1:
+        raise DataError(f"{where}: its targets have {', '.join(map(str, lengths))} rows")
+    if like is None:
+        return
+    ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like))
+    if ours != theirs:
+        raise DataError(f"{where}: its targets are {ours}, those of the training rows {theirs}")
+
+
+def several_target(parts: Sequence[TargetPart]) -> Target:
+    """What is predicted: targets as they are, for a model that has their losses."""
+    outputs = sum(part.columns for part in parts)
+    return Target(
+        Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs, parts=tuple(parts)
+    )
+
+
+def unpacked(
+    y: Any, parts: Sequence[TargetPart], convert: Callable[[Any, TargetPart], Any] | None = None
+) -> Any:
+    """The targets as they were given, from their columns: a mapping, or a list.
+
+    Args:
+        y: `(n_samples, columns)`, an array or a tensor.
+        convert: From one target's columns to its shape and type; None for arrays.
+    """
+    made, first = [], 0
+    for part in parts:
+        made.append((convert or _as_array)(y[:, first : first + part.columns], part))
+        first += part.columns
+    if not parts[0].name:
+        return made
+    return {part.name: each for part, each in zip(parts, made, strict=True)}
+
+
+def _as_array(columns: npt.NDArray[Any], part: TargetPart) -> npt.NDArray[Any]:
+    array = columns.reshape(-1, *part.shape)
+    return array.astype(np.int32) if part.whole else array
+
+
+def runs_in_graph(spec: InputSpec) -> bool:
+    """Whether a training scales the rows itself: uint8 images take a quarter of the memory."""
+    return spec.dtype == "uint8" and spec.columns is None
+
+
+def n_features(spec: InputSpec) -> int:
+    """Width of one row of features."""
+    if spec.columns is None:
+        return math.prod(spec.shape)
+    return sum(1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in spec.columns)
+
+
+def row_shape(spec: InputSpec) -> tuple[int, ...]:
+    """Of a row as a model of one's own takes it: an image keeps its shape, a table is encoded."""
+    return spec.shape if spec.columns is None else (n_features(spec),)

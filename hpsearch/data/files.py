@@ -1,44 +1,20 @@
-"""Checks that every file passes before it is read: it exists, it fits in memory."""
+"""Files, checked before they are read: existence, size against memory, NPZ and IDX contents."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import os
-from collections.abc import Iterable
+import gzip
+import math
+import zipfile
+import zlib
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hpsearch.errors import DataError
-
-__all__ = ["available_bytes", "listed", "require_file", "require_memory", "suggestion"]
-
-
-def available_bytes() -> int:
-    """Bytes of memory that this process may still take: machine, container and rlimit."""
-    limits = [_machine_bytes()]
-    with contextlib.suppress(OSError, ValueError):
-        maximum = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-        current = int(Path("/sys/fs/cgroup/memory.current").read_text("ascii"))
-        limits.append(maximum - current)
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        # Windows has no such limit.
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-            limits.append(soft - pages * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(limits))
-
-
-def _machine_bytes() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+from hpsearch.machine import available_bytes
+from hpsearch.wording import suggestion
 
 
 def require_memory(needed: int, where: str) -> None:
@@ -88,14 +64,114 @@ def _names_beside(file: Path) -> list[str]:
         return []
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where one of `known` is near `word`, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+_MAX_RATIO = 100
+_MAX_PACKED_BYTES = 100_000_000
+_MEMORY_FACTOR = 3
+_MAX_ARRAYS = 64
 
 
-def listed(names: Iterable[str], limit: int = 20) -> str:
-    """Names in quotes, separated by commas, cut after `limit`."""
-    every = list(names)
-    more = f", ... ({len(every)} in all)" if len(every) > limit else ""
-    return ", ".join(repr(name) for name in every[:limit]) + more
+def read_arrays(path: str) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an archive by lower-case name.
+
+    Raises:
+        DataError: Not an archive, object arrays, or more bytes than memory allows.
+    """
+    file = require_file(path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive, path)
+            return {name: _read(archive, info, path) for name, info in members.items()}
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise DataError(
+            f"{path}: not a sound .npz archive (write it with numpy.savez): {error}"
+        ) from error
+
+
+def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
+    """Arrays by name, after the directory's sizes were checked."""
+    infos = archive.infolist()
+    if len(infos) > _MAX_ARRAYS:
+        raise DataError(f"{path}: {len(infos)} members, at most {_MAX_ARRAYS} are read")
+    for info in infos:
+        ratio = info.file_size / max(1, info.compress_size)
+        if info.file_size > _MAX_PACKED_BYTES and ratio > _MAX_RATIO:
+            raise DataError(
+                f"{path}: {info.filename!r} unpacks {ratio:.0f} to 1 into "
+                f"{info.file_size / 1e9:.1f} GB, which looks like a zip bomb (over {_MAX_RATIO} "
+                "to 1 is refused); save it with numpy.savez, uncompressed, if it is real"
+            )
+    require_memory(_MEMORY_FACTOR * sum(info.file_size for info in infos), path)
+    return {
+        info.filename.removesuffix(".npy").lower(): info
+        for info in infos
+        if info.filename.endswith(".npy")
+    }
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> npt.NDArray[Any]:
+    """One array; the header's size is checked first, as NumPy allocates by it."""
+    with archive.open(info) as stream:
+        shape, dtype = _header(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise DataError(
+            f"{path}: {info.filename!r} holds pickled Python objects, which are never loaded; "
+            "save numbers or text (dtype=str)"
+        )
+    if math.prod(shape) * dtype.itemsize + start != info.file_size:
+        raise DataError(
+            f"{path}: {info.filename!r} claims shape {shape}, {dtype}, and the archive holds "
+            f"{info.file_size - start} bytes of it"
+        )
+    with archive.open(info) as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    return shape, dtype
+
+
+_IDX_UINT8 = 8
+_MAX_IDX_BYTES = 1 << 30
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, gzipped or not.
+
+    The format is the one at the foot of http://yann.lecun.com/exdb/mnist/: two zero bytes, the
+    type, the number of dimensions, each size as a big-endian 32-bit number, the values.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            head = stream.read(4)
+            if len(head) != 4 or head[:3] != bytes([0, 0, _IDX_UINT8]):
+                raise DataError(f"{path}: not an IDX file of unsigned bytes (starts {head!r})")
+            shape = tuple(int(n) for n in np.frombuffer(stream.read(4 * head[3]), ">u4"))
+            size = math.prod(shape)
+            if size > _MAX_IDX_BYTES:
+                raise DataError(f"{path}: its header claims {size / 1e9:.1f} GB of images")
+            data = stream.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}; install or download it anew") from error
+    if len(data) != size:
+        raise DataError(
+            f"{path}: {len(data)} bytes where its header {shape} promises {size}; "
+            "install or download it anew"
+        )
+    return np.frombuffer(data, np.uint8).reshape(shape)

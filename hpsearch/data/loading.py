@@ -1,4 +1,4 @@
-"""The package's functions: from a request, or from arrays, to a dataset or its sizes."""
+"""From the `data:` block, or from arrays, to a dataset or to its sizes."""
 
 from __future__ import annotations
 
@@ -9,43 +9,58 @@ from typing import Any
 import numpy as np
 
 from hpsearch import extensions
-from hpsearch.data import folding, splitting
+from hpsearch.data.arrays import Pair, pairs_source, read_extension, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, datasets, describe, read_builtin
-from hpsearch.data.csvfile import read_column, read_csv
-from hpsearch.data.dataset import Dataset, Part, Shape, Source, n_rows
-from hpsearch.data.function import Pair, pairs_source, read_extension, read_function
-from hpsearch.data.npzfile import read_npz
-from hpsearch.data.spec import DataSpec, Folds, Kind, Options, Scale
+from hpsearch.data.dataset import (
+    Dataset,
+    Folds,
+    Options,
+    RawData,
+    RawPart,
+    Scale,
+    Shape,
+    TargetPart,
+    Task,
+    TaskName,
+    n_rows,
+)
+from hpsearch.data.splitting import (
+    SplitSizes,
+    group_folds,
+    instants,
+    require_class_rows,
+    split_sizes,
+    time_folds,
+)
+from hpsearch.data.tables import read_column, read_csv
 from hpsearch.errors import DataError
-from hpsearch.trial import TargetPart, Task
-
-__all__ = ["Loader", "added_dataset", "from_arrays", "load", "probe", "read"]
+from hpsearch.spec.data import DataSpec
 
 Loader = Callable[[DataSpec], Dataset]
 """`load`, or what stands in for it where rows are in memory."""
 
 
-def load(spec: DataSpec) -> Dataset:
+def load_dataset(spec: DataSpec) -> Dataset:
     """Read, split and encode what a sweep's `data:` asks for.
 
     Raises:
         DataError: It cannot be found, read or used; one line a problem, each with its place.
     """
-    return assemble(*read(spec))
+    return assemble(*read_raw(spec))
 
 
-def read(spec: DataSpec) -> tuple[Source, Options]:
+def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
     """The rows as they were read, and what is left to do with them.
 
     Raises:
         DataError: As `load`.
     """
-    source = _read(spec)
+    source = _read_source(spec)
     return source, _options(spec, source)
 
 
-def probe(spec: DataSpec) -> Shape:
+def probe_dataset(spec: DataSpec) -> Shape:
     """The sizes that `load` would give, for planning; imports no TensorFlow.
 
     A built-in set is looked up, not read. A file, or what a function returns, is read and checked
@@ -56,7 +71,7 @@ def probe(spec: DataSpec) -> Shape:
     """
     if spec.dataset is not None and added_dataset(spec.dataset) is None:
         return _probe_builtin(describe(spec.dataset), spec)
-    source, options = read(spec)
+    source, options = read_raw(spec)
     x = source.train.x
     if isinstance(x, Mapping) or spec.cv is not None or spec.split is not None:
         return Shape.of(assemble(source, options))
@@ -73,7 +88,7 @@ def probe(spec: DataSpec) -> Shape:
     )
 
 
-def from_arrays(
+def dataset_from_arrays(
     x: Any,
     y: Any,
     *,
@@ -84,7 +99,7 @@ def from_arrays(
     test: float | None = None,
     seed: int = 42,
     scale: Scale = "auto",
-    task: Kind | None = None,
+    task: TaskName | None = None,
     cv: int | None = None,
     folds: Folds | None = None,
     parts: tuple[TargetPart, ...] = (),
@@ -119,7 +134,7 @@ def from_arrays(
     return assemble(source, options)
 
 
-def _read(spec: DataSpec) -> Source:
+def _read_source(spec: DataSpec) -> RawData:
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in the memory of a Python program, and no file has "
@@ -168,7 +183,7 @@ def _fractions(spec: DataSpec) -> tuple[float, float | None]:
     return validation, test
 
 
-def _options(spec: DataSpec, source: Source) -> Options:
+def _options(spec: DataSpec, source: RawData) -> Options:
     """What is left to split off, once the source's own parts are counted.
 
     A fraction for `test` beats the test split that a source ships; a validation part of the
@@ -193,29 +208,29 @@ def _by_column(spec: DataSpec) -> Folds | None:
     cells = read_column(spec.csv, spec.split.column)
     validation = 0.0 if isinstance(spec.validation, str) else spec.validation
     if spec.split.by == "group":
-        return folding.by_group(cells, spec.cv, validation, spec.seed)
+        return group_folds(cells, spec.cv, validation, spec.seed)
     where = f"{spec.csv}: column {spec.split.column!r}"
-    return folding.by_time(folding.instants(cells, where), spec.cv, validation, where)
+    return time_folds(instants(cells, where), spec.cv, validation, where)
 
 
-def _require_task(asked: Kind | None, known: Kind | None, where: str) -> None:
+def _require_task(asked: TaskName | None, known: TaskName | None, where: str) -> None:
     if asked is not None and known is not None and asked != known:
         raise DataError(f"task: {where} is a {known}, not a {asked}; leave task out")
 
 
 def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     where = f"the built-in set {known.name!r}"
-    kind: Kind = "regression" if known.task is Task.REGRESSION else "classification"
+    kind: TaskName = "regression" if known.task is Task.REGRESSION else "classification"
     _require_task(spec.task, kind, where)
     validation, test = _fractions(spec)
-    size = splitting.sizes(known.rows, None if spec.cv else validation, test, where)
+    size = split_sizes(known.rows, None if spec.cv else validation, test, where)
     if spec.cv is not None:
         held_out = math.ceil(size.train / spec.cv)
-        size = splitting.Sizes(size.train - held_out, held_out, size.test)
+        size = SplitSizes(size.train - held_out, held_out, size.test)
     if known.class_counts:
         names = tuple(str(i) for i in range(len(known.class_counts)))
         counts = np.array(known.class_counts)
-        splitting.require_rows(counts, names, size, where, lambda _: where)
+        require_class_rows(counts, names, size, where, lambda _: where)
     return Shape(
         name=known.name,
         train_rows=size.train,
@@ -228,5 +243,5 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     )
 
 
-def _rows(part: Part | None) -> int:
+def _rows(part: RawPart | None) -> int:
     return 0 if part is None else n_rows(part.x)

@@ -1,4 +1,4 @@
-"""Data that is given in memory, as `hpsearch.tune` takes it."""
+"""Data that a Python program holds: arrays, frames, `tf.data` datasets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,93 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data import folding
-from hpsearch.data.batches import collected, is_dataset
-from hpsearch.data.dataset import Dataset
-from hpsearch.data.loading import from_arrays
-from hpsearch.data.several import are_several, packed
-from hpsearch.data.spec import DataSpec, Folds
+from hpsearch.data.dataset import Dataset, Folds, TargetPart, are_several, packed
+from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.splitting import group_folds, splitter_folds
 from hpsearch.errors import DataError
-from hpsearch.trial import TargetPart
+from hpsearch.machine import available_bytes
+from hpsearch.spec.data import DataSpec
 
-__all__ = ["Folding", "Rows", "read_memory"]
+#: Arrays are copied for the workers, and what is trained on is a copy of what was read.
+_SHARE_OF_MEMORY = 1 / 3
+_INFINITE = -1
 
 
-def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) -> Rows:
+def is_dataset(value: Any) -> bool:
+    """Whether `value` is a `tf.data.Dataset`."""
+    return (
+        type(value).__module__.partition(".")[0] == "tensorflow"
+        and hasattr(value, "as_numpy_iterator")
+        and hasattr(value, "element_spec")
+    )
+
+
+def collected(dataset: Any, name: str) -> tuple[Any, ...]:
+    """All rows of a dataset of batches `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
+
+    A dataset whose targets are scalars is one of single rows.
+
+    Args:
+        dataset: A finite `tf.data.Dataset`.
+        name: For messages.
+
+    Returns:
+        As many arrays as an element has; a mapping of arrays for an `x` that is a mapping.
+
+    Raises:
+        DataError: It is endless, holds no rows or other elements, or more than fits into memory.
+    """
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise DataError(
+            f"{name}: a tf.data.Dataset must give (x, y) or (x, y, sample_weight), as "
+            f"keras.Model.fit takes it, not {_words(spec)}"
+        )
+    if int(dataset.cardinality()) == _INFINITE:
+        raise DataError(f"{name}: the tf.data.Dataset is endless; take a part of it: .take(n)")
+    elements = list(_within_memory(dataset.as_numpy_iterator(), name))
+    if not elements:
+        raise DataError(f"{name}: the tf.data.Dataset holds no rows")
+    join = np.stack if getattr(spec[1], "shape", (0,)) == () else np.concatenate
+    return tuple(_joined([element[i] for element in elements], join) for i in range(len(spec)))
+
+
+def _joined(parts: list[Any], join: Any) -> Any:
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([part[key] for part in parts], join) for key in parts[0]}
+    array = join(parts)
+    if array.dtype != object:
+        return array
+    # TensorFlow's texts are bytes.
+    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
+    return np.array(texts, object).reshape(array.shape)
+
+
+def _within_memory(elements: Iterable[Any], name: str) -> Iterable[Any]:
+    limit = available_bytes() * _SHARE_OF_MEMORY
+    size = 0
+    for element in elements:
+        size += sum(map(_nbytes, element))
+        if size > limit:
+            raise DataError(
+                f"{name}: the tf.data.Dataset is larger than a third of the free memory, "
+                f"{limit / 2**20:,.0f} MB; trainings read their rows from memory: take a part of "
+                "it, or smaller numbers, such as uint8 images"
+            )
+        yield element
+
+
+def _nbytes(part: Any) -> int:
+    if isinstance(part, Mapping):
+        return sum(map(_nbytes, part.values()))
+    return int(np.asarray(part).nbytes)
+
+
+def _words(spec: Any) -> str:
+    return f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
+
+
+def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) -> InMemoryRows:
     """What was given, with arrays for datasets of TensorFlow's."""
     if is_dataset(x):
         for name, value in (("y", y), ("sample_weight", sample_weight)):
@@ -34,10 +108,10 @@ def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) 
         test = collected(test, "test")[:2]
     test = test if isinstance(test, tuple | list) else None
     if not _are_several(y, x):
-        return Rows(x, y, sample_weight, validation, test)
+        return InMemoryRows(x, y, sample_weight, validation, test)
     columns, parts = packed(y, "y")
     validation = _packed(validation, "validation_data", parts)
-    return Rows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
+    return InMemoryRows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
 
 
 def _are_several(y: Any, x: Any) -> bool:
@@ -56,7 +130,7 @@ def _packed(pair: Any, name: str, parts: Sequence[TargetPart]) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class InMemoryRows:
     """What was given as data.
 
     Attributes:
@@ -112,7 +186,7 @@ class Rows:
         """
         if self.parts and spec.task is not None:
             raise DataError("task: several targets have each its own; leave task out")
-        return from_arrays(
+        return dataset_from_arrays(
             self.x,
             self.y,
             sample_weight=self.weights,
@@ -147,7 +221,7 @@ class Folding:
     _made: Any = None
 
     @classmethod
-    def of(cls, cv: Any, groups: Any, rows: Rows, seed: int) -> Folding:
+    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int) -> Folding:
         """Of the arguments.
 
         Raises:
@@ -209,9 +283,9 @@ class Folding:
         A splitter without a seed would make others when rows are loaded for an evaluation.
         """
         if self.splitter is not None:
-            make = folding.by_splitter(self.splitter, self.groups)
+            make = splitter_folds(self.splitter, self.groups)
         elif self.groups is not None:
-            make = folding.by_group(self.groups, self.count, validation, self.seed)
+            make = group_folds(self.groups, self.count, validation, self.seed)
         else:
             return None
 

@@ -1,31 +1,25 @@
-"""From a frame of cells to checked columns: numbers as float32, text as `str`."""
+"""CSV files and data frames to checked columns: float32 numbers, or text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Inputs
-from hpsearch.data.files import listed
+from hpsearch.data.dataset import Inputs, RawData, RawPart
+from hpsearch.data.files import require_file, require_memory
 from hpsearch.errors import DataError
+from hpsearch.wording import listed, suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "FLOAT32_MAX",
-    "MAX_VOCABULARY",
-    "MISSING",
-    "CellProblem",
-    "columns",
-    "inputs",
-    "numbers",
-    "text_warnings",
-]
 
 MAX_VOCABULARY = 1000
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -50,7 +44,7 @@ class CellProblem:
     message: str
 
 
-def columns(
+def parse_columns(
     frame: pd.DataFrame,
     where: str,
     places: Callable[[list[int]], list[str]],
@@ -111,7 +105,7 @@ def _column(
             None, name, f"cells of type {series.dtype}; turn them into numbers or text first"
         )
     cells = _texts(series)
-    values = numbers(cells)
+    values = parse_numbers(cells)
     missing = np.isin(cells, list(MISSING))
     numeric = int(np.sum(~np.isnan(values)))
     if missing.all():
@@ -131,7 +125,7 @@ def _texts(series: pd.Series[Any]) -> npt.NDArray[Any]:
     )
 
 
-def numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Text cells as numbers, NaN where a cell is none; an overflow is infinite."""
     import pandas as pd
 
@@ -187,7 +181,7 @@ def _text(
     return cells
 
 
-def inputs(parsed: Mapping[str, npt.NDArray[Any]]) -> Inputs:
+def stack_columns(parsed: Mapping[str, npt.NDArray[Any]]) -> Inputs:
     """One float32 matrix `(n_samples, n_columns)`, or the columns where one of them is text."""
     if any(values.dtype == object for values in parsed.values()):
         return dict(parsed)
@@ -210,3 +204,281 @@ def text_warnings(x: Inputs, where: str) -> tuple[str, ...]:
         "such a column cannot help on new rows; consider drop"
     )
     return (warning,)
+
+
+# pandas holds 8 bytes a number of about 6 characters, and parsing, the float32 copy and the
+# split each hold a part of that again.
+_MEMORY_FACTOR = 5
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names in the header and the number of rows under it."""
+
+    names: tuple[str, ...]
+    rows: int
+
+
+def read_csv(
+    path: str,
+    target: str | None,
+    drop: Collection[str] = (),
+    validation: str | None = None,
+    test: str | None = None,
+    *,
+    split: str | None = None,
+) -> RawData:
+    """Read a CSV file, and its validation and test files where they have their own.
+
+    Args:
+        split: A column that decides about splits and is no feature, or None.
+
+    Raises:
+        DataError: A file is missing, malformed, or has cells that cannot be used.
+    """
+    layout = scan(path)
+    if split is not None:
+        _require_split(path, layout.names, split)
+        drop = {*drop, split}
+    features, target = _choose(path, layout.names, target, drop)
+    train, text = _part(path, layout, features, target)
+    return RawData(
+        name=Path(path).stem,
+        where=path,
+        train=train,
+        validation=None if validation is None else _other(validation, features, target, text),
+        test=None if test is None else _other(test, features, target, text),
+        feature_names=features,
+        warnings=text_warnings(train.x, path),
+    )
+
+
+def read_column(path: str, name: str) -> npt.NDArray[Any]:
+    """The cells of a column as text, `(n_samples,)`, none of which is missing.
+
+    Raises:
+        DataError: There is no such column, or a cell is missing.
+    """
+    layout = scan(path)
+    _require_split(path, layout.names, name)
+    cells = _frame(path, layout, [name], frozenset([name]))[name].to_numpy(dtype=object)
+    missing = np.isin(cells, list(MISSING))
+    if missing.any():
+        (line,) = _lines_of(path, [int(np.argmax(missing))])
+        raise DataError(
+            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows), by "
+            "which rows are to be split; fill it in, or remove the row"
+        )
+    return cells
+
+
+def _require_split(path: str, names: tuple[str, ...], name: str) -> None:
+    if name not in names:
+        raise DataError(
+            f"{path}:1: split: no column {name!r}{suggestion(name, names)} "
+            f"(columns: {listed(names)})"
+        )
+
+
+def _choose(
+    path: str, names: tuple[str, ...], target: str | None, drop: Collection[str]
+) -> tuple[tuple[str, ...], str]:
+    """Feature columns in file order, and the target."""
+    if target is None:
+        raise DataError(f"{path}: name the target column, `target:` is one of {listed(names)}")
+    for name in (target, *drop):
+        if name not in names:
+            what = "target" if name == target else "drop"
+            raise DataError(
+                f"{path}:1: {what}: no column {name!r}{suggestion(name, names)} "
+                f"(columns: {listed(names)})"
+            )
+    if target in drop:
+        raise DataError(f"{path}: {target!r} is the target and cannot be dropped")
+    for index, name in enumerate(names, 1):
+        if name == f"Unnamed: {index - 1}" and name not in drop:
+            raise DataError(
+                f"{path}:1: column {index} has no name (pandas writes its index so); "
+                f"name it, or add {name!r} to drop"
+            )
+    features = tuple(name for name in names if name != target and name not in drop)
+    if not features:
+        raise DataError(f"{path}: no feature column is left beside the target {target!r}")
+    return features, target
+
+
+def _other(path: str, features: tuple[str, ...], target: str, text: frozenset[str]) -> RawPart:
+    """A validation or test file: it has the training file's columns, in any order."""
+    layout = scan(path)
+    for name in (*features, target):
+        if name not in layout.names:
+            raise DataError(
+                f"{path}:1: no column {name!r}, which the training file has"
+                f"{suggestion(name, layout.names)}"
+            )
+    return _part(path, layout, features, target, text)[0]
+
+
+def _part(
+    path: str,
+    layout: Layout,
+    features: tuple[str, ...],
+    target: str,
+    text: frozenset[str] | None = None,
+) -> tuple[RawPart, frozenset[str]]:
+    """Rows of one file, and its text columns; `text` holds those of the training file."""
+    keep = [name for name in layout.names if name == target or name in features]
+    frame = _frame(path, layout, keep, frozenset([target]) | (text or frozenset()))
+
+    def places(rows: list[int]) -> list[str]:
+        return [f"{path}:{line}" for line in _lines_of(path, rows)]
+
+    def place(row: int) -> str:
+        return places([row])[0]
+
+    parsed = parse_columns(frame[list(features)], path, places, text)
+    y = frame[target].to_numpy(dtype=object)
+    found = frozenset(name for name, values in parsed.items() if values.dtype == object)
+    return RawPart(stack_columns(parsed), y, place), found
+
+
+def _frame(path: str, layout: Layout, keep: list[str], text: frozenset[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(
+            path,
+            names=list(layout.names),
+            header=0,
+            usecols=keep,
+            dtype=dict.fromkeys(text, str),
+            na_filter=False,
+            skipinitialspace=True,
+            low_memory=False,
+            index_col=False,
+            encoding="utf-8",
+        )
+    except (pd.errors.ParserError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: pandas cannot read it: {error}") from error
+    if len(frame) != layout.rows:
+        raise DataError(
+            f"{path}: {layout.rows} rows by the csv rules and {len(frame)} by pandas'; "
+            "look for unbalanced quotes"
+        )
+    return frame
+
+
+def scan(path: str) -> Layout:
+    """Check the structure of a CSV file: encoding, header, cells a row.
+
+    Raises:
+        DataError: It names the file's line.
+    """
+    file = require_file(path)
+    require_memory(file.stat().st_size * _MEMORY_FACTOR, path)
+    _require_text(file)
+    records = _records(path)
+    line, header = next(records, (0, []))
+    if not header:
+        raise DataError(f"{path}: the file has no header, only blank lines")
+    names = _names(path, line, header)
+    rows = 0
+    for line, cells in records:
+        if len(cells) != len(names):
+            raise DataError(
+                f"{path}:{line}: {len(cells)} cells where the header has {len(names)} columns; "
+                f"the {'last cell' if len(cells) < len(names) else 'first cell too many'} is "
+                f"{cells[min(len(cells) - 1, len(names))][:40]!r}"
+                + (
+                    f", after it column {names[len(cells)]!r} is missing"
+                    if len(cells) < len(names)
+                    else ""
+                )
+            )
+        rows += 1
+    if not rows:
+        raise DataError(f"{path}: a header ({listed(names, 5)}) and no row under it")
+    return Layout(names, rows)
+
+
+def _require_text(file: Path) -> None:
+    """Refuse what is not UTF-8 text, naming the line."""
+    line = 1
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            if line == 1 and chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise DataError(f"{file}: UTF-16 text; save it as UTF-8")
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk)
+                nul = chunk.find(b"\0")
+                if nul >= 0:
+                    at = line + chunk.count(b"\n", 0, nul)
+                    raise DataError(f"{file}:{at}: a NUL byte; this is not a text file")
+            except UnicodeDecodeError as error:
+                start = max(0, error.start - held)
+                at = line + chunk.count(b"\n", 0, start)
+                raise DataError(
+                    f"{file}:{at}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
+                    "save the file as UTF-8"
+                ) from error
+            line += chunk.count(b"\n")
+    if decoder.getstate()[0]:
+        raise DataError(f"{file}:{line}: not UTF-8 (cut in a character); save the file as UTF-8")
+
+
+def _records(path: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record that is not blank, with the line (from 1) on which it starts."""
+    with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True, skipinitialspace=True)
+        line = 1
+        try:
+            for cells in reader:
+                if cells:
+                    yield line, cells
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                f"{path}:{line}: malformed CSV: {error}; look for an unbalanced quote"
+            ) from error
+
+
+def _lines_of(path: str, rows: list[int]) -> list[int]:
+    """File lines of data rows (from 0), in the order of `rows`."""
+    wanted = set(rows)
+    found = {
+        index - 1: line for index, (line, _) in enumerate(_records(path)) if index - 1 in wanted
+    }
+    return [found[row] for row in rows]
+
+
+def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
+    if len(header) == 1:
+        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if separator in header[0]:
+                raise DataError(
+                    f"{path}:{line}: one column only, {header[0][:60]!r}: the separator seems to "
+                    f"be {separator!r}; hpsearch reads commas, so replace the {word}"
+                )
+        raise DataError(
+            f"{path}:{line}: one column only, {header[0][:60]!r}; "
+            "a table needs a target and at least one feature, separated by commas"
+        )
+    names = tuple(cell.strip() or f"Unnamed: {i}" for i, cell in enumerate(header))
+    values = parse_numbers(np.array(names, object))
+    counted = names == tuple(str(i) for i in range(len(names)))
+    if not np.isnan(values).any() and not counted:
+        raise DataError(
+            f"{path}:{line}: the header is missing: its cells are numbers "
+            f"({listed(names, 5)}); put the columns' names into the first line"
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        at = [str(i) for i, name in enumerate(names, 1) if name == twice[0]]
+        raise DataError(
+            f"{path}:{line}: duplicate column name {twice[0]!r} (columns {', '.join(at)}); "
+            "rename one"
+        )
+    return names

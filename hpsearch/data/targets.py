@@ -1,13 +1,4 @@
-"""What is predicted: inferring the task, naming classes, encoding targets.
-
-Where `task` is absent it is inferred:
-
-* texts and booleans are classes;
-* numbers with a fraction are a regression;
-* whole numbers are classes if they have 2 to 20 different values, each in two rows or more;
-* every other column of whole numbers (a count? a price? an identifier?) is an error that
-  asks for `task:`.
-"""
+"""What is predicted: the task, class names, encoded targets."""
 
 from __future__ import annotations
 
@@ -17,22 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data import tables
-from hpsearch.data.dataset import Part, Source
-from hpsearch.data.files import listed
-from hpsearch.data.spec import Kind
+from hpsearch.data.dataset import RawData, RawPart, Target, Task, TaskName
+from hpsearch.data.tables import FLOAT32_MAX, MISSING, parse_numbers
 from hpsearch.errors import DataError
-from hpsearch.trial import Target, Task
-
-__all__ = [
-    "MAX_INFERRED_CLASSES",
-    "Classes",
-    "class_target",
-    "encode",
-    "infer_task",
-    "regression_target",
-    "regression_values",
-]
+from hpsearch.wording import listed
 
 MAX_INFERRED_CLASSES = 20
 
@@ -44,7 +23,7 @@ class Classes:
         source: Its `labels` where it has them, else the different values of `train.y`.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: RawData) -> None:
         self._where = source.where
         self._indices = source.labels != ()
         self._numeric = _is_numeric(source.train.y)
@@ -60,14 +39,14 @@ class Classes:
         """The class name of each row; 1, 1.0 and 01 are one class where all are numbers."""
         if not self._numeric:
             return y
-        values = tables.numbers(y) if y.dtype == object else y.astype(np.float64)
+        values = parse_numbers(y) if y.dtype == object else y.astype(np.float64)
         distinct, inverse = np.unique(values, return_inverse=True, equal_nan=False)
         names = np.array([_number_name(value) for value in distinct.tolist()], object)[inverse]
         strange = np.isnan(values)
         names[strange] = y[strange]
         return np.asarray(names, object)
 
-    def codes(self, part: Part) -> npt.NDArray[np.int32]:
+    def codes(self, part: RawPart) -> npt.NDArray[np.int32]:
         """Class indices `(n_samples,)`.
 
         Raises:
@@ -90,14 +69,14 @@ class Classes:
 
 
 def _is_numeric(y: npt.NDArray[Any]) -> bool:
-    return y.dtype != object or not np.isnan(tables.numbers(y)).any()
+    return y.dtype != object or not np.isnan(parse_numbers(y)).any()
 
 
 def _number_name(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def infer_task(source: Source, given: Kind | None) -> Kind:
+def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     """The task that the user names, else what the training targets say.
 
     Raises:
@@ -127,13 +106,13 @@ def infer_task(source: Source, given: Kind | None) -> Kind:
     return kind
 
 
-def _kind_of(source: Source) -> Kind:
+def _kind_of(source: RawData) -> TaskName:
     part = source.train
     if source.labels:
         return "classification"
     if part.y.ndim > 1:
         return "regression"
-    values = tables.numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
+    values = parse_numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
     text = np.isnan(values)
     if text.any():
         if 2 * int(text.sum()) <= len(text):
@@ -148,7 +127,7 @@ def _kind_of(source: Source) -> Kind:
     return _kind_of_whole(source, values)
 
 
-def _kind_of_whole(source: Source, values: npt.NDArray[np.float64]) -> Kind:
+def _kind_of_whole(source: RawData, values: npt.NDArray[np.float64]) -> TaskName:
     distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
     if len(distinct) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
         return "classification"
@@ -164,20 +143,20 @@ def _kind_of_whole(source: Source, values: npt.NDArray[np.float64]) -> Kind:
     )
 
 
-def _require_values(part: Part) -> None:
+def _require_values(part: RawPart) -> None:
     if part.y.dtype == object:
-        missing = np.isin(part.y, list(tables.MISSING))
+        missing = np.isin(part.y, list(MISSING))
         if missing.any():
             row = int(np.argmax(missing))
             raise DataError(
                 f"{part.place(row)}: the target has a missing value, {part.y[row]!r} "
                 f"({int(missing.sum())} such rows); remove the row"
             )
-        values = tables.numbers(part.y)
-        bad = np.isinf(values) | (np.abs(values) > tables.FLOAT32_MAX)
+        values = parse_numbers(part.y)
+        bad = np.isinf(values) | (np.abs(values) > FLOAT32_MAX)
     else:
         values = part.y.astype(np.float64)
-        bad = ~(np.abs(values) <= tables.FLOAT32_MAX)
+        bad = ~(np.abs(values) <= FLOAT32_MAX)
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         raise DataError(
@@ -186,10 +165,10 @@ def _require_values(part: Part) -> None:
         )
 
 
-def _require_numbers(part: Part) -> None:
+def _require_numbers(part: RawPart) -> None:
     if part.y.dtype != object:
         return
-    text = np.isnan(tables.numbers(part.y))
+    text = np.isnan(parse_numbers(part.y))
     if text.any():
         row = int(np.argmax(text))
         raise DataError(
@@ -198,9 +177,9 @@ def _require_numbers(part: Part) -> None:
         )
 
 
-def regression_values(part: Part) -> npt.NDArray[np.float64]:
+def regression_values(part: RawPart) -> npt.NDArray[np.float64]:
     """Targets in their own units, `(n_samples, outputs)`."""
-    values = tables.numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
+    values = parse_numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
     return values.reshape(len(values), -1)
 
 
@@ -231,8 +210,8 @@ def class_target(names: Sequence[str]) -> Target:
     return Target(task=Task.MULTICLASS, outputs=len(names), classes=tuple(names))
 
 
-def encode(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Class indices or regression values as `hpsearch.trial.Arrays` wants them."""
+def encode_target(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Class indices or regression values as `hpsearch.data.dataset.Arrays` wants them."""
     match target.task:
         case Task.BINARY:
             return values.astype(np.float32)

@@ -1,1 +1,6 @@
-"""Tables -> pictures: the page report.html, and each of its figures alone."""
+"""Tables to pictures.
+
+In: a results table and its curves.
+Out: report.html, single figures, the importance of hyperparameters.
+Next: `trackers`, which hand the rows to other programs.
+"""

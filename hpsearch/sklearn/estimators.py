@@ -1,4 +1,4 @@
-"""The estimators."""
+"""`SweepClassifier` and `SweepRegressor`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hpsearch.sklearn.holdout import holdout
-from hpsearch.sklearn.searching import search
-from hpsearch.sklearn.table import cv_results
+from hpsearch.sklearn.search import cv_results, holdout, search
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.sklearn.network import Network
-
-__all__ = ["SweepClassifier", "SweepRegressor"]
+    from hpsearch.sklearn.search import Network
 
 _MOST_SEED = 2**31 - 1
 _DTYPES = (np.float64, np.float32)

@@ -1,10 +1,6 @@
-"""Rows and curves for other programs to show, through their own libraries.
+"""Rows and curves for other programs.
 
-Each is an extra, imported when it is used: `hpsearch[tensorboard]`, `hpsearch[mlflow]`.
+In: records of trials.
+Out: TensorBoard's event files, MLflow's runs.
+Next: `tuner`, which drives all of the above.
 """
-
-from __future__ import annotations
-
-from hpsearch.trackers.base import Tracker, TrackerError, make_tracker
-
-__all__ = ["Tracker", "TrackerError", "make_tracker"]

@@ -1,4 +1,4 @@
-"""Runs in an MLflow tracking store: an experiment a sweep, a run a trial."""
+"""Runs in an MLflow tracking store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpsearch.results import Record
-from hpsearch.trackers.base import TrackerError, hyperparameters, tags
-from hpsearch.trial import Status
-
-__all__ = ["MLflow"]
+from hpsearch.space.trial import Status
+from hpsearch.store.tables import Record
+from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
 
 #: MLflow's own limits of one call.
 _METRICS_A_CALL = 1_000

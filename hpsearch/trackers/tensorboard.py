@@ -1,8 +1,4 @@
-"""Event files for TensorBoard: a run a trial, with scalars, hyperparameters and a table of tags.
-
-They are written by TensorBoard's own library, which needs no TensorFlow for it; its
-`EventFileWriter` would import TensorFlow, its `RecordWriter` does not.
-"""
+"""Event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hpsearch.results import Record
-from hpsearch.trackers.base import TrackerError, hyperparameters, tags
-
-__all__ = ["TensorBoard"]
+from hpsearch.store.tables import Record
+from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
 
 #: One file a run, replaced as a whole; TensorBoard takes each name with `tfevents`.
 _FILE = "events.out.tfevents.hpsearch"

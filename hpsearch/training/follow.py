@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
-from hpsearch.trial import EarlyStopping, Past, Recipe, Snapshot, Status, Training, TrialResult
+from hpsearch.models.problem import EarlyStopping, Recipe
+from hpsearch.space.trial import ResumePoint, Snapshot, Status, Training, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-__all__ = ["Patience", "Steps", "follow", "followed", "score_at"]
 
 State = tuple[npt.NDArray[Any], ...]
 
@@ -49,7 +48,7 @@ def follow(
     started: float,
     on_epoch: Callable[[int, Mapping[str, float]], None],
     keep: Callable[[float], bool],
-    past: Past | None = None,
+    past: ResumePoint | None = None,
     floors: Sequence[float] = (),
     snapshot: bool = False,
 ) -> Iterator[TrialResult]:
@@ -150,7 +149,7 @@ class _Run:
         """Whether no further epoch is trained."""
         return self.diverged or self.fell or self._ended
 
-    def take_up(self, past: Past) -> None:
+    def take_up(self, past: ResumePoint) -> None:
         """Goes on from there; `floors` holds for what is still to come."""
         assert self.trainer is not None
         for metrics in past.curve:

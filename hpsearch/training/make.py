@@ -1,32 +1,103 @@
-"""From a training's description to the trainer that runs it."""
+"""Which trainer a training gets, by a formula, and making it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch import native
+from hpsearch.data.dataset import Task, n_features
 from hpsearch.errors import InputError
-from hpsearch.hyperparameters import DEFAULTS, widths
-from hpsearch.layer_types import is_own_function
-from hpsearch.seeds import epoch_order
-from hpsearch.training.choice import choose, native_network, suits_gpu
+from hpsearch.models.layers import is_own_function
+from hpsearch.native.extension import native_available
+from hpsearch.native.network import DenseNetwork, describe, knows
+from hpsearch.space.mlp import DEFAULTS, widths
+from hpsearch.space.seeds import epoch_order
+from hpsearch.training.native import NativeTrainer
 from hpsearch.training.programs import Program, program_key
-from hpsearch.trial import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-    from hpsearch.training.base import Trainer
+    from hpsearch.data.dataset import Arrays, InputSpec, Target
+    from hpsearch.models.problem import Recipe
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.programs import Programs
-    from hpsearch.trial import Arrays, InputSpec, Recipe, Target
+    from hpsearch.training.trainer import Trainer
 
-__all__ = ["make_trainer"]
+_COMPILE_SECONDS = 0.25
+_COMPILE_SECONDS_PER_LAYER = 0.1
+_SAVED_SECONDS_PER_LAYER = 40e-6
+_SAVED_SECONDS_PER_LAYER_FUSED = 18e-6
+
+#: Multiplications of a layer's forward product from which dispatch no longer counts.
+_LARGE_PRODUCT = 10_000_000
+
+#: Epochs after which a compilation must have paid. Fixed: were it the training's own number,
+#: trials that differ only in `epochs` could not share a training.
+_EPOCHS = 5
+
+
+def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) -> str:
+    """`xla` where its compilation pays within five epochs, else `graph`.
+
+    Args:
+        widths: Of the input, every hidden layer and the output.
+        batch_size: Rows a step.
+        rows: Of the training split.
+        fused: Whether the optimizer's update is one kernel a weight.
+    """
+    layers = list(pairwise(widths))
+    small = sum(batch_size * width * units <= _LARGE_PRODUCT for width, units in layers)
+    saved = small * (_SAVED_SECONDS_PER_LAYER_FUSED if fused else _SAVED_SECONDS_PER_LAYER)
+    compilation = _COMPILE_SECONDS + _COMPILE_SECONDS_PER_LAYER * len(layers)
+    return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
+
+
+def native_network(
+    values: Mapping[str, Any], seed: int, recipe: Recipe, input_spec: InputSpec, target: Target
+) -> DenseNetwork | None:
+    """What the native trainer trains of this config, or None where TensorFlow has to.
+
+    It does wherever the extension is there and knows all of the config, except that a GPU trains
+    layers whose products are large.
+    """
+    if needs_tensorflow(values, recipe, input_spec, target):
+        return None
+    return describe(values, seed, recipe, input_spec, target)
+
+
+def needs_tensorflow(
+    values: Mapping[str, Any], recipe: Recipe, input_spec: InputSpec, target: Target
+) -> bool:
+    """Whether a training of this config needs a process that can use TensorFlow."""
+    if not native_available() or not knows(values, recipe, target):
+        return True
+    every = (n_features(input_spec), *widths(values), target.outputs)
+    return suits_gpu(every, int(values.get("batch_size", DEFAULTS["batch_size"])))
+
+
+def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
+    """Whether there is a GPU, and a layer large enough for it.
+
+    Args:
+        widths: Of the input, every hidden layer and the output.
+    """
+    largest = max(batch_size * width * units for width, units in pairwise(widths))
+    return largest > _LARGE_PRODUCT and _gpu_is_visible()
+
+
+def _gpu_is_visible() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+        return False
+    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
+
 
 _NOT_NATIVE = "the extension cannot train this MLP"
 
@@ -75,8 +146,6 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     if kind in (None, "native"):
         network = native_network(values, seed, recipe, input_spec, target)
     if network is not None:
-        from hpsearch.training.native import NativeTrainer
-
         return NativeTrainer(network, arrays, wanted.order, model=wanted.build)
     if kind == "native" and not recipe.model:
         raise ValueError(_NOT_NATIVE)
@@ -105,7 +174,7 @@ class _Wanted:
         return partial(epoch_order, self.recipe.sweep_seed, self.seed, rows=rows)
 
     def build(self) -> Any:
-        from hpsearch.hypermodel import build_model
+        from hpsearch.models.mlp import build_model
 
         return build_model(self.values, self.seed, self.recipe, self.input_spec, self.target)
 
@@ -116,9 +185,9 @@ class _Wanted:
 
 
 def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None) -> Trainer:
-    from hpsearch.hypermodel import Seeds, build_optimizer
+    from hpsearch.models.mlp import Seeds, build_optimizer
+    from hpsearch.training.compiled import as_tensors
     from hpsearch.training.fit import FitTrainer
-    from hpsearch.training.tensors import as_tensors
 
     key = wanted.program_key(kind) if programs is not None else None
     seeds = (wanted.recipe.sweep_seed, wanted.seed)
@@ -152,9 +221,9 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
 
 def _as_input(model: Any, wanted: _Wanted) -> Arrays:
     """The data in the shape that the model takes; a `fit` of one's own gets shaped rows as is."""
-    from hpsearch.hypermodel import rows_shape
-    from hpsearch.training.tensors import fitted
-    from hpsearch.usermodel.loading import hypermodel_of, labels_for, trains_itself
+    from hpsearch.models.mlp import rows_shape
+    from hpsearch.models.own import hypermodel_of, labels_for, trains_itself
+    from hpsearch.training.compiled import fitted
 
     arrays = wanted.arrays
     shape = arrays.x_train.shape[1:]
@@ -168,8 +237,8 @@ def _as_input(model: Any, wanted: _Wanted) -> Arrays:
 
 def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     """What trains a model by the `fit` of its hypermodel; None where it has none of its own."""
-    from hpsearch.training.ownfit import OwnFitTrainer
-    from hpsearch.usermodel.loading import hypermodel_of, trains_itself
+    from hpsearch.models.own import hypermodel_of, trains_itself
+    from hpsearch.training.fit import OwnFitTrainer
 
     hypermodel = hypermodel_of(wanted.recipe)
     if not trains_itself(hypermodel):
@@ -189,15 +258,14 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
 def _own_native(wanted: _Wanted, model: Any) -> Trainer | None:
     """The extension in place of Keras, from the model's own weights; None where it cannot."""
     target = wanted.target
-    if not native.available() or target.parts or target.standardised:
+    if not native_available() or target.parts or target.standardised:
         return None
-    from hpsearch.training.dense_model import dense_model
+    from hpsearch.native.keras_model import dense_model
 
     made = dense_model(model, wanted.arrays, wanted.batch_size)
     if made is None or suits_gpu(made[0].widths, wanted.batch_size):
         return None
     network, arrays = made
-    from hpsearch.training.native import NativeTrainer
 
     return NativeTrainer(
         network, arrays, wanted.order, model=lambda: model, weights=model.get_weights()
@@ -220,9 +288,8 @@ def _require_fit_can(wanted: _Wanted) -> None:
 
 
 def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:
-    from hpsearch.training.compiled import CompiledTrainer
+    from hpsearch.training.compiled import CompiledTrainer, as_tensors
     from hpsearch.training.measures import make_measures
-    from hpsearch.training.tensors import as_tensors
 
     return CompiledTrainer(
         model,
@@ -235,8 +302,7 @@ def _compiled(wanted: _Wanted, model: Any, kind: str) -> CompiledTrainer:
 
 
 def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
-    from hpsearch.training.expressible import expressible
-    from hpsearch.training.update import is_fused
+    from hpsearch.training.compiled import expressible, is_fused
 
     if not expressible(model, several_targets=bool(wanted.target.parts)):
         if asked not in (None, "fit"):

@@ -1,4 +1,4 @@
-"""The native trainer: an epoch is one call of the extension in C."""
+"""The native trainer: an epoch is one call of the C extension."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch import native
-from hpsearch.training.dense import DenseNetwork, Optimizer, Part
-from hpsearch.training.state import State, require_fit
-from hpsearch.trial import Arrays
+from hpsearch.data.dataset import Arrays
+from hpsearch.native.extension import native_extension
+from hpsearch.native.network import DenseNetwork, Optimizer, WeightArray
+from hpsearch.training.trainer import State, require_fit
 
 if TYPE_CHECKING:
     from hpsearch.native._native import Network
-
-__all__ = ["NativeTrainer"]
 
 _CONSTANT = 3
 
@@ -104,7 +102,7 @@ class NativeTrainer:
         self._network.iterations = int(iterations)
         self._epoch = epoch
 
-    def _arrays(self) -> list[tuple[Part, int]]:
+    def _arrays(self) -> list[tuple[WeightArray, int]]:
         """Each part's values (0), and what the optimizer keeps of it (1, 2)."""
         return [
             (part, which)
@@ -112,10 +110,10 @@ class NativeTrainer:
             for which in range(1 + (self._slots if part.trained else 0))
         ]
 
-    def _set_numbers(self, part: Part, which: int, values: npt.NDArray[np.generic]) -> None:
+    def _set_numbers(self, part: WeightArray, which: int, values: npt.NDArray[np.generic]) -> None:
         self._network.set(part.layer, part.code, which, np.ascontiguousarray(values, np.float32))
 
-    def _numbers(self, part: Part, which: int) -> Floats:
+    def _numbers(self, part: WeightArray, which: int) -> Floats:
         values = np.empty(part.shape, np.float32)
         self._network.get(part.layer, part.code, which, values)
         return values
@@ -134,7 +132,7 @@ def _mean(total: float, rows: tuple[npt.NDArray[np.generic], ...]) -> float:
 
 
 def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
-    made: Network = native.extension().Network(
+    made: Network = native_extension().Network(
         engine,
         network.widths,
         network.blocks,
@@ -164,14 +162,14 @@ def _numbers(optimizer: Optimizer, l2: float) -> tuple[float, ...]:
     )
 
 
-def _first_values(part: Part) -> Floats:
+def _first_values(part: WeightArray) -> Floats:
     """First values: to the bit what Keras' initializer gives for the seed."""
     initial = part.initial
     assert initial is not None
     if initial.distribution == _CONSTANT:
         return np.full(part.shape, initial.first, np.float32)
     values = np.empty(part.shape, np.float32)
-    native.extension().random(initial.distribution, initial.seed, values)
+    native_extension().random(initial.distribution, initial.seed, values)
     first, second = np.float32(initial.first), np.float32(initial.second)
     uniform = initial.distribution == 0
     # The operations of tf.random.stateless_uniform and stateless_normal.

@@ -1,22 +1,17 @@
-"""A function of the user's in place of an MLP: its scores are the epochs."""
+"""A user's function in place of a model: its scores are the epochs."""
 
 from __future__ import annotations
 
 import numbers
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from hpsearch.models.problem import METRIC, Objective
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-__all__ = ["METRIC", "ObjectiveTrainer"]
-
-#: The name of what a function gives.
-METRIC = "objective"
-
-Objective = Callable[[dict[str, Any]], Any]
 
 #: Generators that halted and may go on in this process; others are run through again.
 _MOST_PAUSED = 1_000

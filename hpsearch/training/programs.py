@@ -1,9 +1,4 @@
-"""Compiled trainers kept between trainings: what differs in numbers alone is traced once. Pure.
-
-A graph reads as variables: weights, the optimizer's state, the seeds of masks, a constant learning
-rate or a schedule's initial one, momentum, weight decay and L2 (see `numbers`). It does so in its
-first training, too: a training's bits do not depend on what ran before in its process.
-"""
+"""Compiled trainers kept between trainings that differ only in numbers."""
 
 from __future__ import annotations
 
@@ -13,23 +8,18 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hpsearch import keras_names
-from hpsearch.hyperparameters import DEFAULTS, optimizer_settings
-from hpsearch.layer_types import is_own_function
+from hpsearch.models.layers import is_own_function
+from hpsearch.space import keras_names
+from hpsearch.space.mlp import DEFAULTS, optimizer_settings
+from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from hpsearch.hypermodel import Seeds
+    from hpsearch.data.dataset import Arrays, InputSpec, Target
+    from hpsearch.models.mlp import Seeds
+    from hpsearch.models.problem import Recipe
     from hpsearch.training.compiled import CompiledTrainer
-    from hpsearch.trial import Arrays, InputSpec, Recipe, Target
-
-__all__ = ["NUMBERS", "OPTIMIZER_NUMBERS", "SCHEDULE_NUMBERS", "Program", "Programs", "program_key"]
-
-#: Arguments of an optimizer that a graph reads as variables, beside a constant learning rate.
-OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
-#: Arguments of a learning rate schedule that a graph reads as variables.
-SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
 #: Hyperparameters that are no part of a program's key, or in another form.
 NUMBERS: Final = frozenset(

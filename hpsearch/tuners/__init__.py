@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-from hpsearch.tuners.classes import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from hpsearch.tuners.engine import BayesianOptimization, GridSearch, Hyperband, RandomSearch
 
 __all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch"]
 

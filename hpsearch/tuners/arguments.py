@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data import Dataset, Split
-from hpsearch.data.fingerprint import fingerprint
-from hpsearch.data.several import are_several, packed, several_target
+from hpsearch.data.assembly import fingerprint
+from hpsearch.data.dataset import (
+    Arrays,
+    Dataset,
+    InputSpec,
+    Split,
+    Target,
+    TargetPart,
+    Task,
+    are_several,
+    packed,
+    several_target,
+)
 from hpsearch.errors import DataError
-from hpsearch.trial import Arrays, InputSpec, Target, TargetPart, Task
-
-__all__ = ["NotOnEngine", "Request", "request_of"]
 
 #: Arguments of `fit` that the engine has of its own.
 _OURS = frozenset({"x", "y", "batch_size", "callbacks", "epochs", "validation_data", "verbose"})

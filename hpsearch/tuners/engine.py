@@ -1,4 +1,4 @@
-"""What makes a KerasTuner tuner run its trials on hpsearch's engine."""
+"""KerasTuner's four tuners on hpsearch's engine."""
 
 from __future__ import annotations
 
@@ -13,23 +13,15 @@ from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.hypermodel import give_weights
-from hpsearch.plan import Trial
-from hpsearch.space import Choices, Parameter
-from hpsearch.store import Store
-from hpsearch.trial import TrialResult
-from hpsearch.tuners import processes
+from hpsearch.models.discovery import declared_in, described
+from hpsearch.models.mlp import give_weights
+from hpsearch.models.own import TrackedHyperParameters, trains_itself
+from hpsearch.models.shipping import ModelHyperparameters, model_reference
+from hpsearch.space.space import Choices, Parameter
+from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.store.store import Store
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of
-from hpsearch.tuners.searching import row_shape_in, search
-from hpsearch.tuners.trials import Rows
-from hpsearch.usermodel.describing import described
-from hpsearch.usermodel.found import Found
-from hpsearch.usermodel.loading import trains_itself
-from hpsearch.usermodel.probing import declared_in
-from hpsearch.usermodel.shipping import model_reference
-from hpsearch.usermodel.values import Values
-
-__all__ = ["OnEngine"]
+from hpsearch.tuners.trials import TunerTrials, kept_servers, row_shape_in, search
 
 #: What a subclass may replace, and only KerasTuner's own loop calls.
 _HOOKS = (
@@ -66,9 +58,9 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
         #: How many trials at a time; one a core where None.
         self.workers = workers
-        self._rows = Rows(self)
+        self._rows = TunerTrials(self)
         if not _overridden(type(self)):
-            processes.servers()
+            kept_servers()
         super().__init__(*args, **kwargs)
         if self._store.exists():
             self.reload()
@@ -113,7 +105,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         number = self._rows.best_number(trial.trial_id)
         if number is None:
             return super().load_model(trial)
-        values = Values(trial.hyperparameters.values, lambda each: each.default)
+        values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
         model = self._try_build(values)
         with Store(self._store, read_only=True) as store:
             weights, shape = store.weights(number), row_shape_in(store)
@@ -170,7 +162,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             raise NotOnEngine("there is a distribution_strategy")
         return request_of(args, kwargs)
 
-    def found(self, request: Request) -> Found:
+    def found(self, request: Request) -> ModelHyperparameters:
         """The space of the search as it is now known, those of the model's `fit` included.
 
         Raises:
@@ -186,7 +178,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         parameters = self._parameters()
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
         trained_by_fit = own_fit or bool(request.callbacks or request.arguments)
-        return Found(tuple(parameters), defaults, own_fit=trained_by_fit)
+        return ModelHyperparameters(tuple(parameters), defaults, own_fit=trained_by_fit)
 
     def _parameters(self) -> list[Parameter]:
         """KerasTuner's space as ours.
@@ -235,3 +227,50 @@ def _overridden(tuner: type) -> str:
 def _is_users(tuner: type, name: str) -> bool:
     home = next(base.__module__ for base in tuner.__mro__ if name in vars(base))
     return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
+
+
+class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
+    """Every combination of values; of a range without a step, ten, as KerasTuner's has it."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """See `OnEngine`."""
+        return {"name": "grid"}
+
+
+class RandomSearch(OnEngine, keras_tuner.RandomSearch):  # type: ignore[misc]
+    """Uniform points of the space."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """See `OnEngine`."""
+        return {"name": "random"}
+
+
+class BayesianOptimization(OnEngine, keras_tuner.BayesianOptimization):  # type: ignore[misc]
+    """A Gaussian process; `alpha` is not used, since the process learns how noisy scores are."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """See `OnEngine`."""
+        points, beta = self.oracle.num_initial_points, self.oracle.beta
+        method = {"name": "bayesian", "beta": float(beta)}
+        return method if points is None else {**method, "num_initial_points": int(points)}
+
+
+class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
+    """Brackets of successive halving; a config that goes on keeps its optimizer's state."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """See `OnEngine`."""
+        method = {"name": "hyperband", "factor": int(self.oracle.factor)}
+        iterations = self.oracle.hyperband_iterations
+        if iterations == float("inf"):
+            return method
+        return {**method, "hyperband_iterations": int(iterations)}
+
+    @property
+    def most_epochs(self) -> int | None:
+        """See `OnEngine`."""
+        return int(self.oracle.max_epochs)

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from hpsearch.cli.display import Bar, Lines, duration, make_display
-from hpsearch.executors.base import Finished, Lost, Progress, Started
-from hpsearch.plan import Summary, Trial
-from hpsearch.space import Config
-from hpsearch.trial import Recipe, Status, Training, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Training, Trial, TrialResult
+from hpsearch.tuner.planning import Summary
+from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Started
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 HOSTILE = [
@@ -165,7 +166,7 @@ def test_the_bar_shows_each_workers_trial_and_epoch():
     display = bar(screen)
     display.event(Started(1, training(3, 20)))
     display.event(Started(2, training(4, 10)))
-    display.event(Progress(2, training(4, 10), 7, {"val_accuracy": 0.5}))
+    display.event(EpochFinished(2, training(4, 10), 7, {"val_accuracy": 0.5}))
     trials, first, second = drawn(display, screen)
     assert trials.startswith("trials")
     assert re.search(r"^worker 1 .*\b0/20\b.*trial 3, epoch 0 of 20", first)

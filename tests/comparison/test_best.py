@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from hpsearch.comparison.best import best_difference, optimism
+from hpsearch.comparison.questions import best_difference, optimism
 
 #: Hundredths, so that there are ties.
 TABLES = (

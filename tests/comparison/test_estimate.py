@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.comparison.estimate import Estimate, holm, settled
+from hpsearch.comparison.questions import Estimate, holm, settled
 
 
 def test_holm_by_its_textbook():

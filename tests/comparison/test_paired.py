@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpsearch.comparison.paired import mean_difference
+from hpsearch.comparison.questions import mean_difference
 
 DIFFERENCES = np.array([0.02, -0.01, 0.03, 0.01, 0.0, 0.02])
 

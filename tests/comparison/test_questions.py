@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from made_tables import LOSS, Made, Row, units, write
 
-from hpsearch.comparison import compare
+from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.questions import Question, answer, answer_rescored, config_differences
-from hpsearch.comparison.reading import Columns, read_tables
-from hpsearch.trial import Status
+from hpsearch.comparison.table import Columns, read_tables
+from hpsearch.space.trial import Status
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_tables_of_other_programs_are_paired_by_their_params(tmp_path):
     other = tmp_path / "other.csv"
     lines = [f"{float(unit)},{score}" for unit, score in enumerate((8, 7, 6, 5, 4), start=1)]
     other.write_text("units,val_accuracy\n" + "\n".join(lines) + "\n")
-    compared = compare([ours, other], Columns("val_accuracy", ("units",)))
+    compared = compare_tables([ours, other], Columns("val_accuracy", ("units",)))
     assert compared.n_pairs == 5
     assert compared.winner == "other"
 
@@ -200,7 +200,7 @@ def test_repetitions_without_seeds_are_averaged(tmp_path):
     for name, scores in (("a", (0.2, 0.4)), ("b", (0.1, 0.1))):
         text = "".join(f"1,{score}\n" for score in scores)
         (tmp_path / f"{name}.csv").write_text("units,acc\n" + text)
-    compared = compare(
+    compared = compare_tables(
         [tmp_path / "a.csv", tmp_path / "b.csv"], Columns("acc", ("units",), "maximize")
     )
     assert compared.difference == pytest.approx(0.2)

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from made_tables import LOSS, Made, Row, units, write
 
-from hpsearch.comparison.labels import labels
-from hpsearch.comparison.reading import Columns, read_tables
+from hpsearch.comparison.table import Columns, labels, read_tables
 from hpsearch.errors import InputError
-from hpsearch.trial import Status
+from hpsearch.space.trial import Status
 
 WANDB = """\
 Name,State,lr,units,val_acc,Runtime

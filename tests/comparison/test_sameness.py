@@ -6,7 +6,7 @@ import pytest
 from made_tables import LOSS, Made, units, write
 
 from hpsearch.comparison import sameness
-from hpsearch.comparison.reading import Columns, read_tables
+from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.errors import RefusedError
 
 SWEEP = "name: s\ndata: {{dataset: digits, validation: {validation}, seed: 42}}\nseed: {seed}\n"

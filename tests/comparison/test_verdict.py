@@ -7,9 +7,8 @@ import math
 import pytest
 from made_tables import Made, Row, units, write
 
-from hpsearch.comparison import compare
-from hpsearch.comparison.estimate import Estimate
-from hpsearch.comparison.questions import Answer, Question
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.questions import Answer, Estimate, Question
 from hpsearch.comparison.verdict import deciding, overall_winner, verdicts
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
@@ -85,7 +84,7 @@ def test_the_winner_of_several_beats_each_other_one():
 
 def test_a_table_against_itself_is_a_tie(tmp_path):
     path = write(tmp_path / "a", Made(units([0.5, 0.6, 0.7, 0.8, 0.9])))
-    compared = compare([path, path])
+    compared = compare_tables([path, path])
     assert compared.labels == ("a", "a (2)")
     assert compared.winner is None
     assert (compared.difference, compared.interval, compared.p_value) == (0, (0, 0), 1)
@@ -100,7 +99,7 @@ def test_three_tables_one_better_than_both(tmp_path):
         "plain": scores,
     }
     paths = [write(tmp_path / name, Made(units(each))) for name, each in made.items()]
-    compared = compare(paths)
+    compared = compare_tables(paths)
     assert compared.winner == "good"
     assert [(p.first, p.second) for p in compared.pairs] == [
         ("bad", "good"), ("bad", "plain"), ("good", "plain"),
@@ -116,6 +115,6 @@ def test_more_seeds_do_not_make_more_pairs(tmp_path):
     rows = [Row({"units": 1 + c}, 0.5 + s / 100, s) for c in range(3) for s in range(5)]
     better = [Row(row.values, row.score + 0.1 + row.seed / 1000, row.seed) for row in rows]
     paths = [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
-    compared = compare(paths)
+    compared = compare_tables(paths)
     assert compared.n_pairs == 3
     assert compared.winner is None

@@ -11,10 +11,10 @@ import pytest
 from made_tables import Made, Row, units, write
 from rich.console import Console
 
-from hpsearch.cli.compare import print_comparison
-from hpsearch.comparison import as_html, as_markdown, compare, require_suffix
-from hpsearch.comparison import write as write_comparison
+from hpsearch.cli.show import print_comparison
+from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.document import number
+from hpsearch.comparison.writing import as_html, as_markdown, require_suffix, write_comparison
 from hpsearch.errors import HpsearchError, InputError
 
 HOSTILE = [
@@ -58,7 +58,7 @@ def hostile(tmp_path):
 
     first = write(tmp_path / "<b>one|two`", Made(rows(0.01), data="<i>data</i>"))
     second = write(tmp_path / "=cmd[two]", Made(rows(0.02)))
-    return compare([first, second], anyway=True)
+    return compare_tables([first, second], anyway=True)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def plain(tmp_path):
     rng_free = [0.5, 0.61, 0.7, 0.82, 0.9, 0.55]
     first = write(tmp_path / "first", Made(units([s + 0.1 + s / 50 for s in rng_free])))
     second = write(tmp_path / "second", Made(units(rng_free)))
-    return compare([first, second])
+    return compare_tables([first, second])
 
 
 def test_html_is_inert(hostile):
@@ -110,7 +110,9 @@ def test_a_terminal_shows_names_as_they_are(hostile):
 def test_cells_with_line_ends_stay_in_their_row(tmp_path):
     rows = [Row({"activation": f"a\nb\x1b[31m{i}", "units": i}, 0.5 + i / 10) for i in range(1, 7)]
     better = [Row(row.values, row.score + 0.1 + row.score / 90) for row in rows]
-    compared = compare([write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))])
+    compared = compare_tables(
+        [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
+    )
     text = as_markdown(compared)
     assert "\x1b" not in text
     assert "\x1b" not in as_html(compared)
@@ -143,7 +145,7 @@ def test_json_holds_what_it_promises(plain, tmp_path):
 
 def test_json_has_null_where_there_is_nothing(tmp_path):
     paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
-    compared = compare(paths)
+    compared = compare_tables(paths)
     told = json.loads(json.dumps(compared.to_dict(), allow_nan=False))
     assert told["winner"] is None
     assert told["difference"] is None
@@ -176,7 +178,7 @@ def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
         write(tmp_path / name, Made(units([0.5, 0.6]), data=data))
         for name, data in (("a", "d1"), ("b", "d2"))
     ]
-    compared = compare(paths, anyway=True)
+    compared = compare_tables(paths, anyway=True)
     stamp = "NOT COMPARABLE, compared anyway: data: a d1, b d2"
     assert compared.to_dict()["stamp"].startswith(stamp)
     assert compared.to_dict()["comparable"] is False

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.data.spec import Kind, Scale
+from hpsearch.data.dataset import Scale, TaskName
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Request:
     scale: Scale = "auto"
     target: str | None = None
     drop: tuple[str, ...] = ()
-    task: Kind | None = None
+    task: TaskName | None = None
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch.data import batches
-from hpsearch.data.batches import collected, is_dataset
+from hpsearch.data import memory
+from hpsearch.data.memory import collected, is_dataset
 from hpsearch.errors import DataError
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)
@@ -46,6 +46,6 @@ def test_what_cannot_be_collected_is_told(monkeypatch):
         collected(tf.data.Dataset.range(3), "x")
     with pytest.raises(DataError, match="holds no rows"):
         collected(dataset.take(0), "x")
-    monkeypatch.setattr(batches, "available_bytes", lambda: 120)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 120)
     with pytest.raises(DataError, match="larger than a third of the free memory"):
         collected(dataset, "x")

@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from hpsearch.data.files import available_bytes, listed, require_memory, suggestion
+from hpsearch.data.files import require_memory
 from hpsearch.errors import DataError
+from hpsearch.machine import available_bytes
+from hpsearch.wording import listed, suggestion
 
 
 def test_available_bytes_is_a_part_of_the_machine():
@@ -21,7 +23,7 @@ def test_an_address_space_limit_counts():
     code = (
         "import resource; "
         f"resource.setrlimit(resource.RLIMIT_AS, ({limit}, {resource.RLIM_INFINITY})); "
-        "from hpsearch.data.files import available_bytes; print(available_bytes())"
+        "from hpsearch.machine import available_bytes; print(available_bytes())"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(run.stdout) < limit

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpsearch.data import load, probe
+from hpsearch.data.loading import load_dataset, probe_dataset
 from hpsearch.errors import DataError
-from hpsearch.sweepfile import parse
+from hpsearch.spec.sweep import sweep_from_mapping
 
 ROWS = 60
 
@@ -31,18 +31,18 @@ def asked(table, by, column, **options):
 
 def test_later_rows_validate_earlier_ones(request_data, table):
     spec = request_data(**asked(table, "time", "when", drop=("who",), validation=0.3))
-    dataset = load(spec)
+    dataset = load_dataset(spec)
     # A day stays together: two days, not one and a half.
     assert sorted(dataset.validation.x[:, 0]) == list(range(36, 60))
     assert sorted(dataset.train.x[:, 0]) == list(range(36))
     assert dataset.feature_names == ("a",)
-    shape = probe(spec)
+    shape = probe_dataset(spec)
     assert (shape.train_rows, shape.validation_rows, shape.features) == (36, 24, 1)
 
 
 def test_folds_go_on_in_time(request_data, table):
     spec = request_data(**asked(table, "time", "when", drop=("who",), cv=4))
-    folds = load(spec).folds
+    folds = load_dataset(spec).folds
     assert [len(fold.train) for fold in folds] == [12, 24, 36, 48]
     for fold in folds:
         assert fold.train.x.max() < fold.validation.x.min()
@@ -52,8 +52,8 @@ def test_folds_go_on_in_time(request_data, table):
 
 def test_groups_of_a_file_stay_whole(request_data, table):
     drop = ("when",)
-    single = load(request_data(**asked(table, "group", "who", drop=drop)))
-    folds = load(request_data(**asked(table, "group", "who", drop=drop, cv=3))).folds
+    single = load_dataset(request_data(**asked(table, "group", "who", drop=drop)))
+    folds = load_dataset(request_data(**asked(table, "group", "who", drop=drop, cv=3))).folds
     for each in (single, *folds):
         sides = [set(part.x[:, 0] % 7) for part in (each.train, each.validation)]
         assert not sides[0] & sides[1]
@@ -72,19 +72,19 @@ def test_groups_of_a_file_stay_whole(request_data, table):
 )
 def test_columns_that_cannot_split_are_told(request_data, table, options, message):
     with pytest.raises(DataError, match=message):
-        load(request_data(**asked(table, **options)))
+        load_dataset(request_data(**asked(table, **options)))
 
 
 def test_a_missing_group_is_told(request_data, csv_file):
     table = csv_file("a,who,label\n1,x,no\n2,,yes\n3,y,no\n4,x,yes\n")
     with pytest.raises(DataError, match=r"table\.csv:3: column 'who': missing value \(1 such"):
-        load(request_data(**asked(table, "group", "who")))
+        load_dataset(request_data(**asked(table, "group", "who")))
 
 
 def test_numbers_are_in_their_own_order(request_data, csv_file):
     rows = [f"{i},{i},{i % 2}" for i in (100, 9, 10, 8, 11, 7, 101, 6, 12, 5)]
     table = csv_file("a,when,label\n" + "\n".join(rows) + "\n")
-    dataset = load(request_data(**asked(table, "time", "when", validation=0.2)))
+    dataset = load_dataset(request_data(**asked(table, "time", "when", validation=0.2)))
     assert sorted(dataset.validation.x[:, 0]) == [100, 101]
 
 
@@ -104,12 +104,12 @@ def test_numbers_are_in_their_own_order(request_data, csv_file):
 def test_a_sweep_file_s_split_is_checked(data, message):
     sweep = {"name": "s", "parameters": {}, "data": {"csv": "t.csv", "target": "y", **data}}
     with pytest.raises(Exception, match=message):
-        parse(sweep)
+        sweep_from_mapping(sweep)
 
 
 def test_a_split_stands_in_the_sweep_file():
     split = {"by": "time", "column": "when"}
     data = {"csv": "t.csv", "target": "y", "split": split}
-    sweep = parse({"name": "s", "parameters": {}, "data": data})
+    sweep = sweep_from_mapping({"name": "s", "parameters": {}, "data": data})
     assert sweep.data.raw()["split"] == split
     assert sweep.data.how_split["by"] == split

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hpsearch.data import Shape, load, probe
+from hpsearch.data.dataset import Shape
+from hpsearch.data.loading import load_dataset, probe_dataset
 from hpsearch.errors import DataError
 
 MODULE = """
@@ -48,7 +49,7 @@ def call(request_data, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "my_data", raising=False)
 
-    def load_it(name, function=load, **options):
+    def load_it(name, function=load_dataset, **options):
         return function(request_data(python=f"my_data:{name}", **options))
 
     return load_it
@@ -69,7 +70,7 @@ def call(request_data, tmp_path, monkeypatch):
     ],
 )
 def test_returned_shapes(call, name, sizes):
-    shape = call(name, probe)
+    shape = call(name, probe_dataset)
     assert (shape.train_rows, shape.validation_rows, shape.test_rows) == sizes
     assert shape == Shape.of(call(name))
 
@@ -107,11 +108,11 @@ def test_failures_are_explained(call, name, message):
 
 def test_missing_module(request_data):
     with pytest.raises(DataError, match=r"'no_such_module' cannot be imported .*ModuleNotFound"):
-        load(request_data(python="no_such_module:f"))
+        load_dataset(request_data(python="no_such_module:f"))
 
 
 def test_module_that_fails(request_data, tmp_path, monkeypatch):
     (tmp_path / "bad_data.py").write_text("import math\nmath.nothing\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DataError, match=r"AttributeError.*bad_data.py:2"):
-        load(request_data(python="bad_data:f"))
+        load_dataset(request_data(python="bad_data:f"))

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data import images, load
+from hpsearch.data import builtin
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -38,23 +39,25 @@ def small_set(folder: Path, value: int) -> Path:
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
     """No system folder and no network."""
-    monkeypatch.setattr(images, "_SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(builtin, "_SYSTEM_FOLDER", tmp_path / "system")
 
     def unreachable(name):
         raise OSError(f"no network for {name}")
 
-    monkeypatch.setattr(images, "_keras_loader", unreachable)
+    monkeypatch.setattr(builtin, "_keras_loader", unreachable)
     return tmp_path
 
 
 def pixel(request_data, name="fashion_mnist", **options) -> int:
     """Which copy of the set was found."""
-    return int(load(request_data(dataset=name, validation=0.25, **options)).train.x[0, 0, 0])
+    return int(
+        load_dataset(request_data(dataset=name, validation=0.25, **options)).train.x[0, 0, 0]
+    )
 
 
 def test_debians_fashion_mnist(request_data):
     assert DEBIAN.is_dir(), "apt-get install dataset-fashion-mnist"
-    dataset = load(request_data(dataset="fashion_mnist"))
+    dataset = load_dataset(request_data(dataset="fashion_mnist"))
     assert dataset.train.x.shape == (48_000, 28, 28)
     assert dataset.train.x.dtype == np.uint8
     assert np.bincount(dataset.validation.y).tolist() == [1200] * 10
@@ -76,7 +79,9 @@ def test_order_of_places(request_data, nowhere, monkeypatch):
     assert pixel(request_data) == 3
     small_set(nowhere / "given", 4)
     assert pixel(request_data, folder=str(nowhere / "given")) == 4
-    found = load(request_data(dataset="fashion_mnist", validation=0.25, folder=str(nowhere)))
+    found = load_dataset(
+        request_data(dataset="fashion_mnist", validation=0.25, folder=str(nowhere))
+    )
     assert f"not in {nowhere}" in found.warnings[0]
 
 
@@ -105,13 +110,13 @@ def test_keras_cache_of_mnist(request_data, nowhere):
 
 def test_keras_loader_is_the_last_resort(request_data, nowhere, monkeypatch):
     x, y = np.full((40, 28, 28), 8, np.uint8), (np.arange(40) % 10).astype(np.uint8)
-    monkeypatch.setattr(images, "_keras_loader", lambda _: ((x, y), (x, y)))
+    monkeypatch.setattr(builtin, "_keras_loader", lambda _: ((x, y), (x, y)))
     assert pixel(request_data) == 8
 
 
 def test_nowhere_is_one_line_that_says_what_to_do(request_data, nowhere):
     with pytest.raises(DataError) as caught:
-        load(request_data(dataset="fashion_mnist"))
+        load_dataset(request_data(dataset="fashion_mnist"))
     message = str(caught.value)
     assert "apt-get install dataset-fashion-mnist" in message
     assert "HPSEARCH_DATA" in message
@@ -121,7 +126,9 @@ def test_nowhere_is_one_line_that_says_what_to_do(request_data, nowhere):
 def test_a_folder_that_was_passed_over_is_a_warning(request_data, nowhere):
     small_set(nowhere / "system/fashion-mnist", 1)
     folder = nowhere / "elsewhere"
-    dataset = load(request_data(dataset="fashion_mnist", validation=0.25, folder=str(folder)))
+    dataset = load_dataset(
+        request_data(dataset="fashion_mnist", validation=0.25, folder=str(folder))
+    )
     assert f"fashion_mnist is not in {folder}; read from" in dataset.warnings[0]
 
 
@@ -139,7 +146,7 @@ def test_damaged_files(request_data, nowhere, content, message):
     folder = small_set(nowhere / "data", 1)
     (folder / NAMES[0]).write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match=message):
-        load(request_data(dataset="fashion_mnist", folder=str(folder)))
+        load_dataset(request_data(dataset="fashion_mnist", folder=str(folder)))
 
 
 def test_cut_gzip(request_data, nowhere):
@@ -147,4 +154,4 @@ def test_cut_gzip(request_data, nowhere):
     path = folder / NAMES[0]
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="cannot be read"):
-        load(request_data(dataset="fashion_mnist", folder=str(folder)))
+        load_dataset(request_data(dataset="fashion_mnist", folder=str(folder)))

@@ -12,9 +12,11 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from hpsearch.data import Shape, builtin, datasets, from_arrays, load, probe
+from hpsearch.data import builtin
+from hpsearch.data.builtin import datasets
+from hpsearch.data.dataset import Shape, Task
+from hpsearch.data.loading import dataset_from_arrays, load_dataset, probe_dataset
 from hpsearch.errors import DataError
-from hpsearch.trial import Task
 
 HERE = str(Path(__file__).parent)
 SMALL = ["digits", "wine", "breast_cancer", "iris", "diabetes"]
@@ -24,17 +26,17 @@ SMALL = ["digits", "wine", "breast_cancer", "iris", "diabetes"]
 @pytest.mark.parametrize(("validation", "test"), [(0.2, None), (0.25, 0.15), (0.33, 0.1)])
 def test_probe_says_what_load_gives(request_data, name, validation, test):
     spec = request_data(dataset=name, validation=validation, test=test)
-    assert probe(spec) == Shape.of(load(spec))
+    assert probe_dataset(spec) == Shape.of(load_dataset(spec))
 
 
 def test_probe_says_what_load_gives_for_fashion_mnist(request_data):
     spec = request_data(dataset="fashion_mnist", folder="/usr/share/datasets")
-    assert probe(spec) == Shape.of(load(spec))
+    assert probe_dataset(spec) == Shape.of(load_dataset(spec))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_descriptions_match_the_sets(request_data, name):
-    dataset = load(request_data(dataset=name, test=None))
+    dataset = load_dataset(request_data(dataset=name, test=None))
     known = datasets()[name]
     assert len(dataset.train) + len(dataset.validation) == known.rows
     assert dataset.target.task is known.task
@@ -44,7 +46,7 @@ def test_descriptions_match_the_sets(request_data, name):
 
 
 def test_split_is_scikit_learns(request_data):
-    dataset = load(request_data(dataset="digits"))
+    dataset = load_dataset(request_data(dataset="digits"))
     x, y = load_digits(return_X_y=True)
     x_train, x_val, y_train, y_val = train_test_split(
         x, y, test_size=0.2, random_state=42, stratify=y
@@ -56,15 +58,15 @@ def test_split_is_scikit_learns(request_data):
 
 
 def test_digits_are_the_same_whoever_reads_them(request_data, monkeypatch):
-    direct = load(request_data(dataset="digits"))
+    direct = load_dataset(request_data(dataset="digits"))
     monkeypatch.setattr(builtin, "find_spec", lambda _: None)
-    assert load(request_data(dataset="digits")).fingerprint == direct.fingerprint
+    assert load_dataset(request_data(dataset="digits")).fingerprint == direct.fingerprint
 
 
 def test_digits_need_no_scikit_learn(request_data):
     code = (
         "import sys, types\n"
-        "from hpsearch.data import load\n"
+        "from hpsearch.data.loading import load_dataset as load\n"
         f"load(types.SimpleNamespace(**{vars(request_data(dataset='digits'))!r}))\n"
         "print(sorted({'sklearn', 'scipy', 'pandas', 'keras'} & set(sys.modules)))"
     )
@@ -73,7 +75,7 @@ def test_digits_need_no_scikit_learn(request_data):
 
 
 def test_test_part_is_split_off_first(request_data):
-    with_test = load(request_data(dataset="digits", test=0.1))
+    with_test = load_dataset(request_data(dataset="digits", test=0.1))
     x, y = load_digits(return_X_y=True)
     rest, test, y_rest, _ = train_test_split(x, y, test_size=0.1, random_state=42, stratify=y)
     assert with_test.test is not None
@@ -83,7 +85,7 @@ def test_test_part_is_split_off_first(request_data):
 
 
 def test_two_classes_are_binary(request_data):
-    dataset = load(request_data(dataset="breast_cancer"))
+    dataset = load_dataset(request_data(dataset="breast_cancer"))
     assert dataset.target.task is Task.BINARY
     assert dataset.target.outputs == 1
     assert dataset.target.classes == ("malignant", "benign")
@@ -92,7 +94,7 @@ def test_two_classes_are_binary(request_data):
 
 
 def test_more_classes_are_multiclass(request_data):
-    dataset = load(request_data(dataset="iris"))
+    dataset = load_dataset(request_data(dataset="iris"))
     assert dataset.target.task is Task.MULTICLASS
     assert dataset.target.outputs == 3
     assert dataset.train.y.dtype == np.int32
@@ -100,7 +102,7 @@ def test_more_classes_are_multiclass(request_data):
 
 
 def test_regression_targets_are_standardised_on_train(request_data):
-    dataset = load(request_data(dataset="diabetes"))
+    dataset = load_dataset(request_data(dataset="diabetes"))
     assert dataset.train.y.shape == (len(dataset.train), 1)
     assert dataset.train.y.dtype == np.float32
     assert abs(dataset.train.y.mean()) < 1e-5
@@ -112,35 +114,35 @@ def test_regression_targets_are_standardised_on_train(request_data):
 
 def test_unknown_set_suggests(request_data):
     with pytest.raises(DataError, match="did you mean 'digits'"):
-        probe(request_data(dataset="digit"))
+        probe_dataset(request_data(dataset="digit"))
 
 
-@pytest.mark.parametrize("function", [load, probe])
+@pytest.mark.parametrize("function", [load_dataset, probe_dataset])
 def test_built_in_sets_take_no_files(request_data, function):
     with pytest.raises(DataError, match=r"validation: '/v\.csv' is a file"):
         function(request_data(dataset="iris", validation="/v.csv"))
 
 
-@pytest.mark.parametrize("function", [load, probe])
+@pytest.mark.parametrize("function", [load_dataset, probe_dataset])
 def test_built_in_sets_know_their_task(request_data, function):
     with pytest.raises(DataError, match="is a classification, not a regression"):
         function(request_data(dataset="iris", task="regression"))
 
 
-@pytest.mark.parametrize("function", [load, probe])
+@pytest.mark.parametrize("function", [load_dataset, probe_dataset])
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, 20])
 def test_fractions_lie_between_0_and_1(request_data, function, fraction):
     with pytest.raises(DataError, match="is not a fraction"):
         function(request_data(dataset="iris", validation=fraction))
 
 
-@pytest.mark.parametrize("function", [load, probe])
+@pytest.mark.parametrize("function", [load_dataset, probe_dataset])
 def test_training_keeps_rows(request_data, function):
     with pytest.raises(DataError, match="leaves none for training"):
         function(request_data(dataset="diabetes", validation=0.6, test=0.5))
 
 
-@pytest.mark.parametrize("function", [load, probe])
+@pytest.mark.parametrize("function", [load_dataset, probe_dataset])
 def test_validation_needs_a_row_a_class(request_data, function):
     with pytest.raises(DataError, match=r"validation part has 2 of 150 rows, fewer than the 3"):
         function(request_data(dataset="iris", validation=0.01))
@@ -152,7 +154,7 @@ def test_california_housing_from_scikit_learns_cache(request_data, monkeypatch, 
     rows = np.random.default_rng(0).uniform(1, 9, (50, 9))
     joblib.dump(rows, tmp_path / "cal_housing_py3.pkz", compress=6)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
-    dataset = load(request_data(dataset="california_housing"))
+    dataset = load_dataset(request_data(dataset="california_housing"))
     assert dataset.target.task is Task.REGRESSION
     assert len(dataset.train) == 40
     assert len(dataset.feature_names) == 8
@@ -167,20 +169,22 @@ def test_california_housing_without_network_is_one_line(request_data, monkeypatc
     monkeypatch.setattr(sklearn.datasets, "fetch_california_housing", unreachable)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     with pytest.raises(DataError, match="set SCIKIT_LEARN_DATA") as caught:
-        load(request_data(dataset="california_housing"))
+        load_dataset(request_data(dataset="california_housing"))
     assert "\n" not in str(caught.value)
 
 
 def test_arrays_and_labels_of_text():
     x = np.arange(20.0).reshape(10, 2)
-    dataset = from_arrays(x, ["b", "a"] * 5)
+    dataset = dataset_from_arrays(x, ["b", "a"] * 5)
     assert dataset.target.classes == ("a", "b")
     assert len(dataset.validation) == 2
 
 
 def test_arrays_with_own_parts():
     x, y = np.arange(20.0).reshape(10, 2), np.arange(10.0) + 0.5
-    dataset = from_arrays(x, y, validation_data=(x[:3] + 50, y[:3]), test_data=(x[:1], y[:1]))
+    dataset = dataset_from_arrays(
+        x, y, validation_data=(x[:3] + 50, y[:3]), test_data=(x[:1], y[:1])
+    )
     assert (len(dataset.train), len(dataset.validation)) == (10, 3)
     assert dataset.test is not None
     assert "1 of 1 test rows also stand" in dataset.warnings[0]
@@ -188,7 +192,7 @@ def test_arrays_with_own_parts():
 
 def test_frames_with_text_columns():
     frame = pd.DataFrame({"n": range(10), "t": ["u", "v"] * 5})
-    dataset = from_arrays(frame, pd.Series([1.5, 2.5] * 5))
+    dataset = dataset_from_arrays(frame, pd.Series([1.5, 2.5] * 5))
     assert dataset.input.columns is not None
     assert dataset.feature_names == ("n", "t")
     assert dataset.train.x["t"].dtype == object
@@ -201,7 +205,7 @@ def test_nothing_imports_tensorflow(tmp_path):
 import sys
 sys.path[:0] = [{HERE!r}]
 from conftest import Request
-from hpsearch.data import load, probe
+from hpsearch.data.loading import load_dataset as load, probe_dataset as probe
 probe(Request(dataset="fashion_mnist"))
 assert "sklearn" not in sys.modules and "pandas" not in sys.modules
 probe(Request(csv={str(table)!r}, target="y"))

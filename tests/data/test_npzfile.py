@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from bombs import archive_of_zeros
 
-from hpsearch.data import Shape, files, load, probe
+from hpsearch.data import files
+from hpsearch.data.dataset import Shape, Task
+from hpsearch.data.loading import load_dataset, probe_dataset
 from hpsearch.errors import DataError
-from hpsearch.trial import Task
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = np.arange(30) % 3
@@ -31,41 +32,41 @@ def npz(tmp_path):
 
 def test_x_and_y(request_data, npz):
     spec = request_data(npz=npz(x=X, y=Y))
-    dataset = load(spec)
+    dataset = load_dataset(spec)
     assert dataset.train.x.dtype == np.float32
     assert dataset.target.task is Task.MULTICLASS
-    assert probe(spec) == Shape.of(dataset)
+    assert probe_dataset(spec) == Shape.of(dataset)
 
 
 def test_upper_case_names(request_data, npz):
-    assert len(load(request_data(npz=npz(X=X, Y=Y))).train) == 24
+    assert len(load_dataset(request_data(npz=npz(X=X, Y=Y))).train) == 24
 
 
 def test_own_parts(request_data, npz):
     path = npz(x_train=X, y_train=Y, x_val=X[:6] + 9, y_val=Y[:6], x_test=X[:3] + 5, y_test=Y[:3])
     spec = request_data(npz=path)
-    dataset = load(spec)
+    dataset = load_dataset(spec)
     assert [len(dataset.train), len(dataset.validation)] == [30, 6]
     assert dataset.test is not None
     assert len(dataset.test) == 3
-    assert probe(spec) == Shape.of(dataset)
+    assert probe_dataset(spec) == Shape.of(dataset)
 
 
 def test_files_of_their_own(request_data, npz):
     validation = npz("v.npz", x=X[:6] + 9, y=Y[:6])
-    dataset = load(request_data(npz=npz(x=X, y=Y), validation=validation))
+    dataset = load_dataset(request_data(npz=npz(x=X, y=Y), validation=validation))
     assert [len(dataset.train), len(dataset.validation)] == [30, 6]
 
 
 def test_one_hot_rows_are_classes(request_data, npz):
-    dataset = load(request_data(npz=npz(x=X, y=np.eye(3)[Y])))
+    dataset = load_dataset(request_data(npz=npz(x=X, y=np.eye(3)[Y])))
     assert dataset.target.classes == ("0", "1", "2")
-    as_numbers = load(request_data(npz=npz(x=X, y=np.eye(3)[Y]), task="regression"))
+    as_numbers = load_dataset(request_data(npz=npz(x=X, y=np.eye(3)[Y]), task="regression"))
     assert as_numbers.target.outputs == 3
 
 
 def test_several_regression_targets(request_data, npz):
-    dataset = load(request_data(npz=npz(x=X, y=X[:, :2] * [1, 50])))
+    dataset = load_dataset(request_data(npz=npz(x=X, y=X[:, :2] * [1, 50])))
     assert dataset.target.outputs == 2
     assert len(dataset.target.std) == 2
     np.testing.assert_allclose(dataset.train.y.std(axis=0), 1, atol=1e-5)
@@ -73,25 +74,27 @@ def test_several_regression_targets(request_data, npz):
 
 def test_images_stay_bytes(request_data, npz):
     images = np.random.default_rng(0).integers(0, 256, (30, 5, 6)).astype(np.uint8)
-    dataset = load(request_data(npz=npz(x=images, y=Y)))
+    dataset = load_dataset(request_data(npz=npz(x=images, y=Y)))
     assert dataset.train.x.dtype == np.uint8
     assert dataset.input.scale == (1 / 255,)
     assert dataset.warnings == ()
 
 
 def test_bytes_in_two_dimensions_are_numbers(request_data, npz):
-    dataset = load(request_data(npz=npz(x=np.arange(60).reshape(30, 2).astype(np.uint8), y=Y)))
+    dataset = load_dataset(
+        request_data(npz=npz(x=np.arange(60).reshape(30, 2).astype(np.uint8), y=Y))
+    )
     assert dataset.train.x.dtype == np.float32
     assert dataset.input.mean
 
 
 def test_text_labels(request_data, npz):
-    dataset = load(request_data(npz=npz(x=X, y=np.array(["p", "q", "r"])[Y])))
+    dataset = load_dataset(request_data(npz=npz(x=X, y=np.array(["p", "q", "r"])[Y])))
     assert dataset.target.classes == ("p", "q", "r")
 
 
 def test_unused_arrays_are_a_warning(request_data, npz):
-    assert "'extra'" in load(request_data(npz=npz(x=X, y=Y, extra=Y))).warnings[0]
+    assert "'extra'" in load_dataset(request_data(npz=npz(x=X, y=Y, extra=Y))).warnings[0]
 
 
 NAN = X.copy()
@@ -116,13 +119,13 @@ NAN[7, 2] = np.nan
 )
 def test_broken_arrays(request_data, npz, arrays, message):
     with pytest.raises(DataError, match=message):
-        load(request_data(npz=npz(**arrays)))
+        load_dataset(request_data(npz=npz(**arrays)))
 
 
 def test_part_given_twice(request_data, npz):
     path = npz(x_train=X, y_train=Y, x_val=X, y_val=Y)
     with pytest.raises(DataError, match="drop one"):
-        load(request_data(npz=path, validation=npz("v.npz", x=X, y=Y)))
+        load_dataset(request_data(npz=path, validation=npz("v.npz", x=X, y=Y)))
 
 
 class Bomb:
@@ -135,13 +138,13 @@ class Bomb:
 def test_pickled_arrays_are_refused(request_data, npz):
     path = npz(x=np.array([Bomb()], object), y=Y)
     with pytest.raises(DataError, match="pickled Python objects"):
-        load(request_data(npz=path))
+        load_dataset(request_data(npz=path))
 
 
 def test_a_bare_pickle_is_refused(request_data, tmp_path):
     (tmp_path / "data.npz").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(DataError, match=r"not a sound \.npz archive"):
-        load(request_data(npz=str(tmp_path / "data.npz")))
+        load_dataset(request_data(npz=str(tmp_path / "data.npz")))
 
 
 def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
@@ -149,7 +152,7 @@ def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
     archive_of_zeros(path)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises(DataError, match="looks like a zip bomb"):
-        load(request_data(npz=str(path)))
+        load_dataset(request_data(npz=str(path)))
     assert time.monotonic() - start < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
@@ -163,14 +166,14 @@ def test_a_header_that_lies_is_refused(request_data, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", head.getvalue() + bytes(400))
     with pytest.raises(DataError, match=r"claims shape \(10000000000000,\)"):
-        load(request_data(npz=str(path)))
+        load_dataset(request_data(npz=str(path)))
 
 
 def test_larger_than_memory(request_data, npz, monkeypatch):
     path = npz(x=X, y=Y)
     monkeypatch.setattr(files, "available_bytes", lambda: 100)
     with pytest.raises(DataError, match="use fewer rows"):
-        load(request_data(npz=path))
+        load_dataset(request_data(npz=path))
 
 
 def test_damaged_archive(request_data, npz, tmp_path):
@@ -178,4 +181,4 @@ def test_damaged_archive(request_data, npz, tmp_path):
     content[200] ^= 0xFF
     (tmp_path / "data.npz").write_bytes(content)
     with pytest.raises(DataError, match="not a sound"):
-        load(request_data(npz=str(tmp_path / "data.npz")))
+        load_dataset(request_data(npz=str(tmp_path / "data.npz")))

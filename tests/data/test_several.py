@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpsearch.data import from_arrays
+from hpsearch.data.dataset import TargetPart, are_several, packed, unpacked
+from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import Folding, read_memory
-from hpsearch.data.several import are_several, packed, unpacked
 from hpsearch.errors import DataError
-from hpsearch.trial import TargetPart
 
 CLASSES = np.array([2, 0, 1, 2])
 NUMBERS = np.linspace(0, 1, 8, dtype="f4").reshape(4, 2)
@@ -69,7 +68,7 @@ def test_other_parts_must_have_the_same():
 
 def test_elsewhere_they_are_refused():
     with pytest.raises(DataError, match=r"y is a dict; several targets.*hpsearch.tune"):
-        from_arrays(np.zeros((4, 1)), {"class": CLASSES})
+        dataset_from_arrays(np.zeros((4, 1)), {"class": CLASSES})
 
 
 def test_they_are_no_task():

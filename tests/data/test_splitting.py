@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from hpsearch.data.splitting import Sizes, split
+from hpsearch.data.splitting import SplitSizes, split_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(st.integers(2, 300), st.floats(0.01, 0.9), SEEDS)
 def test_an_unstratified_split(n, fraction, seed):
     count = int(np.clip(round(fraction * n), 1, n - 1))
-    train, validation, test = split(n, Sizes(n - count, count, 0), seed, None, "here")
+    train, validation, test = split_rows(n, SplitSizes(n - count, count, 0), seed, None, "here")
     expected = train_test_split(np.arange(n), test_size=count, random_state=seed)
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(validation, expected[1])
@@ -31,7 +31,7 @@ def test_a_stratified_split(counts, fraction, seed):
     n, classes = sum(counts), len(counts)
     codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), counts))
     count = int(np.clip(round(fraction * n), classes, n - classes))
-    train, validation, _ = split(n, Sizes(n - count, count, 0), seed, codes, "here")
+    train, validation, _ = split_rows(n, SplitSizes(n - count, count, 0), seed, codes, "here")
     expected = train_test_split(np.arange(n), test_size=count, random_state=seed, stratify=codes)
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(validation, expected[1])
@@ -40,7 +40,7 @@ def test_a_stratified_split(counts, fraction, seed):
 @pytest.mark.parametrize("seed", [0, 42])
 def test_both_parts_are_split_off(seed):
     codes = np.repeat(np.arange(3), [50, 30, 20])
-    train, validation, test = split(100, Sizes(70, 20, 10), seed, codes, "here")
+    train, validation, test = split_rows(100, SplitSizes(70, 20, 10), seed, codes, "here")
     rest, last = train_test_split(np.arange(100), test_size=10, random_state=seed, stratify=codes)
     first, middle = train_test_split(rest, test_size=20, random_state=seed, stratify=codes[rest])
     np.testing.assert_array_equal(test, last)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hpsearch.driver import asking
-from hpsearch.driver.asking import Asker
-from hpsearch.plan import Trial, group
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.sampling import grid_draws, random_draws
-from hpsearch.space import Choices, Config, Parameter, Space
+from hpsearch.search.draws import grid_draws, random_draws
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.trial import Trial
+from hpsearch.tuner import planning
+from hpsearch.tuner.planning import FixedPlanner, group
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -47,7 +47,7 @@ def grid(space: Space) -> ListOracle:
     return ListOracle(config for config, _ in grid_draws(space))
 
 
-def all_of(asker: Asker) -> list[Trial]:
+def all_of(asker: FixedPlanner) -> list[Trial]:
     trials: list[Trial] = []
     for _ in range(1000):
         if asker.over:
@@ -56,10 +56,10 @@ def all_of(asker: Asker) -> list[Trial]:
     raise AssertionError("it never ends")
 
 
-def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> Asker:
+def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
     settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
     first, seeds = settings.pop("first"), settings.pop("seeds")
-    return Asker(space, first, seeds, oracle or grid(space), **settings)
+    return FixedPlanner(space, first, seeds, oracle or grid(space), **settings)
 
 
 def shown(trials: Iterable[Trial]) -> list[tuple[int, Any, int]]:
@@ -194,7 +194,7 @@ def test_what_an_exhausted_space_leaves_of_the_budget(limit: int | None, left: i
 def test_looking_ahead_changes_no_trial(
     limit: int | None, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_WINDOW", 2)
+    monkeypatch.setattr(planning, "_WINDOW", 2)
     space = space_of(units=[1, 2, 3, 4, 5])
 
     def windows(step: int) -> list[list[tuple[int, Any, int]]]:

@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.driver.best_model import BestModel
-from hpsearch.driver.directory import ResultsDirectory
+from hpsearch.data.dataset import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.executors.base import Call, Called, Dataset, Event, Job, Lost, Started
-from hpsearch.executors.inprocess import InProcessExecutor
-from hpsearch.export import write_model
-from hpsearch.plan import Trial
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.trial import Arrays, InputSpec, Recipe, Status, Target, Task, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.tuner.best_model import BestModel
+from hpsearch.workers.calls import write_model
+from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.protocol import Call, Called, Event, Job, Lost, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.float32)
-DATASET = Dataset(
+DATASET = TrainingData(
     InputSpec((2,), "float32"),
     Target(Task.BINARY, 1, ("no", "yes")),
     Arrays(X[:40], Y[:40], X[40:], Y[40:]),
@@ -133,7 +134,7 @@ def full(*_: Any) -> None:
     ("place", "function", "words"),
     [
         ("keras.Model.save", full, "No space left on device"),
-        ("hpsearch.hypermodel.full_model", lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
+        ("hpsearch.models.mlp.full_model", lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
         ("pathlib.Path.replace", full, "No space left on device"),
         ("tempfile.mkdtemp", full, "No space left on device"),
     ],

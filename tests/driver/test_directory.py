@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.driver.directory import ResultsDirectory
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
-from hpsearch.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock, ResultsDirectory
 
 
 def test_names_are_those_of_the_contract(tmp_path: Path) -> None:

@@ -9,37 +9,27 @@ from typing import Any
 
 import pytest
 
-from hpsearch.driver.asking import Asker, Numbers, Planner
-from hpsearch.driver.costs import NetworkCosts
-from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.loop import Limits, Loop
-from hpsearch.driver.outcome import Stop
-from hpsearch.driver.outputs import Tables
-from hpsearch.driver.reporter import Silent
-from hpsearch.driver.reuse import Reuse
-from hpsearch.driver.searching import Searcher
-from hpsearch.driver.snapshots import Snapshots
-from hpsearch.estimate import Sizes
-from hpsearch.executors.base import Answered, Event, Finished, Job, Lost, Said
-from hpsearch.plan import Summary, Trial
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.results import Provenance
-from hpsearch.sampling import grid_draws
-from hpsearch.space import Choices, Config, Parameter, Space
-from hpsearch.store import Store
-from hpsearch.trial import (
-    Curve,
-    InputSpec,
-    Recipe,
-    Status,
-    Target,
-    Task,
-    TrialResult,
-)
+from hpsearch.data.dataset import InputSpec, Target, Task
+from hpsearch.models.problem import Recipe
+from hpsearch.search.draws import grid_draws
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.trial import Curve, Status, Trial, TrialResult
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
+from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
+from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, TrialNumbers
+from hpsearch.tuner.settings import Stop
+from hpsearch.tuner.watching import Silent
+from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), Sizes(100, 10, 4, 2, 1000)
+    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), DataSizes(100, 10, 4, 2, 1000)
 )
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
@@ -142,11 +132,13 @@ def loop_of(
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
         results, snapshots, stored = store.results(), Snapshots(store), store.trials()
-        planner: Planner = Asker(space, (), seeds, oracle, stored=stored, limit=None)
+        planner: Planner = FixedPlanner(space, (), seeds, oracle, stored=stored, limit=None)
         if oracle.adaptive:
-            numbers = Numbers(space, (), seeds, stored=stored, limit=None)
-            reuse = Reuse(RECIPE, results, snapshots.epochs)
-            planner = Searcher(oracle, numbers, seeds, recipe=RECIPE, results=results, reuse=reuse)
+            numbers = TrialNumbers(space, (), seeds, stored=stored, limit=None)
+            reuse = CurveReuse(RECIPE, results, snapshots.epochs)
+            planner = AdaptivePlanner(
+                oracle, numbers, seeds, recipe=RECIPE, results=results, reuse=reuse
+            )
         yield Loop(
             planner=planner,
             snapshots=snapshots,
@@ -230,7 +222,7 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("hpsearch.driver.asking._WINDOW", 4)
+    monkeypatch.setattr("hpsearch.tuner.planning._WINDOW", 4)
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
         loop.run((), loop.store.trials)

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch import results
-from hpsearch.driver import outputs
-from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.outputs import Tables, best_trial
+from hpsearch.data.dataset import Task
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.plan import Trial
-from hpsearch.results import Provenance
-from hpsearch.space import Config
-from hpsearch.trial import Recipe, Status, Task, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.store import derived
+from hpsearch.store.derived import Tables, best_trial
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.tables import Provenance, best_row, read_table
 
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -46,7 +46,7 @@ TRIALS = [trial(1, 10), trial(2, 20), trial(3, 30)]
 
 def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
     tables.write(TRIALS, {3: scored(3, 0.25), 1: scored(1, 0.75)})
-    table = results.read(tmp_path)
+    table = read_table(tmp_path)
     assert table[["trial", "config", "score"]].to_numpy().tolist() == [
         [1, TRIALS[0].config.id, 0.75],
         [3, TRIALS[2].config.id, 0.25],
@@ -56,13 +56,13 @@ def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
         "layer_type", "batch_size", "epochs", "optimizer", "dropout",
     ]  # fmt: skip
     assert set(table["metric"]) == {PROVENANCE.metric}
-    assert results.read(tmp_path / "curves.csv")["trial"].tolist() == [1, 3]
+    assert read_table(tmp_path / "curves.csv")["trial"].tolist() == [1, 3]
     assert {path.name for path in tmp_path.iterdir()} == {"curves.csv", "results.csv"}
 
 
 def test_without_results_there_are_headers(tables: Tables, tmp_path: Path) -> None:
     tables.write(TRIALS, {})
-    assert len(results.read(tmp_path)) == len(pd.read_csv(tmp_path / "curves.csv")) == 0
+    assert len(read_table(tmp_path)) == len(pd.read_csv(tmp_path / "curves.csv")) == 0
 
 
 def test_the_sweep_is_written(tables: Tables, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_writing_takes_two_percent_of_the_time(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(outputs, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(derived, "time", SimpleNamespace(monotonic=lambda: now))
     tables._began = now
 
     def slow(*_: Any) -> None:
         nonlocal now
         now += 1.0
 
-    monkeypatch.setattr(outputs, "write_csv", slow)
+    monkeypatch.setattr(derived, "write_csv", slow)
     assert not tables.due(0)
     now += 1
     assert tables.due(0)
@@ -173,7 +173,7 @@ def test_the_tables_best_row_is_the_same_trial(
     where = ResultsDirectory(Path("nowhere"))
     shared = replace(PROVENANCE, metric=f"val_accuracy:{goal}:last")
     tables = Tables(where, Task.MULTICLASS, [], shared)
-    row = results.best_row(tables.results(tables.records(trials, found)))
+    row = best_row(tables.results(tables.records(trials, found)))
     best = best_trial(trials, found, replace(RECIPE, goal=goal))
     assert (None if row is None else row["trial"]) == (None if best is None else best[0].number)
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from hpsearch.driver.median import Medians
-from hpsearch.driver.racing import Race
-from hpsearch.trial import Recipe, Status, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.tuner.learning import Medians, Race
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 

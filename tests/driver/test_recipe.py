@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from hpsearch.driver.recipe import Identity, identify, make_recipe, require_unchanged
+from hpsearch.data.dataset import Task
 from hpsearch.errors import ChangedSweepError, InputError
-from hpsearch.results import Provenance
-from hpsearch.sweep import Sweep
-from hpsearch.trial import EarlyStopping, Recipe, Task
+from hpsearch.models.problem import EarlyStopping, Recipe
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.provenance import Identity, identify, make_recipe, require_unchanged
+from hpsearch.store.tables import Provenance
 
 DATASET: Any = SimpleNamespace(fingerprint="d0123456789a")
 

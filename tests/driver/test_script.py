@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch import data, sweepfile
-from hpsearch.driver.again import Again
-from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.recipe import make_recipe
-from hpsearch.driver.revisit import Visit
-from hpsearch.driver.rows import provided
-from hpsearch.driver.script import program
-from hpsearch.driver.script.text import listing, literal
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import NotSupportedError
-from hpsearch.executors.inprocess import InProcessExecutor
-from hpsearch.plan import Trial
-from hpsearch.trial import Status
+from hpsearch.space.trial import Status, Trial
+from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.provenance import make_recipe
+from hpsearch.tuner.best_model import Retrainer
+from hpsearch.tuner.own_model import training_data
+from hpsearch.tuner.revisit import StoredRun
+from hpsearch.tuner.script.data import listing, literal
+from hpsearch.tuner.script.program import program
+from hpsearch.workers.futures import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"
 DIGITS = {"dataset": "digits", "validation": 0.2, "seed": 42, "scale": "standard"}
@@ -123,21 +123,21 @@ def write_files(home: Path) -> None:
     np.savez(home / "words.npz", x=words, y=np.arange(120) % 3 == 1)
 
 
-def row_of(name: str, home: Path, seed: int = 5) -> tuple[Visit, Trial, Any]:
+def row_of(name: str, home: Path, seed: int = 5) -> tuple[StoredRun, Trial, Any]:
     """A case trained here, as a results directory would have it."""
     asked = CASES[name]
     raw = {"name": "s", "seed": 3, "data": asked.data, "configs": [asked.values], **asked.sweep}
-    sweep = sweepfile.parse(raw, base_dir=home)
-    dataset = data.load(sweep.data)
+    sweep = sweep_from_mapping(raw, base_dir=home)
+    dataset = load_dataset(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
     trial = Trial(1, sweep.listed[0], seed)
-    rows = provided(dataset, sweep)
-    again = Again(InProcessExecutor(rows), recipe, dataset=rows, check=lambda: None)
+    rows = training_data(dataset, sweep)
+    again = Retrainer(InProcessExecutor(rows), recipe, dataset=rows, check=lambda: None)
     result = again.train(trial, trial.epochs)
     assert result.status is Status.COMPLETED, result.error
     assert result.trainer == asked.trainer
     where = ResultsDirectory(home)
-    return Visit(where, sweep, dataset, recipe, {1: trial}, {1: result}), trial, result
+    return StoredRun(where, sweep, dataset, recipe, {1: trial}, {1: result}), trial, result
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_another_seed_is_another_score(tmp_path: Path) -> None:
 
 def test_a_model_of_one_s_own_is_a_program_already(tmp_path: Path) -> None:
     visited, trial, result = row_of("a binary table", tmp_path)
-    own = Visit(
+    own = StoredRun(
         **{**vars(visited), "recipe": make_recipe(
             visited.sweep.model_copy(update={"model": "mine:build"}), visited.dataset.target.task
         )}

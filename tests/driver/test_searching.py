@@ -12,26 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch import sweepfile
-from hpsearch.driver.costs import NetworkCosts
-from hpsearch.driver.directory import ResultsDirectory
-from hpsearch.driver.loop import Limits, Loop
-from hpsearch.driver.median import Medians
-from hpsearch.driver.outcome import Stop
-from hpsearch.driver.outputs import Tables
-from hpsearch.driver.planners import Search, make_planner
-from hpsearch.driver.reporter import Silent
-from hpsearch.driver.snapshots import Snapshots
-from hpsearch.estimate import Sizes
-from hpsearch.executors.base import Answered, Event, Finished, Job
-from hpsearch.results import Provenance
-from hpsearch.store import Store
-from hpsearch.training import follow
-from hpsearch.trial import InputSpec, Recipe, Status, Target, Task, TrialResult
+from hpsearch.data.dataset import InputSpec, Target, Task
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance
+from hpsearch.training.follow import follow
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
+from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
+from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.settings import Stop
+from hpsearch.tuner.watching import Silent
+from hpsearch.workers.protocol import Answered, Event, Finished, Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), Sizes(100, 10, 4, 2, 1000)
+    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), DataSizes(100, 10, 4, 2, 1000)
 )
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 PARAMETERS = {
@@ -127,7 +126,7 @@ def search(
         "name": "s", "data": {"dataset": "digits"}, "method": method, "parameters": PARAMETERS,
         "budget": {"trials": 30},
     } | changes  # fmt: skip
-    sweep = sweepfile.parse(raw, base_dir=directory)
+    sweep = sweep_from_mapping(raw, base_dir=directory)
     recipe = replace(RECIPE, early_stopping=changes.get("stopping"))
     where = ResultsDirectory(directory)
     directory.mkdir(exist_ok=True)
@@ -200,7 +199,7 @@ def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, executor = run(tmp_path / "a", "asha")
-    monkeypatch.setattr("hpsearch.driver.snapshots._MOST_BYTES", 0)
+    monkeypatch.setattr("hpsearch.tuner.learning._MOST_BYTES", 0)
     rows, other = run(tmp_path / "b", "asha")
     assert rows == whole
     assert other.epochs > executor.epochs

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.driver.testing import mean_interval, share_interval
-from hpsearch.looks import Measured
+from hpsearch.store.records import Measurement
+from hpsearch.tuner.revisit import mean_interval, share_interval
 
 #: Of a standard normal distribution, two-sided.
 _Z = 1.959963984540054
@@ -61,4 +61,4 @@ def test_what_has_no_spread_has_no_interval(values):
 
 
 def test_equal_losses():
-    assert mean_interval(np.full(9, 0.25)) == Measured(0.25, 0.25, 0.25, "bootstrap")
+    assert mean_interval(np.full(9, 0.25)) == Measurement(0.25, 0.25, 0.25, "bootstrap")

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from hpsearch.driver.recipe import Identity
-from hpsearch.driver.reporter import Silent
-from hpsearch.driver.tracking import log_results, tracked
 from hpsearch.errors import InputError
-from hpsearch.plan import Trial
-from hpsearch.results import Record
-from hpsearch.space import Config
-from hpsearch.store import Store
-from hpsearch.trackers import TrackerError
-from hpsearch.trial import Recipe, Status, TrialResult
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.store.provenance import Identity
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Record
+from hpsearch.trackers.tracker import TrackerError
+from hpsearch.tuner.watching import Silent, log_results, tracked
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})

@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 from here import run_here
 
-from hpsearch import data, results, sweepfile
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.tables import best_row
 
 # As in a worker. At import, before any test: TensorFlow refuses once it has run something.
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -163,10 +165,10 @@ def test_metrics_have_the_same_names_in_every_training(run):
 def test_a_regression_in_its_own_units(run, tmp_path):
     table, _ = run("regressor", "parameters: {epochs: 2, optimizer: adam}\n", _DIABETES)
     model = keras.models.load_model(tmp_path / "out" / "best.keras")
-    sweep = sweepfile.load(tmp_path / "out" / "sweep.yaml")
-    loaded = data.load(sweep.data)
+    sweep = load_sweep(tmp_path / "out" / "sweep.yaml")
+    loaded = load_dataset(sweep.data)
     y = loaded.validation.y * np.array(loaded.target.std) + np.array(loaded.target.mean)
-    best = results.best_row(table)
+    best = best_row(table)
     mae = model.evaluate(loaded.validation.x, y, verbose=0)[1]
     assert mae == pytest.approx(best["val_mae"], rel=1e-4)
     assert best["val_mae"] > 30

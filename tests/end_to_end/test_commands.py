@@ -19,7 +19,7 @@ def run_and_list_imports(arguments, cwd):
     """Run a command in a fresh interpreter; which of some slow packages it imported."""
     code = (
         "import sys, json\n"
-        "from hpsearch.cli import main\n"
+        "from hpsearch.cli.app import main\n"
         "try:\n    main(sys.argv[1:])\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "slow = {'tensorflow', 'keras', 'keras_tuner', 'sklearn', 'pandas'}\n"
@@ -81,8 +81,8 @@ def test_a_run_s_driver_imports_no_tensorflow(tmp_path, method):
 def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
-        "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.driver, hpsearch.sweepfile\n"
-        "import hpsearch.driver.tracking, hpsearch.trackers\n"
+        "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.tuner.run, hpsearch.spec.dump\n"
+        "import hpsearch.tuner.watching, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(

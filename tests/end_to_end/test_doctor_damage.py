@@ -15,8 +15,8 @@ from disks import read_only
 from outcomes import table
 from small_sweeps import run_on_table
 
-from hpsearch.cli import main
-from hpsearch.stored import checksum_of
+from hpsearch.cli.app import main
+from hpsearch.store.records import checksum_of
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}

@@ -101,7 +101,7 @@ def test_what_the_page_about_extensions_shows_is_the_example_package(home):
 
 def test_planning_imports_neither_tensorflow_nor_the_package(home):
     program = (
-        "import sys; from hpsearch.cli import main\n"
+        "import sys; from hpsearch.cli.app import main\n"
         "try: main(['plan', 'added.yaml', '--set=data.dataset=digits'])\n"
         "except SystemExit as end: assert not end.code\n"
         "assert not {'tensorflow', 'keras', 'hpsearch_example'} & sys.modules.keys()"

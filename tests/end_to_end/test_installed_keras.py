@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from commands import hpsearch
 
-from hpsearch import keras_names
-from hpsearch.driver import installed
 from hpsearch.errors import InputError
-from hpsearch.sweepfile import parse
-from hpsearch.versions import version_of
+from hpsearch.machine import version_of
+from hpsearch.models import installed
+from hpsearch.models.installed import require_names
+from hpsearch.space import keras_names
+from hpsearch.spec.sweep import sweep_from_mapping
 
 #: What Keras 3.12 lacks, the oldest that may be installed.
 _NEWER = "schedulefreeadamw"
@@ -82,27 +83,27 @@ def another_version(monkeypatch):
 def test_no_name_is_refused_that_the_installed_keras_has(another_version):
     if version_of("keras") != keras_names.KERAS_VERSION:
         _EVERY_NAME["parameters"]["optimizer"].remove(_NEWER)
-    installed.require_names(parse(_EVERY_NAME))
+    require_names(sweep_from_mapping(_EVERY_NAME))
     for loss in keras_names.LOSSES:
-        installed.require_names(parse({**_SMALL, "model": {"loss": loss}}))
+        require_names(sweep_from_mapping({**_SMALL, "model": {"loss": loss}}))
     for metric in keras_names.METRICS:
         # A metric of values is refused for classes.
         data = "diabetes" if re.search("mae|mean|error|r2|mse|mape|msle", metric) else "digits"
         goal = {"name": metric, "goal": "minimize"}
-        installed.require_names(parse({**_SMALL, "data": {"dataset": data}, "metric": goal}))
+        require_names(sweep_from_mapping({**_SMALL, "data": {"dataset": data}, "metric": goal}))
 
 
 def test_each_kind_of_name_is_looked_up(another_version, monkeypatch):
     """In a Keras of which each folder exports something else."""
     monkeypatch.setattr(installed, "_exported", lambda _: frozenset({"another"}))
-    sweep = parse({
+    sweep = sweep_from_mapping({
         "name": "s", "data": {"dataset": "digits"}, "metric": "val_auc",
         "model": {"loss": "mse", "output_activation": "softmax"},
         "parameters": {"optimizer": [_EVERY_NAME["parameters"]["optimizer"][-1]]},
         "configs": [{"activation": "relu", "kernel_initializer": "zeros"}],
     })  # fmt: skip
     with pytest.raises(InputError) as told:
-        installed.require_names(sweep)
+        require_names(sweep)
     assert [line.split(" is not in ")[0] for line in str(told.value).splitlines()] == [
         "metric: 'auc'",
         "model.loss: 'mean_squared_error'",

@@ -11,7 +11,9 @@ import pytest
 from commands import hpsearch
 
 import hpsearch as package
-from hpsearch import data, results, sweepfile
+from hpsearch.data.loading import load_dataset
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.tables import best_row
 
 _TABLE = """\
 data: {csv: shops.csv, target: verdict, validation: 0.25, seed: 3}
@@ -30,12 +32,12 @@ parameters: {units: 8, epochs: 3}
 
 def best_and_model(directory):
     """The best row as any reader of the table finds it, and the model as Keras loads it."""
-    row = results.best_row(pd.read_csv(directory / "results.csv"))
+    row = best_row(pd.read_csv(directory / "results.csv"))
     return row, keras.models.load_model(directory / "best.keras")
 
 
 def validation_of(sweep):
-    return data.load(sweepfile.load(sweep).data)
+    return load_dataset(load_sweep(sweep).data)
 
 
 def accuracy(model, x, y):

@@ -20,12 +20,15 @@ from commands import ODD_LAYERS, environment, hpsearch, in_sessions, session_of,
 from scipy.stats import binomtest
 
 import hpsearch as package
-from hpsearch import data, results, sweepfile
-from hpsearch.driver.testing import mean_interval
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError
-from hpsearch.lock import DirectoryLock
-from hpsearch.store import Store
-from hpsearch.trial import Status, TrialResult
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.directory import DirectoryLock
+from hpsearch.store.store import Store
+from hpsearch.store.tables import best_row
+from hpsearch.tuner.revisit import mean_interval
 
 _DIGITS = """\
 data: {dataset: digits, validation: 0.2, test: 0.2, seed: 42}
@@ -89,7 +92,7 @@ def rows_of(directory):
 
 
 def dataset_of(past, name):
-    return data.load(sweepfile.load(past / f"{name}.yaml").data)
+    return load_dataset(load_sweep(past / f"{name}.yaml").data)
 
 
 def accuracy(path, split):
@@ -194,9 +197,9 @@ def test_a_trial_without_a_score_is_explained(own, command):
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 def test_other_data_is_refused(own, command):
     before = rows_of(own / "shops")["data"].iloc[0]
-    text = sweepfile.load(own / "shops.yaml").model_copy()
+    text = load_sweep(own / "shops.yaml").model_copy()
     with Store(own / "shops" / "sweep.db") as store:
-        store.set_meta({"sweep": sweepfile.dump(text)})
+        store.set_meta({"sweep": dump_sweep(text)})
     csv = own / "shops.csv"
     csv.write_text(csv.read_text().replace("good", "bad", 1))
     command = [command[0], "shops", *command[1:]]
@@ -226,7 +229,7 @@ def test_rows_of_a_function_have_no_model(tmp_path):
 
 def test_the_best_model_and_any_other(past, tmp_path):
     rows, split = rows_of(past / "digits"), dataset_of(past, "digits").validation
-    best = results.best_row(rows.reset_index())
+    best = best_row(rows.reset_index())
     said = hpsearch("export", "digits", "--out", tmp_path / "best.keras", cwd=past)
     assert f"the model of trial {best['trial']}" in said.stdout
     assert "training it again" not in said.stderr
@@ -262,7 +265,7 @@ def test_where_no_model_can_be_written(past, tmp_path, out, words):
 
 
 def test_the_test_split_by_hand(own):
-    row = results.best_row(pd.read_csv(own / "digits" / "results.csv"))
+    row = best_row(pd.read_csv(own / "digits" / "results.csv"))
     split = dataset_of(own, "digits").test
     said = hpsearch("evaluate", "digits", "--split", "test", cwd=own).stdout
     predicted = keras.models.load_model(own / "digits" / "best.keras").predict(split.x, verbose=0)
@@ -410,9 +413,9 @@ def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path, name, tria
 
 
 def test_a_program_knows_its_data(own):
-    text = sweepfile.load(own / "shops.yaml")
+    text = load_sweep(own / "shops.yaml")
     with Store(own / "shops" / "sweep.db") as store:
-        store.set_meta({"sweep": sweepfile.dump(text)})
+        store.set_meta({"sweep": dump_sweep(text)})
     program = hpsearch("reproduce", "shops", "--trial", 1, "--script", cwd=own).stdout
     assert "import hpsearch" not in program
     (own / "row.py").write_text(program)

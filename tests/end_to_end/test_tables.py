@@ -10,8 +10,8 @@ import pandas as pd
 from commands import hpsearch
 from pandas.testing import assert_frame_equal
 
-from hpsearch import results
-from hpsearch.store import Store
+from hpsearch.store.store import Store
+from hpsearch.store.tables import best_row, read_table
 
 _PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 _COLUMNS = [
@@ -94,7 +94,7 @@ def test_the_files_are_as_documented(finished):
 
 
 def test_the_tables_read_back_with_their_dtypes(finished):
-    read = results.read(finished / "one")
+    read = read_table(finished / "one")
     bare = pd.read_csv(finished / "one" / "results.csv")
     assert read["trial"].dtype == "Int64"
     assert read["score"].dtype == "float64"
@@ -156,7 +156,7 @@ def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     assert sorted(rows["seed"]) == [0] * 3 + [1] * 3 + [2] * 3
     means = rows.groupby("config")["score"].mean()
-    best = results.best_row(rows)
+    best = best_row(rows)
     assert means[best["config"]] == means.max()
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
         mark = store.meta()["best_model"]
@@ -191,7 +191,7 @@ def test_best_keeps_one_trials_weights(finished):
         number, config = store.meta()["best_model"].split(":")
     assert kept == [int(number)]
     rows = pd.read_csv(finished / "one" / "results.csv")
-    assert results.best_row(rows)["config"] == config
+    assert best_row(rows)["config"] == config
 
 
 def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path, table):

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from commands import USER_MODELS, hpsearch
 
-from hpsearch import data, results, sweepfile
+from hpsearch.data.loading import load_dataset
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.tables import best_row
 
 _DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
 
@@ -64,9 +66,9 @@ def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path)
 def test_the_exported_model_takes_raw_images(place):
     text = "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
     _, out = place("convolutional", text)
-    best = results.best_row(table_of(out))
+    best = best_row(table_of(out))
     model = keras.models.load_model(out / "best.keras")
-    split = data.load(sweepfile.load(out.parent / "sweep.yaml").data).validation
+    split = load_dataset(load_sweep(out.parent / "sweep.yaml").data).validation
     assert split.x.dtype == np.uint8
     loss, accuracy = model.evaluate(split.x, split.y, verbose=0)
     assert accuracy == pytest.approx(best["val_accuracy"], abs=1e-6)

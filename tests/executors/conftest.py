@@ -14,13 +14,15 @@ import tensorflow as tf
 from events_until import wait_for
 from sklearn.datasets import load_digits
 
-from hpsearch.executors.base import Dataset, Job, Setup
-from hpsearch.executors.futures import FuturesExecutor
-from hpsearch.executors.local import LocalExecutor
-from hpsearch.executors.ray.connection import connected
-from hpsearch.executors.ray.executor import RayExecutor
-from hpsearch.executors.servers import Servers
-from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task, Training
+from hpsearch.data.dataset import Arrays, InputSpec, Target, Task, TrainingData
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Training
+from hpsearch.workers.futures import FuturesExecutor
+from hpsearch.workers.local import LocalExecutor
+from hpsearch.workers.protocol import Job, Setup
+from hpsearch.workers.ray.connection import connected
+from hpsearch.workers.ray.executor import RayExecutor
+from hpsearch.workers.servers import Servers
 
 # As in a worker. At import, before any test: TensorFlow refuses once it has run something.
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -34,7 +36,7 @@ _LONGEST_SECONDS = 120
 def dataset():
     x, y = load_digits(return_X_y=True)
     x, y = (x / 16).astype(np.float32), y.astype(np.int32)
-    return Dataset(
+    return TrainingData(
         InputSpec((64,), "float32"),
         Target(Task.MULTICLASS, 10, tuple("0123456789")),
         Arrays(x[:333], y[:333], x[333:500], y[333:500]),

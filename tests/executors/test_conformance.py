@@ -11,18 +11,18 @@ import pytest
 from hpsearch_example.engine import Serial
 from ray_cluster import ray_cluster
 
-from hpsearch.executors.base import (
+from hpsearch.space.trial import Status
+from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.protocol import (
     Answered,
     Call,
     Called,
+    EpochFinished,
     Finished,
     Lost,
-    Progress,
     Setup,
     Started,
 )
-from hpsearch.executors.inprocess import InProcessExecutor
-from hpsearch.trial import Status
 
 KINDS = ["in process", "a package's", "local, 1 worker", "local, 2 workers"]
 KINDS += ["a pool", "ray, 2 nodes"]
@@ -97,7 +97,7 @@ def test_events_of_every_training_come_in_order(executor, jobs, drive):
         assert isinstance(last, Finished)
         answered = [e.result.trial for e in between if isinstance(e, Answered)]
         assert answered == list(job.training.trials)
-        epochs = [e.epoch for e in between if isinstance(e, Progress)]
+        epochs = [e.epoch for e in between if isinstance(e, EpochFinished)]
         assert epochs == sorted(epochs)
         assert len(answered) + len(epochs) == len(between)
         assert len({e.worker for e in (first, *between, last)}) == 1

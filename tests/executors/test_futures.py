@@ -11,7 +11,7 @@ import textwrap
 import pandas as pd
 
 import hpsearch
-from hpsearch.executors.base import Lost, Progress
+from hpsearch.workers.protocol import EpochFinished, Lost
 
 SWEEP = {
     "name": "pooled",
@@ -28,7 +28,7 @@ SWEEP = {
 def test_a_death_of_the_pool_is_told_and_costs_no_other_row(on_pool, job):
     with on_pool(workers=1) as executor:
         executor.submit(job((10**6, 1)))
-        assert not [e for e in executor.events(10) if isinstance(e, Progress)]
+        assert not [e for e in executor.events(10) if isinstance(e, EpochFinished)]
         (process,) = executor.pool._processes
         os.kill(process, signal.SIGKILL)
         (lost,) = executor.events(30)

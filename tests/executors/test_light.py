@@ -13,8 +13,8 @@ import psutil
 import pytest
 from commands import session_of, wait_for
 
-from hpsearch.executors.base import Answered, Call, Called
-from hpsearch.trial import Status
+from hpsearch.space.trial import Status
+from hpsearch.workers.protocol import Answered, Call, Called
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import pytest
 from commands import in_sessions, session_of, wait_for
 
 from hpsearch.errors import HpsearchError
-from hpsearch.executors.base import Answered, Finished, Lost, Progress, Started
-from hpsearch.trial import Status
+from hpsearch.space.trial import Status
+from hpsearch.workers.protocol import Answered, EpochFinished, Finished, Lost, Started
 
 
 def answered(events):
@@ -133,7 +133,7 @@ def test_the_data_is_mapped_not_copied(start, large, job, drive):
         drive(
             executor,
             [job((10**6, 1), batch_size=4096)],
-            until=lambda e: isinstance(e, Progress),
+            until=lambda e: isinstance(e, EpochFinished),
         )
         smaps = Path(f"/proc/{pid_of(executor, 1)}/smaps").read_text()
     data, other = _kilobytes(smaps)

@@ -9,8 +9,8 @@ import numpy as np
 import odd_calls
 import pytest
 
-from hpsearch.executors.base import Answered, Call
-from hpsearch.trial import Status
+from hpsearch.space.trial import Status
+from hpsearch.workers.protocol import Answered, Call
 
 RATES = 50
 

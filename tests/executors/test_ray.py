@@ -16,13 +16,15 @@ import pytest
 from events_until import wait_for
 from ray_cluster import ray_cluster
 
-from hpsearch.driver.engines import require_engine
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.executors.base import Answered, Job, Lost, Progress, Said, Started
-from hpsearch.executors.ray.connection import connected
-from hpsearch.sweep import Execution
-from hpsearch.training.objective import METRIC
-from hpsearch.trial import Recipe, Status, Training
+from hpsearch.models.problem import METRIC, Recipe
+from hpsearch.space.trial import Status, Training
+from hpsearch.spec.settings import Execution
+from hpsearch.workers.engines import require_engine
+from hpsearch.workers.protocol import Answered, EpochFinished, Job, Lost, Said, Started
+from hpsearch.workers.ray import connection
+from hpsearch.workers.ray import executor as executor_module
+from hpsearch.workers.ray.connection import connected
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +128,7 @@ def test_the_data_is_mapped_not_copied(starting, large, job):
 
 
 def _both_progress(events):
-    return len({e.worker for e in events if isinstance(e, Progress)}) == 2
+    return len({e.worker for e in events if isinstance(e, EpochFinished)}) == 2
 
 
 def _memory_of(pid):
@@ -216,10 +218,10 @@ def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, driv
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
-    from hpsearch.executors.ray import executor as module
+    from hpsearch.workers.ray.actor import surroundings
 
-    here = module.surroundings() | {"keras": "3.0.0"}
-    monkeypatch.setattr(module, "surroundings", lambda: here)
+    here = surroundings() | {"keras": "3.0.0"}
+    monkeypatch.setattr(executor_module, "surroundings", lambda: here)
     with starting(ready=0) as executor:
         events = wait_for(executor, lambda told: len(told) >= 3)
         said = [event.message for event in events]
@@ -280,10 +282,10 @@ def test_without_a_token_nothing_is_connected(monkeypatch, tmp_path):
 
 
 def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
-    from hpsearch.executors.ray import connection
+    from hpsearch.workers.ray.connection import Head
 
     monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 3.0)
-    head = connection.Head.__new__(connection.Head)
+    head = Head.__new__(Head)
     head.address, head._silent_since = "127.0.0.1:9", None
     assert not head.answers()
     time.sleep(3.1)
@@ -295,7 +297,7 @@ def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, datas
     ("version", "said"), [("unknown", "which is not installed"), ("2.53.1", "which is 2.53.1")]
 )
 def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said, monkeypatch):
-    monkeypatch.setattr("hpsearch.executors.ray.connection.version_of", lambda _: version)
+    monkeypatch.setattr("hpsearch.workers.ray.connection.version_of", lambda _: version)
     with pytest.raises(InputError, match=said) as refused:
         require_engine(Execution(engine="ray"))
     assert "pip install 'hpsearch[ray]'" in str(refused.value)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(_ROOT / "tests" / "support"))
 with atheris.instrument_imports(include=["hpsearch", "yaml"]):
     from hpsearch import sampling, sweepfile
     from hpsearch.errors import InputError
-    from hpsearch.plan import group, number_trials
+    from hpsearch.tuner.planning import group, number_trials
 
 from bad_sweeps import BAD  # noqa: E402
 

@@ -12,7 +12,7 @@ import yaml
 from commands import hpsearch
 from outcomes import assert_same, trainings_begun
 
-from hpsearch.sweep.method import METHODS as ALL_METHODS
+from hpsearch.spec.method import METHODS as ALL_METHODS
 
 _KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
 _TRIALS = 8

@@ -10,7 +10,7 @@ import pytest
 from commands import environment
 from readme import block
 
-from hpsearch.sweep.method import METHODS
+from hpsearch.spec.method import METHODS
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _SWEEP = """\

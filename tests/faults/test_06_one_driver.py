@@ -7,7 +7,7 @@ from functools import partial
 
 from commands import hpsearch, start, wait_for, within
 
-from hpsearch.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from commands import ODD_LAYERS, hpsearch
 
-from hpsearch.executors.memory import share_bytes
+from hpsearch.machine import share_bytes
 
 _SWEEP = """\
 data: {{dataset: digits, validation: 0.2, seed: 42}}

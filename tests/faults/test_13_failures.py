@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from commands import ODD_LAYERS, hpsearch
 
-from hpsearch import results
-from hpsearch.store import Store
+from hpsearch.store.store import Store
+from hpsearch.store.tables import best_row
 
 _MIXED = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -57,7 +57,7 @@ def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
     assert reasons["timeout"] == ["took longer than execution.timeout, 3 s"]
     assert reasons["killed"] == ["the worker ended (SIGSEGV)"]
     assert all("is nan" in error or "is inf" in error for error in reasons["diverged"])
-    assert results.best_row(rows)["status"] == "completed"
+    assert best_row(rows)["status"] == "completed"
     assert "trying once more" in said.stderr
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
         stored = store.results()

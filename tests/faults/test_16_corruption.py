@@ -14,7 +14,7 @@ import pytest
 from commands import hpsearch, start, wait_for
 
 from hpsearch.errors import StoreError
-from hpsearch.store import Store
+from hpsearch.store.store import Store
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}

@@ -11,7 +11,7 @@ from contextlib import closing
 from commands import hpsearch, start, wait_for
 from outcomes import assert_same
 
-from hpsearch.store import Store
+from hpsearch.store.store import Store
 
 _TRIALS = 160
 _SWEEP = """\

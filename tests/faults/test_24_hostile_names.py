@@ -16,7 +16,7 @@ import pytest
 from commands import environment, hpsearch
 
 import hpsearch as package
-from hpsearch import results
+from hpsearch.store.tables import read_table
 
 HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP TABLE trials; --"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -100,7 +100,7 @@ def test_hyperparameters_and_values_of_a_function(tmp_path):
     assert len(rows) == 24
     assert not any(cell.startswith(_FORMULA) for cell in header)
     assert not any(cell.startswith(_FORMULA) for row in rows for cell in row)
-    table = results.read(tmp_path / "out")
+    table = read_table(tmp_path / "out")
     assert set(table["word"]) == set(names)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script>alert(1)" not in page

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.importance import importance
-from hpsearch.importance.axes import axes_of
-from hpsearch.importance.forest import design, fit, fold, sample
-from hpsearch.space import Choices, Parameter, Range, Space
+from hpsearch.report.forest import axes_of, design, fit, fold, sample
+from hpsearch.report.importance import importance_of
+from hpsearch.space.space import Choices, Parameter, Range, Space
 
 
 def table_of(columns, score, **changes):
@@ -71,7 +70,7 @@ def test_known_shares_are_found(name, noise):
     y = function(x)
     y = y + noise * y.std() * rng.normal(size=len(y))
     names = [f"x{i}" for i in range(size)]
-    found = importance(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
+    found = importance_of(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
     shares = shares_of(found)
     every = [(i,) for i in range(size)] + list(itertools.combinations(range(size), 2))
     for key in every:
@@ -93,7 +92,7 @@ def test_more_trials_give_narrower_intervals_that_hold_the_truth():
         widths[count] = 0.0
         for seed in range(3):
             x = np.random.default_rng(seed).random((count, 4))
-            found = importance(
+            found = importance_of(
                 table_of(dict(zip(names, x.T, strict=True)), linear(x)), unit_space(names)
             )
             for index, truth in KNOWN["linear"][2].items():
@@ -148,7 +147,7 @@ def test_a_conditional_hyperparameter_has_its_share_of_the_whole_space():
         },
         score,
     )
-    shares = shares_of(importance(table))
+    shares = shares_of(importance_of(table))
     assert set(shares) == set(truth)
     for key, share in shares.items():
         assert abs(share.share - truth[key]) < 0.06, (key, share.share, truth[key])
@@ -171,7 +170,7 @@ def test_optunas_evaluator_agrees_on_the_same_trials():
             optuna.trial.create_trial(params=params, distributions=space, value=float(score))
         )
     theirs = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
-    found = importance(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
+    found = importance_of(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
     ours = {name: shares_of(found)[name,].share for name in names}
     assert sorted(ours, key=ours.get)[-2:] == sorted(theirs, key=theirs.get)[-2:]
     for name in names:
@@ -250,7 +249,7 @@ def test_what_was_stopped_early_is_told_apart_from_what_is_bad():
         status=np.where(stopped, "stopped", "completed"),
         epochs_trained=pd.array(np.where(stopped, 1, 9), dtype="Int64"),
     )
-    found = importance(table)
+    found = importance_of(table)
     assert {name for share in found.shares for name in share.names} == {"x", "z"}
     assert shares_of(found)["x",].share > 0.8
     assert found.effects["x"].mean.min() > -0.5
@@ -261,10 +260,10 @@ def test_failures_do_not_count_and_seeds_stay_together():
     twice = pd.concat([table, table.assign(trial=table["trial"] + 60, seed=1)], ignore_index=True)
     lost = table.assign(trial=table["trial"] + 200, status="failed", score=np.nan)
     with_lost = pd.concat([twice, lost], ignore_index=True)
-    assert importance(with_lost).shares == importance(twice).shares
-    assert importance(twice).trials == 120
+    assert importance_of(with_lost).shares == importance_of(twice).shares
+    assert importance_of(twice).trials == 120
     # All rows of a config are in a half, or none: twice the rows are no more configs.
-    once, two = shares_of(importance(table)), shares_of(importance(twice))
+    once, two = shares_of(importance_of(table)), shares_of(importance_of(twice))
     key = max(once, key=lambda k: once[k].share)
     assert two[key].high - two[key].low > 0.3 * (once[key].high - once[key].low)
 
@@ -279,7 +278,7 @@ def test_failures_do_not_count_and_seeds_stay_together():
     ],
 )
 def test_what_cannot_be_known_is_said(change, reason):
-    found = importance(change(mixed_table()))
+    found = importance_of(change(mixed_table()))
     assert reason in found.reason
     assert not found.shares
     assert len(found.table) == 0
@@ -289,20 +288,22 @@ def test_what_cannot_be_known_is_said(change, reason):
 
 def test_no_table_of_scores():
     with pytest.raises(InputError, match="no column score"):
-        importance(pd.DataFrame({"trial": [1], "status": ["x"], "config": ["c"], "metric": ["m"]}))
+        importance_of(
+            pd.DataFrame({"trial": [1], "status": ["x"], "config": ["c"], "metric": ["m"]})
+        )
 
 
 def test_the_same_trials_give_the_same_shares_and_rows_are_limited():
     table = mixed_table(120)
-    first, second = importance(table), importance(table)
+    first, second = importance_of(table), importance_of(table)
     assert first.shares == second.shares
     pd.testing.assert_frame_equal(first.table, second.table)
     assert list(first.table.columns) == ["hyperparameter", "with", "share", "low", "high"]
-    assert importance(table, most_rows=50).trials == 50
+    assert importance_of(table, most_rows=50).trials == 50
 
 
 def test_joint_effects_turn():
-    found = importance(mixed_table())
+    found = importance_of(mixed_table())
     np.testing.assert_array_equal(found.joint("units", "rate"), found.joint("rate", "units").T)
     assert found.joint("units", "rate").shape == (3, 24)
     with pytest.raises(InputError, match="no two hyperparameters"):

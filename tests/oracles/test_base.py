@@ -13,11 +13,11 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
-from hpsearch.oracles import StrategyOracle, config_from, hyperparameters_of, make_oracle
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.strategies import Drawn
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.draws import DrawStrategy
+from hpsearch.search.oracle import StrategyOracle, config_from, hyperparameters_of, make_oracle
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 
@@ -183,7 +183,7 @@ def test_no_value_is_discovered_late() -> None:
     assert len(oracle.ask(1)) == 1
 
 
-class Failing(Drawn):
+class Failing(DrawStrategy):
     """Its second proposal fails, once."""
 
     left = 1

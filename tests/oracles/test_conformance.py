@@ -10,11 +10,11 @@ from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
 from strategy_conformance import HALVING, OWN, Conformance, Make, search
 
 from hpsearch.errors import NotSupportedError
-from hpsearch.oracles import METHODS, StrategyOracle, config_from, make_oracle
-from hpsearch.proposal import Outcome
-from hpsearch.space import Config, Space
-from hpsearch.strategies import make_strategy
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.methods import STRATEGIES, make_strategy
+from hpsearch.search.oracle import StrategyOracle, config_from, make_oracle
+from hpsearch.search.strategy import Outcome
+from hpsearch.space.space import Config, Space
+from hpsearch.spec.method import MethodSpec
 
 _OVER = {"COMPLETED", "FAILED"}
 
@@ -147,7 +147,7 @@ def test_it_waits_only_for_what_is_under_way() -> None:
 
 
 def test_make_oracle() -> None:
-    assert {*METHODS} == {*OWN, "configs"}
+    assert {*STRATEGIES} == {*OWN, "configs"}
     listed = make_oracle(MethodSpec("configs"), FINITE, CONFIGS[3:5], goal="minimize")
     assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
     with pytest.raises(NotSupportedError, match="what runs today"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tables import write_sweep
 
-from hpsearch.report.source import load
-from hpsearch.report.writing import write
+from hpsearch.report.page import write_page
+from hpsearch.report.source import load_source
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -33,7 +33,7 @@ def page_of(sweep_of):
         directory = sweep_of(trials, **options)
         page = directory / "report.html"
         if not page.exists():
-            write([load(directory)], page)
+            write_page([load_source(directory)], page)
         return page
 
     return path
@@ -46,7 +46,7 @@ def source_of(sweep_of):
 
     def source(trials, **options):
         directory = sweep_of(trials, **options)
-        return loaded.setdefault(directory, load(directory))
+        return loaded.setdefault(directory, load_source(directory))
 
     return source
 

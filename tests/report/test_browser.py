@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.comparison import compare
-from hpsearch.looks import Look, Measured
-from hpsearch.report.source import load
-from hpsearch.report.writing import write
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.report.page import write_page
+from hpsearch.report.source import load_source
+from hpsearch.store.records import Evaluation, Measurement
 
 SECTIONS = ["best", "progress", "curves", "parallel", "importance", "failures", "work"]
 
@@ -39,7 +39,7 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     visit, sweep_of, tmp_path, width, scheme
 ):
     path = tmp_path / "comparison.html"
-    compare([sweep_of(100), sweep_of(100, seed=1)], anyway=True).write(path)
+    compare_tables([sweep_of(100), sweep_of(100, seed=1)], anyway=True).write(path)
     seen = visit(path, width, scheme=scheme)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -49,8 +49,8 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
 
 
 def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
-    sources = [load(sweep_of(100)), load(sweep_of(100, seed=1))]
-    write(sources, tmp_path / "page.html")
+    sources = [load_source(sweep_of(100)), load_source(sweep_of(100, seed=1))]
+    write_page(sources, tmp_path / "page.html")
     seen = visit(tmp_path / "page.html")
     names = seen.page.locator("#overview tbody .pick").all_inner_texts()
     assert len({*names}) == 2
@@ -256,7 +256,14 @@ def test_the_browser_itself_forbids_requests_and_other_scripts(visit, page_of):
 
 def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
     path = tmp_path / "both.html"
-    write([load(sweep_of(100)), load(sweep_of(1)), load(sweep_of(60, hostile=True))], path)
+    write_page(
+        [
+            load_source(sweep_of(100)),
+            load_source(sweep_of(1)),
+            load_source(sweep_of(60, hostile=True)),
+        ],
+        path,
+    )
     assert path.stat().st_size < 6_000_000
     seen = visit(path).draw_all()
     assert seen.page.locator("#overview tbody tr").count() == 3
@@ -272,18 +279,18 @@ def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
 
 def test_a_live_page_reads_itself_again_and_keeps_what_was_chosen(visit, sweep_of, tmp_path):
     path = tmp_path / "live.html"
-    write([load(sweep_of(1))], path, live=True)
+    write_page([load_source(sweep_of(1))], path, live=True)
     seen = visit(path)
     assert "live" in seen.page.inner_text("#live")
     assert seen.matching() == 1
     seen.page.click("#theme")
-    write([load(sweep_of(100))], path, live=True)
+    write_page([load_source(sweep_of(100))], path, live=True)
     seen.page.wait_for_function(
         "document.querySelector('#best [role=status]')?.dataset.matching === '90'", timeout=20_000
     )
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
     # Its end is no longer live, and stays.
-    write([load(sweep_of(100))], path)
+    write_page([load_source(sweep_of(100))], path)
     seen.page.wait_for_function("document.querySelector('#live').hidden", timeout=20_000)
     seen.assert_quiet()
 
@@ -317,7 +324,7 @@ def contrast(first, second):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_have_contrast(theme):
-    from hpsearch.report.theme import THEMES
+    from hpsearch.report.drawing import THEMES
 
     colours = THEMES[theme]
     for behind in ("background", "page"):
@@ -339,10 +346,10 @@ def test_the_payload_is_json_that_ends_no_script(page_of):
 def test_evaluations_are_shown_where_there_are_any(visit, page_of):
     path = page_of(20)
     assert visit(path).page.locator("#evaluations").count() == 0
-    metrics = {"loss": Measured(0.41234, 0.3, 0.6, "t"), "accuracy": Measured(0.9)}
-    look = Look("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
+    metrics = {"loss": Measurement(0.41234, 0.3, 0.6, "t"), "accuracy": Measurement(0.9)}
+    look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
     evaluated = path.with_name("evaluated.html")
-    write([replace(load(path.parent), looks=(look,))], evaluated)
+    write_page([replace(load_source(path.parent), looks=(look,))], evaluated)
     seen = visit(evaluated).draw_all()
     rows = seen.page.locator("#evaluations tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [

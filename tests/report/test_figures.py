@@ -10,14 +10,19 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import InputError
-from hpsearch.report import figures
-from hpsearch.report.dimensions import dimensions_of
-from hpsearch.report.figures.parts import robust_range, spread
-from hpsearch.report.notebook import as_figure, every_figure
-from hpsearch.report.savings import savings_of
-from hpsearch.report.text import duration, inert, number, rounded
-from hpsearch.report.theme import resolved
-from hpsearch.values import text_of
+from hpsearch.report.drawing import (
+    duration,
+    inert,
+    number,
+    robust_range,
+    rounded,
+    spread,
+    with_theme,
+)
+from hpsearch.report.pictures import as_figure, every_figure
+from hpsearch.report.source import plot_axes, savings_of
+from hpsearch.report.trial_figures import curves_figure, parallel_figure, progress_figure
+from hpsearch.store.cells import text_of
 
 
 @pytest.mark.parametrize("trials", [0, 1, 100])
@@ -28,26 +33,26 @@ def test_plotly_accepts_every_figure(source_of, trials, theme):
     for name, spec in every_figure(source):
         figure = as_figure(spec, source, theme)
         figure.to_json()
-        assert "@" not in json.dumps(resolved(spec, theme)).replace("e@", "")
+        assert "@" not in json.dumps(with_theme(spec, theme)).replace("e@", "")
         names.append(name)
     assert len(names) == len(set(names)) == {0: 3, 1: 8, 100: 18}[trials]
 
 
 def test_progress_keeps_every_improvement(source_of):
     source = source_of(100)
-    points, line = figures.progress(source, most=20)["data"]
+    points, line = progress_figure(source, most=20)["data"]
     assert len(points["x"]) == len(points["meta"]["trials"]) == 20
     scored = source.ranked.sort_values("trial")
     best = scored["score"].cummax()
     assert line["y"][-1] == pytest.approx(best.iloc[-1], rel=1e-5)
     assert len(set(line["y"])) == best.nunique()
-    by_time = figures.progress(source, by="seconds")["data"][1]
+    by_time = progress_figure(source, by="seconds")["data"][1]
     assert by_time["x"][-1] <= source.table["seconds"].sum() + 1e-6
 
 
 def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of):
     source = source_of(100)
-    spec = figures.curves(source, "val_accuracy", most=10)
+    spec = curves_figure(source, "val_accuracy", most=10)
     trials = [trace["meta"]["trial"] for trace in spec["data"]]
     ranking = list(source.ranked["trial"])
     assert len(trials) == 10
@@ -58,7 +63,7 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
 
 def test_parallel_coordinates_place_dead_values_below(source_of):
     source = source_of(100)
-    (trace,) = figures.parallel(source)["data"]
+    (trace,) = parallel_figure(source)["data"]
     labels = [dimension["label"] for dimension in trace["dimensions"]]
     assert labels[-1] == "val_accuracy"
     assert "log10 learning_rate" in labels
@@ -69,7 +74,7 @@ def test_parallel_coordinates_place_dead_values_below(source_of):
 
 def test_hovering_tells_the_config(source_of):
     source = source_of(60, hostile=True)
-    figure = as_figure(figures.progress(source), source)
+    figure = as_figure(progress_figure(source), source)
     said = " ".join(figure.data[0].hovertext)
     assert "learning_rate" in said
     assert "<script" not in said
@@ -102,7 +107,7 @@ def test_a_spread_has_both_ends():
 
 def test_dimensions(source_of):
     table = source_of(100).table
-    found = dimensions_of(table, ["units", "layer_type", "learning_rate", "dropout"])
+    found = plot_axes(table, ["units", "layer_type", "learning_rate", "dropout"])
     assert found["units"].marked == (32.0, 64.0, 128.0)
     assert set(found["layer_type"].levels) == {"dense", "dropout", "batch_norm"}
     assert found["learning_rate"].log

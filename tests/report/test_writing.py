@@ -11,9 +11,8 @@ from commands import hpsearch, start, wait_for
 from tables import write_sweep
 
 from hpsearch.errors import InputError
-from hpsearch.report.page import render
-from hpsearch.report.source import load
-from hpsearch.report.writing import is_current, write
+from hpsearch.report.page import is_current, render, write_page
+from hpsearch.report.source import load_source
 
 SWEEP = (
     "name: tiny\ndata: {dataset: iris, validation: 0.3, seed: 1}\n"
@@ -93,8 +92,8 @@ def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path)
     page.write_text("old")
     (tmp_path / "results.csv").write_text("trial,score\n1,0.5\n")
     with pytest.raises(InputError, match="it has no column config"):
-        load(tmp_path)
-    write([load(sweep_of(1))], page)
+        load_source(tmp_path)
+    write_page([load_source(sweep_of(1))], page)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     assert not is_current(page, tmp_path, ())
 
@@ -106,7 +105,7 @@ def test_many_large_sweeps_still_fit(source_of):
 
 def test_the_page_needs_no_tensorflow(sweep_of):
     code = (
-        "import sys\nfrom hpsearch.cli import main\n"
+        "import sys\nfrom hpsearch.cli.app import main\n"
         f"try: main(['report', {str(sweep_of(1))!r}])\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'tensorflow' not in sys.modules and 'plotly' not in sys.modules"

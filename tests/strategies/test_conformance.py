@@ -9,10 +9,10 @@ from search_spaces import FINITE
 from strategy_conformance import Conformance, Make
 
 from hpsearch.errors import NotSupportedError
-from hpsearch.space import Config, Space
-from hpsearch.strategies import METHODS, Strategy, make_strategy
-from hpsearch.sweep.method import METHODS as NAMED
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.methods import STRATEGIES, make_strategy
+from hpsearch.search.strategy import Strategy
+from hpsearch.space.space import Config, Space
+from hpsearch.spec.method import METHODS, MethodSpec
 
 
 def _make(method: str, space: Space, listed: Sequence[Config] = (), **settings: object) -> Strategy:
@@ -26,7 +26,7 @@ class TestStrategies(Conformance):
 
 
 def test_every_method_of_a_sweep_file_has_a_strategy() -> None:
-    assert {*METHODS} == {*NAMED, "configs"}
+    assert {*STRATEGIES} == {*METHODS, "configs"}
     with pytest.raises(NotSupportedError, match="what runs today"):
         make_strategy(MethodSpec("annealing"), Space(()))
 
@@ -51,8 +51,8 @@ class Watched(dict[str, object]):
 OF_THE_DRIVER = {"median_stopping"}
 
 
-@pytest.mark.parametrize("method", NAMED)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_option_of_a_sweep_file_is_looked_at(method: str) -> None:
     options = Watched()
     make_strategy(MethodSpec(method, options), FINITE, trials=9)
-    assert options.read >= {*NAMED[method]} - OF_THE_DRIVER
+    assert options.read >= {*METHODS[method]} - OF_THE_DRIVER

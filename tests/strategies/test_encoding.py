@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_spaces import CONTINUOUS, FINITE, FUNCTION, MIXED
 
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.strategies.encoding import Dimension, Encoding
+from hpsearch.search.encoding import Dimension, Encoding
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 
 RANGES = [
     Range(-5.0, 10.0),

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Choices, Config, Parameter, Range, Space
-from hpsearch.strategies import Halving, at_top, make_strategy
-from hpsearch.strategies.rungs import Rung, rungs_of
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.halving import HalvingStrategy, Rung, at_top, rungs_of
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 SPACE = Space(
     (Parameter("units", Range(1, 10_000, integer=True)), Parameter("epochs", Choices((9, 27))))
@@ -23,12 +23,14 @@ SMALL = Space(
 )
 
 
-def made(name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any) -> Halving:
+def made(
+    name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any
+) -> HalvingStrategy:
     """From the first epoch on, with random configs, where nothing else is said."""
     options = {"min_epochs": 1, "proposals": "random"} | options
     options = {name: value for name, value in options.items() if value is not None}
     strategy = make_strategy(MethodSpec(name, options), space, goal=goal, seed=3)
-    assert isinstance(strategy, Halving)
+    assert isinstance(strategy, HalvingStrategy)
     return strategy
 
 
@@ -37,7 +39,10 @@ def quality(config: Config) -> float:
 
 
 def run(
-    strategy: Halving, score_of: Callable[[Config], float | None] = quality, *, configs: int = 60
+    strategy: HalvingStrategy,
+    score_of: Callable[[Config], float | None] = quality,
+    *,
+    configs: int = 60,
 ) -> Iterator[Proposal]:
     """One at a time, until so many configs began and nobody may go on."""
     begun: set[str] = set()

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.proposal import Outcome
-from hpsearch.space import Config, Parameter, Range, Space
-from hpsearch.strategies import Strategy, make_strategy
-from hpsearch.strategies.process import Process
-from hpsearch.sweep.method import MethodSpec
+from hpsearch.search.bayesian import GaussianProcess
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Strategy
+from hpsearch.space.space import Config, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
 
 X = np.linspace(0, 1, 9)[:, None]
 Y = np.where(np.arange(9) % 2, 1.0, -1.0)
 NUMBERS = np.array([False])
 
 
-def posterior_mean(process: Process, noise: float) -> np.ndarray:
+def posterior_mean(process: GaussianProcess, noise: float) -> np.ndarray:
     """Source: Rasmussen and Williams, equation 2.23."""
     kernel = process._kernel(X, X)
     return kernel @ np.linalg.solve(kernel + noise * np.eye(len(X)), Y)
@@ -24,16 +24,16 @@ def posterior_mean(process: Process, noise: float) -> np.ndarray:
 
 @pytest.mark.parametrize("alpha", [1e-8, 1e-2, 0.5, 10.0])
 def test_a_given_noise_is_added_to_the_diagonal(alpha: float) -> None:
-    process = Process(X, Y, NUMBERS, alpha)
+    process = GaussianProcess(X, Y, NUMBERS, alpha)
     mean, _ = process.predict(X)
     # The least that keeps the matrix regular is added, too.
     np.testing.assert_allclose(mean, posterior_mean(process, alpha + 1e-6), atol=1e-6)
 
 
 def test_much_noise_leaves_nothing_to_learn() -> None:
-    mean, _ = Process(X, Y, NUMBERS, 1e4).predict(X)
+    mean, _ = GaussianProcess(X, Y, NUMBERS, 1e4).predict(X)
     assert np.abs(mean).max() < 1e-2
-    mean, _ = Process(X, Y, NUMBERS, 1e-6).predict(X)
+    mean, _ = GaussianProcess(X, Y, NUMBERS, 1e-6).predict(X)
     np.testing.assert_allclose(mean, Y, atol=1e-3)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpsearch.training import make_trainer
+from hpsearch.training.make import make_trainer
 
 
 def main():

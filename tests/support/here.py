@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hpsearch import driver, sweepfile
+from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import Silent
 
 
-class Notes(driver.Silent):
+class Notes(Silent):
     """Keeps what is said."""
 
     def __init__(self):
@@ -20,6 +23,6 @@ class Notes(driver.Silent):
 def run_here(text, directory):
     """Runs the sweep of a file's text; its table as any reader has it, and what was said."""
     notes = Notes()
-    settings = driver.Settings(out=directory, report=False, in_process=True)
-    driver.run(sweepfile.loads(text, "sweep.yaml"), settings, notes)
+    settings = Settings(out=directory, report=False, in_process=True)
+    run_sweep(sweep_from_text(text, "sweep.yaml"), settings, notes)
     return pd.read_csv(directory / "results.csv"), notes.said

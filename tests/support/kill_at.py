@@ -19,12 +19,12 @@ import pandas as pd
 import scipy.optimize
 import scipy.stats
 
-import hpsearch.driver.steps
-from hpsearch.cli import main
-from hpsearch.driver.best_model import BestModel
-from hpsearch.driver.report_file import ReportFile
-from hpsearch.executors.servers import Servers
-from hpsearch.store import Store
+import hpsearch.tuner.steps
+from hpsearch.cli.app import main
+from hpsearch.report.page import ReportFile
+from hpsearch.store.store import Store
+from hpsearch.tuner.best_model import BestModel
+from hpsearch.workers.servers import Servers
 
 sweep, out, *moments = sys.argv[1:]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.hyperparameters import config_id
-from hpsearch.results import Provenance, Record, curves_table, results_table, write_csv
-from hpsearch.trial import Status, Task, TrialResult
+from hpsearch.data.dataset import Task
+from hpsearch.space.mlp import config_id
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 
 ACCURACY = "val_accuracy:maximize:last"
 LOSS = "val_loss:minimize:last"

@@ -53,7 +53,7 @@ def tell_programs(path):
     """Say what this worker has compiled, and how much memory it has."""
     import psutil
 
-    from hpsearch.executors.work import _PROGRAMS
+    from hpsearch.workers.work import _PROGRAMS
 
     told = {
         "pid": os.getpid(),

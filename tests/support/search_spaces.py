@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 
-from hpsearch.constraints import parse
-from hpsearch.sampling import grid_draws
-from hpsearch.space import Choices, Config, Kind, Parameter, Range, Space
+from hpsearch.search.draws import grid_draws
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 #: Dead keys, conditions, lists, mappings, a constraint, one value for epochs.
 FINITE = Space(

@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, FUNCTION, MIXED, score_of
 
-from hpsearch.proposal import Outcome, Proposal
-from hpsearch.space import Choices, Config, Parameter, Space
-from hpsearch.strategies import METHODS, Strategy
+from hpsearch.search.methods import STRATEGIES
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.space import Choices, Config, Parameter, Space
 
 Make = Callable[..., Strategy]
 
 #: Those that need a score to propose all they can: a rung waits for those below it.
 HALVING = {"asha", "hyperband"}
 #: The methods that propose of their own, beside a list.
-OWN = [method for method in METHODS if method != "configs"]
+OWN = [method for method in STRATEGIES if method != "configs"]
 MODELS = [method for method in OWN if method in {"tpe", "bayesian", "auto"}]
 SPACES = {"finite": FINITE, "mixed": MIXED, "continuous": CONTINUOUS, "function": FUNCTION}
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.results import Provenance, Record, curves_table, results_table, write_csv
-from hpsearch.trial import Curve, Status, Task, TrialResult
+from hpsearch.data.dataset import Task
+from hpsearch.space.trial import Curve, Status, TrialResult
+from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 
 HOSTILE = (
     "<script>window.hacked=1</script>",

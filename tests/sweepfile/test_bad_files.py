@@ -10,12 +10,13 @@ import yaml
 from bad_sweeps import BAD, DATA, Bad, P
 
 from hpsearch.errors import Problem, SweepFileError
-from hpsearch.sweepfile import load, loads, yaml12
+from hpsearch.spec.sweep import load_sweep, sweep_from_text
+from hpsearch.spec.yaml import read_yaml
 
 
 def problems_of(text: str) -> tuple[Problem, ...]:
     with pytest.raises(SweepFileError) as caught:
-        loads(text)
+        sweep_from_text(text)
     return caught.value.problems
 
 
@@ -35,8 +36,8 @@ def test_bad_file_is_explained(case: Bad) -> None:
 
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
 def test_pure_python_parser_says_the_same(case: Bad) -> None:
-    fast = yaml12.read(case.text.encode())
-    slow = yaml12.read(case.text.encode(), yaml.SafeLoader)
+    fast = read_yaml(case.text.encode())
+    slow = read_yaml(case.text.encode(), yaml.SafeLoader)
     assert {(p.path, p.message) for p in slow.problems} == {
         (p.path, p.message) for p in fast.problems
     }
@@ -60,7 +61,7 @@ def test_all_problems_at_once_by_line() -> None:
     problems = problems_of(text)
     assert [problem.line for problem in problems] == [1, 2, 2, 4, 4, 5, 6, 7, 8, 9, 10, 11]
     with pytest.raises(SweepFileError, match=r"(?m)^s\.yaml:5: parameters\.units\[0\]: must be"):
-        loads(text, "s.yaml")
+        sweep_from_text(text, "s.yaml")
 
 
 def test_a_broken_part_is_not_missed_elsewhere() -> None:
@@ -78,28 +79,28 @@ def test_not_utf8(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_bytes(b"data: {dataset: digits}\nname: caf\xe9\n")
     with pytest.raises(SweepFileError, match=r"s\.yaml:2: .*0xe9 is not UTF-8"):
-        load(file)
+        load_sweep(file)
 
 
 def test_too_large(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_bytes(b"#" * 1_000_001)
     with pytest.raises(SweepFileError, match="1,000,001 bytes"):
-        load(file)
+        load_sweep(file)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SweepFileError, match="cannot be read: No such file"):
-        load(tmp_path / "none.yaml")
+        load_sweep(tmp_path / "none.yaml")
     with pytest.raises(SweepFileError, match="cannot be read: Is a directory"):
-        load(tmp_path)
+        load_sweep(tmp_path)
 
 
 def test_stem_that_is_no_name(tmp_path: Path) -> None:
     file = tmp_path / "my sweep (1).yaml"
     file.write_text(DATA)
     with pytest.raises(SweepFileError, match="write name: my-sweep-1-"):
-        load(file)
+        load_sweep(file)
 
 
 def test_surrogates() -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hpsearch.space import Choices, Range
-from hpsearch.sweep import RangeSpec, SeedRace
-from hpsearch.sweepfile import SCHEMA_NAME, STARTER, dump, load, loads, parse, schema, yaml12
+from hpsearch.space.space import Choices, Range
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, sweep_schema
+from hpsearch.spec.parameters import RangeSpec
+from hpsearch.spec.settings import SeedRace
+from hpsearch.spec.sweep import load_sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.spec.yaml import read_yaml
 
 DATA = "data: {dataset: digits}\n"
 P = DATA + "parameters:\n"
@@ -129,30 +132,30 @@ GOOD = {
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
 def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
-    sweep = loads(text)
-    written = dump(sweep)
-    again = loads(written)
+    sweep = sweep_from_text(text)
+    written = dump_sweep(sweep)
+    again = sweep_from_text(written)
     assert again == sweep
-    assert dump(again) == written
+    assert dump_sweep(again) == written
     assert again.space.names == sweep.space.names
 
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
 def test_schema_accepts_it(text: str) -> None:
-    validator = jsonschema.Draft202012Validator(schema())
-    for form in (text, dump(loads(text))):
+    validator = jsonschema.Draft202012Validator(sweep_schema())
+    for form in (text, dump_sweep(sweep_from_text(text))):
         errors = [error.message for error in validator.iter_errors(_data(form))]
         assert errors == []
 
 
 def _data(text: str) -> Any:
-    return yaml12.read(text.encode()).data
+    return read_yaml(text.encode()).data
 
 
 def test_schema_is_one_and_refuses_mistakes() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
-    validator = jsonschema.Draft202012Validator(schema())
-    assert all("description" in part for part in schema()["properties"].values())
+    jsonschema.Draft202012Validator.check_schema(sweep_schema())
+    validator = jsonschema.Draft202012Validator(sweep_schema())
+    assert all("description" in part for part in sweep_schema()["properties"].values())
     for text in (
         "{}",
         DATA + "paramters: {}\n",
@@ -165,7 +168,7 @@ def test_schema_is_one_and_refuses_mistakes() -> None:
 
 
 def test_design_file() -> None:
-    sweep = loads(DESIGN)
+    sweep = sweep_from_text(DESIGN)
     assert sweep.name == "fashion-mnist-mlp"
     assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
     assert sweep.trial_seeds == (0, 1, 2)
@@ -183,7 +186,7 @@ def test_design_file() -> None:
 
 
 def test_wandb_file() -> None:
-    sweep = loads(WANDB)
+    sweep = sweep_from_text(WANDB)
     assert sweep.method.name == "hyperband"
     assert sweep.method.options == {
         "proposals": "bayesian",
@@ -199,7 +202,7 @@ def test_wandb_file() -> None:
 
 
 def test_wandb_uniform_of_whole_numbers() -> None:
-    sweep = loads(
+    sweep = sweep_from_text(
         P + "  units: {distribution: uniform, min: 1, max: 9}\n"
         "  batch_size: {distribution: log_uniform_values, min: 8, max: 512}\n"
         "method: random\nrun_cap: 3\n"
@@ -211,16 +214,16 @@ def test_wandb_uniform_of_whole_numbers() -> None:
 def test_names_and_paths(tmp_path: Path) -> None:
     file = tmp_path / "table.v1.yaml"
     file.write_text("data: {csv: sub/a.csv, target: y, validation: ../v.csv, test: /t.csv}\n")
-    sweep = load(file)
+    sweep = load_sweep(file)
     assert sweep.name == "table.v1"
     assert sweep.data.csv == str(tmp_path / "sub" / "a.csv")
     assert sweep.data.validation == str(tmp_path.parent / "v.csv")
     assert sweep.data.test == "/t.csv"
-    assert loads("data: {csv: a.csv, target: y}").data.csv == "a.csv"
+    assert sweep_from_text("data: {csv: a.csv, target: y}").data.csv == "a.csv"
 
 
 def test_defaults() -> None:
-    sweep = loads(DATA)
+    sweep = sweep_from_text(DATA)
     assert (sweep.seed, sweep.data.seed, sweep.data.validation) == (0, 42, 0.2)
     assert sweep.method.name == "grid"
     assert sweep.trial_seeds == (0,)
@@ -230,44 +233,44 @@ def test_defaults() -> None:
 
 
 def test_seeds_and_sizes() -> None:
-    assert loads(DATA + "seeds: [7, 3]\n").trial_seeds == (7, 3)
-    race = loads(DATA + "seeds: {min: 2, max: 5}\n")
+    assert sweep_from_text(DATA + "seeds: [7, 3]\n").trial_seeds == (7, 3)
+    race = sweep_from_text(DATA + "seeds: {min: 2, max: 5}\n")
     assert race.seeds == SeedRace(min=2, max=5)
     assert race.trial_seeds == (0, 1)
-    assert loads(DATA + "execution: {memory: 2GB}\n").execution.memory == 2 * 10**9
-    assert loads(DATA + "execution: {memory: 1.5GiB}\n").execution.memory == 3 * 2**29
+    assert sweep_from_text(DATA + "execution: {memory: 2GB}\n").execution.memory == 2 * 10**9
+    assert sweep_from_text(DATA + "execution: {memory: 1.5GiB}\n").execution.memory == 3 * 2**29
 
 
 def test_values_keep_their_types() -> None:
-    sweep = loads(GOOD["own layer"])
+    sweep = sweep_from_text(GOOD["own layer"])
     assert sweep.parameters["gamma"].domain == (1, 2.5)
     assert sweep.parameters["flag"].domain == (True, False)
     assert sweep.space.parameters[2].choices == (1, 2, 3)
-    assert loads(P + "  l2: [0, 1]\n").parameters["l2"].domain == (0.0, 1.0)
-    assert loads(GOOD["fixed list of units"]).parameters["units"].domain == ([200, 100],)
+    assert sweep_from_text(P + "  l2: [0, 1]\n").parameters["l2"].domain == (0.0, 1.0)
+    assert sweep_from_text(GOOD["fixed list of units"]).parameters["units"].domain == ([200, 100],)
 
 
 def test_log_steps_multiply() -> None:
-    parameter = loads(GOOD["log steps"]).space.parameters[0]
+    parameter = sweep_from_text(GOOD["log steps"]).space.parameters[0]
     assert parameter.domain == Choices((1e-4, 1e-3, 1e-2, 1e-1))
 
 
 def test_metric_goal_is_inferred() -> None:
-    metric = loads(DATA + "metric: val_loss\n").metric
+    metric = sweep_from_text(DATA + "metric: val_loss\n").metric
     assert metric is not None
     assert (metric.goal, metric.epoch) == ("minimize", "last")
 
 
 def test_configs_without_a_method() -> None:
-    sweep = loads(P + "  epochs: 3\n  units: [4, 5]\nconfigs: [{units: 7}]\n")
+    sweep = sweep_from_text(P + "  epochs: 3\n  units: [4, 5]\nconfigs: [{units: 7}]\n")
     assert sweep.method.name == "configs"
     assert sweep.points == ({"epochs": 3, "units": 7},)
     assert "units not varied" in sweep.warnings[0]
-    assert "method" not in dump(sweep)
+    assert "method" not in dump_sweep(sweep)
 
 
 def test_dead_parameters_are_warned_of() -> None:
-    sweep = loads(P + "  hidden_layers: [1, 2]\n  units_3: 4\n  dropout: 0.5\n")
+    sweep = sweep_from_text(P + "  hidden_layers: [1, 2]\n  units_3: 4\n  dropout: 0.5\n")
     assert [line.split()[0] for line in sweep.warnings] == [
         "parameters.units_3",
         "parameters.dropout",
@@ -279,7 +282,7 @@ def test_starter_points_editors_at_the_schema() -> None:
 
 
 def test_parse_takes_a_mapping() -> None:
-    sweep = parse({"data": {"dataset": "digits"}, "parameters": {"units": [3, 4]}})
+    sweep = sweep_from_mapping({"data": {"dataset": "digits"}, "parameters": {"units": [3, 4]}})
     assert sweep.space.cardinality() == 2
 
 
@@ -288,7 +291,7 @@ def test_validation_imports_no_framework(tmp_path: Path) -> None:
     file.write_text(DESIGN)
     code = (
         "import sys\n"
-        "from hpsearch.sweepfile import load\n"
+        "from hpsearch.spec.sweep import load_sweep as load\n"
         f"load({str(file)!r})\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "heavy = {'tensorflow', 'keras', 'keras_tuner', 'pandas', 'sklearn', 'numpy'}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import SweepFileError
-from hpsearch.sweepfile import load, loads
+from hpsearch.spec.sweep import load_sweep, sweep_from_text
 
 TEXT = """\
 data: {dataset: digits}
@@ -23,7 +23,7 @@ method: grid
 def test_values_are_yaml(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(TEXT)
-    sweep = load(
+    sweep = load_sweep(
         file,
         overrides=[
             "parameters.epochs=[7]",
@@ -47,7 +47,7 @@ def test_values_are_yaml(tmp_path: Path) -> None:
 
 def test_a_setting_mends_what_was_broken() -> None:
     text = TEXT.replace("units: 3", "units: x")
-    assert loads(text, overrides=["parameters.units=3"]) == loads(TEXT)
+    assert sweep_from_text(text, overrides=["parameters.units=3"]) == sweep_from_text(TEXT)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_setting_mends_what_was_broken() -> None:
 )
 def test_bad_settings(setting: str, path: str, piece: str) -> None:
     with pytest.raises(SweepFileError) as caught:
-        loads(TEXT, overrides=[setting])
+        sweep_from_text(TEXT, overrides=[setting])
     (problem,) = caught.value.problems
     assert problem.path == path
     assert piece in problem.message
@@ -76,4 +76,4 @@ def test_bad_settings(setting: str, path: str, piece: str) -> None:
 
 def test_a_faulty_setting_is_shown_beside_the_file() -> None:
     with pytest.raises(SweepFileError, match=r"s\.yaml:2: parameters\.epochs: .*--set"):
-        loads(TEXT, "s.yaml", overrides=["parameters.epochs=x"])
+        sweep_from_text(TEXT, "s.yaml", overrides=["parameters.epochs=x"])

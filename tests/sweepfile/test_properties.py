@@ -14,13 +14,13 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hpsearch.cli import main
+from hpsearch.cli.app import main
 from hpsearch.errors import SweepFileError
-from hpsearch.keras_names import ACTIVATIONS, OPTIMIZERS
-from hpsearch.plan import group, number_trials
-from hpsearch.sampling import draws
-from hpsearch.sweep import Sweep
-from hpsearch.sweepfile import STARTER, dump, loads, parse
+from hpsearch.search.draws import draws
+from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.spec.dump import STARTER, dump_sweep
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.tuner.planning import group, number_trials
 
 names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(
@@ -87,7 +87,7 @@ sweeps = st.fixed_dictionaries(
 
 def read(text: str) -> Sweep | None:
     try:
-        return loads(text)
+        return sweep_from_text(text)
     except SweepFileError as error:
         problems = error.problems
     assert problems
@@ -161,8 +161,8 @@ def test_any_parameters(values: dict[str, Any], method: str) -> None:
 @quick
 @given(sweeps)
 def test_round_trip(raw: dict[str, Any]) -> None:
-    sweep = parse(raw)
-    again = loads(dump(sweep))
+    sweep = sweep_from_mapping(raw)
+    again = sweep_from_text(dump_sweep(sweep))
     assert again == sweep
     assert again.raw() == sweep.raw()
     assert again.space == sweep.space
@@ -171,7 +171,7 @@ def test_round_trip(raw: dict[str, Any]) -> None:
 @quick
 @given(sweeps)
 def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
-    sweep = parse(raw)
+    sweep = sweep_from_mapping(raw)
     for method in ("random", "sobol"):
         drawn = [config for config, _ in islice(draws(method, sweep.space, (), sweep.seed), 6)]
         assert drawn

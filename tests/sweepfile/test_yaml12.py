@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hpsearch.sweepfile import yaml12
+from hpsearch.spec.yaml import key_path, read_yaml, yaml_scalar
 
 SCALARS: dict[str, Any] = {
     "1e-4": 1e-4,
@@ -47,19 +47,19 @@ SCALARS: dict[str, Any] = {
 @pytest.mark.parametrize("base", [None, yaml.SafeLoader])
 @pytest.mark.parametrize(("text", "value"), SCALARS.items(), ids=SCALARS.keys())
 def test_scalar(text: str, value: Any, base: Any) -> None:
-    document = yaml12.read(f"a: {text}".encode(), base)
+    document = read_yaml(f"a: {text}".encode(), base)
     assert document.problems == []
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
 
 
 def test_nan() -> None:
-    assert math.isnan(yaml12.scalar(".nan"))
+    assert math.isnan(yaml_scalar(".nan"))
 
 
 def test_lines() -> None:
     text = b"# c\na: 1\nb:\n  c: [1,\n    2]\n  d:\n    - x\n    - {y: z}\n"
-    document = yaml12.read(text)
+    document = read_yaml(text)
     lines: dict[tuple[str | int, ...], int] = {
         ("a",): 2,
         ("b",): 3,
@@ -75,9 +75,9 @@ def test_lines() -> None:
 
 
 def test_key_path() -> None:
-    assert yaml12.key_path(("a", "b", 1, "c")) == "a.b[1].c"
-    assert yaml12.key_path(()) == ""
+    assert key_path(("a", "b", 1, "c")) == "a.b[1].c"
+    assert key_path(()) == ""
 
 
 def test_byte_order_mark() -> None:
-    assert yaml12.read("\ufeffa: 1".encode()).data == {"a": 1}
+    assert read_yaml("\ufeffa: 1".encode()).data == {"a": 1}

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.results import Provenance, Record
-from hpsearch.trial import Curve, Status, TrialResult
+from hpsearch.space.trial import Curve, Status, TrialResult
+from hpsearch.store.tables import Provenance, Record
 
 PROVENANCE = Provenance(
     metric="val_loss:minimize:best",

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers import make_tracker
-from hpsearch.trackers.base import hyperparameters, tags
+from hpsearch.trackers.targets import make_tracker
+from hpsearch.trackers.tracker import hyperparameters, tags
 
 pytestmark = [
     # MLflow's, on SQLAlchemy 2.1.

@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers import make_tracker
-from hpsearch.trackers.base import hyperparameters, tags
+from hpsearch.trackers.targets import make_tracker
+from hpsearch.trackers.tracker import hyperparameters, tags
 
 
 @pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])
@@ -19,7 +19,7 @@ def test_what_names_none(target):
 
 @pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
 def test_a_library_that_is_not_installed(monkeypatch, kind):
-    monkeypatch.setattr("hpsearch.trackers.base.find_spec", lambda _: None)
+    monkeypatch.setattr("hpsearch.trackers.targets.find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"pip install 'hpsearch\[{kind}\]'"):
         make_tracker(f"{kind}:x")
 

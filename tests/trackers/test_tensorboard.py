@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import api_pb2, metadata
 
 from hpsearch.errors import InputError
-from hpsearch.trackers import make_tracker
-from hpsearch.trackers.base import hyperparameters, tags
+from hpsearch.trackers.targets import make_tracker
+from hpsearch.trackers.tracker import hyperparameters, tags
 
 
 def read(run):

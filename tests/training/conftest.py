@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
-from hpsearch.trial import Arrays, InputSpec, Recipe, Target, Task
+from hpsearch.data.dataset import Arrays, InputSpec, Target, Task
+from hpsearch.models.problem import Recipe
 
 
 @dataclasses.dataclass(frozen=True)

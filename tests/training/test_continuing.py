@@ -13,9 +13,10 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.keras_names import OPTIMIZERS, SCHEDULES
-from hpsearch.layer_types import LAYER_TYPES
-from hpsearch.training import Programs, make_trainer
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULES
+from hpsearch.training.make import make_trainer
+from hpsearch.training.programs import Programs
 
 EPOCHS = 4
 SEED = 2

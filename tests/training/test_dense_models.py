@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from keras_tuner import HyperParameters
 
-from hpsearch.hypermodel import build_model, rows_shape
-from hpsearch.seeds import epoch_order
-from hpsearch.training import make_trainer
-from hpsearch.training.dense_model import dense_model
+from hpsearch.data.dataset import Arrays, Target, Task
+from hpsearch.models.mlp import build_model, rows_shape
+from hpsearch.native.keras_model import dense_model
+from hpsearch.space.seeds import epoch_order
+from hpsearch.training.make import make_trainer
 from hpsearch.training.native import NativeTrainer
-from hpsearch.trial import Arrays, Target, Task
 
 SEED = 1
 EPOCHS = 3
@@ -142,7 +142,7 @@ def test_weighted_rows_are_left_alone(digits):
 
 
 def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
-    monkeypatch.setattr("hpsearch.native.available", lambda: False)
+    monkeypatch.setattr("hpsearch.training.make.native_available", lambda: False)
     assert make_trainer({}, SEED, *of(digits, "logits").arguments).kind == "graph"
 
 

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.hypermodel import build_model
-from hpsearch.layer_types import LAYER_TYPES
-from hpsearch.seeds import epoch_order
-from hpsearch.training import make_trainer
-from hpsearch.trial import Task
+from hpsearch.data.dataset import Task
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.models.mlp import build_model
+from hpsearch.space.seeds import epoch_order
+from hpsearch.training.make import make_trainer
 
 EPOCHS = 3
 SEED = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.training import make_trainer
-from hpsearch.training.evaluate import REGULARISATION, evaluate_rows
+from hpsearch.training.make import make_trainer
+from hpsearch.workers.calls import REGULARISATION, evaluate_rows
 
 VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
 

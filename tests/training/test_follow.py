@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.training import follow, followed, score_at
-from hpsearch.trial import EarlyStopping, Past, Recipe, Status, Training
+from hpsearch.models.problem import EarlyStopping, Recipe
+from hpsearch.space.trial import ResumePoint, Status, Training
+from hpsearch.training.follow import follow, followed, score_at
 
 
 class FakeTrainer:
@@ -233,7 +234,7 @@ def test_a_training_goes_on_as_if_it_had_not_halted(epoch, stopping):
     halted = leg(Resumable(WAVE), 3, whole=6, **changes)
     assert halted.status is Status.STOPPED
     assert halted.snapshot.epoch == 3
-    past = Past(halted.curve, halted.snapshot, halted.seconds)
+    past = ResumePoint(halted.curve, halted.snapshot, halted.seconds)
     again = leg(Resumable(WAVE), 6, past=past, **changes)
     assert again.curve == whole.curve
     assert (again.status, again.score, again.best_epoch) == (

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.hypermodel import build_model, full_model
-from hpsearch.keras_names import INITIALIZERS, OPTIMIZER_CLASSES
-from hpsearch.layer_types import LAYER_TYPES
-from hpsearch.training import make_trainer
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.models.mlp import build_model, full_model
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES
+from hpsearch.training.make import make_trainer
 
 
 def build(problem, seed=0, **values):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch import native
-from hpsearch.hypermodel import build_model
-from hpsearch.keras_names import INITIALIZERS
-from hpsearch.layer_types import LAYER_TYPES
-from hpsearch.training import make_trainer
-from hpsearch.training.dense import ACTIVATIONS, describe
+from hpsearch.data.dataset import InputSpec
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.models.mlp import build_model
+from hpsearch.native.extension import native_available, native_engines, native_extension
+from hpsearch.native.network import ACTIVATIONS, describe
+from hpsearch.space.keras_names import INITIALIZERS
+from hpsearch.training.make import make_trainer
 from hpsearch.training.native import NativeTrainer
-from hpsearch.trial import InputSpec
 
 SEED = 1
 EPOCHS = 3
@@ -43,7 +43,7 @@ def assert_agree(values, problem, rel=1e-5, epochs=EPOCHS):
 
 
 def test_the_extension_is_built():
-    assert native.available()
+    assert native_available()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_every_activation_agrees(digits, activation):
     assert_agree(values, digits)
 
 
-@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("engine", native_engines())
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_values_and_slopes(activation, engine):
     z = np.concatenate([np.linspace(0, 30, 4001), np.geomspace(1e-6, 80, 1000)]).astype(np.float32)
@@ -86,18 +86,18 @@ def test_activation_values_and_slopes(activation, engine):
         theirs = keras.activations.get(activation)(x)
     their_slope = tape.gradient(theirs, x).numpy()
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native.extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
+    native_extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
     kinks = np.isin(np.abs(z), [0, 1, 3, 6])
     np.testing.assert_allclose(slope[~kinks], their_slope[~kinks], rtol=4e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("engine", native_engines())
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_goes_through_every_activation(activation, engine):
     z = np.full(16, np.nan, np.float32)
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native.extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
+    native_extension().activation(engine, ACTIVATIONS[activation], z, ours, slope)
     assert np.isnan(ours).all()
 
 
@@ -168,7 +168,7 @@ def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
         np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("engine", native.engines())
+@pytest.mark.parametrize("engine", native_engines())
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "adagrad"])
 def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_type, optimizer):
@@ -253,7 +253,7 @@ NOTHING = np.empty(0, np.float32)
 
 
 def raw_network():
-    return native.extension().Network(*NETWORK, NUMBERS, NOTHING, NOTHING, NOTHING)
+    return native_extension().Network(*NETWORK, NUMBERS, NOTHING, NOTHING, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_the_extension_refuses_what_it_is_not_made_for(index, value):
     arguments = [*NETWORK]
     arguments[index] = value
     with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
-        native.extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+        native_extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
 
 
 def test_the_extension_reads_no_rows_that_are_not_there():

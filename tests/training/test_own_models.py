@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from hpsearch.data.several import several_target
-from hpsearch.hypermodel import build_model
-from hpsearch.seeds import epoch_order
-from hpsearch.training import make_trainer
-from hpsearch.training.expressible import expressible
-from hpsearch.trial import EarlyStopping, Target, TargetPart, Task
-from hpsearch.usermodel.loading import labels_for
+from hpsearch.data.dataset import Target, TargetPart, Task, several_target
+from hpsearch.models.mlp import build_model
+from hpsearch.models.own import labels_for
+from hpsearch.models.problem import EarlyStopping
+from hpsearch.space.seeds import epoch_order
+from hpsearch.training.compiled import expressible
+from hpsearch.training.make import make_trainer
 
 SEED = 1
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
-from hpsearch.layer_types import LAYER_TYPES
-from hpsearch.training import Programs, make_trainer
-from hpsearch.training.programs import program_key
+from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
+from hpsearch.training.make import make_trainer
+from hpsearch.training.programs import Programs, program_key
 
 EPOCHS = 2
 NUMBERS = {"learning_rate": (0.01, 0.0025), "weight_decay": (0.01, 0.003), "momentum": (0.9, 0.5)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpsearch.seeds import derive, epoch_order
+from hpsearch.space.seeds import derive, epoch_order
 
 
 def test_order_is_a_permutation_of_its_own_for_every_epoch():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.training import choose, make_trainer
-from hpsearch.training.tensors import as_tensors
+from hpsearch.training.compiled import as_tensors
+from hpsearch.training.make import choose, make_trainer
 
 VALUES = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 
@@ -63,7 +63,7 @@ def test_divergence_is_reported_as_it_is(diabetes):
 
 def test_choice_does_not_import_tensorflow():
     code = (
-        "import sys, hpsearch.training, hpsearch.layer_types; "
+        "import sys, hpsearch.training.make, hpsearch.models.layers; "
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch.training import update
+from hpsearch.training.compiled import Update, is_fused
 
 STEPS = 200
 
@@ -35,8 +35,8 @@ def run(optimizer, *, fused, decaying):
         keras.Variable(generator.normal(size=shape).astype(np.float32)) for shape in [(5, 7), (7,)]
     ]
     optimizer.build(variables)
-    assert update.is_fused(optimizer)
-    apply = update.Update(optimizer).apply if fused else optimizer.apply
+    assert is_fused(optimizer)
+    apply = Update(optimizer).apply if fused else optimizer.apply
     step_graph = tf.function(lambda *gradients: apply(gradients, variables), autograph=False)
     for step in range(STEPS):
         size = 0.3 / (1 + step / 10) if decaying else 0.3
@@ -79,7 +79,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formulas_stay_keras(name):
-    assert not update.is_fused(OTHERS[name]())
+    assert not is_fused(OTHERS[name]())
 
 
 def test_fused_update_is_one_kernel_a_weight():
@@ -88,5 +88,5 @@ def test_fused_update_is_one_kernel_a_weight():
     variable = keras.Variable(np.ones(3, np.float32))
     optimizer.build([variable])
     optimizer.update_step = None
-    update.Update(optimizer).apply([keras.ops.ones(3)], [variable])
+    Update(optimizer).apply([keras.ops.ones(3)], [variable])
     assert optimizer.iterations.numpy() == 1

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from hpsearch import keras_names
+from hpsearch.data.dataset import Target, Task
 from hpsearch.errors import InputError
-from hpsearch.hypermodel import build_model
-from hpsearch.seeds import epoch_order
-from hpsearch.training import make_trainer, needs_tensorflow
+from hpsearch.models.mlp import build_model
+from hpsearch.space import keras_names
+from hpsearch.space.seeds import epoch_order
 from hpsearch.training.fit import FitTrainer
-from hpsearch.training.keras_metric import KerasMetric
-from hpsearch.trial import Target, Task
+from hpsearch.training.make import make_trainer, needs_tensorflow
+from hpsearch.training.measures import KerasMetric
 
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
 

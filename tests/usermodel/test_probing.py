@@ -7,10 +7,10 @@ import keras_tuner
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.space import Choices, Kind, Parameter, Range
-from hpsearch.trial import Recipe
-from hpsearch.usermodel.found import space_of
-from hpsearch.usermodel.probing import discover, discover_in
+from hpsearch.models.discovery import discover, discover_in
+from hpsearch.models.problem import Recipe
+from hpsearch.models.shipping import space_of
+from hpsearch.space.space import Choices, Kind, Parameter, Range
 
 
 def found(name, given=(), rows=((None, None), (None, None))):

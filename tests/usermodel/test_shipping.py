@@ -11,7 +11,7 @@ import pytest
 import user_models
 
 from hpsearch.errors import InputError
-from hpsearch.usermodel.shipping import model_reference, shipped
+from hpsearch.models.shipping import model_reference, shipped
 
 _LOAD = "import sys, pickle; print(pickle.loads(sys.stdin.buffer.read())(20))"
 
@@ -65,6 +65,6 @@ def test_names(model, reference):
 
 
 def test_a_lambda_has_a_name_that_a_sweep_file_can_have():
-    from hpsearch.sweep.rules import REFERENCE
+    from hpsearch.spec.rules import REFERENCE
 
     assert REFERENCE.match(model_reference(lambda hp: hp))

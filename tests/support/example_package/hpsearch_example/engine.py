@@ -1,7 +1,7 @@
 """An engine: what runs trainings."""
 
-from hpsearch.executors.base import Setup
-from hpsearch.executors.work import run
+from hpsearch.workers.protocol import Setup
+from hpsearch.workers.work import run
 
 
 class Serial:

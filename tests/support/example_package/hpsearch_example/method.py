@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from hpsearch.strategies import Task
-from hpsearch.strategies.adaptive import Adaptive
+from hpsearch.search.adaptive import AdaptiveStrategy
+from hpsearch.search.methods import StrategyContext
 
 _CHILDREN = 64
 _STEP = 0.05
 
 
-class Evolution(Adaptive):
+class Evolution(AdaptiveStrategy):
     """The children of the best configs so far, with numbers near theirs and some values new.
 
     `Adaptive` sees to all else: listed configs first, then random ones, none twice, and a search
@@ -19,7 +19,7 @@ class Evolution(Adaptive):
     `mutation` (0.1), which share of the values is new.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: StrategyContext) -> None:
         self._population = task.options.get("population", 10)
         self._mutation = task.options.get("mutation", 0.1)
         if self._population < 2:

@@ -1,1 +1,0 @@
-"""Where trainings run: forked workers on this machine, or the calling process."""

@@ -1,0 +1,120 @@
+"""Whether the installed Keras has every name that a sweep uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpsearch.errors import InputError
+from hpsearch.machine import version_of
+from hpsearch.space.keras_names import (
+    ACTIVATIONS,
+    KERAS_VERSION,
+    LOSSES,
+    METRIC_CLASSES,
+    OPTIMIZER_CLASSES,
+    SCHEDULE_CLASSES,
+)
+from hpsearch.space.mlp import OPTIMIZER_ALIASES, optimizer_name
+from hpsearch.spec.sweep import Sweep
+
+_EXPORTED = re.compile(r"^(?:from \S+ import \w+|    \w+) as (\w+),?$", re.MULTILINE)
+#: Keras takes these, and exports them under their full names.
+_INITIALIZERS = {
+    "normal": "random_normal",
+    "uniform": "random_uniform",
+    "one": "ones",
+    "zero": "zeros",
+}
+
+
+class _Name(NamedTuple):
+    """A name that a sweep uses: under which key, and what of Keras it stands for."""
+
+    key: str
+    name: str
+    folder: str
+    exported: str
+
+
+def require_names(sweep: Sweep) -> None:
+    """Check that the installed Keras has every name that a sweep uses.
+
+    Raises:
+        InputError: It lacks some.
+    """
+    installed = version_of("keras")
+    if installed == KERAS_VERSION:
+        return
+    lacking = [
+        f"{each.key}: {each.name!r} is not in the installed Keras, {installed} (the names that "
+        f"sweep files may have are those of {KERAS_VERSION}); install that, or name another"
+        for each in dict.fromkeys(_names(sweep))
+        # Of a Keras that says nothing, nothing is known.
+        if (exported := _exported(each.folder)) and each.exported not in exported
+    ]
+    if lacking:
+        raise InputError("\n".join(lacking))
+
+
+@cache
+def _exported(folder: str) -> frozenset[str]:
+    found = find_spec("keras")
+    if found is None or found.origin is None:
+        return frozenset()
+    try:
+        text = (Path(found.origin).parent / folder / "__init__.py").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    return frozenset(_EXPORTED.findall(text))
+
+
+def _names(sweep: Sweep) -> Iterator[_Name]:
+    metric = sweep.metric.name.removeprefix("val_") if sweep.metric else ""
+    if metric in METRIC_CLASSES:
+        yield _Name("metric", metric, "metrics", METRIC_CLASSES[metric])
+    if isinstance(sweep.model, str):
+        # Its hyperparameters mean what its author says.
+        return
+    if sweep.model.loss in LOSSES:
+        yield _Name("model.loss", sweep.model.loss, "losses", LOSSES[sweep.model.loss])
+    yield from _activation("model.output_activation", sweep.model.output_activation)
+    for parameter in sweep.space.parameters:
+        for value in parameter.choices or ():
+            yield from _of_value(f"parameters.{parameter.name}", parameter.name, value)
+    for number, point in enumerate(sweep.configs):
+        for name, value in point.items():
+            yield from _of_value(f"configs[{number}].{name}", name, value)
+
+
+def _of_value(key: str, parameter: str, value: Any) -> Iterator[_Name]:
+    match parameter:
+        case "activation":
+            yield from _activation(key, value)
+        case "optimizer":
+            yield from _optimizer(key, value)
+        case "kernel_initializer":
+            name = str(value["name"] if isinstance(value, Mapping) else value)
+            yield _Name(key, name, "initializers", _INITIALIZERS.get(name, name))
+
+
+def _activation(key: str, value: Any) -> Iterator[_Name]:
+    if value in ACTIVATIONS:
+        yield _Name(key, value, "activations", value)
+
+
+def _optimizer(key: str, value: Any) -> Iterator[_Name]:
+    name = optimizer_name(value)
+    name = OPTIMIZER_ALIASES.get(name, (name,))[0]
+    if name in OPTIMIZER_CLASSES:
+        yield _Name(key, name, "optimizers", OPTIMIZER_CLASSES[name])
+    rate = value.get("learning_rate") if isinstance(value, Mapping) else None
+    if isinstance(rate, Mapping):
+        schedule = rate["name"]
+        yield _Name(
+            f"{key}.learning_rate", schedule, "optimizers/schedules", SCHEDULE_CLASSES[schedule]
+        )

@@ -1,0 +1,254 @@
+"""Layer types: the blocks that a hidden layer can be, built in or a user's function."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from hpsearch import extensions
+from hpsearch.errors import InputError
+from hpsearch.space.keras_names import INITIALIZERS
+from hpsearch.space.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: Name -> one line for people.
+LAYER_TYPES: dict[str, str] = {
+    "dense": "Dense, activation",
+    "dropout": "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
+    "batch_norm": "Dense (its bias is the normalisation's), BatchNormalization, activation",
+    "layer_norm": "Dense, LayerNormalization, activation",
+    "residual": "Dense and activation added to the block's input (projected where widths differ)",
+}
+
+#: Activations that Keras' layers take for width-preserving although they are not.
+RESHAPING_ACTIVATIONS = frozenset({"glu"})
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a Dense layer and its company are made from.
+
+    Attributes:
+        units: Width of the Dense layer.
+        activation: A Keras name.
+        dropout: Rate of `dropout` blocks.
+        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`; of every Dense kernel.
+        l2: Weight of every Dense kernel's squared norm in the loss.
+        seed: Of the block's weights and masks.
+    """
+
+    units: int
+    activation: str
+    dropout: float
+    kernel_initializer: str | Mapping[str, Any]
+    l2: float
+    seed: int
+
+    def part_seed(self, part: int) -> int:
+        """Seed of one of the block's random parts: 0 the kernel, 1 a projection, 2 a mask."""
+        return derive(self.seed, part)
+
+    def dense(
+        self,
+        units: int | None = None,
+        *,
+        activation: str | None = None,
+        use_bias: bool = True,
+        part: int = 0,
+    ) -> Any:
+        """A `keras.layers.Dense` with the block's initializer and L2."""
+        import keras
+
+        return keras.layers.Dense(
+            self.units if units is None else units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=_seeded_initializer(self.kernel_initializer, self.part_seed(part)),
+            kernel_regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
+        )
+
+
+def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any]) -> Any:
+    """Output of one hidden block.
+
+    Args:
+        x: Symbolic input `(batch, width)`.
+        layer_type: A name in LAYER_TYPES, `package.module:function`, or a name that an installed
+            package adds (see `extensions`).
+        block: What it is made from.
+        values: The live hyperparameters, offered to a function of one's own.
+
+    Returns:
+        A symbolic tensor `(batch, units)`; another width for activations such as glu.
+
+    Raises:
+        InputError: If the type is unknown, or the function cannot be loaded or returns
+            something else than a tensor; if a package's fails, too.
+    """
+    if not is_own_function(layer_type):
+        return _BUILD[layer_type](x, block)
+    if ":" in layer_type:
+        return _own(x, load_function(layer_type), layer_type, block, values)
+    extension = _extension(layer_type)
+    function = extension.load()
+    try:
+        return _own(x, function, str(extension), block, values)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{extension} failed: {type(error).__name__}: {error}") from error
+
+
+def is_own_function(layer_type: str) -> bool:
+    """Whether it names a function of the user or of a package."""
+    return layer_type not in _BUILD
+
+
+def reference_of(layer_type: str) -> str:
+    """Where such a function is, as `package.module:function`.
+
+    Raises:
+        InputError: No installed package has that layer type.
+    """
+    return layer_type if ":" in layer_type else _extension(layer_type).reference
+
+
+def _extension(layer_type: str) -> extensions.Extension:
+    extension = extensions.find(extensions.LAYER_TYPES, layer_type)
+    if extension is None:
+        raise InputError(
+            f"layer_type: {layer_type!r} is not a layer type; it is one of "
+            f"{', '.join((*LAYER_TYPES, *extensions.names(extensions.LAYER_TYPES)))}, or "
+            "package.module:function. If a package added it, it is not installed here"
+        )
+    return extension
+
+
+def load_function(path: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names.
+
+    Raises:
+        InputError: If the module cannot be found or has no such function.
+    """
+    function = load_object(path)
+    if not callable(function):
+        raise InputError(f"{path}: is not a function but {type(function).__name__}")
+    return function  # type: ignore[no-any-return]
+
+
+def load_object(path: str) -> Any:
+    """What `package.module:name` names.
+
+    Raises:
+        InputError: If the module cannot be found or has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        return attrgetter(name)(importlib.import_module(module_name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be loaded: {error}") from error
+
+
+def _dense(x: Any, block: Block) -> Any:
+    if block.activation in RESHAPING_ACTIVATIONS:
+        return _activate(block.dense()(x), block)
+    return block.dense(activation=block.activation)(x)
+
+
+def _dropout(x: Any, block: Block) -> Any:
+    import keras
+
+    return keras.layers.Dropout(block.dropout, seed=block.part_seed(2))(_dense(x, block))
+
+
+def _batch_norm(x: Any, block: Block) -> Any:
+    import keras
+
+    # No bias: normalisation cancels it, so its gradient is rounding noise, which adam and rmsprop
+    # scale up to whole steps; trainings would then agree across trainers to 1e-5 only.
+    x = block.dense(use_bias=False)(x)
+    return _activate(keras.layers.BatchNormalization()(x), block)
+
+
+def _layer_norm(x: Any, block: Block) -> Any:
+    import keras
+
+    return _activate(keras.layers.LayerNormalization()(block.dense()(x)), block)
+
+
+def _residual(x: Any, block: Block) -> Any:
+    import keras
+
+    y = _dense(x, block)
+    if x.shape[-1] != y.shape[-1]:
+        x = block.dense(y.shape[-1], use_bias=False, part=1)(x)
+    return keras.layers.Add()([x, y])
+
+
+_BUILD: dict[str, Callable[[Any, Block], Any]] = {
+    "dense": _dense,
+    "dropout": _dropout,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "residual": _residual,
+}
+
+
+def _activate(x: Any, block: Block) -> Any:
+    import keras
+
+    if block.activation in RESHAPING_ACTIVATIONS:
+        # The function, not the layer: as an operation it knows its output's width.
+        return keras.activations.get(block.activation)(x)
+    return keras.layers.Activation(block.activation)(x)
+
+
+def _own(
+    x: Any, function: Callable[..., Any], where: str, block: Block, values: Mapping[str, Any]
+) -> Any:
+    import keras
+
+    offered = dict(values)
+    fixed = {"units": block.units, "activation": block.activation}
+    # The function's layers draw their seeds from the global state: give each block its own.
+    keras.utils.set_random_seed(block.seed)
+    y = function(x, **(_accepted(function, offered) | fixed))
+    if not keras.backend.is_keras_tensor(y):
+        raise InputError(f"{where}: must return a Keras tensor, not {type(y).__name__}")
+    return y
+
+
+def _accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(offered)
+    names = {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return {name: value for name, value in offered.items() if name in names}
+
+
+def _seeded_initializer(initializer: str | Mapping[str, Any], seed: int) -> Any:
+    """The Keras initializer of that name, or `{name: ..., argument: ...}`; seeded if random."""
+    import keras
+
+    arguments = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
+    name = arguments.pop("name")
+    # With the defaults, since Keras makes no `constant` without its value.
+    config = {**INITIALIZERS.get(name, {}), **arguments}
+    return with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
+
+
+def with_seed(initializer: Any, seed: int) -> Any:
+    """A Keras initializer with that seed where it is random, else the same."""
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    return type(initializer).from_config({**config, "seed": seed})

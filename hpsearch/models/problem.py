@@ -1,0 +1,75 @@
+"""What decides a score besides config, seed and rows: loss, metric, early stopping, model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpsearch.data.dataset import Task
+
+#: The name of what a function gives.
+METRIC = "objective"
+
+Objective = Callable[[dict[str, Any]], Any]
+
+TASK_METRICS = {
+    Task.REGRESSION: ("loss", "mae", "val_loss", "val_mae"),
+    Task.BINARY: ("loss", "accuracy", "val_loss", "val_accuracy"),
+    Task.MULTICLASS: ("loss", "accuracy", "val_loss", "val_accuracy"),
+    Task.OBJECTIVE: ("objective",),
+    Task.OWN: ("loss", "val_loss"),
+}
+
+#: What every MLP reports, `mae` or `accuracy` by its task.
+_REPORTED = ("loss", "accuracy", "mae")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop once the metric has not improved by more than `min_delta` for `patience` epochs."""
+
+    patience: int
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a score beside the config, the seed and the data.
+
+    Attributes:
+        sweep_seed: Weights, shuffles and masks derive from it and the trial's seed.
+        loss, output_activation: Keras names.
+        metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
+            epoch it is read at, `last` or `best`.
+        model: `package.module:name` of what builds the model, or empty for the MLP.
+        code: That function or class by cloudpickle, where it cannot be imported by its name.
+        late: What a hyperparameter that a model asks for beside those of its config is:
+            `default`, or `drawn` from its range by the config and the sweep's seed.
+        asked: Of `epochs` and `batch_size`, those that the model asks for by itself: its own
+            `fit` is not told them.
+        weighted: Whether rows have weights in the loss.
+    """
+
+    sweep_seed: int
+    loss: str
+    output_activation: str
+    metric: str
+    goal: str
+    epoch: str = "last"
+    early_stopping: EarlyStopping | None = None
+    model: str = ""
+    code: bytes = field(default=b"", repr=False)
+    late: str = "drawn"
+    asked: tuple[str, ...] = ()
+    weighted: bool = False
+
+    @property
+    def keras_metric(self) -> str:
+        """The metric that is scored, without `val_`, where no MLP reports it anyway; or empty."""
+        name = self.metric.removeprefix("val_")
+        return "" if self.model or name in _REPORTED else name
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether `score` is strictly better than `than`."""
+        return score > than if self.goal == "maximize" else score < than

@@ -1,0 +1,226 @@
+"""What the figures share: colours, fonts, axes, text that Plotly shows as it stands."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpsearch.report.importance import Effect
+from hpsearch.store.cells import text_of
+from hpsearch.wording import COLOURS
+
+Spec = dict[str, Any]
+
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+#: cividis at eleven even steps (Nunez, Anderton and Renslow, PLOS ONE 2018).
+_CIVIDIS = (
+    *("#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78"),
+    *("#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838"),
+)
+SCALE_STEPS = len(_CIVIDIS)
+#: Lines need contrast with what is behind them: the dark end on white, the light end on black.
+_LIGHT_LINES = (
+    *("#e0c54f", "#cfb853", "#bcaa59", "#a89b62", "#938d6a", "#7e7f70"),
+    *("#6a7073", "#546174", "#3c5178", "#21427b", "#00336f"),
+)
+_DARK_LINES = (
+    *("#4a5a7d", "#5a6679", "#6a7276", "#7b7f77", "#8c8d78", "#9d9b76"),
+    *("#afa972", "#c2b86b", "#d5c761", "#e9d752", "#fee838"),
+)
+
+THEMES: dict[str, dict[str, Any]] = {
+    "light": {
+        **COLOURS["light"],
+        "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
+        "lines": _LIGHT_LINES,
+    },
+    "dark": {
+        **COLOURS["dark"],
+        "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
+        "lines": _DARK_LINES,
+    },
+}
+_COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
+
+
+def scale_token(share: float) -> str:
+    """The word for the colour of a line that is at `share` (0 worst, 1 best) of a ranking."""
+    return f"@line{round(max(0.0, min(1.0, share)) * (SCALE_STEPS - 1))}"
+
+
+def _words(theme: Mapping[str, Any]) -> dict[str, Any]:
+    words = {f"@{name}": value for name, value in theme.items() if name not in ("lines", "series")}
+    words |= {f"@line{index}": colour for index, colour in enumerate(theme["lines"])}
+    words |= {f"@series{index}": colour for index, colour in enumerate(theme["series"])}
+    words["@lines"] = _scale(theme["lines"])
+    words["@field"] = _scale(_CIVIDIS)
+    return words
+
+
+def _scale(colours: tuple[str, ...]) -> list[list[Any]]:
+    return [[index / (len(colours) - 1), colour] for index, colour in enumerate(colours)]
+
+
+def template(theme: str) -> Spec:
+    """What all figures of a theme have in common, as a Plotly template's layout."""
+    colours = THEMES[theme]
+    axis = {
+        "gridcolor": colours["grid"],
+        "linecolor": colours["grid"],
+        "zeroline": False,
+        "automargin": True,
+        "title": {"standoff": 8},
+    }
+    return {
+        "font": {"family": _FONT, "size": 13, "color": colours["text"]},
+        "paper_bgcolor": colours["background"],
+        "plot_bgcolor": colours["background"],
+        "colorway": colours["series"],
+        "margin": {"l": 56, "r": 20, "t": 24, "b": 48},
+        "xaxis": axis,
+        "yaxis": axis,
+        "hoverlabel": {
+            "bgcolor": colours["panel"],
+            "bordercolor": colours["grid"],
+            "font": {"color": colours["text"], "family": _FONT, "size": 13},
+            "align": "left",
+        },
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        "hovermode": "closest",
+    }
+
+
+def colour_words(theme: str) -> dict[str, Any]:
+    """Every word that a figure may use for a colour, and the theme's."""
+    return _words(THEMES[theme])
+
+
+def with_theme(spec: Spec, theme: str = "light") -> Spec:
+    """A figure with the colours of a theme in place of their words."""
+    return dict(_replaced(spec, colour_words(theme)))
+
+
+def _replaced(part: Any, known: Mapping[str, Any]) -> Any:
+    if isinstance(part, dict):
+        return {
+            key: _coloured(value, known) if key in _COLOUR_KEYS else _replaced(value, known)
+            for key, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_replaced(item, known) for item in part]
+    return part
+
+
+def _coloured(value: Any, known: Mapping[str, Any]) -> Any:
+    if isinstance(value, str):
+        return known.get(value, value)
+    if isinstance(value, list):
+        return [_coloured(item, known) for item in value]
+    return _replaced(value, known)
+
+
+_LONGEST = 60
+_DIGITS = 6
+
+
+def inert(text: Any, longest: int = _LONGEST) -> str:
+    """Text for Plotly, which reads some HTML in labels: no tag, no link, no template.
+
+    Longer text is cut.
+    """
+    plain = str(text)
+    plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return html.escape(plain, quote=False)
+
+
+def rounded(value: Any) -> float | int | None:
+    """A number of six digits, as JSON knows it; None for what is no finite number."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or not math.isfinite(value):
+        return None
+    short = float(f"{value:.{_DIGITS}g}")
+    return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short
+
+
+def number(value: float) -> str:
+    """A score or a loss: four decimals, or four digits where it is large or small."""
+    small = value != 0 and abs(value) < 1e-3
+    return f"{value:.4g}" if small or abs(value) >= 1000 else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 0.3 s, 42 s, 3:20 min, 1:03:20 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
+
+
+#: Numeric levels of no more than this are marked each.
+_MOST_MARKED = 8
+#: An axis is cut where some values lie this many times the usual spread away.
+_FAR = 4.0
+
+
+def number_axis(title: str, values: Sequence[float] | Any = ()) -> dict[str, Any]:
+    """An axis of numbers; cut where a few values lie far from all others."""
+    axis: dict[str, Any] = {"title": {"text": inert(title)}}
+    limits = robust_range(values)
+    if limits is not None:
+        axis["range"] = limits
+    return axis
+
+
+def robust_range(values: Sequence[float] | Any) -> list[float] | None:
+    """Ends of an axis that a few far values would flatten; None where all fit."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < 8:
+        return None
+    low, high = np.quantile(finite, [0.05, 0.95])
+    spread_ = (high - low) or abs(high) or 1.0
+    bottom, top = finite.min(), finite.max()
+    cut_bottom, cut_top = low - bottom > _FAR * spread_, top - high > _FAR * spread_
+    if not cut_bottom and not cut_top:
+        return None
+    bottom = low - spread_ if cut_bottom else bottom - 0.05 * spread_
+    top = high + spread_ if cut_top else top + 0.05 * spread_
+    return [float(bottom), float(top)]
+
+
+def level_positions(effect: Effect) -> list[float]:
+    """Where a hyperparameter's levels stand: numbers as they are, categories in a row."""
+    if effect.numeric:
+        return [float(level) for level in effect.levels]
+    return [float(index) for index in range(len(effect.levels))]
+
+
+def level_axis(effect: Effect) -> dict[str, Any]:
+    """The axis of a hyperparameter's levels."""
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    if effect.log:
+        # Decades alone: the numbers between them overlap where there is little room.
+        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    if effect.numeric and len(effect.levels) > _MOST_MARKED:
+        return axis
+    axis["tickvals"] = level_positions(effect)
+    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
+    if not effect.numeric:
+        axis["range"] = [-0.5, len(effect.levels) - 0.5]
+    return axis
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the indices below `count`, evenly spread, both ends among them."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

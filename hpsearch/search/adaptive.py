@@ -1,0 +1,208 @@
+"""The part that model-based strategies share: the order of proposals, and what they know."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpsearch.search.draws import Draw, grid_draws, listed_draws, random_draws
+from hpsearch.search.encoding import Array, Encoding
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Config, Space
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Configs that have an outcome, and those under way; `D` columns.
+
+    Attributes:
+        rows: Shape `(n, D)`, of those with an outcome; NaN where dead.
+        losses: Shape `(n,)`, the less the better; infinite where a trial failed.
+        pending: Shape `(p, D)`.
+    """
+
+    rows: Array
+    losses: Array
+    pending: Array
+
+
+class History:
+    """Proposals in their order, then what was told of others, by their id.
+
+    Args:
+        maximize: Whether a greater score is better.
+    """
+
+    def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
+        self._encoding = encoding
+        self._sign = -1.0 if maximize else 1.0
+        self._places: dict[str, int] = {}
+        self._rows = np.empty((64, len(encoding.dimensions)))
+        self._losses = np.empty(64)
+        self._epochs: dict[str, float] = {}
+        self._foreign: dict[str, tuple[Array | None, float]] = {}
+
+    def __contains__(self, config: Config) -> bool:
+        return config.id in self._places or config.id in self._foreign
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._foreign)
+
+    @property
+    def proposed(self) -> int:
+        """How many configs were proposed."""
+        return len(self._places)
+
+    def propose(self, config: Config) -> None:
+        """Note a proposal; told before or not."""
+        place = self._places.setdefault(config.id, len(self._places))
+        if place == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+            self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+        known = self._foreign.pop(config.id, None)
+        row = self._encoding.foreign_row(config)
+        # One that the space cannot express is in no model's data.
+        self._rows[place] = np.inf if row is None else row
+        self._losses[place] = np.nan if known is None else known[1]
+
+    def tell(self, outcomes: Collection[Outcome]) -> None:
+        """Note outcomes; of several of one config, the one of the most epochs counts."""
+        for outcome in outcomes:
+            identity = outcome.config.id
+            epochs = math.inf if outcome.epochs is None else outcome.epochs
+            if epochs < self._epochs.get(identity, 0):
+                continue
+            self._epochs[identity] = epochs
+            loss = math.inf
+            if outcome.score is not None and math.isfinite(outcome.score):
+                loss = self._sign * outcome.score
+            place = self._places.get(identity)
+            if place is not None:
+                self._losses[place] = loss
+            elif identity in self._foreign:
+                self._foreign[identity] = (self._foreign[identity][0], loss)
+            else:
+                self._foreign[identity] = (self._encoding.foreign_row(outcome.config), loss)
+
+    def observations(self) -> Observations:
+        """All that a model can use."""
+        count = len(self._places)
+        rows, losses = self._rows[:count], self._losses[:count]
+        foreign = [
+            (row, loss) for _, (row, loss) in sorted(self._foreign.items()) if row is not None
+        ]
+        if foreign:
+            rows = np.concatenate([rows, [row for row, _ in foreign]])
+            losses = np.concatenate([losses, [loss for _, loss in foreign]])
+        usable = ~np.isinf(rows).any(axis=1)
+        known = usable & ~np.isnan(losses)
+        return Observations(rows[known], losses[known], rows[usable & ~known])
+
+
+#: The configs of a space no larger than this are all known, and compared, before each proposal.
+_SMALL = 4_096
+
+
+class AdaptiveStrategy:
+    """Proposes listed configs, then random ones, then what a model of the scores suggests.
+
+    Subclasses say in `suggest` what that is.
+
+    Args:
+        listed: Configs to try first.
+        goal: `maximize` or `minimize`.
+        seed: Of the proposals; not negative.
+        initial: How many configs are known, or under way, before the model is asked.
+
+    Attributes:
+        encoding: Configs as rows of numbers, and back.
+        history: What was proposed, and what came of it.
+    """
+
+    adaptive = True
+    rungs: tuple[int, ...] = ()
+
+    def __init__(
+        self, space: Space, listed: Sequence[Config], *, goal: str, seed: int, initial: int
+    ) -> None:
+        self.space = space
+        self.exhausted = False
+        self.encoding = Encoding(space)
+        self.history = History(self.encoding, maximize=goal == "maximize")
+        self._listed = listed_draws(listed)
+        self._random = random_draws(space, seed)
+        self._seed = seed
+        self._stream = int.from_bytes(
+            hashlib.sha256(type(self).__name__.encode()).digest()[:8], "little"
+        )
+        self._initial = initial
+        self._table: tuple[list[Config], Array] | None = None
+
+    def suggest(self, random: np.random.Generator) -> Config | None:
+        """A config that `history` does not hold; None where the model finds none.
+
+        Args:
+            random: Of this proposal alone.
+        """
+        raise NotImplementedError
+
+    def ask(self, count: int) -> list[Proposal]:
+        """At most `count` configs; fewer once the space is exhausted."""
+        proposals: list[Proposal] = []
+        while len(proposals) < count and not self.exhausted:
+            config = self._next()
+            if config is None:
+                self.exhausted = True
+            else:
+                self.history.propose(config)
+                proposals.append(Proposal(config))
+        return proposals
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Learn what came of proposals, or of configs that were never proposed."""
+        self.history.tell(outcomes)
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        """Take up a search: nothing is asked for again."""
+        for config in configs:
+            self.history.propose(config)
+        self.history.tell(outcomes)
+
+    def _next(self) -> Config | None:
+        listed = self._first_new(self._listed)
+        if listed is not None:
+            return listed
+        if len(self.history) >= self._initial:
+            entropy = np.random.SeedSequence([self._seed, self.history.proposed, self._stream])
+            config = self.suggest(np.random.default_rng(entropy))
+            if config is not None:
+                return config
+        # Which also finds out whether the space holds any further one.
+        return self._first_new(self._random)
+
+    def _first_new(self, draws: Iterator[Draw]) -> Config | None:
+        """The next draw that is not known; those before it never will be unknown again."""
+        return next((config for config, _ in draws if config not in self.history), None)
+
+    def table(self) -> tuple[list[Config], Array] | None:
+        """Every config and its row, of a small finite space; None of another."""
+        size = self.space.cardinality()
+        if size is None or size > _SMALL:
+            return None
+        if self._table is None:
+            configs = [config for config, _ in grid_draws(self.space)]
+            self._table = configs, np.array([self.encoding.row(c) for c in configs])
+        return self._table
+
+    def new_configs(self, rows: Array) -> Iterator[tuple[int, Config]]:
+        """The places of rows that give a config that is not known yet, each config once."""
+        met: set[str] = set()
+        for place, row in enumerate(rows):
+            config = self.encoding.config(row)
+            if config is not None and config not in self.history and config.id not in met:
+                met.add(config.id)
+                yield place, config

@@ -1,0 +1,295 @@
+"""Bayesian optimization with a Gaussian process and expected improvement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr, ndtri
+
+from hpsearch.search.adaptive import AdaptiveStrategy, Observations
+from hpsearch.search.encoding import Array
+from hpsearch.space.space import Config, Space
+
+_ROOT5 = np.sqrt(5.0)
+_LEAST_NOISE = 1e-6
+_FIT_STEPS = 50
+_TINY = 1e-12
+
+
+class GaussianProcess:
+    """Fitted when it is made: length scales, variance and noise by their posterior mode.
+
+    Args:
+        x: Shape `(n, D)`, without NaN.
+        y: Shape `(n,)`, standardised.
+        categories: Shape `(D,)`: whether values of a column are equal or not, and no more.
+        noise: Variance of `y` about the process, in place of a fitted one.
+    """
+
+    def __init__(
+        self, x: Array, y: Array, categories: npt.NDArray[np.bool_], noise: float | None = None
+    ) -> None:
+        self._x, self.y, self._categories = x, y, categories
+        self._squares = self._differences(x, x).reshape(x.shape[1], -1)
+        columns = x.shape[1]
+        log_noise = np.log(1e-2 if noise is None else noise)
+        between = (np.log(1e-7), 1.0) if noise is None else (log_noise, log_noise)
+        start = np.concatenate([np.zeros(columns), [0.0, log_noise]])
+        bounds = [(-8.0, 8.0)] * columns + [(-5.0, 5.0), between]
+        found = minimize(
+            self._loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"maxiter": _FIT_STEPS},
+        )  # fmt: skip
+        self._inverse, self._variance = np.exp(found.x[:columns]), np.exp(found.x[columns])
+        self._noise = np.exp(found.x[-1]) + _LEAST_NOISE
+        del self._squares
+        self._factor()
+
+    def _differences(self, a: Array, b: Array) -> Array:
+        """Squared, shape `(D, len(a), len(b))`."""
+        differences: Array = a.T[:, :, None] - b.T[:, None, :]
+        differences[self._categories] = differences[self._categories] != 0
+        return differences**2
+
+    def _loss(self, parameters: Array) -> tuple[float, Array]:
+        """Negative log posterior of log inverse squared lengths, log variance, log noise."""
+        count, columns = self._x.shape
+        inverse, variance = np.exp(parameters[:columns]), np.exp(parameters[columns])
+        noise = np.exp(parameters[-1]) + _LEAST_NOISE
+        squared = (inverse @ self._squares).reshape(count, count)
+        distance = np.sqrt(squared)
+        decay = np.exp(-_ROOT5 * distance)
+        kernel = (1 + _ROOT5 * distance + 5 / 3 * squared) * decay
+        covariance = variance * kernel
+        covariance[np.diag_indices(count)] += noise
+        try:
+            factor = cholesky(covariance, lower=True, check_finite=False)
+        except LinAlgError:
+            return 1e10, np.zeros_like(parameters)
+        solved = cho_solve((factor, True), self.y, check_finite=False)
+        weight = cho_solve((factor, True), np.eye(count), check_finite=False)
+        weight -= np.outer(solved, solved)
+        loss = 0.5 * self.y @ solved + np.log(np.diag(factor)).sum()
+        slope = -5 / 6 * (1 + _ROOT5 * distance) * decay
+        gradient = np.empty_like(parameters)
+        gradient[:columns] = 0.5 * variance * inverse * (self._squares @ (weight * slope).ravel())
+        gradient[columns] = 0.5 * variance * (weight * kernel).sum()
+        gradient[-1] = 0.5 * np.trace(weight) * (noise - _LEAST_NOISE)
+        loss += (0.1 / inverse + 0.1 * inverse).sum()
+        loss += variance - np.log(variance) + 30 * noise - 0.1 * np.log(noise)
+        gradient[:columns] += 0.1 * inverse - 0.1 / inverse
+        gradient[columns] += variance - 1
+        gradient[-1] += (30 - 0.1 / noise) * (noise - _LEAST_NOISE)
+        return float(loss), gradient
+
+    def _kernel(self, a: Array, b: Array) -> Array:
+        squared = np.einsum("d,dij->ij", self._inverse, self._differences(a, b))
+        distance = np.sqrt(squared)
+        decay = np.exp(-_ROOT5 * distance)
+        kernel: Array = self._variance * (1 + _ROOT5 * distance + 5 / 3 * squared) * decay
+        return kernel
+
+    def _factor(self) -> None:
+        covariance = self._kernel(self._x, self._x)
+        covariance[np.diag_indices(len(covariance))] += self._noise
+        self._root = cholesky(covariance, lower=True, check_finite=False)
+        self._solved = cho_solve((self._root, True), self.y, check_finite=False)
+
+    def believe(self, x: Array) -> None:
+        """Take configs under way, shape `(p, D)`, for what is predicted of them."""
+        if len(x):
+            mean, _ = self.predict(x)
+            self._x, self.y = np.concatenate([self._x, x]), np.concatenate([self.y, mean])
+            self._factor()
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation at rows, shape `(m,)` each."""
+        kernel = self._kernel(x, self._x)
+        solved = solve_triangular(self._root, kernel.T, lower=True, check_finite=False)
+        variance = self._variance - np.einsum("ij,ij->j", solved, solved)
+        return kernel @ self._solved, np.sqrt(np.maximum(variance, _TINY))
+
+
+#: Configs that the process is fitted to: the best of them, then the latest. An ask costs no more
+#: than with so many.
+_MOST_KNOWN = 200
+_MOST_BEST = 50
+#: Configs before the process is asked: with fewer it takes the first that fail for their category.
+_LEAST_INITIAL = 10
+_INITIAL_A_COLUMN = 2
+#: For every other proposal less than so many standard deviations is no improvement: these look
+#: further afield, where those between refine the best.
+_MARGIN = 0.01
+_RANDOM, _NEAR = 500, 200
+_PARENTS = 10
+#: How far from a parent, on [0, 1]: coarse, then finer around the best that were found.
+_STEPS = (0.1, 0.02)
+_REFINEMENTS = (0.05, 0.02, 0.008, 0.003)
+
+
+class BayesianStrategy(AdaptiveStrategy):
+    """Proposes the config with the greatest expected improvement over the best score.
+
+    Args:
+        initial: How many configs are known, or under way, before the process is asked; None for
+            two a parameter that varies, at least ten.
+        alpha: Noise of the scores, as in KerasTuner: what is added to the diagonal of the kernel
+            matrix, where scores have a variance of 1. None to fit it.
+        beta: With it, the lower confidence bound `mean - beta * deviation` decides instead, as
+            in KerasTuner.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        listed: Sequence[Config] = (),
+        *,
+        goal: str,
+        seed: int,
+        initial: int | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
+    ) -> None:
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
+        if initial is None:
+            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self.encoding.dimensions))
+        self._alpha = alpha
+        self._beta = beta
+        self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
+
+    def suggest(self, random: np.random.Generator) -> Config | None:
+        """A config that is not known; None where fewer than two have a score, or none is found."""
+        known = _limited(self.history.observations())
+        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
+            return None
+        # Imported here: it takes a look at all loaded libraries.
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, "blas"):
+            features, losses = self._features(known.rows), _warped(known.losses)
+            process = GaussianProcess(features, losses, self._categories, self._alpha)
+            best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
+            process.believe(self._features(known.pending))
+            table = self.table()
+            if table is not None:
+                return self._best_of(table[0], table[1], process, best)
+            return self._found(random, process, best, known)
+
+    def _features(self, rows: Array) -> Array:
+        """Rows without NaN: a dead value is in the middle, or a category of its own."""
+        dead = np.where(self._categories, -1.0, 0.5)
+        return np.where(np.isnan(rows), dead[None], rows)
+
+    def _utility(self, rows: Array, process: GaussianProcess, best: float) -> Array:
+        mean, deviation = process.predict(self._features(rows))
+        if self._beta is not None:
+            return self._beta * deviation - mean
+        return _log_improvement(mean, deviation, best)
+
+    def _best_of(
+        self, configs: Sequence[Config], rows: Array, process: GaussianProcess, best: float
+    ) -> Config | None:
+        fresh = [place for place, config in enumerate(configs) if config not in self.history]
+        if not fresh:
+            return None
+        return configs[fresh[int(np.argmax(self._utility(rows[fresh], process, best)))]]
+
+    def _found(
+        self,
+        random: np.random.Generator,
+        process: GaussianProcess,
+        best: float,
+        known: Observations,
+    ) -> Config | None:
+        """The best of random points and of those near good ones, refined around the best."""
+        columns = len(self.encoding.dimensions)
+        parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
+        pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
+        pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
+        points = np.concatenate(pools)
+        utilities = self._utility(self.encoding.live(points), process, best)
+        for step in _REFINEMENTS:
+            top = self._valid(points[np.argsort(-utilities, kind="stable")])
+            if not len(top):
+                return None
+            more = self._children(random, top, _NEAR, step)
+            points = np.concatenate([points, more])
+            judged = self._utility(self.encoding.live(more), process, best)
+            utilities = np.concatenate([utilities, judged])
+        ranked = points[np.argsort(-utilities, kind="stable")]
+        return next((config for _, config in self.new_configs(ranked)), None)
+
+    def _valid(self, points: Array) -> Array:
+        """The first few that break no constraint."""
+        places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
+        return points[list(islice(places, _PARENTS))]
+
+    def _whole(self, random: np.random.Generator, rows: Array) -> Array:
+        """Rows with values where they are dead."""
+        fill = self.encoding.uniform(random.random(rows.shape))
+        return np.where(np.isnan(rows), fill, rows)
+
+    def _children(
+        self, random: np.random.Generator, parents: Array, count: int, step: float
+    ) -> Array:
+        """Points near parents: about two columns of each are changed."""
+        columns = len(self.encoding.dimensions)
+        children = parents[random.integers(len(parents), size=count)].copy()
+        changed = random.random((count, columns)) < min(1.0, 2.0 / columns)
+        changed[np.arange(count), random.integers(columns, size=count)] = True
+        moved = np.abs(children + step * random.standard_normal((count, columns)))
+        moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
+        other = self.encoding.uniform(random.random((count, columns)))
+        new = np.where(self._categories[None], other, moved)
+        return np.where(changed, new, children)
+
+
+def _limited(known: Observations) -> Observations:
+    if len(known.losses) <= _MOST_KNOWN:
+        return known
+    best = np.argsort(known.losses, kind="stable")[:_MOST_BEST]
+    rest = np.setdiff1d(np.arange(len(known.losses)), best)
+    kept = np.sort(np.concatenate([best, rest[-(_MOST_KNOWN - _MOST_BEST) :]]))
+    return Observations(known.rows[kept], known.losses[kept], known.pending)
+
+
+def _warped(losses: Array) -> Array:
+    """Standardised losses: beyond the median by rank alone, failures like the worst.
+
+    Source: Song et al., The Vizier Gaussian Process Bandit Algorithm (2024), "half rank".
+    """
+    finite = np.isfinite(losses)
+    values = losses[finite]
+    # Squares of huge ones would overflow.
+    values = values / (np.abs(values).max() or 1.0)
+    middle = np.median(values)
+    good = values[values < middle]
+    if len(good):
+        spread = np.sqrt(np.mean((good - middle) ** 2))
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        quantiles = ((np.cumsum(counts) - (counts + 1) / 2)[inverse] + 0.5) / len(values)
+        ranked = middle + spread * ndtri(np.clip(quantiles, 0.5, 1 - 0.5 / len(values)))
+        values = np.where(values > middle, ranked, values)
+    values = values - values.mean()
+    deviation = values.std()
+    values = values / deviation if deviation > 0 else values
+    warped = np.full(len(losses), values.max())
+    warped[finite] = values
+    return warped
+
+
+def _log_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """The logarithm of the expected improvement, where that itself would be zero, too."""
+    z = (best - mean) / deviation
+    high = np.maximum(z, -1.0)
+    likely = np.log(np.exp(-0.5 * high**2) / np.sqrt(2 * np.pi) + high * ndtr(high))
+    low = np.clip(z, -1e4, -1.0)
+    tail = np.log1p(np.sqrt(np.pi / 2) * low * erfcx(-low / np.sqrt(2)))
+    unlikely = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) + tail
+    improvement: Array = np.log(deviation) + np.where(z > -1.0, likely, unlikely)
+    return improvement

@@ -1,0 +1,374 @@
+"""Successive halving over epochs: asha and hyperband."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.seeds import derive
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+
+
+def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
+    """Epochs at which trainings halt: `first`, then `factor` times more each, and at last `top`.
+
+    Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (2020).
+    """
+    rungs = []
+    epochs = float(first)
+    while round(epochs) < top:
+        rungs.append(round(epochs))
+        epochs *= factor
+    return (*rungs, top)
+
+
+def rungs_below(top: int, factor: float, halvings: int) -> tuple[int, ...]:
+    """Epochs at which trainings halt: `top`, and `factor` times less each, `halvings` times."""
+    below = (max(1, round(top / factor**halving)) for halving in range(1, halvings + 1))
+    return tuple(sorted({top, *below}))
+
+
+class Rung:
+    """The scores at one rung, best first; of equal ones, the config that was proposed first."""
+
+    def __init__(self, *, maximize: bool) -> None:
+        self._sign = -1.0 if maximize else 1.0
+        self._ranked: list[tuple[float, int, str]] = []
+        self._entries: dict[str, tuple[float, int, str]] = {}
+        self._configs: dict[str, Config] = {}
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def __contains__(self, config: Config) -> bool:
+        return config.id in self._entries
+
+    def enter(self, config: Config, order: int, score: float | None) -> None:
+        """Take down a score, or that there is none, which is the worst; over an earlier one."""
+        known = self._entries.get(config.id)
+        if known is not None:
+            del self._ranked[bisect.bisect_left(self._ranked, known)]
+        finite = score is not None and math.isfinite(score)
+        entry = (self._sign * score if finite and score is not None else math.inf, order, config.id)
+        bisect.insort(self._ranked, entry)
+        self._entries[config.id] = entry
+        self._configs[config.id] = config
+
+    def best(self, count: int) -> Iterator[Config]:
+        """The best `count`, without those that failed."""
+        for key, _, config in self._ranked[:count]:
+            if key < math.inf:
+                yield self._configs[config]
+
+
+@dataclass
+class _Ladder:
+    """A bracket: its rungs, and how far each of its configs was sent.
+
+    Attributes:
+        first: Index of the rung where its configs begin.
+        size: Configs that it takes; None for any number.
+        sent: Of each config, the index of the last rung that it was proposed for.
+    """
+
+    rungs: list[Rung]
+    first: int
+    factor: float
+    size: int | None = None
+    sent: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, config: Config) -> None:
+        self.sent[config.id] = self.first
+
+    def enter(self, config: Config, order: int, index: int, score: float | None) -> None:
+        if index >= self.first:
+            self.rungs[index].enter(config, order, score)
+            self.sent[config.id] = max(self.sent[config.id], index)
+
+    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
+        """Configs that may go on, and the index of the rung that they go on to.
+
+        Args:
+            closed: Whether no further config begins.
+        """
+        raise NotImplementedError
+
+    def _still_at(self, index: int, configs: Iterable[Config]) -> Iterator[tuple[Config, int]]:
+        for config in configs:
+            if self.sent[config.id] == index:
+                yield config, index + 1
+
+
+class _Greedy(_Ladder):
+    """Promotes whoever is among the best of those that a rung has seen so far."""
+
+    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
+        del closed
+        for index in range(len(self.rungs) - 2, self.first - 1, -1):
+            best = self.rungs[index].best(int(len(self.rungs[index]) / self.factor))
+            yield from self._still_at(index, best)
+
+
+class _Patient(_Ladder):
+    """Promotes once all have come to a rung."""
+
+    over: bool = False
+
+    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
+        expected = len(self.sent) if closed or self.size is None else self.size
+        for index in range(self.first, len(self.rungs)):
+            if len(self.rungs[index]) < expected:
+                return
+            if index == len(self.rungs) - 1 or not expected:
+                break
+            best = list(self.rungs[index].best(int(expected / self.factor)))
+            # Those that failed are missing.
+            expected = len(best)
+            yield from self._still_at(index, best)
+        self.over = True
+
+
+def at_top(space: Space) -> Space:
+    """A space without other epochs than the largest, which is the top rung."""
+    return replace(
+        space,
+        parameters=tuple(
+            replace(parameter, domain=Choices((_largest(parameter),)))
+            if parameter.name == "epochs"
+            else parameter
+            for parameter in space.parameters
+        ),
+    )
+
+
+def _largest(parameter: Parameter) -> Any:
+    if parameter.choices is not None:
+        return max(parameter.choices)
+    assert isinstance(parameter.domain, Range)
+    return parameter.domain.max
+
+
+class HalvingStrategy:
+    """What both methods have in common: a bracket for each proposal, by its number.
+
+    Args:
+        proposer: Where configs come from; it is told the score of the highest rung that each
+            reached.
+        rungs: Epochs, ascending.
+    """
+
+    adaptive = True
+
+    def __init__(self, proposer: Strategy, rungs: Sequence[int], *, goal: str) -> None:
+        self.rungs = tuple(rungs)
+        self._proposer = proposer
+        self._maximize = goal == "maximize"
+        self._orders: dict[str, int] = {}
+        self._brackets: list[_Ladder] = []
+        self._closed = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further config will begin."""
+        return self._closed or self._proposer.exhausted or self._full(len(self._orders))
+
+    def first_epochs(self, config: Config) -> int:
+        """How far a config that was proposed goes before it halts for the first time."""
+        return self.rungs[self._bracket(self._orders[config.id]).first]
+
+    def close(self) -> None:
+        """No further config is wanted: those that began are all that compete."""
+        self._closed = True
+
+    def ask(self, count: int) -> list[Proposal]:
+        """At most `count` proposals: configs that go on first, then new ones."""
+        proposals: list[Proposal] = []
+        while len(proposals) < count:
+            proposal = self._promotion() or self._beginning()
+            if proposal is None:
+                break
+            proposals.append(proposal)
+        return proposals
+
+    def _promotion(self) -> Proposal | None:
+        for bracket in self._open():
+            for config, index in bracket.promotable(closed=self.exhausted):
+                bracket.sent[config.id] = index
+                return Proposal(config, self.rungs[index])
+        return None
+
+    def _open(self) -> Iterable[_Ladder]:
+        """Brackets in which somebody may go on."""
+        return self._brackets
+
+    def _beginning(self) -> Proposal | None:
+        if self.exhausted:
+            return None
+        for proposal in self._proposer.ask(1):
+            bracket = self._begin(proposal.config)
+            return Proposal(proposal.config, self.rungs[bracket.first])
+        return None
+
+    def _begin(self, config: Config) -> _Ladder:
+        number = len(self._orders)
+        self._orders[config.id] = number
+        bracket = self._bracket(number)
+        bracket.begin(config)
+        return bracket
+
+    def _bracket(self, number: int) -> _Ladder:
+        """The bracket of proposal `number` (from 0)."""
+        index = self._index(number)
+        while index >= len(self._brackets):
+            self._brackets.append(self._make(len(self._brackets)))
+        return self._brackets[index]
+
+    def _index(self, number: int) -> int:
+        raise NotImplementedError
+
+    def _make(self, index: int) -> _Ladder:
+        raise NotImplementedError
+
+    def _full(self, number: int) -> bool:
+        """Whether there is no bracket for proposal `number`."""
+        del number
+        return False
+
+    def _new_rungs(self) -> list[Rung]:
+        return [Rung(maximize=self._maximize) for _ in self.rungs]
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Scores at rungs; those of other epochs, or of configs of others', only teach."""
+        self._enter(outcomes)
+        self._proposer.tell(_highest(outcomes))
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        """As each config was proposed, and with the scores of the rungs that it reached."""
+        self._proposer.restore(configs, _highest(outcomes))
+        for config in configs:
+            self._begin(config)
+        self._enter(outcomes)
+
+    def _enter(self, outcomes: Sequence[Outcome]) -> None:
+        last = {outcome.config.id: outcome for outcome in outcomes}
+        for outcome in outcomes:
+            number = self._orders.get(outcome.config.id)
+            if number is None or outcome.epochs not in self.rungs:
+                continue
+            bracket = self._bracket(number)
+            index = self.rungs.index(outcome.epochs)
+            if outcome is last[outcome.config.id]:
+                # It may have ended before the rung that it was to begin at.
+                index = max(index, bracket.first)
+            bracket.enter(outcome.config, number, index, outcome.score)
+
+
+def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Of each config the outcome of most epochs, as if it had been trained to its end."""
+    best: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        known = best.get(outcome.config.id)
+        if known is None or (outcome.epochs or math.inf) >= (known.epochs or math.inf):
+            best[outcome.config.id] = outcome
+    return [Outcome(o.config, o.score) for o in best.values()]
+
+
+class AshaStrategy(HalvingStrategy):
+    """Asynchronous successive halving: no rung waits for another config.
+
+    Args:
+        factor: One of so many goes on from each rung.
+        brackets: Bracket b begins at rung b; a proposal falls to it with a weight of
+            `factor ** -b`, by its number.
+        seed: Of that.
+    """
+
+    def __init__(
+        self,
+        proposer: Strategy,
+        rungs: Sequence[int],
+        *,
+        goal: str,
+        factor: float,
+        brackets: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(proposer, rungs, goal=goal)
+        self._factor = factor
+        self._count = min(brackets, len(self.rungs))
+        self._seed = seed
+
+    def _index(self, number: int) -> int:
+        if self._count == 1:
+            return 0
+        weights = [self._factor**-index for index in range(self._count)]
+        position = derive(self._seed, number) / 2**32 * sum(weights)
+        for index, weight in enumerate(weights):
+            position -= weight
+            if position < 0:
+                return index
+        return self._count - 1
+
+    def _make(self, index: int) -> _Ladder:
+        return _Greedy(self._new_rungs(), index, self._factor)
+
+
+class HyperbandStrategy(HalvingStrategy):
+    """Brackets of successive halving, from the one that begins with most configs to fewest.
+
+    A bracket begins while another waits for its rung, so workers need not.
+
+    Args:
+        factor: One of so many goes on from each rung.
+        iterations: How often all brackets are run through; None for as long as it is asked.
+    """
+
+    def __init__(
+        self,
+        proposer: Strategy,
+        rungs: Sequence[int],
+        *,
+        goal: str,
+        factor: float,
+        iterations: int | None = None,
+    ) -> None:
+        super().__init__(proposer, rungs, goal=goal)
+        self._factor = factor
+        self._iterations = iterations
+        self._finished = 0
+        most = len(self.rungs)
+        # The paper's n of bracket s: the same epochs for each bracket, or a little more.
+        self._sizes = [
+            math.ceil(most / (s + 1) * factor**s - 1e-9) for s in range(most - 1, -1, -1)
+        ]
+
+    def _index(self, number: int) -> int:
+        whole, left = divmod(number, sum(self._sizes))
+        index = 0
+        while left >= self._sizes[index]:
+            left -= self._sizes[index]
+            index += 1
+        return whole * len(self._sizes) + index
+
+    def _make(self, index: int) -> _Ladder:
+        first = index % len(self._sizes)
+        return _Patient(self._new_rungs(), first, self._factor, self._sizes[first])
+
+    def _full(self, number: int) -> bool:
+        return self._iterations is not None and number >= self._iterations * sum(self._sizes)
+
+    def _open(self) -> Iterable[_Ladder]:
+        # A bracket that is over stays so: hundreds of them must not be looked at each time.
+        self._finished = next(
+            (n for n in range(self._finished, len(self._brackets)) if not self._is_over(n)),
+            len(self._brackets),
+        )
+        return self._brackets[self._finished :]
+
+    def _is_over(self, index: int) -> bool:
+        bracket = self._brackets[index]
+        return isinstance(bracket, _Patient) and bracket.over

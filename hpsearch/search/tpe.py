@@ -1,0 +1,173 @@
+"""Tree-structured Parzen estimator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logsumexp, ndtr, ndtri
+
+from hpsearch.search.adaptive import AdaptiveStrategy
+from hpsearch.search.encoding import Array, Encoding
+from hpsearch.space.space import Config, Space
+
+#: Of a kernel on [0, 1], before it shrinks, and at least.
+_WIDTH = 0.1
+_LEAST_WIDTH = 0.01
+#: Of a discrete value's cell, how much a kernel covers at least.
+_LEAST_CELLS = 0.25
+_TINY = 1e-300
+
+
+class Parzen:
+    """The mixture over rows; where a row is dead (NaN), its kernel is uniform.
+
+    Args:
+        rows: Shape `(n, D)`.
+        weights: Of their kernels, shape `(n,)`; the uniform one has their mean.
+    """
+
+    def __init__(self, encoding: Encoding, rows: Array, weights: Array) -> None:
+        self._dimensions = encoding.dimensions
+        self._rows = rows
+        count, columns = rows.shape
+        whole = np.append(weights, weights.mean() if count else 1.0)
+        self._weights = whole / whole.sum()
+        self._widths = np.ones((count, columns))
+        for column, dimension in enumerate(self._dimensions):
+            alive = int((~np.isnan(rows[:, column])).sum())
+            if dimension.ordered:
+                shrunk = _WIDTH * max(alive, 1) ** (-1.0 / (columns + 4))
+                least = _LEAST_CELLS / dimension.count if dimension.count else 0.0
+                self._widths[:, column] = max(shrunk, _LEAST_WIDTH, least)
+            else:
+                # Any category, as if one of each had been seen beside those that were.
+                self._widths[:, column] = 1.0 / (alive + 2)
+        self._cells = [dimension.cells for dimension in self._dimensions]
+
+    def sample(self, random: np.random.Generator, count: int) -> Array:
+        """Rows without NaN, shape `(count, D)`."""
+        known, columns = self._rows.shape
+        chosen = random.choice(known + 1, size=count, p=self._weights)
+        at = np.minimum(chosen, max(known - 1, 0))
+        first, second = random.random((count, columns)), random.random((count, columns))
+        if not known:
+            centres = np.full((count, columns), np.nan)
+            widths = np.ones((count, columns))
+        else:
+            centres = np.where((chosen == known)[:, None], np.nan, self._rows[at])
+            widths = self._widths[at]
+        sampled = np.empty((count, columns))
+        for column, dimension in enumerate(self._dimensions):
+            centre, width, draw = centres[:, column], widths[:, column], first[:, column]
+            nowhere = np.isnan(centre)
+            if dimension.ordered:
+                middle = np.where(nowhere, 0.5, centre)
+                low, high = ndtr(-middle / width), ndtr((1 - middle) / width)
+                quantile = np.clip(low + draw * (high - low), 1e-12, 1 - 1e-12)
+                near = np.clip(middle + width * ndtri(quantile), 0.0, 1.0)
+                sampled[:, column] = np.where(nowhere, draw, near)
+            else:
+                other = np.floor(draw * (dimension.count or 1))
+                moves = nowhere | (second[:, column] < width)
+                sampled[:, column] = np.where(moves, other, centre)
+        return sampled
+
+    def log_density(self, rows: Array) -> Array:
+        """Of rows of configs, shape `(m, D)`, NaN where dead: shape `(m,)`."""
+        known = len(self._rows)
+        total = np.zeros((len(rows), known + 1))
+        for column in range(len(self._dimensions)):
+            total += self._log_kernels(column, rows[:, column])
+        density: Array = logsumexp(total + np.log(self._weights), axis=1)
+        return density
+
+    def _log_kernels(self, column: int, values: Array) -> Array:
+        """One column's share, shape `(m, n + 1)`; the last kernel is uniform."""
+        centres, widths = self._rows[:, column], self._widths[:, column]
+        dead, nowhere = np.isnan(values), np.isnan(centres)
+        if self._dimensions[column].ordered:
+            kernels, uniform = self._ordered(column, values, centres, widths)
+        else:
+            count = self._dimensions[column].count or 1
+            same = values[:, None] == centres[None]
+            spread = widths[None] / count
+            kernels = np.log(np.where(same, 1 - widths[None] + spread, spread))
+            uniform = np.full(len(values), -np.log(count))
+        found = np.column_stack([np.where(nowhere[None], uniform[:, None], kernels), uniform])
+        found[dead] = 0.0
+        return found
+
+    def _ordered(
+        self, column: int, values: Array, centres: Array, widths: Array
+    ) -> tuple[Array, Array]:
+        """Truncated normal kernels, integrated over the cell of a discrete value."""
+        value = np.where(np.isnan(values), 0.5, values)
+        centre = np.where(np.isnan(centres), 0.5, centres)
+        inside = ndtr((1 - centre) / widths) - ndtr(-centre / widths)
+        cells = self._cells[column]
+        if cells is None:
+            scaled = (value[:, None] - centre[None]) / widths
+            log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
+            return log, np.zeros(len(value))
+        place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
+        # Of many values few are different.
+        different, which = np.unique(place, return_inverse=True)
+        low, high = cells[different], cells[different + 1]
+        mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
+        log = np.log(np.maximum(mass, _TINY)) - np.log(inside)
+        return log[which], np.log(high - low)[which]
+
+
+_GOOD_SHARE = 0.1
+_MOST_GOOD = 25
+#: Of those that are not good, the latest: an ask costs no more than with so many.
+_MOST_OTHERS = 1_000
+_ATTEMPTS = 4
+
+
+class TPEStrategy(AdaptiveStrategy):
+    """Of candidates near good configs, the one with the greatest ratio of densities.
+
+    Configs under way, and those that failed, count as not good.
+
+    Args:
+        candidates: Drawn for each proposal.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        listed: Sequence[Config] = (),
+        *,
+        goal: str,
+        seed: int,
+        initial: int = 10,
+        candidates: int = 24,
+    ) -> None:
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
+        self._candidates = candidates
+
+    def suggest(self, random: np.random.Generator) -> Config | None:
+        """A config that is not known; None where fewer than two have a score, or none is found."""
+        known = self.history.observations()
+        finite = int(np.isfinite(known.losses).sum())
+        if finite < 2 or not self.encoding.dimensions:
+            return None
+        order = np.argsort(known.losses, kind="stable")
+        count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
+        others = np.sort(order[count:])[-_MOST_OTHERS:]
+        ranks = np.arange(1, count + 1)
+        good = Parzen(self.encoding, known.rows[order[:count]], np.log((count + 1) / ranks))
+        rest = np.concatenate([known.rows[others], known.pending])
+        bad = Parzen(self.encoding, rest, np.ones(len(rest)))
+        for attempt in range(_ATTEMPTS):
+            points = good.sample(random, self._candidates * 2**attempt)
+            rows = self.encoding.live(points)
+            ratio = good.log_density(rows) - bad.log_density(rows)
+            best_first = points[np.argsort(-ratio, kind="stable")]
+            config = next((config for _, config in self.new_configs(best_first)), None)
+            if config is not None:
+                return config
+        return None

@@ -1,0 +1,280 @@
+"""A search on behalf of an estimator: holdout, sweep, network, `cv_results_`."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.dataset import InputSpec, Target
+from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.memory import InMemoryRows
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.models.problem import Recipe
+from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.store.provenance import make_recipe
+from hpsearch.store.store import Store
+from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import AsWarnings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpsearch.data.dataset import Dataset
+    from hpsearch.spec.sweep import Sweep
+
+Rows = npt.NDArray[np.intp]
+
+
+def holdout(
+    n_samples: int,
+    fraction: float,
+    random: np.random.RandomState,
+    classes: npt.NDArray[np.intp] | None = None,
+) -> tuple[Rows, Rows]:
+    """Rows to train on, and rows to score on, both in the order of the data.
+
+    Of each class, the fraction is set aside as nearly as whole rows allow, and at least one row
+    stays in training: a class that has a single row is never scored on, where scikit-learn's own
+    stratified splits refuse it.
+
+    Args:
+        classes: Class indices `(n_samples,)`; None for regression.
+
+    Raises:
+        ValueError: No row can be set aside.
+    """
+    order = random.permutation(n_samples)
+    count = max(1, round(fraction * n_samples))
+    free = order[1:] if classes is None else _beyond_first(order, classes)
+    if not len(free):
+        raise ValueError(
+            f"no row can be set aside to score on: n_samples={n_samples}, and each class needs one "
+            "row to train on"
+        )
+    if classes is not None:
+        free = _spread(free, classes)
+    aside = np.zeros(n_samples, bool)
+    aside[free[:count]] = True
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def _beyond_first(order: Rows, classes: npt.NDArray[np.intp]) -> Rows:
+    """The rows in an order, without the first of each class."""
+    _, first = np.unique(classes[order], return_index=True)
+    return np.delete(order, first)
+
+
+def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
+    """Rows in such an order that each beginning of it has about each class' share.
+
+    Row k of a class that has m lies at (k + 1/2) / m.
+    """
+    places = np.empty(len(rows))
+    of_rows = classes[rows]
+    for each in np.unique(of_rows):
+        chosen = of_rows == each
+        count = int(chosen.sum())
+        places[chosen] = (np.arange(count) + 0.5) / count
+    return rows[np.argsort(places, kind="stable")]
+
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What `hypermodel.trained_model` needs; pickled and copied without Keras' objects.
+
+    Attributes:
+        values: The live hyperparameters.
+        seed: The trial's seed.
+        weights: In the order of `model.get_weights()`.
+    """
+
+    values: Mapping[str, Any]
+    seed: int
+    weights: tuple[npt.NDArray[Any], ...]
+    recipe: Recipe
+    input_spec: InputSpec
+    target: Target
+
+    @cached_property
+    def model(self) -> Any:
+        """The `keras.Model`; it takes raw rows."""
+        from hpsearch.models.mlp import trained_model
+
+        return trained_model(
+            self.values, self.seed, self.weights, self.recipe, self.input_spec, self.target
+        )
+
+    def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """The model's outputs `(n_samples, outputs)`.
+
+        Not by `keras.Model.predict`, which traces a graph first: a second for a few rows.
+        """
+        parts = [self._batch(x[begin : begin + _BATCH]) for begin in range(0, len(x), _BATCH)]
+        return np.concatenate(parts)
+
+    def _batch(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        # Always as many rows: matrix products of other shapes round otherwise, and a row's
+        # prediction would depend on how many others are predicted with it.
+        rows = np.zeros((_BATCH, *x.shape[1:]), np.float32)
+        rows[: len(x)] = x
+        outputs = np.asarray(self.model(rows, training=False))
+        return outputs.reshape(_BATCH, -1)[: len(x)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+
+
+def cv_results(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a config, in the order in which they were first tried.
+
+    Columns: `mean_fit_time`; `param_NAME` a hyperparameter; `params`, all of these in one mapping;
+    `mean_test_score` over seeds and folds, `std_test_score`, `rank_test_score` (the best is 1; a
+    config of which a trial failed has no score and the last rank); `status`: completed, or that of
+    the first of its trials that is not.
+
+    A score that is to be minimised has its sign turned, as scikit-learn's `neg_` scores.
+    """
+    import pandas as pd
+
+    sign = -1.0 if goal_of(table) == "minimize" else 1.0
+    names = hyperparameter_columns(table)
+    rows = []
+    for _, trials in table.groupby("config", sort=False):
+        params = {hyperparameter_of(name): _plain(trials[name].iloc[0]) for name in names}
+        scores = sign * trials["score"].astype("float64")
+        known = bool(scores.notna().all())
+        statuses = trials["status"].astype(str)
+        rows.append(
+            {
+                "mean_fit_time": trials["seconds"].mean(),
+                **{f"param_{name}": value for name, value in params.items()},
+                "params": {name: value for name, value in params.items() if value is not None},
+                "mean_test_score": scores.mean() if known else math.nan,
+                "std_test_score": scores.std(ddof=0) if known else math.nan,
+                "status": next((s for s in statuses if s != "completed"), "completed"),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    ranks = frame["mean_test_score"].rank(ascending=False, method="min", na_option="bottom")
+    frame.insert(len(frame.columns) - 1, "rank_test_score", ranks.astype("int32"))
+    return frame
+
+
+def _plain(value: Any) -> Any:
+    """A cell as Python has it; None where it is empty."""
+    if isinstance(value, list | dict):
+        return value
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """What came of a search.
+
+    Attributes:
+        network: The best trial's.
+        params: Of the best config: the values of the sweep's parameters that are alive in it.
+        score: The best config's mean score.
+        table: One row a trial, as `hpsearch.Results.table`.
+    """
+
+    network: Network
+    params: dict[str, Any]
+    score: float
+    table: pd.DataFrame
+
+
+def search(
+    raw: Mapping[str, Any],
+    train: tuple[Any, ...],
+    validation: tuple[Any, ...] | None,
+    *,
+    cv: int | None,
+    task: Any,
+    scale: Any,
+    workers: int | None,
+    out: Path | None,
+) -> SearchResult:
+    """Run the sweep that `raw` describes on arrays.
+
+    Args:
+        raw: What a sweep file would hold, without `name` and `data`.
+        train, validation: x, y and maybe the rows' weights; no validation with `cv`.
+        cv: Into how many folds `train` is cut, or None.
+        workers: How many processes train; 1 for this one.
+        out: The results directory; None keeps nothing on disk.
+
+    Raises:
+        ValueError: The settings or the data cannot be used, or no trial completed.
+        HpsearchError: As `hpsearch.run`.
+    """
+    x, y, weights = (*train, None)[:3]
+    about = InMemoryRows(x, y, weights, validation=validation).described
+    data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
+    if validation is None:
+        data["cv"] = cv
+    try:
+        sweep = sweep_from_mapping({**raw, "name": "estimator", "data": {**data, "memory": about}})
+        loaded = dataset_from_arrays(
+            x,
+            y,
+            sample_weight=weights,
+            validation_data=validation,
+            seed=sweep.data.seed,
+            scale=sweep.data.scale,
+            task=task,
+            cv=sweep.data.cv,
+            name="fit",
+        )
+        if out is not None:
+            return _run(sweep, loaded, workers, out)
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+            return _run(sweep, loaded, workers, Path(scratch))
+    except SweepFileError as error:
+        lines = [f"{each.path}: {each.message}".removeprefix(": ") for each in error.problems]
+        raise ValueError("\n".join(lines)) from None
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> SearchResult:
+    settings = Settings(
+        out=out, workers=workers, report=False, model=False, weights=True, in_process=workers == 1
+    )
+    outcome = run_sweep(sweep, settings, AsWarnings(), lambda _: loaded)
+    table = read_table(outcome.directory / "results.csv")
+    if outcome.best is None:
+        first = next((error for error in table["error"] if isinstance(error, str)), "none ran")
+        raise ValueError(f"no trial completed: {outcome.stopped or first}")
+    trial, score = outcome.best
+    with Store(outcome.directory / "sweep.db", read_only=True) as store:
+        weights = store.weights(trial.number)
+    if weights is None:
+        raise ValueError(f"trial {trial.number} is the best one, and its weights are lost")
+    recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
+    network = Network(
+        trial.config.without_epochs, trial.seed, weights, recipe, rows.input, rows.target
+    )
+    live = dict(trial.config.values)
+    params = {name: live[name] for name in sweep.parameters if name in live}
+    return SearchResult(network, params, score, table)

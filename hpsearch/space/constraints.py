@@ -1,0 +1,179 @@
+"""Constraints between hyperparameters: a small expression language, parsed, never eval()ed.
+
+Numbers, text, names of hyperparameters, `+ - * / // %`, comparisons (chained as in Python),
+`in` and `not in` a list, `and`, `or`, `not`. Nothing is called, indexed or looked up.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from hpsearch.errors import ConstraintError
+
+_MAX_LENGTH = 1_000
+_MAX_DEPTH = 40
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, items: item in items,
+    ast.NotIn: lambda item, items: item not in items,
+}
+_ALLOWED = "numbers, text, names of hyperparameters, + - * / // %, comparisons, in, and, or, not"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One parsed constraint; equal where its text is equal."""
+
+    text: str
+    names: frozenset[str] = field(compare=False)
+    _tree: ast.expr = field(compare=False, repr=False)
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether `values` satisfy it; it holds where it names a dead (absent) key.
+
+        For list-valued units every element must satisfy it. An optimizer counts as its name.
+
+        Raises:
+            ConstraintError: The values' types do not fit, as in `"relu" < 3`.
+        """
+        if any(values.get(name) is None for name in self.names):
+            return True
+        names = sorted(self.names)
+        alternatives = [_alternatives(values[name]) for name in names]
+        return all(
+            self._holds_for(dict(zip(names, combination, strict=True)))
+            for combination in product(*alternatives)
+        )
+
+    def _holds_for(self, values: Mapping[str, Any]) -> bool:
+        try:
+            return bool(_evaluate(self._tree, values))
+        except (TypeError, ArithmeticError) as error:
+            shown = ", ".join(f"{name} = {value!r}" for name, value in values.items())
+            raise ConstraintError(
+                f"constraint {self.text!r} cannot be evaluated for {shown}: {error}"
+            ) from None
+
+
+def _alternatives(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping):
+        return [value.get("name")]
+    return [value]
+
+
+def parse(text: str) -> Constraint:
+    """Parse one constraint such as `hidden_layers * units <= 600`.
+
+    Raises:
+        ConstraintError: Not an expression of the language, or it compares nothing.
+    """
+    if len(text) > _MAX_LENGTH:
+        raise ConstraintError(f"a constraint has at most {_MAX_LENGTH} characters, not {len(text)}")
+    try:
+        with warnings.catch_warnings():
+            # Python reads `3and` as two words, and warns.
+            warnings.simplefilter("error", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise ConstraintError(
+            f"{text!r} is not an expression; write one such as 'hidden_layers * units <= 600'"
+        ) from None
+    _check(tree, text, depth=0)
+    if not isinstance(tree, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        raise ConstraintError(f"{text!r} compares nothing; a constraint is true or false")
+    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    if not names:
+        raise ConstraintError(f"{text!r} names no hyperparameter")
+    return Constraint(text, names, tree)
+
+
+def _check(node: ast.AST, text: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise ConstraintError(f"a constraint is nested at most {_MAX_DEPTH} deep")
+    if not _is_allowed(node):
+        # Not unparsed: that recurses, as deep as hostile text is nested.
+        part = ast.get_source_segment(text.strip(), node) or text
+        raise ConstraintError(f"{part!r} is not allowed in a constraint; allowed are {_ALLOWED}")
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            _check(child, text, depth + 1)
+
+
+def _is_allowed(node: ast.AST) -> bool:
+    match node:
+        case ast.BinOp():
+            return type(node.op) in _ARITHMETIC
+        case ast.UnaryOp():
+            return type(node.op) in _UNARY
+        case ast.Compare():
+            return all(type(op) in _COMPARISONS for op in node.ops)
+        case ast.Constant():
+            return isinstance(node.value, int | float | str)
+        case _:
+            return isinstance(node, ast.BoolOp | ast.Name | ast.List | ast.Tuple)
+
+
+def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    result: Any
+    match node:
+        case ast.Constant(value=value):
+            result = value
+        case ast.Name(id=name):
+            result = values[name]
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            result = [_evaluate(item, values) for item in items]
+        case ast.BoolOp(op=op, values=items):
+            outcomes = (bool(_evaluate(item, values)) for item in items)
+            result = all(outcomes) if isinstance(op, ast.And) else any(outcomes)
+        case ast.UnaryOp(op=op, operand=operand):
+            result = _UNARY[type(op)](_evaluate(operand, values))
+        case ast.BinOp(left=left, op=op, right=right):
+            result = _calculate(op, _evaluate(left, values), _evaluate(right, values))
+        case ast.Compare():
+            result = _compare(node, values)
+        case _:
+            raise AssertionError(f"parse() let {node!r} through")
+    return result
+
+
+def _calculate(op: ast.operator, left: Any, right: Any) -> Any:
+    # Text times a number would be a way to ask for gigabytes.
+    if isinstance(left, str | list) or isinstance(right, str | list):
+        raise TypeError("arithmetic needs numbers")
+    return _ARITHMETIC[type(op)](left, right)
+
+
+def _compare(node: ast.Compare, values: Mapping[str, Any]) -> bool:
+    left = _evaluate(node.left, values)
+    for op, comparator in zip(node.ops, node.comparators, strict=True):
+        right = _evaluate(comparator, values)
+        if not _COMPARISONS[type(op)](left, right):
+            return False
+        left = right
+    return True

@@ -1,0 +1,184 @@
+"""A sweep back to YAML, the JSON Schema of sweep files, and the starter file of `hpsearch init`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import yaml
+from pydantic.json_schema import GenerateJsonSchema
+
+from hpsearch import extensions
+from hpsearch.space.space import Choices, Parameter
+from hpsearch.spec.rules import ENTRY_POINTS, plain
+from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.wandb import IGNORED, KEYS
+from hpsearch.spec.yaml import add_core_resolvers
+from hpsearch.wording import listing
+
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or 1.2 would take for anything but text."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML names it
+        """Never write an anchor: our own loader refuses them."""
+        return True
+
+
+add_core_resolvers(_Dumper)
+
+
+def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
+    """The resolved sweep as a file's text; loading it gives an equal sweep.
+
+    Args:
+        found: What a model of one's own asks for. They are comments, so that a run of the file
+            asks the model again, which may have changed.
+    """
+    text = _dumped(sweep.raw(), flow=None, width=100)
+    others = [parameter for parameter in found if parameter.name not in sweep.parameters]
+    if not others:
+        return text
+    text += f"# What else {sweep.model} asks for, as `parameters` would say it:\n"
+    for parameter in others:
+        # In one line, whatever it holds.
+        line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
+        text += f"#   {line.strip()[1:-1]}\n"
+    return text
+
+
+def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
+    text: str = yaml.dump(
+        raw,
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=flow,
+        allow_unicode=True,
+        width=width,
+    )
+    return text
+
+
+def _raw(parameter: Parameter) -> Any:
+    """As a sweep file says it."""
+    domain = parameter.domain
+    if isinstance(domain, Choices):
+        if not parameter.when:
+            return list(domain.values)
+        raw: dict[str, Any] = {"values": list(domain.values)}
+    else:
+        raw = {"min": domain.min, "max": domain.max}
+        if domain.step is not None:
+            raw["step"] = domain.step
+        if domain.log:
+            raw["scale"] = "log"
+    if parameter.when:
+        raw["when"] = {name: list(values) for name, values in parameter.when.items()}
+    return raw
+
+
+class _InOurOrder(GenerateJsonSchema):
+    """pydantic sorts by name."""
+
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        """As it is."""
+        del parent_key
+        return value
+
+
+def sweep_schema(added: Callable[[str], tuple[str, ...]] = extensions.names) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it.
+
+    Args:
+        added: From a group of entry points to the names that packages add to it.
+    """
+    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_InOurOrder)
+    # A file's name defaults to its stem.
+    body["required"] = [key for key in body.get("required", ()) if key != "name"]
+    properties = body["properties"] | KEYS
+    for key, field in Sweep.model_fields.items():
+        if "default" in properties[key]:
+            properties[key]["default"] = plain(field.default)
+    properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
+    whole: dict[str, Any] = _extended(
+        {
+            "$schema": SCHEMA_DIALECT,
+            **body,
+            "title": "hpsearch sweep",
+            "description": "A hyperparameter sweep over Keras MLPs.",
+            "properties": properties,
+        },
+        added,
+    )
+    return whole
+
+
+def _extended(part: Any, added: Callable[[str], tuple[str, ...]]) -> Any:
+    """A part of the schema with the names that packages add."""
+    if isinstance(part, list):
+        parts = [_extended(each, added) for each in part]
+        return [each for each in parts if not _is_hopeless(each)]
+    if not isinstance(part, dict):
+        return part
+    extended = {key: _extended(value, added) for key, value in part.items()}
+    more = added(part[ENTRY_POINTS]) if ENTRY_POINTS in part else ()
+    if more:
+        extended["enum"] = [*part["enum"], *more]
+        extended["errorMessage"] = f"must be {listing(extended['enum'])}"
+    return extended
+
+
+def _is_hopeless(part: Any) -> bool:
+    """Whether nothing can be of its kind: no package adds a method."""
+    name = part.get("properties", {}).get("name", {}) if isinstance(part, dict) else {}
+    return ENTRY_POINTS in name and not name["enum"]
+
+
+#: The file beside the starter that its first line points editors at; `hpsearch init` writes
+#: `json.dumps(schema(), indent=2)` there.
+SCHEMA_NAME: Final = "hpsearch.schema.json"
+
+STARTER: Final = f"""\
+# yaml-language-server: $schema=./{SCHEMA_NAME}
+#
+# A sweep for hpsearch. The line above gives completion and checks in VS Code (YAML extension),
+# JetBrains IDEs and Neovim; `hpsearch schema` prints the same schema.
+#   hpsearch plan THIS_FILE     how many trials, how long; trains nothing
+#   hpsearch run THIS_FILE      results in experiments/NAME/results.csv
+
+# name: my-sweep                  # default: this file's name
+description: How deep and how wide an MLP should be for handwritten digits.
+seed: 0                           # of weights, shuffles and dropout masks
+
+data:
+  dataset: digits                 # `hpsearch list datasets`; or a file of your own:
+  # csv: my_table.csv             # relative to this file
+  # target: price                 # the column to predict
+  validation: 0.2                 # fraction that is held out to score trials
+  seed: 42                        # of the split
+
+method: grid                      # every combination; or random, with a budget:
+# method: random
+# budget: {{trials: 50, time: 10m}}
+
+metric: val_accuracy              # or {{name: val_loss, goal: minimize, epoch: best}}
+
+parameters:                       # a list means choices, a scalar means fixed
+  hidden_layers: [0, 1, 2]        # 0: the output layer alone
+  units: [32, 64]                 # neurons per hidden layer
+  activation: relu                # `hpsearch list activations`
+  layer_type: dense               # dense, dropout, batch_norm, layer_norm, residual
+  batch_size: 32
+  epochs: [5, 10]                 # one training answers both
+  optimizer: [sgd, adam]          # `hpsearch list optimizers`
+  # learning_rate: {{min: 1e-4, max: 1e-1, scale: log}}            # for random
+  # dropout: {{values: [0.1, 0.3], when: {{layer_type: dropout}}}}
+
+# constraints: ["hidden_layers * units <= 100"]
+seeds: 1                          # 3: every config three times, for intervals
+# early_stopping: {{patience: 3}}
+# model: {{type: mlp, loss: huber}}  # what the task decides, otherwise
+# execution: {{workers: auto, timeout: 10m}}
+"""

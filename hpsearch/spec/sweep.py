@@ -1,0 +1,325 @@
+"""From a file, a text or a mapping to a `Sweep`; every problem is reported with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+
+from hpsearch.errors import Problem, SweepFileError
+from hpsearch.spec.checks import Broken, advice, cross_faults
+from hpsearch.spec.fields import NAME, SweepFields
+from hpsearch.spec.hyperparameters import open_names
+from hpsearch.spec.method import CONFIGS, MethodSpec
+from hpsearch.spec.rules import (
+    MOST_FAULTS,
+    Fault,
+    as_validation_error,
+    faults_of,
+)
+from hpsearch.spec.wandb import KEYS, translate
+from hpsearch.spec.yaml import (
+    MOST_BYTES,
+    MOST_PROBLEMS,
+    Document,
+    Loc,
+    key_path,
+    read_yaml,
+    yaml_scalar,
+)
+from hpsearch.wording import show
+
+
+class Sweep(SweepFields):
+    """What a sweep file asks for; equal sweeps ask for the same.
+
+    Build one with `load_sweep`, or from the mapping that a file would hold:
+    `Sweep.model_validate({"name": "s", "data": {"dataset": "digits"}, ...})`, which raises
+    pydantic's ValidationError; `sweep_from_mapping` raises SweepFileError instead.
+    """
+
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was ignored, and what is hardly meant; one line each."""
+        return self._warnings
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
+        translation = translate(data)
+        raw = translation.raw
+        if raw.get("configs") and "method" not in raw:
+            raw["method"] = MethodSpec(CONFIGS)
+        sweep: Self | None
+        with open_names(isinstance(raw.get("model"), str)):
+            sweep, faults = _validated(cls, raw, handler)
+        faults += translation.faults
+        if sweep is not None:
+            faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
+        if sweep is None or faults:
+            raise as_validation_error(faults, data)
+        sweep._warnings = (*translation.warnings, *advice(sweep))  # noqa: SLF001  # its own
+        return sweep
+
+
+def _validated(
+    cls: type[Sweep], raw: dict[str, Any], handler: ModelWrapValidatorHandler[Any]
+) -> tuple[Any, list[Fault]]:
+    """The sweep and no faults; or the faults, and the sweep without what is at fault."""
+    try:
+        return handler(raw), []
+    except ValidationError as error:
+        faults = faults_of(error, (*cls.keys(), *KEYS))
+    try:
+        return handler(_pruned(raw, faults)), faults
+    except ValidationError:
+        return None, faults
+
+
+def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """`raw` without the top-level keys, and the parameters, that have faults."""
+    sound = {key: value for key, value in raw.items() if isinstance(key, str)}
+    for loc, _ in faults:
+        if loc[:1] == ("parameters",) and len(loc) > 1 and "parameters" in sound:
+            sound["parameters"] = {
+                name: spec for name, spec in sound["parameters"].items() if name != loc[1]
+            }
+        elif loc:
+            sound.pop(str(loc[0]), None)
+    # Whatever is required must be there for the rest to be looked at.
+    return {"name": "unknown", "data": {"dataset": "digits"}, **sound}
+
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*\Z", re.ASCII)
+_STEP = re.compile(r"\[?(\w+)\]?", re.ASCII)
+
+
+def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
+    """Change the document's data; what cannot be set becomes a problem of the document.
+
+    Returns:
+        Place in the data -> the setting that put it there.
+    """
+    sources: dict[Loc, str] = {}
+    if not isinstance(document.data, dict):
+        return sources
+    for setting in overrides:
+        path, equals, text = setting.partition("=")
+        path = path.strip()
+        if not equals or not _PATH.match(path):
+            message = f"--set {setting}: must be KEY=VALUE, such as parameters.epochs=[5]"
+            document.problems.append(Problem(1, "", message))
+            continue
+        loc = _loc(path)
+        try:
+            value = yaml_scalar(text) if text.strip() else None
+            _set(document.data, loc, value)
+        except ValueError as error:
+            document.problems.append(Problem(document.line(loc), path, f"--set {setting}: {error}"))
+            continue
+        sources[loc] = setting
+        document.broken -= {place for place in document.broken if place[: len(loc)] == loc}
+    return sources
+
+
+def _loc(path: str) -> Loc:
+    return tuple(int(step) if step.isdigit() else step for step in _STEP.findall(path))
+
+
+def _set(data: Any, loc: Loc, value: Any) -> None:
+    for depth, step in enumerate(loc):
+        last = depth == len(loc) - 1
+        where = key_path(loc[:depth]) or "the file"
+        if isinstance(data, dict):
+            key = str(step)
+            if last:
+                data[key] = value
+            else:
+                data = data.setdefault(key, {})
+        elif isinstance(data, list):
+            if not isinstance(step, int) or step >= len(data):
+                raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
+            if last:
+                data[step] = value
+            else:
+                data = data[step]
+        else:
+            raise ValueError(  # noqa: TRY004 - the user's value, not the caller's type
+                f"{where} is no mapping, so nothing can be set in it"
+            )
+
+
+#: What may be null: arguments of optimizers, for which Keras itself has None.
+_NULLABLE: Final = re.compile(r"parameters\.\w+(\.\w+|\[\d+\])*\.\w+\Z")
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep of a file.
+
+    Args:
+        path: The file; data files in it resolve against its directory.
+        overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
+
+    Raises:
+        SweepFileError: With all problems, sorted by line.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        size = file.stat().st_size
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SweepFileError(str(path), [Problem(1, "", f"cannot be read: {reason}")]) from None
+    if size > MOST_BYTES:
+        message = f"the file has {size:,} bytes; a sweep file has at most {MOST_BYTES:,}"
+        raise SweepFileError(str(path), [Problem(1, "", message)])
+    return _sweep(read_yaml(content), str(path), file.stem, file.absolute().parent, overrides)
+
+
+def sweep_from_text(
+    text: str,
+    filename: str = "sweep.yaml",
+    base_dir: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Sweep:
+    """The sweep of a file's text.
+
+    Args:
+        text: What the file holds.
+        filename: For messages; its stem is the sweep's default name.
+        base_dir: What data files resolve against; None leaves them as they are.
+        overrides: As for `load`.
+
+    Raises:
+        SweepFileError: With all problems, sorted by line.
+    """
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise SweepFileError(filename, [Problem(line, "", "is not UTF-8")]) from None
+    directory = Path(base_dir) if base_dir is not None else None
+    return _sweep(read_yaml(content), filename, Path(filename).stem, directory, overrides)
+
+
+def sweep_from_mapping(
+    raw: Mapping[str, Any], filename: str = "<python>", base_dir: str | Path | None = None
+) -> Sweep:
+    """The sweep of a mapping as a file would hold it; for callers in Python.
+
+    Raises:
+        SweepFileError: With all problems; each is on line 1.
+    """
+    directory = Path(base_dir) if base_dir is not None else None
+    return _sweep(Document(data=dict(raw)), filename, "sweep", directory, ())
+
+
+def _sweep(
+    document: Document,
+    filename: str,
+    stem: str,
+    base_dir: Path | None,
+    overrides: Sequence[str],
+) -> Sweep:
+    problems = list(document.problems)
+    sweep = None
+    if not document.fatal:
+        sources = apply_overrides(document, overrides)
+        sweep, faults = _validated_document(document, stem)
+        problems = list(document.problems)
+        problems += [_problem(document, loc, message, sources) for loc, message in faults]
+    if problems or sweep is None:
+        raise SweepFileError(filename, _in_order(problems))
+    if base_dir is None:
+        return sweep
+    return sweep.model_copy(update={"data": sweep.data.resolved(base_dir)})
+
+
+def _validated_document(
+    document: Document, stem: str
+) -> tuple[Sweep | None, list[tuple[Loc, str]]]:
+    data = document.data
+    if data is None:
+        return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else "a single value"
+        message = f"holds {kind}; a sweep file is a mapping: name, data, parameters, ..."
+        return None, [] if document.broken else [((), message)]
+    faults = list(_empty(data))
+    if "name" not in data:
+        data = {"name": stem, **data}
+        if not NAME.match(stem):
+            clean = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:64].strip(".") or "sweep"
+            faults.append(
+                (
+                    (),
+                    f"name is missing, and the file's own, {stem!r}, is no sweep name: "
+                    f"write name: {clean}",
+                )
+            )
+            data["name"] = clean
+    told = tuple(faults)
+    try:
+        return Sweep.model_validate(data), faults
+    except ValidationError as error:
+        faults += [
+            (tuple(detail["loc"]), detail["msg"])
+            for detail in error.errors(include_url=False, include_context=False)
+        ]
+    hidden = document.broken | {loc for loc, _ in told if loc}
+    seen = [
+        fault
+        for fault in faults
+        if fault in told or not any(fault[0][: len(place)] == place for place in hidden)
+    ]
+    return None, seen
+
+
+def _empty(data: Any) -> Iterable[tuple[Loc, str]]:
+    """Places of keys without a value; Keras' None for an optimizer's argument is none."""
+    stack: list[tuple[Loc, Any]] = [((), data)]
+    while stack:
+        loc, value = stack.pop()
+        if value is None and not _may_be_none(loc, data):
+            yield loc, "has no value; write one, or delete the line"
+        if isinstance(value, dict):
+            stack += [((*loc, key), item) for key, item in value.items()]
+        elif isinstance(value, list):
+            stack += [((*loc, index), item) for index, item in enumerate(value)]
+
+
+def _may_be_none(loc: Loc, data: Any) -> bool:
+    """Whether `loc` is an argument in a mapping with a name, below parameters or configs."""
+    if len(loc) < 3 or loc[0] not in {"parameters", "configs"} or loc[-1] == "name":
+        return False
+    for step in loc[:-1]:
+        data = data[step]
+    return isinstance(data, dict) and "name" in data
+
+
+def _problem(document: Document, loc: Loc, message: str, sources: Mapping[Loc, str]) -> Problem:
+    line = document.line(loc)
+    for place, source in sources.items():
+        if loc[: len(place)] == place:
+            message = f"{message} (from --set {source})"
+            line = document.line(place[:-1])
+    return Problem(line, key_path(loc), message)
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+    if len(ordered) <= MOST_PROBLEMS:
+        return ordered
+    last = ordered[MOST_PROBLEMS]
+    return [*ordered[:MOST_PROBLEMS], Problem(last.line, "", "and more problems")]

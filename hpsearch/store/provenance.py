@@ -1,0 +1,193 @@
+"""What decides a score, as an identity: rows of different identities never share a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from hpsearch.data.dataset import Dataset, Task
+from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.machine import version_of
+from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
+from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
+from hpsearch.spec.settings import ModelSpec
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.tables import Provenance
+
+_OUTPUTS = {
+    Task.BINARY: ("sigmoid", "binary_crossentropy"),
+    Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
+    Task.REGRESSION: ("linear", "mean_squared_error"),
+    # The model has them.
+    Task.OWN: ("", ""),
+}
+
+
+def make_recipe(sweep: Sweep, task: Task) -> Recipe:
+    """The sweep's recipe, with what the task decides filled in.
+
+    Raises:
+        InputError: The metric is none that such a task reports.
+    """
+    activation, loss = _OUTPUTS[task]
+    own = sweep.model if isinstance(sweep.model, str) else ""
+    model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
+    default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
+    metric = sweep.metric.name if sweep.metric else default
+    if not own:
+        _require_metric(metric, task, sweep)
+    stopping = sweep.early_stopping
+    return Recipe(
+        sweep_seed=sweep.seed,
+        loss=model.loss or loss,
+        output_activation=model.output_activation or activation,
+        metric=metric,
+        goal=sweep.metric.direction if sweep.metric else METRICS[metric],
+        epoch=sweep.metric.epoch if sweep.metric else "last",
+        early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
+        model=own,
+        late="default" if own and sweep.method.enumerates else "drawn",
+        weighted=sweep.class_weight is not None or sweep.data.weighted,
+    )
+
+
+#: Metrics of classes, by what their names hold; all others are of any numbers.
+_OF_CLASSES = re.compile(
+    r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
+)
+#: Metrics of a choice among classes, which one sigmoid is none of.
+_OF_SEVERAL = re.compile(r"categorical|top_")
+
+
+def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
+    name = metric.removeprefix("val_")
+    usual = TASK_METRICS[task]
+    if metric in usual:
+        return
+    unfit = (
+        name not in METRIC_CLASSES
+        or (task is Task.REGRESSION and _OF_CLASSES.search(name))
+        or (task is Task.BINARY and _OF_SEVERAL.search(name))
+    )
+    if unfit:
+        others = "val_r2_score, val_rmse" if task is Task.REGRESSION else "val_auc, val_f1_score"
+        raise InputError(
+            f"metric: {metric!r} is not reported for a {task} target; there are "
+            f"{', '.join(usual)}, and Keras' other metrics for such a target, such as {others}"
+        )
+    if {name, f"val_{name}"} & {*sweep.parameters, *(n for c in sweep.configs for n in c)}:
+        raise InputError(
+            f"metric: {name!r} is a hyperparameter of this sweep, too, and both would have one "
+            "column; rename the hyperparameter"
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two runs must have in common for their rows to stand in one table.
+
+    Attributes:
+        data: Fingerprint of values, labels and split.
+        split: How the split was asked for.
+        metric: `name:goal:epoch`.
+        recipe: What else decides a score.
+    """
+
+    data: str
+    split: Mapping[str, Any]
+    metric: str
+    recipe: Mapping[str, Any]
+
+    @property
+    def recipe_id(self) -> str:
+        """`r` and 11 hex digits of the recipe."""
+        text = json.dumps(self.recipe, sort_keys=True, separators=(",", ":"))
+        return "r" + hashlib.sha256(text.encode()).hexdigest()[:11]
+
+    def provenance(self, sweep: str) -> Provenance:
+        """The columns that every row shares."""
+        return Provenance(
+            metric=self.metric,
+            sweep=sweep,
+            data=self.data,
+            recipe=self.recipe_id,
+            **installed(),
+        )
+
+    def to_json(self) -> str:
+        """For the store."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` gave."""
+        return cls(**json.loads(text))
+
+
+def installed() -> dict[str, str]:
+    """The versions that every row names, by column."""
+    packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
+    return {column: version_of(package) for column, package in packages.items()}
+
+
+def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
+    """The identity of a sweep's rows."""
+    return Identity(
+        data=dataset.fingerprint,
+        split=sweep.data.how_split,
+        metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
+        recipe={
+            # What is absent changes no fingerprint of sweeps that never knew of it.
+            **_weights(sweep),
+            "loss": recipe.loss,
+            "output_activation": recipe.output_activation,
+            "scale": sweep.data.scale,
+            "model": recipe.model,
+            "early_stopping": recipe.early_stopping and asdict(recipe.early_stopping),
+            "seed": recipe.sweep_seed,
+        },
+    )
+
+
+def _weights(sweep: Sweep) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if sweep.class_weight is not None:
+        found["class_weight"] = sweep.class_weight
+    return found | ({"sample_weight": True} if sweep.data.weighted else {})
+
+
+def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
+    """Check that a sweep may add rows to those that are stored.
+
+    Raises:
+        ChangedSweepError: With each difference.
+    """
+    before, now = json.loads(stored), json.loads(identity.to_json())
+    differences = [
+        f"  {path}: was {json.dumps(old)}, is {json.dumps(new)}"
+        for path, old, new in _differences(before, now, "")
+    ]
+    if differences:
+        raise ChangedSweepError(
+            f"{directory}: its results were made with another sweep:\n"
+            + "\n".join(differences)
+            + "\nData, split, metric and recipe must stay, or scores could not be compared. Undo "
+            "the change, give this run another directory (--out, out=), or move the old one aside "
+            "(--fresh, fresh=True)"
+        )
+
+
+def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            difference
+            for key in dict.fromkeys([*before, *now])
+            for difference in _differences(
+                before.get(key), now.get(key), f"{path}.{key}" if path else key
+            )
+        ]
+    return [] if before == now else [(path, before, now)]

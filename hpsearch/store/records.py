@@ -1,0 +1,222 @@
+"""What the store's rows hold: JSON records, NPZ arrays, checksums, recorded evaluations."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sqlite3
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.errors import RefusedError
+from hpsearch.space.space import Kind
+from hpsearch.space.trial import Curve, Snapshot, Status, TrialResult
+
+#: Of each table of the store; the last one is the checksum of those before it.
+COLUMNS = {
+    "meta": ("key", "value", "checksum"),
+    "trials": ("number", "config", "seed", "hyperparameters", "checksum"),
+    "results": ("trial", "status", "record", "checksum"),
+    "weights": ("trial", "arrays", "checksum"),
+    "snapshots": ("trial", "epoch", "best", "arrays", "checksum"),
+}
+
+#: What json, numpy and zipfile raise at data that is none.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def schema_faults(db: sqlite3.Connection) -> dict[str, str]:
+    """What is wrong with the tables of a store, by table.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+    """
+    query = "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p"
+    found: dict[str, set[str]] = {}
+    for table, column in db.execute(query):
+        found.setdefault(table, set()).add(column)
+    faults = {}
+    for table, columns in COLUMNS.items():
+        odd = sorted(found.get(table, set()) ^ set(columns))
+        if table not in found:
+            faults[table] = f"the table {table} is missing"
+        elif odd:
+            faults[table] = (
+                f"the table {table} has not the columns that it should: {', '.join(odd)}"
+            )
+    return faults
+
+
+def checksum_of(*parts: Any) -> str:
+    """The checksum of a row's cells, as 32 hex digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+def as_json(result: TrialResult) -> str:
+    """A result without its arrays."""
+    # Not `asdict`, which copies every number of the curve.
+    record = {**vars(result)}
+    del record["state"], record["snapshot"], record["trial"]
+    curve = result.curve
+    # One list a metric: a tenth of the text that one mapping an epoch takes.
+    names = list(curve[0]) if curve else []
+    record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
+    return json.dumps({"trial": result.trial, **record})
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """The mapping that a cell holds as JSON.
+
+    Raises:
+        One of UNREADABLE: It holds none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError(f"a record is a mapping, not {type(found).__name__}")
+    return found
+
+
+def from_json(text: str) -> TrialResult:
+    """What `as_json` wrote.
+
+    Raises:
+        One of UNREADABLE: It is none.
+    """
+    record = mapping(text)
+    record["status"] = Status(record["status"])
+    names = list(record["curve"])
+    record["curve"] = Curve(
+        dict(zip(names, values, strict=True))
+        for values in zip(*record["curve"].values(), strict=True)
+    )
+    return TrialResult(**record)
+
+
+def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Arrays in their order, without pickle.
+
+    Raises:
+        ValueError: An array of objects, which only pickle could write.
+    """
+    # No allow_pickle: some NumPys' savez would store it as an array of that name.
+    if any(array.dtype.hasobject for array in arrays):
+        raise ValueError("Object arrays cannot be saved when allow_pickle=False")
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.getvalue()
+
+
+def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
+    """What `as_npz` wrote; never unpickles.
+
+    Raises:
+        One of UNREADABLE: It is none.
+    """
+    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
+
+
+def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
+    """A snapshot from its cells; the last `best` arrays are the weights at the best epoch.
+
+    Raises:
+        One of UNREADABLE: They hold none.
+    """
+    arrays = from_npz(blob)
+    cut = len(arrays) - best
+    return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
+
+
+def kind_in(meta: Mapping[str, str]) -> Kind:
+    """What the configs of a store are of; an MLP's store does not say it."""
+    return Kind(meta.get("kind", Kind.MLP))
+
+
+_KEY = "looks"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A mean over rows.
+
+    Attributes:
+        low, high: Of its 95% interval; None where there is none.
+        method: What gives the interval: `wilson`, `bootstrap`, `t`, or empty.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a trial on a split.
+
+    Attributes:
+        time: When, in UTC, as ISO 8601 to the second.
+        trial, config, seed: Which model.
+        split: `train`, `validation` or `test`.
+        rows: In the split.
+        metric: The name in `metrics` that the sweep scores by.
+        metrics: Name, as `accuracy`, -> what was measured.
+    """
+
+    time: str
+    trial: int
+    config: str
+    seed: int
+    split: str
+    rows: int
+    metric: str
+    metrics: Mapping[str, Measurement]
+
+    @property
+    def score(self) -> Measurement:
+        """What was measured of the metric that the sweep scores by."""
+        return self.metrics[self.metric]
+
+
+def evaluations_in(meta: Mapping[str, str]) -> tuple[Evaluation, ...]:
+    """The looks in a store's `meta`, the first one first.
+
+    Raises:
+        RefusedError: They are not what `with_look` wrote.
+    """
+    try:
+        return tuple(map(_evaluation, json.loads(meta.get(_KEY, "[]"))))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RefusedError(f"the store's looks cannot be read: {error}") from None
+
+
+def _evaluation(record: dict[str, Any]) -> Evaluation:
+    metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
+    return Evaluation(**{**record, "metrics": metrics})
+
+
+def with_evaluation(meta: Mapping[str, str], look: Evaluation) -> dict[str, str]:
+    """What to set in a store's `meta` so that it holds one look more."""
+    return {_KEY: json.dumps([asdict(each) for each in (*evaluations_in(meta), look)])}

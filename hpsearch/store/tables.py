@@ -1,0 +1,446 @@
+"""The results table and the curves: one schema, for writing and reading CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data.dataset import Task
+from hpsearch.errors import InputError
+from hpsearch.models.problem import TASK_METRICS
+from hpsearch.space.mlp import NOTES
+from hpsearch.space.space import Kind
+from hpsearch.space.trial import TrialResult
+from hpsearch.store.cells import (
+    _cell,
+    _escaped,
+    _escaped_hyperparameter,
+    _one_line,
+    _parsed,
+    _unescaped,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INTEGER, _FLOAT, _TEXT = "Int64", "float64", "string"
+
+#: Column -> dtype, before the hyperparameters.
+HEAD = {
+    "trial": _INTEGER,
+    "config": _TEXT,
+    "seed": _INTEGER,
+    "status": _TEXT,
+    "score": _FLOAT,
+}
+#: Column -> dtype, after the hyperparameters and the metrics.
+TAIL = {
+    "best_epoch": _INTEGER,
+    "best_score": _FLOAT,
+    "epochs_trained": _INTEGER,
+    "weights": _INTEGER,
+    "seconds": _FLOAT,
+    "shared_with": _INTEGER,
+    "trainer": _TEXT,
+    "fold": _INTEGER,
+    "error": _TEXT,
+    "metric": _TEXT,
+    "sweep": _TEXT,
+    "data": _TEXT,
+    "recipe": _TEXT,
+    "version": _TEXT,
+    "tensorflow": _TEXT,
+    "keras": _TEXT,
+}
+
+#: Column -> dtype of the curves, before the metrics.
+CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
+_METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
+_RESERVED = frozenset(HEAD | TAIL | CURVES) | _METRIC_NAMES
+_MOST_INT64 = 2**63
+_PREFIXES = re.compile(r"\A(hp_)+")
+_INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
+
+
+def metric_columns(task: Task, scored: str = "") -> tuple[str, ...]:
+    """The columns of metrics: the task's, then those of another metric where one is scored.
+
+    Args:
+        scored: Its name, or `name:goal:epoch`.
+    """
+    name = scored.partition(":")[0].removeprefix("val_")
+    usual = TASK_METRICS[task]
+    return usual if not name or name in usual else (*usual, name, f"val_{name}")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every row of one sweep has in common."""
+
+    metric: str
+    sweep: str
+    data: str
+    recipe: str
+    version: str
+    tensorflow: str
+    keras: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row before it is a row: the trial, its config and what came out."""
+
+    trial: int
+    config: str
+    seed: int
+    values: Mapping[str, Any]
+    result: TrialResult
+    provenance: Provenance
+    fold: int | None = None
+
+
+def column_of(hyperparameter: str) -> str:
+    """The column of a hyperparameter: its name, or `hp_` and its name where that is taken."""
+    # `hp_score` too, or it would share its column with a hyperparameter `score`.
+    taken = _PREFIXES.sub("", hyperparameter) in _RESERVED
+    return f"hp_{hyperparameter}" if taken else hyperparameter
+
+
+def hyperparameter_of(column: str) -> str:
+    """The hyperparameter of a column: the inverse of `column_of`."""
+    name = column.removeprefix("hp_")
+    return name if column_of(name) == column else column
+
+
+def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a results table that hold hyperparameters."""
+    columns = list(table.columns)
+    return list(takewhile(lambda c: c not in _RESERVED, columns[columns.index("score") + 1 :]))
+
+
+def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    result, where = record.result, record.provenance
+    at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
+    last = result.curve[-1] if result.curve else {}
+    row: dict[str, Any] = {
+        "trial": record.trial,
+        "config": record.config,
+        "seed": record.seed,
+        "status": str(result.status),
+        "score": result.score,
+    }
+    values = record.values  # noqa: PD011 - a mapping
+    row.update((column_of(name), _cell(values[name]) if name in values else None) for name in names)
+    # A diverged trial has no scored epoch; its last one shows what became of it.
+    row.update((column, at_score.get(n, last.get(n))) for n, column in metrics.items())
+    row.update(
+        best_epoch=result.best_epoch,
+        best_score=result.best_score,
+        epochs_trained=len(result.curve),
+        weights=result.weights,
+        seconds=round(result.seconds, 6),
+        shared_with=result.shared_with,
+        trainer=result.trainer,
+        fold=record.fold,
+        error=_one_line(result.error),
+        **vars(where),
+    )
+    return row
+
+
+def results_table(
+    records: Iterable[Record],
+    task: Task,
+    hyperparameters: Sequence[str] = (),
+    scored: str = "",
+    *,
+    kind: Kind = Kind.MLP,
+) -> pd.DataFrame:
+    """The results table, one row a trial in the order of their numbers.
+
+    Args:
+        records: The trials that have a result.
+        task: Decides between the accuracy and the mae columns; metrics of a model's own follow.
+        hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
+        scored: The metric; it has columns of its own where the task's are others.
+        kind: What the configs are of.
+    """
+    import pandas as pd
+
+    records = sorted(records, key=lambda record: record.trial)
+    names = _in_order(hyperparameters, records, _always(task, kind))
+    head = [*HEAD, *(column_of(name) for name in names)]
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
+    rows = [_row(record, metrics, names) for record in records]
+    columns = [*head, *metrics.values(), *TAIL]
+    return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+
+
+def header_lines(
+    task: Task, hyperparameters: Sequence[str], scored: str = "", *, kind: Kind = Kind.MLP
+) -> tuple[str, str]:
+    """What both files hold while no trial has a result, without pandas, whose import takes long.
+
+    Returns:
+        The text of results.csv and that of curves.csv.
+    """
+    names = _in_order(hyperparameters, (), _always(task, kind))
+    head = [*HEAD, *(column_of(name) for name in names)]
+    metrics = _metrics((), task, scored, kind)
+    return _header([*head, *metrics, *TAIL]), _header([*CURVES, *metrics])
+
+
+def _header(columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
+    return text.getvalue()
+
+
+def _always(task: Task, kind: Kind) -> Sequence[str]:
+    return NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
+
+
+def _in_order(
+    hyperparameters: Sequence[str], records: Sequence[Record], always: Sequence[str]
+) -> list[str]:
+    met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
+    return list(dict.fromkeys([*always, *hyperparameters, *met]))
+
+
+def curves_table(
+    records: Iterable[Record], task: Task, scored: str = "", *, kind: Kind = Kind.MLP
+) -> pd.DataFrame:
+    """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
+    import pandas as pd
+
+    records = sorted(records, key=lambda record: record.trial)
+    metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
+    rows = [
+        (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
+        for record in records
+        for epoch, values in enumerate(record.result.curve, start=1)
+    ]
+    table = pd.DataFrame(rows, columns=[*CURVES, *metrics.values()])
+    return table.astype(CURVES | dict.fromkeys(metrics.values(), _FLOAT))
+
+
+def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
+    """Those of the task and the scored one; of a model of one's own, those that it reports."""
+    if not kind.is_model:
+        return list(metric_columns(task, scored))
+    curves = (record.result.curve for record in records)
+    met = (name for curve in curves if len(curve) for name in curve[0])
+    return list(dict.fromkeys([*TASK_METRICS[task], *met]))
+
+
+def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Metric -> its column: its name, or `metric_` and its name where that is taken."""
+    return {name: f"metric_{name}" if name in taken else name for name in metrics}
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
+    declared = HEAD | TAIL | CURVES | dict.fromkeys(_metrics_of(table), _FLOAT)
+    for column in table.columns:
+        dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
+        if dtype == _TEXT:
+            table[column] = table[column].replace("", None)
+        if dtype == _FLOAT:
+            table[column] = table[column].where(table[column].notna(), math.nan)
+        table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
+    return table
+
+
+def _metrics_of(table: pd.DataFrame) -> list[str]:
+    """The columns from the first that is always a metric to the first that never is one."""
+    after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
+    return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
+
+
+def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
+    if column in _INTEGER_NOTES:
+        return _INTEGER
+    present = list(cells.dropna())
+    if not present or any(isinstance(c, bool | str) for c in present):
+        return "object"
+    if all(isinstance(c, int) for c in present):
+        return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
+    return _FLOAT
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table so that a reader sees the old file or the new one, whole.
+
+    Text that a spreadsheet would run as a formula is escaped with an apostrophe.
+
+    Raises:
+        OSError: The file cannot be written; the old one is untouched.
+    """
+    import pandas as pd
+
+    escaped = table.copy(deep=False)
+    for column in table.columns:
+        if table[column].dtype == object or table[column].dtype == _TEXT:
+            escape = _escaped if table[column].dtype == _TEXT else _escaped_hyperparameter
+            cells = [
+                escape(cell) if isinstance(cell, str) else cell
+                for cell in table[column].astype(object)
+            ]
+            # Of a list, pandas would make numbers where it can, and round the large ones.
+            escaped[column] = pd.Series(cells, dtype=object, index=table.index)
+    escaped.columns = [_escaped(column) for column in table.columns]
+    write_atomically(path, escaped.to_csv(index=False, lineterminator="\n"))
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by way of a temporary one beside it, flushed to the disk first.
+
+    Raises:
+        OSError: The disk is full or read-only; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a results.csv or curves.csv, or the directory that holds them, with its dtypes.
+
+    Lists and mappings in hyperparameter cells stay JSON text.
+
+    Raises:
+        InputError: There is no such table, or it is not hpsearch's.
+    """
+    return typed_table(read_cells(path), path)
+
+
+def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The cells of a results.csv or curves.csv with the schema's dtypes.
+
+    Args:
+        table: As `read_cells` gives it; it is changed.
+        path: For messages.
+
+    Raises:
+        InputError: The table is not hpsearch's.
+    """
+    if "trial" not in table.columns:
+        raise InputError(
+            f"{path}: not a results table of hpsearch: it has no column 'trial'; "
+            f"its columns are {', '.join(table.columns[:8])}"
+        )
+    try:
+        return _typed(table)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
+
+
+def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a CSV of any program, or a directory's results.csv: numbers, booleans, text, None.
+
+    Raises:
+        InputError: There is no such file, or it is no CSV.
+    """
+    import pandas as pd
+
+    source = Path(path)
+    source = source / "results.csv" if source.is_dir() else source
+    if not source.exists():
+        raise InputError(f"{source}: there is no such results table")
+    try:
+        header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
+        raw = pd.read_csv(source, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
+    names = list(header.iloc[0])
+    if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
+        raise InputError(
+            f"{source}: not a results table: its header must have a name of its own for each "
+            f"column, not {', '.join(names[:8])}"
+        )
+    raw.columns = [_unescaped(column) for column in raw.columns]
+    table = raw.astype(object)
+    text_columns = {name for name, dtype in (HEAD | TAIL).items() if dtype == _TEXT}
+    for column in raw.columns:
+        as_text = column in text_columns
+        cells = [_parsed(cell, as_text=as_text) for cell in raw[column]]
+        table[column] = pd.Series(cells, dtype=object, index=raw.index)
+    return table
+
+
+def varying_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of hyperparameters that take more than one value; dead is one."""
+    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
+
+
+def goal_of(table: pd.DataFrame) -> str:
+    """`maximize` or `minimize`, as the table's metric column says."""
+    metrics = table["metric"].dropna()
+    parts = str(metrics.iloc[0]).split(":") if len(metrics) else []
+    return parts[1] if len(parts) > 1 else "maximize"
+
+
+def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a score, best first; of equal ones, the first trial."""
+    scored = table[table["status"].isin(["completed", "stopped"]) & table["score"].notna()]
+    ascending = goal_of(table) == "minimize"
+    return scored.sort_values(["score", "trial"], ascending=[ascending, True])
+
+
+def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
+    """The row of the best trial, as `best_of` has it; None where none has a score."""
+    rows = ranked_rows(table)
+    scored = zip(rows["trial"], rows["config"], rows["score"], strict=True)
+    best = best_of(scored, goal_of(table))
+    return None if best is None else rows[rows["trial"] == best[0]].iloc[0]
+
+
+def best_of(scored: Iterable[tuple[int, str, float]], goal: str) -> tuple[int, float] | None:
+    """The best trial of the config with the best mean score, and that mean.
+
+    Only configs with as many trials as the one with the most can win: a mean of fewer draws is
+    lucky more easily. Of equal ones, the first. None where there is no trial.
+
+    Args:
+        scored: Number, config and score of each trial that has a score.
+        goal: `maximize` or `minimize`.
+    """
+    sign = 1 if goal == "maximize" else -1
+    configs: dict[str, list[tuple[int, float]]] = {}
+    for number, config, score in sorted(scored):
+        configs.setdefault(config, []).append((number, score))
+    if not configs:
+        return None
+    most = max(map(len, configs.values()))
+    means = {
+        config: sum(score for _, score in members) / most
+        for config, members in configs.items()
+        if len(members) == most
+    }
+    winner = max(means, key=lambda config: sign * means[config])
+    number, _ = max(configs[winner], key=lambda member: sign * member[1])
+    return number, means[winner]

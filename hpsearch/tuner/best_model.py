@@ -1,0 +1,201 @@
+"""A trial trained again, its model written; and best.keras."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from hpsearch.data.dataset import TrainingData
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Status, Training, Trial, TrialResult
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.training.make import needs_tensorflow
+from hpsearch.workers.calls import write_model
+from hpsearch.workers.protocol import (
+    Answered,
+    Call,
+    Called,
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Lost,
+    Work,
+)
+
+Weights = Sequence[npt.NDArray[Any]]
+
+_WAIT_SECONDS = 1.0
+
+
+class Retrainer:
+    """Has an executor's workers do what one trial needs.
+
+    Args:
+        dataset: What was provided to the executor.
+        check: Called while a worker is at it; raises to end it.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        recipe: Recipe,
+        *,
+        dataset: TrainingData,
+        check: Callable[[], None],
+    ) -> None:
+        self._executor, self._recipe = executor, recipe
+        self._dataset = dataset
+        self._check = check
+
+    def train(self, trial: Trial, epochs: int) -> TrialResult:
+        """What the trial gives when it is trained alone, weights included.
+
+        Args:
+            epochs: How many its row's training took.
+
+        Returns:
+            Its result; of status `killed` where the worker ended.
+        """
+        values = trial.config.trained
+        stops = ((epochs, trial.number),)
+        training = Training(values, trial.seed, stops, fold=trial.fold)
+        dataset = self._dataset.of_fold(trial.fold)
+        needed = needs_tensorflow(values, self._recipe, dataset.input, dataset.target)
+        answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
+        for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
+            match event:
+                case Answered() if event.result.trial == trial.number:
+                    answer = event.result
+                case Lost() if event.training == training:
+                    return TrialResult(trial.number, Status.KILLED, error=event.reason)
+                case Finished() if event.training == training:
+                    break
+        return answer
+
+    def call(self, call: Call) -> str:
+        """Call a function in a worker.
+
+        Returns:
+            Why it failed, or empty.
+        """
+        return self.ask(call).error
+
+    def ask(self, call: Call) -> Called:
+        """What a function gives in a worker."""
+        return next(event for event in self._events_of(call) if isinstance(event, Called))
+
+    def write(self, path: Path, trial: Trial, weights: Weights) -> str:
+        """Have a worker write the trial's model, for that takes Keras; an earlier file is replaced.
+
+        Returns:
+            Why it cannot be written, or empty.
+        """
+        values = trial.config.trained
+        dataset = self._dataset.of_fold(trial.fold)
+        rest = (self._recipe, dataset.input, dataset.target)
+        try:
+            # Keras writes in place, and wants the suffix. A worker may still be writing when a
+            # signal ends the driver.
+            with tempfile.TemporaryDirectory(
+                dir=path.parent, prefix=f".{path.stem}-", ignore_cleanup_errors=True
+            ) as scratch:
+                written = Path(scratch).absolute() / path.name
+                error = self.call(Call(write_model, (written, values, trial.seed, weights, *rest)))
+                if not error:
+                    written.replace(path)
+                return error
+        except OSError as failure:
+            return failure.strerror or str(failure)
+
+    def _events_of(self, work: Work) -> Iterator[Event]:
+        """Submits it, and gives what happens for as long as it is asked for."""
+        while not self._executor.free:
+            # A sweep that was given up leaves trainings of which nobody wants to hear.
+            self._executor.events(_WAIT_SECONDS)
+            self._check()
+        self._executor.submit(work)
+        while True:
+            yield from self._executor.events(_WAIT_SECONDS)
+            self._check()
+
+
+_META = "best_model"
+
+
+class BestModel:
+    """Writes the best trial's model where it is not written yet, or sees to its weights alone.
+
+    Args:
+        check: Called while a worker is at it; raises to end it.
+    """
+
+    def __init__(
+        self,
+        where: ResultsDirectory,
+        store: Store,
+        executor: Executor,
+        recipe: Recipe,
+        *,
+        dataset: TrainingData,
+        check: Callable[[], None],
+    ) -> None:
+        self._where, self._store = where, store
+        self._again = Retrainer(executor, recipe, dataset=dataset, check=check)
+
+    def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
+        """Write it, unless it is there.
+
+        Returns:
+            Why there is no model, or empty: the table stands either way. An earlier model, which
+            would be another trial's, is gone then.
+        """
+        mark = f"{trial.number}:{trial.config.id}"
+        if self._where.model.exists() and self._store.meta().get(_META) == mark:
+            return ""
+        self._where.model.unlink(missing_ok=True)
+        weights = self._weights(trial, result)
+        if weights is None:
+            return f"{self._where.model} is not written: {self._lost(trial, result)}"
+        error = self._again.write(self._where.model, trial, weights)
+        if error:
+            return f"{self._where.model} cannot be written: {error}"
+        if not keep_all:
+            self._store.keep_weights([trial.number])
+        self._store.set_meta({_META: mark})
+        return ""
+
+    def keep(self, trial: Trial, result: TrialResult) -> str:
+        """See that its weights are stored.
+
+        Returns:
+            Why they are not, or empty.
+        """
+        return "" if self._weights(trial, result) is not None else self._lost(trial, result)
+
+    def _weights(self, trial: Trial, result: TrialResult) -> Any:
+        return self._store.weights(trial.number) or self._train_again(trial, result)
+
+    def _lost(self, trial: Trial, result: TrialResult) -> str:
+        return (
+            f"trial {trial.number} did not score {result.score} again when it was trained for its "
+            "weights; another processor type or other versions than those of its row?"
+        )
+
+    def _train_again(self, trial: Trial, result: TrialResult) -> Any:
+        """With several seeds, the best config is known only at the end: its weights may be gone.
+
+        Returns:
+            The weights, or None where they are not those of the row.
+        """
+        again = self._again.train(trial, len(result.curve))
+        if again.state is None or again.score != result.score:
+            return None
+        self._store.add_results([replace(result, state=again.state)])
+        return again.state

@@ -1,0 +1,567 @@
+"""Planning by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from hpsearch.models.problem import Recipe
+from hpsearch.search.halving import HalvingStrategy, at_top
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.space import Config, Space
+from hpsearch.space.trial import ResumePoint, Status, Training, Trial, TrialResult
+from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.settings import SeedRace
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.store import Store
+from hpsearch.training.follow import followed, score_at
+from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group
+
+
+class CurveReuse:
+    """Trials that differ only in epochs are points of one curve.
+
+    Args:
+        results: By trial; the driver's, which grows.
+        snapshots: Epoch of the snapshot that is stored of a trial; the driver's, which grows.
+    """
+
+    def __init__(
+        self, recipe: Recipe, results: Mapping[int, TrialResult], snapshots: Mapping[int, int]
+    ) -> None:
+        self._recipe = recipe
+        self._results = results
+        self._snapshots = snapshots
+        self._alike: dict[tuple[str, int], list[Trial]] = {}
+
+    def add(self, trial: Trial) -> None:
+        """A trial that has a number."""
+        self._alike.setdefault(_prefix(trial), []).append(trial)
+
+    def answer(self, trial: Trial, epochs: int) -> TrialResult | None:
+        """The result of a trial of so many epochs, where another one's curve holds it."""
+        for other in self._others(trial):
+            result = self._results[other.number]
+            if len(result.curve) >= epochs or _ended(result, other):
+                known = followed(result.curve, epochs, self._recipe)
+                return replace(
+                    known,
+                    trial=trial.number,
+                    shared_with=other.number,
+                    trainer=result.trainer,
+                    weights=result.weights,
+                )
+        return None
+
+    def source(self, trial: Trial, epochs: int) -> int | None:
+        """The trial that got furthest of those that this one can go on from."""
+        able = [
+            (self._snapshots[other.number], -other.number)
+            for other in self._alike[_prefix(trial)]
+            if self._snapshots.get(other.number, epochs) < epochs
+        ]
+        return -max(able)[1] if able else None
+
+    def _others(self, trial: Trial) -> list[Trial]:
+        return [
+            other
+            for other in self._alike[_prefix(trial)]
+            if other.number != trial.number
+            and other.number in self._results
+            and self._results[other.number].curve
+        ]
+
+
+def _ended(result: TrialResult, trial: Trial) -> bool:
+    """Whether the training ended by itself: more epochs would change nothing."""
+    if result.status is Status.DIVERGED:
+        return True
+    return result.status is Status.COMPLETED and len(result.curve) < trial.epochs
+
+
+def _prefix(trial: Trial) -> tuple[str, int]:
+    return trial.config.prefix, trial.draw
+
+
+_CONFIDENCE = 0.95
+#: Below, two scores that are close by chance would end a race before it began.
+_FEWEST_DEGREES = 5
+
+
+class Race:
+    """Which config gets another seed: one whose interval overlaps the leader's.
+
+    The interval is Student's, of the config's mean, with the variance within configs pooled over
+    all that have several seeds (as in an analysis of variance: it takes configs to be equally
+    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best
+    mean; it gets another seed, too, while anyone overlaps it.
+
+    Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
+
+    Args:
+        most: Seeds of a config at most.
+    """
+
+    def __init__(self, most: int, *, maximize: bool) -> None:
+        self._most = most
+        self._sign = 1 if maximize else -1
+
+    def next(self, scores: Mapping[str, Sequence[float]]) -> str | None:
+        """The config that gets another seed: with the fewest, then the best; None for none.
+
+        Args:
+            scores: Of each config, one a seed.
+        """
+        if len(scores) < 2:  # nobody to overlap with
+            return None
+        means = {config: self._sign * sum(s) / len(s) for config, s in scores.items()}
+        leader = max(means, key=means.__getitem__)
+        spread, freedom = _pooled(scores)
+        half = {c: _half_width(spread, freedom, len(s)) for c, s in scores.items()}
+        floor = means[leader] - half[leader]
+        close = [c for c in scores if c != leader and means[c] + half[c] >= floor]
+        racing = [c for c in (leader, *close) if close and len(scores[c]) < self._most]
+        return min(racing, key=lambda c: (len(scores[c]), -means[c]), default=None)
+
+
+def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
+    """Standard deviation within configs, and its degrees of freedom."""
+    squares, freedom = 0.0, 0
+    for each in scores.values():
+        if len(each) > 1:
+            mean = sum(each) / len(each)
+            squares += sum((score - mean) ** 2 for score in each)
+            freedom += len(each) - 1
+    return (math.sqrt(squares / freedom) if freedom else math.inf), freedom
+
+
+def _half_width(spread: float, freedom: int, seeds: int) -> float:
+    if freedom < _FEWEST_DEGREES:
+        return math.inf
+    return _quantile(freedom) * spread / math.sqrt(seeds)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
+
+
+#: Trainings that must have come to an epoch before anyone is stopped at it.
+_FEWEST = 5
+
+
+class Medians:
+    """Of each epoch, the median of the completed trainings' running averages.
+
+    Source: Golovin et al., Google Vizier (2017): a trial is stopped at an epoch if its best score
+    so far is worse than the median of the running averages of all completed trials there.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._metric = recipe.metric
+        self._averages: list[list[float]] = []
+
+    def note(self, result: TrialResult) -> None:
+        """A result; those that a training was stopped for, or shares with another, do not count."""
+        if result.status is not Status.COMPLETED or result.shared_with is not None:
+            return
+        total = 0.0
+        for index, metrics in enumerate(result.curve):
+            total += metrics[self._metric]
+            if index == len(self._averages):
+                self._averages.append([])
+            bisect.insort(self._averages[index], total / (index + 1))
+
+    def floors(self) -> tuple[float, ...]:
+        """The medians, for the first epochs to which enough trainings came."""
+        floors = []
+        for averages in self._averages:
+            if len(averages) < _FEWEST:
+                break
+            middle = len(averages) // 2
+            pair = averages[middle], averages[middle if len(averages) % 2 else middle - 1]
+            floors.append(sum(pair) / 2)
+        return tuple(floors)
+
+
+#: Beyond, a training that is to go on starts anew, to the same numbers.
+_MOST_BYTES = 2**30
+
+
+class Snapshots:
+    """The stored ones.
+
+    Attributes:
+        epochs: Of each trial that has one, how far it was trained.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.epochs: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
+        for trial, epoch, size in store.snapshots():
+            self.epochs[trial], self._bytes[trial] = epoch, size
+        self._total = sum(self._bytes.values())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another one is to be stored."""
+        return self._total < _MOST_BYTES
+
+    def note(self, result: TrialResult) -> None:
+        """A result is stored, and with it its snapshot, or none."""
+        self._total -= self._bytes.pop(result.trial, 0)
+        self.epochs.pop(result.trial, None)
+        if result.snapshot is not None:
+            size = self._bytes[result.trial] = result.snapshot.nbytes
+            self._total += size
+            self.epochs[result.trial] = result.snapshot.epoch
+
+    def past(self, training: Training, results: Mapping[int, TrialResult]) -> ResumePoint | None:
+        """What a training goes on from; None where it starts anew."""
+        if training.source is None or training.source not in self.epochs:
+            return None
+        snapshot = self._store.snapshot(training.source)
+        if snapshot is None:
+            return None
+        result = results[training.source]
+        # Another trial's seconds are its own.
+        own = training.source == training.number
+        curve = tuple(result.curve[: snapshot.epoch])
+        return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
+
+
+class AdaptivePlanner:
+    """Plans what results decide.
+
+    Args:
+        strategy: Proposes, and is told the mean score over a config's seeds once all are known.
+        numbers: The trials' numbers; of a race, for all its seeds.
+        seeds: That every config gets.
+        results: By trial; the loop's, which grows.
+        reuse: What is known of trainings.
+        race: Gives further seeds, or None.
+        longest: The most epochs that the space has, where trainings may go on; else None.
+    """
+
+    adaptive = True
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        numbers: TrialNumbers,
+        seeds: Sequence[int],
+        *,
+        recipe: Recipe,
+        results: Mapping[int, TrialResult],
+        reuse: CurveReuse,
+        race: Race | None = None,
+        longest: int | None = None,
+    ) -> None:
+        self._strategy, self._numbers, self._seeds = strategy, numbers, tuple(seeds)
+        self._recipe, self._results, self._reuse = recipe, results, reuse
+        self._race, self._longest = race, longest
+        self._members: dict[str, list[Trial]] = {}
+        self._config_of: dict[int, str] = {}
+        self._unanswered: set[int] = set()
+        #: Of each config, how far it was proposed to train last; None for to its end.
+        self._goals: dict[str, int | None] = {}
+
+    @property
+    def current(self) -> Sequence[Trial]:
+        """The trials of this sweep that are stored already."""
+        return self._numbers.current
+
+    @property
+    def expected(self) -> int | None:
+        """Rows of the budget."""
+        remaining = self._numbers.remaining
+        return None if remaining is None else len(self.current) + max(0, remaining)
+
+    @property
+    def over(self) -> bool:
+        """Whether no further config will come; those that halted may go on."""
+        return self._numbers.spent or self._strategy.exhausted
+
+    @property
+    def left_over(self) -> int:
+        """Rows of the budget that an exhausted space leaves unused."""
+        return (self._numbers.remaining or 0) if self.over else 0
+
+    # From earlier runs
+
+    def begin(self, answered: Collection[int]) -> Step:
+        """Take up what is stored; what is under way is trained further."""
+        for trial in self.current:
+            self._join(trial)
+            if trial.number in answered:
+                self._unanswered.discard(trial.number)
+        configs = [members[0].config for members in self._members.values()]
+        self._strategy.restore(configs, list(self._known_outcomes(configs)))
+        # A seed that the file gained since.
+        added = self._numbers.new(configs, self._seeds)
+        for trial in added:
+            self._join(trial)
+        for config in configs:
+            self._goals[config.id] = self._goal_of(config)
+        return self._step(configs, added)
+
+    def _goal_of(self, config: Config) -> int | None:
+        if not isinstance(self._strategy, HalvingStrategy):
+            return None
+        first = self._strategy.first_epochs(config)
+        reached = [
+            rung
+            for rung in self._strategy.rungs
+            if rung > first and self._complete(config.id, rung)
+        ]
+        return max(reached, default=first)
+
+    def _known_outcomes(self, configs: Iterable[Config]) -> Iterable[Outcome]:
+        for config in configs:
+            if not self._strategy.rungs:
+                if self._complete(config.id, None):
+                    yield self._outcome(config, None)
+                continue
+            for rung in self._strategy.rungs:
+                if not self._complete(config.id, rung):
+                    break
+                yield self._outcome(config, rung)
+                if all(self._ended(trial, rung) for trial in self._members[config.id]):
+                    break
+
+    # What is next
+
+    def next(self, room: int) -> Step:
+        """Further seeds of leaders first, then what the strategy proposes."""
+        while room > 0:
+            step = self._further_seed() or self._proposed(room)
+            if step is None or step:
+                return step or Step()
+        return Step()
+
+    def _further_seed(self) -> Step | None:
+        if self._race is None or self._numbers.spent:
+            return None
+        scores = self._raced()
+        winner = self._race.next(scores)
+        if winner is None:
+            return None
+        config = self._members[winner][0].config
+        trials = self._numbers.new([config], [len(self._members[winner])])
+        for trial in trials:
+            self._join(trial)
+        return self._step([config], trials)
+
+    def _raced(self) -> dict[str, list[float]]:
+        """The scores of configs that are trained to their end with every seed so far."""
+        raced: dict[str, list[float]] = {}
+        for config, members in self._members.items():
+            if not self._complete(config, None):
+                continue
+            scores = [self._results[trial.number].score for trial in members]
+            known = [score for score in scores if score is not None]
+            if len(known) == len(members) >= len(self._seeds):
+                raced[config] = known
+        return raced
+
+    def _proposed(self, room: int) -> Step | None:
+        """What the strategy proposes; None where it proposes nothing now."""
+        count = max(1, room // len(self._seeds))
+        if self._numbers.spent:
+            if not isinstance(self._strategy, HalvingStrategy):
+                return None
+            self._strategy.close()
+        elif self._numbers.remaining is not None:
+            count = min(count, -(-self._numbers.remaining // len(self._seeds)))
+        proposals = self._strategy.ask(count)
+        if not proposals:
+            return None
+        return self._planned(proposals)
+
+    def _planned(self, proposals: Sequence[Proposal]) -> Step:
+        added = []
+        for proposal in proposals:
+            self._goals[proposal.config.id] = proposal.epochs
+            if proposal.config.id not in self._members:
+                added += self._numbers.new([proposal.config], self._seeds)
+        for trial in added:
+            self._join(trial)
+        return self._step([proposal.config for proposal in proposals], added)
+
+    def _join(self, trial: Trial) -> None:
+        self._members.setdefault(trial.config.id, []).append(trial)
+        self._config_of[trial.number] = trial.config.id
+        self._unanswered.add(trial.number)
+        self._reuse.add(trial)
+
+    def _step(self, configs: Iterable[Config], added: Sequence[Trial]) -> Step:
+        """What takes the trials of `configs` as far as they are to go."""
+        trainings, answers = [], []
+        for config in configs:
+            members = self._members.get(config.id, ())
+            goal = self._goals.get(config.id)
+            missing = [trial for trial in members if not self._reached(trial, goal)]
+            for trial in missing:
+                epochs = _least(goal, trial.epochs)
+                answer = self._reuse.answer(trial, epochs)
+                if answer is not None:
+                    answers.append(answer)
+                else:
+                    trainings.append(self._training(trial, epochs))
+            if members and not missing:
+                # It ended before it came so far; nothing will be heard of it.
+                self._tell([config.id])
+        return Step(tuple(added), tuple(trainings), tuple(answers))
+
+    def _training(self, trial: Trial, epochs: int) -> Training:
+        (training,) = group([trial])
+        return replace(
+            training,
+            stops=((epochs, trial.number),),
+            whole=trial.epochs if epochs < trial.epochs else None,
+            source=self._reuse.source(trial, epochs),
+        )
+
+    def goes_on(self, training: Training) -> bool:
+        """Whether more epochs may be asked for."""
+        return training.whole is not None or training.epochs < (self._longest or 0)
+
+    # What came out
+
+    def learn(self, results: Sequence[TrialResult]) -> None:
+        """Tell the strategy of configs of which no seed is missing any more."""
+        numbers = [result.trial for result in results if result.trial in self._config_of]
+        self._unanswered.difference_update(numbers)
+        self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
+
+    def _tell(self, configs: Iterable[str]) -> None:
+        self._strategy.tell(
+            [
+                self._outcome(self._members[config][0].config, self._goals.get(config))
+                for config in configs
+                if self._complete(config, self._goals.get(config))
+            ]
+        )
+
+    def _complete(self, config: str, epochs: int | None) -> bool:
+        return all(self._reached(trial, epochs) for trial in self._members[config])
+
+    def _reached(self, trial: Trial, epochs: int | None) -> bool:
+        """Whether a trial was trained so far, or ended before."""
+        if trial.number in self._unanswered:
+            return False
+        return self._ended(trial, epochs) or (
+            len(self._results[trial.number].curve) >= _least(epochs, trial.epochs)
+        )
+
+    def _ended(self, trial: Trial, epochs: int | None) -> bool:
+        """Whether it will not be trained further than it was, which is not beyond `epochs`."""
+        result = self._results[trial.number]
+        short = len(result.curve) <= _least(epochs, trial.epochs)
+        return short and (result.status is not Status.STOPPED or not self._strategy.rungs)
+
+    def _outcome(self, config: Config, epochs: int | None) -> Outcome:
+        scores = [self._score(trial, epochs) for trial in self._members[config.id]]
+        known = [score for score in scores if score is not None]
+        mean = sum(known) / len(known) if len(known) == len(scores) else None
+        return Outcome(config, mean, epochs)
+
+    def _score(self, trial: Trial, epochs: int | None) -> float | None:
+        result = self._results[trial.number]
+        if epochs is None or len(result.curve) <= epochs:
+            return result.score if result.status.scored else None
+        return score_at(result.curve, epochs, self._recipe)
+
+
+def _least(goal: int | None, epochs: int) -> int:
+    return epochs if goal is None else min(goal, epochs)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Attributes:
+        space: What can vary.
+        listed: Configs to try first.
+        seeds: That every config gets; with cross-validation, draws (see `hpsearch.space.seeds`).
+        limit: Rows of the table at most, or None.
+        seed: Of the proposals.
+        race: Who gets further seeds, or None.
+    """
+
+    method: MethodSpec
+    space: Space
+    listed: tuple[Config, ...]
+    seeds: tuple[int, ...]
+    limit: int | None
+    seed: int
+    race: SeedRace | None = None
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Search:
+        """A sweep's."""
+        return cls(
+            method=sweep.method,
+            space=sweep.space,
+            listed=sweep.listed,
+            seeds=sweep.draws,
+            limit=sweep.budget.trials if sweep.budget else None,
+            seed=sweep.seed,
+            race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
+        )
+
+
+def make_planner(
+    search: Search,
+    recipe: Recipe,
+    stored: Sequence[Trial],
+    results: Mapping[int, TrialResult],
+    snapshots: Snapshots,
+) -> Planner:
+    """The planner of a method.
+
+    Args:
+        stored: Trials that have a number already.
+        results: By trial; grows while the sweep runs, as `snapshots` does.
+    """
+    limit, race, seeds = search.limit, search.race, search.seeds
+    strategy = make_strategy(
+        search.method,
+        search.space,
+        search.listed,
+        goal=recipe.goal,
+        seed=search.seed,
+        trials=None if limit is None else -(-limit // len(seeds)),
+    )
+    if not strategy.adaptive and race is None:
+        return FixedPlanner(
+            search.space, search.listed, seeds, strategy, stored=stored, limit=limit
+        )
+    space = at_top(search.space) if strategy.rungs else search.space
+    listed = {config.id for config in search.listed}
+    return AdaptivePlanner(
+        strategy,
+        TrialNumbers(space, listed, range(race.max) if race else seeds, stored=stored, limit=limit),
+        seeds,
+        recipe=recipe,
+        results=results,
+        reuse=CurveReuse(recipe, results, snapshots.epochs),
+        race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
+        longest=_longest(space, strategy),
+    )
+
+
+def _longest(space: Space, strategy: Strategy) -> int | None:
+    """The most epochs, where a proposal may be an earlier one with more of them."""
+    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
+    if epochs is None or strategy.rungs or (epochs.choices and len(epochs.choices) == 1):
+        return None
+    return int(epochs.at(1 - 1e-12))

@@ -1,0 +1,135 @@
+"""The best configs of several tables, trained again with fresh seeds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.comparison.questions import Fresh
+from hpsearch.comparison.table import Table
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.space.mlp import config_id
+from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.watching import Reporter, Silent
+
+#: What the sweep file says of the search; the one config is all that is searched.
+_SEARCH = ("method", "parameters", "constraints", "configs", "seeds", "budget", "keep")
+#: What the fresh rows must have in common with the table's.
+_SAME = ("data", "metric", "recipe")
+
+
+@dataclass(frozen=True)
+class Rescorer:
+    """Trains each table's best config again.
+
+    Attributes:
+        count: How many fresh seeds.
+        workers: Trainings at a time; None as the sweep files say.
+        reporter: Makes one that is told of a run.
+    """
+
+    count: int
+    workers: int | None = None
+    reporter: Callable[[], Reporter] = Silent
+
+    def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
+        """The fresh scores: label -> seed -> score.
+
+        Raises:
+            InputError: A table is no results directory, or has no score or no usable sweep.yaml.
+            RefusedError: The data, the metric or the recipe are no longer the table's.
+        """
+        sweeps = {table.label: _sweep(table) for table in tables}
+        seeds = _fresh_seeds(tables, self.count)
+        return {table.label: self._scores(table, sweeps[table.label], seeds) for table in tables}
+
+    def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
+        raw = {key: part for key, part in sweep.raw().items() if key not in _SEARCH}
+        raw |= {"configs": [_values(table)], "seeds": list(seeds)}
+        with tempfile.TemporaryDirectory(prefix="hpsearch-rescore-") as scratch:
+            settings = Settings(out=Path(scratch) / "results", workers=self.workers)
+            outcome = run_sweep(sweep_from_mapping(raw), settings, self.reporter())
+            rows = read_table(outcome.directory)
+        _require_same(table, rows)
+        scored = ranked_rows(rows)
+        if scored.empty:
+            reason = next(iter(rows["error"].dropna()), "no reason was given")
+            raise InputError(f"{table.path}: no fresh trial of its best config completed: {reason}")
+        return {int(s): float(x) for s, x in zip(scored["seed"], scored["score"], strict=True)}
+
+
+def _sweep(table: Table) -> Sweep:
+    if table.directory is None:
+        raise InputError(
+            f"{table.path}: rescoring trains its best config again by the sweep.yaml beside it: "
+            "give the results directory, not a CSV"
+        )
+    if table.best is None:
+        raise InputError(f"{table.path}: rescoring needs a best config, and no trial has a score")
+    sweep = load_sweep(table.directory / "sweep.yaml")
+    if isinstance(sweep.model, str):
+        raise InputError(
+            f"{table.path}: rescoring trains hpsearch's own MLPs again, and these are models of "
+            f"{sweep.model}: run the sweep itself with other seeds, and compare its tables"
+        )
+    return sweep
+
+
+def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:
+    """The smallest seeds that no table has."""
+    taken = {seed for table in tables for seed in table.trials["seed"].dropna()}
+    free = (seed for seed in itertools.count() if seed not in taken)
+    return list(itertools.islice(free, count))
+
+
+def _values(table: Table) -> dict[str, Any]:
+    """The best config's live hyperparameters, as a sweep file writes them.
+
+    Raises:
+        InputError: They do not give the config's id.
+    """
+    assert table.best is not None
+    values = {
+        hyperparameter_of(column): _value(cell)
+        for column, cell in table.values(table.best).items()
+        if not _missing(cell)
+    }
+    if config_id(values) != table.best:
+        raise InputError(
+            f"{table.path}: the cells of config {table.best} give {config_id(values)}: results.csv "
+            "was changed; run its sweep again, which writes it anew"
+        )
+    return values
+
+
+def _missing(cell: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(cell))
+
+
+def _value(cell: Any) -> Any:
+    """A cell's value: lists, mappings and unprintable text are JSON."""
+    if isinstance(cell, str) and cell.startswith(("[", "{", '"')):
+        return json.loads(cell)
+    return cell.item() if hasattr(cell, "item") else cell
+
+
+def _require_same(table: Table, fresh: Any) -> None:
+    for name in _SAME:
+        now = set(map(str, fresh[name].dropna()))
+        before = set(table.provenance.get(name, ()))
+        if now != before:
+            raise RefusedError(
+                f"{table.path}: {name} was {' and '.join(sorted(before))}, and by its sweep.yaml "
+                f"is now {' and '.join(sorted(now))}: the data or the file were changed, and fresh "
+                "scores would not be of the same"
+            )

@@ -1,0 +1,418 @@
+"""A row of the table as a standalone Keras program that needs no hpsearch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpsearch.data.dataset import InputSpec, Target, Task, n_features
+from hpsearch.data.loading import read_raw
+from hpsearch.errors import NotSupportedError
+from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function, reference_of
+from hpsearch.models.problem import Recipe
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.space.mlp import DEFAULTS, optimizer_settings, widths
+from hpsearch.space.seeds import derive
+from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.store.provenance import installed
+from hpsearch.tuner.revisit import StoredRun, open_run
+from hpsearch.tuner.script.data import (
+    call,
+    checksum,
+    feature_code,
+    imported,
+    joined,
+    literal,
+    read_code,
+    split_code,
+    target_code,
+)
+
+#: Initializers that draw no random numbers.
+_FIXED = frozenset({"constant", "identity", "one", "ones", "zero", "zeros"})
+
+_INITIALIZER = '''\
+def initializer(seed):
+    """Of a layer's kernel."""
+    return keras.initializers.get({{"class_name": {name}, "config": {config}}})
+'''
+
+_OWN_LAYER = '''\
+def layer(function, x, seed, values):
+    """What a function of one's own makes of `x`, from whichever values it names."""
+    keras.utils.set_random_seed(seed)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        values = {each.name: values[each.name] for each in parameters if each.name in values}
+    return function(x, **values)
+'''
+
+
+def model_code(
+    values: Mapping[str, Any], seed: int, recipe: Recipe, spec: InputSpec, target: Target
+) -> str:
+    """Statements that leave `inputs`, `outputs` and `model`.
+
+    Raises:
+        NotSupportedError: The model is built by a function of one's own.
+    """
+    if recipe.model:
+        raise NotSupportedError(
+            f"model: {recipe.model!r} builds its own model, which is a program already; a script "
+            "is written for hpsearch's own MLPs"
+        )
+    layers = _Layers(values, seed, recipe)
+    parts = [layers.initializer()]
+    layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
+    if is_own_function(layer_type) and widths(values):
+        parts = [imported(reference_of(layer_type), "own_layer"), _OWN_LAYER, *parts]
+    lines = [
+        f"keras.utils.set_random_seed({derive(recipe.sweep_seed, seed)})",
+        f"inputs = hidden = keras.Input(({n_features(spec)},))",
+    ]
+    incoming = n_features(spec)
+    for number, units in enumerate(widths(values), start=1):
+        lines += layers.block(layer_type, number, units, incoming)
+        incoming = layers.width(units)
+    output = layers.dense(0, target.outputs, activation=recipe.output_activation)
+    lines += [f"outputs = {output}(hidden)", "model = keras.Model(inputs, outputs)"]
+    return joined([*parts, "\n".join(lines)])
+
+
+class _Layers:
+    """The layers of one model as text."""
+
+    def __init__(self, values: Mapping[str, Any], seed: int, recipe: Recipe) -> None:
+        self._values, self._seed, self._recipe = values, seed, recipe
+        self._activation = str(self._value("activation"))
+
+    def _value(self, name: str) -> Any:
+        return self._values.get(name, DEFAULTS[name])
+
+    def _block_seed(self, layer: int) -> int:
+        return derive(self._recipe.sweep_seed, self._seed, layer)
+
+    def width(self, units: int) -> int:
+        """Of a block's output: Keras' glu halves it."""
+        return units // 2 if self._activation == "glu" else units
+
+    def initializer(self) -> str:
+        """The function that gives a kernel's initializer."""
+        own = self._value("kernel_initializer")
+        named = {"name": own} if isinstance(own, str) else dict(own)
+        name = named.pop("name")
+        config = {**INITIALIZERS.get(name, {}), **named}
+        items = [f"{literal(key)}: {literal(value)}" for key, value in config.items()]
+        if name not in _FIXED:
+            items.append('"seed": seed')
+        return _INITIALIZER.format(name=literal(name), config=f"{{{', '.join(items)}}}")
+
+    def dense(
+        self,
+        layer: int,
+        units: int,
+        *,
+        activation: str | None = None,
+        use_bias: bool = True,
+        part: int = 0,
+    ) -> str:
+        """A Dense layer; layer 0 is the output."""
+        named = {"activation": literal(activation)} if activation else {}
+        if not use_bias:
+            named["use_bias"] = "False"
+        named["kernel_initializer"] = f"initializer({derive(self._block_seed(layer), part)})"
+        l2 = float(self._value("l2"))
+        if l2:
+            named["kernel_regularizer"] = f"keras.regularizers.L2({l2!r})"
+        return call("keras.layers.Dense", [repr(units)], named)
+
+    def block(self, layer_type: str, layer: int, units: int, incoming: int) -> Iterator[str]:
+        """A hidden block, from `x` to `x`."""
+        if is_own_function(layer_type):
+            yield self._own(layer, units)
+        elif layer_type == "batch_norm":
+            yield f"hidden = {self.dense(layer, units, use_bias=False)}(hidden)"
+            yield "hidden = keras.layers.BatchNormalization()(hidden)"
+            yield self._activate()
+        elif layer_type == "layer_norm":
+            yield f"hidden = {self.dense(layer, units)}(hidden)"
+            yield "hidden = keras.layers.LayerNormalization()(hidden)"
+            yield self._activate()
+        elif layer_type == "residual":
+            yield "before = hidden"
+            yield from self._activated(layer, units)
+            if incoming != self.width(units):
+                projection = self.dense(layer, self.width(units), use_bias=False, part=1)
+                yield f"before = {projection}(before)"
+            yield "hidden = keras.layers.Add()([before, hidden])"
+        else:
+            yield from self._activated(layer, units)
+            if layer_type == "dropout":
+                rate, seed = float(self._value("dropout")), derive(self._block_seed(layer), 2)
+                yield f"hidden = keras.layers.Dropout({rate!r}, seed={seed})(hidden)"
+
+    def _activated(self, layer: int, units: int) -> Iterator[str]:
+        if self._activation in RESHAPING_ACTIVATIONS:
+            yield f"hidden = {self.dense(layer, units)}(hidden)"
+            yield self._activate()
+        else:
+            yield f"hidden = {self.dense(layer, units, activation=self._activation)}(hidden)"
+
+    def _activate(self) -> str:
+        if self._activation in RESHAPING_ACTIVATIONS:
+            return f"hidden = keras.activations.get({literal(self._activation)})(hidden)"
+        return f"hidden = keras.layers.Activation({literal(self._activation)})(hidden)"
+
+    def _own(self, layer: int, units: int) -> str:
+        offered = {**self._values, "units": units, "activation": self._activation}
+        seed = repr(self._block_seed(layer))
+        return f"hidden = {call('layer', ['own_layer', 'hidden', seed, literal(offered)])}"
+
+
+def optimizer_code(values: Mapping[str, Any]) -> str:
+    """The optimizer, as an expression."""
+    name, settings = optimizer_settings(values)
+    named = {key: literal(value) for key, value in settings.items()}
+    rate = settings.get("learning_rate")
+    if isinstance(rate, Mapping):
+        arguments = {key: literal(value) for key, value in rate.items() if key != "name"}
+        schedule = f"keras.optimizers.schedules.{SCHEDULE_CLASSES[rate['name']]}"
+        named["learning_rate"] = call(schedule, named=arguments)
+    elif rate is not None:
+        named["learning_rate"] = repr(float(rate))
+    return call(f"keras.optimizers.{OPTIMIZER_CLASSES[name]}", named=named)
+
+
+#: What rounding may do to a score in so many steps; over more it grows, to the last of these.
+_TOLERANCE, _STEPS, _MOST = 1e-3, 1_500, 1e-2
+#: How many rows of a share may fall to the other side.
+_EDGE_ROWS = 2
+
+_HEAD = '''\
+"""Trial {trial} of the sweep {sweep} as a Keras program, without hpsearch.
+
+It reads the data, splits it, and trains the model as the row of the table says: the first
+weights, the dropout masks and the order of the rows come from the sweep's and the trial's seed.
+The row's trainer was {trainer}. Sums that are added up in another order are rounded otherwise,
+which grows over {steps:,} steps: so a loss agrees to {tolerance:g}, not to the bit, an accuracy to
+{tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
+
+Exit code 0: the score was reached; 1: it was not, or the data is another.
+"""
+'''
+
+_OWN_UNITS = '''\
+def in_own_units(function):
+    """A metric of the targets in their own units."""
+
+    def measured(true, predicted):
+        true = keras.ops.reshape(true, keras.ops.shape(predicted))
+        return function(true * Y_STD + Y_MEAN, predicted * Y_STD + Y_MEAN)
+
+    return measured
+
+
+def metrics():
+    """New ones, for each model that is compiled."""
+    loss = keras.losses.get(LOSS)
+    return [
+        keras.metrics.MeanMetricWrapper(in_own_units(loss), name="own_loss"),
+        keras.metrics.MeanMetricWrapper(
+            in_own_units(keras.metrics.mean_absolute_error), name="mae"
+        ),
+        keras.metrics.MeanMetricWrapper(loss, name="standardised_loss"),
+    ]
+
+
+def reported(numbers):
+    """In the targets' own units; regularisation is what the loss has beside its mean."""
+    regularisation = numbers["loss"] - numbers["standardised_loss"]
+    return {"loss": numbers["own_loss"] + regularisation, "mae": numbers["mae"]}
+'''
+
+_XLA = """\
+# XLA draws other dropout masks, and trained the row's full batches only.
+last = keras.Model(inputs, outputs)
+last.compile(optimizer=model.optimizer, loss=LOSS, metrics={metrics}, jit_compile=False)
+"""
+
+_TRAINING = '''\
+def order(epoch):
+    """The order in which an epoch visits the rows."""
+    sequence = np.random.SeedSequence([SWEEP_SEED, TRIAL_SEED, epoch])
+    return np.random.Generator(np.random.PCG64(sequence)).permutation(len(x))
+
+
+for epoch in range(1, EPOCHS + 1):
+    rows, sums = order(epoch), {{}}
+    for begin in range(0, len(rows), BATCH_SIZE):
+        batch = rows[begin : begin + BATCH_SIZE]
+        logs = {step}.train_on_batch(x[batch], y[batch], return_dict=True)
+        for name, value in logs.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+    trained = {reported}({{name: value / len(rows) for name, value in sums.items()}})
+    print(f"epoch {{epoch}}:", *(f"{{name}} {{value:.6g}}" for name, value in trained.items()))
+
+validated = {reported}(
+    model.evaluate(x_validation, y_validation, batch_size=1024, verbose=0, return_dict=True)
+)
+measured = trained | {{f"val_{{name}}": value for name, value in validated.items()}}
+score = float(measured[METRIC])
+reached = abs(score - SCORE) <= {allowed}
+verdict = "reached" if reached else "not reached"
+print(f"{{METRIC}} {{score!r}}, in the row {{SCORE!r}}: {{verdict}}")
+sys.exit(0 if reached else 1)
+'''
+
+_ENVIRONMENT = """\
+os.environ["KERAS_BACKEND"] = "tensorflow"
+# Else sums are added up in an order of oneDNN's own.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+"""
+
+#: What the body may use -> the line that imports it, in their order.
+_STANDARD = {
+    "gzip": "import gzip",
+    "hashlib": "import hashlib",
+    "inspect": "import inspect",
+    "os": "import os",
+    "sys": "import sys",
+    "Path": "from pathlib import Path",
+}
+_OTHERS = {
+    "keras": "import keras",
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "sklearn": "import sklearn.datasets",
+    "train_test_split": "from sklearn.model_selection import train_test_split",
+}
+
+
+def program(visited: StoredRun, trial: Trial, result: TrialResult) -> str:
+    """The text of a program that trains as the row says, and ends with whether it scored so.
+
+    Raises:
+        NotSupportedError: The model is built by a function of one's own, rows have weights, or
+            another metric than the usual ones is scored.
+        DataError: The data cannot be read.
+    """
+    _require_plain(visited, trial)
+    body = joined(_parts(visited, trial, result))
+    head = _HEAD.format(
+        trial=trial.number,
+        sweep=visited.sweep.name,
+        trainer=result.trainer,
+        steps=_steps(visited, trial, result),
+        tolerance=_tolerance(visited, trial, result),
+        edge=_EDGE_ROWS,
+        **installed(),
+    )
+    return joined([head, _imports(body), body])
+
+
+def _require_plain(visited: StoredRun, trial: Trial) -> None:
+    recipe = visited.recipe
+    found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
+    if recipe.weighted:
+        found = "weights of rows"
+    if trial.fold is not None or visited.sweep.data.split is not None:
+        found = "folds and splits by group or time"
+    if found:
+        raise NotSupportedError(
+            f"a program of one's own is not written for {found}, which this sweep has: "
+            "`hpsearch reproduce` without --script trains the row again"
+        )
+
+
+def _imports(body: str) -> str:
+    def used(names: dict[str, str]) -> list[str]:
+        wanted = "os.environ" + body
+        return [line for name, line in names.items() if re.search(rf"\b{name}\b[.(]", wanted)]
+
+    lines = [*used(_STANDARD), "", _ENVIRONMENT, *used(_OTHERS)]
+    if re.search(r"^from \S+ import own_|^from .* as own_", body, re.MULTILINE):
+        # Where the user's own functions lie.
+        lines += ["", f"sys.path.append({str(Path.cwd())!r})"]
+    return "\n".join(lines)
+
+
+def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
+    dataset, recipe, values = visited.dataset, visited.recipe, trial.config.without_epochs
+    source, options = read_raw(visited.sweep.data)
+    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
+    yield (
+        f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {trial.seed}\n"
+        f"BATCH_SIZE, EPOCHS = {batch_size}, {result.scored_epoch}\n"
+        f"LOSS, METRIC = {literal(recipe.loss)}, {literal(recipe.metric)}\n"
+        f"SCORE = {result.score!r}"
+    )
+    yield "# The rows"
+    yield read_code(visited.sweep.data, source, dataset)
+    yield target_code(source, dataset.target)
+    yield split_code(source, options, dataset)
+    yield "# What the model reads of them"
+    yield feature_code(dataset.input)
+    checks = [checksum(dataset.input, each) for each in (dataset.train, dataset.validation)]
+    yield (
+        f"if [checksum(x, y), checksum(x_validation, y_validation)] != {literal(checks)}:\n"
+        '    sys.exit("the data is not that of the row")'
+    )
+    yield "x, x_validation = features(x), features(x_validation)" + _shaped(recipe, dataset.target)
+    yield "# The model"
+    yield model_code(values, trial.seed, recipe, dataset.input, dataset.target)
+    xla, in_own_units = result.trainer == "xla", dataset.target.task is Task.REGRESSION
+    metrics = "metrics()" if in_own_units else '["accuracy"]'
+    if in_own_units:
+        yield _OWN_UNITS
+    named = {"optimizer": optimizer_code(values), "loss": "LOSS", "metrics": metrics}
+    yield call("model.compile", named={**named, "jit_compile": repr(xla)})
+    if xla:
+        yield _XLA.format(metrics=metrics)
+    yield "# The training"
+    yield _TRAINING.format(
+        step="(model if len(batch) == BATCH_SIZE else last)" if xla else "model",
+        reported="reported" if in_own_units else "dict",
+        allowed=_allowed(recipe, _tolerance(visited, trial, result)),
+    )
+
+
+def _shaped(recipe: Recipe, target: Target) -> str:
+    """Targets as the loss wants them; see `hpsearch.training.measures.prepared`."""
+    if "sparse" in recipe.loss.lower() or target.task is Task.REGRESSION:
+        return ""
+    if target.task is Task.MULTICLASS:
+        shaped = f"keras.utils.to_categorical({{0}}, {target.outputs})"
+    else:
+        shaped = '{0}.astype("float32").reshape(-1, 1)'
+    return f"\ny, y_validation = {shaped.format('y')}, {shaped.format('y_validation')}"
+
+
+def _steps(visited: StoredRun, trial: Trial, result: TrialResult) -> int:
+    batch_size = int(trial.config.without_epochs.get("batch_size", DEFAULTS["batch_size"]))
+    return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
+
+
+def _tolerance(visited: StoredRun, trial: Trial, result: TrialResult) -> float:
+    grown = _TOLERANCE * max(1.0, _steps(visited, trial, result) / _STEPS)
+    return round(min(grown, _MOST), 4)
+
+
+def _allowed(recipe: Recipe, tolerance: float) -> str:
+    if recipe.metric.endswith("accuracy"):
+        rows = "len(y_validation)" if recipe.metric.startswith("val_") else "len(y)"
+        return f"{tolerance:g} + {_EDGE_ROWS} / {rows}"
+    return f"{tolerance:g} * max(1.0, abs(SCORE))"
+
+
+def trial_script(directory: Path, number: int) -> str:
+    """The program of a trial.
+
+    Raises:
+        InputError: No such trial, no score, or no program can be had for it.
+        RefusedError: The data is another now.
+    """
+    visited = open_run(directory)
+    return program(visited, *visited.scored(number))

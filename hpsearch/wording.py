@@ -1,0 +1,127 @@
+"""Words for people: suggestions for misspelt names, lists, values in messages; page colours."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+#: Theme -> what a colour is for -> the colour.
+COLOURS: dict[str, dict[str, str]] = {
+    "light": {
+        "background": "#ffffff",
+        "page": "#f5f7fa",
+        "edge": "#c3cbd6",
+        "text": "#1c2430",
+        "muted": "#5b6675",
+        "grid": "#e4e8ee",
+        "panel": "#ffffff",
+        "accent": "#0072b2",
+        "soft": "rgba(0,114,178,0.16)",
+        "second": "#b34d00",
+        "good": "#00795a",
+        "bad": "#b5179e",
+        "ghost": "rgba(91,102,117,0.35)",
+    },
+    "dark": {
+        "background": "#1b212b",
+        "page": "#12161d",
+        "edge": "#46525f",
+        "text": "#e6ebf2",
+        "muted": "#9aa7b8",
+        "grid": "#2a323e",
+        "panel": "#1b212b",
+        "accent": "#56b4e9",
+        "soft": "rgba(86,180,233,0.20)",
+        "second": "#f0a030",
+        "good": "#35c79a",
+        "bad": "#f286d8",
+        "ghost": "rgba(154,167,184,0.35)",
+    },
+}
+
+
+def variables(theme: str) -> str:
+    """The declarations of CSS by which a sheet knows them, such as `--accent`."""
+    return "".join(f"--{name}:{colour};" for name, colour in COLOURS[theme].items())
+
+
+_LONGEST = 60
+_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()
+
+
+def nearest(word: Any, names: Iterable[str]) -> str | None:
+    """The name that was probably meant; case, `_` and `-` do not count."""
+    if not isinstance(word, str) or len(word) > _LONGEST:
+        return None
+    return _nearest(word, tuple(names))
+
+
+@lru_cache(maxsize=512)  # A list of thousands of items tends to repeat one mistake.
+def _nearest(word: str, names: tuple[str, ...]) -> str | None:
+    by_plain = {_plain(name): name for name in names}
+    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
+    return by_plain[close[0]] if close else None
+
+
+def did_you_mean(word: Any, names: Iterable[str]) -> str:
+    """`; did you mean ...?`, or nothing where no name is near."""
+    near = nearest(word, names)
+    return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    words = list(names)
+    return " or ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+
+
+def show(value: Any) -> str:
+    """A value as a message names it: `the text '1e-3'`, `the list [1, 2]`, `0`, `true`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return f"the text {_short(repr(value))}"
+    if isinstance(value, Mapping):
+        return f"the mapping {_short(_json(value))}"
+    if isinstance(value, list | tuple):
+        return f"the list {_short(_json(value))}"
+    return _short(_json(value))
+
+
+def unquote_hint(value: Any) -> str:
+    """What to do about a number in quotes, or nothing."""
+    if isinstance(value, str) and _NUMBER.match(value.strip()):
+        return ": remove the quotes"
+    return ""
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return f"a value of type {type(value).__name__}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where one of `known` is near `word`, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """Names in quotes, separated by commas, cut after `limit`."""
+    every = list(names)
+    more = f", ... ({len(every)} in all)" if len(every) > limit else ""
+    return ", ".join(repr(name) for name in every[:limit]) + more
