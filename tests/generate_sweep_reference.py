@@ -12,7 +12,6 @@ from typing import Any
 
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.dump import sweep_schema
-from hpsearch.spec.rules import ENTRY_POINTS
 from hpsearch.spec.wandb import IGNORED, KEYS
 
 PATH = Path(__file__).parent.parent / "hpsearch" / "spec" / "REFERENCE.md"
@@ -24,8 +23,7 @@ HEAD = """\
 Written by `tests/generate_sweep_reference.py` from the schema that `hpsearch schema` prints and
 that files are checked by; a test holds it to that. How a file looks: [README](../../README.md).
 
-A key without a default may be left out, unless it says that it is required. `(packages)` marks
-names to which installed packages add; see [EXTENDING](../EXTENDING.md).
+A key without a default may be left out, unless it says that it is required.
 """
 PARAMETERS = """\
 A hyperparameter is given as a value (fixed), a list of values (choices), or a mapping with these
@@ -173,7 +171,7 @@ def law(part: Schema, schema: Schema, name: str = "") -> str:
         mapping = ", or a mapping" if "anyOf" in part else ""
         return f"one of `hpsearch list {LISTS[name]}`{mapping}"
     if "enum" in part:
-        return among(part["enum"]) + (" (packages)" if ENTRY_POINTS in part else "")
+        return among(part["enum"])
     if "errorMessage" in part:
         return str(part["errorMessage"]).removeprefix("must be ")
     if "anyOf" in part:
@@ -254,7 +252,7 @@ def table(lines: list[tuple[str, ...]]) -> str:
 
 def page() -> str:
     """The page of this version, whatever is installed beside it."""
-    return render(sweep_schema(added=lambda _: ()))
+    return render(sweep_schema())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hpsearch.spec.wandb import IGNORED
 SCRIPT = runpy.run_path(str(Path(__file__).with_name("generate_sweep_reference.py")))
 PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()
 mappings, resolved = SCRIPT["mappings"], SCRIPT["resolved"]
-SCHEMA = sweep_schema(added=lambda _: ())
+SCHEMA = sweep_schema()
 
 
 def keys(part, path=()):

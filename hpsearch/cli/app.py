@@ -281,15 +281,9 @@ def reproduce(
 
 
 @app.command()
-def doctor(
-    directory: DirectoryArgument,
-    *,
-    salvage: Annotated[
-        Path | None, typer.Option(metavar="NEW", help="Write what can be read to a new directory.")
-    ] = None,
-) -> None:
+def doctor(directory: DirectoryArgument) -> None:
     """Check that store, tables, curves, data and model are sound and agree; exit code 3 if not."""
-    raise typer.Exit(print_examination(directory, salvage, _console()))
+    raise typer.Exit(print_examination(directory, _console()))
 
 
 @app.command("log")

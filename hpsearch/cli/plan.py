@@ -17,7 +17,6 @@ from hpsearch.machine import cores
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.space.space import Choices, Config, Parameter
 from hpsearch.space.trial import Training, Trial
-from hpsearch.spec.fields import added
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -122,9 +121,8 @@ def print_plan(
         markup=False,
         soft_wrap=True,
     )
-    lines = [f"uses the {each}" for each in added(sweep)]
-    for line in (*lines, *(f"warning: {warning}" for warning in sweep.warnings)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for warning in sweep.warnings:
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     if isinstance(sweep.model, str):
         console.print(f"{sweep.model} asks for", highlight=False, markup=False)
         print_space(search, console)

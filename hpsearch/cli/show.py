@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch import extensions
 from hpsearch.cli.display import print_looks
 from hpsearch.comparison.comparing import Comparison
 from hpsearch.comparison.document import Grid, document
@@ -20,11 +19,9 @@ from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
-from hpsearch.spec.settings import ENGINES
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import evaluations_beside
 from hpsearch.store.doctor import Severity, examine
-from hpsearch.store.salvage import save_readable
 from hpsearch.store.tables import goal_of, ranked_rows, read_table, varying_columns
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import did_you_mean
@@ -41,7 +38,6 @@ def _datasets() -> Rows:
         test = f" + {known.test_rows:,} test" if known.test_rows else ""
         shape = "x".join(map(str, known.shape))
         yield name, f"{known.rows:,}{test} rows of {shape}, {known.task}; {known.source}"
-    yield from _added(extensions.DATASETS, datasets())
 
 
 def _methods() -> Rows:
@@ -57,7 +53,6 @@ def _methods() -> Rows:
         "auto": "bayesian up to 200 trials, else tpe",
     }
     yield from ((name, texts[name]) for name in METHODS)
-    yield from _added(extensions.METHODS, METHODS)
 
 
 def _activations() -> Rows:
@@ -76,7 +71,6 @@ def _optimizers() -> Rows:
 def _layer_types() -> Rows:
 
     yield from LAYER_TYPES.items()
-    yield from _added(extensions.LAYER_TYPES, LAYER_TYPES)
     yield "package.module:function", "one's own: function(x, units, activation, ...) -> tensor"
 
 
@@ -84,20 +78,6 @@ def _engines() -> Rows:
 
     yield "local", "workers on this machine, forked"
     yield "ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"
-    yield from _added(extensions.EXECUTORS, ENGINES)
-
-
-def _added(group: str, built_in: Collection[str]) -> Rows:
-    """What packages add, and what of it cannot be used."""
-    every = [extension.name for extension in extensions.installed(group)]
-    for extension in extensions.installed(group):
-        note = ""
-        if extension.name in built_in:
-            note = "; not used: the built-in one has that name"
-        elif every.count(extension.name) > 1:
-            note = "; not used: two packages declare that name"
-        source = f"{extension.package} {extension.version}"
-        yield extension.name, f"of {source}: {extension.reference}{note}"
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
@@ -153,38 +133,21 @@ _REFUSED = 3
 _MOST_TOLD = 10
 
 
-def print_examination(directory: Path, salvage: Path | None, console: Console) -> int:
-    """Print what is found, and write what can be read into `salvage`.
+def print_examination(directory: Path, console: Console) -> int:
+    """Print what is found.
 
     Returns:
-        The exit code: 3 where something is wrong and was not salvaged.
+        The exit code: 3 where something is wrong.
 
     Raises:
-        HpsearchError: There is nothing to examine or to salvage.
+        HpsearchError: There is nothing to examine.
     """
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     findings = examine(directory)
-    for finding in findings:
-        say(f"{finding.part:12} {finding.level}: {finding.text}")
     wrong = any(finding.level is Severity.WRONG for finding in findings)
-    if salvage is None:
-        say("something is wrong" if wrong else "all is sound")
-        return _REFUSED if wrong else 0
-
-    saved = save_readable(directory, salvage)
-    tables = f", {saved.from_tables} of them from the tables" if saved.from_tables else ""
-    say(f"saved {saved.results} results in {salvage}{tables}; {directory} is as it was")
-    for line in saved.unread[:_MOST_TOLD]:
-        say(f"not used: {line}")
-    if len(saved.unread) > _MOST_TOLD:
-        say(f"and {len(saved.unread) - _MOST_TOLD} more")
-    if saved.lost:
-        numbers = ", ".join(map(str, saved.lost[:20])) + (" ..." if len(saved.lost) > 20 else "")
-        say(f"without a result, to be trained again: {len(saved.lost)} trials: {numbers}")
-    return 0
+    lines = [f"{finding.part:12} {finding.level}: {finding.text}" for finding in findings]
+    for line in (*lines, "something is wrong" if wrong else "all is sound"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return _REFUSED if wrong else 0
 
 
 def summary(outcome: RunOutcome, console: Console) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch import extensions
 from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
 from hpsearch.data.tables import FLOAT32_MAX, parse_columns, stack_columns, text_warnings
@@ -254,16 +253,6 @@ def read_function(reference: str, task: TaskName | None = None) -> RawData:
     """
     name = reference.rpartition(":")[2]
     return _called(_function(reference), reference, name, task)
-
-
-def read_extension(extension: extensions.Extension, task: TaskName | None = None) -> RawData:
-    """Call what a package declares as a dataset, and read what it returns, as `read_function`.
-
-    Raises:
-        InputError: It cannot be loaded.
-        DataError: It fails, or returns something else.
-    """
-    return _called(extension.load(), str(extension), extension.name, task)
 
 
 def _called(function: Callable[[], Any], where: str, name: str, task: TaskName | None) -> RawData:

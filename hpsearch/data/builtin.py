@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch import extensions
 from hpsearch.data.dataset import RawData, RawPart, Task
 from hpsearch.data.files import read_arrays, read_idx
 from hpsearch.errors import DataError
@@ -240,10 +239,9 @@ def describe(name: str) -> Description:
         DataError: There is none of that name.
     """
     if name not in _DESCRIPTIONS:
-        known = (*_DESCRIPTIONS, *extensions.names(extensions.DATASETS))
-        raise DataError(
-            f"dataset: no set {name!r}{suggestion(name, known)}; there are {', '.join(known)}"
-        )
+        known = ", ".join(_DESCRIPTIONS)
+        hint = suggestion(name, _DESCRIPTIONS)
+        raise DataError(f"dataset: no set {name!r}{hint}; there are {known}")
     return _DESCRIPTIONS[name]
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch import extensions
-from hpsearch.data.arrays import Pair, pairs_source, read_extension, read_function, read_npz
+from hpsearch.data.arrays import Pair, pairs_source, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
-from hpsearch.data.builtin import Description, datasets, describe, read_builtin
+from hpsearch.data.builtin import Description, describe, read_builtin
 from hpsearch.data.dataset import (
     Dataset,
     Folds,
@@ -69,7 +68,7 @@ def probe_dataset(spec: DataSpec) -> Shape:
     Raises:
         DataError: As `load`.
     """
-    if spec.dataset is not None and added_dataset(spec.dataset) is None:
+    if spec.dataset is not None:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read_raw(spec)
     x = source.train.x
@@ -154,19 +153,7 @@ def _read_source(spec: DataSpec) -> RawData:
         return read_function(spec.python, spec.task)
     if spec.dataset is None:
         raise DataError("data: name one of dataset, csv, npz, python")
-    added = added_dataset(spec.dataset)
-    if added is not None:
-        return read_extension(added, spec.task)
     return read_builtin(spec.dataset, spec.folder)
-
-
-def added_dataset(name: str) -> extensions.Extension | None:
-    """The package's dataset of that name; None for a built-in one, and for none.
-
-    Raises:
-        InputError: Two packages declare it.
-    """
-    return None if name in datasets() else extensions.find(extensions.DATASETS, name)
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from hpsearch import extensions
 from hpsearch.errors import InputError
 from hpsearch.space.keras_names import INITIALIZERS
 from hpsearch.space.seeds import derive
@@ -78,8 +77,7 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
 
     Args:
         x: Symbolic input `(batch, width)`.
-        layer_type: A name in LAYER_TYPES, `package.module:function`, or a name that an installed
-            package adds (see `extensions`).
+        layer_type: A name in LAYER_TYPES, or `package.module:function`.
         block: What it is made from.
         values: The live hyperparameters, offered to a function of one's own.
 
@@ -87,46 +85,16 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
         A symbolic tensor `(batch, units)`; another width for activations such as glu.
 
     Raises:
-        InputError: If the type is unknown, or the function cannot be loaded or returns
-            something else than a tensor; if a package's fails, too.
+        InputError: The function cannot be loaded, or returns something else than a tensor.
     """
     if not is_own_function(layer_type):
         return _BUILD[layer_type](x, block)
-    if ":" in layer_type:
-        return _own(x, load_function(layer_type), layer_type, block, values)
-    extension = _extension(layer_type)
-    function = extension.load()
-    try:
-        return _own(x, function, str(extension), block, values)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{extension} failed: {type(error).__name__}: {error}") from error
+    return _own(x, load_function(layer_type), layer_type, block, values)
 
 
 def is_own_function(layer_type: str) -> bool:
-    """Whether it names a function of the user or of a package."""
+    """Whether it names a function of the user's, as `package.module:function`."""
     return layer_type not in _BUILD
-
-
-def reference_of(layer_type: str) -> str:
-    """Where such a function is, as `package.module:function`.
-
-    Raises:
-        InputError: No installed package has that layer type.
-    """
-    return layer_type if ":" in layer_type else _extension(layer_type).reference
-
-
-def _extension(layer_type: str) -> extensions.Extension:
-    extension = extensions.find(extensions.LAYER_TYPES, layer_type)
-    if extension is None:
-        raise InputError(
-            f"layer_type: {layer_type!r} is not a layer type; it is one of "
-            f"{', '.join((*LAYER_TYPES, *extensions.names(extensions.LAYER_TYPES)))}, or "
-            "package.module:function. If a package added it, it is not installed here"
-        )
-    return extension
 
 
 def load_function(path: str) -> Callable[..., Any]:

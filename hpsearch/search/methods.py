@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch import extensions
-from hpsearch.errors import NotSupportedError
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
-from hpsearch.search.strategy import ExtensionStrategy, Strategy
+from hpsearch.search.strategy import Strategy
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.method import MethodSpec
@@ -182,22 +180,7 @@ def make_strategy(
         trials: How many configs the budget allows; None where only the clock ends the search.
 
     Raises:
-        NotSupportedError: The method is not there, or a package's that is not installed here.
-        InputError: A package's method cannot be loaded or made.
         ValueError: A grid's parameter is continuous.
     """
     task = StrategyContext(space, listed, goal, seed, trials, method.options)
-    maker = _MAKERS.get(method.name)
-    return maker(task) if maker is not None else _added(method.name, task)
-
-
-def _added(method: str, task: StrategyContext) -> Strategy:
-    extension = extensions.find(extensions.METHODS, method)
-    if extension is None:
-        known = (*STRATEGIES, *extensions.names(extensions.METHODS))
-        raise NotSupportedError(
-            f"method: {method} is not there; what runs today: "
-            f"{', '.join(name for name in known if name != 'configs')}"
-        )
-    make = extension.load()
-    return ExtensionStrategy(extension, lambda: make(task), task.space, task.listed)
+    return _MAKERS[method.name](task)

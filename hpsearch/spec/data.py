@@ -9,13 +9,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hpsearch import extensions
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
     Rule,
     Spec,
-    extensible,
     integer,
     one_of,
     reference,
@@ -141,9 +139,9 @@ class DataSpec(Spec):
 
     dataset: Annotated[
         str | None,
-        extensible(DATASETS, "dataset", extensions.DATASETS),
+        one_of(DATASETS, "dataset"),
         Field(
-            description="A built-in set of data, or an installed package's.",
+            description="A built-in set of data.",
             examples=["fashion_mnist"],
         ),
     ] = None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch import extensions
 from hpsearch.space.space import Choices, Parameter
-from hpsearch.spec.rules import ENTRY_POINTS, plain
+from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS
 from hpsearch.spec.yaml import add_core_resolvers
-from hpsearch.wording import listing
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -88,12 +86,8 @@ class _InOurOrder(GenerateJsonSchema):
         return value
 
 
-def sweep_schema(added: Callable[[str], tuple[str, ...]] = extensions.names) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it.
-
-    Args:
-        added: From a group of entry points to the names that packages add to it.
-    """
+def sweep_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
     body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_InOurOrder)
     # A file's name defaults to its stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
@@ -102,38 +96,13 @@ def sweep_schema(added: Callable[[str], tuple[str, ...]] = extensions.names) -> 
         if "default" in properties[key]:
             properties[key]["default"] = plain(field.default)
     properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
-    whole: dict[str, Any] = _extended(
-        {
-            "$schema": SCHEMA_DIALECT,
-            **body,
-            "title": "hpsearch sweep",
-            "description": "A hyperparameter sweep over Keras MLPs.",
-            "properties": properties,
-        },
-        added,
-    )
-    return whole
-
-
-def _extended(part: Any, added: Callable[[str], tuple[str, ...]]) -> Any:
-    """A part of the schema with the names that packages add."""
-    if isinstance(part, list):
-        parts = [_extended(each, added) for each in part]
-        return [each for each in parts if not _is_hopeless(each)]
-    if not isinstance(part, dict):
-        return part
-    extended = {key: _extended(value, added) for key, value in part.items()}
-    more = added(part[ENTRY_POINTS]) if ENTRY_POINTS in part else ()
-    if more:
-        extended["enum"] = [*part["enum"], *more]
-        extended["errorMessage"] = f"must be {listing(extended['enum'])}"
-    return extended
-
-
-def _is_hopeless(part: Any) -> bool:
-    """Whether nothing can be of its kind: no package adds a method."""
-    name = part.get("properties", {}).get("name", {}) if isinstance(part, dict) else {}
-    return ENTRY_POINTS in name and not name["enum"]
+    return {
+        "$schema": SCHEMA_DIALECT,
+        **body,
+        "title": "hpsearch sweep",
+        "description": "A hyperparameter sweep over Keras MLPs.",
+        "properties": properties,
+    }
 
 
 #: The file beside the starter that its first line points editors at; `hpsearch init` writes

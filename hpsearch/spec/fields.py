@@ -9,15 +9,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hpsearch import extensions
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
-from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.space.seeds import draw_of
 from hpsearch.space.space import Config, Kind, Space
-from hpsearch.spec.data import DATASETS, DataSpec
+from hpsearch.spec.data import DataSpec
 from hpsearch.spec.hyperparameters import rule_of
-from hpsearch.spec.method import CONFIGS, METHODS, Method, MethodSpec
+from hpsearch.spec.method import CONFIGS, Method, MethodSpec
 from hpsearch.spec.parameters import Parameters
 from hpsearch.spec.rules import (
     Collector,
@@ -30,7 +28,6 @@ from hpsearch.spec.rules import (
     text,
 )
 from hpsearch.spec.settings import (
-    ENGINES,
     Budget,
     EarlyStoppingSpec,
     Execution,
@@ -273,21 +270,3 @@ def layer_types(sweep: SweepFields) -> tuple[str, ...]:
     listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
     from_configs = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
     return tuple(dict.fromkeys([*listed, *from_configs]))
-
-
-def added(sweep: SweepFields) -> tuple[extensions.Extension, ...]:
-    """The entry points that it uses.
-
-    Raises:
-        InputError: Two packages declare one of the names.
-    """
-    own = [name for name in layer_types(sweep) if name not in LAYER_TYPES and ":" not in name]
-    used = [(extensions.LAYER_TYPES, name) for name in own]
-    if sweep.data.dataset not in (None, *DATASETS):
-        used.append((extensions.DATASETS, str(sweep.data.dataset)))
-    if sweep.method.name not in METHODS:
-        used.append((extensions.METHODS, sweep.method.name))
-    if sweep.execution.engine not in ENGINES:
-        used.append((extensions.EXECUTORS, sweep.execution.engine))
-    found = [extensions.find(group, name) for group, name in used]
-    return tuple(extension for extension in found if extension is not None)

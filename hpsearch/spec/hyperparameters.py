@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from hpsearch import extensions
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES, OPTIMIZER_ALIASES, layer_of
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
-    extensible,
     flag,
     integer,
     number,
@@ -180,7 +178,7 @@ INITIALIZER: Final = Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=T
 
 MOST_LAYERS: Final = 50
 UNITS_OF_LAYER: Final = integer(1, 1_000_000)
-_LAYER_TYPE = extensible(LAYER_TYPES, "layer type", extensions.LAYER_TYPES)
+_LAYER_TYPE = one_of(LAYER_TYPES, "layer type")
 
 
 def _units(value: Any) -> int | list[int]:

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from hpsearch import extensions
-from hpsearch.spec.hyperparameters import ANYTHING
 from hpsearch.spec.rules import (
-    ENTRY_POINTS,
     Collector,
     InvalidValue,
     Rule,
-    extensible,
     flag,
     integer,
     number,
@@ -122,7 +118,7 @@ _DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
     "brackets": ("How many ladders of rungs, each begun a rung higher; 1 where absent.", 2),
     "early_terminate": ("W&B's, as its own key says it.", {"type": "hyperband", "min_iter": 3}),
 }
-_NAME = extensible(METHODS, "method", extensions.METHODS, {"bayes": "bayesian"})
+_NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 
 
 @dataclass(frozen=True)
@@ -181,8 +177,6 @@ def parse_method(value: Any) -> MethodSpec:
             continue
         if key in accepted:
             options[key] = faults.run(accepted[key].check, item, key)
-        elif name not in METHODS:
-            options[key] = faults.run(ANYTHING.check, item, key)
         else:
             known = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
@@ -209,14 +203,6 @@ def _schema() -> dict[str, Any]:
         }
         for name, options in METHODS.items()
     ]
-    variants.append(
-        {
-            "type": "object",
-            "properties": {"name": {"enum": [], ENTRY_POINTS: extensions.METHODS}},
-            "required": ["name"],
-            "description": "A package's method, with its options.",
-        }
-    )
     return {"anyOf": [dict(_NAME.schema), *variants]}
 
 

@@ -19,8 +19,6 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from hpsearch import extensions
-from hpsearch.errors import InputError
 from hpsearch.wording import did_you_mean, listing, nearest, show, unquote_hint
 
 Loc = tuple[str | int, ...]
@@ -31,8 +29,6 @@ T = TypeVar("T")
 ERROR_TYPE = "hpsearch"
 #: More faults of one part are not told; whoever has them needs another tool.
 MOST_FAULTS = 500
-#: Keyword of our schemas beside an `enum` that installed packages extend: their group.
-ENTRY_POINTS = "x-entry-points"
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _FUNCTION = "must be a function as 'package.module:function'"
 
@@ -271,35 +267,6 @@ def one_of(
 
     accepted = [*known, *(name for name in other if name not in known)]
     return Rule(check, {"enum": accepted, "errorMessage": rule})
-
-
-def extensible(
-    names: Iterable[str], noun: str, group: str, aliases: Mapping[str, str] | None = None
-) -> Rule:
-    """One of a few names, or one that an installed package adds.
-
-    Args:
-        group: Of `extensions`; no package is imported.
-    """
-    known, other = tuple(names), dict(aliases or {})
-    built_in = one_of(known, noun, other)
-
-    def check(value: Any) -> str:
-        if isinstance(value, str) and value not in known and value not in other:
-            return added(value)
-        return str(built_in.check(value))
-
-    def added(value: str) -> str:
-        try:
-            if extensions.find(group, value) is not None:
-                return value
-        except InputError as error:
-            raise InvalidValue.at(str(error)) from None
-        # One of the added names may have been meant.
-        every = (*known, *extensions.names(group))
-        return str(one_of(every, noun, other, shown=len(every)).check(value))
-
-    return Rule(check, {**built_in.schema, ENTRY_POINTS: group})
 
 
 def reference() -> Rule:

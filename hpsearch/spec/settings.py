@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from hpsearch import extensions
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec.rules import (
     REFERENCE,
@@ -18,7 +17,6 @@ from hpsearch.spec.rules import (
     Spec,
     byte_size,
     duration,
-    extensible,
     faults_of,
     flag,
     integer,
@@ -253,7 +251,7 @@ class Execution(Spec):
     ] = 1
     engine: Annotated[
         str,
-        extensible(ENGINES, "engine", extensions.EXECUTORS),
+        one_of(ENGINES, "engine"),
         Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
     ] = "local"
     address: Annotated[

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hpsearch import extensions
 from hpsearch.spec.method import METHODS, early_terminate
 from hpsearch.spec.rules import Collector, Fault, InvalidValue, integer
 from hpsearch.wording import listing
@@ -77,8 +76,7 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
 
 def _proposes(method: Any) -> bool:
     """Whether `hyperband` takes its proposals; what is no method at all is another fault."""
-    known = method in tuple(METHODS) or method in extensions.names(extensions.METHODS)
-    return method in _PROPOSING or not known
+    return method in _PROPOSING or method not in tuple(METHODS)
 
 
 def _early_terminate(raw: dict[str, Any], value: Any) -> None:

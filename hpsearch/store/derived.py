@@ -105,8 +105,7 @@ class Tables:
             raise RefusedError(
                 f"{self._where.store}: the store lacks {len(lost)} results that {path.name} has "
                 f"(trials {some}): it is an older copy, or its log, {self._where.store.name}-wal, "
-                "was lost or damaged; bring it back, save both by `hpsearch doctor DIR --salvage "
-                "NEW`, or move this directory aside with --fresh"
+                "was lost or damaged; bring it back, or move this directory aside with --fresh"
             )
 
     def begin(self) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.dataset import Task
 from hpsearch.data.loading import load_dataset
-from hpsearch.errors import DataError, HpsearchError, InputError, StoreError
+from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
+from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory, holder
 from hpsearch.store.provenance import Identity
-from hpsearch.store.records import UNREADABLE
-from hpsearch.store.salvage import SalvagedStore, is_whole, of_store, require_idle, tables_of
+from hpsearch.store.records import UNREADABLE, kind_in
 from hpsearch.store.store import Store
 from hpsearch.store.tables import read_cells, write_csv
 
@@ -46,6 +50,16 @@ class Finding:
     text: str
 
 
+@dataclass
+class _Contents:
+    """What the store holds, as far as it can be read; `damage` has a line for what cannot."""
+
+    meta: dict[str, str] = field(default_factory=dict)
+    trials: list[Trial] = field(default_factory=list)
+    results: dict[int, TrialResult] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+
+
 def examine(directory: Path) -> list[Finding]:
     """What can be said of the parts of a results directory; changes nothing.
 
@@ -54,48 +68,82 @@ def examine(directory: Path) -> list[Finding]:
         LockedError: A run is at work in it.
     """
     where = ResultsDirectory(directory)
-    require_idle(where)
+    if not where.path.is_dir():
+        raise InputError(f"{where.path}: there is no such directory")
+    if process := holder(where.lock):
+        raise LockedError(
+            f"{where.path}: a run is at work here (process {process}), so its files need not "
+            "agree; ask again when it is over"
+        )
     if not where.store.exists():
-        text = "there is none, of which all else is derived; --salvage makes one of the tables"
+        text = "there is none, of which all else is derived; results.csv can still be read"
         return [Finding(where.store.name, Severity.WRONG, text)]
-    with ExitStack() as stack:
-        remains = stack.enter_context(of_store(where.store))
-        return [
-            *_store(where, remains),
-            *_tables(where, remains),
-            *_sweep(where, remains),
-            *_data(where, remains),
-            *_model(where, remains),
-            *_leftovers(where),
-        ]
+    contents = _contents(where.store)
+    return [
+        *_store(where, contents),
+        *_tables(where, contents),
+        *_sweep(where, contents),
+        *_data(where, contents),
+        *_model(where, contents),
+        *_leftovers(where),
+    ]
 
 
-def _store(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
-    name = where.store.name
-    said = ""
+def _contents(store: Path) -> _Contents:
+    contents = _Contents()
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        # A copy: to open a store may change what lies beside it.
+        copy = Path(scratch) / store.name
+        try:
+            for path in (store, store.with_name(f"{store.name}-wal")):
+                if path.exists():
+                    shutil.copyfile(path, copy.with_name(path.name))
+            with Store(copy, read_only=True) as opened:
+                _fill(contents, opened)
+        except OSError as error:
+            contents.damage.append(f"cannot be read: {error.strerror or error}")
+        except StoreError as error:
+            contents.damage.append(str(error))
+        contents.damage = [line.removeprefix(f"{copy}: ") for line in contents.damage]
+    return contents
+
+
+def _fill(contents: _Contents, store: Store) -> None:
+    """Read all that the store holds, arrays included: each checksum is looked at."""
+
+    def read(part: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return part(*arguments)
+        except StoreError as error:
+            contents.damage.append(str(error))
+            return None
+
+    contents.meta = read(store.meta) or {}
+    contents.trials = read(store.trials) or []
+    contents.results = read(store.results) or {}
+    for number in contents.results:
+        read(store.weights, number)
+    for number, _, _ in read(store.snapshots) or ():
+        read(store.snapshot, number)
+
+
+def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
+    yield from _first(where.store.name, contents.damage)
+    if not contents.damage:
+        counts = f"{len(contents.trials)} trials, {len(contents.results)} results"
+        yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
+
+
+def _first(part: str, lines: list[str]) -> Iterator[Finding]:
+    for line in lines[:_MOST_TOLD]:
+        yield Finding(part, Severity.WRONG, line)
+    if len(lines) > _MOST_TOLD:
+        yield Finding(part, Severity.WRONG, f"and {len(lines) - _MOST_TOLD} more")
+
+
+def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     try:
-        # The copy: to open a store may change what lies beside it.
-        if remains.copy is not None:
-            Store(remains.copy, read_only=True).close()
-    except StoreError as error:
-        said = str(error).removeprefix(f"{remains.copy}: ")
-        yield Finding(name, Severity.WRONG, said)
-    for number in remains.results:
-        remains.with_arrays(number)
-    for line in remains.damage[:_MOST_TOLD]:
-        yield Finding(name, Severity.WRONG, line)
-    if len(remains.damage) > _MOST_TOLD:
-        yield Finding(name, Severity.WRONG, f"and {len(remains.damage) - _MOST_TOLD} more")
-    counts = f"{len(remains.trials)} trials, {len(remains.results)} results"
-    if said or remains.damage:
-        yield Finding(name, Severity.NOTE, f"{counts} can be read; --salvage saves them")
-    else:
-        yield Finding(name, Severity.SOUND, f"{counts}, each as it was written")
-
-
-def _tables(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
-    try:
-        expected = tables_of(where, remains)
+        expected = _tables_of(where, contents)
     except (KeyError, ValueError, TypeError, HpsearchError):
         for path in (where.results, where.curves):
             text = "cannot be compared with the store, which does not say what was run"
@@ -118,6 +166,24 @@ def _tables(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding
             text = f"{len(cells) - len(found)} rows stand there more than once"
             yield Finding(path.name, Severity.WRONG, text)
         yield from _differences(path.name, found, _as_written(table, keys))
+
+
+def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """results.csv and curves.csv as the store has them.
+
+    Raises:
+        KeyError: The store does not tell enough.
+    """
+    meta, names, name = contents.meta, [], where.path.name
+    task, identity = Task(meta["task"]), Identity.from_json(meta["identity"])
+    if task is not Task.OBJECTIVE:
+        sweep = sweep_from_text(meta["sweep"], str(where.sweep))
+        name = sweep.name
+        names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
+    provenance, kind = identity.provenance(name), kind_in(meta)
+    tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=kind)
+    records = tables.records(contents.trials, contents.results)
+    return tables.results(records), tables.curves(records)
 
 
 Rows = Mapping[tuple[Any, ...], Mapping[Any, Any]]
@@ -144,10 +210,7 @@ def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
     lines = [f"{_place(key)} is not in the store" for key in unknown]
     for key in sorted(found.keys() & expected.keys()):
         lines += _cells(key, found[key], expected[key])
-    for line in lines[:_MOST_TOLD]:
-        yield Finding(name, Severity.WRONG, line)
-    if len(lines) > _MOST_TOLD:
-        yield Finding(name, Severity.WRONG, f"and {len(lines) - _MOST_TOLD} more differences")
+    yield from _first(name, lines)
     if not missing and not lines:
         yield Finding(name, Severity.SOUND, f"{len(found)} rows, as in the store")
 
@@ -170,8 +233,8 @@ def _is_nan(cell: Any) -> bool:
     return isinstance(cell, float) and math.isnan(cell)
 
 
-def _sweep(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
-    text = remains.meta.get("sweep")
+def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
+    text = contents.meta.get("sweep")
     if text is None:
         return
     name = where.sweep.name
@@ -186,18 +249,18 @@ def _sweep(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]
         yield Finding(name, Severity.NOTE, again)
 
 
-def _data(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
-    if "sweep" not in remains.meta or "identity" not in remains.meta:
+def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
+    if "sweep" not in contents.meta or "identity" not in contents.meta:
         return
     try:
-        before = Identity.from_json(remains.meta["identity"]).data
+        before = Identity.from_json(contents.meta["identity"]).data
     except UNREADABLE:
         yield Finding(
             "data", Severity.WRONG, "the store does not say which it was: identity is none"
         )
         return
     try:
-        sweep = sweep_from_text(remains.meta["sweep"], str(where.sweep))
+        sweep = sweep_from_text(contents.meta["sweep"], str(where.sweep))
         now = load_dataset(sweep.data).fingerprint
     except DataError as error:
         yield Finding("data", Severity.NOTE, f"cannot be compared: {error}")
@@ -212,13 +275,13 @@ def _data(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
         yield Finding("data", Severity.WRONG, text)
 
 
-def _model(where: ResultsDirectory, remains: SalvagedStore) -> Iterator[Finding]:
+def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     name = where.model.name
     if not where.model.exists():
-        if remains.meta.get("best_model"):
+        if contents.meta.get("best_model"):
             yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
         return
-    if is_whole(where.model):
+    if _is_whole(where.model):
         yield Finding(name, Severity.SOUND, "a whole archive")
     else:
         text = "is damaged; remove it, and the next run writes it again"
@@ -229,3 +292,12 @@ def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
     if names := [path.name for path in where.leftovers()]:
         text = f"{', '.join(names)}: left by a run that was killed; the next run removes it"
         yield Finding("leftovers", Severity.NOTE, text)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every member of an archive has its checksum; nothing in it is loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+        return False

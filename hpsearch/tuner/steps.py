@@ -12,7 +12,6 @@ from hpsearch.models.problem import Recipe
 from hpsearch.report.page import ReportFile
 from hpsearch.space.trial import Status
 from hpsearch.spec.dump import dump_sweep
-from hpsearch.spec.fields import added
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_trial
 from hpsearch.store.directory import ResultsDirectory
@@ -81,9 +80,6 @@ class _Steps:
 
     def run(self, load: Loader | None) -> RunOutcome:
         dataset = load_data(self.sweep, load)
-        for each in added(self.sweep):
-            self.reporter.note(f"uses the {each}")
-            _LOG.info("uses the %s", each)
         for warning in (*self.sweep.warnings, *dataset.warnings):
             self.reporter.note(f"warning: {warning}")
         recipe = recipe_of(self.sweep, dataset.target.task, load)

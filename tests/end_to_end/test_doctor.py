@@ -1,4 +1,4 @@
-"""`hpsearch doctor`: what it says of damage of every kind, and what it saves."""
+"""`hpsearch doctor`: what it says of damage of every kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import hpsearch, start
-from outcomes import assert_same, table
+from outcomes import table
 from small_sweeps import run_on_table
 
 _SWEEP = """\
@@ -103,7 +103,7 @@ def cells(out):
         (lambda out: flip(out / "sweep.db", b'"score": 0.'), "does not match its checksum"),
         (lambda out: flip(out / "sweep.db", b"arr_0.npy"), "does not match its checksum"),
         (lambda out: (out / "sweep.db").write_bytes(b""), "the store is empty"),
-        (lambda out: (out / "sweep.db").unlink(), "--salvage makes one of the tables"),
+        (lambda out: (out / "sweep.db").unlink(), "results.csv can still be read"),
         (lambda out: edit("results.csv", cells(out), "0.99")(out), "score is 0.99, in the store"),
         (edit("results.csv", "completed", "failed"), "status is 'failed', in the store"),
         (edit("curves.csv", "\n1,1,0", "\n1,1,7"), "trial 1, epoch 1: loss is 7"),
@@ -147,87 +147,6 @@ def test_other_data_is_said(finished, home):
         assert "data         note: cannot be compared: " in said.stdout
     finally:
         (finished / "table.csv").write_text(data)
-
-
-def tear(out):
-    """Zeros over a page in the middle of the results."""
-    with closing(sqlite3.connect(out / "sweep.db")) as db:
-        query = "SELECT pageno FROM dbstat WHERE name = 'results' AND pagetype = 'leaf'"
-        try:
-            pages = [page for (page,) in db.execute(query)]
-        except sqlite3.OperationalError:
-            root = "SELECT rootpage FROM sqlite_schema WHERE name = 'results'"
-            pages = [db.execute(root).fetchone()[0]]
-    with (out / "sweep.db").open("r+b") as file:
-        file.seek((pages[len(pages) // 2] - 1) * 4096)
-        file.write(bytes(4096))
-
-
-def zeros(out):
-    size = (out / "sweep.db").stat().st_size
-    (out / "sweep.db").write_bytes(bytes(size))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda out: flip(out / "sweep.db", b'"score": 0.'),
-        lambda out: flip(out / "sweep.db", b'"units": 4'),
-        lambda out: flip(out / "sweep.db", b'"metric": "val'),
-        tear,
-        zeros,
-        lambda out: (out / "sweep.db").unlink(),
-    ],
-    ids=["a score", "a config", "the identity", "a page", "zeros", "no store"],
-)
-def test_what_the_store_lost_comes_from_the_tables(finished, home, damage):
-    damage(home / "out")
-    before = contents(home / "out")
-    said = hpsearch("doctor", "out", "--salvage", "saved", cwd=home)
-    assert f"saved {_TRIALS} results in saved" in said.stdout
-    assert contents(home / "out") == before
-    assert_same(home / "saved", finished / "out", _TRIALS)
-
-
-@pytest.mark.parametrize("damage", [tear, zeros])
-def test_what_was_saved_is_a_results_directory_like_any_other(finished, home, damage):
-    """Nothing is left to train, and no number changes."""
-    damage(home / "out")
-    hpsearch("doctor", "out", "--salvage", "saved", cwd=home)
-    assert "all is sound" in hpsearch("doctor", "saved", cwd=home).stdout
-    again = hpsearch("run", "saved/sweep.yaml", "--out", "saved", cwd=home)
-    assert f"{_TRIALS} trials, {_TRIALS} completed, 0 trained now" in again.stdout
-    assert_same(home / "saved", finished / "out", _TRIALS)
-
-
-def test_what_is_nowhere_is_trained_again(finished, home):
-    flip(home / "out" / "sweep.db", b'"score": 0.')
-    for name in ("results.csv", "curves.csv"):
-        (home / "out" / name).unlink()
-    said = hpsearch("doctor", "out", "--salvage", "saved", cwd=home)
-    assert f"saved {_TRIALS - 1} results in saved" in said.stdout
-    assert "to be trained again: 1 trials: " in said.stdout
-    again = hpsearch("run", "saved/sweep.yaml", "--out", "saved", cwd=home)
-    assert f"{_TRIALS} trials, {_TRIALS} completed, 1 trained now" in again.stdout
-    both = [table(each).drop(columns="shared_with") for each in (home / "saved", finished / "out")]
-    assert both[0].equals(both[1])
-
-
-def test_what_cannot_be_saved_is_said(home):
-    zeros(home / "out")
-    (home / "out" / "results.csv").write_text("nothing\n")
-    said = hpsearch("doctor", "out", "--salvage", "saved", cwd=home, code=2)
-    assert "neither the store nor the tables hold a result that can be read" in said.stderr
-    assert "results.csv has not the columns of a results table" in said.stderr
-    assert not (home / "saved").exists()
-    for new in ("out", "out/new"):
-        said = hpsearch("doctor", "out", "--salvage", new, cwd=home, code=2)
-        assert "is to stay as it is" in said.stderr
-    (home / "full").mkdir()
-    (home / "full" / "mine").touch()
-    said = hpsearch("doctor", "out", "--salvage", "full", cwd=home, code=2)
-    assert "is there already" in said.stderr
-    assert "no such directory" in hpsearch("doctor", "none", cwd=home, code=2).stderr
 
 
 def test_a_directory_at_which_a_run_works_is_left_alone(tmp_path):

@@ -161,7 +161,7 @@ _ODD_STORES: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("name", _ODD_STORES)
-def test_whatever_the_store_is_it_is_said_and_the_rows_are_saved(finished, home, capsys, name):
+def test_whatever_the_store_is_it_is_said(home, capsys, name):
     damage, words = _ODD_STORES[name]
     damage(home / "out")
     before = contents(home / "out")
@@ -169,11 +169,6 @@ def test_whatever_the_store_is_it_is_said_and_the_rows_are_saved(finished, home,
     assert code == 3
     assert words in said
     assert contents(home / "out") == before
-    code, said = doctor(capsys, "--salvage", "saved")
-    assert code == 0
-    assert f"saved {_TRIALS} results in saved" in said
-    assert contents(home / "out") == before
-    assert table(home / "saved").equals(table(finished / "out"))
 
 
 @pytest.mark.parametrize(
@@ -199,53 +194,6 @@ def test_whatever_a_table_is_it_is_said(home, capsys, damage, words):
     assert words in said
 
 
-_CELLS = [
-    ("trial", "x"), ("trial", "1e400"), ("trial", "1.5"), ("trial", "9" * 20), ("seed", "zero"),
-    ("seconds", "fast"), ("seconds", "nan"), ("epochs_trained", "many"), ("best_epoch", "77"),
-    ("best_score", "x"), ("score", "many"), ("score", "0.99"), ("weights", "1.5"),
-    ("shared_with", "x"), ("status", "great"), ("config", "c0"), ("units", "[1,"), ("fold", "a"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("column", "text"), _CELLS)
-def test_a_row_that_was_edited_by_hand_is_not_taken_for_a_result(home, capsys, column, text):
-    """Where the store is gone, that has nothing to say against it."""
-    cell("results.csv", column, text)(home / "out")
-    (home / "out" / "sweep.db").unlink()
-    code, said = doctor(capsys, "--salvage", "saved")
-    assert code == 0
-    assert f"saved {_TRIALS - 1} results in saved" in said
-    assert "not used: results.csv: trial " in said
-    assert set(table(home / "saved")["trial"]) == {2, 3, 4}
-
-
-def test_a_curve_that_was_edited_costs_its_own_trial(home, capsys):
-    cell("curves.csv", "val_loss", "bad")(home / "out")
-    (home / "out" / "sweep.db").unlink()
-    _, said = doctor(capsys, "--salvage", "saved")
-    assert "not used: curves.csv: trial 1: val_loss is 'bad', which is no number" in said
-    assert set(table(home / "saved")["trial"]) == {2, 3, 4}
-
-
-@pytest.mark.parametrize(
-    ("damage", "code", "words"),
-    [
-        (lambda out: (out / "curves.csv").unlink(), 2, "out/curves.csv: there is no such"),
-        (lambda out: (out / "sweep.yaml").unlink(), 3, "nor a sweep.yaml tells what was run"),
-        (file("sweep.yaml", b"\xff\xfe"), 3, "nor a sweep.yaml tells what was run"),
-        (directory("sweep.yaml"), 3, "nor a sweep.yaml tells what was run"),
-        (file("sweep.yaml", b"units: ["), 2, "out/sweep.yaml:1: not valid YAML"),
-        (file("sweep.yaml", b"data: {dataset: iris}\n"), 3, "are not those of the rows"),
-    ],
-)
-def test_what_cannot_be_saved_of_tables_alone(home, capsys, damage, code, words):
-    (home / "out" / "sweep.db").unlink()
-    damage(home / "out")
-    assert doctor(capsys, "--salvage", "saved")[0] == code
-    assert words in doctor(capsys, "--salvage", "saved")[1]
-    assert not (home / "saved").exists()
-
-
 @pytest.mark.parametrize("place", [b"\n", b"a\0b\n", b"\xff\n"])
 def test_a_pointer_that_names_no_file_is_none(home, capsys, place):
     (home / "out" / ".store").write_bytes(place)
@@ -257,19 +205,7 @@ def test_directories_of_every_kind(home, capsys):
     (home / "empty").mkdir()
     assert "all is sound" in hpsearch("doctor", "linked", cwd=home).stdout
     assert "there is none" in hpsearch("doctor", "empty", cwd=home, code=3).stdout
-    said = hpsearch("doctor", "empty", "--salvage", "saved", cwd=home, code=2)
-    assert "hold a result that can be read" in said.stderr
     assert "no such directory" in hpsearch("doctor", "out/results.csv", cwd=home, code=2).stderr
-    # By its other name, too, it is to stay as it is.
-    said = hpsearch("doctor", "out", "--salvage", "linked/new", cwd=home, code=2)
-    assert "is to stay as it is" in said.stderr
     with read_only(home / "out") as disk:
         said = hpsearch("doctor", "out", cwd=home, program=disk.program)
         assert "all is sound" in said.stdout
-    (home / "file").touch()
-    with read_only(home / "empty") as disk:
-        for new in ("empty/saved", "file", "file/saved"):
-            said = hpsearch(
-                "doctor", "out", "--salvage", new, cwd=home, code=2, program=disk.program
-            )
-            assert new in said.stderr

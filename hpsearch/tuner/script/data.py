@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from hpsearch.data.builtin import describe, image_folder
 from hpsearch.data.dataset import Dataset, Inputs, InputSpec, Options, RawData, Split, Target, Task
-from hpsearch.data.loading import added_dataset
 from hpsearch.data.tables import scan
 from hpsearch.spec.data import DataSpec
 
@@ -188,9 +187,6 @@ def checksum(x, y):
 def read_code(spec: DataSpec, source: RawData, dataset: Dataset) -> str:
     """Statements that leave `x` and `y`, and those of a validation part of its own."""
     if spec.dataset is not None:
-        added = added_dataset(spec.dataset)
-        if added is not None:
-            return _function(added.reference, source, dataset)
         return _builtin(spec.dataset, spec.folder)
     if spec.csv is not None:
         return _csv(spec, source, dataset)

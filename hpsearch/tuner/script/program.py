@@ -11,7 +11,7 @@ from typing import Any
 from hpsearch.data.dataset import InputSpec, Target, Task, n_features
 from hpsearch.data.loading import read_raw
 from hpsearch.errors import NotSupportedError
-from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function, reference_of
+from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function
 from hpsearch.models.problem import Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import DEFAULTS, optimizer_settings, widths
@@ -68,7 +68,7 @@ def model_code(
     parts = [layers.initializer()]
     layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
     if is_own_function(layer_type) and widths(values):
-        parts = [imported(reference_of(layer_type), "own_layer"), _OWN_LAYER, *parts]
+        parts = [imported(layer_type, "own_layer"), _OWN_LAYER, *parts]
     lines = [
         f"keras.utils.set_random_seed({derive(recipe.sweep_seed, seed)})",
         f"inputs = hidden = keras.Input(({n_features(spec)},))",
