@@ -96,14 +96,14 @@ def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> l
         ValueError: There is no such kind, or it cannot train this.
     """
     from hpsearch.data.dataset import InputSpec, Target, Task
-    from hpsearch.models.problem import Recipe
+    from hpsearch.models.problem import Problem, Recipe
     from hpsearch.training.make import make_trainer
 
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     spec = InputSpec((28, 28), "uint8", scale=(1 / 255,), offset=(0.0,))
     target = Target(Task.MULTICLASS, _CLASSES, tuple(map(str, range(_CLASSES))))
     values = {"hidden_layers": 1, "units": units, "batch_size": batch, "optimizer": "adam"}
-    trainer = make_trainer(values, 0, recipe, spec, target, arrays, kind=kind)
+    trainer = make_trainer(Problem(recipe, spec, target), values, 0, arrays, kind=kind)
     trainer.run_epoch()
     steps = len(arrays.x_train) / batch
     return [seconds_of(trainer.run_epoch) / steps for _ in range(epochs)]

@@ -40,7 +40,7 @@ from report import HERE, machine, report, versions
 from speed_peers import CONTENDERS, Job, Scores
 
 from hpsearch.data.loading import load_dataset
-from hpsearch.space.mlp import config_id
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
 
@@ -146,7 +146,7 @@ def groups_of(sweep: Path) -> dict[str, str]:
     """Config -> what it shares with those that differ from it only in epochs."""
     configs = Job(str(sweep), "", "").configs
     return {
-        name: config_id({key: value for key, value in config.items() if key != "epochs"})
+        name: MLPConfig({key: value for key, value in config.items() if key != "epochs"}).id
         for name, config in configs.items()
     }
 

@@ -25,7 +25,7 @@ import psutil
 from report import HERE, machine, report, versions
 
 from hpsearch.data.dataset import InputSpec, Target, Task
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import Tables
@@ -230,7 +230,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             results=results,
             keep="best",
             costs=NetworkCosts(
-                _RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10), _SIZES
+                Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
             ),
         )
         loop.run(set(loop.results), store.trials)

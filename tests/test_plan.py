@@ -8,7 +8,7 @@ import pytest
 
 from hpsearch.search.draws import grid_draws
 from hpsearch.space.keras_names import ACTIVATIONS
-from hpsearch.space.mlp import weight_count
+from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.space.trial import Training, Trial
 from hpsearch.tuner.planning import group, number_trials, summarize
@@ -117,7 +117,6 @@ def test_summary_of_nothing_and_of_ones_own_layers() -> None:
     assert summarize(trials, group(trials), 4, 2).weights == (702, 702)
 
 
-LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 SHAPES: list[dict[str, Any]] = [
     {"hidden_layers": 0},
     {"hidden_layers": 1, "units": 8},
@@ -132,21 +131,19 @@ SHAPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_weight_count_is_keras_own(layer_type: str) -> None:
     from hpsearch.data.dataset import InputSpec, Target, Task
-    from hpsearch.models.layers import LAYER_TYPES
     from hpsearch.models.mlp import build_model
-    from hpsearch.models.problem import Recipe
+    from hpsearch.models.problem import Problem, Recipe
 
-    assert set(LAYER_TYPES) == set(LAYER_TYPES)
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     for shape in SHAPES:
         values = {**shape, "layer_type": layer_type, "l2": 0.01}
-        model = build_model(
-            values, 0, recipe, InputSpec((6,), "float32"), Target(Task.MULTICLASS, 3)
-        )
-        assert weight_count(values, 6, 3) == model.count_params(), shape
+        problem = Problem(recipe, InputSpec((6,), "float32"), Target(Task.MULTICLASS, 3))
+        model = build_model(problem, values, 0)
+        assert MLPConfig(values).weight_count(6, 3) == model.count_params(), shape
 
 
 def test_ones_own_layers_are_not_counted() -> None:
-    assert weight_count({"layer_type": "my.module:block"}, 6, 3) is None
-    assert weight_count({"layer_type": "my.module:block", "hidden_layers": 0}, 6, 3) == 21
+    assert MLPConfig({"layer_type": "my.module:block"}).weight_count(6, 3) is None
+    config = MLPConfig({"layer_type": "my.module:block", "hidden_layers": 0})
+    assert config.weight_count(6, 3) == 21
     assert "glu" in ACTIVATIONS

@@ -14,6 +14,7 @@ from hpsearch.data.dataset import InputSpec, Shape, Target
 from hpsearch.data.loading import probe_dataset
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
+from hpsearch.models.problem import Problem
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.space.space import Choices, Config, Parameter
 from hpsearch.space.trial import Training, Trial
@@ -170,10 +171,12 @@ def _sizes(shape: Shape) -> DataSizes:
 
 
 def _needs_tensorflow(sweep: Sweep, shape: Shape) -> Callable[[Training], bool]:
-    recipe = make_recipe(sweep, shape.task)
-    spec = InputSpec((shape.features,), "float32")
-    target = Target(shape.task, shape.outputs)
-    return lambda training: needs_tensorflow(training.values, recipe, spec, target)
+    problem = Problem(
+        make_recipe(sweep, shape.task),
+        InputSpec((shape.features,), "float32"),
+        Target(shape.task, shape.outputs),
+    )
+    return lambda training: needs_tensorflow(problem, training.values)
 
 
 def _measured(

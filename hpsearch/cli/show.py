@@ -15,7 +15,7 @@ from hpsearch.comparison.comparing import Comparison
 from hpsearch.comparison.document import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.models.layers import LAYER_TYPES
+from hpsearch.models.layers import DESCRIPTIONS
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
@@ -70,7 +70,7 @@ def _optimizers() -> Rows:
 
 def _layer_types() -> Rows:
 
-    yield from LAYER_TYPES.items()
+    yield from DESCRIPTIONS.items()
     yield "package.module:function", "one's own: function(x, units, activation, ...) -> tensor"
 
 

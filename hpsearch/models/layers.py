@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 #: Name -> one line for people.
-LAYER_TYPES: dict[str, str] = {
+#: What each layer type is, in words.
+DESCRIPTIONS: dict[str, str] = {
     "dense": "Dense, activation",
     "dropout": "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
     "batch_norm": "Dense (its bias is the normalisation's), BatchNormalization, activation",
@@ -77,7 +78,7 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
 
     Args:
         x: Symbolic input `(batch, width)`.
-        layer_type: A name in LAYER_TYPES, or `package.module:function`.
+        layer_type: One of `space.mlp.LAYER_TYPES`, or `package.module:function`.
         block: What it is made from.
         values: The live hyperparameters, offered to a function of one's own.
 

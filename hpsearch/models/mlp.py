@@ -15,9 +15,9 @@ from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.layers import Block, hidden_block, with_seed
 from hpsearch.models.own import build_own_model, built_with, seeded
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.mlp import DEFAULTS, optimizer_settings, widths
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
 #: The output layer's place in the derivation of seeds: the same at every depth.
@@ -33,19 +33,12 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
     for uint8 images, the raw image, which is flattened and scaled inside.
 
     Args:
-        recipe: Loss, output activation, the sweep's seed.
-        input_spec: What a raw row is.
-        target: What is predicted.
         seed: The trial's seed.
     """
 
-    def __init__(
-        self, recipe: Recipe, input_spec: InputSpec, target: Target, seed: int = 0
-    ) -> None:
+    def __init__(self, problem: Problem, seed: int = 0) -> None:
         super().__init__()
-        self._recipe = recipe
-        self._input_spec = input_spec
-        self._target = target
+        self._problem = problem
         self._seed = seed
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -54,20 +47,20 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
         Raises:
             InputError: If a layer type or an optimizer cannot be made.
         """
-        values = hp.values
-        with seeded(derive(self._recipe.sweep_seed, self._seed)):
+        recipe, config = self._problem.recipe, MLPConfig(hp.values)
+        with seeded(derive(recipe.sweep_seed, self._seed)):
             inputs, x = self._inputs()
-            for layer, units in enumerate(widths(values), start=1):
-                layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
-                x = hidden_block(x, layer_type, self._block(values, layer, units), values)
-            output = self._block(values, _OUTPUT_LAYER, self._target.outputs)
-            outputs = output.dense(activation=self._recipe.output_activation)(x)
+            for layer, units in enumerate(config.widths, start=1):
+                block = self._block(config, layer, units)
+                x = hidden_block(x, config.layer_type, block, hp.values)
+            output = self._block(config, _OUTPUT_LAYER, self._problem.target.outputs)
+            outputs = output.dense(activation=recipe.output_activation)(x)
             model = keras.Model(inputs, outputs, name="mlp")
-            _compile(model, values, self._recipe, self._target)
+            _compile(model, hp.values, self._problem)
         return model
 
     def _inputs(self) -> tuple[Any, Any]:
-        spec = self._input_spec
+        spec = self._problem.input
         if not runs_in_graph(spec):
             inputs = keras.Input((n_features(spec),), dtype="float32")
             return inputs, inputs
@@ -76,23 +69,18 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
             x = layer(x)
         return inputs, x
 
-    def _block(self, values: Mapping[str, Any], layer: int, units: int) -> Block:
-        def value(name: str) -> Any:
-            return values.get(name, DEFAULTS[name])
-
+    def _block(self, config: MLPConfig, layer: int, units: int) -> Block:
         return Block(
             units=units,
-            activation=value("activation"),
-            dropout=float(value("dropout")),
-            kernel_initializer=value("kernel_initializer"),
-            l2=float(value("l2")),
-            seed=derive(self._recipe.sweep_seed, self._seed, layer),
+            activation=config.activation,
+            dropout=config.dropout,
+            kernel_initializer=config.kernel_initializer,
+            l2=config.l2,
+            seed=derive(self._problem.recipe.sweep_seed, self._seed, layer),
         )
 
 
-def build_model(
-    values: Mapping[str, Any], seed: int, recipe: Recipe, input_spec: InputSpec, target: Target
-) -> keras.Model:
+def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
     """The compiled model of one training: an MLP, or what the recipe's function builds.
 
     A model of one's own keeps its optimizer, loss and metrics where it is compiled; else it gets
@@ -101,18 +89,19 @@ def build_model(
     Raises:
         InputError: If a function of the user cannot be loaded or returns something else.
     """
+    recipe = problem.recipe
     if not recipe.model:
         hp = keras_tuner.HyperParameters()
         hp.values = dict(values)
-        return MLP(recipe, input_spec, target, seed).build(hp)
+        return MLP(problem, seed).build(hp)
     model = build_own_model(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
         if not model.compiled:
-            if target.task is Task.OWN:
+            if problem.target.task is Task.OWN:
                 raise InputError(f"{recipe.model}: must return a compiled model")
-            _compile(model, values, recipe, target)
+            _compile(model, values, problem)
         if not model.built:
-            give_weights(model, rows_shape(model, row_shape(input_spec)))
+            give_weights(model, rows_shape(model, row_shape(problem.input)))
     return model
 
 
@@ -182,13 +171,8 @@ def _part_seed(sweep_seed: int, seed: int, place: tuple[int, int]) -> int:
     return derive(derive(sweep_seed, seed, block), part)
 
 
-def trained_model(  # noqa: PLR0917 - as `build_model`, with the weights
-    values: Mapping[str, Any],
-    seed: int,
-    weights: Sequence[Any],
-    recipe: Recipe,
-    input_spec: InputSpec,
-    target: Target,
+def trained_model(
+    problem: Problem, values: Mapping[str, Any], seed: int, weights: Sequence[Any]
 ) -> keras.Model:
     """The model for people of a training that is over.
 
@@ -196,13 +180,10 @@ def trained_model(  # noqa: PLR0917 - as `build_model`, with the weights
         values: The live hyperparameters; `epochs` is not among what is read.
         seed: The trial's seed.
         weights: In the order of `model.get_weights()`.
-        recipe: Loss, output activation, the sweep's seed.
-        input_spec: What a raw row is.
-        target: What is predicted.
     """
-    model = build_model(values, seed, recipe, input_spec, target)
+    model = build_model(problem, values, seed)
     model.set_weights(list(weights))
-    return full_model(model, input_spec, target)
+    return full_model(model, problem.input, problem.target)
 
 
 def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
@@ -275,16 +256,15 @@ def _one(tensors: Sequence[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
-def _compile(model: keras.Model, values: Mapping[str, Any], recipe: Recipe, target: Target) -> None:
-    metric = "mae" if target.task is Task.REGRESSION else "accuracy"
-    model.compile(
-        optimizer=build_optimizer(values), loss=recipe.loss, metrics=[metric], jit_compile=False
-    )
+def _compile(model: keras.Model, values: Mapping[str, Any], problem: Problem) -> None:
+    metric = "mae" if problem.target.task is Task.REGRESSION else "accuracy"
+    optimizer, loss = build_optimizer(values), problem.recipe.loss
+    model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
 
 
 def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     """The optimizer that the live hyperparameters describe, without variables for weights."""
-    name, settings = optimizer_settings(values)
+    name, settings = MLPConfig(values).optimizer
     if settings.get("learning_rate") is not None:
         settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
     return getattr(keras.optimizers, OPTIMIZER_CLASSES[name])(**settings)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.dataset import InputSpec, Target, Task
 
 #: The name of what a function gives.
 METRIC = "objective"
@@ -73,3 +73,17 @@ class Recipe:
     def better(self, score: float, than: float) -> bool:
         """Whether `score` is strictly better than `than`."""
         return score > than if self.goal == "maximize" else score < than
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a model is built for and scored by; its rows stay apart, since workers share them.
+
+    Attributes:
+        input: How raw rows become features.
+        target: What is predicted.
+    """
+
+    recipe: Recipe
+    input: InputSpec
+    target: Target

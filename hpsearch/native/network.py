@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from hpsearch.data.dataset import InputSpec, Target, Task, n_features, runs_in_graph
-from hpsearch.models.problem import Recipe
+from hpsearch.data.dataset import InputSpec, Task, n_features, runs_in_graph
+from hpsearch.models.problem import Problem
 from hpsearch.space import keras_names
-from hpsearch.space.mlp import DEFAULTS, optimizer_settings, widths
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
 #: The extension's codes (`csrc/network.h`), by Keras' names.
@@ -187,32 +187,31 @@ class DenseNetwork:
         return sum(math.prod(part.shape) for part in self.parts)
 
 
-def describe(
-    values: Mapping[str, Any], seed: int, recipe: Recipe, spec: InputSpec, target: Target
-) -> DenseNetwork | None:
+def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNetwork | None:
     """The network of one training, or None where the extension has no such thing."""
-    if not knows(values, recipe, target):
+    if not knows(problem, values):
         return None
-    hidden, optimizer = widths(values), _optimizer(values)
+    recipe, target, config = problem.recipe, problem.target, MLPConfig(values)
+    hidden, optimizer = config.widths, optimizer_of(*config.optimizer)
     assert optimizer is not None
-    layer_type = str(values.get("layer_type", DEFAULTS["layer_type"])) if hidden else "dense"
-    every = (n_features(spec), *hidden, target.outputs)
+    layer_type = config.layer_type if hidden else "dense"
+    every = (n_features(problem.input), *hidden, target.outputs)
     blocks = (*[_BLOCKS[layer_type]] * len(hidden), 0)
-    activation = ACTIVATIONS[_activation(values)] if hidden else 0
+    activation = ACTIVATIONS[config.activation] if hidden else 0
     # The output layer's seeds are the same at every depth (see hypermodel).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
-    rows, shift, scale = _rows(spec)
+    rows, shift, scale = _rows(problem.input)
     return DenseNetwork(
         widths=every,
         blocks=blocks,
         activations=(*[activation] * len(hidden), 0),
-        dropouts=(*[_dropout(values, layer_type)] * len(hidden), 0.0),
+        dropouts=(*[config.dropout if layer_type == "dropout" else 0.0] * len(hidden), 0.0),
         mask_seeds=tuple(_stateless(derive(each, 2)) for each in seeds),
-        parts=_parts(values, every, blocks, seeds),
-        batch_size=int(values.get("batch_size", DEFAULTS["batch_size"])),
+        parts=_parts(config, every, blocks, seeds),
+        batch_size=config.batch_size,
         loss=_OUTPUTS[target.task, recipe.output_activation, recipe.loss],
         optimizer=optimizer,
-        l2=float(values.get("l2", DEFAULTS["l2"])),
+        l2=config.l2,
         rows=rows,
         shift=shift,
         scale=scale,
@@ -221,27 +220,22 @@ def describe(
     )
 
 
-def knows(values: Mapping[str, Any], recipe: Recipe, target: Target) -> bool:
+def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
     """Whether the extension has all that a config asks for."""
+    recipe, config = problem.recipe, MLPConfig(values)
     if recipe.weighted or recipe.keras_metric:
         return False
-    if recipe.model or (target.task, recipe.output_activation, recipe.loss) not in _OUTPUTS:
+    output = (problem.target.task, recipe.output_activation, recipe.loss)
+    if recipe.model or output not in _OUTPUTS:
         return False
-    if widths(values):
-        layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
-        if layer_type not in _BLOCKS or not 0 <= _dropout(values, layer_type) < 1:
+    if config.widths:
+        if config.layer_type not in _BLOCKS or config.activation not in ACTIVATIONS:
             return False
-        if _activation(values) not in ACTIVATIONS:
+        if config.layer_type == "dropout" and not 0 <= config.dropout < 1:
             return False
-    return _initial_numbers(*_initializer(values), 1, 1) is not None and bool(_optimizer(values))
-
-
-def _activation(values: Mapping[str, Any]) -> str:
-    return str(values.get("activation", DEFAULTS["activation"]))
-
-
-def _dropout(values: Mapping[str, Any], layer_type: str) -> float:
-    return float(values.get("dropout", DEFAULTS["dropout"])) if layer_type == "dropout" else 0.0
+    if _initial_numbers(*_initializer(config), 1, 1) is None:
+        return False
+    return optimizer_of(*config.optimizer) is not None
 
 
 def _stateless(seed: int) -> int:
@@ -266,9 +260,9 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
 
 
 def _parts(
-    values: Mapping[str, Any], every: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
+    config: MLPConfig, every: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
 ) -> tuple[WeightArray, ...]:
-    name, settings = _initializer(values)
+    name, settings = _initializer(config)
     made = []
     for layer, (shape, block, seed) in enumerate(zip(pairwise(every), blocks, seeds, strict=True)):
         numbers = _initial_numbers(name, settings, *shape)
@@ -287,9 +281,9 @@ def _parts(
     return tuple(made)
 
 
-def _initializer(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _initializer(config: MLPConfig) -> tuple[str, dict[str, Any]]:
     """Its name, and its arguments with Keras' defaults."""
-    initializer = values.get("kernel_initializer", DEFAULTS["kernel_initializer"])
+    initializer = config.kernel_initializer
     own = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
     name = own.pop("name")
     return name, {**keras_names.INITIALIZERS.get(name, {}), **own}
@@ -314,10 +308,6 @@ def _initial_numbers(
             return _UNIFORM, -math.sqrt(3 * scale), math.sqrt(3 * scale)
         return _TRUNCATED, 0.0, math.sqrt(scale) / _TRUNCATED_STDDEV
     return None
-
-
-def _optimizer(values: Mapping[str, Any]) -> Optimizer | None:
-    return optimizer_of(*optimizer_settings(values))
 
 
 def optimizer_of(name: str, own: Mapping[str, Any]) -> Optimizer | None:

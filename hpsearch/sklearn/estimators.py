@@ -116,7 +116,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             out=None if self.out is None else Path(self.out),
         )
         self.network_ = found.network
-        sign = 1.0 if found.network.recipe.goal == "maximize" else -1.0
+        sign = 1.0 if found.network.problem.recipe.goal == "maximize" else -1.0
         self.best_params_, self.best_score_ = found.params, sign * found.score
         self.cv_results_ = cv_results(found.table)
         return self

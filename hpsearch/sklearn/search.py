@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import InputSpec, Target
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
@@ -101,21 +100,17 @@ class Network:
         weights: In the order of `model.get_weights()`.
     """
 
+    problem: Problem
     values: Mapping[str, Any]
     seed: int
     weights: tuple[npt.NDArray[Any], ...]
-    recipe: Recipe
-    input_spec: InputSpec
-    target: Target
 
     @cached_property
     def model(self) -> Any:
         """The `keras.Model`; it takes raw rows."""
         from hpsearch.models.mlp import trained_model
 
-        return trained_model(
-            self.values, self.seed, self.weights, self.recipe, self.input_spec, self.target
-        )
+        return trained_model(self.problem, self.values, self.seed, self.weights)
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """The model's outputs `(n_samples, outputs)`.
@@ -272,9 +267,8 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
     if weights is None:
         raise ValueError(f"trial {trial.number} is the best one, and its weights are lost")
     recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
-    network = Network(
-        trial.config.without_epochs, trial.seed, weights, recipe, rows.input, rows.target
-    )
+    problem = Problem(recipe, rows.input, rows.target)
+    network = Network(problem, trial.config.without_epochs, trial.seed, weights)
     live = dict(trial.config.values)
     params = {name: live[name] for name in sweep.parameters if name in live}
     return SearchResult(network, params, score, table)

@@ -6,10 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from hpsearch.space import keras_names
 
+#: Hyperparameter -> value, as a sweep file writes it: an optimizer is a name or
+#: `{name: ..., argument: ...}`, units a number or a list.
 Values = Mapping[str, Any]
 
 #: The hyperparameters of the lecture notes: always columns of the results table.
@@ -37,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "dropout": 0.5,
 }
 
-#: The built-in blocks; any other layer type is a function of the user's or of a package.
+#: The built-in blocks; any other layer type is a function of the user's.
 LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 
 OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,123 +67,185 @@ def layer_of(name: str) -> int | None:
 
 
 def optimizer_name(optimizer: Any) -> str:
-    """The name by which `when:` and the user know an optimizer."""
+    """The name of an optimizer as a sweep file writes it, aliases such as `momentum` included."""
     return str(optimizer["name"] if isinstance(optimizer, Mapping) else optimizer)
 
 
-def _own_arguments(optimizer: Any) -> dict[str, Any]:
-    if not isinstance(optimizer, Mapping):
-        return {}
-    return {key: value for key, value in optimizer.items() if key != "name"}
+def hashed(values: Values) -> str:
+    """`c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return "c" + hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
-def optimizer_settings(values: Values) -> tuple[str, dict[str, Any]]:
-    """Keras' name of the optimizer and every argument that it is created with.
+@dataclass(frozen=True)
+class MLPConfig:
+    """The hyperparameters of one MLP, typed, with a default for each that `values` lacks."""
 
-    An optimizer's own arguments beat the top-level `learning_rate`, `momentum` and
-    `weight_decay`, which in turn beat what an alias implies.
-    """
-    optimizer = values.get("optimizer", DEFAULTS["optimizer"])
-    name, arguments = OPTIMIZER_ALIASES.get(optimizer_name(optimizer), (None, {}))
-    settings = dict(arguments)
-    name = name or optimizer_name(optimizer)
-    accepted = keras_names.OPTIMIZERS.get(name, {})
-    for key in _SHARED_ARGUMENTS:
-        if key in accepted and values.get(key) is not None:
-            settings[key] = values[key]
-    settings.update(_own_arguments(optimizer))
-    return name, settings
+    values: Values
 
+    def _value(self, name: str) -> Any:
+        return self.values.get(name, DEFAULTS[name])
 
-def _hidden_layers(values: Values) -> int:
-    layers = values.get("hidden_layers", DEFAULTS["hidden_layers"])
-    units = values.get("units")
-    if isinstance(units, list) and layers != 0:
-        return len(units)
-    return int(layers)
+    @property
+    def activation(self) -> str:
+        """Of each hidden layer."""
+        return str(self._value("activation"))
 
+    @property
+    def layer_type(self) -> str:
+        """The block that each hidden layer is: one of LAYER_TYPES, or `package.module:function`."""
+        return str(self._value("layer_type"))
 
-def widths(values: Values) -> tuple[int, ...]:
-    """Units of each hidden layer: `units`, a list of them, or `units_K` for layer K."""
-    layers = _hidden_layers(values)
-    units = values.get("units", DEFAULTS["units"])
-    listed = units if isinstance(units, list) else [units] * layers
-    return tuple(
-        int(values.get(f"units_{layer}", listed[layer - 1])) for layer in range(1, layers + 1)
-    )
+    @property
+    def dropout(self) -> float:
+        """Share of units that each dropout block drops."""
+        return float(self._value("dropout"))
 
+    @property
+    def l2(self) -> float:
+        """Factor of the L2 penalty on every kernel."""
+        return float(self._value("l2"))
 
-def dead_in_mlp(values: Values) -> frozenset[str]:
-    """Names in `values` that make no difference to the MLP that the others describe."""
-    layers = _hidden_layers(values)
-    dead = {name for name in values if (layer := layer_of(name)) is not None and layer > layers}
-    if layers == 0:
-        dead |= _HIDDEN_KEYS & values.keys()
-    elif all(f"units_{layer}" in values for layer in range(1, layers + 1)) and not isinstance(
-        values.get("units"), list
-    ):
-        dead |= {"units"} & values.keys()
-    layer_type = values.get("layer_type", DEFAULTS["layer_type"])
-    if layer_type in LAYER_TYPES and layer_type != "dropout":
-        dead |= {"dropout"} & values.keys()
-    return frozenset(dead | _dead_optimizer_arguments(values))
+    @property
+    def kernel_initializer(self) -> str | Mapping[str, Any]:
+        """Of every kernel: Keras' name, or a mapping with its arguments."""
+        initializer: str | Mapping[str, Any] = self._value("kernel_initializer")
+        return initializer
 
+    @property
+    def batch_size(self) -> int:
+        """Rows a training step."""
+        return int(self._value("batch_size"))
 
-def _dead_optimizer_arguments(values: Values) -> set[str]:
-    optimizer = values.get("optimizer", DEFAULTS["optimizer"])
-    own = _own_arguments(optimizer)
-    name = OPTIMIZER_ALIASES.get(optimizer_name(optimizer), (optimizer_name(optimizer), {}))[0]
-    accepted = keras_names.OPTIMIZERS.get(name, {})
-    return {
-        key for key in _SHARED_ARGUMENTS if key in values and (key in own or key not in accepted)
-    }
+    @property
+    def epochs(self) -> int:
+        """Passes over the training rows."""
+        return int(self._value("epochs"))
 
+    @property
+    def _hidden_layers(self) -> int:
+        layers, units = self._value("hidden_layers"), self.values.get("units")
+        return len(units) if isinstance(units, list) and layers != 0 else int(layers)
 
-def identity(values: Values) -> dict[str, Any]:
-    """Canonical form of a config: what is equal here trains equally.
-
-    Widths replace hidden_layers, units and units_K (equal ones as one number); the optimizer's
-    alias and arguments are resolved; defaults are left out.
-    """
-    name, settings = optimizer_settings(values)
-    defaults = keras_names.OPTIMIZERS.get(name, {})
-    settings = {
-        key: value
-        for key, value in settings.items()
-        if key not in defaults or not _same(defaults[key], value)
-    }
-    if isinstance(settings.get("learning_rate"), Mapping):
-        settings["learning_rate"] = _without_defaults(
-            settings["learning_rate"], keras_names.SCHEDULES
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer: `units`, a list of them, or `units_K` for layer K."""
+        layers, units = self._hidden_layers, self._value("units")
+        listed = units if isinstance(units, list) else [units] * layers
+        return tuple(
+            int(self.values.get(f"units_{layer}", listed[layer - 1]))
+            for layer in range(1, layers + 1)
         )
-    layers = widths(values)
-    merged = {
-        key: value
-        for key, value in values.items()
-        if key not in _SHARED_ARGUMENTS
-        and layer_of(key) is None
-        and not _same(DEFAULTS.get(key), value)
-    }
-    merged.pop("units", None)
-    merged.pop("hidden_layers", None)
-    merged.pop("optimizer", None)
-    if merged.get("activation") in ACTIVATION_ALIASES:
-        merged["activation"] = ACTIVATION_ALIASES[merged["activation"]]
-    initializer = _canonical_initializer(merged.pop("kernel_initializer", None))
-    if initializer is not None:
-        merged["kernel_initializer"] = initializer
-    if len(layers) != DEFAULTS["hidden_layers"]:
-        merged["hidden_layers"] = len(layers)
-    if layers and set(layers) != {DEFAULTS["units"]}:
-        merged["units"] = layers[0] if len(set(layers)) == 1 else list(layers)
-    if name != DEFAULTS["optimizer"] or settings:
-        merged["optimizer"] = {"name": name, **settings} if settings else name
-    return {key: _plain(value) for key, value in sorted(merged.items())}
+
+    @cached_property
+    def optimizer(self) -> tuple[str, dict[str, Any]]:
+        """Keras' name of the optimizer and every argument that it is created with.
+
+        An optimizer's own arguments beat the top-level `learning_rate`, `momentum` and
+        `weight_decay`, which in turn beat what an alias implies.
+        """
+        name, arguments = self._keras_optimizer
+        accepted = keras_names.OPTIMIZERS.get(name, {})
+        shared = {
+            key: self.values[key]
+            for key in _SHARED_ARGUMENTS
+            if key in accepted and self.values.get(key) is not None
+        }
+        return name, {**arguments, **shared, **self._own_arguments}
+
+    @property
+    def _keras_optimizer(self) -> tuple[str, dict[str, Any]]:
+        """Keras' name and the arguments that an alias implies."""
+        name = optimizer_name(self._value("optimizer"))
+        return OPTIMIZER_ALIASES.get(name, (name, {}))
+
+    @property
+    def _own_arguments(self) -> dict[str, Any]:
+        optimizer = self._value("optimizer")
+        arguments = dict(optimizer) if isinstance(optimizer, Mapping) else {}
+        arguments.pop("name", None)
+        return arguments
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """Names in `values` that make no difference to the MLP that the others describe."""
+        layers = self._hidden_layers
+        dead = {name for name in self.values if (layer_of(name) or 0) > layers}
+        if layers == 0:
+            dead |= _HIDDEN_KEYS
+        elif all(f"units_{layer}" in self.values for layer in range(1, layers + 1)):
+            dead |= set() if isinstance(self.values.get("units"), list) else {"units"}
+        if self.layer_type in LAYER_TYPES and self.layer_type != "dropout":
+            dead.add("dropout")
+        accepted = keras_names.OPTIMIZERS.get(self._keras_optimizer[0], {})
+        own = self._own_arguments
+        dead |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
+        return frozenset(dead & self.values.keys())
+
+    @cached_property
+    def id(self) -> str:
+        """`c` and 11 hex digits of the SHA-256 of the canonical form as sorted JSON."""
+        return hashed(self.canonical())
+
+    def canonical(self) -> dict[str, Any]:
+        """A form that is equal for configs that train equally.
+
+        Widths replace hidden_layers, units and units_K (equal ones as one number); the
+        optimizer's alias and arguments are resolved; defaults are left out.
+        """
+        merged = {
+            key: value
+            for key, value in self.values.items()
+            if key not in (*_SHARED_ARGUMENTS, "units", "hidden_layers", "optimizer")
+            and layer_of(key) is None
+            and not _same(DEFAULTS.get(key), value)
+        }
+        if merged.get("activation") in ACTIVATION_ALIASES:
+            merged["activation"] = ACTIVATION_ALIASES[merged["activation"]]
+        initializer = _canonical_initializer(merged.pop("kernel_initializer", None))
+        if initializer is not None:
+            merged["kernel_initializer"] = initializer
+        widths = self.widths
+        if len(widths) != DEFAULTS["hidden_layers"]:
+            merged["hidden_layers"] = len(widths)
+        if widths and set(widths) != {DEFAULTS["units"]}:
+            merged["units"] = widths[0] if len(set(widths)) == 1 else list(widths)
+        name, settings = self._canonical_optimizer()
+        if name != DEFAULTS["optimizer"] or settings:
+            merged["optimizer"] = {"name": name, **settings} if settings else name
+        return {key: _plain(value) for key, value in sorted(merged.items())}
+
+    def _canonical_optimizer(self) -> tuple[str, dict[str, Any]]:
+        name, settings = self.optimizer
+        settings = _without_defaults({"name": name, **settings}, keras_names.OPTIMIZERS)
+        del settings["name"]
+        rate = settings.get("learning_rate")
+        if isinstance(rate, Mapping):
+            settings["learning_rate"] = _without_defaults(rate, keras_names.SCHEDULES)
+        return name, settings
+
+    def weight_count(self, features: int, outputs: int) -> int | None:
+        """How many numbers the MLP has; None for a layer type of the user's own.
+
+        Source: Keras' `Model.count_params` of the layers that each layer type is made of.
+        """
+        if self.widths and self.layer_type not in LAYER_TYPES:
+            return None
+        # Keras' glu gives half of its input's width.
+        halves = self.activation == "glu"
+        total, incoming = 0, features
+        for width in self.widths:
+            total += (incoming + 1) * width
+            # A batch_norm block's Dense has no bias, its BatchNormalization four numbers a unit.
+            total += {"batch_norm": 3, "layer_norm": 2}.get(self.layer_type, 0) * width
+            outgoing = width // 2 if halves else width
+            if self.layer_type == "residual" and incoming != outgoing:
+                total += incoming * outgoing
+            incoming = outgoing
+        return total + (incoming + 1) * outputs
 
 
-def _without_defaults(
-    named: Mapping[str, Any], table: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _without_defaults(named: Values, table: Mapping[str, Values]) -> dict[str, Any]:
     """`{name: ..., argument: ...}` without the arguments that are the name's defaults."""
     defaults = table.get(named["name"], {})
     return {
@@ -190,7 +256,7 @@ def _without_defaults(
 
 
 def _canonical_initializer(initializer: Any) -> Any:
-    """A name where no argument is its own; None for the default."""
+    """A name where no argument is set; None for the default."""
     if isinstance(initializer, Mapping):
         named = _without_defaults(initializer, keras_names.INITIALIZERS)
         initializer = named if len(named) > 1 else named["name"]
@@ -212,37 +278,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
-
-
-def config_id(values: Values) -> str:
-    """`c` and 11 hex digits of the SHA-256 of the canonical form as sorted JSON."""
-    return hashed(identity(values))
-
-
-def hashed(values: Values) -> str:
-    """`c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return "c" + hashlib.sha256(text.encode()).hexdigest()[:11]
-
-
-def weight_count(values: Mapping[str, Any], features: int, outputs: int) -> int | None:
-    """How many numbers the MLP has; None for a layer type of one's own.
-
-    Source: Keras' `Model.count_params` of the layers that DESIGN's layer types name.
-    """
-    layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
-    layers = widths(values)
-    if layers and layer_type not in LAYER_TYPES:
-        return None
-    # Keras' glu gives half of its input's width.
-    halves = values.get("activation", DEFAULTS["activation"]) == "glu"
-    total, incoming = 0, features
-    for width in layers:
-        total += (incoming + 1) * width
-        # A batch_norm block's Dense has no bias, its BatchNormalization four numbers a unit.
-        total += {"batch_norm": 3, "layer_norm": 2}.get(layer_type, 0) * width
-        outgoing = width // 2 if halves else width
-        if layer_type == "residual" and incoming != outgoing:
-            total += incoming * outgoing
-        incoming = outgoing
-    return total + (incoming + 1) * outputs

@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import Any
 
 from hpsearch.space.constraints import Constraint
-from hpsearch.space.mlp import DEFAULTS, NOTES, config_id, dead_in_mlp, hashed
+from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
 
 #: The MLP has a use for other hyperparameters, or none, by the values of these.
 _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
@@ -122,7 +122,7 @@ class Config:
     def id(self) -> str:
         """`c` and 11 hex digits; equal for configs that train equally."""
         if self.kind is Kind.MLP:
-            return config_id(self.values)
+            return MLPConfig(self.values).id
         return hashed(self.values)
 
     @property
@@ -230,7 +230,7 @@ class Space:
                 live.setdefault(name, assignment.get(name, DEFAULTS[name]))
         if isinstance(live.get("units"), list) and live.get("hidden_layers") != 0:
             live["hidden_layers"] = len(live["units"])
-        for name in dead_in_mlp(live):
+        for name in MLPConfig(live).dead:
             del live[name]
         return live
 
@@ -258,7 +258,7 @@ class Space:
                 continue
             if parent == "hidden_layers" and value != 0 and isinstance(live.get("units"), list):
                 value = len(live["units"])
-            if parent in dead_in_mlp(live) or not _matches(value, accepted):
+            if parent in MLPConfig(live).dead or not _matches(value, accepted):
                 return False
         return True
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
-from hpsearch.space.mlp import DEFAULTS
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import draw_of
 from hpsearch.space.space import Config, Kind
 
@@ -224,4 +224,4 @@ class Trial:
                 return 1
             case Kind.STEPWISE | Kind.WHOLE_MODEL:
                 return int(self.config.values.get("epochs", ENDLESS))
-        return int(self.config.values.get("epochs", DEFAULTS["epochs"]))
+        return MLPConfig(self.config.values).epochs

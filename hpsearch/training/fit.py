@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import keras_tuner
 
-    from hpsearch.models.problem import Recipe
+    from hpsearch.models.problem import Problem, Recipe
 
 _OWN_LOSS = "own_units_loss"
 _OWN_MAE = "own_units_mae"
@@ -172,11 +172,10 @@ class OwnFitTrainer:
 
     Args:
         hypermodel: With a `fit` of its own.
-        model: That it built, by `usermodel.loading.build`.
-        arrays: Rows to train on and to validate on.
-        recipe: The metric, and when to stop early.
+        model: That it built, by `build_own_model`.
+        problem: The metric, when to stop early, and what is predicted.
         values, seed: Of the trial.
-        target: What is predicted.
+        arrays: Rows to train on and to validate on.
         epochs: How many to train.
     """
 
@@ -186,18 +185,17 @@ class OwnFitTrainer:
         self,
         hypermodel: keras_tuner.HyperModel,
         model: keras.Model,
-        arrays: Arrays,
-        recipe: Recipe,
+        problem: Problem,
         values: Mapping[str, Any],
         seed: int,
+        arrays: Arrays,
         *,
-        target: Target,
         epochs: int | None,
     ) -> None:
         self.model = model
-        self._hypermodel, self._arrays, self._recipe = hypermodel, arrays, recipe
-        self._values, self._seed = values, seed
-        self._epochs, self._target = epochs, target
+        self._hypermodel, self._arrays = hypermodel, arrays
+        self._recipe, self._target = problem.recipe, problem.target
+        self._values, self._seed, self._epochs = values, seed, epochs
         self._done = 0
         self._curve: list[Epoch] | None = None
         self._best: State | None = None

@@ -9,23 +9,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.dataset import Task, n_features
+from hpsearch.data.dataset import Target, Task, n_features
 from hpsearch.errors import InputError
 from hpsearch.models.layers import is_own_function
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.extension import native_available
 from hpsearch.native.network import DenseNetwork, describe, knows
-from hpsearch.space.mlp import DEFAULTS, widths
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import epoch_order
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.programs import Program, program_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-    from hpsearch.data.dataset import Arrays, InputSpec, Target
+    from hpsearch.data.dataset import Arrays, Target
     from hpsearch.models.problem import Recipe
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.programs import Programs
@@ -60,27 +61,22 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
     return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
 
 
-def native_network(
-    values: Mapping[str, Any], seed: int, recipe: Recipe, input_spec: InputSpec, target: Target
-) -> DenseNetwork | None:
+def native_network(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNetwork | None:
     """What the native trainer trains of this config, or None where TensorFlow has to.
 
     It does wherever the extension is there and knows all of the config, except that a GPU trains
     layers whose products are large.
     """
-    if needs_tensorflow(values, recipe, input_spec, target):
-        return None
-    return describe(values, seed, recipe, input_spec, target)
+    return None if needs_tensorflow(problem, values) else describe(problem, values, seed)
 
 
-def needs_tensorflow(
-    values: Mapping[str, Any], recipe: Recipe, input_spec: InputSpec, target: Target
-) -> bool:
+def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
     """Whether a training of this config needs a process that can use TensorFlow."""
-    if not native_available() or not knows(values, recipe, target):
+    if not native_available() or not knows(problem, values):
         return True
-    every = (n_features(input_spec), *widths(values), target.outputs)
-    return suits_gpu(every, int(values.get("batch_size", DEFAULTS["batch_size"])))
+    config = MLPConfig(values)
+    every = (n_features(problem.input), *config.widths, problem.target.outputs)
+    return suits_gpu(every, config.batch_size)
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
@@ -102,12 +98,10 @@ def _gpu_is_visible() -> bool:
 _NOT_NATIVE = "the extension cannot train this MLP"
 
 
-def make_trainer(  # noqa: PLR0917 - named at every call
+def make_trainer(
+    problem: Problem,
     values: Mapping[str, Any],
     seed: int,
-    recipe: Recipe,
-    input_spec: InputSpec,
-    target: Target,
     arrays: Arrays,
     *,
     kind: str | None = None,
@@ -119,9 +113,6 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     Args:
         values: The live hyperparameters; `epochs` is not among what is read.
         seed: The trial's seed.
-        recipe: Loss, metric, the sweep's seed.
-        input_spec: What a raw row is.
-        target: What is predicted.
         arrays: The data; kept in memory, not copied where the arrays allow it, so they must not
             change while trainings go on.
         kind: `native`, `graph`, `xla` or `fit`; None picks one by the rule below.
@@ -129,11 +120,11 @@ def make_trainer(  # noqa: PLR0917 - named at every call
             training, too, is begun anew and returned.
         epochs: How many the training takes; what a `fit` of one's own is told.
 
-    The rule: `native` where the extension knows the config (see `choice`) or the model of one's own
-    (see `dense_model`); else `fit` where the hypermodel has a `fit` of its own or the model cannot
-    be expressed as a graph (see `expressible`); `graph` for a model or a layer type of one's own,
-    since XLA might not support it; else what `choose` says. So the kind depends on the config, the
-    model and the data only.
+    The rule: `native` where the extension knows the config (see `needs_tensorflow`) or the model of
+    one's own (see `native.keras_model`); else `fit` where the hypermodel has a `fit` of its own or
+    the model cannot be expressed as a graph (see `compiled.expressible`); `graph` for a model or a
+    layer type of one's own, since XLA might not support it; else what `choose` says. So the kind
+    depends on the config, the model and the data only.
 
     Raises:
         InputError: If a function of the user cannot be loaded.
@@ -141,13 +132,11 @@ def make_trainer(  # noqa: PLR0917 - named at every call
     """
     if kind not in (None, "native", "graph", "xla", "fit"):
         raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
-    wanted = _Wanted(values, seed, recipe, input_spec, target, arrays, epochs)
-    network = None
-    if kind in (None, "native"):
-        network = native_network(values, seed, recipe, input_spec, target)
+    wanted = _Wanted(problem, values, seed, arrays, epochs)
+    network = native_network(problem, values, seed) if kind in (None, "native") else None
     if network is not None:
         return NativeTrainer(network, arrays, wanted.order, model=wanted.build)
-    if kind == "native" and not recipe.model:
+    if kind == "native" and not problem.recipe.model:
         raise ValueError(_NOT_NATIVE)
     return _by_tensorflow(wanted, kind, programs)
 
@@ -156,17 +145,27 @@ def make_trainer(  # noqa: PLR0917 - named at every call
 class _Wanted:
     """What a trainer is made for."""
 
+    problem: Problem
     values: Mapping[str, Any]
     seed: int
-    recipe: Recipe
-    input_spec: InputSpec
-    target: Target
     arrays: Arrays
     epochs: int | None = None
 
     @property
+    def recipe(self) -> Recipe:
+        return self.problem.recipe
+
+    @property
+    def target(self) -> Target:
+        return self.problem.target
+
+    @property
+    def config(self) -> MLPConfig:
+        return MLPConfig(self.values)
+
+    @property
     def batch_size(self) -> int:
-        return int(self.values.get("batch_size", DEFAULTS["batch_size"]))
+        return self.config.batch_size
 
     @property
     def order(self) -> Callable[[int], npt.NDArray[np.int32]]:
@@ -176,12 +175,7 @@ class _Wanted:
     def build(self) -> Any:
         from hpsearch.models.mlp import build_model
 
-        return build_model(self.values, self.seed, self.recipe, self.input_spec, self.target)
-
-    def program_key(self, kind: str | None) -> Hashable | None:
-        return program_key(
-            self.values, self.recipe, self.input_spec, self.target, self.arrays, kind=kind
-        )
+        return build_model(self.problem, self.values, self.seed)
 
 
 def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None) -> Trainer:
@@ -189,7 +183,9 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
     from hpsearch.training.compiled import as_tensors
     from hpsearch.training.fit import FitTrainer
 
-    key = wanted.program_key(kind) if programs is not None else None
+    key = None
+    if programs is not None:
+        key = program_key(wanted.problem, wanted.values, wanted.arrays, kind=kind)
     seeds = (wanted.recipe.sweep_seed, wanted.seed)
     if programs is not None and (program := programs.find(key)) is not None:
         program.trainer.restart(
@@ -197,7 +193,7 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
             order=wanted.order,
             set_random=partial(program.seeds.set, *seeds),
             optimizer=build_optimizer(wanted.values),
-            l2=float(wanted.values.get("l2", DEFAULTS["l2"])),
+            l2=wanted.config.l2,
         )
         return program.trainer
     model = wanted.build()
@@ -246,11 +242,10 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     return OwnFitTrainer(
         hypermodel,
         model,
-        wanted.arrays,
-        wanted.recipe,
+        wanted.problem,
         wanted.values,
         wanted.seed,
-        target=wanted.target,
+        wanted.arrays,
         epochs=wanted.epochs,
     )
 
@@ -313,10 +308,9 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
     if wanted.recipe.weighted or wanted.recipe.keras_metric:
         # Never tried under XLA, which has no kernels for all that Keras' metrics do.
         return "graph"
-    layer_type = str(wanted.values.get("layer_type", DEFAULTS["layer_type"]))
-    if wanted.recipe.model or is_own_function(layer_type):
+    if wanted.recipe.model or is_own_function(wanted.config.layer_type):
         return "graph"
-    layers = (_inputs(model), *widths(wanted.values), wanted.target.outputs)
+    layers = (_inputs(model), *wanted.config.widths, wanted.target.outputs)
     rows = len(wanted.arrays.x_train)
     return choose(layers, wanted.batch_size, rows, fused=is_fused(model.optimizer))
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch.models.layers import is_own_function
 from hpsearch.space import keras_names
-from hpsearch.space.mlp import DEFAULTS, optimizer_settings
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from hpsearch.data.dataset import Arrays, InputSpec, Target
+    from hpsearch.data.dataset import Arrays
     from hpsearch.models.mlp import Seeds
-    from hpsearch.models.problem import Recipe
+    from hpsearch.models.problem import Problem
     from hpsearch.training.compiled import CompiledTrainer
 
 #: Hyperparameters that are no part of a program's key, or in another form.
@@ -81,13 +81,7 @@ class Programs:
 
 
 def program_key(
-    values: Mapping[str, Any],
-    recipe: Recipe,
-    input_spec: InputSpec,
-    target: Target,
-    arrays: Arrays,
-    *,
-    kind: str | None,
+    problem: Problem, values: Mapping[str, Any], arrays: Arrays, *, kind: str | None
 ) -> Hashable | None:
     """What two trainings must have in common for one graph to train both.
 
@@ -97,21 +91,21 @@ def program_key(
     Returns:
         None where nothing tells what a graph depends on: a model or a layer type of one's own.
     """
-    if recipe.model or is_own_function(str(values.get("layer_type", DEFAULTS["layer_type"]))):
+    recipe, mlp = problem.recipe, MLPConfig(values)
+    if recipe.model or is_own_function(mlp.layer_type):
         return None
     others = {name: value for name, value in values.items() if name not in NUMBERS}
     every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     shapes = tuple((array.shape, str(array.dtype)) for array in every)
     weighted = (arrays.w_train is not None, arrays.w_val is not None)
-    penalised = bool(values.get("l2", DEFAULTS["l2"]))
-    config = json.dumps([others, penalised, _structure(values)], sort_keys=True)
-    rest = (input_spec, target, shapes, weighted)
+    config = json.dumps([others, bool(mlp.l2), _structure(mlp)], sort_keys=True)
+    rest = (problem.input, problem.target, shapes, weighted)
     return kind, config, dataclasses.replace(recipe, sweep_seed=0), *rest
 
 
-def _structure(values: Mapping[str, Any]) -> list[Any]:
+def _structure(config: MLPConfig) -> list[Any]:
     """The optimizer's name and arguments; of numbers that are variables, what branches ask."""
-    name, own = optimizer_settings(values)
+    name, own = config.optimizer
     settings = {**keras_names.OPTIMIZERS[name], **own}
     rate = settings.pop("learning_rate")
     schedule = _without_numbers(rate, SCHEDULE_NUMBERS) if isinstance(rate, dict) else None

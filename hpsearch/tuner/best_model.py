@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from hpsearch.data.dataset import TrainingData
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -67,7 +67,8 @@ class Retrainer:
         stops = ((epochs, trial.number),)
         training = Training(values, trial.seed, stops, fold=trial.fold)
         dataset = self._dataset.of_fold(trial.fold)
-        needed = needs_tensorflow(values, self._recipe, dataset.input, dataset.target)
+        problem = Problem(self._recipe, dataset.input, dataset.target)
+        needed = needs_tensorflow(problem, values)
         answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
             match event:
@@ -99,7 +100,7 @@ class Retrainer:
         """
         values = trial.config.trained
         dataset = self._dataset.of_fold(trial.fold)
-        rest = (self._recipe, dataset.input, dataset.target)
+        problem = Problem(self._recipe, dataset.input, dataset.target)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a
             # signal ends the driver.
@@ -107,7 +108,9 @@ class Retrainer:
                 dir=path.parent, prefix=f".{path.stem}-", ignore_cleanup_errors=True
             ) as scratch:
                 written = Path(scratch).absolute() / path.name
-                error = self.call(Call(write_model, (written, values, trial.seed, weights, *rest)))
+                error = self.call(
+                    Call(write_model, (written, problem, values, trial.seed, weights))
+                )
                 if not error:
                     written.replace(path)
                 return error

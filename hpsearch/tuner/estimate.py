@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from hpsearch.data.dataset import Arrays, Dataset, InputSpec, Target
+from hpsearch.data.dataset import Arrays
 from hpsearch.data.loading import load_dataset
 from hpsearch.models import preprocessing
-from hpsearch.models.problem import Recipe
-from hpsearch.space.mlp import DEFAULTS, weight_count
+from hpsearch.models.problem import Problem
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.trial import Training, Trial
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
@@ -68,7 +68,7 @@ class CostEstimate:
 def step_seconds(training: Training, sizes: DataSizes, *, tensorflow: bool = False) -> float:
     """About how long one training step takes, by the native trainer or by TensorFlow."""
     costs = _TENSORFLOW if tensorflow else _NATIVE
-    batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
+    batch = MLPConfig(training.values).batch_size
     weights = _weights(training, sizes)
     operations = _OPERATIONS_PER_WEIGHT_AND_ROW * weights * min(batch, sizes.rows)
     return costs.step + operations * costs.operation + weights * costs.update_of_a_weight
@@ -80,14 +80,14 @@ def training_seconds(
     """About how long a training takes; `step` where a step's seconds were measured."""
     costs = _TENSORFLOW if tensorflow else _NATIVE
     step = step_seconds(training, sizes, tensorflow=tensorflow) if step is None else step
-    batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
+    batch = MLPConfig(training.values).batch_size
     steps = math.ceil(sizes.rows / batch)
     validation = 2 * _weights(training, sizes) * sizes.validation_rows * costs.operation
     return costs.build + training.epochs * (steps * step + validation)
 
 
 def _weights(training: Training, sizes: DataSizes) -> int:
-    count = weight_count(training.values, sizes.features, sizes.outputs)
+    count = MLPConfig(training.values).weight_count(sizes.features, sizes.outputs)
     return count or sizes.features * 100
 
 
@@ -151,17 +151,14 @@ class NetworkCosts:
     """Of MLPs.
 
     Attributes:
-        input, target: Of the data.
         sizes: Of the data.
     """
 
-    recipe: Recipe
-    input: InputSpec
-    target: Target
+    problem: Problem
     sizes: DataSizes
 
     def needs_tensorflow(self, training: Training) -> bool:
-        return needs_tensorflow(training.values, self.recipe, self.input, self.target)
+        return needs_tensorflow(self.problem, training.values)
 
     def seconds(self, training: Training) -> float | None:
         needed = self.needs_tensorflow(training)
@@ -235,21 +232,20 @@ def measure_steps(
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     dataset = load_dataset(sweep.data)
-    recipe = make_recipe(sweep, dataset.target.task)
+    problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
     arrays = preprocessing.arrays(dataset, sweep.class_weight)
     ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
     chosen = {0: ordered[0], 1: ordered[len(ordered) // 2], 2: ordered[-1]}
     factors = [
-        _step_seconds(each, recipe, dataset, arrays)
+        _step_seconds(each, problem, arrays)
         / step_seconds(each, sizes, tensorflow=tensorflow(each))
         for each in chosen.values()
     ]
     return StepTimings(sizes, float(np.median(factors)), tensorflow)
 
 
-def _step_seconds(training: Training, recipe: Recipe, dataset: Dataset, arrays: Arrays) -> float:
-
-    batch = int(training.values.get("batch_size", DEFAULTS["batch_size"]))
+def _step_seconds(training: Training, problem: Problem, arrays: Arrays) -> float:
+    batch = MLPConfig(training.values).batch_size
     rows = min(len(arrays.x_train), batch * _STEPS)
     part = replace(
         arrays,
@@ -260,9 +256,7 @@ def _step_seconds(training: Training, recipe: Recipe, dataset: Dataset, arrays: 
         w_train=None if arrays.w_train is None else arrays.w_train[:rows],
         w_val=None if arrays.w_val is None else arrays.w_val[:1],
     )
-    trainer = make_trainer(
-        training.values, training.seed, recipe, dataset.input, dataset.target, part
-    )
+    trainer = make_trainer(problem, training.values, training.seed, part)
     # The first one builds what the others use.
     trainer.run_epoch()
     began = time.perf_counter()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.mlp import weight_count
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import seed_and_fold
 from hpsearch.space.space import Config, Space
 from hpsearch.space.trial import ENDLESS, Training, Trial, TrialResult
@@ -88,7 +88,7 @@ def summarize(
     trials: Sequence[Trial], trainings: Sequence[Training], features: int, outputs: int
 ) -> Summary:
     """Counts trials, trainings, epochs and weights."""
-    counts = [weight_count(training.values, features, outputs) for training in trainings]
+    counts = [MLPConfig(training.values).weight_count(features, outputs) for training in trainings]
     known = [count for count in counts if count is not None]
     return replace(tally(trials, trainings), weights=(min(known), max(known)) if known else None)
 

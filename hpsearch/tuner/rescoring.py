@@ -13,7 +13,7 @@ from typing import Any
 from hpsearch.comparison.questions import Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.space.mlp import config_id
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
 from hpsearch.tuner.run import run_sweep
@@ -102,10 +102,11 @@ def _values(table: Table) -> dict[str, Any]:
         for column, cell in table.values(table.best).items()
         if not _missing(cell)
     }
-    if config_id(values) != table.best:
+    found = MLPConfig(values).id
+    if found != table.best:
         raise InputError(
-            f"{table.path}: the cells of config {table.best} give {config_id(values)}: results.csv "
-            "was changed; run its sweep again, which writes it anew"
+            f"{table.path}: the cells of config {table.best} give {found}: results.csv was "
+            "changed; run its sweep again, which writes it anew"
         )
     return values
 

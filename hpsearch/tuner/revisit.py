@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Dataset, Split, Task
 from hpsearch.data.loading import Loader
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import best_trial
@@ -346,17 +346,11 @@ def _measured(
 ) -> dict[str, Measurement]:
     """Name -> what was measured, the loss first."""
     dataset = visited.dataset.of_fold(trial.fold)
-    what = (
-        trial.config.trained,
-        trial.seed,
-        weights,
-        visited.recipe,
-        dataset.input,
-        dataset.target,
-    )
+    problem = Problem(visited.recipe, dataset.input, dataset.target)
+    model = (problem, trial.config.trained, trial.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "rows.npz"
-        error = again.call(Call(evaluate_rows, (path, *what, rows.x, rows.y)))
+        error = again.call(Call(evaluate_rows, (path, *model, rows.x, rows.y)))
         if error:
             raise HpsearchError(f"trial {trial.number} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:

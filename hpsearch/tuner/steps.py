@@ -8,7 +8,7 @@ from dataclasses import replace
 from hpsearch.data.dataset import Dataset, Target, TrainingData, n_features
 from hpsearch.data.loading import Loader
 from hpsearch.errors import Interrupted
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.report.page import ReportFile
 from hpsearch.space.trial import Status
 from hpsearch.spec.dump import dump_sweep
@@ -241,7 +241,7 @@ class _Steps:
 def _costs(recipe: Recipe, dataset: TrainingData) -> Costs:
     if recipe.model:
         return ModelCosts()
-    return NetworkCosts(recipe, dataset.input, dataset.target, _sizes(dataset))
+    return NetworkCosts(Problem(recipe, dataset.input, dataset.target), _sizes(dataset))
 
 
 def _sizes(dataset: TrainingData) -> DataSizes:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays, InputSpec, Target, Task
+from hpsearch.data.dataset import Arrays, Target, Task
 from hpsearch.errors import HpsearchError
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.space import Parameter
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from hpsearch.models.shipping import ModelHyperparameters
 
 
-def write_model(  # noqa: PLR0917 - an executor calls it, by place
+def write_model(
     path: Path,
+    problem: Problem,
     values: Mapping[str, Any],
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
-    recipe: Recipe,
-    input_spec: InputSpec,
-    target: Target,
 ) -> None:
     """Write the model of one training with its weights, input preprocessing included.
 
@@ -36,16 +34,13 @@ def write_model(  # noqa: PLR0917 - an executor calls it, by place
         values: The live hyperparameters; `epochs` is not among what is read.
         seed: The trial's seed.
         weights: In the order of `model.get_weights()`.
-        recipe: Loss, output activation, the sweep's seed.
-        input_spec: What a raw row is.
-        target: What is predicted.
 
     Raises:
         HpsearchError: The file cannot be written.
     """
     from hpsearch.models.mlp import trained_model
 
-    whole = trained_model(values, seed, weights, recipe, input_spec, target)
+    whole = trained_model(problem, values, seed, weights)
     try:
         whole.save(path)
     except OSError as error:
@@ -84,12 +79,10 @@ Floats = npt.NDArray[np.float64]
 
 def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
     path: Path,
+    problem: Problem,
     values: Mapping[str, Any],
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
-    recipe: Recipe,
-    input_spec: InputSpec,
-    target: Target,
     x: Any,
     y: npt.NDArray[Any],
 ) -> None:
@@ -105,7 +98,8 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
     """
     from hpsearch.models.mlp import trained_model
 
-    whole = trained_model(values, seed, weights, recipe, input_spec, target)
+    recipe, target = problem.recipe, problem.target
+    whole = trained_model(problem, values, seed, weights)
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
     if recipe.model:

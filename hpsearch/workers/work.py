@@ -18,6 +18,7 @@ import cloudpickle
 
 from hpsearch.data.dataset import TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.models.problem import Problem
 from hpsearch.space.trial import Status, TrialResult
 from hpsearch.training.follow import Steps, follow
 from hpsearch.training.make import make_trainer
@@ -125,11 +126,9 @@ def _trainer(job: Job, dataset: TrainingData) -> Steps:
         return ObjectiveTrainer(job.objective, training.values)
     dataset = dataset.of_fold(training.fold)
     return make_trainer(
+        Problem(job.recipe, dataset.input, dataset.target),
         training.values,
         training.seed,
-        job.recipe,
-        dataset.input,
-        dataset.target,
         dataset.arrays,
         programs=_PROGRAMS,
         epochs=training.epochs,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpsearch.data.dataset import InputSpec, Target, Task
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Space
@@ -29,7 +29,8 @@ from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), DataSizes(100, 10, 4, 2, 1000)
+    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    DataSizes(100, 10, 4, 2, 1000),
 )
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 

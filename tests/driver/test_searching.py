@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.dataset import InputSpec, Target, Task
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, TrialResult
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
@@ -30,7 +30,8 @@ from hpsearch.workers.protocol import Answered, Event, Finished, Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2), DataSizes(100, 10, 4, 2, 1000)
+    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    DataSizes(100, 10, 4, 2, 1000),
 )
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 PARAMETERS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.dataset import Task
-from hpsearch.space.mlp import config_id
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.trial import Status, TrialResult
 from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 
@@ -70,7 +70,7 @@ def _record(number: int, row: Row, where: Provenance) -> Record:
         weights=10,
         error="" if row.score is not None else "it failed",
     )
-    return Record(number, config_id(row.values), row.seed, row.values, result, where)
+    return Record(number, MLPConfig(row.values).id, row.seed, row.values, result, where)
 
 
 def units(scores: Iterable[float | None], first: int = 1, **values: Any) -> list[Row]:

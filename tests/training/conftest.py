@@ -10,12 +10,13 @@ import tensorflow as tf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 from hpsearch.data.dataset import Arrays, InputSpec, Target, Task
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.training.make import make_trainer
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
-    """What `make_trainer` wants beside values and seed."""
+class Given:
+    """A problem and its rows."""
 
     recipe: Recipe
     input_spec: InputSpec
@@ -23,8 +24,11 @@ class Problem:
     arrays: Arrays
 
     @property
-    def arguments(self):
-        return self.recipe, self.input_spec, self.target, self.arrays
+    def problem(self):
+        return Problem(self.recipe, self.input_spec, self.target)
+
+    def trainer(self, values, seed, **options):
+        return make_trainer(self.problem, values, seed, self.arrays, **options)
 
     def replace(self, **changes):
         """The same problem under another recipe."""
@@ -41,7 +45,7 @@ def digits():
     """333 training rows: ten batches of 32 and a partial one."""
     x, y = load_digits(return_X_y=True)
     x, y = (x / 16).astype(np.float32), y.astype(np.int32)
-    return Problem(
+    return Given(
         Recipe(3, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize"),
         InputSpec((64,), "float32"),
         Target(Task.MULTICLASS, 10, tuple("0123456789")),
@@ -63,7 +67,7 @@ def cancer():
     x, y = load_breast_cancer(return_X_y=True)
     x = ((x - x[:400].mean(0)) / x[:400].std(0)).astype(np.float32)
     y = y.astype(np.float32)
-    return Problem(
+    return Given(
         Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize"),
         InputSpec((30,), "float32"),
         Target(Task.BINARY, 1, ("malignant", "benign")),
@@ -77,7 +81,7 @@ def diabetes():
     x = (x * 20).astype(np.float32)
     mean, std = float(y[:350].mean()), float(y[:350].std())
     y = ((y - mean) / std).astype(np.float32)[:, None]
-    return Problem(
+    return Given(
         Recipe(3, "mean_squared_error", "linear", "val_loss", "minimize"),
         InputSpec((10,), "float32", scale=(20.0,), offset=(0.0,)),
         Target(Task.REGRESSION, 1, mean=(mean,), std=(std,)),

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULES
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.make import make_trainer
 from hpsearch.training.programs import Programs
 
@@ -39,7 +39,7 @@ def values(optimizer, layer_type="dropout", **more):
 
 
 def make(config, problem, kind, **options):
-    made = make_trainer(config, SEED, *problem.arguments, kind=kind, **options)
+    made = problem.trainer(config, SEED, kind=kind, **options)
     assert made.kind == kind
     return made
 
@@ -229,7 +229,7 @@ def test_a_state_is_a_copy(digits):
 
 @pytest.mark.parametrize("optimizer", ["adam", "lion"])
 def test_in_another_process(digits, optimizer, tmp_path):
-    arguments = (values(optimizer), SEED, *digits.arguments)
+    arguments = (digits.problem, values(optimizer), SEED, digits.arrays)
     trainer = make_trainer(*arguments)
     curve, states = whole(trainer)
     (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))

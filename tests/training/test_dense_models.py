@@ -11,9 +11,9 @@ from keras_tuner import HyperParameters
 
 from hpsearch.data.dataset import Arrays, Target, Task
 from hpsearch.models.mlp import build_model, rows_shape
+from hpsearch.models.problem import Problem
 from hpsearch.native.keras_model import dense_model
 from hpsearch.space.seeds import epoch_order
-from hpsearch.training.make import make_trainer
 from hpsearch.training.native import NativeTrainer
 
 SEED = 1
@@ -25,7 +25,7 @@ KNOWN = ("guide", "functional", "logits", "separate_softmax", "without_metrics")
 def keras_curve(problem, epochs=EPOCHS):
     """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
     recipe, arrays = problem.recipe, problem.arrays
-    model = build_model({}, SEED, recipe, problem.input_spec, problem.target)
+    model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
     shape = rows_shape(model, arrays.x_train.shape[1:])
     x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
     curve = []
@@ -59,7 +59,7 @@ def of(problem, model, *, one_hot=False):
 
 
 def assert_agrees(problem):
-    trainer = make_trainer({}, SEED, *problem.arguments)
+    trainer = problem.trainer({}, SEED)
     assert trainer.kind == "native"
     for mine, theirs in zip(
         [trainer.run_epoch() for _ in range(EPOCHS)], keras_curve(problem), strict=True
@@ -143,26 +143,26 @@ def test_weighted_rows_are_left_alone(digits):
 
 def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
     monkeypatch.setattr("hpsearch.training.make.native_available", lambda: False)
-    assert make_trainer({}, SEED, *of(digits, "logits").arguments).kind == "graph"
+    assert of(digits, "logits").trainer({}, SEED).kind == "graph"
 
 
 def test_another_kind_may_be_asked_for(digits):
     problem = of(digits, "logits")
     curves = []
     for kind in ("native", "graph", "fit"):
-        trainer = make_trainer({}, SEED, *problem.arguments, kind=kind)
+        trainer = problem.trainer({}, SEED, kind=kind)
         assert trainer.kind == kind
         curves.append(trainer.run_epoch())
     assert curves[0] == pytest.approx(curves[1], rel=1e-5)
     assert curves[0]["val_loss"] == pytest.approx(curves[2]["val_loss"], rel=1e-5)
     with pytest.raises(ValueError, match="cannot train"):
-        make_trainer({}, SEED, *of(digits, "no_bias").arguments, kind="native")
+        of(digits, "no_bias").trainer({}, SEED, kind="native")
 
 
 def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
     problem = of(digits, "functional")
-    trainer = make_trainer({}, SEED, *problem.arguments)
-    model = build_model({}, SEED, problem.recipe, problem.input_spec, problem.target)
+    trainer = problem.trainer({}, SEED)
+    model = build_model(problem.problem, {}, SEED)
     for mine, theirs in zip(trainer.weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     told = trainer.run_epoch()
@@ -172,8 +172,8 @@ def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
 
 
 def test_a_training_goes_on_from_its_state(digits):
-    arguments = of(digits, "functional").arguments
-    whole, first, second = (make_trainer({}, SEED, *arguments) for _ in range(3))
+    given = of(digits, "functional")
+    whole, first, second = (given.trainer({}, SEED) for _ in range(3))
     curve = [whole.run_epoch() for _ in range(3)]
     first.run_epoch()
     second.resume(1, first.state())

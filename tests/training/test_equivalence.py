@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hpsearch.data.dataset import Task
-from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.models.mlp import build_model
+from hpsearch.models.problem import Problem
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.space.seeds import epoch_order
-from hpsearch.training.make import make_trainer
 
 EPOCHS = 3
 SEED = 1
@@ -21,7 +21,7 @@ EXACT_TYPES = tuple(name for name in LAYER_TYPES if name != "dropout")
 def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS):
     """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
     recipe, arrays = problem.recipe, problem.arrays
-    model = build_model(values, SEED, recipe, problem.input_spec, problem.target)
+    model = build_model(Problem(recipe, problem.input_spec, problem.target), values, SEED)
     model.compile(
         optimizer=model.optimizer,
         loss=keras.losses.get(recipe.loss) if isinstance(recipe.loss, str) else recipe.loss,
@@ -55,7 +55,7 @@ def targets(problem, y):
 
 
 def trainer_curve(values, problem, kind, *, epochs=EPOCHS):
-    trainer = make_trainer(values, SEED, *problem.arguments, kind=kind)
+    trainer = problem.trainer(values, SEED, kind=kind)
     assert trainer.kind == kind
     return [trainer.run_epoch() for _ in range(epochs)]
 
@@ -110,7 +110,7 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
     values = {"units": 32, "layer_type": "dropout", "optimizer": "adam", "dropout": 0.3}
 
     def final(kind, seed):
-        trainer = make_trainer(values, seed, *digits.arguments, kind=kind)
+        trainer = digits.trainer(values, seed, kind=kind)
         return [trainer.run_epoch() for _ in range(EPOCHS)][-1]["loss"]
 
     graph = np.array([final("graph", seed) for seed in range(4)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.training.make import make_trainer
 from hpsearch.workers.calls import REGULARISATION, evaluate_rows
 
 VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
@@ -13,10 +12,10 @@ VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
 
 def evaluated(problem, tmp_path, values=VALUES):
     """What the trainer says after an epoch, and what is written of the same rows."""
-    trainer = make_trainer(values, 0, *problem.arguments)
+    trainer = problem.trainer(values, 0)
     said = trainer.run_epoch()
     path, arrays = tmp_path / "rows.npz", problem.arrays
-    what = (values, 0, trainer.weights(), problem.recipe, problem.input_spec, problem.target)
+    what = (problem.problem, values, 0, trainer.weights())
     # Raw rows: the fixtures' features are scaled already.
     scale = np.float32(problem.input_spec.scale[0] if problem.input_spec.scale else 1)
     evaluate_rows(path, *what, arrays.x_val / scale, arrays.y_val)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.models.mlp import build_model, full_model
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES
-from hpsearch.training.make import make_trainer
+from hpsearch.space.mlp import LAYER_TYPES
 
 
 def build(problem, seed=0, **values):
-    return build_model(values, seed, problem.recipe, problem.input_spec, problem.target)
+    return build_model(problem.problem, values, seed)
 
 
 def kinds(model):
@@ -65,7 +64,7 @@ def test_every_initializer(digits, name):
 
 @pytest.mark.parametrize("name", OPTIMIZER_CLASSES)
 def test_every_optimizer(digits, name):
-    trainer = make_trainer({"units": 4, "optimizer": name}, 0, *digits.arguments, kind="graph")
+    trainer = digits.trainer({"units": 4, "optimizer": name}, 0, kind="graph")
     assert type(trainer.model.optimizer).__name__ == OPTIMIZER_CLASSES[name]
     before = trainer.weights()
     assert np.isfinite(trainer.run_epoch()["loss"])
@@ -144,7 +143,7 @@ def test_activation_that_halves_the_width(digits, layer_type, tmp_path):
 def test_saved_model_gives_the_reported_numbers(name, request, tmp_path):
     problem = request.getfixturevalue(name)
     values = {"units": 16, "layer_type": "batch_norm", "l2": 0.001}
-    trainer = make_trainer(values, 0, *problem.arguments)
+    trainer = problem.trainer(values, 0)
     for _ in range(2):
         numbers = trainer.run_epoch()
     model = full_model(trainer.model, problem.input_spec, problem.target)

@@ -11,12 +11,11 @@ import pytest
 import tensorflow as tf
 
 from hpsearch.data.dataset import InputSpec
-from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.models.mlp import build_model
 from hpsearch.native.extension import native_available, native_engines, native_extension
 from hpsearch.native.network import ACTIVATIONS, describe
 from hpsearch.space.keras_names import INITIALIZERS
-from hpsearch.training.make import make_trainer
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.native import NativeTrainer
 
 SEED = 1
@@ -24,7 +23,7 @@ EPOCHS = 3
 
 
 def trainer(values, problem, kind, seed=SEED):
-    made = make_trainer(values, seed, *problem.arguments, kind=kind)
+    made = problem.trainer(values, seed, kind=kind)
     assert made.kind == kind
     return made
 
@@ -163,7 +162,7 @@ def test_several_regression_targets_agree(diabetes):
 def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
     values = {"units": [33, 12, 12], "kernel_initializer": initializer, "layer_type": layer_type}
     ours = trainer(values, digits, "native").weights()
-    model = build_model(values, SEED, *digits.arguments[:3])
+    model = build_model(digits.problem, values, SEED)
     for mine, theirs in zip(ours, model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -174,7 +173,7 @@ def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
 def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_type, optimizer):
     values = {"units": [50, 17], "activation": "tanh", "l2": 1e-3, "batch_size": 45}
     values |= {"layer_type": layer_type, "optimizer": optimizer}
-    network = describe(values, SEED, *digits.arguments[:3])
+    network = describe(digits.problem, values, SEED)
     assert network is not None
 
     def weights(engine):
@@ -242,9 +241,9 @@ def test_the_keras_model_has_the_present_weights(digits):
     ids=str,
 )
 def test_what_it_cannot_train_it_leaves_alone(digits, values):
-    assert describe(values, SEED, *digits.arguments[:3]) is None
+    assert describe(digits.problem, values, SEED) is None
     with pytest.raises(ValueError, match="cannot train"):
-        make_trainer(values, SEED, *digits.arguments, kind="native")
+        digits.trainer(values, SEED, kind="native")
 
 
 NETWORK = ("", (4, 3, 2), (0, 0), (1, 0), (0.0, 0.0), (0, 0), (8, 0, 0, 3))

@@ -12,10 +12,9 @@ from keras import layers
 from hpsearch.data.dataset import Target, TargetPart, Task, several_target
 from hpsearch.models.mlp import build_model
 from hpsearch.models.own import labels_for
-from hpsearch.models.problem import EarlyStopping
+from hpsearch.models.problem import EarlyStopping, Problem
 from hpsearch.space.seeds import epoch_order
 from hpsearch.training.compiled import expressible
-from hpsearch.training.make import make_trainer
 
 SEED = 1
 
@@ -23,7 +22,7 @@ SEED = 1
 def keras_curve(problem, epochs=2, size=32):
     """What `train_on_batch` and `evaluate` report of the problem's model."""
     recipe, arrays = problem.recipe, problem.arrays
-    model = build_model({}, SEED, recipe, problem.input_spec, problem.target)
+    model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
     shape = model.input_shape[1:]
     x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
     curve = []
@@ -43,19 +42,19 @@ def keras_curve(problem, epochs=2, size=32):
 @pytest.mark.parametrize("model", ["convolutional", "recurrent", "dense", "conditional"])
 def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
-    trainer = make_trainer({}, SEED, *problem.arguments, kind="graph")
+    trainer = problem.trainer({}, SEED, kind="graph")
     ours = [trainer.run_epoch() for _ in range(2)]
     ours = [(each["loss"], each["val_loss"], each["val_accuracy"]) for each in ours]
     np.testing.assert_allclose(ours, keras_curve(problem), rtol=2e-5)
 
 
 def test_a_training_goes_on_from_its_state(digits):
-    arguments = digits.replace(model="user_models:convolutional").arguments
-    whole = make_trainer({}, SEED, *arguments)
+    given = digits.replace(model="user_models:convolutional")
+    whole = given.trainer({}, SEED)
     curve = [whole.run_epoch() for _ in range(3)]
-    first = make_trainer({}, SEED, *arguments)
+    first = given.trainer({}, SEED)
     first.run_epoch()
-    second = make_trainer({}, SEED, *arguments)
+    second = given.trainer({}, SEED)
     second.resume(1, first.state())
     assert [second.run_epoch() for _ in range(2)] == curve[1:]
 
@@ -68,7 +67,7 @@ def test_early_stopping_of_a_fit_of_ones_own(digits):
         asked=("batch_size", "epochs"),
     )
     values = {"units": 4, "normalize": False, "batch_size": 32, "epochs": 6}
-    trainer = make_trainer(values, SEED, *problem.arguments, epochs=6)
+    trainer = problem.trainer(values, SEED, epochs=6)
     curve = []
     while (epoch := trainer.run_epoch()) is not None:
         curve.append(epoch["val_accuracy"])
@@ -109,7 +108,7 @@ def test_several_targets(digits, model):
     )
     curves = []
     for kind in (None, "fit"):
-        trainer = make_trainer({}, SEED, *problem.arguments, kind=kind)
+        trainer = problem.trainer({}, SEED, kind=kind)
         assert trainer.kind == kind or (kind is None and trainer.kind == "graph")
         curves.append([trainer.run_epoch() for _ in range(2)])
     for ours, theirs in zip(*curves, strict=True):

@@ -8,9 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.models.layers import LAYER_TYPES
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
-from hpsearch.training.make import make_trainer
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.programs import Programs, program_key
 
 EPOCHS = 2
@@ -42,13 +41,13 @@ def assert_same(ours, theirs):
 def assert_reused(problem, first, second, *, kind="graph", seeds=(1, 2), epochs=EPOCHS):
     """Trains `first`, then `second` by the same program and by a new one."""
     programs = Programs()
-    one = make_trainer(first, seeds[0], *problem.arguments, kind=kind, programs=programs)
+    one = problem.trainer(first, seeds[0], kind=kind, programs=programs)
     before = trained(one, epochs)
-    two = make_trainer(second, seeds[1], *problem.arguments, kind=kind, programs=programs)
+    two = problem.trainer(second, seeds[1], kind=kind, programs=programs)
     assert two is one
     again = trained(two, epochs)
     assert (len(programs), programs.traces) == (1, 1)
-    assert_same(again, trained(make_trainer(second, seeds[1], *problem.arguments, kind=kind)))
+    assert_same(again, trained(problem.trainer(second, seeds[1], kind=kind)))
     return before, again
 
 
@@ -137,8 +136,8 @@ def test_every_initializer(digits, initializer):
     config = values("lion", "residual", kernel_initializer=initializer, units=[12, 12, 10])
     programs = Programs()
     for seed in (1, 2):
-        used = make_trainer(config, seed, *digits.arguments, programs=programs)
-        fresh = make_trainer(config, seed, *digits.arguments)
+        used = digits.trainer(config, seed, programs=programs)
+        fresh = digits.trainer(config, seed)
         for ours, theirs in zip(used.state(), fresh.state(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert len(programs) == 1
@@ -150,7 +149,7 @@ def test_another_length_and_the_same_training_again(digits):
     config = values(settings("adam", 0), "dropout")
 
     def train(epochs):
-        made = make_trainer(config, 1, *digits.arguments, kind="graph", programs=programs)
+        made = digits.trainer(config, 1, kind="graph", programs=programs)
         return trained(made, epochs)
 
     long, short = train(4), train(2)
@@ -163,7 +162,7 @@ def test_the_model_tells_the_present_numbers(digits):
     programs = Programs()
     for which in (0, 1):
         config = values(settings("sgd", which))
-        made = make_trainer(config, 1, *digits.arguments, kind="graph", programs=programs)
+        made = digits.trainer(config, 1, kind="graph", programs=programs)
         made.run_epoch()
         told = made.model.optimizer.get_config()
         assert told["momentum"] == NUMBERS["momentum"][which]
@@ -172,7 +171,7 @@ def test_the_model_tells_the_present_numbers(digits):
 
 
 def key(problem, kind="graph", **changed):
-    return program_key(values("lion", l2=0.1) | changed, *problem.arguments, kind=kind)
+    return program_key(problem.problem, values("lion", l2=0.1) | changed, problem.arrays, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -223,16 +222,16 @@ def test_other_data_of_the_same_shape_is_trained_on(digits):
     other = dataclasses.replace(digits.arrays, x_train=digits.arrays.x_train[::-1].copy())
     others = dataclasses.replace(digits, arrays=other)
     config = values("lion")
-    trained(make_trainer(config, 1, *digits.arguments, programs=programs))
-    again = trained(make_trainer(config, 1, *others.arguments, programs=programs))
+    trained(digits.trainer(config, 1, programs=programs))
+    again = trained(others.trainer(config, 1, programs=programs))
     assert programs.traces == 1
-    assert_same(again, trained(make_trainer(config, 1, *others.arguments)))
+    assert_same(again, trained(others.trainer(config, 1)))
 
 
 def test_functions_of_ones_own_are_not_kept(digits):
     programs = Programs()
     config = values("lion", "odd_layers:plain")
-    made = [make_trainer(config, 1, *digits.arguments, programs=programs) for _ in range(2)]
+    made = [digits.trainer(config, 1, programs=programs) for _ in range(2)]
     assert made[0] is not made[1]
     assert len(programs) == 0
     assert key(digits.replace(model="some:model")) is None
@@ -243,7 +242,7 @@ def test_the_oldest_are_let_go(digits):
 
     def make(units):
         config = values("lion") | {"units": units}
-        return make_trainer(config, 1, *digits.arguments, programs=programs)
+        return digits.trainer(config, 1, programs=programs)
 
     first, second = make(4), make(5)
     first.run_epoch()
@@ -260,7 +259,7 @@ def test_large_ones_are_not_kept(digits):
 
     def make(units):
         config = values("lion") | {"units": units}
-        return make_trainer(config, 1, *digits.arguments, programs=programs)
+        return digits.trainer(config, 1, programs=programs)
 
     # (64 + 1 + 10) * 30 + 10 weights, their momentum, iteration and learning rate.
     small = make(30)
@@ -274,6 +273,6 @@ def test_large_ones_are_not_kept(digits):
 
 def test_native_trainings_are_not_programs(digits):
     programs = Programs()
-    made = make_trainer(values("adam"), 1, *digits.arguments, programs=programs)
+    made = digits.trainer(values("adam"), 1, programs=programs)
     assert made.kind == "native"
     assert len(programs) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.training.compiled import as_tensors
-from hpsearch.training.make import choose, make_trainer
+from hpsearch.training.make import choose
 
 VALUES = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 
@@ -23,28 +23,28 @@ def curve(trainer, epochs):
 
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 def test_prefix_of_a_training_is_the_shorter_training(digits, kind):
-    whole = curve(make_trainer(VALUES, 0, *digits.arguments, kind=kind), 20)
+    whole = curve(digits.trainer(VALUES, 0, kind=kind), 20)
     for epochs in (5, 10):
-        alone = curve(make_trainer(VALUES, 0, *digits.arguments, kind=kind), epochs)
+        alone = curve(digits.trainer(VALUES, 0, kind=kind), epochs)
         assert whole[:epochs] == alone
 
 
 @pytest.mark.parametrize("kind", ["graph", "xla", "fit"])
 def test_same_seed_gives_the_same_bits(digits, kind):
-    first, second = (make_trainer(VALUES, 4, *digits.arguments, kind=kind) for _ in range(2))
+    first, second = (digits.trainer(VALUES, 4, kind=kind) for _ in range(2))
     assert curve(first, 2) == curve(second, 2)
     for ours, theirs in zip(first.weights(), second.weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_seeds_differ(digits):
-    first, second = (make_trainer(VALUES, seed, *digits.arguments) for seed in (0, 1))
+    first, second = (digits.trainer(VALUES, seed) for seed in (0, 1))
     assert not np.array_equal(first.weights()[0], second.weights()[0])
     assert first.run_epoch() != second.run_epoch()
 
 
 def test_weights_are_copies_that_can_be_set(digits):
-    trainer = make_trainer(VALUES, 0, *digits.arguments)
+    trainer = digits.trainer(VALUES, 0)
     before = trainer.weights()
     kept = [weight.copy() for weight in before]
     trainer.run_epoch()
@@ -57,7 +57,7 @@ def test_weights_are_copies_that_can_be_set(digits):
 
 def test_divergence_is_reported_as_it_is(diabetes):
     values = {"units": 8, "optimizer": {"name": "sgd", "learning_rate": 1e6}}
-    numbers = curve(make_trainer(values, 0, *diabetes.arguments), 3)[-1]
+    numbers = curve(diabetes.trainer(values, 0), 3)[-1]
     assert not all(np.isfinite(list(numbers.values())))
 
 
@@ -130,36 +130,36 @@ def not_a_model(hp):
 
 
 def own(problem, function):
-    return problem.replace(model=f"{__name__}:{function.__name__}").arguments
+    return problem.replace(model=f"{__name__}:{function.__name__}")
 
 
 def test_model_of_ones_own_reports_its_metrics(digits):
-    arguments = own(digits, own_with_metrics)
-    graph = make_trainer({"units": 8}, 0, *arguments)
+    given = own(digits, own_with_metrics)
+    graph = given.trainer({"units": 8}, 0)
     assert graph.kind == "graph"
-    fit = make_trainer({"units": 8}, 0, *arguments, kind="fit")
+    fit = given.trainer({"units": 8}, 0, kind="fit")
     for ours, theirs in zip(curve(graph, 2), curve(fit, 2), strict=True):
         assert set(ours) == {"loss", "accuracy", "top2", "val_loss", "val_accuracy", "val_top2"}
         assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 def test_own_training_step_falls_back_to_fit(diabetes):
-    arguments = own(diabetes, own_step)
-    trainer = make_trainer({"units": 8, "optimizer": "adam"}, 0, *arguments)
+    given = own(diabetes, own_step)
+    trainer = given.trainer({"units": 8, "optimizer": "adam"}, 0)
     assert trainer.kind == "fit"
     first, second = curve(trainer, 2)
     assert set(first) == {"loss", "mae", "val_loss", "val_mae"}
     assert second["loss"] < first["loss"]
     assert first["val_mae"] > 10, "in the target's own units"
     with pytest.raises(ValueError, match="own training step"):
-        make_trainer({"units": 8}, 0, *arguments, kind="graph")
+        given.trainer({"units": 8}, 0, kind="graph")
 
 
 def test_function_must_return_a_model(digits):
     with pytest.raises(InputError, match=r"must return a keras\.Model"):
-        make_trainer({}, 0, *own(digits, not_a_model))
+        own(digits, not_a_model).trainer({}, 0)
 
 
 def test_unknown_kind(digits):
     with pytest.raises(ValueError, match="graph, xla, fit"):
-        make_trainer(VALUES, 0, *digits.arguments, kind="jax")
+        digits.trainer(VALUES, 0, kind="jax")

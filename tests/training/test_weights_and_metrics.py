@@ -15,7 +15,7 @@ from hpsearch.models.mlp import build_model
 from hpsearch.space import keras_names
 from hpsearch.space.seeds import epoch_order
 from hpsearch.training.fit import FitTrainer
-from hpsearch.training.make import make_trainer, needs_tensorflow
+from hpsearch.training.make import needs_tensorflow
 from hpsearch.training.measures import KerasMetric
 
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
@@ -35,15 +35,13 @@ def weighted(problem):
 @pytest.mark.parametrize("name", ["digits", "cancer"])
 def test_weighted_rows_train_as_in_fit(name, request):
     problem = weighted(request.getfixturevalue(name))
-    ours = make_trainer(VALUES, 1, *problem.arguments)
-    theirs = make_trainer(VALUES, 1, *problem.arguments, kind="fit")
+    ours = problem.trainer(VALUES, 1)
+    theirs = problem.trainer(VALUES, 1, kind="fit")
     assert ours.kind == "graph"
     for _ in range(3):
         assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-4)
-    plain = make_trainer(VALUES, 1, *request.getfixturevalue(name).arguments).run_epoch()
-    assert (
-        abs(plain["loss"] - make_trainer(VALUES, 1, *problem.arguments).run_epoch()["loss"]) > 1e-3
-    )
+    plain = request.getfixturevalue(name).trainer(VALUES, 1).run_epoch()
+    assert abs(plain["loss"] - problem.trainer(VALUES, 1).run_epoch()["loss"]) > 1e-3
 
 
 def test_a_weighted_regression_is_told_in_its_own_units(diabetes):
@@ -51,10 +49,8 @@ def test_a_weighted_regression_is_told_in_its_own_units(diabetes):
     problem = dataclasses.replace(
         diabetes.replace(weighted=True), arrays=dataclasses.replace(diabetes.arrays, w_train=ones)
     )
-    plain = make_trainer(VALUES, 1, *diabetes.arguments, kind="graph")
-    assert make_trainer(VALUES, 1, *problem.arguments).run_epoch() == pytest.approx(
-        plain.run_epoch(), rel=1e-5
-    )
+    plain = diabetes.trainer(VALUES, 1, kind="graph")
+    assert problem.trainer(VALUES, 1).run_epoch() == pytest.approx(plain.run_epoch(), rel=1e-5)
 
 
 def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
@@ -66,12 +62,11 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
         arrays=dataclasses.replace(arrays, w_train=keep.astype(np.float32)),
     )
     values = VALUES | {"batch_size": len(arrays.y_train), "optimizer": "sgd", "l2": 0.0}
-    trainer = make_trainer(values, 1, *problem.arguments)
-    half = make_trainer(
+    trainer = problem.trainer(values, 1)
+    kept = dataclasses.replace(arrays, x_train=arrays.x_train[keep], y_train=arrays.y_train[keep])
+    half = dataclasses.replace(cancer, arrays=kept).trainer(
         {**values, "optimizer": {"name": "sgd", "learning_rate": 0.01 * keep.mean()}},
         1,
-        *cancer.arguments[:-1],
-        dataclasses.replace(arrays, x_train=arrays.x_train[keep], y_train=arrays.y_train[keep]),
         kind="graph",
     )
     for _ in range(2):
@@ -90,16 +85,16 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
 )
 def test_a_metric_is_what_fit_reports(name, metric, made, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
-    assert needs_tensorflow(VALUES, problem.recipe, problem.input_spec, problem.target)
-    trainer = make_trainer(VALUES, 1, *problem.arguments)
+    assert needs_tensorflow(problem.problem, VALUES)
+    trainer = problem.trainer(VALUES, 1)
     numbers = [trainer.run_epoch() for _ in range(2)][-1]
     if made is None:
         # The penalty is part of the loss only.
         assert 0 < numbers["val_rmse"] ** 2 < numbers["val_loss"]
         assert numbers["val_rmse"] ** 2 == pytest.approx(numbers["val_loss"], rel=1e-2)
         return
-    recipe, spec, target, arrays = problem.arguments
-    model = build_model(VALUES, 1, recipe, spec, target)
+    recipe, target, arrays = problem.recipe, problem.target, problem.arrays
+    model = build_model(problem.problem, VALUES, 1)
     own = made()
     own.name = metric
     model.compile(optimizer=model.optimizer, loss=recipe.loss, metrics=["accuracy", own])
@@ -145,6 +140,6 @@ def test_every_metric_of_the_table_can_be_made():
 def test_layers_with_a_state_of_their_own_are_refused(digits, diabetes):
     hiding = {**VALUES, "layer_type": "odd_layers:counting"}
     with pytest.raises(InputError, match="metric: auc is not reported of a layer type"):
-        make_trainer(hiding, 1, *digits.replace(metric="val_auc").arguments)
+        digits.replace(metric="val_auc").trainer(hiding, 1)
     with pytest.raises(InputError, match="takes no weights for a regression"):
-        make_trainer(hiding, 1, *weighted(diabetes).arguments)
+        weighted(diabetes).trainer(hiding, 1)

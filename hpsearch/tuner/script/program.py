@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.dataset import InputSpec, Target, Task, n_features
+from hpsearch.data.dataset import Target, Task, n_features
 from hpsearch.data.loading import read_raw
 from hpsearch.errors import NotSupportedError
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function
-from hpsearch.models.problem import Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.mlp import DEFAULTS, optimizer_settings, widths
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.store.provenance import installed
@@ -51,33 +51,32 @@ def layer(function, x, seed, values):
 '''
 
 
-def model_code(
-    values: Mapping[str, Any], seed: int, recipe: Recipe, spec: InputSpec, target: Target
-) -> str:
+def model_code(problem: Problem, values: Mapping[str, Any], seed: int) -> str:
     """Statements that leave `inputs`, `outputs` and `model`.
 
     Raises:
         NotSupportedError: The model is built by a function of one's own.
     """
+    recipe, features = problem.recipe, n_features(problem.input)
     if recipe.model:
         raise NotSupportedError(
             f"model: {recipe.model!r} builds its own model, which is a program already; a script "
             "is written for hpsearch's own MLPs"
         )
-    layers = _Layers(values, seed, recipe)
+    config = MLPConfig(values)
+    layers = _Layers(config, seed, recipe)
     parts = [layers.initializer()]
-    layer_type = str(values.get("layer_type", DEFAULTS["layer_type"]))
-    if is_own_function(layer_type) and widths(values):
-        parts = [imported(layer_type, "own_layer"), _OWN_LAYER, *parts]
+    if is_own_function(config.layer_type) and config.widths:
+        parts = [imported(config.layer_type, "own_layer"), _OWN_LAYER, *parts]
     lines = [
         f"keras.utils.set_random_seed({derive(recipe.sweep_seed, seed)})",
-        f"inputs = hidden = keras.Input(({n_features(spec)},))",
+        f"inputs = hidden = keras.Input(({features},))",
     ]
-    incoming = n_features(spec)
-    for number, units in enumerate(widths(values), start=1):
-        lines += layers.block(layer_type, number, units, incoming)
+    incoming = features
+    for number, units in enumerate(config.widths, start=1):
+        lines += layers.block(number, units, incoming)
         incoming = layers.width(units)
-    output = layers.dense(0, target.outputs, activation=recipe.output_activation)
+    output = layers.dense(0, problem.target.outputs, activation=recipe.output_activation)
     lines += [f"outputs = {output}(hidden)", "model = keras.Model(inputs, outputs)"]
     return joined([*parts, "\n".join(lines)])
 
@@ -85,12 +84,9 @@ def model_code(
 class _Layers:
     """The layers of one model as text."""
 
-    def __init__(self, values: Mapping[str, Any], seed: int, recipe: Recipe) -> None:
-        self._values, self._seed, self._recipe = values, seed, recipe
-        self._activation = str(self._value("activation"))
-
-    def _value(self, name: str) -> Any:
-        return self._values.get(name, DEFAULTS[name])
+    def __init__(self, config: MLPConfig, seed: int, recipe: Recipe) -> None:
+        self._config, self._seed, self._recipe = config, seed, recipe
+        self._activation = config.activation
 
     def _block_seed(self, layer: int) -> int:
         return derive(self._recipe.sweep_seed, self._seed, layer)
@@ -101,7 +97,7 @@ class _Layers:
 
     def initializer(self) -> str:
         """The function that gives a kernel's initializer."""
-        own = self._value("kernel_initializer")
+        own = self._config.kernel_initializer
         named = {"name": own} if isinstance(own, str) else dict(own)
         name = named.pop("name")
         config = {**INITIALIZERS.get(name, {}), **named}
@@ -124,13 +120,13 @@ class _Layers:
         if not use_bias:
             named["use_bias"] = "False"
         named["kernel_initializer"] = f"initializer({derive(self._block_seed(layer), part)})"
-        l2 = float(self._value("l2"))
-        if l2:
-            named["kernel_regularizer"] = f"keras.regularizers.L2({l2!r})"
+        if self._config.l2:
+            named["kernel_regularizer"] = f"keras.regularizers.L2({self._config.l2!r})"
         return call("keras.layers.Dense", [repr(units)], named)
 
-    def block(self, layer_type: str, layer: int, units: int, incoming: int) -> Iterator[str]:
+    def block(self, layer: int, units: int, incoming: int) -> Iterator[str]:
         """A hidden block, from `x` to `x`."""
+        layer_type = self._config.layer_type
         if is_own_function(layer_type):
             yield self._own(layer, units)
         elif layer_type == "batch_norm":
@@ -151,7 +147,7 @@ class _Layers:
         else:
             yield from self._activated(layer, units)
             if layer_type == "dropout":
-                rate, seed = float(self._value("dropout")), derive(self._block_seed(layer), 2)
+                rate, seed = self._config.dropout, derive(self._block_seed(layer), 2)
                 yield f"hidden = keras.layers.Dropout({rate!r}, seed={seed})(hidden)"
 
     def _activated(self, layer: int, units: int) -> Iterator[str]:
@@ -167,14 +163,14 @@ class _Layers:
         return f"hidden = keras.layers.Activation({literal(self._activation)})(hidden)"
 
     def _own(self, layer: int, units: int) -> str:
-        offered = {**self._values, "units": units, "activation": self._activation}
+        offered = {**self._config.values, "units": units, "activation": self._activation}
         seed = repr(self._block_seed(layer))
         return f"hidden = {call('layer', ['own_layer', 'hidden', seed, literal(offered)])}"
 
 
 def optimizer_code(values: Mapping[str, Any]) -> str:
     """The optimizer, as an expression."""
-    name, settings = optimizer_settings(values)
+    name, settings = MLPConfig(values).optimizer
     named = {key: literal(value) for key, value in settings.items()}
     rate = settings.get("learning_rate")
     if isinstance(rate, Mapping):
@@ -342,7 +338,7 @@ def _imports(body: str) -> str:
 def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
     dataset, recipe, values = visited.dataset, visited.recipe, trial.config.without_epochs
     source, options = read_raw(visited.sweep.data)
-    batch_size = int(values.get("batch_size", DEFAULTS["batch_size"]))
+    batch_size = MLPConfig(values).batch_size
     yield (
         f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {trial.seed}\n"
         f"BATCH_SIZE, EPOCHS = {batch_size}, {result.scored_epoch}\n"
@@ -362,7 +358,8 @@ def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[st
     )
     yield "x, x_validation = features(x), features(x_validation)" + _shaped(recipe, dataset.target)
     yield "# The model"
-    yield model_code(values, trial.seed, recipe, dataset.input, dataset.target)
+    problem = Problem(recipe, dataset.input, dataset.target)
+    yield model_code(problem, values, trial.seed)
     xla, in_own_units = result.trainer == "xla", dataset.target.task is Task.REGRESSION
     metrics = "metrics()" if in_own_units else '["accuracy"]'
     if in_own_units:
@@ -391,7 +388,7 @@ def _shaped(recipe: Recipe, target: Target) -> str:
 
 
 def _steps(visited: StoredRun, trial: Trial, result: TrialResult) -> int:
-    batch_size = int(trial.config.without_epochs.get("batch_size", DEFAULTS["batch_size"]))
+    batch_size = MLPConfig(trial.config.values).batch_size
     return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
 
 

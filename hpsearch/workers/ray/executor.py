@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from hpsearch.data.dataset import TrainingData
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.space.mlp import optimizer_settings
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.programs import NUMBERS
 from hpsearch.workers.futures import LocalCalls
 from hpsearch.workers.protocol import Call, Event, Finished, Job, Retired, Said, Setup, Work
@@ -371,4 +371,4 @@ def _program(job: Job) -> str | None:
         return None
     values = job.training.values
     others = {name: value for name, value in values.items() if name not in NUMBERS}
-    return json.dumps([optimizer_settings(values)[0], others], sort_keys=True, default=repr)
+    return json.dumps([MLPConfig(values).optimizer[0], others], sort_keys=True, default=repr)
