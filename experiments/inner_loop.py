@@ -81,7 +81,7 @@ def make_arrays(rows: int) -> Any:
     """Random images and labels."""
     import numpy as np
 
-    from hpsearch.data.dataset import Arrays
+    from hpsearch.data.specs import Arrays
 
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (rows + _VALIDATION_ROWS, 28, 28), np.uint8)
@@ -95,7 +95,7 @@ def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> l
     Raises:
         ValueError: There is no such kind, or it cannot train this.
     """
-    from hpsearch.data.dataset import InputSpec, Target, Task
+    from hpsearch.data.specs import InputSpec, Target, Task
     from hpsearch.models.problem import Problem, Recipe
     from hpsearch.training.make import make_trainer
 

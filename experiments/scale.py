@@ -79,8 +79,8 @@ class _Clock:
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
 
-    def note(self, message: str) -> None:
-        print(message, file=sys.stderr)
+    def note(self, message: str, *, warning: bool = False) -> None:
+        print("warning: " * warning + message, file=sys.stderr)
 
     def event(self, event: Any) -> None:
         kind = type(event).__name__

@@ -25,8 +25,7 @@ from report import HERE, machine, report, versions
 
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import Silent
+from hpsearch.tuner.settings import Settings, Silent
 from hpsearch.workers.protocol import Event, Finished, Started
 
 _WORKERS = (1, 2)

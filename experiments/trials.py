@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 from report import HERE, machine, report, versions
 
-from hpsearch.data.dataset import InputSpec, Target, Task
+from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
@@ -36,8 +36,7 @@ from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Search, Snapshots, make_planner
 from hpsearch.tuner.loop import Limits, Loop
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings, Stop
-from hpsearch.tuner.watching import Silent
+from hpsearch.tuner.settings import Settings, Silent, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
 _LIMIT_MILLISECONDS = 2.0

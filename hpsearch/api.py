@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import importlib
 import inspect
 import os
 import re
@@ -18,38 +17,41 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix, write_comparison
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
-from hpsearch.errors import ConstraintError, InputError, Interrupted, SweepFileError
+from hpsearch.errors import InputError, Interrupted, SweepFileError
 from hpsearch.models.shipping import OwnModel, model_reference, shipped
 from hpsearch.results import Results
-from hpsearch.space.constraints import parse
-from hpsearch.space.space import Config, Kind, Parameter, Space
+from hpsearch.space.space import Kind
+from hpsearch.space.trial import Repetition
 from hpsearch.spec.fields import NAME
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
-from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
-from hpsearch.spec.parameters import parse_parameter
-from hpsearch.spec.rules import InvalidValue, faults_of
-from hpsearch.spec.settings import Execution
+from hpsearch.spec.method import parse_method
+from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.trackers.targets import make_tracker
-from hpsearch.tuner.function import FunctionRun, run_function
+from hpsearch.tuner.function import (
+    FunctionRun,
+    execution_of,
+    function_method,
+    function_space,
+    listed_configs,
+    require_end,
+    require_usable,
+    run_function,
+)
 from hpsearch.tuner.learning import Search
 from hpsearch.tuner.own_model import AtHand
 from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import AsWarnings, Silent, outside, tracked
-from hpsearch.workers.engines import require_engine
+from hpsearch.tuner.settings import AsWarnings, Settings, Silent, outside
+from hpsearch.tuner.tracking import tracked
 
 if TYPE_CHECKING:
     from hpsearch.comparison.comparing import Comparison
-    from hpsearch.tuner.watching import Reporter
+    from hpsearch.tuner.settings import Reporter
 
 
 def run(
@@ -128,7 +130,7 @@ def execute(
     ):
         outcome = run_sweep(sweep, settings, telling, rows)
         if outcome.stopped:
-            telling.note(f"warning: {outcome.stopped}")
+            telling.note(outcome.stopped, warning=True)
     return Results(outcome.directory, rows)
 
 
@@ -595,19 +597,19 @@ def optimize(
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
     if workers < 1:
         raise InputError(f"workers: must be at least 1, not {workers}")
-    where = _execution(execution, workers, timeout_seconds)
-    _require_usable(objective, workers, elsewhere=where is not None)
+    where = execution_of(execution, workers, timeout_seconds)
+    require_usable(objective, workers, elsewhere=where.engine != "local")
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
-    space = _space(parameters, constraints, kind)
+    space = function_space(parameters, constraints, kind)
     search = Search(
-        method=_function_method(method, space, configs),
+        method=function_method(method, space, configs),
         space=space,
-        listed=_listed(space, configs),
-        seeds=(0,),
+        listed=listed_configs(space, configs),
+        repetitions=(Repetition(0),),
         limit=trials,
         seed=seed,
     )
-    _require_end(search.method, trials, time_seconds)
+    require_end(search.method, trials, time_seconds)
 
     def run(directory: Path) -> Results:
         job = FunctionRun(
@@ -617,9 +619,8 @@ def optimize(
             directory,
             workers,
             time_seconds,
-            timeout_seconds,
+            where,
             report=out is not None,
-            execution=where,
         )
         with results_so_far():
             return Results(run_function(job).path)
@@ -642,127 +643,3 @@ def _optimize_without_directory(run: Callable[[Path], Results]) -> Results:
             if isinstance(error.results, Results):
                 interruption.results = error.results.detached()
             raise interruption from None
-
-
-def _execution(
-    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
-) -> Execution | None:
-    """Where it runs, unless that is here.
-
-    Raises:
-        InputError: It is no execution, or its engine is not there.
-    """
-    if given is None:
-        return None
-    twice = {"workers", "timeout"} & given.keys()
-    if twice:
-        raise InputError(f"execution.{min(twice)}: is an argument of its own")
-    try:
-        found = Execution.model_validate(dict(given) | {"workers": workers})
-    except ValidationError as error:
-        place, message = faults_of(error, Execution.keys())[0]
-        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
-    require_engine(found)
-    if found.engine == "local":
-        return None
-    return found.model_copy(update={"timeout_seconds": timeout_seconds})
-
-
-def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
-    if not callable(objective):
-        raise InputError(f"objective: must be a function, not {type(objective).__name__}")
-    if workers == 1 and not elsewhere:
-        return
-    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
-    found: Any = None
-    if module != "__main__":
-        try:
-            found = importlib.import_module(module)
-            for part in name.split("."):
-                found = getattr(found, part, None)
-        except ImportError:
-            found = None
-    if found is not objective:
-        raise InputError(
-            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
-            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
-            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
-        )
-
-
-def _space(parameters: Mapping[str, Any], constraints: Sequence[str], kind: Kind) -> Space:
-    if not isinstance(parameters, Mapping) or not parameters:
-        raise InputError("parameters: must be a mapping of names to their values, and not empty")
-    found = []
-    for name, raw in parameters.items():
-        rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
-        try:
-            found.append(parse_parameter(rule, raw).parameter(str(name)))
-        except InvalidValue as error:
-            place, message = error.faults[0]
-            path = ".".join(map(str, (name, *place)))
-            raise InputError(f"parameters.{path}: {message}") from None
-    _require_parents(found)
-    try:
-        rules = tuple(map(parse, constraints))
-    except ConstraintError as error:
-        raise InputError(f"constraints: {error}") from None
-    return Space(tuple(found), rules, kind)
-
-
-def _require_parents(parameters: Sequence[Parameter]) -> None:
-    names = {parameter.name for parameter in parameters}
-    for parameter in parameters:
-        for parent in parameter.when:
-            if parent not in names:
-                raise InputError(
-                    f"parameters.{parameter.name}.when: there is no parameter {parent!r}"
-                )
-    try:
-        Space(tuple(parameters), kind=Kind.FUNCTION).config({})
-    except ValueError as error:
-        raise InputError(f"parameters: {error}") from None
-
-
-def _function_method(
-    method: str | Mapping[str, Any], space: Space, configs: Sequence[Mapping[str, Any]]
-) -> MethodSpec:
-    if method == CONFIGS and configs:
-        return MethodSpec(CONFIGS)
-    try:
-        spec = parse_method(method)
-    except InvalidValue as error:
-        raise InputError(f"method: {error}") from None
-    if spec.enumerates:
-        endless = [p.name for p in space.parameters if p.choices is None]
-        if endless:
-            raise InputError(
-                f"parameters.{endless[0]}: a grid needs values, or a range with a step"
-            )
-    if spec.name in ("hyperband", "asha"):
-        if space.kind is not Kind.STEPWISE:
-            raise InputError(
-                f"method: {spec.name} halts trainings between epochs: the objective must be a "
-                "generator function that yields a score after each epoch"
-            )
-        if "epochs" not in space.names:
-            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
-    return spec
-
-
-def _listed(space: Space, configs: Sequence[Mapping[str, Any]]) -> tuple[Config, ...]:
-    first = {p.name: p.at(0.0) for p in space.parameters}
-    listed = []
-    for index, values in enumerate(configs):
-        config = space.config({**first, **values})
-        if config is None:
-            raise InputError(f"configs[{index}]: it breaks a constraint")
-        listed.append(config)
-    return tuple(listed)
-
-
-def _require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
-    if trials is not None and (isinstance(trials, bool) or trials < 1):
-        raise InputError(f"trials: must be at least 1, not {trials}")
-    if trials is None and time_seconds is None and not method.exhausts:
-        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

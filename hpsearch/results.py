@@ -15,7 +15,7 @@ from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
 from hpsearch.report.source import ReportSource, sweep_beside
 from hpsearch.spec.sweep import Sweep, load_sweep
-from hpsearch.store.directory import evaluations_of
+from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import best_row, ranked_rows, read_table
 from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.loading import Loader
-    from hpsearch.store.records import Evaluation
+    from hpsearch.store.facts import Evaluation
     from hpsearch.tuner.revisit import Reproduction
 
 

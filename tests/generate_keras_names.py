@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TABLE = Path(__file__).parent.parent / "hpsearch" / "keras_names.json"
+TABLE = Path(__file__).parent.parent / "hpsearch" / "space" / "keras_names.json"
 REQUIRED = "<required>"
 #: They wrap other optimizers, so that a name and plain arguments cannot describe them.
 _WRAPPERS = frozenset({"optimizer", "multioptimizer", "optimizermap", "lossscaleoptimizer"})

@@ -5,36 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
-from hpsearch.cli import revisit
-from hpsearch.cli.display import make_display
-from hpsearch.cli.plan import print_plan
-from hpsearch.cli.revisit import write_report
-from hpsearch.cli.show import (
-    print_comparison,
-    print_examination,
-    print_list,
-    print_results,
-    summary,
-)
-from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.table import Columns
-from hpsearch.comparison.writing import require_suffix, write_comparison
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
-from hpsearch.spec.dump import SCHEMA_NAME, STARTER, sweep_schema
-from hpsearch.spec.sweep import load_sweep
-from hpsearch.trackers.targets import make_tracker
-from hpsearch.tuner.rescoring import Rescorer
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import log_results, tracked
+
+if TYPE_CHECKING:
+    from hpsearch.tuner.settings import Reporter
+
+# Each command imports what it runs by: `run` starts its workers before NumPy is imported, and
+# `--help` answers at once.
 
 app = typer.Typer(
     name="hpsearch",
@@ -113,18 +100,36 @@ def run(
     ] = None,
 ) -> None:
     """Run a sweep; run again, it continues with what has no row yet."""
+    from hpsearch.cli.display import make_display
+    from hpsearch.spec.sweep import load_sweep
+    from hpsearch.tuner.run import run_sweep
+    from hpsearch.tuner.settings import Settings
+
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
     loaded = load_sweep(sweep, overrides)
 
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
-    trackers = [make_tracker(target) for target in log or ()]
-    with tracked(make_display(_console(stderr=True)), trackers) as reporter:
+    with _logged(make_display(_console(stderr=True)), log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
+    from hpsearch.cli.show import summary
 
     summary(outcome, _console())
     raise typer.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _logged(reporter: Reporter, targets: Sequence[str]) -> Iterator[Reporter]:
+    """The reporter, which tells trackers, too."""
+    if not targets:
+        yield reporter
+        return
+    from hpsearch.trackers.targets import make_tracker
+    from hpsearch.tuner.tracking import tracked
+
+    with tracked(reporter, [make_tracker(target) for target in targets]) as telling:
+        yield telling
 
 
 @app.command()
@@ -141,6 +146,9 @@ def plan(
     ] = False,
 ) -> None:
     """Say what a run would train and about how long it would take; trains nothing."""
+    from hpsearch.cli.plan import print_plan
+    from hpsearch.spec.sweep import load_sweep
+
     loaded = load_sweep(sweep, set_ or ())
     print_plan(loaded, out, workers, Console(), measure=measure)
 
@@ -151,6 +159,8 @@ def show(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 10,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
+    from hpsearch.cli.show import print_results
+
     print_results(source, top, _console())
 
 
@@ -185,6 +195,11 @@ def compare(
     ] = None,
 ) -> None:
     """Say which of several results is better, by how much, how sure, and why."""
+    from hpsearch.cli.show import print_comparison
+    from hpsearch.comparison.comparing import compare_tables
+    from hpsearch.comparison.table import Columns
+    from hpsearch.comparison.writing import require_suffix, write_comparison
+
     if out is not None:
         require_suffix(out)
     columns = Columns(score, tuple(params.split(",")) if params else (), goal)
@@ -199,9 +214,10 @@ def compare(
 def _rescorer(count: int | None, workers: int | None) -> Any:
     if count is None:
         return None
+    from hpsearch.cli.display import make_display
+    from hpsearch.tuner.rescoring import Rescorer
 
-    console = _console(stderr=True)
-    return Rescorer(count, workers, lambda: make_display(console))
+    return Rescorer(count, workers, lambda: make_display(_console(stderr=True)))
 
 
 @app.command()
@@ -221,6 +237,8 @@ def report(
     ] = "svg",
 ) -> None:
     """Write one page of pictures about one sweep or several; it opens offline."""
+    from hpsearch.cli.revisit import write_report
+
     write_report(sources, out, figures, format_)
 
 
@@ -232,6 +250,8 @@ def export(
     trial: Trial = None,
 ) -> None:
     """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
+    from hpsearch.cli import revisit
+
     revisit.export(directory, out, trial, _console())
 
 
@@ -242,7 +262,9 @@ def evaluate(
     split: Annotated[str, typer.Option(metavar="test|validation|train", help="Which rows.")],
     trial: Trial = None,
 ) -> None:
-    """Evaluate a trial on a split, with 95% intervals; each look goes on the record."""
+    """Evaluate a trial on a split, with 95% intervals; each evaluation goes on the record."""
+    from hpsearch.cli import revisit
+
     revisit.evaluate(directory, split, trial, _console())
 
 
@@ -274,6 +296,8 @@ def reproduce(
     ] = None,
 ) -> None:
     """Train a trial again from its row; exit code 1 if it scores anything else."""
+    from hpsearch.cli import revisit
+
     if script is not None:
         revisit.write_script(directory, trial, script, _console())
         return
@@ -283,6 +307,8 @@ def reproduce(
 @app.command()
 def doctor(directory: DirectoryArgument) -> None:
     """Check that store, tables, curves, data and model are sound and agree; exit code 3 if not."""
+    from hpsearch.cli.show import print_examination
+
     raise typer.Exit(print_examination(directory, _console()))
 
 
@@ -293,6 +319,9 @@ def log(
     to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="Where to; may be given again.")],
 ) -> None:
     """Log every trial to TensorBoard or MLflow; logged again, it replaces what was there."""
+    from hpsearch.trackers.targets import make_tracker
+    from hpsearch.tuner.tracking import log_results
+
     for target, tracker in [(each, make_tracker(each)) for each in to]:
         count = log_results(directory, tracker)
         typer.echo(f"{count} trials are logged to {target}")
@@ -303,6 +332,8 @@ def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="To write.")] = Path("sweep.yaml"),
 ) -> None:
     """Write a commented sweep file to start from, and the schema that editors check it by."""
+    from hpsearch.spec.dump import SCHEMA_NAME, STARTER, sweep_schema
+
     target = path / "sweep.yaml" if path.is_dir() else path
     schema = target.with_name(SCHEMA_NAME)
     if target.exists():
@@ -320,6 +351,8 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a sweep file."""
+    from hpsearch.spec.dump import sweep_schema
+
     typer.echo(json.dumps(sweep_schema(), indent=2))
 
 
@@ -331,6 +364,8 @@ def list_(
     ],
 ) -> None:
     """List the names that a sweep file may use."""
+    from hpsearch.cli.show import print_list
+
     print_list(what, _console())
 
 

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import Training, Trial, TrialResult
-from hpsearch.store.records import Evaluation, Measurement
+from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.watching import Reporter
+from hpsearch.tuner.settings import Reporter
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Lost, Said, Started
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ def _workers(count: int | None) -> str:
     return f"{count} workers"
 
 
+def _noted(message: str, *, warning: bool) -> str:
+    return f"warning: {message}" if warning else message
+
+
 class Lines:
     """A line a second at most, but for new bests, failures and notes."""
 
@@ -154,8 +158,8 @@ class Lines:
             f"{score}{error}; {self._tally.best_text()}, {self._tally.left_text()}"
         )
 
-    def note(self, message: str) -> None:
-        self._say(message)
+    def note(self, message: str, *, warning: bool = False) -> None:
+        self._say(_noted(message, warning=warning))
 
     def ended(self) -> None:
         """Nothing is open."""
@@ -235,8 +239,8 @@ class Bar:
             self._bar.console.print(f"trial {trial.number} {result.status}: {escape(error)}")
         self._refresh()
 
-    def note(self, message: str) -> None:
-        self._bar.console.print(escape(message))
+    def note(self, message: str, *, warning: bool = False) -> None:
+        self._bar.console.print(escape(_noted(message, warning=warning)))
 
     def ended(self) -> None:
         for task in self._workers.values():

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from hpsearch.cli.display import duration
-from hpsearch.data.dataset import InputSpec, Shape, Target
+from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import probe_dataset
+from hpsearch.data.specs import InputSpec, Target
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.space.space import Choices, Config, Parameter
-from hpsearch.space.trial import Training, Trial
+from hpsearch.space.trial import Training, Trial, TrialKey
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -70,7 +71,7 @@ def _when(parameter: Parameter) -> str:
 class _Known:
     """What a results directory holds already."""
 
-    trials: dict[tuple[str, int], Trial]
+    trials: dict[TrialKey, Trial]
     answered: frozenset[int]
 
 
@@ -87,8 +88,8 @@ def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
     limit = sweep.budget.trials if sweep.budget else None
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # Only the clock ends it: a window stands for the rest.
-        limit = 1_000 * len(sweep.draws)
-    return number_trials(configs, sweep.draws, {}, first_number=1, limit=limit)
+        limit = 1_000 * len(sweep.repetitions)
+    return number_trials(configs, sweep.repetitions, {}, first_number=1, limit=limit)
 
 
 def _known(where: ResultsDirectory) -> _Known:

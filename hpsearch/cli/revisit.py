@@ -17,9 +17,8 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
-from hpsearch.store.directory import evaluations_beside, evaluations_of
-from hpsearch.store.provenance import installed
-from hpsearch.store.records import Evaluation
+from hpsearch.store.facts import Evaluation, installed
+from hpsearch.store.store import evaluations_beside, evaluations_of
 from hpsearch.store.tables import read_table, write_atomically
 from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
 from hpsearch.tuner.script.program import trial_script

@@ -20,8 +20,8 @@ from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
 from hpsearch.store.cells import groups, in_order, text_of
-from hpsearch.store.directory import evaluations_beside
 from hpsearch.store.doctor import Severity, examine
+from hpsearch.store.store import evaluations_beside
 from hpsearch.store.tables import goal_of, ranked_rows, read_table, varying_columns
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import did_you_mean

@@ -11,21 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import (
-    ColumnSpec,
     Dataset,
     Inputs,
-    InputSpec,
     Options,
     RawData,
     RawPart,
     Scale,
     Split,
-    Target,
-    Task,
     n_rows,
     several_target,
     take,
 )
+from hpsearch.data.specs import ColumnSpec, InputSpec, Target, Task
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,

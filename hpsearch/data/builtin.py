@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import RawData, RawPart, Task
+from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 from hpsearch.wording import suggestion
 

@@ -19,11 +19,10 @@ from hpsearch.data.dataset import (
     RawPart,
     Scale,
     Shape,
-    TargetPart,
-    Task,
     TaskName,
     n_rows,
 )
+from hpsearch.data.specs import TargetPart, Task
 from hpsearch.data.splitting import (
     SplitSizes,
     group_folds,

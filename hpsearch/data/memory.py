@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Dataset, Folds, TargetPart, are_several, packed
+from hpsearch.data.dataset import Dataset, Folds, are_several, packed
 from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.specs import TargetPart
 from hpsearch.data.splitting import group_folds, splitter_folds
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import RawData, RawPart, Target, Task, TaskName
+from hpsearch.data.dataset import RawData, RawPart, TaskName
+from hpsearch.data.specs import Target, Task
 from hpsearch.data.tables import FLOAT32_MAX, MISSING, parse_numbers
 from hpsearch.errors import DataError
 from hpsearch.wording import listed

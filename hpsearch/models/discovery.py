@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 from keras_tuner.src.engine.hyperparameters import hp_types
 
-from hpsearch.data.dataset import Target
+from hpsearch.data.specs import Target
 from hpsearch.errors import InputError
 from hpsearch.models.own import (
     TrackedHyperParameters,
@@ -121,14 +121,14 @@ _ROWS = 64
 
 _OURS = str(Path(__file__).parents[1])
 
-Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def discover(
     recipe: Recipe,
     given: Sequence[Parameter],
-    train: Arrays,
-    validation: Arrays,
+    train: Pair,
+    validation: Pair,
     target: Target | None = None,
 ) -> ModelHyperparameters:
     """The hyperparameters of a recipe's model.
@@ -149,8 +149,8 @@ def discover_in(  # noqa: PLR0917 - as `discover`
     hypermodel: Any,
     name: str,
     given: Sequence[Parameter] = (),
-    train: Arrays | None = None,
-    validation: Arrays | None = None,
+    train: Pair | None = None,
+    validation: Pair | None = None,
     target: Target | None = None,
 ) -> ModelHyperparameters:
     """As `discover`, of a hypermodel that is at hand; without rows its `fit` is not run."""
@@ -166,7 +166,7 @@ def declared_in(
     hypermodel: Any,
     name: str,
     given: Sequence[Parameter] = (),
-    rows: tuple[Arrays, Arrays] | None = None,
+    rows: tuple[Pair, Pair] | None = None,
     target: Target | None = None,
 ) -> list[Any]:
     """What a hypermodel asks for, as KerasTuner's own hyperparameters.
@@ -205,7 +205,7 @@ class _Probe:
             tried.append(wanted)
             self._try(wanted)
 
-    def fit(self, train: Arrays, validation: Arrays, target: Target | None = None) -> None:
+    def fit(self, train: Pair, validation: Pair, target: Target | None = None) -> None:
         """Runs the model's own `fit` on a few rows; what it fails by will show in the trials."""
         x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
         # It may set the epochs by itself, or want to be told them.

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from hpsearch.data.dataset import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
+from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.layers import Block, hidden_block, with_seed

@@ -21,7 +21,8 @@ from keras.src.backend.common import global_state
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 from keras_tuner.src.engine.hyperparameters import hp_types
 
-from hpsearch.data.dataset import Target, Task, unpacked
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.layers import load_object
 from hpsearch.models.problem import Recipe

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import (
+from hpsearch.data.dataset import Dataset, Inputs, n_rows
+from hpsearch.data.specs import (
     Arrays,
     ColumnSpec,
-    Dataset,
-    Inputs,
     InputSpec,
     Target,
     Task,
     n_features,
-    n_rows,
     runs_in_graph,
 )
 from hpsearch.errors import DataError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.data.dataset import InputSpec, Target, Task
+from hpsearch.data.specs import InputSpec, Target, Task
 
 #: The name of what a function gives.
 METRIC = "objective"

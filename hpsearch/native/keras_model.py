@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from keras.src.models.functional import Functional
 
-from hpsearch.data.dataset import Arrays
+from hpsearch.data.specs import Arrays
 from hpsearch.native.network import (
     ACTIVATIONS,
     BIAS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from hpsearch.data.dataset import InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig

@@ -39,8 +39,9 @@ from hpsearch.report.trial_figures import (
 from hpsearch.report.words import columns_of, constants_of
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory, evaluations_of
-from hpsearch.store.records import Evaluation
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Evaluation
+from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record, write_atomically
 from hpsearch.wording import COLOURS, variables
 

@@ -21,7 +21,7 @@ from hpsearch.report.importance import Importance, importance_of
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.cells import text_of
-from hpsearch.store.records import Evaluation
+from hpsearch.store.facts import Evaluation
 from hpsearch.store.tables import (
     CURVES,
     HEAD,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.report.source import ReportSource
-    from hpsearch.store.records import Measurement
+    from hpsearch.store.facts import Measurement
 
 _MOST_REASONS = 50
 _MOST_NAMED = 12

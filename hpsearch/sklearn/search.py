@@ -22,8 +22,7 @@ from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import AsWarnings
+from hpsearch.tuner.settings import AsWarnings, Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.seeds import draw_of
 from hpsearch.space.space import Config, Kind
 
 if TYPE_CHECKING:
@@ -192,6 +191,17 @@ class TrialResult:
 ENDLESS = 2**31
 
 
+class Repetition(NamedTuple):
+    """What repeats a config: a seed, and with cross-validation a fold, from 1."""
+
+    seed: int
+    fold: int | None = None
+
+
+#: A config's id and a repetition of it.
+TrialKey = tuple[str, Repetition]
+
+
 @dataclass(frozen=True)
 class Trial:
     """A config with a seed: one row of the results table.
@@ -207,14 +217,14 @@ class Trial:
     fold: int | None = None
 
     @property
-    def draw(self) -> int:
-        """Seed and fold, which repeat a config, as one number."""
-        return draw_of(self.seed, self.fold)
+    def repetition(self) -> Repetition:
+        """Seed and fold, which repeat a config."""
+        return Repetition(self.seed, self.fold)
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> TrialKey:
         """What makes two trials one."""
-        return self.config.id, self.draw
+        return self.config.id, self.repetition
 
     @property
     def epochs(self) -> int:

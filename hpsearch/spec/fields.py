@@ -11,8 +11,8 @@ from pydantic import Field
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
-from hpsearch.space.seeds import draw_of
 from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.trial import Repetition
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.hyperparameters import rule_of
 from hpsearch.spec.method import CONFIGS, Method, MethodSpec
@@ -205,10 +205,10 @@ class SweepFields(Spec):
     ] = "best"
 
     @property
-    def draws(self) -> tuple[int, ...]:
-        """Each seed, or with cross-validation each seed with each fold, as `draws.draw_of`."""
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """Each seed, or with cross-validation each seed with each fold."""
         folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
-        return tuple(draw_of(seed, fold) for seed in self.trial_seeds for fold in folds)
+        return tuple(Repetition(seed, fold) for seed in self.trial_seeds for fold in folds)
 
     @property
     def class_weight(self) -> dict[str, float] | str | None:

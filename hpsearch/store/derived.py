@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.space import Kind

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import time
 import weakref
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
-from hpsearch.store.records import Evaluation, evaluations_in
-from hpsearch.store.store import Store, copy_store
 
 _NAME = ".lock"
 _KEPT_OUT = 7
@@ -299,79 +297,8 @@ class ResultsDirectory:
             self.pointer.write_text(f"{moved}\n", encoding="utf-8")
         self.path.rename(aside)
 
-    def keep_store_at(self, place: Path) -> None:
-        """Have the store at another place; one that is here already is moved there.
-
-        Raises:
-            RefusedError: It is at a third place, or there is another store.
-            HpsearchError: The place cannot be written.
-        """
-        wanted, elsewhere = place.absolute(), self.store_elsewhere
-        if elsewhere is not None:
-            if elsewhere.resolve() != wanted.resolve():
-                raise RefusedError(f"{self.path}: its store is at {elsewhere} already, not {place}")
-            return
-        here = self.store
-        try:
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            with ExitStack() as stack:
-                beside = wanted.with_name(f".{wanted.name}.lock")
-                stack.enter_context(DirectoryLock(wanted.parent, beside))
-                if here.exists():
-                    self._hold_if_possible(stack)
-                if wanted.exists() and not _is_new(wanted):
-                    raise RefusedError(
-                        f"{place}: is there already, and is not the store of {self.path}; "
-                        "name another file"
-                    )
-                if here.exists():
-                    copy_store(here, wanted)
-                else:
-                    Store(wanted).close()
-                self.pointer.write_text(f"{wanted}\n", encoding="utf-8")
-                here.unlink(missing_ok=True)
-        except OSError as error:
-            raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None
-
-    def _hold_if_possible(self, stack: ExitStack) -> None:
-        """Where the file system has no locks, nobody can be kept out while the store moves."""
-        try:
-            stack.enter_context(self.hold())
-        except LockedError:
-            raise
-        except RefusedError:
-            return
-
     def _free_name(self) -> Path:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
         names = (f"{self.path.name}.{stamp}{suffix}" for suffix in suffixes)
         return next(path for path in map(self.path.with_name, names) if not path.exists())
-
-
-def _is_new(path: Path) -> bool:
-    """Whether a store holds nothing yet: its maker was killed before it said where it is."""
-    with Store(path, read_only=True) as store:
-        return not store.meta() and not store.trials()
-
-
-def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
-    """Every look on a directory's record, the first one first.
-
-    Raises:
-        RefusedError: There is no store, or it is damaged.
-    """
-    with Store(ResultsDirectory(directory).store, read_only=True) as store:
-        return evaluations_in(store.meta())
-
-
-def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:
-    """Those of a directory, or of the one that a results.csv lies in; none without a store.
-
-    Raises:
-        RefusedError: The store is damaged.
-    """
-    where = ResultsDirectory(source if source.is_dir() else source.parent)
-    if not where.store.exists() or source not in (where.path, where.results):
-        return ()
-    return evaluations_of(where.path)

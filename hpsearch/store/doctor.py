@@ -13,15 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.dataset import Task
 from hpsearch.data.loading import load_dataset
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory, holder
-from hpsearch.store.provenance import Identity
-from hpsearch.store.records import UNREADABLE, kind_in
+from hpsearch.store.facts import Facts
+from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
 from hpsearch.store.tables import read_cells, write_csv
 
@@ -54,7 +54,7 @@ class Finding:
 class _Contents:
     """What the store holds, as far as it can be read; `damage` has a line for what cannot."""
 
-    meta: dict[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=lambda: Facts({}))
     trials: list[Trial] = field(default_factory=list)
     results: dict[int, TrialResult] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
@@ -118,7 +118,7 @@ def _fill(contents: _Contents, store: Store) -> None:
             contents.damage.append(str(error))
             return None
 
-    contents.meta = read(store.meta) or {}
+    contents.facts = read(store.facts) or contents.facts
     contents.trials = read(store.trials) or []
     contents.results = read(store.results) or {}
     for number in contents.results:
@@ -174,13 +174,15 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
     Raises:
         KeyError: The store does not tell enough.
     """
-    meta, names, name = contents.meta, [], where.path.name
-    task, identity = Task(meta["task"]), Identity.from_json(meta["identity"])
+    facts, names, name = contents.facts, [], where.path.name
+    task, identity = facts.task, facts.identity
+    if task is None or identity is None:
+        raise KeyError("task")
     if task is not Task.OBJECTIVE:
-        sweep = sweep_from_text(meta["sweep"], str(where.sweep))
+        sweep = sweep_from_text(facts.sweep, str(where.sweep))
         name = sweep.name
         names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
-    provenance, kind = identity.provenance(name), kind_in(meta)
+    provenance, kind = identity.provenance(name), facts.kind
     tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=kind)
     records = tables.records(contents.trials, contents.results)
     return tables.results(records), tables.curves(records)
@@ -234,8 +236,8 @@ def _is_nan(cell: Any) -> bool:
 
 
 def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    text = contents.meta.get("sweep")
-    if text is None:
+    text = contents.facts.sweep
+    if not text:
         return
     name = where.sweep.name
     try:
@@ -250,17 +252,18 @@ def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 
 
 def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    if "sweep" not in contents.meta or "identity" not in contents.meta:
-        return
     try:
-        before = Identity.from_json(contents.meta["identity"]).data
+        identity = contents.facts.identity
+        before = identity and identity.data
     except UNREADABLE:
         yield Finding(
             "data", Severity.WRONG, "the store does not say which it was: identity is none"
         )
         return
+    if before is None or not contents.facts.sweep:
+        return
     try:
-        sweep = sweep_from_text(contents.meta["sweep"], str(where.sweep))
+        sweep = sweep_from_text(contents.facts.sweep, str(where.sweep))
         now = load_dataset(sweep.data).fingerprint
     except DataError as error:
         yield Finding("data", Severity.NOTE, f"cannot be compared: {error}")
@@ -278,7 +281,7 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     name = where.model.name
     if not where.model.exists():
-        if contents.meta.get("best_model"):
+        if contents.facts.best_model:
             yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
         return
     if _is_whole(where.model):

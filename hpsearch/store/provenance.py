@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict
+from typing import Any
 
-from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError
-from hpsearch.machine import version_of
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.spec.settings import ModelSpec
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.tables import Provenance
+from hpsearch.store.facts import Identity
 
 _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
@@ -86,54 +84,6 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What two runs must have in common for their rows to stand in one table.
-
-    Attributes:
-        data: Fingerprint of values, labels and split.
-        split: How the split was asked for.
-        metric: `name:goal:epoch`.
-        recipe: What else decides a score.
-    """
-
-    data: str
-    split: Mapping[str, Any]
-    metric: str
-    recipe: Mapping[str, Any]
-
-    @property
-    def recipe_id(self) -> str:
-        """`r` and 11 hex digits of the recipe."""
-        text = json.dumps(self.recipe, sort_keys=True, separators=(",", ":"))
-        return "r" + hashlib.sha256(text.encode()).hexdigest()[:11]
-
-    def provenance(self, sweep: str) -> Provenance:
-        """The columns that every row shares."""
-        return Provenance(
-            metric=self.metric,
-            sweep=sweep,
-            data=self.data,
-            recipe=self.recipe_id,
-            **installed(),
-        )
-
-    def to_json(self) -> str:
-        """For the store."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What `to_json` gave."""
-        return cls(**json.loads(text))
-
-
-def installed() -> dict[str, str]:
-    """The versions that every row names, by column."""
-    packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
-    return {column: version_of(package) for column, package in packages.items()}
-
-
 def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     """The identity of a sweep's rows."""
     return Identity(
@@ -160,13 +110,18 @@ def _weights(sweep: Sweep) -> dict[str, Any]:
     return found | ({"sample_weight": True} if sweep.data.weighted else {})
 
 
-def require_unchanged(stored: str, identity: Identity, directory: str) -> None:
+def require_unchanged(stored: Identity | None, identity: Identity, directory: str) -> None:
     """Check that a sweep may add rows to those that are stored.
+
+    Args:
+        stored: None where nothing is stored yet.
 
     Raises:
         ChangedSweepError: With each difference.
     """
-    before, now = json.loads(stored), json.loads(identity.to_json())
+    if stored is None:
+        return
+    before, now = json.loads(stored.to_json()), json.loads(identity.to_json())
     differences = [
         f"  {path}: was {json.dumps(old)}, is {json.dumps(new)}"
         for path, old, new in _differences(before, now, "")

@@ -1,4 +1,4 @@
-"""What the store's rows hold: JSON records, NPZ arrays, checksums, recorded evaluations."""
+"""What the store's rows hold: JSON records, NPZ arrays, checksums."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ import json
 import sqlite3
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.errors import RefusedError
-from hpsearch.space.space import Kind
 from hpsearch.space.trial import Curve, Snapshot, Status, TrialResult
 
 #: Of each table of the store; the last one is the checksum of those before it.
 COLUMNS = {
     "meta": ("key", "value", "checksum"),
-    "trials": ("number", "config", "seed", "hyperparameters", "checksum"),
+    "trials": ("number", "config", "seed", "fold", "hyperparameters", "checksum"),
     "results": ("trial", "status", "record", "checksum"),
     "weights": ("trial", "arrays", "checksum"),
     "snapshots": ("trial", "epoch", "best", "arrays", "checksum"),
@@ -147,76 +144,3 @@ def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
     arrays = from_npz(blob)
     cut = len(arrays) - best
     return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
-
-
-def kind_in(meta: Mapping[str, str]) -> Kind:
-    """What the configs of a store are of; an MLP's store does not say it."""
-    return Kind(meta.get("kind", Kind.MLP))
-
-
-_KEY = "looks"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A mean over rows.
-
-    Attributes:
-        low, high: Of its 95% interval; None where there is none.
-        method: What gives the interval: `wilson`, `bootstrap`, `t`, or empty.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    method: str = ""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of a trial on a split.
-
-    Attributes:
-        time: When, in UTC, as ISO 8601 to the second.
-        trial, config, seed: Which model.
-        split: `train`, `validation` or `test`.
-        rows: In the split.
-        metric: The name in `metrics` that the sweep scores by.
-        metrics: Name, as `accuracy`, -> what was measured.
-    """
-
-    time: str
-    trial: int
-    config: str
-    seed: int
-    split: str
-    rows: int
-    metric: str
-    metrics: Mapping[str, Measurement]
-
-    @property
-    def score(self) -> Measurement:
-        """What was measured of the metric that the sweep scores by."""
-        return self.metrics[self.metric]
-
-
-def evaluations_in(meta: Mapping[str, str]) -> tuple[Evaluation, ...]:
-    """The looks in a store's `meta`, the first one first.
-
-    Raises:
-        RefusedError: They are not what `with_look` wrote.
-    """
-    try:
-        return tuple(map(_evaluation, json.loads(meta.get(_KEY, "[]"))))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise RefusedError(f"the store's looks cannot be read: {error}") from None
-
-
-def _evaluation(record: dict[str, Any]) -> Evaluation:
-    metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
-    return Evaluation(**{**record, "metrics": metrics})
-
-
-def with_evaluation(meta: Mapping[str, str], look: Evaluation) -> dict[str, str]:
-    """What to set in a store's `meta` so that it holds one look more."""
-    return {_KEY: json.dumps([asdict(each) for each in (*evaluations_in(meta), look)])}

@@ -8,14 +8,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy.typing as npt
 
 from hpsearch.errors import StoreError
-from hpsearch.space.seeds import seed_and_fold
 from hpsearch.space.space import Config
 from hpsearch.space.trial import Snapshot, Trial, TrialResult
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.records import (
     UNREADABLE,
     as_json,
@@ -23,19 +24,22 @@ from hpsearch.store.records import (
     checksum_of,
     from_json,
     from_npz,
-    kind_in,
     mapping,
     schema_faults,
     snapshot_of,
 )
 
 _APPLICATION_ID = 0x68707331
-_SCHEMA_VERSION = 2
-_SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+_SCHEMA_VERSION = 3
+#: Fold 0 is none.
+_TRIALS = """
 CREATE TABLE trials(
-    number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL,
-    hyperparameters TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE(config, seed)) STRICT;
+    number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL, fold INTEGER NOT NULL,
+    hyperparameters TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
+"""
+_SCHEMA = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+{_TRIALS}
 CREATE TABLE results(
     trial INTEGER PRIMARY KEY REFERENCES trials(number), status TEXT NOT NULL,
     record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
@@ -47,6 +51,8 @@ CREATE TABLE snapshots(
     best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
+#: Format 2 had `fold * _FOLD + seed` in the column `seed`.
+_FOLD = 2**32
 
 
 class Store:
@@ -129,12 +135,14 @@ class Store:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
-        if version != _SCHEMA_VERSION:
+        if version not in (2, _SCHEMA_VERSION):
             raise StoreError(
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
-                f"{_SCHEMA_VERSION}"
+                f"2 and {_SCHEMA_VERSION}"
             )
         self._check_size()
+        if version == 2:
+            self._upgrade()
         for fault in schema_faults(self._db).values():
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
         # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
@@ -142,6 +150,31 @@ class Store:
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
+
+    def _upgrade(self) -> None:
+        """Give a store of format 2 the column `fold`; a read-only one is upgraded in memory."""
+        if self._db.execute("PRAGMA query_only").fetchone()[0] or not os.access(self.path, os.W_OK):
+            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._db.backup(memory)
+            self._db.close()
+            self._db = memory
+        rows = self._db.execute(
+            "SELECT number, config, seed, hyperparameters, checksum FROM trials"
+        ).fetchall()
+        with self._transaction():
+            self._db.execute("DROP TABLE trials")
+            self._db.execute(_TRIALS)
+            for *row, checksum in rows:
+                number, config, seed, values = self._checked(
+                    f"trial {row[0]}", row, *row, checksum=checksum
+                )
+                fold, seed = divmod(seed, _FOLD)
+                self._insert_trial(number, config, seed, fold, values)
+            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+    def _insert_trial(self, *row: Any) -> None:
+        statement = "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)"
+        self._db.execute(statement, (*row, checksum_of(*row)))
 
     def _check_size(self) -> None:
         """A page that ends early reads as if zeros followed; a log may have the whole one."""
@@ -206,8 +239,16 @@ class Store:
 
     # What the sweep is
 
+    def facts(self) -> Facts:
+        """What was stored with `set_facts`."""
+        return Facts(self.meta())
+
+    def set_facts(self, **changes: Unpack[Changes]) -> None:
+        """Store facts about the sweep as a whole; those that are not named stay."""
+        self.set_meta(Facts.encoded(**changes))
+
     def meta(self) -> dict[str, str]:
-        """What was stored with `set_meta`."""
+        """The rows of `meta` as they are; see `facts`."""
         with self._explained():
             rows = self._db.execute("SELECT key, value, checksum FROM meta").fetchall()
         return {
@@ -216,7 +257,7 @@ class Store:
         }
 
     def set_meta(self, values: Mapping[str, str]) -> None:
-        """Store facts about the sweep as a whole, over those of the same keys."""
+        """Store rows of `meta`, over those of the same keys; see `set_facts`."""
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)",
@@ -235,28 +276,25 @@ class Store:
 
     def add_trials(self, trials: Iterable[Trial]) -> None:
         """Fix the numbers of planned trials, all of them or none."""
-        rows = [(t.number, t.config.id, t.draw, json.dumps(dict(t.config.values))) for t in trials]
         with self._transaction():
-            self._db.executemany(
-                "INSERT INTO trials VALUES (?, ?, ?, ?, ?)",
-                [(*row, checksum_of(*row)) for row in rows],
-            )
+            for trial in trials:
+                values = json.dumps(dict(trial.config.values))
+                row = (trial.number, trial.config.id, trial.seed, trial.fold or 0, values)
+                self._insert_trial(*row)
 
     def trials(self) -> list[Trial]:
         """Every planned trial, by number."""
-        meta = self.meta()
+        facts = self.facts()
         with self._decoding("what its configs are of"):
-            kind = kind_in(meta)
+            kind = facts.kind
         with self._explained():
-            rows = self._db.execute(
-                "SELECT number, config, seed, hyperparameters, checksum FROM trials ORDER BY number"
-            ).fetchall()
+            rows = self._db.execute("SELECT * FROM trials ORDER BY number").fetchall()
         trials = []
         for *row, checksum in rows:
-            number, _, draw, values = row
+            number, _, seed, fold, values = row
             text = self._checked(f"trial {number}", values, *row, checksum=checksum)
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(mapping(text), kind), *seed_and_fold(draw)))
+                trials.append(Trial(number, Config(mapping(text), kind), seed, fold or None))
         return trials
 
     # What came out
@@ -363,14 +401,23 @@ class Store:
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
-def copy_store(store: Path, target: Path) -> None:
-    """Copy a store, what stands in its log included; `target` is whole or not there.
+def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
+    """Every evaluation on a directory's record, the first one first.
 
     Raises:
-        OSError: It cannot be written.
-        StoreError: The store cannot be read.
+        RefusedError: There is no store, or it is damaged.
     """
-    temporary = target.with_name(f".{target.name}.new")
-    with Store(store) as source, closing(sqlite3.connect(temporary)) as copy:
-        source.copy_to(copy)
-    temporary.replace(target)
+    with Store(ResultsDirectory(directory).store, read_only=True) as store:
+        return store.facts().evaluations
+
+
+def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:
+    """Those of a directory, or of the one that a results.csv lies in; none without a store.
+
+    Raises:
+        RefusedError: The store is damaged.
+    """
+    where = ResultsDirectory(source if source.is_dir() else source.parent)
+    if not where.store.exists() or source not in (where.path, where.results):
+        return ()
+    return evaluations_of(where.path)

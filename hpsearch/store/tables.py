@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.mlp import NOTES

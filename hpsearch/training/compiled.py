@@ -26,7 +26,7 @@ from hpsearch.training.trainer import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from hpsearch.data.dataset import Arrays
+    from hpsearch.data.specs import Arrays
 
 #: TensorFlow takes memory as it is only where Eigen's vector instructions can read it.
 _ALIGNMENT_BYTES = 64

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays, Target, Task, unpacked
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.specs import Arrays, Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.own import built_with, seeded
 from hpsearch.space.seeds import derive

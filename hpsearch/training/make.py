@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.dataset import Target, Task, n_features
+from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import InputError
 from hpsearch.models.layers import is_own_function
 from hpsearch.models.problem import Problem, Recipe
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from hpsearch.data.dataset import Arrays, Target
+    from hpsearch.data.specs import Arrays, Target
     from hpsearch.models.problem import Recipe
     from hpsearch.training.compiled import CompiledTrainer
     from hpsearch.training.programs import Programs

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hpsearch.data.dataset import Target, TargetPart, Task, unpacked
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.specs import Target, TargetPart, Task
 from hpsearch.models.problem import Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES
 

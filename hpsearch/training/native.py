@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays
+from hpsearch.data.specs import Arrays
 from hpsearch.native.extension import native_extension
 from hpsearch.native.network import DenseNetwork, Optimizer, WeightArray
 from hpsearch.training.trainer import State, require_fit

@@ -16,7 +16,7 @@ from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from hpsearch.data.dataset import Arrays
+    from hpsearch.data.specs import Arrays
     from hpsearch.models.mlp import Seeds
     from hpsearch.models.problem import Problem
     from hpsearch.training.compiled import CompiledTrainer

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
@@ -129,9 +129,6 @@ class Retrainer:
             self._check()
 
 
-_META = "best_model"
-
-
 class BestModel:
     """Writes the best trial's model where it is not written yet, or sees to its weights alone.
 
@@ -160,7 +157,7 @@ class BestModel:
             would be another trial's, is gone then.
         """
         mark = f"{trial.number}:{trial.config.id}"
-        if self._where.model.exists() and self._store.meta().get(_META) == mark:
+        if self._where.model.exists() and self._store.facts().best_model == mark:
             return ""
         self._where.model.unlink(missing_ok=True)
         weights = self._weights(trial, result)
@@ -171,7 +168,7 @@ class BestModel:
             return f"{self._where.model} cannot be written: {error}"
         if not keep_all:
             self._store.keep_weights([trial.number])
-        self._store.set_meta({_META: mark})
+        self._store.set_facts(best_model=mark)
         return ""
 
     def keep(self, trial: Trial, result: TrialResult) -> str:

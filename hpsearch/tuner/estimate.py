@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from hpsearch.data.dataset import Arrays
 from hpsearch.data.loading import load_dataset
+from hpsearch.data.specs import Arrays
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem
 from hpsearch.space.mlp import MLPConfig

@@ -1,33 +1,40 @@
-"""A search over a user's function, by the same loop, store and tables."""
+"""A search over a user's function: its space, and a run by the same loop, store and tables."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from hpsearch.data.dataset import Arrays, InputSpec, Target, Task, TrainingData
-from hpsearch.errors import HpsearchError, Interrupted
-from hpsearch.machine import share_bytes
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
+from hpsearch.errors import ConstraintError, HpsearchError, InputError, Interrupted
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.report.page import ReportFile
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import Config, Kind, Parameter, Space
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
+from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
+from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.rules import InvalidValue, faults_of
 from hpsearch.spec.settings import Execution
-from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.provenance import Identity, require_unchanged
+from hpsearch.store.facts import Identity
+from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.estimate import FunctionCosts
-from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
-from hpsearch.tuner.settings import Stop, log_file, signals
-from hpsearch.tuner.watching import Reporter, Silent
-from hpsearch.workers.engines import engine
+from hpsearch.tuner.learning import Search
+from hpsearch.tuner.loop import Limits
+from hpsearch.tuner.settings import Reporter, Silent, Stop, log_file, require_engine, signals
+from hpsearch.tuner.steps import Prepared, make_loop, run_loop
+from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
-from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Executor, Objective
 from hpsearch.workers.servers import Servers
 
@@ -39,11 +46,9 @@ class FunctionRun:
     Attributes:
         objective: Gives the scores; with several workers they find it by its module and name.
         goal: `maximize` or `minimize`.
-        workers: 1 calls it in this process.
+        workers: 1 calls it in this process, unless `execution` names a cluster.
         time_seconds: No trial is handed out after it; None for no limit.
-        timeout_seconds: Longest time of one trial, with several workers; None for no limit.
         report: Whether report.html is written.
-        execution: Of another engine than this machine; None for this machine.
     """
 
     objective: Objective
@@ -52,18 +57,31 @@ class FunctionRun:
     out: Path
     workers: int = 1
     time_seconds: float | None = None
-    timeout_seconds: float | None = None
+    execution: Execution = field(default_factory=Execution)
     report: bool = True
-    execution: Execution | None = None
 
     @property
-    def recipe(self) -> Recipe:
-        """The score is the function's last one."""
-        return Recipe(self.search.seed, "", "", METRIC, self.goal)
+    def in_process(self) -> bool:
+        """Whether the function is called in this process."""
+        return self.workers == 1 and self.execution.engine == "local"
 
     @property
-    def identity(self) -> Identity:
-        """What rows of one table have in common: the function's name, goal and seed."""
+    def prepared(self) -> Prepared:
+        """The search with its recipe: the score is the function's last one."""
+        return Prepared(
+            search=self.search,
+            recipe=Recipe(self.search.seed, "", "", METRIC, self.goal),
+            identity=self._identity,
+            task=Task.OBJECTIVE,
+            name=self.out.name,
+            columns=self.search.space.names,
+            costs=FunctionCosts(),
+            limits=Limits(self.time_seconds),
+            objective=self.objective,
+        )
+
+    @property
+    def _identity(self) -> Identity:
         name = f"{self.objective.__module__}:{self.objective.__qualname__}"
         return Identity(
             data="d" + hashlib.sha256(name.encode()).hexdigest()[:11],
@@ -79,30 +97,24 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    where = ResultsDirectory(job.out)
+    where, stop, prepared = ResultsDirectory(job.out), Stop(), job.prepared
     where.prepare(fresh=False)
-    stop = Stop()
     with (
         where.hold(),
         signals(stop),
         _executor(job, where) as executor,
         Store(where.store) as store,
     ):
-        _require_unchanged(store, job, where)
-        # Reads every row: a store that is damaged is refused as it was found.
-        loop = _loop(job, where, store, executor, reporter=reporter or Silent(), stop=stop)
-        loop.tables.require_known(loop.results)
-        _claim(store, job)
-        loop.tables.begin()
-        try:
-            loop.run(set(loop.results), store.trials)
-        finally:
-            loop.tables.write(store.trials(), loop.results)
+        require_unchanged(store.facts().identity, prepared.identity, str(where.path))
+        watching = reporter or Silent()
+        loop = make_loop(prepared, where, store, executor, reporter=watching, stop=stop)
+        store.set_facts(kind=job.search.space.kind)
+        run_loop(loop, set(loop.results))
         if job.report:
             page, interrupted = ReportFile(where, loop.tables, None), stop.signal is not None
             page.begin(loop.records, interrupted=interrupted)
             if warning := page.finish(interrupted=interrupted):
-                loop.reporter.note(f"warning: {warning}")
+                watching.note(warning, warning=True)
         if stop.signal is not None:
             raise Interrupted(stop.signal, where.path)
         if stop.reason:
@@ -110,7 +122,7 @@ def run_function(job: FunctionRun, reporter: Reporter | None = None) -> ResultsD
     return where
 
 
-@contextlib.contextmanager
+@contextmanager
 def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
     nothing = np.zeros((0, 1), np.float32)
     dataset = TrainingData(
@@ -118,72 +130,161 @@ def _executor(job: FunctionRun, where: ResultsDirectory) -> Iterator[Executor]:
         Target(Task.OBJECTIVE, 1),
         Arrays(nothing, nothing, nothing, nothing),
     )
-    if job.execution is not None:
-        with (
-            log_file(where) as log,
-            engine(job.execution, log) as make_executor,
-            make_executor(job.workers) as elsewhere,
-        ):
-            elsewhere.provide(dataset)
-            yield elsewhere
+    with ExitStack() as stack:
+        if job.in_process:
+            executor: Executor = stack.enter_context(InProcessExecutor())
+        else:
+            log, servers = stack.enter_context(log_file(where)), None
+            if job.execution.engine == "local":
+                servers = stack.enter_context(Servers(log, tensorflow=False))
+            opened = opened_executor(job.execution, job.workers, log, servers=servers)
+            executor = stack.enter_context(opened)
+        executor.provide(dataset)
+        yield executor
+
+
+def execution_of(
+    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
+) -> Execution:
+    """Where a function runs.
+
+    Raises:
+        InputError: It is no execution, or its engine is not there.
+    """
+    given = given or {}
+    twice = {"workers", "timeout"} & given.keys()
+    if twice:
+        raise InputError(f"execution.{min(twice)}: is an argument of its own")
+    try:
+        found = Execution.model_validate(dict(given) | {"workers": workers})
+    except ValidationError as error:
+        place, message = faults_of(error, Execution.keys())[0]
+        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
+    if given:
+        require_engine(found)
+    return found.model_copy(update={"timeout_seconds": timeout_seconds})
+
+
+def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
+    """Check that the objective can be called where it will be.
+
+    Raises:
+        InputError: It is no function, or other processes cannot import it.
+    """
+    if not callable(objective):
+        raise InputError(f"objective: must be a function, not {type(objective).__name__}")
+    if workers == 1 and not elsewhere:
         return
-    if job.workers == 1:
-        with InProcessExecutor(dataset) as inprocess:
-            yield inprocess
-        return
-    with log_file(where) as log, Servers(log, tensorflow=False) as servers:
-        local = LocalExecutor(
-            servers,
-            job.workers,
-            timeout_seconds=job.timeout_seconds,
-            memory_bytes=share_bytes(job.workers),
+    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
+    found: Any = None
+    if module != "__main__":
+        try:
+            found = importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part, None)
+        except ImportError:
+            found = None
+    if found is not objective:
+        raise InputError(
+            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
+            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
+            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
         )
-        with local:
-            local.provide(dataset)
-            yield local
 
 
-def _require_unchanged(store: Store, job: FunctionRun, where: ResultsDirectory) -> None:
-    meta = store.meta()
-    if "identity" in meta:
-        require_unchanged(meta["identity"], job.identity, str(where.path))
+def function_space(parameters: Mapping[str, Any], constraints: Sequence[str], kind: Kind) -> Space:
+    """The space of parameters as a sweep file writes them, by any names.
+
+    Raises:
+        InputError: A parameter or a constraint is wrong.
+    """
+    if not isinstance(parameters, Mapping) or not parameters:
+        raise InputError("parameters: must be a mapping of names to their values, and not empty")
+    found = []
+    for name, raw in parameters.items():
+        rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
+        try:
+            found.append(parse_parameter(rule, raw).parameter(str(name)))
+        except InvalidValue as error:
+            place, message = error.faults[0]
+            path = ".".join(map(str, (name, *place)))
+            raise InputError(f"parameters.{path}: {message}") from None
+    _require_parents(found)
+    try:
+        rules = tuple(map(parse, constraints))
+    except ConstraintError as error:
+        raise InputError(f"constraints: {error}") from None
+    return Space(tuple(found), rules, kind)
 
 
-def _claim(store: Store, job: FunctionRun) -> None:
-    store.set_meta(
-        {
-            "identity": job.identity.to_json(),
-            "task": str(Task.OBJECTIVE),
-            "kind": str(job.search.space.kind),
-        }
-    )
+def _require_parents(parameters: Sequence[Parameter]) -> None:
+    names = {parameter.name for parameter in parameters}
+    for parameter in parameters:
+        for parent in parameter.when:
+            if parent not in names:
+                raise InputError(
+                    f"parameters.{parameter.name}.when: there is no parameter {parent!r}"
+                )
+    try:
+        Space(tuple(parameters), kind=Kind.FUNCTION).config({})
+    except ValueError as error:
+        raise InputError(f"parameters: {error}") from None
 
 
-def _loop(
-    job: FunctionRun,
-    where: ResultsDirectory,
-    store: Store,
-    executor: Executor,
-    *,
-    reporter: Reporter,
-    stop: Stop,
-) -> Loop:
-    results, snapshots, recipe = store.results(), Snapshots(store), job.recipe
-    provenance = job.identity.provenance(where.path.name)
-    at_median = job.search.method.options.get("median_stopping")
-    return Loop(
-        planner=make_planner(job.search, recipe, store.trials(), results, snapshots),
-        executor=executor,
-        store=store,
-        tables=Tables(where, Task.OBJECTIVE, job.search.space.names, provenance, flush=store.flush),
-        reporter=reporter,
-        recipe=recipe,
-        limits=Limits(job.time_seconds),
-        stop=stop,
-        results=results,
-        keep="best",
-        costs=FunctionCosts(),
-        snapshots=snapshots,
-        medians=Medians(recipe) if at_median else None,
-        objective=job.objective,
-    )
+def function_method(
+    method: str | Mapping[str, Any], space: Space, configs: Sequence[Mapping[str, Any]]
+) -> MethodSpec:
+    """The method, where it can search the space.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if method == CONFIGS and configs:
+        return MethodSpec(CONFIGS)
+    try:
+        spec = parse_method(method)
+    except InvalidValue as error:
+        raise InputError(f"method: {error}") from None
+    if spec.enumerates:
+        endless = [p.name for p in space.parameters if p.choices is None]
+        if endless:
+            raise InputError(
+                f"parameters.{endless[0]}: a grid needs values, or a range with a step"
+            )
+    if spec.name in ("hyperband", "asha"):
+        if space.kind is not Kind.STEPWISE:
+            raise InputError(
+                f"method: {spec.name} halts trainings between epochs: the objective must be a "
+                "generator function that yields a score after each epoch"
+            )
+        if "epochs" not in space.names:
+            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
+    return spec
+
+
+def listed_configs(space: Space, configs: Sequence[Mapping[str, Any]]) -> tuple[Config, ...]:
+    """The configs to try first; what one leaves open is the first value.
+
+    Raises:
+        InputError: One breaks a constraint.
+    """
+    first = {p.name: p.at(0.0) for p in space.parameters}
+    listed = []
+    for index, values in enumerate(configs):
+        config = space.config({**first, **values})
+        if config is None:
+            raise InputError(f"configs[{index}]: it breaks a constraint")
+        listed.append(config)
+    return tuple(listed)
+
+
+def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
+    """Check that the search ends.
+
+    Raises:
+        InputError: Nothing ends it.
+    """
+    if trials is not None and (isinstance(trials, bool) or trials < 1):
+        raise InputError(f"trials: must be at least 1, not {trials}")
+    if trials is None and time_seconds is None and not method.exhausts:
+        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

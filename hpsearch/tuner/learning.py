@@ -13,13 +13,21 @@ from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
-from hpsearch.space.trial import ResumePoint, Status, Training, Trial, TrialResult
+from hpsearch.space.trial import (
+    Repetition,
+    ResumePoint,
+    Status,
+    Training,
+    Trial,
+    TrialKey,
+    TrialResult,
+)
 from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
-from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group
+from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group, prefix_of
 
 
 class CurveReuse:
@@ -36,11 +44,11 @@ class CurveReuse:
         self._recipe = recipe
         self._results = results
         self._snapshots = snapshots
-        self._alike: dict[tuple[str, int], list[Trial]] = {}
+        self._alike: dict[TrialKey, list[Trial]] = {}
 
     def add(self, trial: Trial) -> None:
         """A trial that has a number."""
-        self._alike.setdefault(_prefix(trial), []).append(trial)
+        self._alike.setdefault(prefix_of(trial), []).append(trial)
 
     def answer(self, trial: Trial, epochs: int) -> TrialResult | None:
         """The result of a trial of so many epochs, where another one's curve holds it."""
@@ -61,7 +69,7 @@ class CurveReuse:
         """The trial that got furthest of those that this one can go on from."""
         able = [
             (self._snapshots[other.number], -other.number)
-            for other in self._alike[_prefix(trial)]
+            for other in self._alike[prefix_of(trial)]
             if self._snapshots.get(other.number, epochs) < epochs
         ]
         return -max(able)[1] if able else None
@@ -69,7 +77,7 @@ class CurveReuse:
     def _others(self, trial: Trial) -> list[Trial]:
         return [
             other
-            for other in self._alike[_prefix(trial)]
+            for other in self._alike[prefix_of(trial)]
             if other.number != trial.number
             and other.number in self._results
             and self._results[other.number].curve
@@ -81,10 +89,6 @@ def _ended(result: TrialResult, trial: Trial) -> bool:
     if result.status is Status.DIVERGED:
         return True
     return result.status is Status.COMPLETED and len(result.curve) < trial.epochs
-
-
-def _prefix(trial: Trial) -> tuple[str, int]:
-    return trial.config.prefix, trial.draw
 
 
 _CONFIDENCE = 0.95
@@ -243,7 +247,7 @@ class AdaptivePlanner:
     Args:
         strategy: Proposes, and is told the mean score over a config's seeds once all are known.
         numbers: The trials' numbers; of a race, for all its seeds.
-        seeds: That every config gets.
+        repetitions: That every config gets.
         results: By trial; the loop's, which grows.
         reuse: What is known of trainings.
         race: Gives further seeds, or None.
@@ -256,7 +260,7 @@ class AdaptivePlanner:
         self,
         strategy: Strategy,
         numbers: TrialNumbers,
-        seeds: Sequence[int],
+        repetitions: Sequence[Repetition],
         *,
         recipe: Recipe,
         results: Mapping[int, TrialResult],
@@ -264,7 +268,8 @@ class AdaptivePlanner:
         race: Race | None = None,
         longest: int | None = None,
     ) -> None:
-        self._strategy, self._numbers, self._seeds = strategy, numbers, tuple(seeds)
+        self._strategy, self._numbers = strategy, numbers
+        self._repetitions = tuple(repetitions)
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._members: dict[str, list[Trial]] = {}
@@ -305,7 +310,7 @@ class AdaptivePlanner:
         configs = [members[0].config for members in self._members.values()]
         self._strategy.restore(configs, list(self._known_outcomes(configs)))
         # A seed that the file gained since.
-        added = self._numbers.new(configs, self._seeds)
+        added = self._numbers.new(configs, self._repetitions)
         for trial in added:
             self._join(trial)
         for config in configs:
@@ -354,7 +359,7 @@ class AdaptivePlanner:
         if winner is None:
             return None
         config = self._members[winner][0].config
-        trials = self._numbers.new([config], [len(self._members[winner])])
+        trials = self._numbers.new([config], [Repetition(len(self._members[winner]))])
         for trial in trials:
             self._join(trial)
         return self._step([config], trials)
@@ -367,19 +372,19 @@ class AdaptivePlanner:
                 continue
             scores = [self._results[trial.number].score for trial in members]
             known = [score for score in scores if score is not None]
-            if len(known) == len(members) >= len(self._seeds):
+            if len(known) == len(members) >= len(self._repetitions):
                 raced[config] = known
         return raced
 
     def _proposed(self, room: int) -> Step | None:
         """What the strategy proposes; None where it proposes nothing now."""
-        count = max(1, room // len(self._seeds))
+        count = max(1, room // len(self._repetitions))
         if self._numbers.spent:
             if not isinstance(self._strategy, HalvingStrategy):
                 return None
             self._strategy.close()
         elif self._numbers.remaining is not None:
-            count = min(count, -(-self._numbers.remaining // len(self._seeds)))
+            count = min(count, -(-self._numbers.remaining // len(self._repetitions)))
         proposals = self._strategy.ask(count)
         if not proposals:
             return None
@@ -390,7 +395,7 @@ class AdaptivePlanner:
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:
-                added += self._numbers.new([proposal.config], self._seeds)
+                added += self._numbers.new([proposal.config], self._repetitions)
         for trial in added:
             self._join(trial)
         return self._step([proposal.config for proposal in proposals], added)
@@ -491,7 +496,7 @@ class Search:
     Attributes:
         space: What can vary.
         listed: Configs to try first.
-        seeds: That every config gets; with cross-validation, draws (see `hpsearch.space.seeds`).
+        repetitions: That every config gets.
         limit: Rows of the table at most, or None.
         seed: Of the proposals.
         race: Who gets further seeds, or None.
@@ -500,7 +505,7 @@ class Search:
     method: MethodSpec
     space: Space
     listed: tuple[Config, ...]
-    seeds: tuple[int, ...]
+    repetitions: tuple[Repetition, ...]
     limit: int | None
     seed: int
     race: SeedRace | None = None
@@ -512,7 +517,7 @@ class Search:
             method=sweep.method,
             space=sweep.space,
             listed=sweep.listed,
-            seeds=sweep.draws,
+            repetitions=sweep.repetitions,
             limit=sweep.budget.trials if sweep.budget else None,
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
@@ -532,25 +537,26 @@ def make_planner(
         stored: Trials that have a number already.
         results: By trial; grows while the sweep runs, as `snapshots` does.
     """
-    limit, race, seeds = search.limit, search.race, search.seeds
+    limit, race, repetitions = search.limit, search.race, search.repetitions
     strategy = make_strategy(
         search.method,
         search.space,
         search.listed,
         goal=recipe.goal,
         seed=search.seed,
-        trials=None if limit is None else -(-limit // len(seeds)),
+        trials=None if limit is None else -(-limit // len(repetitions)),
     )
     if not strategy.adaptive and race is None:
         return FixedPlanner(
-            search.space, search.listed, seeds, strategy, stored=stored, limit=limit
+            search.space, search.listed, repetitions, strategy, stored=stored, limit=limit
         )
     space = at_top(search.space) if strategy.rungs else search.space
     listed = {config.id for config in search.listed}
+    every = tuple(map(Repetition, range(race.max))) if race else repetitions
     return AdaptivePlanner(
         strategy,
-        TrialNumbers(space, listed, range(race.max) if race else seeds, stored=stored, limit=limit),
-        seeds,
+        TrialNumbers(space, listed, every, stored=stored, limit=limit),
+        repetitions,
         recipe=recipe,
         results=results,
         reuse=CurveReuse(recipe, results, snapshots.epochs),

@@ -16,8 +16,7 @@ from hpsearch.store.tables import Record
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
-from hpsearch.tuner.settings import Stop
-from hpsearch.tuner.watching import Reporter
+from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import (
     Answered,
     Event,
@@ -237,7 +236,7 @@ class Loop:
                 case Lost():
                     results += self._bury(event, ended)
                 case Said():
-                    self.reporter.note(event.message)
+                    self.reporter.note(event.message, warning=event.warning)
                     continue
             self.reporter.event(event)
         if results:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.dataset import Arrays, Dataset, InputSpec, Split, Task, TrainingData
+from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
+from hpsearch.data.specs import Arrays, InputSpec, Task, TrainingData
 from hpsearch.errors import HpsearchError, InputError, Interrupted
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe

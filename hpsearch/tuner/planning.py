@@ -8,42 +8,40 @@ from typing import Protocol
 
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.seeds import seed_and_fold
 from hpsearch.space.space import Config, Space
-from hpsearch.space.trial import ENDLESS, Training, Trial, TrialResult
+from hpsearch.space.trial import ENDLESS, Repetition, Training, Trial, TrialKey, TrialResult
 
 
 def number_trials(
     configs: Iterable[Config],
-    draws: Sequence[int],
-    known: Mapping[tuple[str, int], Trial],
+    repetitions: Sequence[Repetition],
+    known: Mapping[TrialKey, Trial],
     *,
     first_number: int,
     limit: int | None = None,
 ) -> list[Trial]:
-    """The trials of `configs`, each with every draw, that are not yet `known`.
+    """The trials of `configs`, each with every repetition, that are not yet `known`.
 
     Args:
-        draws: Seeds, or seeds and folds as `draw_of` has them.
         known: Trials that have a number, by their key.
         first_number: The number of the first new trial.
         limit: How many new trials at most.
     """
-    trials: dict[tuple[str, int], Trial] = {}
+    trials: dict[TrialKey, Trial] = {}
     for config in configs:
-        for draw in draws:
-            key = (config.id, draw)
+        for repetition in repetitions:
+            key = (config.id, repetition)
             if key in known or key in trials:
                 continue
             if limit is not None and len(trials) >= limit:
                 return list(trials.values())
-            trials[key] = Trial(first_number + len(trials), config, *seed_and_fold(draw))
+            trials[key] = Trial(first_number + len(trials), config, *repetition)
     return list(trials.values())
 
 
-def _prefix(trial: Trial) -> tuple[str, int]:
+def prefix_of(trial: Trial) -> TrialKey:
     """Equal for trials that differ only in epochs."""
-    return trial.config.prefix, trial.draw
+    return trial.config.prefix, trial.repetition
 
 
 def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Training]:
@@ -53,10 +51,10 @@ def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Train
         trials: At most one a key.
         answered: Numbers of trials that need no training.
     """
-    groups: dict[tuple[str, int], list[Trial]] = {}
+    groups: dict[TrialKey, list[Trial]] = {}
     for trial in trials:
         if trial.number not in answered:
-            groups.setdefault(_prefix(trial), []).append(trial)
+            groups.setdefault(prefix_of(trial), []).append(trial)
     return [_training(members) for members in groups.values()]
 
 
@@ -173,12 +171,10 @@ class Planner(Protocol):
 class TrialNumbers:
     """The trials of a sweep and their numbers.
 
-    A seed here is a draw (see `hpsearch.space.seeds`): with cross-validation, a seed and a fold.
-
     Args:
         space: The sweep's.
         listed: Ids of configs that belong to the sweep wherever they lie.
-        seeds: The trials' seeds.
+        repetitions: Of every config.
         stored: Trials that have a number already.
         limit: Rows of the table at most (`budget.trials`), or None.
     """
@@ -187,18 +183,19 @@ class TrialNumbers:
         self,
         space: Space,
         listed: Collection[str],
-        seeds: Sequence[int],
+        repetitions: Sequence[Repetition],
         *,
         stored: Sequence[Trial],
         limit: int | None,
     ) -> None:
         self._known = {trial.key: trial for trial in stored}
         self._next_number = max((trial.number for trial in stored), default=0) + 1
-        allowed = frozenset(seeds)
+        allowed = frozenset(repetitions)
         wanted = [
             trial
             for trial in stored
-            if trial.draw in allowed and (trial.config.id in listed or space.contains(trial.config))
+            if trial.repetition in allowed
+            and (trial.config.id in listed or space.contains(trial.config))
         ]
         self.current = wanted if limit is None else wanted[:limit]
         self.remaining = None if limit is None else limit - len(self.current)
@@ -208,10 +205,10 @@ class TrialNumbers:
         """Whether the budget of rows is used up."""
         return self.remaining is not None and self.remaining <= 0
 
-    def new(self, configs: Iterable[Config], seeds: Sequence[int]) -> list[Trial]:
-        """The trials of `configs`, with every seed, that had no number, within the budget."""
+    def new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
+        """The trials of `configs`, with every repetition, that had no number, within the budget."""
         trials = number_trials(
-            configs, seeds, self._known, first_number=self._next_number, limit=self.remaining
+            configs, repetitions, self._known, first_number=self._next_number, limit=self.remaining
         )
         self._known.update((trial.key, trial) for trial in trials)
         self._next_number += len(trials)
@@ -221,12 +218,12 @@ class TrialNumbers:
 
 
 class FixedPlanner:
-    """Plans what no result changes: listed points first, then a strategy's, with every seed.
+    """Plans what no result changes: listed points first, then a strategy's, with every repetition.
 
     Args:
         space: The sweep's.
         first: Configs to try first.
-        seeds: The trials' seeds.
+        repetitions: Of every config.
         strategy: Where further configs come from; it learns nothing.
         stored: Trials that have a number already.
         limit: Rows of the table at most (`budget.trials`), or None.
@@ -239,18 +236,18 @@ class FixedPlanner:
         self,
         space: Space,
         first: Sequence[Config],
-        seeds: Sequence[int],
+        repetitions: Sequence[Repetition],
         strategy: Strategy,
         *,
         stored: Sequence[Trial],
         limit: int | None,
     ) -> None:
         self._first = list(first)
-        self._seeds = tuple(seeds)
+        self._repetitions = tuple(repetitions)
         self._strategy = strategy
         self._ahead: list[Config] = []
         listed = {config.id for config in first}
-        self._numbers = TrialNumbers(space, listed, self._seeds, stored=stored, limit=limit)
+        self._numbers = TrialNumbers(space, listed, self._repetitions, stored=stored, limit=limit)
 
     @property
     def current(self) -> list[Trial]:
@@ -310,7 +307,7 @@ class FixedPlanner:
         if remaining is None:
             return _WINDOW
         # Known ones are proposed again and count for nothing.
-        return min(_WINDOW, -(-remaining // len(self._seeds)))
+        return min(_WINDOW, -(-remaining // len(self._repetitions)))
 
     def new_trials(self) -> list[Trial]:
         """The next window's trials, without those that are stored; may be empty."""
@@ -319,4 +316,4 @@ class FixedPlanner:
             configs, self._ahead = self._ahead, []
             if not self._strategy.exhausted:
                 configs += self._asked(self._wanted() - len(configs))
-        return self._numbers.new(configs, self._seeds)
+        return self._numbers.new(configs, self._repetitions)

@@ -17,8 +17,7 @@ from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import Reporter, Silent
+from hpsearch.tuner.settings import Reporter, Settings, Silent
 
 #: What the sweep file says of the search; the one config is all that is searched.
 _SEARCH = ("method", "parameters", "constraints", "configs", "seeds", "budget", "keep")

@@ -14,19 +14,20 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Dataset, Split, Task
+from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
+from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import best_trial
 from hpsearch.store.directory import DirectoryLock, ResultsDirectory
-from hpsearch.store.provenance import Identity, identify, require_unchanged
-from hpsearch.store.records import Evaluation, Measurement, with_evaluation
+from hpsearch.store.facts import Evaluation, Measurement
+from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights
-from hpsearch.tuner.own_model import ASKED, load_data, recipe_of, training_data
+from hpsearch.tuner.own_model import load_data, recipe_of, training_data
 from hpsearch.tuner.settings import Stop, signals
 from hpsearch.workers.calls import REGULARISATION, evaluate_rows
 from hpsearch.workers.local import LocalExecutor
@@ -154,26 +155,26 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
             "`hpsearch run` makes one"
         )
     with Store(where.store, read_only=True) as store:
-        meta, trials, results = store.meta(), store.trials(), store.results()
-    if meta.get("task") == Task.OBJECTIVE:
+        facts, trials, results = store.facts(), store.trials(), store.results()
+    if facts.task is Task.OBJECTIVE:
         raise InputError(
             f"{directory}: its rows are those of a function: there is no model, no data and no "
             "seed of a training to go back to; call the function with a row's config"
         )
-    if "identity" not in meta or "sweep" not in meta:
+    if facts.identity is None or not facts.sweep:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
-    sweep = sweep_from_text(meta["sweep"], str(where.sweep))
+    sweep = sweep_from_text(facts.sweep, str(where.sweep))
     dataset = load_data(sweep, load)
     recipe = recipe_of(sweep, dataset.target.task, load)
-    before = Identity.from_json(meta["identity"]).data
+    before = facts.identity.data
     if before != dataset.fingerprint:
         raise ChangedSweepError(
             f"{directory}: the data is not that of its rows: its fingerprint was {before} and is "
             f"{dataset.fingerprint} now (values, labels and split count, not the file's bytes); "
             "put the old data back, or run the sweep anew with --fresh"
         )
-    require_unchanged(meta["identity"], identify(sweep, dataset, recipe), str(directory))
-    recipe = replace(recipe, asked=tuple(meta.get(ASKED, "").split()))
+    require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
+    recipe = replace(recipe, asked=facts.asked)
     return StoredRun(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
 
 
@@ -316,7 +317,7 @@ def evaluate_trial(
             metrics=measured,
         )
         with Store(visited.where.store) as store:
-            store.set_meta(with_evaluation(store.meta(), look))
+            store.set_facts(evaluations=(*store.facts().evaluations, look))
     return look
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.models.installed import require_names
+from hpsearch.spec.settings import Execution
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuner.settings import RunOutcome, Settings, Stop, log_file, signals
-from hpsearch.tuner.watching import Reporter, Silent
-from hpsearch.workers.engines import engine, require_engine
+from hpsearch.tuner.settings import (
+    Reporter,
+    RunOutcome,
+    Settings,
+    Silent,
+    Stop,
+    log_file,
+    require_engine,
+    signals,
+)
+from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
     from hpsearch.data.loading import Loader
-    from hpsearch.workers.servers import Servers
 
 
 def run_sweep(
@@ -34,35 +43,35 @@ def run_sweep(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Silent()
-    if not settings.in_process and settings.pool is None:
+    if not settings.trains_elsewhere:
         require_engine(sweep.execution)
     require_names(sweep)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:
-        where.keep_store_at(settings.store)
+        _keep_store_at(where, settings.store)
     stop = Stop()
-    with (
-        where.hold(),
-        log_file(where) as log,
-        signals(stop),
-        engine(
-            sweep.execution,
-            log,
-            in_process=settings.in_process,
-            servers=servers,
-            pool=settings.pool,
-        ) as make_executor,
-    ):
-        # Here, not above: what the steps need is imported while the servers import, too.
+    with ExitStack() as stack:
+        stack.enter_context(where.hold())
+        log = stack.enter_context(log_file(where))
+        stack.enter_context(signals(stop))
+        if _forks(sweep.execution, settings) and servers is None:
+            servers = stack.enter_context(Servers(log))
+        # Not at the top: NumPy and all else that the steps need is imported while the servers
+        # import TensorFlow.
         from hpsearch.tuner.steps import take_steps
 
         return take_steps(
-            sweep,
-            settings,
-            reporter,
-            where=where,
-            stop=stop,
-            make_executor=make_executor,
-            load=load,
+            sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers, load=load
         )
+
+
+def _forks(execution: Execution, settings: Settings) -> bool:
+    return execution.engine == "local" and not settings.trains_elsewhere
+
+
+def _keep_store_at(where: ResultsDirectory, place: Path) -> None:
+    # Not at the top: the store needs NumPy.
+    from hpsearch.store.elsewhere import keep_store_at
+
+    keep_store_at(where, place)

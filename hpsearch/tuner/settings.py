@@ -1,23 +1,32 @@
-"""How to run a sweep, what interrupts it, and what it came to."""
+"""How to run a sweep, who watches, what interrupts it, and what it came to."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import logging
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
 
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import cores
+from hpsearch.machine import cores, require_fork
 from hpsearch.space.trial import Trial
+from hpsearch.spec.settings import Execution
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
+
+if TYPE_CHECKING:
+    from hpsearch.models.problem import Recipe
+    from hpsearch.space.trial import TrialResult
+    from hpsearch.tuner.planning import Summary
+    from hpsearch.workers.protocol import Event
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class Settings:
     weights: bool = False
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None
+
+    @property
+    def trains_elsewhere(self) -> bool:
+        """Whether the trainings are not run by the sweep's engine."""
+        return self.in_process or self.pool is not None
 
     def workers_for(self, sweep: Sweep) -> int | None:
         """How many trainings run at a time.
@@ -97,6 +111,89 @@ class RunOutcome:
 
 
 _LOG = logging.getLogger("hpsearch")
+
+
+class Reporter(Protocol):
+    """Shows a run; it decides nothing, and what it raises is a bug."""
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
+        """The run is set up; `directory` is where its files go."""
+
+    def expected(self, trials: int) -> None:
+        """So many there will be at most, which are not known one by one before they are due."""
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        """More trials are known: what they all come to, and how many had results before."""
+
+    def event(self, event: Event) -> None:
+        """An executor's event."""
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        """A result is stored."""
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        """Show a line."""
+
+    def ended(self) -> None:
+        """Nothing further comes."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
+        """Nothing."""
+
+    def expected(self, trials: int) -> None:
+        """Nothing."""
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        """Nothing."""
+
+    def event(self, event: Event) -> None:
+        """Nothing."""
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        """Nothing."""
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        """Nothing."""
+
+    def ended(self) -> None:
+        """Nothing."""
+
+
+class AsWarnings(Silent):
+    """Tells what is worth a line as Python's warnings, at the line that called."""
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        """Issue a warning; other notes are not shown."""
+        if warning:
+            warnings.warn(message, UserWarning, stacklevel=outside())
+
+
+def outside() -> int:
+    """The stack level, for `warnings.warn` in the caller, of the first frame that is not ours."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def require_engine(execution: Execution) -> None:
+    """Check that the engine can run here.
+
+    Raises:
+        NotSupportedError: Not on this system.
+        InputError: What it needs is not installed.
+    """
+    if execution.engine == "local":
+        require_fork()
+        return
+    # Ray is an optional package.
+    from hpsearch.workers.ray.connection import require_ray
+
+    require_ray()
 
 
 @contextmanager

@@ -10,18 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.assembly import fingerprint
-from hpsearch.data.dataset import (
-    Arrays,
-    Dataset,
-    InputSpec,
-    Split,
-    Target,
-    TargetPart,
-    Task,
-    are_several,
-    packed,
-    several_target,
-)
+from hpsearch.data.dataset import Dataset, Split, are_several, packed, several_target
+from hpsearch.data.specs import Arrays, InputSpec, Target, TargetPart, Task
 from hpsearch.errors import DataError
 
 #: Arguments of `fit` that the engine has of its own.

@@ -28,8 +28,7 @@ from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 from hpsearch.tuner.own_model import AtHand
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import Silent
+from hpsearch.tuner.settings import Settings, Silent
 from hpsearch.tuners.arguments import NotOnEngine, Request
 from hpsearch.workers.servers import Servers
 
@@ -225,10 +224,10 @@ class _Telling(Silent):
         """It makes a trial of KerasTuner's of it."""
         self._tuner.took(trial, result)
 
-    def note(self, message: str) -> None:
+    def note(self, message: str, *, warning: bool = False) -> None:
         """A line on the screen."""
         if self._tuner.oracle.verbose:
-            print(f"hpsearch: {message}")  # noqa: T201
+            print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
 
 
 def sweep_of(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> Sweep:
@@ -309,7 +308,7 @@ def _described(request: Request) -> dict[str, str]:
 
 def row_shape_in(store: Store) -> tuple[int, ...]:
     """The shape of a row of the data that a store's trials were trained on."""
-    sweep = sweep_from_text(store.meta()["sweep"])
+    sweep = sweep_from_text(store.facts().sweep)
     memory = sweep.data.memory
     described = memory.x if memory is not None else ""
     shape = re.match(r"\(([\d, ]*)\)", described)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays, Target, Task
+from hpsearch.data.specs import Arrays, Target, Task
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.space import Parameter

@@ -11,7 +11,7 @@ import sys
 from typing import Any, NoReturn
 
 from hpsearch.machine import die_first
-from hpsearch.workers.protocol import Channel
+from hpsearch.workers.servers import Channel
 from hpsearch.workers.shared import mapped
 
 #: Of `prctl`.

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 
 import cloudpickle
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Call, Event, Job, Lost, Work
 from hpsearch.workers.servers import Servers

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes
 from hpsearch.workers.pool import Pool, Worker
 from hpsearch.workers.protocol import Call, Event, Job, Retired, Work, messages

@@ -1,20 +1,15 @@
-"""The executor protocol: trainings and calls go in, events come out; and the channel to workers."""
+"""The executor protocol: trainings and calls go in, events come out."""
 
 from __future__ import annotations
 
-import array
-import pickle
-import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import IO, Any, Protocol, Self
 
 import cloudpickle
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import ResumePoint, Training, TrialResult
 
@@ -157,6 +152,7 @@ class Said:
     """Something about the workers that people want to know, in one line."""
 
     message: str
+    warning: bool = False
 
 
 Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said
@@ -217,63 +213,6 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-_HEADER = 8
-
-
-class Channel:
-    """Pickled messages, each with at most one file descriptor, over a Unix socket."""
-
-    def __init__(self, endpoint: socket.socket) -> None:
-        self.socket = endpoint
-
-    def fileno(self) -> int:
-        """For selectors."""
-        return self.socket.fileno()
-
-    def send(self, message: Any, descriptor: int | None = None) -> None:
-        """Send a message; the descriptor stays open on this side.
-
-        Raises:
-            OSError: The other side is gone.
-        """
-        body = pickle.dumps(message)
-        header = len(body).to_bytes(_HEADER, "little")
-        if descriptor is None:
-            self.socket.sendall(header + body)
-            return
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.socket.sendmsg([header], rights)
-        self.socket.sendall(body)
-
-    def receive(self) -> tuple[Any, int | None]:
-        """The next message and its descriptor, if it has one.
-
-        Raises:
-            EOFError: The other side is gone.
-        """
-        size = array.array("i").itemsize
-        header, ancillary, _, _ = self.socket.recvmsg(_HEADER, socket.CMSG_LEN(size))
-        header += self._exactly(_HEADER - len(header)) if header else b""
-        if not header:
-            raise EOFError
-        descriptors = [
-            int.from_bytes(data[:size], sys.byteorder)
-            for level, kind, data in ancillary
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-        ]
-        body = self._exactly(int.from_bytes(header, "little"))
-        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301
-
-    def _exactly(self, count: int) -> bytes:
-        received = bytearray()
-        while len(received) < count:
-            block = self.socket.recv(count - len(received))
-            if not block:
-                raise EOFError
-            received += block
-        return bytes(received)
-
-
 @dataclass(frozen=True)
 class Retired:
     """The worker has grown and ends; nothing is lost with it."""
@@ -294,7 +233,3 @@ def messages(connection: Connection[Any, Any]) -> Sequence[Event | Retired]:
                 return received
             raise
     return received
-
-
-#: From how many trainings are to run at a time to an executor; None where a cluster has to know.
-MakeExecutor = Callable[[int | None], AbstractContextManager[Executor]]

@@ -1,9 +1,14 @@
-"""The driver's side of the two fork servers."""
+"""The driver's side of the two fork servers, and the channel to them.
+
+Imported before NumPy, so that the servers start at once.
+"""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -12,8 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
-
-from hpsearch.workers.protocol import Channel
 
 #: TensorFlow's libraries read these when they are loaded; the servers must stay single-threaded
 #: to fork, and one thread a worker is fastest where every core has a worker.
@@ -27,6 +30,63 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
+
+
+_HEADER_BYTES = 8
+
+
+class Channel:
+    """Pickled messages, each with at most one file descriptor, over a Unix socket."""
+
+    def __init__(self, endpoint: socket.socket) -> None:
+        self.socket = endpoint
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.socket.fileno()
+
+    def send(self, message: Any, descriptor: int | None = None) -> None:
+        """Send a message; the descriptor stays open on this side.
+
+        Raises:
+            OSError: The other side is gone.
+        """
+        body = pickle.dumps(message)
+        header = len(body).to_bytes(_HEADER_BYTES, "little")
+        if descriptor is None:
+            self.socket.sendall(header + body)
+            return
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self.socket.sendmsg([header], rights)
+        self.socket.sendall(body)
+
+    def receive(self) -> tuple[Any, int | None]:
+        """The next message and its descriptor, if it has one.
+
+        Raises:
+            EOFError: The other side is gone.
+        """
+        size = array.array("i").itemsize
+        header, ancillary, _, _ = self.socket.recvmsg(_HEADER_BYTES, socket.CMSG_LEN(size))
+        header += self._exactly(_HEADER_BYTES - len(header)) if header else b""
+        if not header:
+            raise EOFError
+        descriptors = [
+            int.from_bytes(data[:size], sys.byteorder)
+            for level, kind, data in ancillary
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        ]
+        body = self._exactly(int.from_bytes(header, "little"))
+        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301
+
+    def _exactly(self, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            block = self.socket.recv(count - len(received))
+            if not block:
+                raise EOFError
+            received += block
+        return bytes(received)
 
 
 class Server:
@@ -151,17 +211,6 @@ class Servers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class Lent(Servers):
-    """Those of somebody else, who closes them."""
-
-    def __init__(self, servers: Servers) -> None:
-        self.light, self.loaded = servers.light, servers.loaded
-        self._process = servers._process  # noqa: SLF001 - the same class
-
-    def close(self) -> None:
-        """They stay, for the next run."""
 
 
 def import_paths() -> list[str]:

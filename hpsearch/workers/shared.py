@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays, InputSpec, Target, TrainingData
+from hpsearch.data.specs import Arrays, InputSpec, Target, TrainingData
 
 #: TensorFlow takes a buffer without copying it where it starts at a multiple of this.
 _ALIGNMENT = 64

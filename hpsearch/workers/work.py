@@ -16,7 +16,7 @@ from typing import Any
 
 import cloudpickle
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Problem
 from hpsearch.space.trial import Status, TrialResult

@@ -201,7 +201,7 @@ def test_names_and_errors_are_text_whatever_they_say(kind, name):
     display.planned(summary(), 0)
     display.result(trial(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}"))
     display.result(trial(2), result(2, 0.5))
-    display.note(f"warning: {name}")
+    display.note(name, warning=True)
     display.ended()
     seen = text_of(screen)
     assert f"sweep {name}: 1 workers, results in /tmp/{name}" in seen

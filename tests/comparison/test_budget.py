@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_tables import LOSS, Made, Row, units, write
 
-from hpsearch.comparison.comparing import best_so_far, equal_budgets
+from hpsearch.comparison.findings import best_so_far, equal_budgets
 from hpsearch.comparison.table import read_tables
 
 

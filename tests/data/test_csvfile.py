@@ -7,8 +7,8 @@ import pytest
 from bad_tables import BROKEN, GOOD, numbers
 
 from hpsearch.data import files
-from hpsearch.data.dataset import Task
 from hpsearch.data.loading import load_dataset, probe_dataset
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
 

@@ -14,8 +14,9 @@ from sklearn.model_selection import train_test_split
 
 from hpsearch.data import builtin
 from hpsearch.data.builtin import datasets
-from hpsearch.data.dataset import Shape, Task
+from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import dataset_from_arrays, load_dataset, probe_dataset
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
 HERE = str(Path(__file__).parent)

@@ -13,8 +13,9 @@ import pytest
 from bombs import archive_of_zeros
 
 from hpsearch.data import files
-from hpsearch.data.dataset import Shape, Task
+from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import load_dataset, probe_dataset
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(30, 4))

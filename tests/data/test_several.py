@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpsearch.data.dataset import TargetPart, are_several, packed, unpacked
+from hpsearch.data.dataset import are_several, packed, unpacked
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import Folding, read_memory
+from hpsearch.data.specs import TargetPart
 from hpsearch.errors import DataError
 
 CLASSES = np.array([2, 0, 1, 2])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.data.dataset import Task
 from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(60, 2))

@@ -82,7 +82,7 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
         "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.tuner.run, hpsearch.spec.dump\n"
-        "import hpsearch.tuner.watching, hpsearch.trackers\n"
+        "import hpsearch.tuner.settings, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(

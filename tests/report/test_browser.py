@@ -12,7 +12,7 @@ import pytest
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.report.page import write_page
 from hpsearch.report.source import load_source
-from hpsearch.store.records import Evaluation, Measurement
+from hpsearch.store.facts import Evaluation, Measurement
 
 SECTIONS = ["best", "progress", "curves", "parallel", "importance", "failures", "work"]
 

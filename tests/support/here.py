@@ -6,8 +6,7 @@ import pandas as pd
 
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.watching import Silent
+from hpsearch.tuner.settings import Settings, Silent
 
 
 class Notes(Silent):
@@ -16,8 +15,8 @@ class Notes(Silent):
     def __init__(self):
         self.said = []
 
-    def note(self, message):
-        self.said.append(message)
+    def note(self, message, *, warning=False):
+        self.said.append(("warning: " if warning else "") + message)
 
 
 def run_here(text, directory):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.specs import Task
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.trial import Status, TrialResult
 from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.specs import Task
 from hpsearch.space.trial import Curve, Status, TrialResult
 from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
-from hpsearch.data.dataset import Arrays, InputSpec, Target, Task
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.training.make import make_trainer
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras_tuner import HyperParameters
 
-from hpsearch.data.dataset import Arrays, Target, Task
+from hpsearch.data.specs import Arrays, Target, Task
 from hpsearch.models.mlp import build_model, rows_shape
 from hpsearch.models.problem import Problem
 from hpsearch.native.keras_model import dense_model

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.data.dataset import Task
+from hpsearch.data.specs import Task
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
 from hpsearch.space.mlp import LAYER_TYPES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch.data.dataset import InputSpec
+from hpsearch.data.specs import InputSpec
 from hpsearch.models.mlp import build_model
 from hpsearch.native.extension import native_available, native_engines, native_extension
 from hpsearch.native.network import ACTIVATIONS, describe

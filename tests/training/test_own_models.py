@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from hpsearch.data.dataset import Target, TargetPart, Task, several_target
+from hpsearch.data.dataset import several_target
+from hpsearch.data.specs import Target, TargetPart, Task
 from hpsearch.models.mlp import build_model
 from hpsearch.models.own import labels_for
 from hpsearch.models.problem import EarlyStopping, Problem

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from hpsearch.data.dataset import Target, Task
+from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.mlp import build_model
 from hpsearch.space import keras_names

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.builtin import describe, image_folder
-from hpsearch.data.dataset import Dataset, Inputs, InputSpec, Options, RawData, Split, Target, Task
+from hpsearch.data.dataset import Dataset, Inputs, Options, RawData, Split
+from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.data.tables import scan
 from hpsearch.spec.data import DataSpec
 

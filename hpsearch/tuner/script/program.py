@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.dataset import Target, Task, n_features
 from hpsearch.data.loading import read_raw
+from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import NotSupportedError
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function
 from hpsearch.models.problem import Problem, Recipe
@@ -17,7 +17,7 @@ from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 from hpsearch.space.trial import Trial, TrialResult
-from hpsearch.store.provenance import installed
+from hpsearch.store.facts import installed
 from hpsearch.tuner.revisit import StoredRun, open_run
 from hpsearch.tuner.script.data import (
     call,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Arrays, TrainingData
+from hpsearch.data.specs import Arrays, TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
 from hpsearch.workers.protocol import Called, Finished, Job, Retired
 from hpsearch.workers.servers import ENVIRONMENT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
-from hpsearch.data.dataset import TrainingData
+from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.programs import NUMBERS
@@ -228,7 +228,7 @@ class RayExecutor:
         if hello.node in self._nodes.avoided:
             self._members.dismiss(member)
             self._look_soon()
-            return [Said(f"warning: {said}")] if said else []
+            return [Said(said, warning=True)] if said else []
         member.node, member.pid = hello.node, hello.pid
         self._members.watch(member, self._setup.memory_bytes, self._nodes.slots(hello.node))
         _LOG.info("worker %d: process %d on %s", member.number, hello.pid, hello.host)
@@ -265,7 +265,7 @@ class RayExecutor:
                 if member.idle and member.node in self._nodes.avoided:
                     self._members.dismiss(member)
             self._look_soon()
-        return [Said(f"warning: {line}") for line in said]
+        return [Said(line, warning=True) for line in said]
 
     def _too_large(self, member: Member, found: tuple[int, int]) -> list[Event]:
         if member.work is None:
@@ -317,7 +317,7 @@ class RayExecutor:
             )
         backoff = min(2.0**self._failed_starts, _LONGEST_BACKOFF_SECONDS)
         self._hire_after = time.monotonic() + backoff
-        return [Said(f"warning: a worker did not start: {reason}")]
+        return [Said(f"a worker did not start: {reason}", warning=True)]
 
     def _look_soon(self) -> None:
         """Ask for another worker, but not before it is known that there is a head to be asked."""

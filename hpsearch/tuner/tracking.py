@@ -1,0 +1,175 @@
+"""Telling trackers of trials: of a finished run, or during one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.problem import Recipe
+from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.store.derived import record_of
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Facts
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance, Record, read_table
+from hpsearch.trackers.tracker import Tracker, TrackerError
+from hpsearch.tuner.planning import Summary
+from hpsearch.tuner.settings import Reporter
+from hpsearch.workers.protocol import Event
+
+
+def log_results(directory: Path, tracker: Tracker) -> int:
+    """Tell a tracker of every trial that has a result; how many there are.
+
+    Raises:
+        InputError: There are no results, or TrackerError.
+        RefusedError: The store is damaged.
+    """
+    where = ResultsDirectory(directory)
+    if not where.store.exists():
+        raise InputError(
+            f"{directory}: no results directory: there is no {where.store.name} in it; "
+            "`hpsearch run` makes one"
+        )
+    count = 0
+    for record in _stored(where):
+        tracker.log(record)
+        count += 1
+    return count
+
+
+def _stored(where: ResultsDirectory) -> Iterator[Record]:
+    with Store(where.store, read_only=True) as store:
+        facts, trials, results = store.facts(), store.trials(), store.results()
+    provenance = _provenance(facts, where)
+    if provenance is None:
+        return
+    versions = _versions(where) if results else {}
+    for trial in trials:
+        if trial.number in results:
+            of_row = replace(provenance, **versions.get(trial.number, {}))
+            yield record_of(trial, results[trial.number], of_row)
+
+
+def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
+    # A search over a function has no sweep, and is called as its directory is.
+    name = sweep_from_text(facts.sweep).name if facts.sweep else where.path.resolve().name
+    identity = facts.identity
+    return None if identity is None else identity.provenance(name)
+
+
+def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
+    """Those that the table's rows name; the store has none."""
+    if not where.results.exists():
+        return {}
+    names = ["version", "tensorflow", "keras"]
+    table = read_table(where.results).set_index("trial")[names].dropna()
+    return {int(trial): dict(zip(names, row, strict=True)) for trial, *row in table.itertuples()}
+
+
+@contextmanager
+def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporter]:
+    """A reporter that tells trackers of results, too, and waits for them in the end.
+
+    After an interruption it does not wait; the next run tells what is missing.
+    """
+    if not trackers:
+        yield reporter
+        return
+    tracking = _Tracking(reporter, trackers)
+    try:
+        yield tracking
+    except BaseException:
+        tracking.abandon()
+        raise
+    tracking.finish()
+
+
+@dataclass
+class _Tracking:
+    """Tells from a thread of its own, so that a slow tracker keeps no worker waiting."""
+
+    reporter: Reporter
+    trackers: Sequence[Tracker]
+    _news: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
+    _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    _abandoned: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
+        where = ResultsDirectory(Path(directory))
+        self._thread = threading.Thread(target=self._tell, args=(where,), daemon=True)
+        self._thread.start()
+        self.reporter.began(name, directory, recipe, workers)
+
+    def expected(self, trials: int) -> None:
+        self.reporter.expected(trials)
+
+    def planned(self, summary: Summary, already_done: int) -> None:
+        self.reporter.planned(summary, already_done)
+
+    def event(self, event: Event) -> None:
+        self.reporter.event(event)
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        self._news.put((trial, result))
+        self.reporter.result(trial, result)
+        self._note_failures()
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        self.reporter.note(message, warning=warning)
+
+    def ended(self) -> None:
+        self.reporter.ended()
+
+    def finish(self) -> None:
+        """Wait until all is told."""
+        self._news.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        self._note_failures()
+
+    def abandon(self) -> None:
+        """Tell nothing further."""
+        self._abandoned.set()
+        self._news.put(None)
+
+    def _note_failures(self) -> None:
+        while not self._failures.empty():
+            self.reporter.note(self._failures.get(), warning=True)
+
+    def _tell(self, where: ResultsDirectory) -> None:
+        active = list(self.trackers)
+        for record in self._records(where):
+            for tracker in list(active):
+                if self._abandoned.is_set():
+                    return
+                try:
+                    tracker.log(record)
+                except TrackerError as error:
+                    active.remove(tracker)
+                    self._failures.put(
+                        f"{error}; nothing more is logged there; `hpsearch log {where.path} --to "
+                        "...` logs all trials later"
+                    )
+
+    def _records(self, where: ResultsDirectory) -> Iterator[Record]:
+        """Those of earlier runs, which may not have been told, then what comes."""
+        try:
+            yield from _stored(where)
+            with Store(where.store, read_only=True) as store:
+                provenance = _provenance(store.facts(), where)
+        except HpsearchError as error:
+            self._failures.put(str(error))
+            return
+        while (news := self._news.get()) is not None:
+            assert provenance is not None, "a sweep claims its store before it trains"
+            yield record_of(*news, provenance)

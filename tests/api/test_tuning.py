@@ -1,0 +1,344 @@
+"""`hpsearch.tune`: sweeps over arrays in memory."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes, load_wine
+
+import hpsearch
+from hpsearch.errors import DataError, InputError, RefusedError
+from hpsearch.spec.sweep import load_sweep
+
+SMALL = {"units": [4, 8], "epochs": 3}
+GRID = {"units": [2, 4, 8, 16, 32], "activation": ["relu", "tanh"], "epochs": 3}
+COMPARED = ["config", "seed", "status", "score", "loss", "val_loss", "val_accuracy", "data"]
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def tuned(wine):
+    """A grid that keeps nothing on disk."""
+    return hpsearch.tune(*wine, parameters=GRID, test=0.2)
+
+
+def test_arrays_are_tuned(tuned):
+    assert tuned.table["units"].tolist() == [2, 2, 4, 4, 8, 8, 16, 16, 32, 32]
+    assert (tuned.table["status"] == "completed").all()
+    assert len(tuned.curves) == 30
+    assert tuned.best["score"] == tuned.table["score"].max()
+
+
+def test_the_same_rows_in_a_file_give_the_same_table(tuned, wine, tmp_path):
+    np.savez(tmp_path / "wine.npz", x=wine[0], y=wine[1])
+    data = {"npz": str(tmp_path / "wine.npz"), "test": 0.2}
+    sweep = {"name": "tune", "data": data, "parameters": GRID}
+    ran = hpsearch.run(sweep, out=tmp_path / "ran")
+    pd.testing.assert_frame_equal(tuned.table[COMPARED], ran.table[COMPARED])
+
+
+def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path):
+    predicted = tuned.model().predict(wine[0][:5], verbose=0)
+    assert predicted.shape == (5, 3)
+    assert "units" in tuned.importance().effects
+    tuned.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    look = tuned.evaluate("test")
+    assert look.rows == 36
+    assert tuned.looks == (look,)
+    tuned.export(tmp_path / "first.keras", trial=1)
+    assert (tmp_path / "first.keras").exists()
+    assert tuned.reproduce(1).equal
+    assert tuned.sweep.data.memory.x == "(178, 13) float64"
+
+
+def test_what_is_temporary_goes_with_the_results(wine):
+    results = hpsearch.tune(*wine, parameters={"epochs": 1, "units": 4})
+    scratch = results.directory.parent
+    assert scratch.exists()
+    del results
+    gc.collect()
+    assert not scratch.exists()
+
+
+def test_nothing_temporary_is_left_of_a_call_that_fails(wine, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(InputError):
+        hpsearch.tune(wine[0], wine[1][:-1], parameters=SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_gone_on_with(wine, tmp_path):
+    out = tmp_path / "wine"
+    hpsearch.tune(*wine, parameters=SMALL, out=out)
+    more = hpsearch.tune(*wine, parameters={"units": [4, 8, 16], "epochs": 3}, out=out)
+    assert more.table["units"].tolist() == [4, 8, 16]
+    text = (out / "run.log").read_text(encoding="utf-8")
+    assert len(more.table) == 3, text
+    assert more.sweep.name == "wine"
+    assert hpsearch.load(out).table["score"].equals(more.table["score"])
+    assert {path.name for path in out.iterdir()} >= {"results.csv", "sweep.yaml", "report.html"}
+
+
+def test_other_data_is_refused_with_the_difference(wine, tmp_path):
+    out = tmp_path / "wine"
+    hpsearch.tune(*wine, parameters=SMALL, out=out)
+    before = (out / "results.csv").read_bytes()
+    changed = wine[0].copy()
+    changed[0, 0] += 1
+    with pytest.raises(RefusedError, match=r"(?s)data: was \"d\w{11}\", is \"d\w{11}\".*out="):
+        hpsearch.tune(changed, wine[1], parameters=SMALL, out=out)
+    with pytest.raises(RefusedError, match=r"metric: was .*val_accuracy.*val_loss"):
+        hpsearch.tune(*wine, parameters=SMALL, metric="val_loss", out=out)
+    assert (out / "results.csv").read_bytes() == before
+
+
+def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
+    out = tmp_path / "wine"
+    pair = (wine[0][::3], wine[1][::3])
+    with pytest.warns(UserWarning, match="60 of 60 validation rows also stand in the training"):
+        hpsearch.tune(*wine, parameters={"epochs": 1}, validation_data=pair, out=out)
+    sweep = load_sweep(out / "sweep.yaml")
+    assert sweep.data.memory.validation == "x (60, 13) float64, y (60,) int64"
+    assert "validation: 0.2" not in (out / "sweep.yaml").read_text(encoding="utf-8")
+    with pytest.raises(DataError, match=r"data\.memory: .*hpsearch\.tune"):
+        hpsearch.run(out / "sweep.yaml", out=tmp_path / "again")
+    with pytest.raises(DataError, match=r"data\.memory"):
+        hpsearch.load(out).reproduce(1)
+
+
+def test_frames_are_encoded_as_files_are(tmp_path):
+    frame = pd.DataFrame({"a": range(40), "word": ["x", "y", "z", "x"] * 10})
+    label = pd.Series(["no", "yes"] * 20, name="label")
+    tuned = hpsearch.tune(frame, label, parameters=SMALL, name="words")
+    frame.assign(label=label).to_csv(tmp_path / "words.csv", index=False)
+    data = {"csv": str(tmp_path / "words.csv"), "target": "label"}
+    ran = hpsearch.run({"name": "words", "data": data, "parameters": SMALL}, out=tmp_path / "ran")
+    pd.testing.assert_frame_equal(tuned.table[COMPARED], ran.table[COMPARED])
+    rows = {"a": np.arange(3, dtype=np.float32), "word": np.array(["x", "y", "new"], object)}
+    assert tuned.model().predict(rows, verbose=0).shape == (3, 1)
+
+
+def test_a_regression_is_scored_by_its_loss():
+    x, y = load_diabetes(return_X_y=True, as_frame=True)
+    results = hpsearch.tune(x, y, parameters={"units": 8, "epochs": [2, 4]}, task="regression")
+    assert results.best["metric"] == "val_loss:minimize:last"
+    assert {"mae", "val_mae"} <= set(results.table)
+
+
+def test_arguments_are_the_keys_of_a_file(wine):
+    results = hpsearch.tune(
+        *wine,
+        parameters={
+            "units": np.array([4, 8]),
+            "learning_rate": {"min": np.float64(1e-3), "max": 0.1, "scale": "log"},
+            "hidden_layers": (1, 2),
+            "epochs": range(2, 4),
+        },
+        method="random",
+        trials=6,
+        metric={"name": "val_loss", "epoch": "best"},
+        seeds=[3, 5],
+        constraints=["hidden_layers * units <= 8"],
+        configs=[{"units": 4, "learning_rate": 0.01}],
+        early_stopping={"patience": 1},
+        workers=1,
+        validation_split=0.3,
+        split_seed=1,
+        scale="none",
+        timeout_seconds=60,
+        name="all-of-it",
+    )
+    table = results.table
+    assert len(table) == 6
+    assert set(table["seed"]) == {3, 5}
+    assert set(table["metric"]) == {"val_loss:minimize:best"}
+    assert (table["hidden_layers"] * table["units"] <= 8).all()
+    assert table["learning_rate"].iloc[0] == 0.01
+    assert set(table["sweep"]) == {"all-of-it"}
+    assert results.sweep.data.validation == 0.3
+    assert results.sweep.execution.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "rows"),
+    [
+        ({"parameters": {"units": [4, 8]}}, "grid", 2),
+        ({"parameters": {"units": [4, 8]}, "trials": 1}, "auto", 1),
+        ({"parameters": {}, "configs": [{"units": 8}]}, None, 1),
+        ({"parameters": {"units": [4, 8]}, "method": "sobol", "trials": 2}, "sobol", 2),
+    ],
+)
+def test_the_method_follows_from_what_is_said(wine, arguments, method, rows):
+    arguments["parameters"] |= {"epochs": 1}
+    results = hpsearch.tune(*wine, **arguments)
+    assert len(results.table) == rows
+    assert results.sweep.raw().get("method") == method
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"parameters": {"unit": [1]}}, r"^parameters\.unit: unknown .*did you mean 'units'"),
+        ({"method": "tpe"}, r"^trials: method tpe needs trials, or time_seconds$"),
+        ({"method": "tpp"}, r"^method: .*'tpp'"),
+        ({"trials": 0, "scale": "no"}, r"(?s)^trials: .*scale: |^scale: .*trials: "),
+        ({"validation_split": 1.5}, r"^validation_split: must be a fraction"),
+        ({"split_seed": -1}, r"^split_seed: "),
+        ({"workers": 0}, r"^workers: "),
+        ({"time_seconds": -1}, r"^time_seconds: "),
+        ({"metric": "val_mae"}, r"val_mae"),
+        ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\) or .*, not int"),
+        ({"test": (1, 2, 3)}, r"^test: must be a pair \(x, y\), not tuple of 3"),
+        ({"loss": "crossentropy"}, r"^loss: "),
+        ({"parameters": {"units": {"min": 1, "max": 5}}}, r"^parameters\.units: a grid needs"),
+    ],
+)
+def test_what_is_wrong_is_said_by_the_argument_s_name(wine, arguments, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        hpsearch.tune(*wine, **{"parameters": SMALL, "out": tmp_path / "out"} | arguments)
+    assert not list(tmp_path.glob("out/sweep.db")) or "val_mae" in message
+
+
+def test_data_that_cannot_be_used_is_explained(wine):
+    with pytest.raises(InputError, match="y: must be labels or targets"):
+        hpsearch.tune(wine[0], None, parameters=SMALL)
+    with pytest.raises(DataError, match="x has 178 rows and y has 177"):
+        hpsearch.tune(wine[0], wine[1][:-1], parameters=SMALL)
+    broken = wine[0].copy()
+    broken[7, 2] = math.nan
+    with pytest.raises(DataError, match=r"row 7 \(from 0\): column 2"):
+        hpsearch.tune(broken, wine[1], parameters=SMALL)
+
+
+def test_what_a_run_warns_of_is_a_warning_at_the_caller_s_line():
+    x, y = load_wine(return_X_y=True)
+    x[:, 3] = 1
+    with pytest.warns(UserWarning, match="constant on the training split: '3'") as caught:
+        hpsearch.tune(x, y, parameters={"epochs": 1})
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+#: Has a row after one epoch, and then goes on for longer than anybody waits.
+ENDLESS = """
+import signal, sys, tempfile
+from pathlib import Path
+from interrupt_when import interrupt_when
+import hpsearch
+from sklearn.datasets import load_wine
+
+tempfile.tempdir = "."
+interrupt_when(Path(), signal.{signal})
+x, y = load_wine(return_X_y=True)
+parameters = {{"units": 4, "epochs": [1, 1_000_000]}}
+"""
+
+
+def script(
+    code: str, cwd: Path, *options: str, **places: object
+) -> subprocess.CompletedProcess[str]:
+    """Run code as a script that has no `if __name__` guard."""
+    (cwd / "script.py").write_text(code.format(**places), encoding="utf-8")
+    support = str(Path(__file__).parents[1] / "support")
+    paths = os.pathsep.join([support, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, *options, "script.py"],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+
+
+def test_ctrl_c_at_a_prompt_leaves_the_results_so_far(tmp_path):
+    code = ENDLESS + (
+        "results = hpsearch.tune(x, y, parameters=parameters)\n"
+        "print(results.table['status'].tolist(), results.model().output_shape)\n"
+        "print(results.reproduce(1).equal)\n"
+    )
+    done = script(code, tmp_path, "-i", signal="SIGINT")
+    assert "['completed'] (None, 3)\nTrue\n" in done.stdout, done.stderr
+    assert "script.py:12: UserWarning: interrupted: these are the results so far" in done.stderr
+
+
+def test_ctrl_c_in_a_script_raises_with_the_results_so_far(tmp_path):
+    code = ENDLESS + (
+        "try:\n"
+        "    hpsearch.tune(x, y, parameters=parameters, out='out')\n"
+        "except hpsearch.Interrupted as error:\n"
+        "    print(error, len(error.results.table), error.exit_code)\n"
+    )
+    done = script(code, tmp_path, signal="SIGTERM")
+    said = "terminated; results so far are in out, the same command continues 1 143\n"
+    assert done.stdout == said, done.stderr
+    (tmp_path / "other").mkdir()
+    done = script(code.replace(", out='out'", ""), tmp_path / "other", signal="SIGINT")
+    assert done.stdout == "interrupted 1 130\n", done.stderr
+    assert not list(tmp_path.glob("other/hpsearch-*"))
+
+
+def test_ctrl_c_ends_a_function_s_search_alike(tmp_path):
+    code = ENDLESS + (
+        "def objective(config):\n"
+        "    if config['x']:\n"
+        "        signal.pause()\n"
+        "    return 1.0\n"
+        "results = hpsearch.optimize(objective, {{'x': [0, 1, 2]}}, 'grid')\n"
+        "print(results.table['score'].tolist())\n"
+    )
+    done = script(code, tmp_path, "-i", signal="SIGINT")
+    assert "[1.0, 1.0]\n" in done.stdout, done.stderr
+
+
+def test_a_script_needs_no_guard_and_threads_may_call(tmp_path):
+    code = """
+import asyncio, threading
+import hpsearch
+from sklearn.datasets import load_wine
+
+x, y = load_wine(return_X_y=True)
+print("imported")
+
+def tune():
+    return hpsearch.tune(x, y, parameters={{"units": [4, 8], "epochs": 2}})
+
+async def cell():
+    # A notebook's kernel runs cells inside its loop.
+    return tune()
+
+found = [tune(), asyncio.run(cell())]
+thread = threading.Thread(target=lambda: found.append(tune()))
+thread.start()
+thread.join()
+scores = [results.table["score"].tolist() for results in found]
+print(len(scores), scores[0] == scores[1] == scores[2])
+"""
+    done = script(code, tmp_path)
+    assert done.stdout == "imported\n3 True\n", done.stderr
+
+
+def test_a_dataset_of_tensorflow_s_is_read_into_memory(wine):
+    import tensorflow as tf
+
+    x, y = wine[0].astype("float32"), wine[1]
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(50)
+    ours = hpsearch.tune(dataset, parameters=SMALL)
+    theirs = hpsearch.tune(x, y, parameters=SMALL)
+    pd.testing.assert_frame_equal(ours.table[COMPARED], theirs.table[COMPARED])
+    with pytest.raises(InputError, match=r"^y: .* brings its own"):
+        hpsearch.tune(dataset, y, parameters=SMALL)

@@ -1,0 +1,227 @@
+"""Preprocessing layers: right values, the same inside an exported model, through a file."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features, runs_in_graph
+from hpsearch.models import preprocessing
+
+# Keras 3.15 converts TensorFlow's variables by np.array(x), which NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(5, 3, size=(50, 3)).astype(np.float32)
+Y = np.arange(50) % 2
+IMAGES = RNG.integers(0, 256, (50, 4, 5)).astype(np.uint8)
+TABLE = pd.DataFrame(
+    {
+        "n": X[:, 0],
+        "t": ["u", "v"] * 25,
+        "a/b": X[:, 1],
+        "scaling": ["[UNK]", "w", "w", "z", "z"] * 10,
+    }
+)
+
+
+def datasets():
+    for scale in ("auto", "none", "unit", "standard"):
+        yield f"matrix-{scale}", dataset_from_arrays(X, Y, scale=scale)
+        yield f"images-{scale}", dataset_from_arrays(IMAGES, Y, scale=scale)
+        yield f"table-{scale}", dataset_from_arrays(TABLE, Y, scale=scale)
+    yield "cube", dataset_from_arrays(X.reshape(50, 3, 1), Y)
+    yield "one numeric", dataset_from_arrays(TABLE[["n", "t"]], Y)
+    yield "only text", dataset_from_arrays(TABLE[["t", "scaling"]], Y)
+    yield "one text", dataset_from_arrays(TABLE[["t"]], Y)
+
+
+ALL = dict(datasets())
+
+
+@pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+def test_exported_layers_give_the_features(dataset, tmp_path):
+    spec, raw = dataset.input, dataset.validation.x
+    given = preprocessing.features(spec, raw)
+    if runs_in_graph(spec):
+        np.testing.assert_array_equal(given, raw)
+        for layer in preprocessing.feature_layers(spec):
+            given = layer(given)
+        given = np.asarray(given, np.float32)
+    assert given.dtype == np.float32
+    assert given.shape == (len(dataset.validation), n_features(spec))
+    model = preprocessing.input_model(spec)
+    np.testing.assert_allclose(model.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
+
+
+def assert_same_bits(spec, x):
+    """Equal, the signs of zeros included; NaN has many bit patterns."""
+    ours = preprocessing.features(spec, x)
+    # Keras' one-hot numbers are integers until they meet others.
+    theirs = np.asarray(preprocessing.input_model(spec)(x), np.float32)
+    np.testing.assert_array_equal(ours, theirs, strict=True)
+    number = ~np.isnan(ours)
+    np.testing.assert_array_equal(np.signbit(ours)[number], np.signbit(theirs)[number])
+
+
+ANY = st.floats(width=32)
+#: Subnormal ones, too, which TensorFlow takes for zero. But no -0.0: of two scalars that are
+#: equal it keeps the first that it met.
+FINITE = st.floats(-(2.0**120), 2.0**120, width=32).map(lambda value: value + 0.0)
+POSITIVE = st.floats(0.0, 2.0**120, width=32)
+#: What no file holds is left out: a text's terminator, and halves of characters.
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@st.composite
+def scalings(draw, n_features, *, in_table=False):
+    """What `data.scaling` may fit: one number a feature, or, for `unit`, one for all."""
+    kind = draw(st.sampled_from(["none", "standard", "unit"])) if n_features else "none"
+    if kind == "none":
+        return {}
+    first, second = ("mean", "variance") if kind == "standard" else ("scale", "offset")
+    size = 1 if kind == "unit" and not in_table and draw(st.booleans()) else n_features
+    seconds = POSITIVE if kind == "standard" else FINITE
+    return {
+        first: tuple(draw(st.lists(FINITE, min_size=size, max_size=size))),
+        second: tuple(draw(st.lists(seconds, min_size=size, max_size=size))),
+    }
+
+
+@st.composite
+def matrices(draw):
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    spec = InputSpec(tuple(shape), "float32", **draw(scalings(int(np.prod(shape)))))
+    x = draw(npst.arrays(np.float32, (draw(st.integers(1, 6)), *shape), elements=ANY))
+    return spec, np.asfortranarray(x) if draw(st.booleans()) else x
+
+
+@st.composite
+def tables(draw):
+    n = draw(st.integers(1, 6))
+    columns, x = [], {}
+    for index in range(draw(st.integers(1, 4))):
+        name = f"column {index}"
+        if draw(st.booleans()):
+            columns.append(ColumnSpec(name))
+            x[name] = draw(npst.arrays(np.float32, n, elements=ANY))
+        else:
+            vocabulary = draw(st.lists(WORDS, min_size=1, max_size=5, unique=True))
+            columns.append(ColumnSpec(name, tuple(sorted(vocabulary))))
+            words = st.one_of(st.sampled_from(vocabulary), st.just("[UNK]"), WORDS)
+            x[name] = np.array(draw(st.lists(words, min_size=n, max_size=n)), object)
+    numeric = sum(column.vocabulary is None for column in columns)
+    scaling = draw(scalings(numeric, in_table=True))
+    return InputSpec((len(columns),), "float32", columns=tuple(columns), **scaling), x
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(matrices(), tables()))
+def test_features_are_the_layers_to_the_bit(drawn):
+    assert_same_bits(*drawn)
+
+
+@pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
+def test_fitted_features_are_the_layers_to_the_bit(dataset):
+    if not runs_in_graph(dataset.input):
+        for part in (dataset.train, dataset.validation):
+            assert_same_bits(dataset.input, part.x)
+
+
+@pytest.mark.parametrize("scale", ["unit", "standard"])
+def test_constant_columns_stay_finite(scale):
+    x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)
+    dataset = dataset_from_arrays(x, Y, scale=scale)
+    assert np.isfinite(preprocessing.features(dataset.input, dataset.train.x)).all()
+    assert_same_bits(dataset.input, dataset.train.x)
+
+
+def test_the_raw_rows_are_left_alone():
+    x = X.copy()
+    for scale in ("none", "standard"):
+        dataset = dataset_from_arrays(x, Y, scale=scale)
+        preprocessing.features(dataset.input, x)
+        np.testing.assert_array_equal(x, X)
+
+
+def test_standardised_values():
+    dataset = dataset_from_arrays(X, Y)
+    arrays = preprocessing.arrays(dataset)
+    np.testing.assert_allclose(arrays.x_train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(arrays.x_train.std(axis=0), 1, atol=1e-5)
+    train = dataset.train.x
+    expected = (dataset.validation.x - train.mean(axis=0)) / train.std(axis=0)
+    np.testing.assert_allclose(arrays.x_val, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(arrays.y_train, dataset.train.y)
+
+
+def test_images_stay_bytes_until_the_graph():
+    dataset = dataset_from_arrays(IMAGES, Y)
+    assert runs_in_graph(dataset.input)
+    assert preprocessing.arrays(dataset).x_train.dtype == np.uint8
+    x = dataset.train.x
+    for layer in preprocessing.feature_layers(dataset.input):
+        x = layer(x)
+    expected = dataset.train.x.reshape(len(dataset.train), -1) / 255
+    np.testing.assert_allclose(x, expected, rtol=1e-6)
+
+
+def test_numbers_come_before_one_hot_words():
+    frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0]})
+    new = pd.DataFrame({"t": ["v", "never seen"], "n": X[:2, 0]})
+    dataset = dataset_from_arrays(frame, Y, validation_data=(new, [0, 1]), scale="none")
+    given = preprocessing.features(dataset.input, dataset.validation.x)
+    np.testing.assert_allclose(given, [[X[0, 0], 0, 0, 1], [X[1, 0], 1, 0, 0]])
+
+
+def test_big_data_is_cut_into_batches(monkeypatch):
+    dataset = dataset_from_arrays(TABLE, Y)
+    whole = preprocessing.features(dataset.input, dataset.train.x)
+    monkeypatch.setattr(preprocessing, "_BLOCK_VALUES", 40)
+    np.testing.assert_array_equal(preprocessing.features(dataset.input, dataset.train.x), whole)
+
+
+def test_a_table_has_no_chain_of_layers():
+    with pytest.raises(ValueError, match="use input_model"):
+        preprocessing.feature_layers(dataset_from_arrays(TABLE, Y).input)
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../x", "<script>", "a b", "ü", "dense"])
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+def test_any_column_name_can_be_exported(name, tmp_path):
+    dataset = dataset_from_arrays(pd.DataFrame({name: ["u", "v"] * 25, "n": X[:, 0]}), Y)
+    inputs = preprocessing.input_model(dataset.input)
+    model = keras.Model(inputs.input, keras.layers.Dense(1, name="output")(inputs.output))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    raw = dataset.validation.x
+    np.testing.assert_allclose(
+        loaded.predict(raw, verbose=0), model.predict(raw, verbose=0), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("y", [X[:, 0] * 40 + 7, X[:, :2] * [3, 900]])
+def test_outputs_return_to_the_targets_units(y, tmp_path):
+    dataset = dataset_from_arrays(X, y, validation_data=(X + 1, y))
+    assert dataset.target.task is Task.REGRESSION
+    standard = keras.Input((dataset.target.outputs,))
+    (layer,) = preprocessing.output_layers(dataset.target)
+    model = keras.Model(standard, layer(standard))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    own = loaded.predict(dataset.validation.y, verbose=0)
+    np.testing.assert_allclose(own, y.reshape(50, -1), rtol=1e-4)
+
+
+def test_probabilities_stay_as_they_are():
+    assert preprocessing.output_layers(dataset_from_arrays(X, Y).target) == []

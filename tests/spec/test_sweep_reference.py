@@ -1,0 +1,70 @@
+"""The reference of a sweep file's keys is that of this version, and its examples are right."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.hyperparameters import DESCRIBED, rule_of
+from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.wandb import IGNORED
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "generate_sweep_reference.py"))
+PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()
+mappings, resolved = SCRIPT["mappings"], SCRIPT["resolved"]
+SCHEMA = sweep_schema()
+
+
+def keys(part, path=()):
+    """Every key of a sweep file that the schema names, with its place."""
+    for inner in mappings(part, SCHEMA):
+        for key, each in inner["properties"].items():
+            named = path[:1] == ("method",) and key == "name"
+            ignored = not path and key in IGNORED
+            # Which hpsearch.tune writes, and nobody else.
+            if not named and not ignored and path != ("data", "memory"):
+                yield (*path, key), each
+                yield from keys(each, (*path, key))
+
+
+KEYS = dict(keys(SCHEMA))
+
+
+def test_the_reference_is_current():
+    assert PATH.read_text(encoding="utf-8") == PAGE, "run python tests/generate_sweep_reference.py"
+
+
+def test_all_keys_are_found():
+    for path in (
+        "data.csv",
+        "method.factor",
+        "parameters.units.when",
+        "execution.engine",
+        "run_cap",
+    ):
+        assert tuple(path.split(".")) in KEYS
+
+
+@pytest.mark.parametrize("path", KEYS, ids=".".join)
+def test_each_key_is_described_with_an_example_that_holds(path):
+    part = KEYS[path]
+    assert part["description"].endswith(".")
+    if path[0] != "parameters" or len(path) <= 2:
+        assert part["description"] in PAGE
+    assert part["examples"]
+    validator = jsonschema.Draft202012Validator(resolved(part, SCHEMA) | {"$defs": SCHEMA["$defs"]})
+    if path[0] != "parameters" or len(path) != 3 or path[2] not in ("values", "value"):
+        for example in part["examples"]:
+            validator.validate(example)
+    if part.get("default") not in (None, []):
+        validator.validate(part["default"])
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_examples_of_hyperparameters_are_sweeps(name):
+    _, example = DESCRIBED[name]
+    assert parse_parameter(rule_of(name), example).count != 1

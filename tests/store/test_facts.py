@@ -1,0 +1,34 @@
+"""Evaluations on the record: what it holds, and what a damaged one says."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.errors import RefusedError
+from hpsearch.store.facts import Evaluation, Facts, Measurement
+
+LOSS = Measurement(0.4, 0.3, 0.6, "bootstrap")
+LOOK = Evaluation(
+    time="2026-01-02T03:04:05+00:00",
+    trial=7,
+    config="c0123456789a",
+    seed=1,
+    split="test",
+    rows=360,
+    metric="accuracy",
+    metrics={"loss": LOSS, "accuracy": Measurement(0.9, 0.8, 0.95, "wilson")},
+)
+
+
+def test_they_are_kept_in_order():
+    assert Facts({"task": "binary"}).evaluations == ()
+    second = Evaluation(**{**vars(LOOK), "trial": 8, "metrics": {"accuracy": Measurement(0.5)}})
+    assert Facts(Facts.encoded(evaluations=(LOOK, second))).evaluations == (LOOK, second)
+    assert LOOK.score == LOOK.metrics["accuracy"]
+    assert second.score.low is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "5", "[1]", '[{"time": 1}]', '[{"metrics": {"a": 1}}]'])
+def test_what_is_no_record_is_refused(text):
+    with pytest.raises(RefusedError, match="evaluations cannot be read"):
+        _ = Facts({"looks": text}).evaluations

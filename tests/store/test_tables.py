@@ -1,0 +1,319 @@
+"""The table's schema, its CSV, and the way back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hpsearch.data.specs import Task
+from hpsearch.errors import InputError
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.store.tables import (
+    Provenance,
+    Record,
+    best_row,
+    column_of,
+    curves_table,
+    header_lines,
+    ranked_rows,
+    read_table,
+    results_table,
+    write_atomically,
+    write_csv,
+)
+
+PROVENANCE = Provenance(
+    "val_accuracy:maximize:last",
+    "digits",
+    "d0123456789a",
+    "rabcdef01234",
+    "0.1.0",
+    "2.21.0",
+    "3.15.1",
+)
+NOTES: dict[str, Any] = {
+    "hidden_layers": 1, "units": 32, "activation": "relu", "layer_type": "dense",
+    "batch_size": 32, "epochs": 2, "optimizer": "adam",
+}  # fmt: skip
+CURVE = (
+    {"loss": 0.9, "accuracy": 0.5, "val_loss": 1.1, "val_accuracy": 0.4},
+    {"loss": 0.7, "accuracy": 0.6, "val_loss": 0.8, "val_accuracy": 2 / 3},
+)
+RESULT = TrialResult(
+    trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
+    best_score=2 / 3, seconds=0.12345678, trainer="graph", weights=2410,
+)  # fmt: skip
+COLUMNS = [
+    "trial", "config", "seed", "status", "score",
+    "hidden_layers", "units", "activation", "layer_type", "batch_size", "epochs", "optimizer",
+    "loss", "accuracy", "val_loss", "val_accuracy",
+    "best_epoch", "best_score", "epochs_trained", "weights", "seconds", "shared_with", "trainer",
+    "fold", "error", "metric", "sweep", "data", "recipe", "version", "tensorflow", "keras",
+]  # fmt: skip
+
+
+def record(number: int = 1, values: dict[str, Any] | None = None, **changes: Any) -> Record:
+    result = replace(RESULT, trial=number, **changes)
+    return Record(number, f"c{number:011x}", 0, NOTES | (values or {}), result, PROVENANCE)
+
+
+def table_of(*values: dict[str, Any]) -> pd.DataFrame:
+    return results_table([record(i, v) for i, v in enumerate(values, 1)], Task.MULTICLASS)
+
+
+def test_columns_are_those_of_the_contract_in_their_order() -> None:
+    table = table_of({})
+    assert list(table.columns) == COLUMNS
+    assert list(results_table([], Task.MULTICLASS).columns) == COLUMNS
+    more = results_table(
+        [record(values={"dropout": 0.1, "learning_rate": 0.2, "mine": 3})],
+        Task.BINARY,
+        ["learning_rate", "units", "dropout"],
+    )
+    at = COLUMNS.index("optimizer") + 1
+    assert list(more.columns) == [
+        *COLUMNS[:at], "learning_rate", "dropout", "mine", *COLUMNS[at:]
+    ]  # fmt: skip
+
+
+def test_regression_has_mae_for_accuracy() -> None:
+    curve = ({"loss": 4.0, "mae": 1.5, "val_loss": 5.0, "val_mae": 1.75},)
+    table = results_table([record(curve=curve, scored_epoch=1)], Task.REGRESSION)
+    expected = [{"accuracy": "mae", "val_accuracy": "val_mae"}.get(name, name) for name in COLUMNS]
+    assert list(table.columns) == expected
+    assert table.loc[0, ["loss", "mae", "val_loss", "val_mae"]].tolist() == [4.0, 1.5, 5.0, 1.75]
+    assert list(curves_table([record(curve=curve)], Task.REGRESSION).columns) == [
+        "trial", "epoch", "loss", "mae", "val_loss", "val_mae",
+    ]  # fmt: skip
+
+
+def test_dtypes() -> None:
+    dtypes = table_of({"dropout": 0.5, "mine": [1]}).dtypes.astype(str).to_dict()
+    integers = {
+        "trial", "seed", "hidden_layers", "units", "batch_size", "epochs", "best_epoch",
+        "epochs_trained", "weights", "shared_with", "fold",
+    }  # fmt: skip
+    floats = {"score", "dropout", "best_score", "seconds", *CURVE[0]}
+    objects = {"activation", "layer_type", "optimizer", "mine"}
+    assert {name for name, dtype in dtypes.items() if dtype == "Int64"} == integers
+    assert {name for name, dtype in dtypes.items() if dtype == "float64"} == floats
+    assert {name for name, dtype in dtypes.items() if dtype == "object"} == objects
+    assert {dtypes[name] for name in dtypes.keys() - integers - floats - objects} == {"string"}
+    # The same without rows, and where a column is empty.
+    empty = results_table([], Task.MULTICLASS).dtypes.astype(str)
+    assert all(empty[name] == dtypes[name] for name in integers - {"units"})
+
+
+def test_a_rows_values() -> None:
+    row = table_of({}).iloc[0]
+    assert row["score"] == row["val_accuracy"] == 2 / 3
+    assert row["seconds"] == 0.123457
+    assert (row["epochs_trained"], row["status"], row["trainer"]) == (2, "completed", "graph")
+    assert row[list(vars(PROVENANCE))].tolist() == list(vars(PROVENANCE).values())
+    assert row[["shared_with", "fold", "error"]].isna().all()
+
+
+def test_rows_stand_in_the_order_of_their_numbers() -> None:
+    table = results_table([record(3), record(1), record(2)], Task.MULTICLASS)
+    assert table["trial"].tolist() == [1, 2, 3]
+
+
+def test_metrics_are_those_of_the_scored_epoch() -> None:
+    table = results_table([record(scored_epoch=1, score=0.4)], Task.MULTICLASS)
+    assert table.loc[0, "val_accuracy"] == table.loc[0, "score"] == 0.4
+
+
+def test_a_diverged_row_shows_what_became_of_it(tmp_path: Path) -> None:
+    curve = (*CURVE, {"loss": math.nan, "accuracy": 0.1, "val_loss": math.inf, "val_accuracy": 0.1})
+    diverged = record(
+        status=Status.DIVERGED, curve=curve, scored_epoch=None, score=None, best_epoch=None,
+        best_score=None, error="loss became\n NaN",
+    )  # fmt: skip
+    write_csv(results_table([diverged], Task.MULTICLASS), tmp_path / "results.csv")
+    for table in (read_table(tmp_path), pd.read_csv(tmp_path / "results.csv")):
+        row = table.iloc[0]
+        assert (row["status"], row["epochs_trained"]) == ("diverged", 3)
+        assert row["val_loss"] == math.inf
+        assert row[["score", "loss", "best_epoch"]].isna().all()
+        assert row["error"] == "loss became NaN"
+
+
+def test_an_error_is_one_harmless_line(tmp_path: Path) -> None:
+    """Surrogates come from file names that are no UTF-8."""
+    failed = record(error="=1+1\r\nbad \udcff\x00 name\t'")
+    write_csv(results_table([failed], Task.MULTICLASS), tmp_path / "results.csv")
+    assert read_table(tmp_path)["error"].tolist() == ["=1+1 bad name '"]
+
+
+def test_lists_and_mappings_are_json(tmp_path: Path) -> None:
+    optimizer = {"name": "sgd", "learning_rate": 0.1, "nesterov": True}
+    write_csv(table_of({"units": [200, 100], "optimizer": optimizer}, {}), tmp_path / "results.csv")
+    for table in (read_table(tmp_path), pd.read_csv(tmp_path / "results.csv")):
+        assert json.loads(table.loc[0, "units"]) == [200, 100]
+        assert json.loads(table.loc[0, "optimizer"]) == optimizer
+        assert table.loc[1, "optimizer"] == "adam"
+    assert read_table(tmp_path)["units"].tolist() == ["[200, 100]", 32]
+
+
+def test_a_hyperparameter_that_bears_a_columns_name_is_prefixed() -> None:
+    taken = ["score", "trial", "loss", "mae", "data", "keras", "epoch"]
+    assert [column_of(name) for name in taken] == [f"hp_{name}" for name in taken]
+    assert [column_of(name) for name in ("units", "hp_units", "epochs")] == [
+        "units", "hp_units", "epochs",
+    ]  # fmt: skip
+    table = table_of({"score": 5, "hp_score": 7, "seed": "x"})
+    assert table.columns.is_unique
+    assert table.loc[0, ["score", "hp_score", "hp_hp_score", "hp_seed"]].tolist() == [
+        2 / 3, 5, 7, "x",
+    ]  # fmt: skip
+
+
+def test_a_bare_read_csv_reads_the_same(tmp_path: Path) -> None:
+    table = table_of({"dropout": 0.1}, {"mine": "text", "learning_rate": 1e-4})
+    write_csv(table, tmp_path / "results.csv")
+    bare = pd.read_csv(tmp_path / "results.csv")
+    assert list(bare.columns) == list(table.columns)
+    pd.testing.assert_frame_equal(
+        bare.astype(object).where(bare.notna(), None),
+        table.astype(object).where(table.notna(), None),
+        check_dtype=False,
+        rtol=1e-15,
+    )
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "'=1", "'", "''", "'plain"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_formulas_are_escaped_and_come_back(tmp_path: Path, text: str) -> None:
+    table = table_of({"activation": text, text: 3})
+    table["sweep"] = table["error"] = pd.Series([text], dtype="string")
+    write_csv(table, tmp_path / "results.csv")
+    raw = pd.read_csv(tmp_path / "results.csv", dtype=str, keep_default_na=False)
+    cells = [*raw.columns, *raw.loc[0]]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    pd.testing.assert_frame_equal(read_table(tmp_path), table)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["1", 1], ["1e5", 2], ["inf", "nan"], ["True", True, "x"], ["", "x"], ["1_000", "x"],
+     [" 12 ", 3], [1.0, "x", 2], [0.1, 1], [True, False], [10**30, 1], ["a\rb", "a\nb", "a,b\"'"],
+     ["NA", "None"], ["\x00", "\ud800", "é"], ["[1]", [1]]],
+)  # fmt: skip
+def test_values_of_ones_own_come_back(tmp_path: Path, values: list[Any]) -> None:
+    table = table_of(*({"mine": value} for value in values))
+    write_csv(table, tmp_path / "results.csv")
+    again = read_table(tmp_path)
+    pd.testing.assert_frame_equal(again, table)
+    assert [type(cell) for cell in again["mine"]] == [type(cell) for cell in table["mine"]]
+
+
+def test_curves(tmp_path: Path) -> None:
+    table = curves_table([record(2), record(1, curve=CURVE[:1])], Task.MULTICLASS)
+    assert table[["trial", "epoch"]].to_numpy().tolist() == [[1, 1], [2, 1], [2, 2]]
+    assert table["val_accuracy"].tolist() == [0.4, 0.4, 2 / 3]
+    write_csv(table, tmp_path / "curves.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "curves.csv"), table)
+    assert len(curves_table([record(curve=())], Task.MULTICLASS)) == 0
+
+
+def test_the_lines_of_empty_tables_are_those_that_pandas_writes(tmp_path: Path) -> None:
+    names = ["units", "=cmd", 'a "b", c', "loss"]
+    for task in Task:
+        results_text, curves_text = header_lines(task, names)
+        write_csv(results_table([], task, names), tmp_path / "results.csv")
+        write_csv(curves_table([], task), tmp_path / "curves.csv")
+        assert results_text == (tmp_path / "results.csv").read_text()
+        assert curves_text == (tmp_path / "curves.csv").read_text()
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.csv"
+    write_atomically(path, "old")
+    for function in ("fsync", "fchmod"):
+        with monkeypatch.context() as patch:
+
+            def full(*_: Any) -> None:
+                raise OSError(28, "No space left on device")
+
+            patch.setattr(os, function, full)
+            with pytest.raises(OSError, match="No space left"):
+                write_csv(table_of({}), path)
+        assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("results.csv", "old")]
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "a", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such results table"),
+        (b"", "not a results table"),
+        (b"a,b\n1,2\n", "no column 'trial'; its columns are a, b"),
+        (b"trial,config\n1,\xff\xfe\n", "not a results table"),
+        (b'trial,config\n1,"x\n', "not a results table"),
+        (b"trial,config\nx,c1\n", "not a results table of hpsearch"),
+        (b"trial,score\n1.5,0.1\n", "not a results table of hpsearch"),
+        (b"trial,score\n1,high\n", "not a results table of hpsearch"),
+    ],
+)
+def test_what_is_no_table_is_explained(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "results.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(tmp_path / "results.csv")
+    assert str(caught.value).startswith(str(tmp_path / "results.csv"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def scored(*rows: tuple[str, float | None, str], goal: str = "maximize") -> pd.DataFrame:
+    where = replace(PROVENANCE, metric=f"val_loss:{goal}:last")
+    records = [
+        Record(i, config, 0, NOTES, replace(RESULT, score=score, status=Status(status)), where)
+        for i, (config, score, status) in enumerate(rows, 1)
+    ]
+    return results_table(records, Task.MULTICLASS)
+
+
+def test_ranking_and_the_best_row() -> None:
+    rows: list[tuple[str, float | None, str]] = [
+        ("a", 0.5, "completed"), ("b", 0.9, "stopped"), ("c", None, "diverged"),
+        ("d", 0.9, "completed"), ("e", None, "failed"),
+    ]  # fmt: skip
+    assert ranked_rows(scored(*rows))["trial"].tolist() == [2, 4, 1]
+    assert ranked_rows(scored(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
+    best, least = best_row(scored(*rows)), best_row(scored(*rows, goal="minimize"))
+    assert best is not None
+    assert least is not None
+    assert (best["trial"], least["trial"]) == (2, 1)
+    assert best_row(scored(("c", None, "diverged"))) is None
+    assert best_row(results_table([], Task.MULTICLASS)) is None
+
+
+def test_the_best_config_has_the_best_mean_and_all_its_seeds() -> None:
+    table = scored(
+        ("a", 0.5, "completed"), ("b", 0.7, "completed"), ("a", 0.9, "completed"),
+        ("b", 0.6, "completed"), ("lucky", 1.0, "completed"), ("lucky", None, "failed"),
+    )  # fmt: skip
+    best = best_row(table)
+    assert best is not None
+    assert (best["config"], best["trial"]) == ("a", 3)

@@ -1,0 +1,224 @@
+"""best.keras: written by a worker, whole or not at all, or with a word why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
+from hpsearch.errors import HpsearchError
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.tuner.best_model import BestModel
+from hpsearch.workers.calls import write_model
+from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.protocol import Call, Called, Event, Job, Lost, Started
+
+RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 2)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.float32)
+DATASET = TrainingData(
+    InputSpec((2,), "float32"),
+    Target(Task.BINARY, 1, ("no", "yes")),
+    Arrays(X[:40], Y[:40], X[40:], Y[40:]),
+)
+
+
+def trial_of(number: int, **values: Any) -> Trial:
+    values = {"hidden_layers": 1, "units": 4, "epochs": 1, "optimizer": "adam"} | values
+    return Trial(number, Config(values), 0)
+
+
+TRIAL = trial_of(1)
+
+
+class Directory:
+    """A results directory with one trained trial, and what keeps its model."""
+
+    def __init__(self, path: Path, trial: Trial = TRIAL) -> None:
+        self.where = ResultsDirectory(path)
+        self.trial = trial
+        self.store = Store(self.where.store)
+        self.executor: Any = InProcessExecutor(DATASET)
+        keeper = self.keeper()
+        self.result = keeper._again.train(trial, trial.epochs)
+        assert self.result.status is Status.COMPLETED
+        self.store.add_trials([trial])
+        self.store.add_results([self.result])
+
+    def keeper(self, check: Any = lambda: None) -> BestModel:
+        return BestModel(
+            self.where,
+            self.store,
+            self.executor,
+            RECIPE,
+            dataset=DATASET,
+            check=check,
+        )
+
+    def save(self, **changes: Any) -> str:
+        keep_all = changes.pop("keep_all", False)
+        return self.keeper(**changes).save(self.trial, self.result, keep_all=keep_all)
+
+    def files(self) -> set[str]:
+        return {path.name for path in self.where.path.iterdir() if path.name != "sweep.db-shm"}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Directory]:
+    made = Directory(tmp_path)
+    yield made
+    made.store.close()
+
+
+def accuracy(path: Path) -> float:
+    import keras
+
+    predicted = keras.models.load_model(path).predict(X[40:], verbose=0)[:, 0]
+    return float(np.float32(((predicted > 0.5) == Y[40:]).mean()))
+
+
+def test_it_is_written_once(directory: Directory) -> None:
+    assert directory.save() == ""
+    model = directory.where.model
+    assert accuracy(model) == pytest.approx(directory.result.score)
+    assert directory.files() == {"best.keras", "sweep.db", "sweep.db-wal"}
+    before = model.stat().st_mtime_ns
+    directory.executor = Refusing()
+    assert directory.save() == ""
+    assert model.stat().st_mtime_ns == before
+
+
+class Refusing:
+    """Takes nothing."""
+
+    free = 1
+
+    def submit(self, work: Job | Call) -> None:
+        raise AssertionError(work)
+
+
+def test_weights_that_are_gone_are_trained_again(directory: Directory) -> None:
+    directory.store.keep_weights([])
+    assert directory.save() == ""
+    weights = directory.store.weights(1)
+    assert weights is not None
+    for ours, theirs in zip(weights, directory.result.state, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_another_score_is_another_model(directory: Directory) -> None:
+    directory.store.keep_weights([])
+    directory.where.model.write_bytes(b"an earlier one")
+    told = TrialResult(1, Status.COMPLETED, 2.0)
+    said = directory.keeper().save(TRIAL, told, keep_all=False)
+    assert "best.keras is not written: trial 1 did not score 2.0 again" in said
+    assert not directory.where.model.exists()
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("place", "function", "words"),
+    [
+        ("keras.Model.save", full, "No space left on device"),
+        ("hpsearch.models.mlp.full_model", lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
+        ("pathlib.Path.replace", full, "No space left on device"),
+        ("tempfile.mkdtemp", full, "No space left on device"),
+    ],
+)
+def test_what_cannot_be_written_is_a_warning(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, place: str, function: Any, words: str
+) -> None:
+    directory.where.model.write_bytes(b"an earlier one")
+    before = directory.store.meta()
+    monkeypatch.setattr(place, function)
+    assert directory.save() == f"{directory.where.model} cannot be written: {words}"
+    monkeypatch.undo()
+    assert directory.files() == {"sweep.db", "sweep.db-wal"}
+    assert directory.store.meta() == before
+    assert directory.save() == ""
+
+
+class Scripted:
+    """Gives events that were written down, then none."""
+
+    free = 1
+
+    def __init__(self, *events: Event) -> None:
+        self._events = list(events)
+        self.submitted: list[Job | Call] = []
+
+    def submit(self, work: Job | Call) -> None:
+        self.submitted.append(work)
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        del timeout_seconds
+        events, self._events = self._events, []
+        return events
+
+
+def test_a_worker_that_ends_is_a_warning(directory: Directory) -> None:
+    directory.executor = Scripted(Called(1, "the worker ended (SIGKILL)"))
+    assert directory.save().endswith("cannot be written: the worker ended (SIGKILL)")
+    (call,) = directory.executor.submitted
+    assert call.function is write_model
+    assert call.tensorflow
+
+
+def test_a_training_that_is_lost_leaves_no_model(directory: Directory) -> None:
+    directory.store.keep_weights([])
+    directory.executor = Scripted()
+    directory.executor.events = lambda _: [
+        Lost(1, directory.executor.submitted[0].training, frozenset(), "SIGKILL", False, 1.0)
+    ]
+    assert "is not written" in directory.save()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_an_interruption_ends_it_and_leaves_nothing_half_written(
+    directory: Directory, *, gone: bool
+) -> None:
+    if gone:
+        directory.store.keep_weights([])
+    directory.executor = Scripted(Started(1, None))  # type: ignore[arg-type]
+
+    def check() -> None:
+        raise HpsearchError("interrupted")
+
+    with pytest.raises(HpsearchError, match="interrupted"):
+        directory.save(check=check)
+    assert directory.files() == {"sweep.db", "sweep.db-wal"}
+
+
+def test_an_interruption_is_heard_while_no_worker_is_free(directory: Directory) -> None:
+    directory.executor = Scripted()
+    directory.executor.free = 0
+
+    def check() -> None:
+        raise HpsearchError("interrupted")
+
+    with pytest.raises(HpsearchError, match="interrupted"):
+        directory.save(check=check)
+
+
+@pytest.mark.parametrize("keep_all", [True, False])
+def test_whose_weights_stay(directory: Directory, *, keep_all: bool) -> None:
+    other = trial_of(2, units=5)
+    directory.store.add_trials([other])
+    directory.store.add_results([TrialResult(2, Status.COMPLETED, 0.0, state=(X,))])
+    assert directory.save(keep_all=keep_all) == ""
+    assert (directory.store.weights(2) is not None) == keep_all
+    assert directory.store.weights(1) is not None

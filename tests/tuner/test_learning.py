@@ -1,0 +1,307 @@
+"""Planning with a strategy that learns: legs, reuse, seeds, races, and taking up again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.space.trial import Status, TrialResult
+from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance
+from hpsearch.training.follow import follow
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
+from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
+from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.settings import Silent, Stop
+from hpsearch.workers.protocol import Answered, Event, Finished, Job
+
+RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    DataSizes(100, 10, 4, 2, 1000),
+)
+PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
+PARAMETERS = {
+    "units": {"min": 1, "max": 5000},
+    "activation": ["relu", "tanh", "gelu"],
+    "layer_type": ["dense", "dropout"],
+    "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
+    "learning_rate": {"min": 1e-4, "max": 1e-1, "scale": "log"},
+    "epochs": [2, 4, 9],
+}
+
+
+def number(*parts: Any) -> float:
+    """In [0, 1), by the parts."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:6], "little") / 2**48
+
+
+class Curve:
+    """A trainer whose curve depends on the config and the seed alone."""
+
+    kind, weights_count, model = "native", 3, None
+
+    def __init__(self, job: Job) -> None:
+        self.values, self.seed, self.epoch = dict(job.training.values), job.training.seed, 0
+
+    def run_epoch(self) -> dict[str, float]:
+        self.epoch += 1
+        quality = number(sorted(self.values.items(), key=repr))
+        noise = 0.05 * number(repr(self.values), self.seed, self.epoch)
+        score = quality * (1 - 0.5**self.epoch) + noise
+        return {"loss": 1.0, "accuracy": score, "val_loss": 1.0, "val_accuracy": score}
+
+    def weights(self) -> tuple[Any, ...]:
+        return (np.array([self.epoch]),)
+
+    set_weights = None
+
+    def state(self) -> tuple[Any, ...]:
+        return (np.array([self.epoch, self.seed]),)
+
+    def resume(self, epoch: int, state: Any) -> None:
+        assert state[0].tolist() == [epoch, self.seed]
+        self.epoch = epoch
+
+
+class Trains:
+    """Trains at once; dies after so many jobs; trials may fail."""
+
+    def __init__(self, workers: int, most: int | None, failing: frozenset[int]) -> None:
+        self.workers, self.most, self.failing = workers, most, failing
+        self.waiting: list[Job] = []
+        self.jobs: list[Job] = []
+        self.epochs = 0
+
+    @property
+    def free(self) -> int:
+        return self.workers - len(self.waiting)
+
+    @property
+    def busy(self) -> int:
+        return len(self.waiting)
+
+    def submit(self, job: Job) -> None:
+        self.waiting.append(job)
+
+    def events(self, _: float) -> list[Event]:
+        if self.most is not None and len(self.jobs) >= self.most:
+            raise KeyboardInterrupt
+        job = self.waiting.pop(0)
+        self.jobs.append(job)
+        before = job.past.snapshot.epoch if job.past else 0
+        if job.training.number in self.failing:
+            return [Answered(1, TrialResult(job.training.number, Status.FAILED, error="no")),
+                    Finished(1, job.training)]  # fmt: skip
+        results = follow(
+            job.training, job.recipe, Curve(job), clock=lambda: 0.0, started=0.0,
+            on_epoch=lambda *_: None, keep=job.wants, past=job.past, floors=job.floors,
+            snapshot=job.snapshot,
+        )  # fmt: skip
+        events: list[Event] = []
+        for result in results:
+            self.epochs += len(result.curve) - before
+            events.append(Answered(1, result))
+        return [*events, Finished(1, job.training)]
+
+
+@contextmanager
+def search(
+    directory: Path, method: Any, *, workers: int = 1, most: int | None = None,
+    failing: frozenset[int] = frozenset(), **changes: Any,
+) -> Iterator[tuple[Loop, Trains]]:  # fmt: skip
+    raw = {
+        "name": "s", "data": {"dataset": "digits"}, "method": method, "parameters": PARAMETERS,
+        "budget": {"trials": 30},
+    } | changes  # fmt: skip
+    sweep = sweep_from_mapping(raw, base_dir=directory)
+    recipe = replace(RECIPE, early_stopping=changes.get("stopping"))
+    where = ResultsDirectory(directory)
+    directory.mkdir(exist_ok=True)
+    with Store(where.store) as store:
+        results, snapshots = store.results(), Snapshots(store)
+        executor = Trains(workers, most, failing)
+        stops = sweep.method.options.get("median_stopping")
+        loop = Loop(
+            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
+            executor=executor, store=store, snapshots=snapshots,
+            tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
+            reporter=Silent(), recipe=recipe, costs=COSTS,
+             limits=Limits(), stop=Stop(), results=results,
+            keep="best",
+            medians=Medians(recipe) if stops else None,
+        )  # fmt: skip
+        loop.tables.due = lambda _: False  # type: ignore[method-assign]
+        yield loop, executor
+
+
+def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], Trains]:
+    """What the table would hold, by trial."""
+    with search(directory, method, **changes) as (loop, executor):
+        try:
+            loop.run(set(loop.results), loop.store.trials)
+        except KeyboardInterrupt:
+            assert executor.most is not None
+        rows = {
+            trial.number: (
+                trial.config.id, trial.seed,
+                loop.results.get(trial.number) and replace(loop.results[trial.number], seconds=0),
+            )
+            for trial in loop.store.trials()
+        }  # fmt: skip
+        return rows, executor
+
+
+METHODS = ["asha", "hyperband", {"name": "asha", "brackets": 2}, "tpe", "bayesian", "auto"]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, method: Any, seeds: int
+) -> None:
+    whole, executor = run(tmp_path / "whole", method, seeds=seeds, budget={"trials": 20})
+    assert len(whole) == 20
+    cuts = range(0, len(executor.jobs), 1 if method == "asha" else 5)
+    for cut in cuts:
+        place = tmp_path / str(cut)
+        _, killed = run(place, method, seeds=seeds, budget={"trials": 20}, most=cut)
+        rows, resumed = run(place, method, seeds=seeds, budget={"trials": 20})
+        assert rows == whole
+        assert killed.epochs + resumed.epochs == executor.epochs
+
+
+def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
+    rows, executor = run(tmp_path, "asha")
+    assert len(rows) == 30
+    # Every epoch once: the epochs trained are those of the table.
+    assert executor.epochs == sum(len(result.curve) for _, _, result in rows.values())
+    reached = sorted({len(result.curve) for _, _, result in rows.values()})
+    assert reached == [1, 3, 9]
+    for _, _, result in rows.values():
+        assert result.status is (Status.COMPLETED if len(result.curve) == 9 else Status.STOPPED)
+    assert all(job.past is not None for job in executor.jobs if job.training.epochs > 1)
+
+
+def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, executor = run(tmp_path / "a", "asha")
+    monkeypatch.setattr("hpsearch.tuner.learning._MOST_BYTES", 0)
+    rows, other = run(tmp_path / "b", "asha")
+    assert rows == whole
+    assert other.epochs > executor.epochs
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_several_workers_spend_the_budget_and_no_config_twice(tmp_path: Path, method: Any) -> None:
+    rows, _ = run(tmp_path, method, workers=8, seeds=2)
+    assert len(rows) == 30
+    assert len({config for config, _, _ in rows.values()}) == 15
+    assert all(result is not None for _, _, result in rows.values())
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_failures_are_rows_and_the_search_goes_on(tmp_path: Path, method: Any) -> None:
+    rows, _ = run(tmp_path, method, failing=frozenset({2, 3, 7, 11}), budget={"trials": 12})
+    assert [n for n, (*_, r) in rows.items() if r.status is Status.FAILED] == [2, 3, 7, 11]
+    assert sum(r.status.scored for *_, r in rows.values()) == 8
+
+
+def test_a_proposal_with_other_epochs_costs_the_difference(tmp_path: Path) -> None:
+    few = {"units": [8, 16], "activation": ["relu"], "epochs": [2, 4, 9]}
+    rows, executor = run(tmp_path, "tpe", parameters=few, budget={"trials": 6})
+    assert len(rows) == 6
+    # Each of the two curves once, to its longest.
+    assert executor.epochs == 18
+    shared = [result for *_, result in rows.values() if result.shared_with is not None]
+    alone, _ = run(tmp_path / "alone", "grid", parameters=few)
+    by_config = {(c, s): r for c, s, r in alone.values()}
+    for config, seed, result in rows.values():
+        other = by_config[config, seed]
+        assert (result.curve, result.score, result.status) == (
+            other.curve, other.score, other.status,
+        )  # fmt: skip
+    assert all(result.seconds == 0 for result in shared)
+    assert shared or any(job.past for job in executor.jobs)
+
+
+def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
+    listed = [{"units": 7, "activation": "gelu"}, {"units": 9, "epochs": 3}]
+    for index, method in enumerate(METHODS):
+        with search(tmp_path / str(index), method, configs=listed, budget={"trials": 5}) as (
+            loop, _,
+        ):  # fmt: skip
+            loop.run((), loop.store.trials)
+            assert [t.config.values["units"] for t in loop.store.trials()[:2]] == [7, 9]
+
+
+def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
+    first, _ = run(tmp_path, "tpe", budget={"trials": 8})
+    second, executor = run(tmp_path, "tpe", budget={"trials": 16}, seeds=2)
+    assert {n: second[n] for n in first} == first
+    configs = [config for config, _, _ in first.values()]
+    assert [config for config, seed, _ in second.values() if seed == 1] == configs
+    assert len(executor.jobs) == 8
+
+
+def test_a_budget_that_grew_promotes_further(tmp_path: Path) -> None:
+    first, one = run(tmp_path, "asha", budget={"trials": 9})
+    second, two = run(tmp_path, "asha", budget={"trials": 18})
+    assert all(second[n][:2] == first[n][:2] for n in first)
+    assert one.epochs + two.epochs == sum(len(r.curve) for *_, r in second.values())
+
+
+def test_a_finished_search_does_nothing(tmp_path: Path) -> None:
+    for index, method in enumerate(METHODS):
+        place = tmp_path / str(index)
+        first, _ = run(place, method, budget={"trials": 8})
+        again, executor = run(place, method, budget={"trials": 8})
+        assert again == first
+        assert not executor.jobs
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "asha"])
+def test_a_race_gives_further_seeds_to_leaders(tmp_path: Path, method: str) -> None:
+    race = {"min": 1, "max": 5, "race": True}
+    rows, _ = run(tmp_path / "whole", method, seeds=race, budget={"trials": 50})
+    seeds: dict[str, list[int]] = {}
+    for config, seed, _ in rows.values():
+        seeds.setdefault(config, []).append(seed)
+    assert all(found == list(range(len(found))) for found in seeds.values())
+    assert max(map(len, seeds.values())) > 1
+    place = tmp_path / "killed"
+    run(place, method, seeds=race, budget={"trials": 50}, most=23)
+    assert run(place, method, seeds=race, budget={"trials": 50})[0] == rows
+
+
+def test_a_race_that_is_none_repeats_every_config(tmp_path: Path) -> None:
+    race = {"min": 1, "max": 3, "race": False}
+    rows, _ = run(tmp_path, "random", seeds=race, budget={"trials": 9})
+    assert sorted(seed for _, seed, _ in rows.values()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_median_stopping_spares_epochs_and_the_best_is_the_same(tmp_path: Path) -> None:
+    plain, one = run(tmp_path / "plain", "random", budget={"trials": 60})
+    method = {"name": "random", "median_stopping": True}
+    rows, two = run(tmp_path / "median", method, budget={"trials": 60})
+    assert two.epochs < 0.9 * one.epochs
+    assert Status.STOPPED in {result.status for *_, result in rows.values()}
+
+    def best(table: dict[Any, Any]) -> Any:
+        scored = [(r.score, config) for config, _, r in table.values() if len(r.curve) == 9]
+        return max(scored)
+
+    assert best(rows) == best(plain)

@@ -1,0 +1,253 @@
+"""The loop, with trainings that are over at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.search.draws import grid_draws
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.trial import Curve, Status, Trial, TrialResult
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Provenance
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
+from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
+from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, TrialNumbers
+from hpsearch.tuner.settings import Silent, Stop
+from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
+
+RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    DataSizes(100, 10, 4, 2, 1000),
+)
+PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
+
+
+def space_of(**choices: Sequence[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class Learner:
+    """Proposes a list, and remembers what it was told."""
+
+    rungs = ()
+
+    def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
+        self.adaptive = adaptive
+        self.exhausted = False
+        self.told: list[Outcome] = []
+        self._pending = list(configs)
+
+    def ask(self, count: int) -> list[Proposal]:
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return [Proposal(config) for config in asked]
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        known = {config.id for config in configs}
+        self._pending = [config for config in self._pending if config.id not in known]
+        self.told += outcomes
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told += outcomes
+
+
+class Instant:
+    """Answers at once: `score_of` gives each trial's score, None for a failure."""
+
+    def __init__(self, score_of: Any) -> None:
+        self._score_of = score_of
+        self._jobs: list[Job] = []
+
+    @property
+    def free(self) -> int:
+        return 2 - len(self._jobs)
+
+    @property
+    def busy(self) -> int:
+        return len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def events(self, _: float) -> list[Event]:
+        jobs, self._jobs = self._jobs, []
+        return [event for job in jobs for event in self._events(job)]
+
+    def _events(self, job: Job) -> Iterator[Event]:
+        for epochs, number in job.training.stops:
+            score = self._score_of(number)
+            status = Status.FAILED if score is None else Status.COMPLETED
+            curve = tuple({"loss": 0.5, "val_accuracy": epoch / 10} for epoch in range(epochs))
+            yield Answered(1, TrialResult(number, status, score, curve, epochs))
+        yield Finished(1, job.training)
+
+
+class Cluster(Instant):
+    """Has no room before it was asked for events three times; says that it waits."""
+
+    asked = 0
+
+    @property
+    def free(self) -> int:
+        return super().free if self.asked >= 3 else 0
+
+    def events(self, seconds: float) -> list[Event]:
+        self.asked += 1
+        return super().events(seconds) if self.asked > 3 else [Said(f"waiting {self.asked}")]
+
+
+class Watcher(Silent):
+    def __init__(self) -> None:
+        self.plans: list[Summary] = []
+        self.notes: list[str] = []
+        self.results: list[int] = []
+
+    def planned(self, summary: Summary, *_: int) -> None:
+        self.plans.append(summary)
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        self.notes.append(message)
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        assert trial.number == result.trial
+        self.results.append(result.trial)
+
+
+@contextmanager
+def loop_of(
+    directory: Path, space: Space, oracle: Learner, score_of: Any, seeds: Sequence[int] = (0,)
+) -> Iterator[Loop]:
+    where = ResultsDirectory(directory)
+    with Store(where.store) as store:
+        results, snapshots, stored = store.results(), Snapshots(store), store.trials()
+        planner: Planner = FixedPlanner(space, (), seeds, oracle, stored=stored, limit=None)
+        if oracle.adaptive:
+            numbers = TrialNumbers(space, (), seeds, stored=stored, limit=None)
+            reuse = CurveReuse(RECIPE, results, snapshots.epochs)
+            planner = AdaptivePlanner(
+                oracle, numbers, seeds, recipe=RECIPE, results=results, reuse=reuse
+            )
+        yield Loop(
+            planner=planner,
+            snapshots=snapshots,
+            executor=Instant(score_of),
+            store=store,
+            tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
+            reporter=Watcher(),
+            recipe=RECIPE,
+            costs=COSTS,
+            limits=Limits(),
+            stop=Stop(),
+            results=results,
+            keep="best",
+        )
+
+
+def learner(space: Space, *, adaptive: bool = True) -> Learner:
+    return Learner((config for config, _ in grid_draws(space)), adaptive=adaptive)
+
+
+def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space)
+    scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
+    with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as loop:
+        loop.run((), loop.store.trials)
+        configs = [trial.config for trial in loop.trials]
+    assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
+        Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
+    ]  # fmt: skip
+
+
+def test_an_oracle_that_does_not_learn_is_told_nothing(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space, adaptive=False)
+    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        assert len(loop.results) == 3
+    assert oracle.told == []
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
+    space = space_of(units=[1, 2, 3])
+    with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as loop:
+        loop.executor = Cluster(lambda _: 0.5)
+        loop.run((), loop.store.trials)
+        assert sorted(loop.results) == [1, 2, 3]
+        assert loop.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        # Nothing is left to wait for.
+        loop.executor = Cluster(lambda _: 0.5)
+        loop.run(set(loop.results), loop.store.trials)
+        assert loop.executor.asked == 0
+
+
+def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
+    class Losing(Instant):
+        lost = 0
+
+        def events(self, seconds: float) -> list[Event]:
+            self.lost += 1
+            if self.lost > deaths:
+                return super().events(seconds)
+            job = self._jobs.pop()
+            return [Lost(1, job.training, frozenset(), "gone", False, 1.0, machine_lost=machine)]
+
+    # One retry is allowed, and three machines.
+    for deaths, machine, status in [
+        (1, False, "completed"),
+        (2, False, "killed"),
+        (3, True, "completed"),
+        (4, True, "killed"),
+    ]:
+        space = space_of(units=[1])
+        directory = tmp_path / f"{deaths}-{machine}"
+        directory.mkdir()
+        with loop_of(directory, space, learner(space), lambda _: 0.5) as loop:
+            loop.executor = Losing(lambda _: 0.5)
+            loop.run((), loop.store.trials)
+            assert loop.results[1].status == status
+
+
+def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("hpsearch.tuner.planning._WINDOW", 4)
+    space = space_of(units=[1, 2, 3], epochs=[1, 2])
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        told = [(s.trials, s.configs, s.trainings) for s in loop.reporter.plans]
+    assert told == [(0, 0, 0), (4, 4, 2), (2, 2, 1)]
+    assert sorted(loop.reporter.results) == [1, 2, 3, 4, 5, 6]
+
+
+def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
+    narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
+    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+    written: list[list[int]] = []
+    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as loop:
+        loop.tables.due = lambda rows: rows > 0
+        loop.tables.write = lambda trials, _: written.append([t.number for t in trials])
+        loop.run(set(loop.results), loop.store.trials)
+        assert [trial.number for trial in loop.trials] == [2, 3]
+    assert written == [[1, 2, 3]]
+
+
+def test_curves_are_kept_small(tmp_path: Path) -> None:
+    space = space_of(units=[1], epochs=[3])
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as loop:
+        loop.run((), loop.store.trials)
+        assert isinstance(loop.results[1].curve, Curve)
+        assert loop.results == loop.store.results()
+        assert [epoch["val_accuracy"] for epoch in loop.results[1].curve] == [0.0, 0.1, 0.2]

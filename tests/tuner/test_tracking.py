@@ -1,0 +1,183 @@
+"""Telling trackers as a run goes: nothing is missed, nobody waits, no failure ends a run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.errors import InputError
+from hpsearch.models.problem import Recipe
+from hpsearch.space.space import Config
+from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.store.facts import Identity
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Record
+from hpsearch.trackers.tracker import TrackerError
+from hpsearch.tuner.settings import Silent
+from hpsearch.tuner.tracking import log_results, tracked
+
+RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
+IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})
+SWEEP = "name: s\ndata: {dataset: iris}\nparameters: {units: [1, 2, 3, 4]}\n"
+TRIALS = [Trial(number, Config({"units": number}), 0) for number in range(1, 5)]
+
+
+def result_of(number: int) -> TrialResult:
+    return TrialResult(number, Status.COMPLETED, score=float(number), curve=({"loss": 1.0},))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Four trials, of which the first two have results."""
+    with Store(tmp_path / "sweep.db") as store:
+        store.set_meta({"identity": IDENTITY.to_json(), "sweep": SWEEP})
+        store.add_trials(TRIALS)
+        store.add_results([result_of(1), result_of(2)])
+    return tmp_path
+
+
+class Kept:
+    """Keeps what it is told; fails, or waits, at one trial."""
+
+    def __init__(self, failing: int = 0, waiting: int = 0) -> None:
+        self.told: list[Record] = []
+        self.failing, self.waiting = failing, waiting
+        self.gate = threading.Event()
+
+    @property
+    def trials(self) -> list[int]:
+        return [record.trial for record in self.told]
+
+    def log(self, record: Record) -> None:
+        if record.trial == self.waiting:
+            self.gate.wait(30)
+        if record.trial == self.failing:
+            raise TrackerError("no room left")
+        self.told.append(record)
+
+
+class Noting(Silent):
+    """Keeps notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        self.notes.append(("warning: " if warning else "") + message)
+
+
+def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
+    with tracked(shown or Silent(), trackers) as reporter:
+        reporter.began("s", str(directory), RECIPE, 1)
+        for trial in TRIALS[2:]:
+            reporter.result(trial, result_of(trial.number))
+        reporter.ended()
+
+
+def an_interrupted_run(directory: Path, tracker: Kept) -> None:
+    with tracked(Silent(), [tracker]) as reporter:
+        reporter.began("s", str(directory), RECIPE, 1)
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_is_over(directory: Path) -> None:
+    tracker = Kept()
+    assert log_results(directory, tracker) == 2
+    assert tracker.trials == [1, 2]
+    (first, _) = tracker.told
+    assert first.config == TRIALS[0].config.id
+    assert first.result == result_of(1)
+    assert (first.provenance.sweep, first.provenance.data) == ("s", "d0")
+    assert first.provenance.metric == "val_loss:minimize:last"
+
+
+def test_versions_are_those_of_the_row(directory: Path) -> None:
+    (directory / "results.csv").write_text(
+        "trial,version,tensorflow,keras\n1,0.0.1,2.1,3.1\n", encoding="utf-8"
+    )
+    tracker = Kept()
+    log_results(directory, tracker)
+    one, two = (record.provenance for record in tracker.told)
+    assert (one.version, one.tensorflow, one.keras) == ("0.0.1", "2.1", "3.1")
+    assert two.keras != "3.1"
+
+
+def test_no_results(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no results directory"):
+        log_results(tmp_path, Kept())
+    with Store(tmp_path / "sweep.db"):
+        assert log_results(tmp_path, Kept()) == 0
+
+
+def test_a_search_over_a_function_is_called_as_its_directory(directory: Path) -> None:
+    with Store(directory / "sweep.db") as store:
+        meta = {"identity": IDENTITY.to_json(), "kind": "function", "parameters": json.dumps([])}
+        store.set_meta(meta)
+    (directory / "sweep.db").rename(directory / "moved")
+    named = directory / "quadratic"
+    named.mkdir()
+    with Store(named / "sweep.db") as store:
+        store.set_meta(meta)
+        store.add_trials(TRIALS[:1])
+        store.add_results([result_of(1)])
+    tracker = Kept()
+    log_results(named, tracker)
+    assert tracker.told[0].provenance.sweep == "quadratic"
+
+
+def test_earlier_results_and_new_ones(directory: Path) -> None:
+    trackers = Kept(), Kept()
+    a_run(directory, *trackers)
+    for tracker in trackers:
+        assert tracker.trials == [1, 2, 3, 4]
+        assert tracker.told[3].result == result_of(4)
+        assert tracker.told[3].provenance.data == "d0"
+
+
+def test_no_tracker_no_thread(directory: Path) -> None:
+    reporter = Silent()
+    with tracked(reporter, []) as given:
+        assert given is reporter
+
+
+def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path) -> None:
+    failing, sound, reporter = Kept(failing=2), Kept(), Noting()
+    a_run(directory, failing, sound, shown=reporter)
+    assert failing.trials == [1]
+    assert sound.trials == [1, 2, 3, 4]
+    (note,) = reporter.notes
+    assert note.startswith("warning: no room left; nothing more is logged there")
+    assert f"hpsearch log {directory} --to" in note
+
+
+def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
+    slow = Kept(waiting=1)
+    with tracked(Silent(), [slow]) as reporter:
+        reporter.began("s", str(directory), RECIPE, 1)
+        for trial in TRIALS[2:]:
+            reporter.result(trial, result_of(trial.number))
+        reporter.ended()
+        assert slow.trials == []
+        slow.gate.set()
+    assert slow.trials == [1, 2, 3, 4]
+
+
+def test_after_an_interruption_nobody_waits(directory: Path) -> None:
+    slow = Kept(waiting=1)
+    with pytest.raises(KeyboardInterrupt):
+        an_interrupted_run(directory, slow)
+    assert slow.trials == []
+    slow.gate.set()
+
+
+def test_a_damaged_store_is_a_warning(directory: Path) -> None:
+    with Store(directory / "sweep.db") as store:
+        store._db.execute("UPDATE results SET record = '{}' WHERE trial = 1")
+    reporter = Noting()
+    a_run(directory, Kept(), shown=reporter)
+    (note,) = reporter.notes
+    assert "does not match its checksum" in note

@@ -1,0 +1,316 @@
+"""What workers on a Ray cluster promise beyond the conformance suite: nodes are really lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import objectives
+import psutil
+import pytest
+from events_until import wait_for
+from ray_cluster import ray_cluster
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.problem import METRIC, Recipe
+from hpsearch.space.trial import Status, Training
+from hpsearch.spec.settings import Execution
+from hpsearch.tuner.settings import require_engine
+from hpsearch.workers.protocol import Answered, EpochFinished, Job, Lost, Said, Started
+from hpsearch.workers.ray import connection
+from hpsearch.workers.ray import executor as executor_module
+from hpsearch.workers.ray.connection import connected
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster(nodes=2) as made:
+        yield made
+
+
+@pytest.fixture
+def starting(cluster, on_ray):
+    """An executor on the cluster, once so many workers of it are there."""
+    return partial(on_ray, cluster, ready=2)
+
+
+class _Added:
+    """Nodes that are there for one test."""
+
+    def __init__(self, cluster):
+        self._cluster, self.nodes = cluster, []
+
+    def __call__(self, *args, **options):
+        self.nodes.append(self._cluster.add(*args, **options))
+        return self.nodes[-1]
+
+    def kill(self, node):
+        self.nodes.remove(node)
+        self._cluster.kill(node)
+
+
+@pytest.fixture
+def add(cluster):
+    added = _Added(cluster)
+    yield added
+    for node in list(added.nodes):
+        added.kill(node)
+
+
+def answers(events):
+    return {e.result.trial: e.result for e in events if isinstance(e, Answered)}
+
+
+def members(executor):
+    return executor._fleet.ready
+
+
+def all_began(executor):
+    """Whether all that work have said so."""
+    return all(m.began for m in members(executor) if m.work)
+
+
+def processes(executor):
+    return {member.number: member.pid for member in members(executor)}
+
+
+def test_a_killed_worker_costs_only_what_it_ran(starting, job, drive):
+    with starting() as executor:
+        executor.submit(job((10**6, 1)))
+        executor.submit(job((1, 2)))
+        events = wait_for(executor, lambda _: executor.free == 1 and all_began(executor))
+        (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
+        os.kill(processes(executor)[started.worker], signal.SIGKILL)
+        events += wait_for(executor, lambda _: not executor.busy)
+        (lost,) = [e for e in events if isinstance(e, Lost)]
+        assert lost.training.number == 1
+        assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
+        assert "ended" in lost.reason
+        wait_for(executor, lambda _: executor.free == 2)
+        found = answers(drive(executor, [job((1, 3)), job((1, 4))]))
+        assert {result.status for result in found.values()} == {Status.COMPLETED}
+
+
+def test_limits_of_time_and_memory_end_a_training_alone(starting, job, drive):
+    hang = job((1, 1), layer_type="odd_layers:stuck")
+    hungry = job((1, 3), layer_type="odd_layers:hungry")
+    with starting(timeout_seconds=8, memory_bytes=2**30) as executor:
+        events = drive(executor, [hang, hungry, job((1, 2))])
+        assert answers(events)[2].status is Status.COMPLETED
+    lost = {e.training.number: e for e in events if isinstance(e, Lost)}
+    assert lost[1].timed_out
+    assert lost[1].reason == "took longer than execution.timeout, 8 s"
+    assert 8 <= lost[1].seconds < 30
+    assert lost[3].too_large
+    assert lost[3].reason.startswith("memory: the worker used ")
+    assert not any(e.machine_lost for e in lost.values())
+
+
+def test_the_data_is_mapped_not_copied(starting, large, job):
+    given = large(2**19)
+    with starting(provided=given) as executor:
+        jobs = [job((10**6, n), batch_size=4096, tensorflow=n == 2) for n in (1, 2)]
+        for each in jobs:
+            executor.submit(each)
+        wait_for(executor, _both_progress)
+        for pid in processes(executor).values():
+            shared, own = _memory_of(pid)
+            assert shared >= 0.9 * given.arrays.x_train.nbytes
+            # Ray and TensorFlow themselves take some 400 MB; the data would be another 134.
+            assert own["store"] == 0
+
+
+def _both_progress(events):
+    return len({e.worker for e in events if isinstance(e, EpochFinished)}) == 2
+
+
+def _memory_of(pid):
+    """Bytes of the object store that a process has mapped and read; and what it copied of them."""
+    shared, own, inside = 0, {"store": 0}, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            inside = "plasma" in line
+        elif inside and words[0] == "Rss:":
+            shared += int(words[1]) * 1024
+        elif inside and words[0] == "Anonymous:":
+            own["store"] += int(words[1]) * 1024
+    return shared, own
+
+
+def test_trainings_of_one_architecture_go_where_it_is_traced(starting, job, drive):
+    def made(trial, units, rate):
+        return job((1, trial), units=units, optimizer="adamax", learning_rate=rate, tensorflow=True)
+
+    with starting() as executor:
+        first = [made(1, 8, 0.1), made(2, 16, 0.1)]
+        second = [made(3, 16, 0.2), made(4, 8, 0.2)]
+        where = {}
+        for pair in (first, second):
+            for event in drive(executor, pair):
+                if isinstance(event, Started):
+                    where[event.training.number] = event.worker
+        assert where[3] == where[2] != where[1] == where[4]
+
+
+def test_fractions_of_a_gpu_are_asked_for(add, starting):
+    node = add(cpus=2, num_gpus=1)
+    recipe = Recipe(0, "", "", METRIC, "maximize")
+    with starting(resources={"CPU": 0.5, "GPU": 0.5}) as executor:
+        assert {m.node for m in members(executor)} == {node.node_id}
+        for number in (1, 2):
+            training = Training({"variable": "CUDA_VISIBLE_DEVICES"}, 0, ((1, number),))
+            executor.submit(Job(training, recipe, objective=objectives.environment_number))
+        assert executor.ray.available_resources().get("GPU", 0) == 0
+        found = answers(wait_for(executor, lambda _: not executor.busy))
+    assert {(r.error, r.score) for r in found.values()} == {("", 0.0)}
+
+
+def test_a_lost_node_is_no_fault_of_its_trainings_and_a_new_one_gets_work(add, starting, job):
+    doomed = add()
+    with starting(ready=3, workers=3) as executor:
+        for number in (1, 2, 3):
+            executor.submit(job((10**6, number)))
+        wait_for(executor, lambda _: all_began(executor))
+        add.kill(doomed)
+        events = wait_for(executor, lambda _: executor.busy == 2)
+        (lost,) = [e for e in events if isinstance(e, Lost)]
+        assert lost.machine_lost
+        assert lost.reason.endswith("went away")
+        began = time.monotonic()
+        add()
+        wait_for(executor, lambda _: executor.free == 1)
+        assert time.monotonic() - began < 30
+        executor.submit(job((1, 4)))
+        assert answers(wait_for(executor, lambda _: executor.busy == 2))[4].status.scored
+
+
+def test_as_many_workers_as_there_is_room_for(add, starting):
+    with starting(ready=2, workers=None) as executor:
+        assert executor.free == 2
+        began = time.monotonic()
+        add()
+        wait_for(executor, lambda _: executor.free == 3)
+        assert time.monotonic() - began < 30
+
+
+def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, drive):
+    bad = add(env={"BROKEN_MACHINE": "1"})
+    with starting(ready=3, workers=3) as executor:
+        # The others may be done with many before that node's worker has imported TensorFlow.
+        jobs = [job((1, n), layer_type="odd_layers:broken_there") for n in range(1, 1000)]
+        events = drive(executor, jobs, until=lambda event: isinstance(event, Said))
+        events += wait_for(executor, lambda _: not executor.busy)
+        (said,) = [e.message for e in events if isinstance(e, Said)]
+        assert f"(node {bad.node_id[:8]}) is used no more in this run" in said
+        assert "3 trainings in a row failed there, the last with: RuntimeError: no driver" in said
+        failed = [r for r in answers(events).values() if r.status is Status.FAILED]
+        assert len(failed) == 3
+        wait_for(executor, lambda _: executor.free == 2)
+        assert bad.node_id not in {m.node for m in members(executor)}
+
+
+def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
+    from hpsearch.workers.ray.actor import surroundings
+
+    here = surroundings() | {"keras": "3.0.0"}
+    monkeypatch.setattr(executor_module, "surroundings", lambda: here)
+    with starting(ready=0) as executor:
+        events = wait_for(executor, lambda told: len(told) >= 3)
+        said = [event.message for event in events]
+        assert sum("it has keras" in line and "(here 3.0.0)" in line for line in said) == 2
+        assert any(line.startswith("waiting: none of the cluster's") for line in said)
+        assert executor.free == 0
+
+
+def test_without_a_node_it_waits_says_so_and_does_not_spin(on_ray):
+    with ray_cluster(nodes=0) as cluster, on_ray(cluster, ready=0, workers=1) as executor:
+        before = psutil.Process().cpu_times()
+        (said,) = executor.events(30)
+        after = psutil.Process().cpu_times()
+        assert "waiting: none of the cluster's 1 usable nodes has room" in said.message
+        assert after.user - before.user < 3
+        cluster.add()
+        events = wait_for(executor, lambda _: executor.free == 1)
+        assert any("going on" in e.message for e in events if isinstance(e, Said))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://10.0.0.1:10001", "is Ray Client's"),
+        ("127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9"),
+        ("nowhere", "must be auto, or HOST:PORT, not nowhere"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(address, said, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    began = time.monotonic()
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match=said.replace("(", r"\(")),
+        connected(address, log),
+    ):
+        pass
+    assert time.monotonic() - began < 10
+
+
+def test_without_a_token_nothing_is_connected(monkeypatch, tmp_path):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match="the cluster's token is not here"),
+        connected("127.0.0.1:6379", log),
+    ):
+        pass
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with (
+        (tmp_path / "log").open("w") as log,
+        pytest.raises(InputError, match="whoever reaches such a cluster"),
+        connected("127.0.0.1:6379", log),
+    ):
+        pass
+
+
+def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
+    from hpsearch.workers.ray.connection import Head
+
+    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 3.0)
+    head = Head.__new__(Head)
+    head.address, head._silent_since = "127.0.0.1:9", None
+    assert not head.answers()
+    time.sleep(3.1)
+    with pytest.raises(HpsearchError, match=r"the head of the Ray cluster, 127.0.0.1:9"):
+        head.answers()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("unknown", "which is not installed"), ("2.53.1", "which is 2.53.1")]
+)
+def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said, monkeypatch):
+    monkeypatch.setattr("hpsearch.workers.ray.connection.version_of", lambda _: version)
+    with pytest.raises(InputError, match=said) as refused:
+        require_engine(Execution(engine="ray"))
+    assert "pip install 'hpsearch[ray]'" in str(refused.value)
+
+
+def test_nothing_of_ray_is_imported_for_other_engines(tmp_path):
+    program = (
+        "import sys, hpsearch\n"
+        "sweep = {'data': {'dataset': 'digits'}, 'parameters': {'units': 8, 'epochs': 1}}\n"
+        "hpsearch.run(sweep, out='out')\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
