@@ -23,7 +23,7 @@ from hpsearch.comparison.writing import require_suffix, write_comparison
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted, SweepFileError
-from hpsearch.models.shipping import OwnModel, model_reference, shipped
+from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.results import Results
 from hpsearch.space.space import Kind
 from hpsearch.space.trial import Repetition
@@ -32,18 +32,17 @@ from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.trackers.targets import make_tracker
+from hpsearch.tuner.custom_model import AtHand
 from hpsearch.tuner.function import (
     FunctionRun,
     execution_of,
     function_method,
     function_space,
-    listed_configs,
     require_end,
     require_usable,
     run_function,
 )
-from hpsearch.tuner.learning import Search
-from hpsearch.tuner.own_model import AtHand
+from hpsearch.tuner.learning import Search, listed_configs
 from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import AsWarnings, Settings, Silent, outside
@@ -409,7 +408,7 @@ def tune(
     settings = Settings(retry=retry, fresh=fresh, live=live, report=out is not None)
     load: Loader = partial(rows.load, folds)
     if model is not None and not isinstance(model, str):
-        load = AtHand(load, OwnModel(shipped(model, "model", of=[model])))
+        load = AtHand(load, CustomModel(shipped(model, "model", of=[model])))
     return _run(sweep, settings, load, out, log)
 
 
@@ -604,7 +603,7 @@ def optimize(
     search = Search(
         method=function_method(method, space, configs),
         space=space,
-        listed=listed_configs(space, configs),
+        listed=listed_configs(space, configs, {p.name: p.at(0.0) for p in space.parameters}),
         repetitions=(Repetition(0),),
         limit=trials,
         seed=seed,

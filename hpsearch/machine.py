@@ -40,12 +40,8 @@ def version_of(package: str) -> str:
 
 
 def available_bytes() -> int:
-    """Bytes of memory that this process may still take: machine, container and rlimit."""
-    limits = [_machine_bytes()]
-    with contextlib.suppress(OSError, ValueError):
-        maximum = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-        current = int(Path("/sys/fs/cgroup/memory.current").read_text("ascii"))
-        limits.append(maximum - current)
+    """Bytes of memory that this process may still take: machine, control groups and rlimit."""
+    left = [_available_on_machine(), *(limit - used for limit, used in _control_groups())]
     with contextlib.suppress(ImportError, OSError, ValueError):
         # Windows has no such limit.
         import resource
@@ -53,11 +49,11 @@ def available_bytes() -> int:
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-            limits.append(soft - pages * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(limits))
+            left.append(soft - pages * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(left))
 
 
-def _machine_bytes() -> int:
+def _available_on_machine() -> int:
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -78,33 +74,32 @@ def share_bytes(workers: int) -> int:
 
     Not less than 1 GiB, or four fifths of a machine that is smaller.
     """
-    usable = int(_SHARE * _limit_bytes())
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    usable = int(_SHARE * min([machine, *(limit for limit, _ in _control_groups())]))
     return max(usable // workers, min(_LEAST_BYTES, usable))
 
 
-def _limit_bytes() -> int:
-    """Bytes of memory of the machine, or of the container."""
-    return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_control_groups())
-
-
-def _control_groups() -> Iterator[int]:
-    """Limits of the control groups that this process is in (Linux), and of those around them."""
+def _control_groups() -> Iterator[tuple[int, int]]:
+    """Limit and use, in bytes, of the control groups around this process (Linux)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
+            root = Path("/sys/fs/cgroup")
             if not controllers:
-                yield from _limits(Path("/sys/fs/cgroup"), path, "memory.max")
+                yield from _limits(root, path, "memory.max", "memory.current")
             elif "memory" in controllers.split(","):
-                yield from _limits(Path("/sys/fs/cgroup/memory"), path, "memory.limit_in_bytes")
+                files = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+                yield from _limits(root / "memory", path, *files)
 
 
-def _limits(root: Path, group: str, file: str) -> Iterator[int]:
+def _limits(root: Path, group: str, limit: str, used: str) -> Iterator[tuple[int, int]]:
     inner = root / group.lstrip("/")
     for directory in (inner, *inner.parents):
         if directory.is_relative_to(root):
             # No limit reads "max", or is a number beyond any machine's memory.
             with contextlib.suppress(OSError, ValueError):
-                yield int((directory / file).read_text(encoding="ascii"))
+                numbers = [int((directory / file).read_text("ascii")) for file in (limit, used)]
+                yield numbers[0], numbers[1]
 
 
 def own_bytes(pid: int) -> int:

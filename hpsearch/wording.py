@@ -114,12 +114,6 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where one of `known` is near `word`, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """Names in quotes, separated by commas, cut after `limit`."""
     every = list(names)

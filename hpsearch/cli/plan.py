@@ -24,6 +24,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
+from hpsearch.tuner.custom_model import prospect
 from hpsearch.tuner.estimate import (
     CostEstimate,
     DataSizes,
@@ -32,7 +33,6 @@ from hpsearch.tuner.estimate import (
     measure_steps,
 )
 from hpsearch.tuner.learning import Search
-from hpsearch.tuner.own_model import prospect
 from hpsearch.tuner.planning import Summary, group, number_trials, summarize
 
 _MOST_VALUES = 6

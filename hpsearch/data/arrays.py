@@ -18,7 +18,7 @@ from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
 from hpsearch.data.tables import FLOAT32_MAX, parse_columns, stack_columns, text_warnings
 from hpsearch.errors import DataError
-from hpsearch.wording import listed, suggestion
+from hpsearch.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,7 +320,7 @@ def _function(reference: str) -> Callable[[], Any]:
     try:
         function = attrgetter(name)(module)
     except AttributeError:
-        near = suggestion(name, [each for each in vars(module) if not each.startswith("_")])
+        near = did_you_mean(name, [each for each in vars(module) if not each.startswith("_")])
         raise DataError(f"{reference}: module {module_name!r} has no {name!r}{near}") from None
     if not callable(function):
         raise DataError(f"{reference}: is a {type(function).__name__}, not a function")

@@ -17,7 +17,7 @@ from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
-from hpsearch.wording import suggestion
+from hpsearch.wording import did_you_mean
 
 ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
@@ -241,7 +241,7 @@ def describe(name: str) -> Description:
     """
     if name not in _DESCRIPTIONS:
         known = ", ".join(_DESCRIPTIONS)
-        hint = suggestion(name, _DESCRIPTIONS)
+        hint = did_you_mean(name, _DESCRIPTIONS)
         raise DataError(f"dataset: no set {name!r}{hint}; there are {known}")
     return _DESCRIPTIONS[name]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.wording import suggestion
+from hpsearch.wording import did_you_mean
 
 
 def require_memory(needed: int, where: str) -> None:
@@ -44,7 +44,7 @@ def require_file(path: str) -> Path:
     file = Path(path)
     try:
         if not file.exists():
-            near = suggestion(file.name, _names_beside(file))
+            near = did_you_mean(file.name, _names_beside(file))
             raise DataError(f"{path}: no such file{near}")
         if not file.is_file():
             raise DataError(f"{path}: not a regular file; name the file itself")

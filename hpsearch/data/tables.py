@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Inputs, RawData, RawPart
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.errors import DataError
-from hpsearch.wording import listed, suggestion
+from hpsearch.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,7 +276,7 @@ def read_column(path: str, name: str) -> npt.NDArray[Any]:
 def _require_split(path: str, names: tuple[str, ...], name: str) -> None:
     if name not in names:
         raise DataError(
-            f"{path}:1: split: no column {name!r}{suggestion(name, names)} "
+            f"{path}:1: split: no column {name!r}{did_you_mean(name, names)} "
             f"(columns: {listed(names)})"
         )
 
@@ -291,7 +291,7 @@ def _choose(
         if name not in names:
             what = "target" if name == target else "drop"
             raise DataError(
-                f"{path}:1: {what}: no column {name!r}{suggestion(name, names)} "
+                f"{path}:1: {what}: no column {name!r}{did_you_mean(name, names)} "
                 f"(columns: {listed(names)})"
             )
     if target in drop:
@@ -315,7 +315,7 @@ def _other(path: str, features: tuple[str, ...], target: str, text: frozenset[st
         if name not in layout.names:
             raise DataError(
                 f"{path}:1: no column {name!r}, which the training file has"
-                f"{suggestion(name, layout.names)}"
+                f"{did_you_mean(name, layout.names)}"
             )
     return _part(path, layout, features, target, text)[0]
 

@@ -14,7 +14,7 @@ from keras_tuner.src.engine.hyperparameters import hp_types
 
 from hpsearch.data.specs import Target
 from hpsearch.errors import InputError
-from hpsearch.models.own import (
+from hpsearch.models.custom import (
     TrackedHyperParameters,
     hypermodel_of,
     labels_for,
@@ -154,12 +154,12 @@ def discover_in(  # noqa: PLR0917 - as `discover`
     target: Target | None = None,
 ) -> ModelHyperparameters:
     """As `discover`, of a hypermodel that is at hand; without rows its `fit` is not run."""
-    own_fit = trains_itself(hypermodel)
+    custom_fit = trains_itself(hypermodel)
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
     probe.run()
-    if own_fit and train is not None and validation is not None:
+    if custom_fit and train is not None and validation is not None:
         probe.fit(train, validation, target)
-    return probe.found(own_fit=own_fit)
+    return probe.found(custom_fit=custom_fit)
 
 
 def declared_in(
@@ -232,11 +232,11 @@ class _Probe:
             self._note(values)
             return
 
-    def found(self, *, own_fit: bool) -> ModelHyperparameters:
+    def found(self, *, custom_fit: bool) -> ModelHyperparameters:
         """What came of it."""
         parameters = [self._parameter(name, declared) for name, declared in self.declared.items()]
         defaults = {name: declared[0].default for name, declared in self.declared.items()}
-        return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read), own_fit)
+        return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read), custom_fit)
 
     def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
         try:

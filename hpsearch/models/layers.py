@@ -88,12 +88,12 @@ def hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any
     Raises:
         InputError: The function cannot be loaded, or returns something else than a tensor.
     """
-    if not is_own_function(layer_type):
+    if not is_custom(layer_type):
         return _BUILD[layer_type](x, block)
     return _own(x, load_function(layer_type), layer_type, block, values)
 
 
-def is_own_function(layer_type: str) -> bool:
+def is_custom(layer_type: str) -> bool:
     """Whether it names a function of the user's, as `package.module:function`."""
     return layer_type not in _BUILD
 

@@ -13,8 +13,8 @@ import keras_tuner
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
+from hpsearch.models.custom import build_custom_model, built_with, seeded
 from hpsearch.models.layers import Block, hidden_block, with_seed
-from hpsearch.models.own import build_own_model, built_with, seeded
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
@@ -94,7 +94,7 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
         hp = keras_tuner.HyperParameters()
         hp.values = dict(values)
         return MLP(problem, seed).build(hp)
-    model = build_own_model(recipe, values, seed)
+    model = build_custom_model(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
         if not model.compiled:
             if problem.target.task is Task.OWN:

@@ -24,13 +24,13 @@ class ModelHyperparameters:
         parameters: In the order in which the model asks for them.
         defaults: Of each, as KerasTuner has it.
         read: Names that the model reads without saying what they can be.
-        own_fit: Whether its hypermodel trains it by a `fit` of its own.
+        custom_fit: Whether its hypermodel trains it by a `fit` of its own.
     """
 
     parameters: tuple[Parameter, ...]
     defaults: Mapping[str, Any]
     read: frozenset[str] = frozenset()
-    own_fit: bool = False
+    custom_fit: bool = False
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -40,12 +40,12 @@ class ModelHyperparameters:
     @property
     def kind(self) -> Kind:
         """Whether epochs are more than the end of a training."""
-        whole = self.own_fit or "epochs" in self.defaults or "epochs" in self.read
+        whole = self.custom_fit or "epochs" in self.defaults or "epochs" in self.read
         return Kind.WHOLE_MODEL if whole else Kind.MODEL
 
 
 @dataclass(frozen=True)
-class OwnModel:
+class CustomModel:
     """A model that a Python program has, as it crosses to workers.
 
     Attributes:
@@ -78,7 +78,7 @@ def space_of(
     parameters += ours.values()
     names = {parameter.name for parameter in parameters}
     # A `fit` of one's own is told what the sweep names, and nothing else.
-    missing = () if found.own_fit else ("batch_size", "epochs")
+    missing = () if found.custom_fit else ("batch_size", "epochs")
     parameters += [Parameter(n, Choices((DEFAULTS[n],))) for n in missing if n not in names]
     return Space(tuple(parameters), tuple(constraints), found.kind)
 

@@ -167,20 +167,20 @@ class MLPConfig:
         return arguments
 
     @property
-    def dead(self) -> frozenset[str]:
+    def inactive(self) -> frozenset[str]:
         """Names in `values` that make no difference to the MLP that the others describe."""
         layers = self._hidden_layers
-        dead = {name for name in self.values if (layer_of(name) or 0) > layers}
+        inactive = {name for name in self.values if (layer_of(name) or 0) > layers}
         if layers == 0:
-            dead |= _HIDDEN_KEYS
+            inactive |= _HIDDEN_KEYS
         elif all(f"units_{layer}" in self.values for layer in range(1, layers + 1)):
-            dead |= set() if isinstance(self.values.get("units"), list) else {"units"}
+            inactive |= set() if isinstance(self.values.get("units"), list) else {"units"}
         if self.layer_type in LAYER_TYPES and self.layer_type != "dropout":
-            dead.add("dropout")
+            inactive.add("dropout")
         accepted = keras_names.OPTIMIZERS.get(self._keras_optimizer[0], {})
         own = self._own_arguments
-        dead |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
-        return frozenset(dead & self.values.keys())
+        inactive |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
+        return frozenset(inactive & self.values.keys())
 
     @cached_property
     def id(self) -> str:

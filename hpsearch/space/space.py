@@ -20,6 +20,9 @@ _COUNTABLE = 10_000
 
 Value = Any
 
+#: The rule of parameters that a grid is to enumerate.
+GRID_NEEDS = "a grid needs a list of values or a step"
+
 
 class Kind(StrEnum):
     """What a config is of."""
@@ -109,7 +112,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Config:
-    """One point of a space: its live values, defaults of the notes' hyperparameters included.
+    """One point of a space: its active values, defaults of the notes' hyperparameters included.
 
     Attributes:
         kind: What the values are of: to a function of one's own, `units` is a name like any other.
@@ -148,7 +151,7 @@ class Space:
     """Parameters in file order, and the constraints that a config must satisfy.
 
     Attributes:
-        kind: What they are of; an MLP has defaults and dead values.
+        kind: What they are of; an MLP has defaults and inactive values.
     """
 
     parameters: tuple[Parameter, ...]
@@ -184,7 +187,7 @@ class Space:
 
     @cached_property
     def deciding(self) -> frozenset[str]:
-        """Parameters whose values decide which others are alive."""
+        """Parameters whose values decide which others are active."""
         of_mlp = {
             p.name
             for p in self.parameters
@@ -205,65 +208,65 @@ class Space:
         Dead values are dropped; those of the notes' hyperparameters that the space does not
         name take their defaults.
         """
-        live = self._living(assignment)
-        if not self._holds(live):
+        active = self._active(assignment)
+        if not self._holds(active):
             return None
         if self.kind is not Kind.MLP:
-            return Config(live, self.kind)
-        order = [*NOTES, *(name for name in live if name not in NOTES)]
-        return Config({name: live[name] for name in order if name in live})
+            return Config(active, self.kind)
+        order = [*NOTES, *(name for name in active if name not in NOTES)]
+        return Config({name: active[name] for name in order if name in active})
 
-    def alive(self, assignment: Mapping[str, Value]) -> frozenset[str]:
-        """The names that live with an assignment, whether or not its constraints hold."""
-        return frozenset(self._living(assignment))
+    def active(self, assignment: Mapping[str, Value]) -> frozenset[str]:
+        """The names that are active with an assignment, whether or not its constraints hold."""
+        return frozenset(self._active(assignment))
 
     def is_met(self, parameter: Parameter, assignment: Mapping[str, Value]) -> bool:
         """Whether a parameter's own condition holds; the MLP may have no use for it yet."""
-        return parameter.name in self._live(assignment)
+        return parameter.name in self._met(assignment)
 
-    def _living(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
-        live = self._live(assignment)
+    def _active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        active = self._met(assignment)
         if self.kind is not Kind.MLP:
-            return live
+            return active
         for name in NOTES:
             if name not in self.names:
-                live.setdefault(name, assignment.get(name, DEFAULTS[name]))
-        if isinstance(live.get("units"), list) and live.get("hidden_layers") != 0:
-            live["hidden_layers"] = len(live["units"])
-        for name in MLPConfig(live).dead:
-            del live[name]
-        return live
+                active.setdefault(name, assignment.get(name, DEFAULTS[name]))
+        if isinstance(active.get("units"), list) and active.get("hidden_layers") != 0:
+            active["hidden_layers"] = len(active["units"])
+        for name in MLPConfig(active).inactive:
+            del active[name]
+        return active
 
-    def _holds(self, live: Mapping[str, Value]) -> bool:
-        return all(constraint.holds(live) for constraint in self.constraints)
+    def _holds(self, active: Mapping[str, Value]) -> bool:
+        return all(constraint.holds(active) for constraint in self.constraints)
 
-    def _live(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
-        live: dict[str, Value] = {}
+    def _met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        active: dict[str, Value] = {}
         for parameter in self.by_dependence if self._when_names else self.parameters:
             name = parameter.name
-            if name in assignment and self._condition_holds(parameter, live):
-                live[name] = assignment[name]
-        # Names outside the space (of `configs:`) live unless the MLP has no use for them.
-        live.update((n, v) for n, v in assignment.items() if n not in self.names)
-        return live
+            if name in assignment and self._condition_holds(parameter, active):
+                active[name] = assignment[name]
+        # Names outside the space (of `configs:`) are active unless the MLP has no use for them.
+        active.update((n, v) for n, v in assignment.items() if n not in self.names)
+        return active
 
-    def _condition_holds(self, parameter: Parameter, live: Mapping[str, Value]) -> bool:
+    def _condition_holds(self, parameter: Parameter, active: Mapping[str, Value]) -> bool:
         for parent, accepted in parameter.when.items():
-            if parent not in live:
+            if parent not in active:
                 return False
-            value = live[parent]
+            value = active[parent]
             if self.kind is not Kind.MLP:
                 if not _matches(value, accepted):
                     return False
                 continue
-            if parent == "hidden_layers" and value != 0 and isinstance(live.get("units"), list):
-                value = len(live["units"])
-            if parent in MLPConfig(live).dead or not _matches(value, accepted):
+            if parent == "hidden_layers" and value != 0 and isinstance(active.get("units"), list):
+                value = len(active["units"])
+            if parent in MLPConfig(active).inactive or not _matches(value, accepted):
                 return False
         return True
 
     def cardinality(self) -> int | None:
-        """Points of the grid before dead keys and constraints; None where it is continuous."""
+        """Points of the grid before inactive keys and constraints; None where it is continuous."""
         sizes = [None if p.choices is None else len(p.choices) for p in self.parameters]
         finite = [size for size in sizes if size is not None]
         return math.prod(finite) if len(finite) == len(sizes) else None
@@ -271,13 +274,13 @@ class Space:
     def assignments(self) -> Iterator[dict[str, Value]]:
         """Assignments of values in file order: the last parameter varies fastest.
 
-        Every config's first one is among them; most that differ from it in dead values are not.
+        Every config's first one is among them; most that differ from it in inactive values are not.
 
         Raises:
             ValueError: A parameter is continuous.
         """
         if any(parameter.choices is None for parameter in self.parameters):
-            raise ValueError("a grid needs values or ranges with a step")
+            raise ValueError(GRID_NEEDS)
         return grid_assignments(self)
 
     def contains(self, config: Config) -> bool:
@@ -296,7 +299,7 @@ class Space:
             name = parameter.name
             if name in assignment and _lies_in(assignment[name], parameter):
                 continue
-            # It is dead here, or another of its values means the same.
+            # It is inactive here, or another of its values means the same.
             candidates = parameter.choices or (parameter.at(0.5),)
             value = next((v for v in candidates if self._is(config, assignment | {name: v})), None)
             if value is None:
@@ -345,7 +348,7 @@ class _Combination:
     """Values of the deciding parameters by their places in the lists, and what lives with them."""
 
     places: _Places
-    alive: frozenset[str]
+    active: frozenset[str]
 
 
 def grid_assignments(space: Space) -> Iterator[dict[str, Any]]:
@@ -369,7 +372,7 @@ def grid_assignments(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def _combinations(space: Space) -> Sequence[_Combination] | None:
-    """Those that differ in more than dead values; None where there are too many to look at."""
+    """Those that differ in more than inactive values; None where there are too many to look at."""
     deciding = [p for p in space.by_dependence if p.name in space.deciding]
     first = {p.name: p.choices[0] for p in space.parameters if p.choices}
     found: list[_Places] = [{}]
@@ -379,7 +382,9 @@ def _combinations(space: Space) -> Sequence[_Combination] | None:
         if len(found) > _MOST_COMBINATIONS:
             return None
     whole = {
-        tuple(places.values()): _Combination(places, space.alive(_assignment(space, places, first)))
+        tuple(places.values()): _Combination(
+            places, space.active(_assignment(space, places, first))
+        )
         for places in found
     }
     names = [parameter.name for parameter in deciding]
@@ -404,12 +409,12 @@ def _extended(
 def _is_another(
     key: tuple[int, ...], names: Sequence[str], whole: Mapping[tuple[int, ...], _Combination]
 ) -> bool:
-    """Whether a combination is an earlier one with another value of what is dead in both."""
-    alive = whole[key].alive
+    """Whether a combination is an earlier one with another value of what is inactive in both."""
+    active = whole[key].active
     for at, name in enumerate(names):
-        if key[at] and name not in alive:
+        if key[at] and name not in active:
             earlier = whole.get((*key[:at], 0, *key[at + 1 :]))
-            if earlier is not None and earlier.alive == alive:
+            if earlier is not None and earlier.active == active:
                 return True
     return False
 
@@ -432,7 +437,7 @@ class _Walk:
         """Every point that begins with `chosen` and has one of the combinations."""
         if position == len(self.head):
             for combination in combinations:
-                yield from (chosen + point for point in self._tails(combination.alive))
+                yield from (chosen + point for point in self._tails(combination.active))
             return
         parameter = self.head[position]
         for place, value in enumerate(parameter.choices or ()):
@@ -440,12 +445,12 @@ class _Walk:
             if left:
                 yield from self.from_position(position + 1, left, (*chosen, value))
 
-    def _tails(self, alive: frozenset[str]) -> Iterator[tuple[Any, ...]]:
+    def _tails(self, active: frozenset[str]) -> Iterator[tuple[Any, ...]]:
         choices = [parameter.choices or () for parameter in self.tail]
         names = [parameter.name for parameter in self.tail]
         return product(
             *(
-                values if name in alive else values[:1]
+                values if name in active else values[:1]
                 for name, values in zip(names, choices, strict=True)
             )
         )
@@ -454,4 +459,4 @@ class _Walk:
 def _may_have(combination: _Combination, name: str, place: int) -> bool:
     if name in combination.places:
         return combination.places[name] == place
-    return not place or name in combination.alive
+    return not place or name in combination.active

@@ -13,7 +13,7 @@ from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
-from hpsearch.space.space import Space
+from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.fields import SweepFields, layer_types
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
@@ -95,7 +95,7 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         if spec.count is None:
             whole = isinstance(spec.domain, RangeSpec) and spec.domain.integer
             hint = "; for every whole number write step: 1" if whole else ""
-            yield ("parameters", name), f"a grid needs a list of values or a step{hint}"
+            yield ("parameters", name), f"{GRID_NEEDS}{hint}"
     points = math.prod(spec.count or 1 for spec in sweep.parameters.values())
     limited = (
         sweep.budget is not None and sweep.budget.trials is not None

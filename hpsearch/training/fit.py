@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays, Target, Task
 from hpsearch.errors import InputError
-from hpsearch.models.own import built_with, seeded
+from hpsearch.models.custom import built_with, seeded
 from hpsearch.space.seeds import derive
 from hpsearch.training.follow import Patience
 from hpsearch.training.trainer import State, read, write
@@ -164,7 +164,7 @@ _FIT = 1
 Epoch = dict[str, float]
 
 
-class OwnFitTrainer:
+class CustomFitTrainer:
     """Calls `fit(hp, model, x, y, validation_data=..., callbacks=...)` for all its epochs at once.
 
     With `epochs` and `batch_size` where the config has them and the hypermodel does not ask for
@@ -173,7 +173,7 @@ class OwnFitTrainer:
 
     Args:
         hypermodel: With a `fit` of its own.
-        model: That it built, by `build_own_model`.
+        model: That it built, by `build_custom_model`.
         problem: The metric, when to stop early, and what is predicted.
         values, seed: Of the trial.
         arrays: Rows to train on and to validate on.

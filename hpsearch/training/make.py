@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import InputError
-from hpsearch.models.layers import is_own_function
+from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.extension import native_available
 from hpsearch.native.network import DenseNetwork, describe, knows
@@ -199,9 +199,9 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
     model = wanted.build()
     if wanted.recipe.model:
         wanted = replace(wanted, arrays=_as_input(model, wanted))
-        if kind in (None, "fit") and (trainer := _own_fit(wanted, model)) is not None:
+        if kind in (None, "fit") and (trainer := _custom_fit(wanted, model)) is not None:
             return trainer
-        if kind in (None, "native") and (trainer := _own_native(wanted, model)) is not None:
+        if kind in (None, "native") and (trainer := _custom_native(wanted, model)) is not None:
             return trainer
         if kind == "native":
             raise ValueError(_NOT_NATIVE)
@@ -217,8 +217,8 @@ def _by_tensorflow(wanted: _Wanted, kind: str | None, programs: Programs | None)
 
 def _as_input(model: Any, wanted: _Wanted) -> Arrays:
     """The data in the shape that the model takes; a `fit` of one's own gets shaped rows as is."""
+    from hpsearch.models.custom import hypermodel_of, labels_for, trains_itself
     from hpsearch.models.mlp import rows_shape
-    from hpsearch.models.own import hypermodel_of, labels_for, trains_itself
     from hpsearch.training.compiled import fitted
 
     arrays = wanted.arrays
@@ -231,15 +231,15 @@ def _as_input(model: Any, wanted: _Wanted) -> Arrays:
     return fitted(arrays, shape, classes=wanted.target.outputs if one_hot else None)
 
 
-def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
+def _custom_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     """What trains a model by the `fit` of its hypermodel; None where it has none of its own."""
-    from hpsearch.models.own import hypermodel_of, trains_itself
-    from hpsearch.training.fit import OwnFitTrainer
+    from hpsearch.models.custom import hypermodel_of, trains_itself
+    from hpsearch.training.fit import CustomFitTrainer
 
     hypermodel = hypermodel_of(wanted.recipe)
     if not trains_itself(hypermodel):
         return None
-    return OwnFitTrainer(
+    return CustomFitTrainer(
         hypermodel,
         model,
         wanted.problem,
@@ -250,7 +250,7 @@ def _own_fit(wanted: _Wanted, model: Any) -> Trainer | None:
     )
 
 
-def _own_native(wanted: _Wanted, model: Any) -> Trainer | None:
+def _custom_native(wanted: _Wanted, model: Any) -> Trainer | None:
     """The extension in place of Keras, from the model's own weights; None where it cannot."""
     target = wanted.target
     if not native_available() or target.parts or target.standardised:
@@ -308,7 +308,7 @@ def _kind(model: Any, wanted: _Wanted, asked: str | None) -> str:
     if wanted.recipe.weighted or wanted.recipe.keras_metric:
         # Never tried under XLA, which has no kernels for all that Keras' metrics do.
         return "graph"
-    if wanted.recipe.model or is_own_function(wanted.config.layer_type):
+    if wanted.recipe.model or is_custom(wanted.config.layer_type):
         return "graph"
     layers = (_inputs(model), *wanted.config.widths, wanted.target.outputs)
     rows = len(wanted.arrays.x_train)

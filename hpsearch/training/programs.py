@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hpsearch.models.layers import is_own_function
+from hpsearch.models.layers import is_custom
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
@@ -92,7 +92,7 @@ def program_key(
         None where nothing tells what a graph depends on: a model or a layer type of one's own.
     """
     recipe, mlp = problem.recipe, MLPConfig(values)
-    if recipe.model or is_own_function(mlp.layer_type):
+    if recipe.model or is_custom(mlp.layer_type):
         return None
     others = {name: value for name, value in values.items() if name not in NUMBERS}
     every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)

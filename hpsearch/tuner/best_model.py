@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
@@ -79,6 +80,22 @@ class Retrainer:
                 case Finished() if event.training == training:
                     break
         return answer
+
+    def weights(self, trial: Trial, result: TrialResult) -> Weights:
+        """The weights of a row, from the same training once more.
+
+        Raises:
+            RefusedError: It did not give the row's score.
+        """
+        again = self.train(trial, len(result.curve))
+        if again.state is None or again.score != result.score:
+            found = again.error or f"it scored {again.score!r}"
+            raise RefusedError(
+                f"trial {trial.number} did not give its row's {self._recipe.metric}, "
+                f"{result.score!r}, when it was trained again: {found}; another processor type or "
+                "other versions than those of its row?"
+            )
+        return again.state
 
     def call(self, call: Call) -> str:
         """Call a function in a worker.
@@ -160,12 +177,13 @@ class BestModel:
         if self._where.model.exists() and self._store.facts().best_model == mark:
             return ""
         self._where.model.unlink(missing_ok=True)
-        weights = self._weights(trial, result)
-        if weights is None:
-            return f"{self._where.model} is not written: {self._lost(trial, result)}"
-        error = self._again.write(self._where.model, trial, weights)
-        if error:
-            return f"{self._where.model} cannot be written: {error}"
+        try:
+            weights = self._weights(trial, result)
+        except RefusedError as error:
+            return f"{self._where.model} is not written: {error}"
+        failure = self._again.write(self._where.model, trial, weights)
+        if failure:
+            return f"{self._where.model} cannot be written: {failure}"
         if not keep_all:
             self._store.keep_weights([trial.number])
         self._store.set_facts(best_model=mark)
@@ -177,25 +195,17 @@ class BestModel:
         Returns:
             Why they are not, or empty.
         """
-        return "" if self._weights(trial, result) is not None else self._lost(trial, result)
+        try:
+            self._weights(trial, result)
+        except RefusedError as error:
+            return str(error)
+        return ""
 
-    def _weights(self, trial: Trial, result: TrialResult) -> Any:
-        return self._store.weights(trial.number) or self._train_again(trial, result)
-
-    def _lost(self, trial: Trial, result: TrialResult) -> str:
-        return (
-            f"trial {trial.number} did not score {result.score} again when it was trained for its "
-            "weights; another processor type or other versions than those of its row?"
-        )
-
-    def _train_again(self, trial: Trial, result: TrialResult) -> Any:
-        """With several seeds, the best config is known only at the end: its weights may be gone.
-
-        Returns:
-            The weights, or None where they are not those of the row.
-        """
-        again = self._again.train(trial, len(result.curve))
-        if again.state is None or again.score != result.score:
-            return None
-        self._store.add_results([replace(result, state=again.state)])
-        return again.state
+    def _weights(self, trial: Trial, result: TrialResult) -> Weights:
+        """The stored ones; with several seeds, the best config is known only at the end."""
+        kept = self._store.weights(trial.number)
+        if kept is not None:
+            return kept
+        weights = self._again.weights(trial, result)
+        self._store.add_results([replace(result, state=tuple(weights))])
+        return weights

@@ -18,7 +18,7 @@ from hpsearch.errors import ConstraintError, HpsearchError, InputError, Interrup
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.report.page import ReportFile
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import Config, Kind, Parameter, Space
+from hpsearch.space.space import GRID_NEEDS, Kind, Parameter, Space
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
 from hpsearch.spec.parameters import parse_parameter
@@ -248,9 +248,7 @@ def function_method(
     if spec.enumerates:
         endless = [p.name for p in space.parameters if p.choices is None]
         if endless:
-            raise InputError(
-                f"parameters.{endless[0]}: a grid needs values, or a range with a step"
-            )
+            raise InputError(f"parameters.{endless[0]}: {GRID_NEEDS}")
     if spec.name in ("hyperband", "asha"):
         if space.kind is not Kind.STEPWISE:
             raise InputError(
@@ -260,22 +258,6 @@ def function_method(
         if "epochs" not in space.names:
             raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
     return spec
-
-
-def listed_configs(space: Space, configs: Sequence[Mapping[str, Any]]) -> tuple[Config, ...]:
-    """The configs to try first; what one leaves open is the first value.
-
-    Raises:
-        InputError: One breaks a constraint.
-    """
-    first = {p.name: p.at(0.0) for p in space.parameters}
-    listed = []
-    for index, values in enumerate(configs):
-        config = space.config({**first, **values})
-        if config is None:
-            raise InputError(f"configs[{index}]: it breaks a constraint")
-        listed.append(config)
-    return tuple(listed)
 
 
 def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:

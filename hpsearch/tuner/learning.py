@@ -7,7 +7,9 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
+from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
@@ -522,6 +524,26 @@ class Search:
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
         )
+
+
+def listed_configs(
+    space: Space,
+    configs: Sequence[Mapping[str, Any]],
+    first: Mapping[str, Any],
+    where: str = "",
+) -> tuple[Config, ...]:
+    """The configs to try first; what one leaves open has its value in `first`.
+
+    Raises:
+        InputError: One breaks a constraint.
+    """
+    listed = []
+    for index, values in enumerate(configs):
+        config = space.config({**first, **values})
+        if config is None:
+            raise InputError(f"{where}configs[{index}]: it breaks a constraint")
+        listed.append(config)
+    return tuple(listed)
 
 
 def make_planner(

@@ -27,7 +27,7 @@ from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights
-from hpsearch.tuner.own_model import load_data, recipe_of, training_data
+from hpsearch.tuner.custom_model import load_data, recipe_of, training_data
 from hpsearch.tuner.settings import Stop, signals
 from hpsearch.workers.calls import REGULARISATION, evaluate_rows
 from hpsearch.workers.local import LocalExecutor
@@ -114,15 +114,10 @@ class StoredRun:
         if kept is not None:
             return kept
         say(f"trial {trial.number}: its weights were not kept; training it again")
-        retrained = again.train(trial, len(result.curve))
-        if retrained.state is None or retrained.score != result.score:
-            found = retrained.error or f"it scored {retrained.score!r}"
-            raise RefusedError(
-                f"{self.where.path}: trial {trial.number} did not give its row's "
-                f"{self.recipe.metric}, {result.score!r}, when it was trained again: {found}; "
-                "another processor type or other versions than those of its row?"
-            )
-        return retrained.state
+        try:
+            return again.weights(trial, result)
+        except RefusedError as error:
+            raise RefusedError(f"{self.where.path}: {error}") from None
 
 
 @contextmanager

@@ -21,10 +21,7 @@ from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
-from hpsearch.tuner.estimate import Costs, DataSizes, ModelCosts, NetworkCosts
-from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
-from hpsearch.tuner.own_model import (
+from hpsearch.tuner.custom_model import (
     find_hyperparameters,
     load_data,
     model_search,
@@ -32,6 +29,9 @@ from hpsearch.tuner.own_model import (
     training_data,
     unused_parameters,
 )
+from hpsearch.tuner.estimate import Costs, DataSizes, ModelCosts, NetworkCosts
+from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
+from hpsearch.tuner.loop import Limits, Loop
 from hpsearch.tuner.settings import Reporter, RunOutcome, Settings, Stop
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.protocol import Executor, Objective

@@ -13,9 +13,9 @@ from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.custom import TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
-from hpsearch.models.own import TrackedHyperParameters, trains_itself
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.space.trial import Trial, TrialResult
@@ -168,8 +168,8 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         Raises:
             NotOnEngine: It is none that the engine has.
         """
-        own_fit = trains_itself(self.hypermodel)
-        if own_fit and self.oracle.tune_new_entries and self.oracle.allow_new_entries:
+        custom_fit = trains_itself(self.hypermodel)
+        if custom_fit and self.oracle.tune_new_entries and self.oracle.allow_new_entries:
             arrays = request.arrays
             rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
             name, known = self.model_name, self._parameters()
@@ -177,8 +177,8 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
                 self._note(declared_in(self.hypermodel, name, known, rows, request.target))
         parameters = self._parameters()
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
-        trained_by_fit = own_fit or bool(request.callbacks or request.arguments)
-        return ModelHyperparameters(tuple(parameters), defaults, own_fit=trained_by_fit)
+        trained_by_fit = custom_fit or bool(request.callbacks or request.arguments)
+        return ModelHyperparameters(tuple(parameters), defaults, custom_fit=trained_by_fit)
 
     def _parameters(self) -> list[Parameter]:
         """KerasTuner's space as ours.

@@ -20,13 +20,13 @@ from keras_tuner.src.engine import trial as kt_trial
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import ChangedSweepError, InputError, Interrupted, RefusedError
-from hpsearch.models.own import Tailored
-from hpsearch.models.shipping import ModelHyperparameters, OwnModel, shipped
+from hpsearch.models.custom import Tailored
+from hpsearch.models.shipping import CustomModel, ModelHyperparameters, shipped
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
-from hpsearch.tuner.own_model import AtHand
+from hpsearch.tuner.custom_model import AtHand
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings, Silent
 from hpsearch.tuners.arguments import NotOnEngine, Request
@@ -190,7 +190,9 @@ def search(tuner: keras_tuner.Tuner, request: Request) -> None:
     """
     found = tuner.found(request)
     sweep = sweep_of(tuner, request, found)
-    model = OwnModel(_code(tuner, request, found), found, "drawn" if _tunes(tuner) else "default")
+    model = CustomModel(
+        _code(tuner, request, found), found, "drawn" if _tunes(tuner) else "default"
+    )
     where = Path(tuner.project_dir)
     settings = Settings(out=where, workers=tuner.workers, report=False, model=False)
     dataset = request.dataset
@@ -263,7 +265,7 @@ def _told(
     """The epochs and the batch size of every trial, but for those that the model asks for."""
     epochs = tuner.most_epochs or request.epochs
     told: dict[str, int | None] = {"epochs": epochs, "batch_size": request.batch_size}
-    if not found.own_fit:
+    if not found.custom_fit:
         told = {"epochs": epochs or _EPOCHS, "batch_size": request.batch_size or _BATCH_SIZE}
     return {n: v for n, v in told.items() if v is not None and n not in found.defaults}
 
@@ -276,7 +278,7 @@ def _code(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameter
     """
     tailored = Tailored(
         tuner.hypermodel,
-        own_fit=found.own_fit,
+        custom_fit=found.custom_fit,
         optimizer=tuner.optimizer,
         loss=tuner.loss,
         metrics=tuner.metrics,

@@ -103,7 +103,7 @@ def evaluate_rows(  # noqa: PLR0917 - an executor calls it, by place
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
     if recipe.model:
-        from hpsearch.models.own import labels_for
+        from hpsearch.models.custom import labels_for
 
         measured = _together(whole, x, labels_for(whole, y, target))
     else:

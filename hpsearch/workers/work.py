@@ -114,7 +114,7 @@ def _late(job: Job, trainer: Steps) -> Mapping[str, Any]:
     """What a model of the user's own asked for beside the values of its config."""
     if not job.recipe.model or job.objective is not None:
         return {}
-    from hpsearch.models.own import built_with
+    from hpsearch.models.custom import built_with
 
     values = built_with(trainer.model)  # type: ignore[attr-defined]  # of a model, it has one
     return dict(values.late) if values is not None else {}

@@ -11,7 +11,8 @@ import pytest
 from hpsearch.data.files import require_memory
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.wording import listed, suggestion
+from hpsearch.spec.hyperparameters import suggestion
+from hpsearch.wording import listed
 
 
 def test_available_bytes_is_a_part_of_the_machine():

@@ -146,7 +146,7 @@ def test_what_the_sweep_says_stands_in_place_of_what_the_model_says():
 def test_a_fit_of_ones_own_is_asked_too(rows):
     for name in ("Fitted", "fitted"):
         fit = found(name, rows=rows)
-        assert fit.own_fit
+        assert fit.custom_fit
         assert set(fit.defaults) == {"units", "normalize", "batch_size", "epochs"}
         assert space_of(fit, ()).kind is Kind.WHOLE_MODEL
     assert "epochs" not in space_of(found("Scored", rows=rows), ()).names

@@ -152,5 +152,5 @@ def test_make_oracle() -> None:
     assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
     with pytest.raises(NotSupportedError, match="what runs today"):
         make_oracle(MethodSpec("annealing"), FINITE)
-    with pytest.raises(ValueError, match="a grid needs values"):
+    with pytest.raises(ValueError, match="a grid needs a list of values or a step"):
         make_oracle(MethodSpec("grid"), CONTINUOUS).ask(1)

@@ -42,7 +42,7 @@ def test_layer_of(name: str, layer: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "dead"),
+    ("values", "inactive"),
     [
         ({"hidden_layers": 1, "units": 5, "activation": "relu", "dropout": 0.1},
          {"dropout"}),
@@ -65,8 +65,8 @@ def test_layer_of(name: str, layer: int | None) -> None:
         ({"optimizer": "lion", "weight_decay": 0.1}, set()),
     ],
 )  # fmt: skip
-def test_dead(values: dict[str, Any], dead: set[str]) -> None:
-    assert MLPConfig(values).dead == dead
+def test_inactive(values: dict[str, Any], inactive: set[str]) -> None:
+    assert MLPConfig(values).inactive == inactive
 
 
 @pytest.mark.parametrize(

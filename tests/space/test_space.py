@@ -257,7 +257,7 @@ def test_cardinality() -> None:
 
 
 def test_a_grid_refuses_what_is_continuous() -> None:
-    with pytest.raises(ValueError, match="a grid needs values"):
+    with pytest.raises(ValueError, match="a grid needs a list of values or a step"):
         next(space_of({"l2": {"min": 0.0, "max": 1.0}}).assignments())
 
 

@@ -11,8 +11,8 @@ from keras import layers
 
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import Target, TargetPart, Task
+from hpsearch.models.custom import labels_for
 from hpsearch.models.mlp import build_model
-from hpsearch.models.own import labels_for
 from hpsearch.models.problem import EarlyStopping, Problem
 from hpsearch.space.seeds import epoch_order
 from hpsearch.training.compiled import expressible

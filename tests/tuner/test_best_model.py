@@ -122,7 +122,7 @@ def test_another_score_is_another_model(directory: Directory) -> None:
     directory.where.model.write_bytes(b"an earlier one")
     told = TrialResult(1, Status.COMPLETED, 2.0)
     said = directory.keeper().save(TRIAL, told, keep_all=False)
-    assert "best.keras is not written: trial 1 did not score 2.0 again" in said
+    assert "best.keras is not written: trial 1 did not give its row's " in said
     assert not directory.where.model.exists()
 
 

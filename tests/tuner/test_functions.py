@@ -166,7 +166,7 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
     [
         ({"method": "asha"}, "must be a generator function"),
         ({"objective": objectives.stepwise, "method": "asha"}, "asha needs epochs"),
-        ({"method": "grid"}, "parameters.x: a grid needs values"),
+        ({"method": "grid"}, "parameters.x: a grid needs a list of values or a step"),
         ({"method": "simplex"}, "method: "),
         ({"trials": None}, "needs trials"),
         ({"trials": 0}, "trials: must be at least 1"),

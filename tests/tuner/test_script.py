@@ -21,7 +21,7 @@ from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.tuner.best_model import Retrainer
-from hpsearch.tuner.own_model import training_data
+from hpsearch.tuner.custom_model import training_data
 from hpsearch.tuner.revisit import StoredRun
 from hpsearch.tuner.script.data import listing, literal
 from hpsearch.tuner.script.program import program

@@ -11,7 +11,7 @@ from typing import Any
 from hpsearch.data.loading import read_raw
 from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import NotSupportedError
-from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_own_function
+from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
@@ -66,7 +66,7 @@ def model_code(problem: Problem, values: Mapping[str, Any], seed: int) -> str:
     config = MLPConfig(values)
     layers = _Layers(config, seed, recipe)
     parts = [layers.initializer()]
-    if is_own_function(config.layer_type) and config.widths:
+    if is_custom(config.layer_type) and config.widths:
         parts = [imported(config.layer_type, "own_layer"), _OWN_LAYER, *parts]
     lines = [
         f"keras.utils.set_random_seed({derive(recipe.sweep_seed, seed)})",
@@ -127,7 +127,7 @@ class _Layers:
     def block(self, layer: int, units: int, incoming: int) -> Iterator[str]:
         """A hidden block, from `x` to `x`."""
         layer_type = self._config.layer_type
-        if is_own_function(layer_type):
+        if is_custom(layer_type):
             yield self._own(layer, units)
         elif layer_type == "batch_norm":
             yield f"hidden = {self.dense(layer, units, use_bias=False)}(hidden)"

@@ -15,15 +15,15 @@ from hpsearch.data.specs import Arrays, InputSpec, Task, TrainingData
 from hpsearch.errors import HpsearchError, InputError, Interrupted
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
-from hpsearch.models.shipping import ModelHyperparameters, OwnModel, space_of
+from hpsearch.models.shipping import CustomModel, ModelHyperparameters, space_of
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import GRID_NEEDS, Config, Space
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
 from hpsearch.tuner.best_model import Retrainer
-from hpsearch.tuner.learning import Search
+from hpsearch.tuner.learning import Search, listed_configs
 from hpsearch.tuner.settings import Stop, signals
 from hpsearch.wording import did_you_mean
 from hpsearch.workers.calls import find_in
@@ -76,7 +76,7 @@ class AtHand:
     """
 
     rows: Loader | None
-    model: OwnModel
+    model: CustomModel
 
     def __call__(self, spec: DataSpec) -> Dataset:
         """The dataset that a sweep makes of them."""
@@ -204,9 +204,9 @@ def _endless(space: Space) -> Iterator[str]:
     for parameter in space.parameters:
         if parameter.choices is None:
             yield (
-                f"method: a grid needs a list of values or a step, and the model's "
-                f"{parameter.name!r} has neither: give parameters: {{{parameter.name}: "
-                "{values: [...]}}, or a step where the model asks for it"
+                f"method: {GRID_NEEDS}, and the model's {parameter.name!r} has neither: give "
+                f"parameters: {{{parameter.name}: {{values: [...]}}}}, or a step where the "
+                "model asks for it"
             )
 
 
@@ -218,13 +218,7 @@ def _listed(sweep: Sweep, found: ModelHyperparameters, space: Space) -> tuple[Co
         else found.defaults[parameter.name]
         for parameter in space.parameters
     }
-    listed = []
-    for index, config in enumerate(sweep.configs):
-        made = space.config({**first, **config})
-        if made is None:
-            raise InputError(f"{sweep.name}: configs[{index}]: it breaks a constraint")
-        listed.append(made)
-    return tuple(listed)
+    return listed_configs(space, sweep.configs, first, f"{sweep.name}: ")
 
 
 def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:

@@ -124,7 +124,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     Args:
         hypermodel: The other one.
-        own_fit: Whether models are trained by its `fit`.
+        custom_fit: Whether models are trained by its `fit`.
         optimizer, loss, metrics: In place of those that a model was compiled with; None keeps them.
         most_weights: A larger model is refused; None for none.
         callbacks: Of each training a copy.
@@ -135,7 +135,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         self,
         hypermodel: keras_tuner.HyperModel,
         *,
-        own_fit: bool,
+        custom_fit: bool,
         optimizer: Any = None,
         loss: Any = None,
         metrics: Any = None,
@@ -146,7 +146,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         super().__init__()
         self._hypermodel = hypermodel
         #: See `loading.trains_itself`.
-        self.own_fit = own_fit
+        self.custom_fit = custom_fit
         self._instead = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
         self._most_weights = most_weights
         self._callbacks, self._arguments = list(callbacks), dict(arguments or {})
@@ -243,12 +243,12 @@ def _hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
 def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
     """Whether it has a `fit` of its own."""
     if isinstance(hypermodel, Tailored):
-        return hypermodel.own_fit
+        return hypermodel.custom_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
     return not inherited or "fit" in vars(hypermodel)
 
 
-def build_own_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:
+def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:
     """The model that the values describe, as its function leaves it.
 
     Raises:
