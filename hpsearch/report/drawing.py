@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.report.importance import Effect
-from hpsearch.store.cells import text_of
 from hpsearch.wording import COLOURS
 
 Spec = dict[str, Any]
@@ -195,28 +193,6 @@ def robust_range(values: Sequence[float] | Any) -> list[float] | None:
     bottom = low - spread_ if cut_bottom else bottom - 0.05 * spread_
     top = high + spread_ if cut_top else top + 0.05 * spread_
     return [float(bottom), float(top)]
-
-
-def level_positions(effect: Effect) -> list[float]:
-    """Where a hyperparameter's levels stand: numbers as they are, categories in a row."""
-    if effect.numeric:
-        return [float(level) for level in effect.levels]
-    return [float(index) for index in range(len(effect.levels))]
-
-
-def level_axis(effect: Effect) -> dict[str, Any]:
-    """The axis of a hyperparameter's levels."""
-    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
-    if effect.log:
-        # Decades alone: the numbers between them overlap where there is little room.
-        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
-    if effect.numeric and len(effect.levels) > _MOST_MARKED:
-        return axis
-    axis["tickvals"] = level_positions(effect)
-    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
-    if not effect.numeric:
-        axis["range"] = [-0.5, len(effect.levels) - 0.5]
-    return axis
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -9,8 +9,6 @@ import numpy as np
 from hpsearch.report.drawing import (
     Spec,
     inert,
-    level_axis,
-    level_positions,
     number,
     rounded,
     spread,
@@ -255,3 +253,25 @@ def _at(
     radius = jitter * np.sqrt((turn % _RING + 0.5) / _RING)
     wave = np.cos(turn * _GOLDEN) if jitter > 0 else np.sin(turn * _GOLDEN)
     return [rounded(v) for v in places + radius * wave]
+
+
+def level_positions(effect: Effect) -> list[float]:
+    """Where a hyperparameter's levels stand: numbers as they are, categories in a row."""
+    if effect.numeric:
+        return [float(level) for level in effect.levels]
+    return [float(index) for index in range(len(effect.levels))]
+
+
+def level_axis(effect: Effect) -> dict[str, Any]:
+    """The axis of a hyperparameter's levels."""
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    if effect.log:
+        # Decades alone: the numbers between them overlap where there is little room.
+        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    if effect.numeric and len(effect.levels) > _MOST_MARKED:
+        return axis
+    axis["tickvals"] = level_positions(effect)
+    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
+    if not effect.numeric:
+        axis["range"] = [-0.5, len(effect.levels) - 0.5]
+    return axis

@@ -117,5 +117,5 @@ def test_a_grid_of_a_billion_begins_at_once() -> None:
 
 
 def test_a_grid_needs_steps() -> None:
-    with pytest.raises(ValueError, match="ranges with a step"):
+    with pytest.raises(ValueError, match="a list of values or a step"):
         next(Space((Parameter("l2", Range(0.0, 1.0)),)).assignments())
