@@ -75,6 +75,32 @@ class Recipe:
         return score > than if self.goal == "maximize" else score < than
 
 
+class Patience:
+    """Early stopping on the recipe's metric.
+
+    Source: `keras.callbacks.EarlyStopping`: an epoch improves when it is better than the best
+    one by more than `min_delta`; the training stops at the `patience`-th epoch in a row that
+    does not improve (with patience 0 at the first).
+    """
+
+    def __init__(self, recipe: Recipe, rule: EarlyStopping) -> None:
+        self._recipe = recipe
+        self._rule = rule
+        self._best: float | None = None
+        self._waited = 0
+        self.exhausted = False
+
+    def see(self, score: float) -> None:
+        """Takes note of the next epoch's score."""
+        delta = abs(self._rule.min_delta)
+        margin = score - delta if self._recipe.goal == "maximize" else score + delta
+        if self._best is None or self._recipe.better(margin, self._best):
+            self._best, self._waited = score, 0
+            return
+        self._waited += 1
+        self.exhausted = self._waited >= self._rule.patience
+
+
 @dataclass(frozen=True)
 class Problem:
     """What a model is built for and scored by; its rows stay apart, since workers share them.

@@ -163,8 +163,6 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
 
 
-#: Numeric levels of no more than this are marked each.
-_MOST_MARKED = 8
 #: An axis is cut where some values lie this many times the usual spread away.
 _FAR = 4.0
 

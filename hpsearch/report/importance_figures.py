@@ -23,6 +23,9 @@ _MOST_SHARES = 16
 #: A pair that explains less is left out of the picture.
 _LEAST_OF_PAIR = 0.005
 
+#: Numeric levels of no more than this are marked each.
+_MOST_MARKED = 8
+
 
 def shares_figure(importance: Importance) -> Spec:
     """A bar a hyperparameter or pair, the largest on top."""

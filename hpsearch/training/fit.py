@@ -15,8 +15,8 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays, Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, seeded
+from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
-from hpsearch.training.follow import Patience
 from hpsearch.training.trainer import State, read, write
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
-from hpsearch.models.problem import EarlyStopping, Recipe
+from hpsearch.models.problem import Patience, Recipe
 from hpsearch.space.trial import ResumePoint, Snapshot, Status, Training, TrialResult
 
 if TYPE_CHECKING:
@@ -238,32 +238,6 @@ class _Run:
     def _snapshot(self) -> Snapshot:
         assert self.trainer is not None
         return Snapshot(len(self.curve), self.trainer.state(), self.best_state)
-
-
-class Patience:
-    """Early stopping on the recipe's metric.
-
-    Source: `keras.callbacks.EarlyStopping`: an epoch improves when it is better than the best
-    one by more than `min_delta`; the training stops at the `patience`-th epoch in a row that
-    does not improve (with patience 0 at the first).
-    """
-
-    def __init__(self, recipe: Recipe, rule: EarlyStopping) -> None:
-        self._recipe = recipe
-        self._rule = rule
-        self._best: float | None = None
-        self._waited = 0
-        self.exhausted = False
-
-    def see(self, score: float) -> None:
-        """Takes note of the next epoch's score."""
-        delta = abs(self._rule.min_delta)
-        margin = score - delta if self._recipe.goal == "maximize" else score + delta
-        if self._best is None or self._recipe.better(margin, self._best):
-            self._best, self._waited = score, 0
-            return
-        self._waited += 1
-        self.exhausted = self._waited >= self._rule.patience
 
 
 def _not_finite(metrics: Mapping[str, float]) -> str:
