@@ -42,6 +42,8 @@ import psutil
 from processes import environment
 from report import HERE, machine, report, versions
 
+from hpsearch.space.trial import Repetition
+
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
 _RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
 #: Of an actor at least.
@@ -120,7 +122,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         method=MethodSpec("random"),
         space=_space(seconds, Kind.FUNCTION),
         listed=(),
-        seeds=(0,),
+        repetitions=(Repetition(0),),
         limit=trials,
         seed=0,
     )

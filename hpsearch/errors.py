@@ -36,7 +36,7 @@ class InputError(HpsearchError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class InputProblem:
     """One thing that is wrong in a sweep file: its line (from 1), key path and message."""
 
     line: int
@@ -47,7 +47,7 @@ class Problem:
 class SweepFileError(InputError):
     """A sweep file with problems; the message has one `FILE:LINE: path: message` a problem."""
 
-    def __init__(self, filename: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, filename: str, problems: Sequence[InputProblem]) -> None:
         self.filename = filename
         self.problems = tuple(problems)
         super().__init__("\n".join(self._lines()))

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
-from hpsearch.errors import Problem, SweepFileError
+from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.spec.checks import Broken, advice, cross_faults
 from hpsearch.spec.fields import NAME, SweepFields
 from hpsearch.spec.hyperparameters import open_names
@@ -118,14 +118,16 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
         path = path.strip()
         if not equals or not _PATH.match(path):
             message = f"--set {setting}: must be KEY=VALUE, such as parameters.epochs=[5]"
-            document.problems.append(Problem(1, "", message))
+            document.problems.append(InputProblem(1, "", message))
             continue
         loc = _loc(path)
         try:
             value = yaml_scalar(text) if text.strip() else None
             _set(document.data, loc, value)
         except ValueError as error:
-            document.problems.append(Problem(document.line(loc), path, f"--set {setting}: {error}"))
+            document.problems.append(
+                InputProblem(document.line(loc), path, f"--set {setting}: {error}")
+            )
             continue
         sources[loc] = setting
         document.broken -= {place for place in document.broken if place[: len(loc)] == loc}
@@ -180,10 +182,12 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
         size = file.stat().st_size
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SweepFileError(str(path), [Problem(1, "", f"cannot be read: {reason}")]) from None
+        raise SweepFileError(
+            str(path), [InputProblem(1, "", f"cannot be read: {reason}")]
+        ) from None
     if size > MOST_BYTES:
         message = f"the file has {size:,} bytes; a sweep file has at most {MOST_BYTES:,}"
-        raise SweepFileError(str(path), [Problem(1, "", message)])
+        raise SweepFileError(str(path), [InputProblem(1, "", message)])
     return _sweep(read_yaml(content), str(path), file.stem, file.absolute().parent, overrides)
 
 
@@ -208,7 +212,7 @@ def sweep_from_text(
         content = text.encode("utf-8")
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
-        raise SweepFileError(filename, [Problem(line, "", "is not UTF-8")]) from None
+        raise SweepFileError(filename, [InputProblem(line, "", "is not UTF-8")]) from None
     directory = Path(base_dir) if base_dir is not None else None
     return _sweep(read_yaml(content), filename, Path(filename).stem, directory, overrides)
 
@@ -308,18 +312,20 @@ def _may_be_none(loc: Loc, data: Any) -> bool:
     return isinstance(data, dict) and "name" in data
 
 
-def _problem(document: Document, loc: Loc, message: str, sources: Mapping[Loc, str]) -> Problem:
+def _problem(
+    document: Document, loc: Loc, message: str, sources: Mapping[Loc, str]
+) -> InputProblem:
     line = document.line(loc)
     for place, source in sources.items():
         if loc[: len(place)] == place:
             message = f"{message} (from --set {source})"
             line = document.line(place[:-1])
-    return Problem(line, key_path(loc), message)
+    return InputProblem(line, key_path(loc), message)
 
 
-def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+def _in_order(problems: Iterable[InputProblem]) -> list[InputProblem]:
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
     if len(ordered) <= MOST_PROBLEMS:
         return ordered
     last = ordered[MOST_PROBLEMS]
-    return [*ordered[:MOST_PROBLEMS], Problem(last.line, "", "and more problems")]
+    return [*ordered[:MOST_PROBLEMS], InputProblem(last.line, "", "and more problems")]

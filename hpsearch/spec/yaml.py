@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from hpsearch.errors import Problem
+from hpsearch.errors import InputProblem
 
 Loc = tuple[str | int, ...]
 
@@ -71,7 +71,7 @@ class Document:
 
     data: Any = None
     lines: dict[Loc, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[InputProblem] = field(default_factory=list)
     broken: set[Loc] = field(default_factory=set)
     fatal: bool = False
 
@@ -83,7 +83,7 @@ class Document:
 
     def stop(self, line: int, message: str, path: str = "") -> Document:
         """This document, of which nothing more can be read."""
-        self.problems.append(Problem(line, path, message))
+        self.problems.append(InputProblem(line, path, message))
         self.fatal = True
         return self
 
@@ -183,7 +183,7 @@ class _Reader:
     def _problem(self, loc: Loc, event: Any, message: str) -> None:
         if len(self.found.problems) >= MOST_PROBLEMS:
             raise _Stop(event.start_mark.line + 1, "", "too many problems to read on")
-        self.found.problems.append(Problem(event.start_mark.line + 1, key_path(loc), message))
+        self.found.problems.append(InputProblem(event.start_mark.line + 1, key_path(loc), message))
 
     def _node(self, loc: Loc, depth: int) -> Any:
         event = self.loader.get_event()

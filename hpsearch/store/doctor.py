@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: A row made by other versions is no difference.
 _OF_NO_ACCOUNT = frozenset({"version", "tensorflow", "keras"})
 _MOST_TOLD = 10
+#: The first bytes of SQLite's write-ahead logs.
+_LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 class Severity(StrEnum):
@@ -94,10 +96,15 @@ def _contents(store: Path) -> _Contents:
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         # A copy: to open a store may change what lies beside it.
         copy = Path(scratch) / store.name
+        log = store.with_name(f"{store.name}-wal")
         try:
-            for path in (store, store.with_name(f"{store.name}-wal")):
+            for path in (store, log):
                 if path.exists():
                     shutil.copyfile(path, copy.with_name(path.name))
+            if log.exists() and not _is_log(log):
+                contents.damage.append(
+                    f"its log, {log.name}, cannot be read: what only the log held is lost"
+                )
             with Store(copy, read_only=True) as opened:
                 _fill(contents, opened)
         except OSError as error:
@@ -106,6 +113,12 @@ def _contents(store: Path) -> _Contents:
             contents.damage.append(str(error))
         contents.damage = [line.removeprefix(f"{copy}: ") for line in contents.damage]
     return contents
+
+
+def _is_log(path: Path) -> bool:
+    with path.open("rb") as file:
+        begins = file.read(4)
+    return not begins or begins in _LOG_BEGINS
 
 
 def _fill(contents: _Contents, store: Store) -> None:

@@ -46,7 +46,7 @@ def test_a_finished_run_in_mlflow(finished, tmp_path, monkeypatch):
     assert said.stderr == ""
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("small").experiment_id
-    runs = {int(r.data.tags["hpsearch.space.trial"]): r for r in client.search_runs([experiment])}
+    runs = {int(r.data.tags["hpsearch.trial"]): r for r in client.search_runs([experiment])}
     rows = pd.read_csv(finished / "two" / "results.csv").set_index("trial")
     assert {n: run.data.metrics["score"] for n, run in runs.items()} == dict(rows["score"])
     assert {run.data.tags["hpsearch.keras"] for run in runs.values()} == set(rows["keras"])

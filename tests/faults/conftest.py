@@ -1,4 +1,4 @@
-"""What the tests of shared/FAULTS.md have in common; each file bears the number of its line."""
+"""What the tests of faults have in common; the files are numbered in the order of the faults."""
 
 from __future__ import annotations
 

@@ -19,8 +19,11 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(_ROOT / "tests" / "support"))
 
 with atheris.instrument_imports(include=["hpsearch", "yaml"]):
-    from hpsearch import sampling, sweepfile
     from hpsearch.errors import InputError
+    from hpsearch.search.draws import FIXED_METHODS, draws
+    from hpsearch.space.trial import Repetition
+    from hpsearch.spec.dump import STARTER, dump_sweep
+    from hpsearch.spec.sweep import load_sweep, sweep_from_text
     from hpsearch.tuner.planning import group, number_trials
 
 from bad_sweeps import BAD  # noqa: E402
@@ -34,17 +37,19 @@ def one(content: bytes) -> None:
     """Load bytes as a sweep file, and plan it where it is one."""
     _FILE.write_bytes(content)
     try:
-        sweep = sweepfile.load(_FILE)
+        sweep = load_sweep(_FILE)
     except InputError:
         return
-    assert sweepfile.loads(sweepfile.dump(sweep), base_dir=_SCRATCH) == sweep
+    assert sweep_from_text(dump_sweep(sweep), base_dir=_SCRATCH) == sweep
     if (sweep.space.cardinality() or 0) > _MOST_POINTS:
         # To walk through half a million points takes seconds, as it should.
         return
-    method = sweep.method.name if sweep.method.name in sampling.METHODS else "random"
-    drawn = sampling.draws(method, sweep.space, sweep.listed, sweep.seed)
+    method = sweep.method.name if sweep.method.name in FIXED_METHODS else "random"
+    drawn = draws(method, sweep.space, sweep.listed, sweep.seed)
     configs = itertools.islice((config for config, _ in drawn), _MOST_TRIALS)
-    trials = number_trials(configs, range(2), {}, first_number=1, limit=_MOST_TRIALS)
+    trials = number_trials(
+        configs, [Repetition(0), Repetition(1)], {}, first_number=1, limit=_MOST_TRIALS
+    )
     stops = [stop for training in group(trials) for stop in training.stops]
     assert sorted(number for _, number in stops) == [trial.number for trial in trials]
 
@@ -53,7 +58,7 @@ def main() -> None:
     """Fuzz from all the files that the tests have."""
     corpus = _SCRATCH / "corpus"
     corpus.mkdir()
-    texts = [case.text for case in BAD.values()] + [sweepfile.STARTER]
+    texts = [case.text for case in BAD.values()] + [STARTER]
     texts += [path.read_text(encoding="utf-8") for path in _ROOT.glob("sweeps/*.yaml")]
     for number, text in enumerate(texts):
         if len(text) < 10_000:

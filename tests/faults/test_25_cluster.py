@@ -25,7 +25,7 @@ _SWEEP: dict[str, Any] = {
         "units": [64, 128, 192],
         "activation": ["relu", "tanh"],
         "optimizer": ["adam", "momentum"],
-        "epochs": [150],
+        "epochs": [500],
     },
     "execution": {"workers": 2},
 }

@@ -8,7 +8,6 @@ import pytest
 from search_spaces import FINITE
 from strategy_conformance import Conformance, Make
 
-from hpsearch.errors import NotSupportedError
 from hpsearch.search.methods import STRATEGIES, make_strategy
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Config, Space
@@ -27,8 +26,6 @@ class TestStrategies(Conformance):
 
 def test_every_method_of_a_sweep_file_has_a_strategy() -> None:
     assert {*STRATEGIES} == {*METHODS, "configs"}
-    with pytest.raises(NotSupportedError, match="what runs today"):
-        make_strategy(MethodSpec("annealing"), Space(()))
 
 
 class Watched(dict[str, object]):

@@ -9,7 +9,6 @@ import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
 from strategy_conformance import HALVING, OWN, Conformance, Make, search
 
-from hpsearch.errors import NotSupportedError
 from hpsearch.search.methods import STRATEGIES, make_strategy
 from hpsearch.search.oracle import StrategyOracle, config_from, make_oracle
 from hpsearch.search.strategy import Outcome
@@ -150,7 +149,5 @@ def test_make_oracle() -> None:
     assert {*STRATEGIES} == {*OWN, "configs"}
     listed = make_oracle(MethodSpec("configs"), FINITE, CONFIGS[3:5], goal="minimize")
     assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
-    with pytest.raises(NotSupportedError, match="what runs today"):
-        make_oracle(MethodSpec("annealing"), FINITE)
     with pytest.raises(ValueError, match="a grid needs a list of values or a step"):
         make_oracle(MethodSpec("grid"), CONTINUOUS).ask(1)

@@ -1,27 +1,35 @@
-"""Many draws at once are numpy's own, one at a time."""
+"""Numbers by counter: each depends on seed, counter and stream alone, and is uniform."""
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from hpsearch.space.seeds import uniform
 
-
-def one(seed: int, draw: int, stream: int) -> float:
-    state = np.random.SeedSequence([seed, draw, stream]).generate_state(1, np.uint64)
-    return float(int(state[0]) >> 11) / 2.0**53
+SEEDS, STREAMS = st.integers(0, 2**70), st.integers(0, 2**64 - 1)
 
 
-@given(
-    st.integers(0, 2**70), st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(0, 2**64 - 1)
-)
-def test_the_numbers_are_those_of_numpys_seed_sequence(seed, first, count, stream):
-    draws = range(first, min(first + count, 2**32))
-    expected = [one(seed, draw, stream) for draw in draws]
-    assert uniform(seed, draws, stream).tolist() == expected
+@given(SEEDS, st.integers(0, 2**32), st.integers(1, 5), st.integers(0, 5), STREAMS)
+def test_a_number_is_the_same_whichever_others_come_with_it(seed, first, before, count, stream):
+    together = uniform(seed, range(first, first + before + count), stream).tolist()
+    counters = range(first + before, first + before + count)
+    assert uniform(seed, counters, stream).tolist() == together[before:]
 
 
-def test_small_numbers_have_one_word():
-    assert uniform(0, range(2), 0).tolist() == [one(0, 0, 0), one(0, 1, 0)]
+def test_seeds_counters_and_streams_give_other_numbers():
+    numbers = [uniform(seed, range(100), stream) for seed in range(20) for stream in range(20)]
+    assert len(np.unique(numbers)) == 20 * 20 * 100
+
+
+def test_they_are_uniform():
+    assert kstest(uniform(0, range(100_000), 1), "uniform").pvalue > 0.01
+    across = [uniform(seed, range(1), 0)[0] for seed in range(5_000)]
+    assert kstest(across, "uniform").pvalue > 0.01
+
+
+def test_they_are_those_of_other_days():
+    """A sweep that goes on proposes what it would have proposed before."""
+    assert uniform(0, range(2), 0).tolist() == [0.014067035665647709, 0.9791345000654033]

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from bad_sweeps import BAD, DATA, Bad, P
 
-from hpsearch.errors import Problem, SweepFileError
+from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
 
 
-def problems_of(text: str) -> tuple[Problem, ...]:
+def problems_of(text: str) -> tuple[InputProblem, ...]:
     with pytest.raises(SweepFileError) as caught:
         sweep_from_text(text)
     return caught.value.problems

@@ -176,7 +176,7 @@ def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
         drawn = [config for config, _ in islice(draws(method, sweep.space, (), sweep.seed), 6)]
         assert drawn
         assert all(sweep.space.contains(config) for config in drawn)
-        trials = number_trials(drawn, sweep.draws, {}, first_number=1, limit=99)
+        trials = number_trials(drawn, sweep.repetitions, {}, first_number=1, limit=99)
         assert sorted(n for each in group(trials) for n in each.trials) == [
             trial.number for trial in trials
         ]

@@ -115,7 +115,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "difference"), CHANGES)
 def test_a_change_is_refused_with_its_difference(changes: dict[str, Any], difference: str) -> None:
     with pytest.raises(ChangedSweepError) as caught:
-        require_unchanged(identity().to_json(), identity(**changes), "experiments/s")
+        require_unchanged(identity(), identity(**changes), "experiments/s")
     lines = str(caught.value).splitlines()
     assert lines[0] == "experiments/s: its results were made with another sweep:"
     assert lines[1:-1] == [f"  {difference}"]
@@ -127,20 +127,20 @@ def test_a_change_is_refused_with_its_difference(changes: dict[str, Any], differ
 def test_other_data_are_refused_with_both_fingerprints() -> None:
     other: Any = SimpleNamespace(fingerprint="dba9876543210")
     with pytest.raises(ChangedSweepError, match='data: was "d0123456789a", is "dba9876543210"'):
-        require_unchanged(identity().to_json(), identity(other), "d")
+        require_unchanged(identity(), identity(other), "d")
 
 
 def test_all_differences_are_told_at_once() -> None:
     changed = identity(seed=1, metric="val_loss", data={"dataset": "digits", "seed": 1})
     with pytest.raises(ChangedSweepError) as caught:
-        require_unchanged(identity().to_json(), changed, "d")
+        require_unchanged(identity(), changed, "d")
     assert str(caught.value).count(": was ") == 3
 
 
 def test_a_difference_within_early_stopping_is_named() -> None:
     before = identity(early_stopping={"patience": 3})
     with pytest.raises(ChangedSweepError, match=r"recipe\.early_stopping\.patience: was 3, is 4"):
-        require_unchanged(before.to_json(), identity(early_stopping={"patience": 4}), "d")
+        require_unchanged(before, identity(early_stopping={"patience": 4}), "d")
 
 
 def test_what_may_change() -> None:
@@ -156,7 +156,7 @@ def test_what_may_change() -> None:
         keep="all",
         execution={"workers": 3, "timeout": "1m"},
     )
-    require_unchanged(identity().to_json(), changed, "d")
+    require_unchanged(identity(), changed, "d")
     assert changed == identity()
 
 

@@ -193,16 +193,16 @@ def test_one_flipped_bit_in_a_row_of_each_table(damaged: Path, table: str, text:
     ["", "[]", "{", "null", "{}", '{"status": "done"}', '"\\ud800"', "[" * 100_000,
      '{"status": "failed", "curve": 3}', '{"status": "failed", "curve": {}, "more": 1}'],
 )  # fmt: skip
-def test_a_result_that_is_none_in_spite_of_itschecksum_of(damaged: Path, record: str) -> None:
+def test_a_result_that_is_none_in_spite_of_its_checksum(damaged: Path, record: str) -> None:
     checksum = checksum_of(3, "completed", record)
     change(damaged, "UPDATE results SET record=?, checksum=? WHERE trial=3", record, checksum)
     assert "the result of trial 3 cannot be read" in refused(damaged)
 
 
 @pytest.mark.parametrize("values", ["", "[]", "{", "3", "nul"])
-def test_a_trial_that_is_none_in_spite_of_itschecksum_of(damaged: Path, values: str) -> None:
+def test_a_trial_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
     db = sqlite3.connect(damaged)
-    row = db.execute("SELECT number, config, seed FROM trials WHERE number=3").fetchone()
+    row = db.execute("SELECT number, config, seed, fold FROM trials WHERE number=3").fetchone()
     db.close()
     checksum = checksum_of(*row, values)
     change(
@@ -211,7 +211,7 @@ def test_a_trial_that_is_none_in_spite_of_itschecksum_of(damaged: Path, values: 
     assert "trial 3 cannot be read" in refused(damaged)
 
 
-def test_weights_that_are_none_in_spite_of_theirchecksum_of(sound: Path, damaged: Path) -> None:
+def test_weights_that_are_none_in_spite_of_their_checksum(sound: Path, damaged: Path) -> None:
     db = sqlite3.connect(sound)
     blob = db.execute("SELECT arrays FROM weights WHERE trial=10").fetchone()[0]
     db.close()

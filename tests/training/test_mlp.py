@@ -118,7 +118,7 @@ def test_own_layer_type(digits):
 @pytest.mark.parametrize(
     ("layer_type", "message"),
     [
-        ("densse", "is not a layer type"),
+        ("densse", "cannot be loaded"),
         ("no.such.module:f", "cannot be loaded"),
         (f"{__name__}:no_such", "cannot be loaded"),
         (f"{__name__}:random", "is not a function"),

@@ -14,7 +14,7 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Curve, Status, Trial, TrialResult
+from hpsearch.space.trial import Curve, Repetition, Status, Trial, TrialResult
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -132,12 +132,13 @@ def loop_of(
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
         results, snapshots, stored = store.results(), Snapshots(store), store.trials()
-        planner: Planner = FixedPlanner(space, (), seeds, oracle, stored=stored, limit=None)
+        repetitions = list(map(Repetition, seeds))
+        planner: Planner = FixedPlanner(space, (), repetitions, oracle, stored=stored, limit=None)
         if oracle.adaptive:
-            numbers = TrialNumbers(space, (), seeds, stored=stored, limit=None)
+            numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
             reuse = CurveReuse(RECIPE, results, snapshots.epochs)
             planner = AdaptivePlanner(
-                oracle, numbers, seeds, recipe=RECIPE, results=results, reuse=reuse
+                oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
             )
         yield Loop(
             planner=planner,

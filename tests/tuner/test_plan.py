@@ -10,7 +10,7 @@ from hpsearch.search.draws import grid_draws
 from hpsearch.space.keras_names import ACTIVATIONS
 from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Training, Trial
+from hpsearch.space.trial import Repetition, Training, Trial
 from hpsearch.tuner.planning import group, number_trials, summarize
 
 
@@ -19,8 +19,11 @@ def configs(**choices: list[Any]) -> list[Config]:
     return [config for config, _ in grid_draws(Space(parameters))]
 
 
+SEEDS = (Repetition(0), Repetition(1))
+
+
 def numbered(found: list[Config], seeds: tuple[int, ...] = (0,)) -> list[Trial]:
-    return number_trials(found, seeds, {}, first_number=1)
+    return number_trials(found, list(map(Repetition, seeds)), {}, first_number=1)
 
 
 def test_numbers_run_over_configs_then_seeds() -> None:
@@ -29,14 +32,14 @@ def test_numbers_run_over_configs_then_seeds() -> None:
     assert [(t.number, t.config.values["units"], t.seed) for t in trials] == [
         (1, 10, 3), (2, 10, 5), (3, 20, 3), (4, 20, 5),
     ]  # fmt: skip
-    assert trials[0].key == (found[0].id, 3)
+    assert trials[0].key == (found[0].id, Repetition(3))
 
 
 def test_known_and_repeated_configs_get_no_new_number() -> None:
     first, second = configs(units=[10, 20])
     same = Config({**first.values, "units": [10]})
-    known = {(first.id, 0): Trial(7, first, 0)}
-    trials = number_trials([first, second, same, second], (0, 1), known, first_number=8)
+    known = {(first.id, Repetition(0)): Trial(7, first, 0)}
+    trials = number_trials([first, second, same, second], SEEDS, known, first_number=8)
     assert [(t.number, t.config.id, t.seed) for t in trials] == [
         (8, first.id, 1), (9, second.id, 0), (10, second.id, 1),
     ]  # fmt: skip
@@ -44,7 +47,7 @@ def test_known_and_repeated_configs_get_no_new_number() -> None:
 
 @pytest.mark.parametrize(("limit", "count"), [(None, 6), (9, 6), (6, 6), (3, 3), (0, 0)])
 def test_limit(limit: int | None, count: int) -> None:
-    trials = number_trials(configs(units=[1, 2, 3]), (0, 1), {}, first_number=1, limit=limit)
+    trials = number_trials(configs(units=[1, 2, 3]), SEEDS, {}, first_number=1, limit=limit)
     assert [t.number for t in trials] == list(range(1, count + 1))
 
 

@@ -95,7 +95,7 @@ def expected(sweep: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 def planned(sweep: Sweep) -> list[Trial]:
     configs = [config for config, _ in draws("grid", sweep.space, (), 0)]
-    return number_trials(configs, sweep.trial_seeds, {}, first_number=1)
+    return number_trials(configs, sweep.repetitions, {}, first_number=1)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,7 +10,7 @@ import pytest
 from hpsearch.search.draws import grid_draws, random_draws
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Trial
+from hpsearch.space.trial import Repetition, Trial
 from hpsearch.tuner import planning
 from hpsearch.tuner.planning import FixedPlanner, group
 
@@ -59,7 +59,9 @@ def all_of(asker: FixedPlanner) -> list[Trial]:
 def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
     settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
     first, seeds = settings.pop("first"), settings.pop("seeds")
-    return FixedPlanner(space, first, seeds, oracle or grid(space), **settings)
+    return FixedPlanner(
+        space, first, list(map(Repetition, seeds)), oracle or grid(space), **settings
+    )
 
 
 def shown(trials: Iterable[Trial]) -> list[tuple[int, Any, int]]:

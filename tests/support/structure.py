@@ -1,0 +1,166 @@
+"""Figures of the package's structure: how much there is, and how it hangs together.
+
+    python tests/support/structure.py [CHECKOUT]
+
+Every import counts, those in functions and for type checkers too. A room's `__init__` that imports
+nothing is a signpost and no module.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+Graph = Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was measured.
+
+    Attributes:
+        lines: Of each module.
+        imports: Module -> the package's modules that it imports.
+        deferred: Imports of the package's modules inside functions, as `FILE:LINE`.
+        repeated: Public class names that stand for two or more classes.
+        words: In the README.
+    """
+
+    lines: Mapping[Path, int]
+    imports: Graph
+    deferred: tuple[str, ...]
+    repeated: tuple[str, ...]
+    words: int
+
+    @property
+    def folders(self) -> Counter[Path]:
+        """Python files in each folder."""
+        return Counter(path.parent for path in self.lines)
+
+    @property
+    def chain(self) -> list[str]:
+        """The longest chain of imports, from the importer on; a circle counts as all it holds."""
+        circles = self.circles
+        of = {name: circle for circle in circles for name in circle}
+
+        def group(name: str) -> frozenset[str]:
+            return of.get(name, frozenset({name}))
+
+        @cache
+        def longest(members: frozenset[str]) -> tuple[str, ...]:
+            beyond = {group(each) for name in members for each in self.imports[name]} - {members}
+            tails = [longest(each) for each in sorted(beyond, key=sorted)]
+            return (*sorted(members), *max(tails, key=len, default=()))
+
+        return list(max(map(longest, map(group, self.imports)), key=len))
+
+    @property
+    def circles(self) -> list[frozenset[str]]:
+        """Modules that import each other, directly or through others."""
+        reached = {name: frozenset(_reached(self.imports, name)) for name in self.imports}
+        groups = {
+            frozenset(other for other in reached[name] if name in reached[other])
+            for name in self.imports
+        }
+        return sorted((group for group in groups if group), key=sorted)
+
+
+def _reached(graph: Graph, start: str) -> set[str]:
+    found: set[str] = set()
+    stack = [*graph[start]]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack += graph[name]
+    return found
+
+
+def measure(checkout: Path) -> Structure:
+    """The structure of the package in a checkout."""
+    package = checkout / "hpsearch"
+    files = {_module(path, checkout): path for path in sorted(package.rglob("*.py"))}
+    imports, deferred = {}, []
+    classes: dict[str, int] = defaultdict(int)
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = list(_imports(tree, name, is_package=path.stem == "__init__"))
+        targets = {_target(base, attribute, files) for base, attribute, _, _ in found}
+        imports[name] = frozenset(targets - {None, name})
+        deferred += [
+            f"{path.relative_to(checkout)}:{line}"
+            for base, attribute, line, inside in found
+            if inside and _target(base, attribute, files)
+        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes[node.name] += 1
+    return Structure(
+        lines={path: len(path.read_text(encoding="utf-8").splitlines()) for path in files.values()},
+        imports=imports,
+        deferred=tuple(dict.fromkeys(deferred)),
+        repeated=tuple(sorted(name for name, count in classes.items() if count > 1)),
+        words=len((checkout / "README.md").read_text(encoding="utf-8").split()),
+    )
+
+
+def _module(path: Path, checkout: Path) -> str:
+    parts = path.relative_to(checkout).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(
+    tree: ast.AST, module: str, *, is_package: bool
+) -> Iterator[tuple[str, str, int, bool]]:
+    """Each import of the package's own: base, name in it, line, and whether in a function."""
+    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while stack:
+        node, inside = stack.pop()
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = module.split(".")[: None if is_package and node.level == 1 else -1]
+                base = ".".join([*above[: len(above) - node.level + 1], *filter(None, [base])])
+            yield from ((base, alias.name, node.lineno, inside) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "", node.lineno, inside) for alias in node.names)
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def _target(base: str, attribute: str, files: Mapping[str, Path]) -> str | None:
+    whole = f"{base}.{attribute}" if attribute else base
+    return whole if whole in files else base if base in files else None
+
+
+def main() -> None:
+    """Print the figures."""
+    found = measure(Path(sys.argv[1] if sys.argv[1:] else Path(__file__).parents[2]))
+    lines, folders = sorted(found.lines.values()), found.folders
+    sizes = f"{statistics.median(lines):.0f} / {lines[int(0.9 * len(lines))]} / {lines[-1]}"
+    own = statistics.mean(len(targets) for targets in found.imports.values())
+    most = f"{statistics.median(folders.values()):g} ({max(folders.values())})"
+    rows = {
+        "files / lines": f"{len(lines)} / {sum(lines):,}",
+        "files a folder, median (most)": most,
+        "lines a file, median / 90% / most": sizes,
+        "imports a module, mean": f"{own:.1f}",
+        "longest chain of imports": len(found.chain),
+        "circles": len(found.circles),
+        "imports inside functions": len(found.deferred),
+        "class names with two meanings": len(found.repeated),
+        "words in the README": f"{found.words:,}",
+    }
+    for name, value in rows.items():
+        print(f"{name:36}{value}")
+    print("\nThe longest chain:\n  " + "\n  ".join(found.chain))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The package stays one house: bounds on its size, its chains of imports and its names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structure import measure
+
+STRUCTURE = measure(Path(__file__).parent.parent)
+
+
+def test_no_folder_has_more_than_fourteen_files():
+    assert {path: n for path, n in STRUCTURE.folders.items() if n > 14} == {}
+
+
+def test_no_modules_import_each_other():
+    assert STRUCTURE.circles == []
+
+
+def test_the_longest_chain_of_imports_is_at_most_sixteen():
+    assert len(STRUCTURE.chain) <= 16, STRUCTURE.chain
+
+
+def test_no_public_class_name_has_two_meanings():
+    assert STRUCTURE.repeated == ()
+
+
+def test_no_file_is_longer_than_its_idea():
+    assert {path: n for path, n in STRUCTURE.lines.items() if n > 700} == {}
+
+
+def test_circles_and_chains_are_found(tmp_path):
+    package = tmp_path / "hpsearch"
+    package.mkdir()
+    (tmp_path / "README.md").write_text("three words here")
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from hpsearch import b\n\n\nclass Same: ...\n")
+    (package / "b.py").write_text("def f():\n    from hpsearch.a import Same\n")
+    (package / "c.py").write_text("from hpsearch.b import f\n\n\nclass Same: ...\n")
+    found = measure(tmp_path)
+    assert found.circles == [frozenset({"hpsearch.a", "hpsearch.b"})]
+    assert found.chain == ["hpsearch.c", "hpsearch.a", "hpsearch.b"]
+    assert found.deferred == ("hpsearch/b.py:2",)
+    assert found.repeated == ("Same",)
+    assert found.words == 3
