@@ -128,7 +128,7 @@ class Results(Pictures):
         return evaluate_trial(self.directory, split, trial, _silent, self.rows)
 
     @property
-    def looks(self) -> tuple[Evaluation, ...]:
+    def evaluations(self) -> tuple[Evaluation, ...]:
         """Every evaluation on the record, the first one first."""
         return evaluations_of(self.directory)
 

@@ -57,7 +57,7 @@ def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path)
     assert (tmp_path / "report.html").stat().st_size > 10_000
     look = tuned.evaluate("test")
     assert look.rows == 36
-    assert tuned.looks == (look,)
+    assert tuned.evaluations == (look,)
     tuned.export(tmp_path / "first.keras", trial=1)
     assert (tmp_path / "first.keras").exists()
     assert tuned.reproduce(1).equal

@@ -144,7 +144,7 @@ def test_another_score_is_said(own):
     assert "trial 3 did not give its row's val_accuracy, 0.5" in said.stderr
     assert not (own / "m.keras").exists()
     said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 3, cwd=own, code=3)
-    assert package.load(own / "digits").looks == ()
+    assert package.load(own / "digits").evaluations == ()
 
 
 def test_a_curve_that_differs_is_said(own):
@@ -271,7 +271,7 @@ def test_the_test_split_by_hand(own):
     predicted = keras.models.load_model(own / "digits" / "best.keras").predict(split.x, verbose=0)
     right = predicted.argmax(axis=1) == split.y
     losses = -np.log(predicted[np.arange(len(split)), split.y].astype(np.float64))
-    (look,) = package.load(own / "digits").looks
+    (look,) = package.load(own / "digits").evaluations
     assert (look.trial, look.split, look.rows) == (row["trial"], "test", 360)
     assert look.metric == "accuracy"
     assert look.score.value == pytest.approx(right.mean())
@@ -303,7 +303,7 @@ def test_each_look_is_on_the_record_and_shown(own):
     said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 1, cwd=own).stdout
     assert "recorded: look 2 at the test split" in said
     assert "the test split has judged 2 trials now" in said
-    looks = package.load(own / "digits").looks
+    looks = package.load(own / "digits").evaluations
     assert [look.split for look in looks] == ["test", "validation", "test"]
     shown = hpsearch("show", "digits", cwd=own).stdout
     assert shown.startswith(before)
@@ -315,7 +315,7 @@ def test_each_look_is_on_the_record_and_shown(own):
     assert evaluations_in(own / "digits" / "report.html") == 2 * [look.time for look in looks]
     # A run that goes on keeps them, and its report has them.
     hpsearch("run", "digits.yaml", "--out", "digits", "--set", "parameters.epochs=[1, 2]", cwd=own)
-    assert package.load(own / "digits").looks == looks
+    assert package.load(own / "digits").evaluations == looks
     assert len(evaluations_in(own / "digits" / "report.html")) == 6
 
 
@@ -349,14 +349,14 @@ def test_no_test_split(finished):
     said = hpsearch("evaluate", "two", "--split", "tset", cwd=finished, code=2).stderr
     assert "train, validation, test, not 'tset'" in said
     assert "--split" in hpsearch("evaluate", "two", cwd=finished, code=2).stderr
-    assert package.load(finished / "two").looks == ()
+    assert package.load(finished / "two").evaluations == ()
 
 
 def test_no_look_while_another_run_holds_the_directory(own):
     with DirectoryLock(own / "digits"):
         said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
     assert f"process {os.getpid()}" in said
-    assert package.load(own / "digits").looks == ()
+    assert package.load(own / "digits").evaluations == ()
 
 
 def test_a_directory_that_cannot_be_written(own):
@@ -449,7 +449,7 @@ def test_from_python(own, tmp_path, capfd):
     split = dataset_of(own, "digits").validation
     assert accuracy(tmp_path / "m.keras", split) == told.row.score
     look = opened.evaluate(trial=4)
-    assert opened.looks == (look,)
+    assert opened.evaluations == (look,)
     with pytest.raises(InputError, match="no trial 99"):
         opened.export(tmp_path / "n.keras", trial=99)
     assert json.dumps(look.metrics["loss"].value)
