@@ -369,6 +369,19 @@ def list_(
     print_list(what, _console())
 
 
+@app.command("help")
+def help_(
+    topic: Annotated[str | None, typer.Argument(help="A topic; without one, list them.")] = None,
+) -> None:
+    """Print a page of the documentation, offline."""
+    from hpsearch.cli.topics import print_topic, print_topics
+
+    if topic is None:
+        print_topics(_console())
+    else:
+        print_topic(topic, _console())
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; no traceback for a user's mistake."""
     # TensorFlow's messages about the machine are no user's concern.
