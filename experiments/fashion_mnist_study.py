@@ -146,7 +146,7 @@ def _plain(value: Any) -> Any:
 
 def _open_test(final: hpsearch.Results) -> None:
     """Look at the test split unless that was done."""
-    if not any(look.split == "test" for look in final.looks):
+    if not any(look.split == "test" for look in final.evaluations):
         final.evaluate("test")
 
 
@@ -217,7 +217,7 @@ def _chosen(final: hpsearch.Results) -> list[str]:
             f"| {config} | {_described(row)} | {mean:.4f} | {mean - half:.4f} to "
             f"{mean + half:.4f} |"
         )
-    look = next(look for look in final.looks if look.split == "test")
+    look = next(look for look in final.evaluations if look.split == "test")
     low, high = look.score.low, look.score.high
     lines += [
         "",

@@ -11,8 +11,7 @@ import pytest
 from hpsearch.data.files import require_memory
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.spec.hyperparameters import suggestion
-from hpsearch.wording import listed
+from hpsearch.wording import did_you_mean, listed
 
 
 def test_available_bytes_is_a_part_of_the_machine():
@@ -38,5 +37,5 @@ def test_require_memory():
 
 def test_words():
     assert listed("abc", 2) == "'a', 'b', ... (3 in all)"
-    assert suggestion("iriss", ["iris"]) == "; did you mean 'iris'?"
-    assert suggestion("zzz", ["iris"]) == ""
+    assert did_you_mean("iriss", ["iris"]) == "; did you mean 'iris'?"
+    assert did_you_mean("zzz", ["iris"]) == ""
