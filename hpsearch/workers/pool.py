@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import selectors
@@ -91,7 +92,8 @@ class WorkerState:
         if used_bytes > most_bytes:
             self.too_large = True
             self.doom = (
-                f"memory: the worker used {used_bytes / 2**20:.0f} MB, more than "
+                # Rounded up: it reads as more than the limit, however little more it is.
+                f"memory: the worker used {math.ceil(used_bytes / 2**20)} MB, more than "
                 f"execution.memory, {most_bytes / 2**20:.0f} MB"
             )
 
