@@ -18,14 +18,14 @@ OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam")
 EXACT_TYPES = tuple(name for name in LAYER_TYPES if name != "dropout")
 
 
-def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS):
-    """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
+def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS, metrics=None):
+    """The numbers that `train_on_batch` and `evaluate` report: one mapping an epoch."""
     recipe, arrays = problem.recipe, problem.arrays
     model = build_model(Problem(recipe, problem.input_spec, problem.target), values, SEED)
     model.compile(
         optimizer=model.optimizer,
         loss=keras.losses.get(recipe.loss) if isinstance(recipe.loss, str) else recipe.loss,
-        metrics=["mae" if problem.target.task is Task.REGRESSION else "accuracy"],
+        metrics=metrics or ["mae" if problem.target.task is Task.REGRESSION else "accuracy"],
         jit_compile=jit_compile,
     )
     size = values.get("batch_size", 32)
@@ -180,21 +180,23 @@ def test_binary_losses(cancer, loss):
     assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
 
 
-@pytest.mark.parametrize("kind", ["graph", "fit"])
+@pytest.mark.parametrize("kind", ["native", "graph", "fit"])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_regression_reports_the_targets_units(diabetes, kind, l2):
-    values = small(l2=l2)
-    std = diabetes.target.std[0]
-    ours = trainer_curve(values, diabetes, kind)
-    if l2:
-        plain = trainer_curve(values, diabetes, "graph")
-        assert_equal(ours, plain)
-        return
+    """The squared error and mae in the target's units; the penalty of l2 as Keras has it."""
+    values, std = small(l2=l2), diabetes.target.std[0]
     theirs = [
-        {name: value * (std**2 if name.endswith("loss") else std) for name, value in epoch.items()}
-        for epoch in keras_curve(values, diabetes)
+        {
+            f"{split}{name}": number
+            for split in ("", "val_")
+            for name, number in (
+                ("loss", epoch[f"{split}mse"] * (std**2 - 1) + epoch[f"{split}loss"]),
+                ("mae", epoch[f"{split}mae"] * std),
+            )
+        }
+        for epoch in keras_curve(values, diabetes, metrics=["mae", "mse"])
     ]
-    assert_equal(ours, theirs)
+    assert_equal(trainer_curve(values, diabetes, kind), theirs)
 
 
 def test_regression_loss_that_depends_on_the_mean(diabetes):
