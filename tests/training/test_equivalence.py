@@ -9,6 +9,7 @@ import pytest
 from hpsearch.data.specs import Task
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
+from hpsearch.space import keras_names
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.space.seeds import epoch_order
 
@@ -28,6 +29,9 @@ def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS, metrics=No
         metrics=metrics or ["mae" if problem.target.task is Task.REGRESSION else "accuracy"],
         jit_compile=jit_compile,
     )
+    # As `fit` does: where `train_on_batch` builds it in its graph, ScheduleFreeAdamW's first
+    # assignment is part of every step.
+    model.optimizer.build(model.trainable_variables)
     size = values.get("batch_size", 32)
     y_train, y_val = targets(problem, arrays.y_train), targets(problem, arrays.y_val)
     curve = []
@@ -119,6 +123,16 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
     difference = graph - xla
     assert abs(difference.mean()) < 5 * difference.std(ddof=1) / np.sqrt(len(difference))
     assert abs(difference.mean()) < 0.05 * graph.mean()
+
+
+#: Those that the grids above have not.
+OTHERS = sorted(keras_names.OPTIMIZERS.keys() - {*OPTIMIZERS, "momentum"})
+
+
+@pytest.mark.parametrize("optimizer", OTHERS)
+def test_graph_equals_keras_for_every_optimizer(digits, optimizer):
+    values = small(optimizer=optimizer, activation="tanh")
+    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
 
 
 SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 30}
