@@ -55,6 +55,7 @@ def pixel(request_data, name="fashion_mnist", **options) -> int:
     )
 
 
+@pytest.mark.slow
 def test_debians_fashion_mnist(request_data):
     assert DEBIAN.is_dir(), "apt-get install dataset-fashion-mnist"
     dataset = load_dataset(request_data(dataset="fashion_mnist"))

@@ -30,6 +30,7 @@ def test_probe_says_what_load_gives(request_data, name, validation, test):
     assert probe_dataset(spec) == Shape.of(load_dataset(spec))
 
 
+@pytest.mark.slow
 def test_probe_says_what_load_gives_for_fashion_mnist(request_data):
     spec = request_data(dataset="fashion_mnist", folder="/usr/share/datasets")
     assert probe_dataset(spec) == Shape.of(load_dataset(spec))
@@ -210,7 +211,7 @@ from hpsearch.data.loading import load_dataset as load, probe_dataset as probe
 probe(Request(dataset="fashion_mnist"))
 assert "sklearn" not in sys.modules and "pandas" not in sys.modules
 probe(Request(csv={str(table)!r}, target="y"))
-load(Request(dataset="fashion_mnist", folder="/usr/share/datasets"))
+load(Request(dataset="digits"))
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from readme import ROOT, block
 
+pytestmark = pytest.mark.slow
+
 #: Runs on this machine what is to run on nodes, without the options that say where and how.
 _SRUN = """\
 #!/bin/sh

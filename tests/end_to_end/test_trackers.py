@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from commands import hpsearch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import hpsearch as package
+
+pytestmark = pytest.mark.slow
 
 
 def event_files(directory):
@@ -16,6 +17,8 @@ def event_files(directory):
 
 def last_losses(directory):
     """`val_loss` at the last epoch of each trial, as TensorBoard reads it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     found = {}
     for run, path in event_files(directory).items():
         accumulator = EventAccumulator(str(path))

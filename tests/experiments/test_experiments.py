@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from scripts import EXPERIMENTS, rows, run
 
+pytestmark = pytest.mark.slow
+
 SWEEP = """
 data: {dataset: iris}
 method: grid

@@ -14,6 +14,8 @@ from hpsearch.report.page import write_page
 from hpsearch.report.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = ["best", "progress", "curves", "parallel", "importance", "failures", "work"]
 
 

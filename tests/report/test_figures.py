@@ -165,6 +165,7 @@ def test_results_show_themselves_and_their_figures(sweep_of):
             call()
 
 
+@pytest.mark.slow
 def test_figures_become_files(sweep_of, tmp_path):
     paths = hpsearch.load(sweep_of(1)).save_figures(tmp_path / "figures", "svg")
     assert "progress.svg" in [path.name for path in paths]
@@ -172,6 +173,7 @@ def test_figures_become_files(sweep_of, tmp_path):
         assert path.read_text(encoding="utf-8").startswith("<svg")
 
 
+@pytest.mark.slow
 def test_without_a_browser_it_is_said(sweep_of, tmp_path, monkeypatch):
     import kaleido
     from choreographer.errors import ChromeNotFoundError

@@ -157,6 +157,7 @@ def test_a_conditional_hyperparameter_has_its_share_of_the_whole_space():
     assert shares["layer_type",].share == pytest.approx(truth["layer_type",], abs=0.06)
 
 
+@pytest.mark.slow
 def test_optunas_evaluator_agrees_on_the_same_trials():
     import optuna
 

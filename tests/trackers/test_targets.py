@@ -24,6 +24,7 @@ def test_a_library_that_is_not_installed(monkeypatch, kind):
         make_tracker(f"{kind}:x")
 
 
+@pytest.mark.slow
 def test_both_are_installed_here():
     assert importlib.util.find_spec("mlflow")
     assert importlib.util.find_spec("tensorboard")

@@ -38,6 +38,7 @@ def wanted(tmp_path_factory):
     return lines
 
 
+@pytest.mark.slow
 def test_64_bit_arm(wanted, tmp_path):
     found = bits_of(
         "neon", tmp_path, compiler="aarch64-linux-gnu-gcc", emulator=["qemu-aarch64-static"]

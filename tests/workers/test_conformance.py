@@ -23,7 +23,7 @@ from hpsearch.workers.protocol import (
 )
 
 KINDS = ["in process", "local, 1 worker", "local, 2 workers"]
-KINDS += ["a pool", "ray, 2 nodes"]
+KINDS += ["a pool", pytest.param("ray, 2 nodes", marks=pytest.mark.slow)]
 
 
 @contextmanager

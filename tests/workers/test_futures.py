@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import pandas as pd
+import pytest
 
 import hpsearch
 from hpsearch.workers.protocol import EpochFinished, Lost
@@ -37,6 +38,7 @@ def test_a_death_of_the_pool_is_told_and_costs_no_other_row(on_pool, job):
         assert (executor.busy, executor.free) == (0, 1)
 
 
+@pytest.mark.slow
 def test_dask_trains_the_same_table(tmp_path):
     program = f"""\
         from dask.distributed import Client
