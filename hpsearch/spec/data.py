@@ -1,4 +1,4 @@
-"""`data:` where the rows come from and how they are split."""
+"""The key `data`: the source of the rows and how they are split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import listing, show, unquote_hint
 
-#: Built-in sets -> what they ask for.
+#: Built-in dataset -> its task.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "fashion_mnist": "classification",
     "mnist": "classification",
@@ -35,7 +35,7 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
 }
 _FOR_FILES = ("dataset", "csv", "npz", "python")
 _SOURCES = (*_FOR_FILES, "memory")
-#: Key -> the sources that it has a meaning for.
+#: Key -> the sources that it goes with.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
@@ -46,6 +46,7 @@ _PATHS = ("csv", "npz", "folder", "validation", "test")
 
 
 def _part() -> Rule:
+    """A fraction of the rows, or a file."""
     law = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
 
     def check(value: Any) -> float | str:
@@ -63,9 +64,9 @@ def _part() -> Rule:
 
 
 class MemorySpec(Spec):
-    """What `hpsearch.tune` was given: arrays that no file has, in words such as `(150, 4) float32`.
+    """The arrays that `hpsearch.tune` was given, described in words such as `(150, 4) float32`.
 
-    It is written to sweep.yaml, so that a reader knows; what it says is not read again.
+    It tells a reader of sweep.yaml about the data; hpsearch does not read it back.
     """
 
     x: Annotated[
@@ -77,19 +78,19 @@ class MemorySpec(Spec):
         str, text(), Field(description="Shape and type of the targets.", examples=["(150,) int64"])
     ]
     sample_weight: Annotated[
-        str | None, text(), Field(description="Of the weights of rows in the loss.")
+        str | None, text(), Field(description="Shape and type of the weights of rows in the loss.")
     ] = None
     folds: Annotated[
-        str | None, text(), Field(description="What made the folds of cross-validation.")
+        str | None, text(), Field(description="Splitter that made the folds of cross-validation.")
     ] = None
     groups: Annotated[
-        str | None, text(), Field(description="Of the groups that no split tears apart.")
+        str | None, text(), Field(description="Shape and type of the groups that no split divides.")
     ] = None
     validation: Annotated[
         str | None,
         text(),
         Field(
-            description="Of validation rows that were given beside them.",
+            description="Shape and type of given validation rows.",
             examples=["x (30, 4) float64, y (30,) int64"],
         ),
     ] = None
@@ -97,26 +98,26 @@ class MemorySpec(Spec):
         str | None,
         text(),
         Field(
-            description="Of test rows that were given beside them.",
+            description="Shape and type of given test rows.",
             examples=["x (30, 4) float64, y (30,) int64"],
         ),
     ] = None
 
     @property
     def splits(self) -> str:
-        """What makes the validation part where it is no fraction of x; else empty."""
+        """The source of validation rows that are not a fraction of x; else empty."""
         return self.folds or ("in memory" if self.validation is not None else "")
 
 
 class SplitSpec(Spec):
-    """A column that decides which rows may stand on which side of a split."""
+    """A column by which the rows are split."""
 
     by: Annotated[
         Literal["group", "time"],
         one_of(("group", "time"), "kind of split"),
         Field(
-            description="group: rows with one value stay together; time: later rows validate "
-            "what earlier ones train.",
+            description="group: rows with equal values stay together; time: train on earlier rows, "
+            "validate on later ones.",
             examples=["group"],
         ),
     ]
@@ -124,7 +125,7 @@ class SplitSpec(Spec):
         str,
         text(law="must be the name of a column"),
         Field(
-            description="The CSV's column of groups or times, which is no feature then.",
+            description="Column of groups or times in the CSV; it is not used as a feature.",
             examples=["patient"],
         ),
     ]
@@ -133,15 +134,15 @@ class SplitSpec(Spec):
 class DataSpec(Spec):
     """The rows of a sweep, from exactly one source, and their split.
 
-    `validation` and `test` are a fraction in (0, 1), the path of a file, or (test only) absent.
-    Paths are as the file writes them until `resolved` is called; `load` calls it.
+    `validation` and `test` are a fraction in (0, 1) or the path of a file; `test` may be None.
+    `load_sweep` makes relative paths absolute by `resolved`.
     """
 
     dataset: Annotated[
         str | None,
         one_of(DATASETS, "dataset"),
         Field(
-            description="A built-in set of data.",
+            description="A built-in dataset.",
             examples=["fashion_mnist"],
         ),
     ] = None
@@ -166,19 +167,19 @@ class DataSpec(Spec):
     memory: Annotated[
         MemorySpec | None,
         Field(
-            description="Written by hpsearch.tune of arrays in memory, which no file has.",
+            description="Arrays in memory; written by hpsearch.tune.",
             examples=[{"x": "(150, 4) float64", "y": "(150,) int64"}],
         ),
     ] = None
     folder: Annotated[
         str | None,
         text(),
-        Field(description="Where the files of a built-in set lie.", examples=["/data/mnist"]),
+        Field(description="Folder with the files of a built-in dataset.", examples=["/data/mnist"]),
     ] = None
     target: Annotated[
         str | None,
         text(law="must be the name of a column"),
-        Field(description="The CSV's column to predict.", examples=["price"]),
+        Field(description="Column of the CSV to predict.", examples=["price"]),
     ] = None
     drop: Annotated[
         tuple[str, ...],
@@ -189,7 +190,7 @@ class DataSpec(Spec):
         Literal["classification", "regression"] | None,
         one_of(("classification", "regression"), "task"),
         Field(
-            description="What is predicted; inferred from the target where unambiguous.",
+            description="Kind of prediction; inferred from the target if unambiguous.",
             examples=["regression"],
         ),
     ] = None
@@ -197,7 +198,7 @@ class DataSpec(Spec):
         float | str,
         _part(),
         Field(
-            description="The validation split: a fraction (stratified for classes) or a file.",
+            description="Validation split: a fraction (stratified for classification) or a file.",
             examples=[0.2],
         ),
     ] = 0.2
@@ -205,7 +206,7 @@ class DataSpec(Spec):
         float | str | None,
         _part(),
         Field(
-            description="The test split: a fraction or a file; absent: what a set ships.",
+            description="Test split: a fraction or a file; by default the one of a built-in dataset.",
             examples=["test.csv"],
         ),
     ] = None
@@ -213,34 +214,35 @@ class DataSpec(Spec):
         int | None,
         integer(2, 1_000),
         Field(
-            description="Cross-validation in so many folds (stratified for classes) in place of "
-            "a validation split: a row a fold, and the mean over them is a config's score.",
+            description="Number of folds (stratified for classification) of a cross-validation, "
+            "which replaces the validation split: each fold is a row, and their mean is a config's "
+            "score.",
             examples=[5],
         ),
     ] = None
     split: Annotated[
         SplitSpec | None,
         Field(
-            description="Keeps groups together, or the order of time.",
+            description="Keep groups together, or split by time.",
             examples=[{"by": "group", "column": "patient"}],
         ),
     ] = None
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
-        Field(description="Seed of the split alone.", examples=[42]),
+        Field(description="Seed of the split.", examples=[42]),
     ] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "auto"],
         one_of(("none", "unit", "standard", "auto"), "scale"),
         Field(
-            description="How features are scaled, by a layer fitted on the training split only.",
+            description="Scaling of features, by a layer fitted on the training split only.",
             examples=["standard"],
         ),
     ] = "auto"
 
     def raw(self) -> Any:
-        """As a sweep file writes it."""
+        """Return the data as a sweep file has it."""
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
@@ -250,17 +252,17 @@ class DataSpec(Spec):
 
     @property
     def source(self) -> str:
-        """Which of the sources is given."""
+        """Name of the given source."""
         return next(name for name in _SOURCES if getattr(self, name) is not None)
 
     @property
     def weighted(self) -> bool:
-        """Whether rows have weights of their own."""
+        """Whether each row has a weight."""
         return self.memory is not None and self.memory.sample_weight is not None
 
     @property
     def how_split(self) -> dict[str, Any]:
-        """How the validation split was asked for."""
+        """The keys that decide the validation split."""
         how: dict[str, Any] = {"validation": self.validation}
         if self.cv is not None:
             how = {"cv": self.cv}
@@ -274,11 +276,11 @@ class DataSpec(Spec):
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
-        """What is predicted, where the file alone tells."""
+        """The task, if the sweep file determines it."""
         return self.task or DATASETS.get(self.dataset or "")
 
     def resolved(self, base_dir: Path) -> DataSpec:
-        """With relative paths made absolute against `base_dir`."""
+        """Return a copy whose relative paths are made absolute against `base_dir`."""
         paths = {
             name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
             for name in _PATHS
@@ -287,7 +289,7 @@ class DataSpec(Spec):
         return self.model_copy(update=paths)
 
     def check(self) -> Iterator[Fault]:
-        """One source, and no key that has no meaning for it."""
+        """Yield faults unless there is one source, and for keys that do not go with it."""
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"

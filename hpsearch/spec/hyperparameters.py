@@ -1,4 +1,4 @@
-"""The rule of each hyperparameter that hpsearch knows, optimizers and initializers included."""
+"""Rules of hpsearch's hyperparameters, including the arguments of optimizers and initializers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
+    check_each,
+    check_key,
     flag,
     integer,
     number,
     one_of,
     reference,
-    reference_schema,
     require_mapping,
     sequence,
     text,
@@ -32,7 +33,7 @@ WEIGHT_DECAY: Final = number(minimum=0)
 _POSITIVE = number(above=0)
 _NOT_NEGATIVE = number(minimum=0)
 
-#: Arguments whose default does not tell their range; any other takes its default's type.
+#: Rules of arguments; for any other, the type of its default is the rule.
 _ARGUMENTS: Final[dict[str, Rule]] = {
     "learning_rate": LEARNING_RATE,
     "initial_learning_rate": LEARNING_RATE,
@@ -85,13 +86,25 @@ def _argument_rule(name: str, default: Any) -> Rule:
     return text() if isinstance(default, str) else number()
 
 
-def _arguments(
-    noun: str, name: str, accepted: Mapping[str, Any], value: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The checked arguments of `value`, a mapping with a `name` and arguments of it."""
-    faults = Collector()
+def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> Any:
+    """Check a name, or a mapping with a name and arguments of it.
+
+    Args:
+        noun: The kind of thing that is named, for messages.
+        names: Name -> argument -> default.
+        value: The name or mapping.
+    """
+    rule = one_of(names, noun, shown=30)
+    if not isinstance(value, Mapping):
+        return rule.check(value)
+    mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
+    if "name" not in mapping:
+        raise InvalidValue.at(f"name is missing: the {noun} that the other keys are arguments of")
+    name = check_key(rule.check, mapping, "name")
+    accepted = names[name]
     checked: dict[str, Any] = {"name": name}
-    for key, item in value.items():
+    faults = Collector()
+    for key, item in mapping.items():
         if key == "name":
             continue
         if key not in accepted:
@@ -105,27 +118,14 @@ def _arguments(
         else:
             checked[key] = faults.run(_argument_rule(key, accepted[key]).check, item, key)
     for key, default in accepted.items():
-        if default == REQUIRED and key not in value:
+        if default == REQUIRED and key not in mapping:
             faults.add(f"{noun} {name} needs the argument {key}")
     faults.finish()
     return checked
 
 
-def _named(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> tuple[str, Any]:
-    """The name in a mapping, checked, and the arguments that it accepts."""
-    mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
-    if "name" not in mapping:
-        raise InvalidValue.at(f"name is missing: the {noun} that the other keys are arguments of")
-    faults = Collector()
-    name = faults.run(one_of(names, noun, shown=30).check, mapping["name"], "name")
-    faults.finish()
-    assert name is not None
-    return name, names[name]
-
-
-def _schedule(value: Any) -> dict[str, Any]:
-    name, accepted = _named("learning rate schedule", SCHEDULES, value)
-    schedule = _arguments("schedule", name, accepted, value)
+def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
+    schedule: dict[str, Any] = _with_arguments("learning rate schedule", SCHEDULES, value)
     boundaries = schedule.get("boundaries")
     if boundaries is not None:
         schedule["boundaries"] = list(boundaries)
@@ -135,43 +135,38 @@ def _schedule(value: Any) -> dict[str, Any]:
     return schedule
 
 
-def _optimizer_names() -> dict[str, Mapping[str, Any]]:
-    aliases = {alias: OPTIMIZERS[name] for alias, (name, _) in OPTIMIZER_ALIASES.items()}
-    return {**OPTIMIZERS, **aliases}
-
-
-_OPTIMIZERS: Final = _optimizer_names()
+_OPTIMIZERS: Final[dict[str, Mapping[str, Any]]] = {
+    **OPTIMIZERS,
+    **{alias: OPTIMIZERS[name] for alias, (name, _) in OPTIMIZER_ALIASES.items()},
+}
 
 
 def _optimizer(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return one_of(_OPTIMIZERS, "optimizer", shown=30).check(value)
-    name, accepted = _named("optimizer", _OPTIMIZERS, value)
-    checked = _arguments("optimizer", name, accepted, value)
-    clipping = [key for key in _CLIPPING if checked.get(key) is not None]
-    if len(clipping) > 1:
-        raise InvalidValue.at(f"Keras allows one of {listing(_CLIPPING)}, not {listing(clipping)}")
+    checked = _with_arguments("optimizer", _OPTIMIZERS, value)
+    if isinstance(checked, dict):
+        clipping = [key for key in _CLIPPING if checked.get(key) is not None]
+        if len(clipping) > 1:
+            raise InvalidValue.at(
+                f"Keras allows one of {listing(_CLIPPING)}, not {listing(clipping)}"
+            )
     return checked
 
 
 def _initializer(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return one_of(INITIALIZERS, "initializer", shown=30).check(value)
-    name, accepted = _named("initializer", INITIALIZERS, value)
-    return _arguments("initializer", name, accepted, value)
+    return _with_arguments("initializer", INITIALIZERS, value)
 
 
 def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
     name = {
         "enum": list(names),
-        "description": "Keras' name, of which the other keys are arguments.",
+        "description": "Keras' name; the other keys are its arguments.",
         "examples": [next(iter(names))],
     }
     named = {"type": "object", "properties": {"name": name}, "required": ["name"]}
     return {"anyOf": [{"enum": list(names)}, named]}
 
 
-#: An optimizer's name, `momentum` and `nesterov` included, or a mapping with its arguments.
+#: An optimizer's name, including `momentum` and `nesterov`, or a mapping with its arguments.
 OPTIMIZER: Final = Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True)
 #: An initializer's name, or a mapping with its arguments.
 INITIALIZER: Final = Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True)
@@ -185,26 +180,20 @@ def _units(value: Any) -> int | list[int]:
     if isinstance(value, list | tuple):
         if not 1 <= len(value) <= MOST_LAYERS:
             raise InvalidValue.at(
-                f"a list of units has one number a layer, 1 to {MOST_LAYERS}, not {len(value)}"
+                f"a list of units has one number per layer, 1 to {MOST_LAYERS}, not {len(value)}"
             )
-        faults = Collector()
-        widths = [faults.run(UNITS_OF_LAYER.check, item, i) for i, item in enumerate(value)]
-        faults.finish()
-        return [width for width in widths if width is not None]
+        return list(check_each(UNITS_OF_LAYER.check, enumerate(value)).values())
     width: int = UNITS_OF_LAYER.check(value)
     return width
 
 
-def _layer_type(value: Any) -> str:
-    if isinstance(value, str) and ":" in value:
-        name: str = reference().check(value)
-    else:
-        name = _LAYER_TYPE.check(value)
-    return name
+def _layer_type(value: Any) -> Any:
+    rule = reference() if isinstance(value, str) and ":" in value else _LAYER_TYPE
+    return rule.check(value)
 
 
 def _anything(value: Any) -> Any:
-    """A value of an argument of one's own function: any plain data."""
+    """Check that a value of an unknown hyperparameter is plain data."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue.at(f"must be finite, not {show(value)}")
     if isinstance(value, list | tuple):
@@ -236,7 +225,9 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         kind="int",
     ),
     "activation": one_of(ACTIVATIONS, "activation"),
-    "layer_type": Rule(_layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), reference_schema()]}),
+    "layer_type": Rule(
+        _layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), dict(reference().schema)]}
+    ),
     "batch_size": integer(1, 10_000_000),
     "epochs": integer(1, 1_000_000),
     "optimizer": OPTIMIZER,
@@ -248,44 +239,56 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "kernel_initializer": INITIALIZER,
 }
 
-#: Hyperparameter -> what it is, and an example; `units_2` stands for all of its kind.
+#: Hyperparameter -> description and example; `units_2` stands for all `units_K`.
 DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
-    "hidden_layers": ("How many hidden layers; 0: the output layer alone.", [0, 1, 2]),
-    "units": ("Neurons of each hidden layer, or a list with one number a layer.", [50, [200, 100]]),
+    "hidden_layers": ("Number of hidden layers; 0: only the output layer.", [0, 1, 2]),
+    "units": ("Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]),
     "units_2": (
-        "Neurons of hidden layer 2 (of any other by its number), in place of units.",
+        "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",
         {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
     ),
-    "activation": ("Of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]),
+    "activation": (
+        "Activation of the hidden layers; see `hpsearch list activations`.",
+        ["relu", "tanh"],
+    ),
     "layer_type": (
-        "The block that each hidden layer is: see `hpsearch list layer-types`, or a function of "
-        "one's own as package.module:function.",
+        "Type of each hidden layer: see `hpsearch list layer-types`, or a function of your own as "
+        "package.module:function.",
         ["dense", "batch_norm"],
     ),
-    "batch_size": ("Rows of a step.", [32, 128]),
-    "epochs": ("Passes over the training rows; the longest training answers all.", [5, 10, 20]),
+    "batch_size": ("Rows per training step.", [32, 128]),
+    "epochs": (
+        "Passes over the training rows; of several numbers, one training answers all.",
+        [5, 10, 20],
+    ),
     "optimizer": (
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),
     "learning_rate": (
-        "Of the optimizer, whose own default holds where it is absent.",
+        "Learning rate of the optimizer; by default the optimizer's own.",
         {"min": 1e-4, "max": 0.1, "scale": "log"},
     ),
-    "momentum": ("Of optimizers that have one; their own default where absent.", [0.9, 0.95]),
-    "weight_decay": ("Of the optimizer; its own default where absent.", [0.0001, 0.001]),
+    "momentum": (
+        "Momentum of optimizers that have one; by default the optimizer's own.",
+        [0.9, 0.95],
+    ),
+    "weight_decay": (
+        "Weight decay of the optimizer; by default the optimizer's own.",
+        [0.0001, 0.001],
+    ),
     "dropout": (
-        "Rate of the layer type dropout.",
+        "Share of units that the layer type dropout drops.",
         {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     ),
-    "l2": ("Weight of every kernel's squared norm in the loss.", [0.0, 0.0001]),
+    "l2": ("Factor of the L2 penalty on every kernel.", [0.0, 0.0001]),
     "kernel_initializer": (
-        "Of every kernel: a Keras initializer, alone or with its arguments.",
+        "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
     ),
 }
 
-#: What other tools call them.
+#: Name in another tool -> hyperparameter.
 _SYNONYMS: Final = {
     "lr": "learning_rate",
     "fc_layer_size": "units",
@@ -304,24 +307,25 @@ _SYNONYMS: Final = {
     "optimiser": "optimizer",
 }
 
-#: Whether the names are a model's of one's own; of ours, it then has these only.
-_OPEN: Final[ContextVar[bool]] = ContextVar("open_names", default=False)
-_OURS: Final = ("batch_size", "epochs")
+#: Whether the hyperparameters are those of a custom model.
+_CUSTOM: Final[ContextVar[bool]] = ContextVar("custom_model", default=False)
+#: Hyperparameters that a custom model shares with the MLP.
+_SHARED: Final = ("batch_size", "epochs")
 
 
 @contextlib.contextmanager
-def open_names(are_open: bool) -> Iterator[None]:
-    """Within it, whether a hyperparameter is what a model of one's own makes of it."""
-    before = _OPEN.set(are_open)
+def custom_names(are_custom: bool) -> Iterator[None]:
+    """Within this context, say whether hyperparameters are those of a custom model."""
+    before = _CUSTOM.set(are_custom)
     try:
         yield
     finally:
-        _OPEN.reset(before)
+        _CUSTOM.reset(before)
 
 
 def rule_of(name: str) -> Rule:
-    """The rule of a hyperparameter; names of one's own take any plain data."""
-    if _OPEN.get() and name not in _OURS:
+    """Return the rule of a hyperparameter; an unknown one takes any plain data."""
+    if _CUSTOM.get() and name not in _SHARED:
         return ANYTHING
     if layer_of(name) is not None:
         return UNITS_OF_LAYER
@@ -329,13 +333,13 @@ def rule_of(name: str) -> Rule:
 
 
 def is_known(name: str) -> bool:
-    """Whether hpsearch's MLP has such a hyperparameter; `units_51` is beyond its layers."""
+    """Whether hpsearch's MLP has this hyperparameter; `units_51` is beyond its layers."""
     layer = layer_of(name)
     return name in HYPERPARAMETERS or (layer is not None and layer <= MOST_LAYERS)
 
 
 def suggestion(name: str) -> str:
-    """`; did you mean ...?` for a misspelt hyperparameter."""
+    """Return `; did you mean ...?` for a misspelt hyperparameter, or nothing."""
     if name in _SYNONYMS:
         return f"; did you mean {_SYNONYMS[name]!r}?"
     near = nearest(name, [*HYPERPARAMETERS, *_SYNONYMS])

@@ -1,11 +1,11 @@
-"""The smaller keys: metric, seeds, budget, early stopping, execution, model."""
+"""The keys `metric`, `seeds`, `budget`, `early_stopping`, `execution` and `model`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec.rules import (
@@ -16,72 +16,62 @@ from hpsearch.spec.rules import (
     Rule,
     Spec,
     byte_size,
+    check_each,
     duration,
-    faults_of,
     flag,
     integer,
     number,
     one_of,
-    reference_schema,
+    reference,
     require_mapping,
     text,
 )
 from hpsearch.wording import did_you_mean, show, unquote_hint
 
-#: Engines of this package.
+#: Engines that are part of hpsearch.
 ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
 _MOST_SEEDS: Final = 10_000
 
 
 class MetricSpec(Spec):
-    """What a trial's score is; `goal` is known for the usual names."""
+    """The score of a trial; `goal` may be omitted for a known metric."""
 
     name: Annotated[
         str,
         text(),
-        Field(description="A column of the curves, such as val_accuracy.", examples=["val_loss"]),
+        Field(description="Column of curves.csv, such as val_accuracy.", examples=["val_loss"]),
     ]
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(
-            description="Known for the usual metrics, needed for another.", examples=["minimize"]
-        ),
+        Field(description="Required unless the metric is a known one.", examples=["minimize"]),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
         one_of(("last", "best"), "epoch"),
-        Field(description="The epoch that the score is read at.", examples=["best"]),
+        Field(description="Epoch whose value is the score.", examples=["best"]),
     ] = "last"
 
     def check(self) -> Iterator[Fault]:
-        """The goal must be known or given."""
+        """Yield a fault if the goal is neither known nor given."""
         if self.goal is None and self.name not in METRICS:
             yield (
                 (),
-                f"goal is missing: maximize or minimize, as {self.name!r} is no known metric"
+                f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
                 f"{did_you_mean(self.name, METRICS)}",
             )
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """The goal, inferred where the file does not give it."""
+        """The goal, inferred if the file omits it."""
         if self.goal is not None:
             return self.goal
         return "maximize" if METRICS[self.name] == "maximize" else "minimize"
 
 
-def _validated(model: type[Spec], value: Any) -> Any:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise InvalidValue(faults_of(error, model.keys())) from None
-
-
 def _metric(value: Any) -> MetricSpec:
-    raw = {"name": value} if isinstance(value, str) else value
-    metric: MetricSpec = _validated(MetricSpec, raw)
+    metric = MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
     return metric.model_copy(update={"goal": metric.direction})
 
 
@@ -89,7 +79,7 @@ def _schema_of(model: type[Spec]) -> dict[str, Any]:
     return TypeAdapter(model).json_schema()
 
 
-#: The type of the field: a name, or a mapping.
+#: Field type: a name or a mapping.
 Metric = Annotated[
     MetricSpec | None,
     Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, _schema_of(MetricSpec)]}),
@@ -97,32 +87,31 @@ Metric = Annotated[
 
 
 class SeedRace(Spec):
-    """Repeat configs from `min` up to `max` times, the promising ones more often."""
+    """Repeat each config `min` times, and promising ones up to `max` times."""
 
     min: Annotated[
         int,
         integer(1, _MOST_SEEDS),
-        Field(description="Repetitions that every config has.", examples=[1]),
+        Field(description="Repetitions of every config.", examples=[1]),
     ]
     max: Annotated[
         int,
         integer(1, _MOST_SEEDS),
-        Field(description="Repetitions that the best have.", examples=[5]),
+        Field(description="Repetitions of the best configs.", examples=[5]),
     ]
     race: Annotated[
         bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
     ] = True
 
     def check(self) -> Iterator[Fault]:
-        """The bounds must be in order."""
+        """Yield a fault if `min` exceeds `max`."""
         if self.min > self.max:
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
 
 def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace:
     if isinstance(value, Mapping | SeedRace):
-        race: SeedRace = _validated(SeedRace, value)
-        return race
+        return SeedRace.model_validate(value)
     if isinstance(value, list | tuple):
         return _seed_list(value)
     law = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
@@ -153,30 +142,30 @@ _SEEDS_SCHEMA = {
         _schema_of(SeedRace),
     ]
 }
-#: The type of the field: how many, a list, or a race.
+#: Field type: a number of seeds, a list of them, or a race.
 Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
 
 
 class Budget(Spec):
-    """When a search that would not end by itself ends."""
+    """Limits of a search."""
 
     trials: Annotated[
         int | None,
         integer(1, 10**9),
-        Field(description="Rows of the results table at most.", examples=[200]),
+        Field(description="Most rows of the results table.", examples=[200]),
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
         Field(
             alias="time",
-            description="After it, no trial is begun.",
+            description="Time after which no trial starts.",
             examples=["30m"],
         ),
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """An empty budget limits nothing."""
+        """Yield a fault if no limit is given."""
         if self.trials is None and self.time_seconds is None:
             yield (), "needs trials, time or both"
 
@@ -187,14 +176,12 @@ class EarlyStoppingSpec(Spec):
     patience: Annotated[
         int,
         integer(1, 10**6),
-        Field(
-            description="Epochs without an improvement after which a training ends.", examples=[3]
-        ),
+        Field(description="Epochs without improvement after which a training ends.", examples=[3]),
     ]
     min_delta: Annotated[
         float,
         number(minimum=0),
-        Field(description="How much better counts as an improvement.", examples=[0.001]),
+        Field(description="Smallest change that counts as an improvement.", examples=[0.001]),
     ] = 0.0
 
 
@@ -211,17 +198,11 @@ def _workers(value: Any) -> int | Literal["auto"]:
 
 def _resources(value: Any) -> dict[str, float]:
     law = "must be a mapping such as {CPU: 1, GPU: 0.5}"
-    faults = Collector()
-    amounts = {
-        key: faults.run(number(minimum=0).check, amount, key)
-        for key, amount in require_mapping(value, law).items()
-    }
-    faults.finish()
-    return {key: amount for key, amount in amounts.items() if amount is not None}
+    return check_each(number(minimum=0).check, require_mapping(value, law).items())
 
 
 class Execution(Spec):
-    """Where and how trainings run; nothing here changes a score."""
+    """Where and how trainings run; no key changes a score."""
 
     workers: Annotated[
         int | Literal["auto"],
@@ -229,7 +210,7 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Processes, of one thread each; auto: one a core.", examples=[4]),
+        Field(description="Single-threaded processes; auto: one per core.", examples=[4]),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
@@ -240,35 +221,36 @@ class Execution(Spec):
         int | Literal["auto"],
         byte_size(),
         Field(
-            description="Of one worker; auto: its part of 80% of the machine's.",
+            description="Memory limit of a worker; auto: its share of 80% of the machine's memory.",
             examples=["2GB"],
         ),
     ] = "auto"
     retries: Annotated[
         int,
         integer(0, 100),
-        Field(description="How often a training whose worker died is tried again.", examples=[2]),
+        Field(description="How often to restart a training whose worker died.", examples=[2]),
     ] = 1
     engine: Annotated[
         str,
         one_of(ENGINES, "engine"),
-        Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
+        Field(description="Run trainings on this machine or on a Ray cluster.", examples=["local"]),
     ] = "local"
     address: Annotated[
         str | None,
         text(),
         Field(
-            description="Of the cluster: auto, or its head's HOST:PORT.", examples=["10.0.0.5:6379"]
+            description="Address of the cluster: auto, or HOST:PORT of its head.",
+            examples=["10.0.0.5:6379"],
         ),
     ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="What one of the cluster's workers takes.", examples=[{"CPU": 1}]),
+        Field(description="Resources of the cluster that a worker takes.", examples=[{"CPU": 1}]),
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """A cluster's keys need a cluster."""
+        """Yield faults for the cluster's keys without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
@@ -284,13 +266,8 @@ def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
         return "balanced"
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at(f"{_CLASS_WEIGHT_LAW}, not {show(value)}")
-    faults = Collector()
-    weight = number(minimum=0)
-    checked = {
-        str(label): faults.run(weight.check, each, str(label)) for label, each in value.items()
-    }
-    faults.finish()
-    return {label: float(each) for label, each in checked.items() if each is not None}
+    labelled = {str(label): weight for label, weight in value.items()}
+    return check_each(number(minimum=0).check, labelled.items())
 
 
 _CLASS_WEIGHT_SCHEMA = {
@@ -307,13 +284,13 @@ _CLASS_WEIGHT_SCHEMA = {
 
 
 class ModelSpec(Spec):
-    """hpsearch's own MLP, with overrides of what the task decides."""
+    """hpsearch's MLP, with overrides of its output and loss."""
 
     type: Annotated[
         Literal["mlp"],
         one_of(("mlp",), "model type"),
         Field(
-            description="What is built: the MLP of the layers that `parameters` describe.",
+            description="Build the MLP that `parameters` describe.",
             examples=["mlp"],
         ),
     ] = "mlp"
@@ -321,20 +298,20 @@ class ModelSpec(Spec):
         str | None,
         one_of(ACTIVATIONS, "activation"),
         Field(
-            description="Activation of the output layer; the task decides where absent.",
+            description="Activation of the output layer; by default the task decides.",
             examples=["softmax"],
         ),
     ] = None
     loss: Annotated[
         str | None,
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        Field(description="A Keras loss; the task decides where absent.", examples=["huber"]),
+        Field(description="A Keras loss; by default the task decides.", examples=["huber"]),
     ] = None
     class_weight: Annotated[
         dict[str, float] | Literal["balanced"] | None,
         Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
         Field(
-            description="Weight of each class in the loss, 1 where absent; or balanced.",
+            description="Weight of each class in the loss, by default 1; or balanced.",
             examples=["balanced", {"0": 1, "1": 5}],
         ),
     ] = None
@@ -348,11 +325,10 @@ def _model(value: Any) -> ModelSpec | str:
             "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
             f"or a function as 'package.module:build', not {show(value)}"
         )
-    model: ModelSpec = _validated(ModelSpec, value)
-    return model
+    return ModelSpec.model_validate(value)
 
 
-#: The type of the field: overrides, or one's own builder as `package.module:function`.
+#: Field type: overrides of the MLP, or the user's builder as `package.module:function`.
 Model = Annotated[
-    ModelSpec | str, Rule(_model, {"anyOf": [reference_schema(), _schema_of(ModelSpec)]})
+    ModelSpec | str, Rule(_model, {"anyOf": [dict(reference().schema), _schema_of(ModelSpec)]})
 ]

@@ -128,7 +128,8 @@ def read_yaml(content: bytes, loader: Any = None) -> Document:
 def _decoded(content: bytes) -> str:
     if len(content) > MOST_BYTES:
         raise _Stop(
-            1, f"the file has {len(content):,} bytes; a sweep file has at most {MOST_BYTES:,}"
+            1,
+            f"the file has {len(content):,} bytes or more; a sweep file has at most {MOST_BYTES:,}",
         )
     try:
         return content.decode("utf-8-sig")

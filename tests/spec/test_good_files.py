@@ -12,7 +12,6 @@ import pytest
 
 from hpsearch.space.space import Choices, Range
 from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, sweep_schema
-from hpsearch.spec.parameters import RangeSpec
 from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
@@ -194,9 +193,9 @@ def test_wandb_file() -> None:
     }
     assert sweep.budget is not None
     assert sweep.budget.trials == 40
-    assert sweep.parameters["units"].domain == RangeSpec(10, 200, integer=True)
-    assert sweep.parameters["batch_size"].domain == RangeSpec(16, 96, 16, integer=True)
-    assert sweep.parameters["learning_rate"].domain == RangeSpec(1e-4, 1e-1, log=True)
+    assert sweep.parameters["units"].domain == Range(10, 200, integer=True)
+    assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
+    assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["hidden_layers"].domain == (2,)
     assert [line.split()[0] for line in sweep.warnings] == ["program", "project", "command"]
 
@@ -207,8 +206,8 @@ def test_wandb_uniform_of_whole_numbers() -> None:
         "  batch_size: {distribution: log_uniform_values, min: 8, max: 512}\n"
         "method: random\nrun_cap: 3\n"
     )
-    assert sweep.parameters["units"].domain == RangeSpec(1, 9, integer=True)
-    assert sweep.parameters["batch_size"].domain == RangeSpec(8, 512, log=True, integer=True)
+    assert sweep.parameters["units"].domain == Range(1, 9, integer=True)
+    assert sweep.parameters["batch_size"].domain == Range(8, 512, log=True, integer=True)
 
 
 def test_names_and_paths(tmp_path: Path) -> None:

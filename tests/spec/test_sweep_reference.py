@@ -25,7 +25,7 @@ def keys(part, path=()):
         for key, each in inner["properties"].items():
             named = path[:1] == ("method",) and key == "name"
             ignored = not path and key in IGNORED
-            # Which hpsearch.tune writes, and nobody else.
+            # Only hpsearch.tune writes `memory`.
             if not named and not ignored and path != ("data", "memory"):
                 yield (*path, key), each
                 yield from keys(each, (*path, key))
