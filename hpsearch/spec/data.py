@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
-
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
     Rule,
     Spec,
+    about,
     integer,
     one_of,
     reference,
@@ -45,6 +44,9 @@ _ONLY_WITH = {
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
 
+_COLUMN = text(law="must be the name of a column")
+
+
 def _part() -> Rule:
     """A fraction of the rows, or a file."""
     law = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
@@ -69,38 +71,26 @@ class MemorySpec(Spec):
     It tells a reader of sweep.yaml about the data; hpsearch does not read it back.
     """
 
-    x: Annotated[
-        str,
-        text(),
-        Field(description="Shape and type of the features.", examples=["(150, 4) float64"]),
-    ]
-    y: Annotated[
-        str, text(), Field(description="Shape and type of the targets.", examples=["(150,) int64"])
-    ]
+    x: Annotated[str, text(), about("Shape and type of the features.", "(150, 4) float64")]
+    y: Annotated[str, text(), about("Shape and type of the targets.", "(150,) int64")]
     sample_weight: Annotated[
-        str | None, text(), Field(description="Shape and type of the weights of rows in the loss.")
+        str | None, text(), about("Shape and type of the weights of rows in the loss.")
     ] = None
     folds: Annotated[
-        str | None, text(), Field(description="Splitter that made the folds of cross-validation.")
+        str | None, text(), about("Splitter that made the folds of cross-validation.")
     ] = None
     groups: Annotated[
-        str | None, text(), Field(description="Shape and type of the groups that no split divides.")
+        str | None, text(), about("Shape and type of the groups that no split divides.")
     ] = None
     validation: Annotated[
         str | None,
         text(),
-        Field(
-            description="Shape and type of given validation rows.",
-            examples=["x (30, 4) float64, y (30,) int64"],
-        ),
+        about("Shape and type of given validation rows.", "x (30, 4) float64, y (30,) int64"),
     ] = None
     test: Annotated[
         str | None,
         text(),
-        Field(
-            description="Shape and type of given test rows.",
-            examples=["x (30, 4) float64, y (30,) int64"],
-        ),
+        about("Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"),
     ] = None
 
     @property
@@ -115,19 +105,16 @@ class SplitSpec(Spec):
     by: Annotated[
         Literal["group", "time"],
         one_of(("group", "time"), "kind of split"),
-        Field(
-            description="group: rows with equal values stay together; time: train on earlier rows, "
-            "validate on later ones.",
-            examples=["group"],
+        about(
+            "group: rows with equal values stay together; time: train on earlier rows, validate on "
+            "later ones.",
+            "group",
         ),
     ]
     column: Annotated[
         str,
-        text(law="must be the name of a column"),
-        Field(
-            description="Column of groups or times in the CSV; it is not used as a feature.",
-            examples=["patient"],
-        ),
+        _COLUMN,
+        about("Column of groups or times in the CSV; it is not used as a feature.", "patient"),
     ]
 
 
@@ -139,106 +126,75 @@ class DataSpec(Spec):
     """
 
     dataset: Annotated[
-        str | None,
-        one_of(DATASETS, "dataset"),
-        Field(
-            description="A built-in dataset.",
-            examples=["fashion_mnist"],
-        ),
+        str | None, one_of(DATASETS, "dataset"), about("A built-in dataset.", "fashion_mnist")
     ] = None
     csv: Annotated[
-        str | None,
-        text(),
-        Field(description="A CSV file, relative to the sweep file.", examples=["houses.csv"]),
+        str | None, text(), about("A CSV file, relative to the sweep file.", "houses.csv")
     ] = None
     npz: Annotated[
-        str | None,
-        text(),
-        Field(description="An NPZ file, relative to the sweep file.", examples=["houses.npz"]),
+        str | None, text(), about("An NPZ file, relative to the sweep file.", "houses.npz")
     ] = None
     python: Annotated[
         str | None,
         reference(),
-        Field(
-            description="A function that returns the data, as package.module:function.",
-            examples=["my.data:load"],
-        ),
+        about("A function that returns the data, as package.module:function.", "my.data:load"),
     ] = None
     memory: Annotated[
         MemorySpec | None,
-        Field(
-            description="Arrays in memory; written by hpsearch.tune.",
-            examples=[{"x": "(150, 4) float64", "y": "(150,) int64"}],
+        about(
+            "Arrays in memory; written by hpsearch.tune.",
+            {"x": "(150, 4) float64", "y": "(150,) int64"},
         ),
     ] = None
     folder: Annotated[
-        str | None,
-        text(),
-        Field(description="Folder with the files of a built-in dataset.", examples=["/data/mnist"]),
+        str | None, text(), about("Folder with the files of a built-in dataset.", "/data/mnist")
     ] = None
     target: Annotated[
         str | None,
-        text(law="must be the name of a column"),
-        Field(description="Column of the CSV to predict.", examples=["price"]),
+        _COLUMN,
+        about("Column of the CSV to predict.", "price"),
     ] = None
     drop: Annotated[
         tuple[str, ...],
-        sequence(text(law="must be the name of a column"), "column names"),
-        Field(description="Columns of the CSV to leave out.", examples=[["id"]]),
+        sequence(_COLUMN, "column names"),
+        about("Columns of the CSV to leave out.", ["id"]),
     ] = ()
     task: Annotated[
         Literal["classification", "regression"] | None,
         one_of(("classification", "regression"), "task"),
-        Field(
-            description="Kind of prediction; inferred from the target if unambiguous.",
-            examples=["regression"],
-        ),
+        about("Kind of prediction; inferred from the target if unambiguous.", "regression"),
     ] = None
     validation: Annotated[
         float | str,
         _part(),
-        Field(
-            description="Validation split: a fraction (stratified for classification) or a file.",
-            examples=[0.2],
-        ),
+        about("Validation split: a fraction (stratified for classification) or a file.", 0.2),
     ] = 0.2
     test: Annotated[
         float | str | None,
         _part(),
-        Field(
-            description="Test split: a fraction or a file; by default the one of a built-in dataset.",
-            examples=["test.csv"],
+        about(
+            "Test split: a fraction or a file; by default the one of a built-in dataset.",
+            "test.csv",
         ),
     ] = None
     cv: Annotated[
         int | None,
         integer(2, 1_000),
-        Field(
-            description="Number of folds (stratified for classification) of a cross-validation, "
-            "which replaces the validation split: each fold is a row, and their mean is a config's "
-            "score.",
-            examples=[5],
+        about(
+            "Number of folds (stratified for classification) of a cross-validation, which replaces "
+            "the validation split: each fold is a row, and their mean is a config's score.",
+            5,
         ),
     ] = None
     split: Annotated[
         SplitSpec | None,
-        Field(
-            description="Keep groups together, or split by time.",
-            examples=[{"by": "group", "column": "patient"}],
-        ),
+        about("Keep groups together, or split by time.", {"by": "group", "column": "patient"}),
     ] = None
-    seed: Annotated[
-        int,
-        integer(0, 2**32 - 1),
-        Field(description="Seed of the split.", examples=[42]),
-    ] = 42
+    seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "auto"],
         one_of(("none", "unit", "standard", "auto"), "scale"),
-        Field(
-            description="Scaling of features, by a layer fitted on the training split only.",
-            examples=["standard"],
-        ),
+        about("Scaling of features, by a layer fitted on the training split only.", "standard"),
     ] = "auto"
 
     def raw(self) -> Any:
@@ -298,10 +254,8 @@ class DataSpec(Spec):
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:
                 yield (name,), f"has a meaning only with {listing(sources)}, not {given[0]}"
-        if self.dataset in DATASETS and self.task is not None:
+        if self.dataset is not None and self.task is not None:
             yield ("task",), f"has no meaning with a built-in set: {self.dataset} has its task"
-        if self.dataset not in (None, *DATASETS) and self.folder is not None:
-            yield ("folder",), "has a meaning only with a built-in set"
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
                 yield (name,), f"a file of its own needs csv or npz, not {given[0]}"

@@ -21,6 +21,7 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     Spec,
+    about,
     check_each,
     integer,
     one_of,
@@ -93,37 +94,31 @@ class SweepFields(Spec):
     name: Annotated[
         str,
         text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
-        Field(
-            description="Name of the results directory; by default the file's stem.",
-            examples=["fashion-mlp"],
-        ),
+        about("Name of the results directory; by default the file's stem.", "fashion-mlp"),
     ]
     description: Annotated[
-        str | None,
-        text(),
-        Field(description="Purpose of the sweep.", examples=["How wide an MLP should be."]),
+        str | None, text(), about("Purpose of the sweep.", "How wide an MLP should be.")
     ] = None
     seed: Annotated[
         int,
         integer(0, 2**32 - 1),
-        Field(description="Seed of weights, shuffles, dropout masks and proposals.", examples=[7]),
+        about("Seed of weights, shuffles, dropout masks and proposals.", 7),
     ] = 0
-    data: Annotated[
-        DataSpec,
-        Field(description="Source of the rows, and their split.", examples=[{"dataset": "digits"}]),
-    ]
+    data: Annotated[DataSpec, about("Source of the rows, and their split.", {"dataset": "digits"})]
     method: Annotated[
         Method,
-        Field(
-            description="How configs are chosen; by default grid, or exactly `configs` if given.",
-            examples=["random", {"name": "hyperband", "factor": 3}],
+        about(
+            "How configs are chosen; by default grid, or exactly `configs` if given.",
+            "random",
+            {"name": "hyperband", "factor": 3},
         ),
     ] = MethodSpec()
     metric: Annotated[
         Metric,
-        Field(
-            description="Score of a trial; by default val_accuracy, for regression val_loss.",
-            examples=["val_accuracy", {"name": "val_loss", "goal": "minimize", "epoch": "best"}],
+        about(
+            "Score of a trial; by default val_accuracy, for regression val_loss.",
+            "val_accuracy",
+            {"name": "val_loss", "goal": "minimize", "epoch": "best"},
         ),
     ] = None
     parameters: Annotated[
@@ -137,58 +132,51 @@ class SweepFields(Spec):
     constraints: Annotated[
         tuple[str, ...],
         Rule(_constraints, _CONSTRAINTS_SCHEMA),
-        Field(
-            description="Conditions such as 'hidden_layers * units <= 600'.",
-            examples=[["hidden_layers * units <= 600"]],
+        about(
+            "Conditions such as 'hidden_layers * units <= 600'.", ["hidden_layers * units <= 600"]
         ),
     ] = ()
     configs: Annotated[
         tuple[dict[str, Any], ...],
         Rule(_configs, _CONFIGS_SCHEMA),
-        Field(
-            description="Configs to train first; without a method, train only these.",
-            examples=[[{"hidden_layers": 0, "epochs": 5}]],
+        about(
+            "Configs to train first; without a method, train only these.",
+            [{"hidden_layers": 0, "epochs": 5}],
         ),
     ] = ()
     seeds: Annotated[
         Seeds,
-        Field(
-            description="Repetitions: a number, a list of seeds, or {min, max, race}.",
-            examples=[3, [0, 7], {"min": 1, "max": 5, "race": True}],
+        about(
+            "Repetitions: a number, a list of seeds, or {min, max, race}.",
+            3,
+            [0, 7],
+            {"min": 1, "max": 5, "race": True},
         ),
     ] = 1
     budget: Annotated[
         Budget | None,
-        Field(
-            description="Limits of the search; required for every method but grid.",
-            examples=[{"trials": 200, "time": "30m"}],
+        about(
+            "Limits of the search; required for every method but grid.",
+            {"trials": 200, "time": "30m"},
         ),
     ] = None
     early_stopping: Annotated[
-        EarlyStoppingSpec | None,
-        Field(
-            description="End trainings that no longer improve.",
-            examples=[{"patience": 3}],
-        ),
+        EarlyStoppingSpec | None, about("End trainings that no longer improve.", {"patience": 3})
     ] = None
     execution: Annotated[
-        Execution,
-        Field(
-            description="Where and how trainings run; scores do not depend on it.",
-            examples=[{"workers": 2}],
-        ),
+        Execution, about("Where and how trainings run; scores do not depend on it.", {"workers": 2})
     ] = Execution()
     model: Annotated[
         Model,
-        Field(
-            description="The MLP with overrides of its output and loss, or your own builder.",
-            examples=[{"type": "mlp", "loss": "huber"}],
+        about(
+            "The MLP with overrides of its output and loss, or your own builder.",
+            {"type": "mlp", "loss": "huber"},
         ),
     ] = ModelSpec()
     keep: Annotated[
         Literal["best", "all"],
         one_of(("best", "all"), "keep"),
-        Field(description="Keep the weights of the best trial or of all.", examples=["all"]),
+        about("Keep the weights of the best trial or of all.", "all"),
     ] = "best"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -74,17 +74,14 @@ def parse_range(rule: Rule, body: Mapping[str, Any]) -> Range:
             faults.add(f"{key} is missing: a range has min and max")
     log = faults.run(_SCALE.check, body.get("scale", "linear"), "scale") == "log"
     whole = _is_integer(rule, body, faults)
-    bounds = {
-        key: faults.run(partial(_bound, rule, whole), body[key], key)
+    low, high = (
+        faults.run(partial(_bound, rule, whole), body[key], key) if key in body else None
         for key in ("min", "max")
-        if key in body
-    }
+    )
     step = None
     if "step" in body:
-        stepping = _INTEGER_STEP if whole else _STEP
-        step = faults.run(stepping.check, body["step"], "step")
+        step = faults.run((_INTEGER_STEP if whole else _STEP).check, body["step"], "step")
     faults.finish()
-    low, high = bounds["min"], bounds["max"]
     assert low is not None
     assert high is not None
     _check_order(low, high, log)
@@ -159,7 +156,12 @@ DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
     "constant": ("value",),
 }
 _DISTRIBUTION = one_of(DISTRIBUTIONS, "distribution")
-_Q = number(above=0)
+#: Distribution -> the keys of hpsearch that it implies.
+_IMPLIED: Final[dict[str, dict[str, str]]] = {
+    "int_uniform": {"type": "int"},
+    "uniform": {"type": "float"},
+    "log_uniform_values": {"scale": "log", "type": "float"},
+}
 
 
 def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,18 +191,17 @@ def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]
         if key not in body and key != "q":
             faults.add(f"{key} is missing: distribution: {name} needs it")
     faults.finish()
-    rendered = _RENDER.get(name, dict)(body)
-    if whole and rendered.get("type") == "float":
-        del rendered["type"]
-    return rendered
+    body |= _IMPLIED.get(name, {})
+    if whole and body.get("type") == "float":
+        del body["type"]
+    return _quantised(body) if name == "q_uniform" else body
 
 
 def _quantised(body: dict[str, Any]) -> dict[str, Any]:
     low, high, step = body["min"], body["max"], body.get("q", 1)
     faults = Collector()
-    faults.run(_Q.check, step, "q")
-    for key in ("min", "max"):
-        faults.run(number().check, body[key], key)
+    for key, value, rule in (("q", step, _STEP), ("min", low, _NUMBER), ("max", high, _NUMBER)):
+        faults.run(rule.check, value, key)
     faults.finish()
     # W&B rounds to multiples of q; whole steps from min come nearest to that.
     exact, width = _decimal(low), _decimal(step)
@@ -210,13 +211,6 @@ def _quantised(body: dict[str, Any]) -> dict[str, Any]:
         high = int(top) if isinstance(low, int) and isinstance(step, int) else float(top)
     return {"min": low, "max": high, "step": step}
 
-
-_RENDER: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "int_uniform": lambda body: {**body, "type": "int"},
-    "uniform": lambda body: {**body, "type": "float"},
-    "q_uniform": _quantised,
-    "log_uniform_values": lambda body: {**body, "scale": "log", "type": "float"},
-}
 
 _KEYS: Final = ("values", "value", *RANGE_KEYS, "distribution", "q", "when")
 

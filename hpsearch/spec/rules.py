@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
@@ -48,7 +49,7 @@ class InvalidValue(ValueError):
 
     @classmethod
     def at(cls, message: str, *loc: str | int) -> InvalidValue:
-        """Return an error with one fault at `loc`, by default the value itself."""
+        """Return an error with one fault, at `loc` or of the value itself."""
         return cls([(loc, message)])
 
 
@@ -430,6 +431,11 @@ class Spec(BaseModel):
         if faults:
             raise as_validation_error(faults, data)
         return spec
+
+
+def about(description: str, *examples: Any) -> Any:
+    """Describe a field of a Spec."""
+    return Field(description=description, examples=list(examples) or None)
 
 
 def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:

@@ -15,6 +15,7 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     Spec,
+    about,
     byte_size,
     check_each,
     duration,
@@ -37,20 +38,16 @@ _MOST_SEEDS: Final = 10_000
 class MetricSpec(Spec):
     """The score of a trial; `goal` may be omitted for a known metric."""
 
-    name: Annotated[
-        str,
-        text(),
-        Field(description="Column of curves.csv, such as val_accuracy.", examples=["val_loss"]),
-    ]
+    name: Annotated[str, text(), about("Column of curves.csv, such as val_accuracy.", "val_loss")]
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(description="Required unless the metric is a known one.", examples=["minimize"]),
+        about("Required unless the metric is a known one.", "minimize"),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
         one_of(("last", "best"), "epoch"),
-        Field(description="Epoch whose value is the score.", examples=["best"]),
+        about("Epoch whose value is the score.", "best"),
     ] = "last"
 
     def check(self) -> Iterator[Fault]:
@@ -89,19 +86,9 @@ Metric = Annotated[
 class SeedRace(Spec):
     """Repeat each config `min` times, and promising ones up to `max` times."""
 
-    min: Annotated[
-        int,
-        integer(1, _MOST_SEEDS),
-        Field(description="Repetitions of every config.", examples=[1]),
-    ]
-    max: Annotated[
-        int,
-        integer(1, _MOST_SEEDS),
-        Field(description="Repetitions of the best configs.", examples=[5]),
-    ]
-    race: Annotated[
-        bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
-    ] = True
+    min: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of every config.", 1)]
+    max: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of the best configs.", 5)]
+    race: Annotated[bool, flag(), about("Drop configs that can no longer win.", True)] = True
 
     def check(self) -> Iterator[Fault]:
         """Yield a fault if `min` exceeds `max`."""
@@ -150,9 +137,7 @@ class Budget(Spec):
     """Limits of a search."""
 
     trials: Annotated[
-        int | None,
-        integer(1, 10**9),
-        Field(description="Most rows of the results table.", examples=[200]),
+        int | None, integer(1, 10**9), about("Most rows of the results table.", 200)
     ] = None
     time_seconds: Annotated[
         float | None,
@@ -174,14 +159,10 @@ class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
 
     patience: Annotated[
-        int,
-        integer(1, 10**6),
-        Field(description="Epochs without improvement after which a training ends.", examples=[3]),
+        int, integer(1, 10**6), about("Epochs without improvement after which a training ends.", 3)
     ]
     min_delta: Annotated[
-        float,
-        number(minimum=0),
-        Field(description="Smallest change that counts as an improvement.", examples=[0.001]),
+        float, number(minimum=0), about("Smallest change that counts as an improvement.", 0.001)
     ] = 0.0
 
 
@@ -210,7 +191,7 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Single-threaded processes; auto: one per core.", examples=[4]),
+        about("Single-threaded processes; auto: one per core.", 4),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
@@ -220,33 +201,25 @@ class Execution(Spec):
     memory: Annotated[
         int | Literal["auto"],
         byte_size(),
-        Field(
-            description="Memory limit of a worker; auto: its share of 80% of the machine's memory.",
-            examples=["2GB"],
-        ),
+        about("Memory limit of a worker; auto: its share of 80% of the machine's memory.", "2GB"),
     ] = "auto"
     retries: Annotated[
-        int,
-        integer(0, 100),
-        Field(description="How often to restart a training whose worker died.", examples=[2]),
+        int, integer(0, 100), about("How often to restart a training whose worker died.", 2)
     ] = 1
     engine: Annotated[
         str,
         one_of(ENGINES, "engine"),
-        Field(description="Run trainings on this machine or on a Ray cluster.", examples=["local"]),
+        about("Run trainings on this machine or on a Ray cluster.", "local"),
     ] = "local"
     address: Annotated[
         str | None,
         text(),
-        Field(
-            description="Address of the cluster: auto, or HOST:PORT of its head.",
-            examples=["10.0.0.5:6379"],
-        ),
+        about("Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"),
     ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="Resources of the cluster that a worker takes.", examples=[{"CPU": 1}]),
+        about("Resources of the cluster that a worker takes.", {"CPU": 1}),
     ] = None
 
     def check(self) -> Iterator[Fault]:
@@ -289,30 +262,25 @@ class ModelSpec(Spec):
     type: Annotated[
         Literal["mlp"],
         one_of(("mlp",), "model type"),
-        Field(
-            description="Build the MLP that `parameters` describe.",
-            examples=["mlp"],
-        ),
+        about("Build the MLP that `parameters` describe.", "mlp"),
     ] = "mlp"
     output_activation: Annotated[
         str | None,
         one_of(ACTIVATIONS, "activation"),
-        Field(
-            description="Activation of the output layer; by default the task decides.",
-            examples=["softmax"],
-        ),
+        about("Activation of the output layer; by default the task decides.", "softmax"),
     ] = None
     loss: Annotated[
         str | None,
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        Field(description="A Keras loss; by default the task decides.", examples=["huber"]),
+        about("A Keras loss; by default the task decides.", "huber"),
     ] = None
     class_weight: Annotated[
         dict[str, float] | Literal["balanced"] | None,
         Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
-        Field(
-            description="Weight of each class in the loss, by default 1; or balanced.",
-            examples=["balanced", {"0": 1, "1": 5}],
+        about(
+            "Weight of each class in the loss, by default 1; or balanced.",
+            "balanced",
+            {"0": 1, "1": 5},
         ),
     ] = None
 

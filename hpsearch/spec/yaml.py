@@ -303,15 +303,10 @@ class _Reader:
 
 
 def _unreadable(text: str, error: Any) -> _Stop:
-    position = error.position if isinstance(error.position, int) else 0
     # libyaml counts bytes and PyYAML characters, so look for the character itself.
-    try:
-        character = chr(error.character) if isinstance(error.character, int) else error.character
-        position = text.find(str(character)) if str(character) in text else position
-        name = f"U+{ord(str(character)[:1]):04X}"
-    except (TypeError, ValueError):
-        name = "a character"
-    return _Stop(text.count("\n", 0, max(position, 0)) + 1, f"{name} is not allowed in YAML")
+    position = max(text.find(chr(error.character)), 0)
+    line = text.count("\n", 0, position) + 1
+    return _Stop(line, f"U+{error.character:04X} is not allowed in YAML")
 
 
 #: Part of a parser's message -> what is wrong or what to do.
