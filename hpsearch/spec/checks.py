@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice, product
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from hpsearch.errors import ConstraintError
@@ -312,7 +312,8 @@ def _search(
     every = points is not None and points <= tries
     never = dict(constraints)
     wrong: dict[int, str] = {}
-    for assignment in islice(_assignments(space, every=every), tries):
+    assignments = space.all_assignments() if every else _drawn(space)
+    for assignment in islice(assignments, tries):
         values = _values(space, assignment)
         holding = 0
         for index, constraint in constraints.items():
@@ -337,11 +338,7 @@ def _search(
         yield ("constraints", index), message
 
 
-def _assignments(space: Space, *, every: bool) -> Iterator[dict[str, Any]]:
-    if every:
-        for point in product(*(parameter.choices or () for parameter in space.parameters)):
-            yield dict(zip(space.names, point, strict=True))
-        return
+def _drawn(space: Space) -> Iterator[dict[str, Any]]:
     # A fixed seed, so that a file is always accepted or never.
     draw = random.Random(0)  # noqa: S311 - no secret
     while True:
