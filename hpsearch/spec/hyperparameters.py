@@ -166,13 +166,12 @@ def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [{"enum": list(names)}, named]}
 
 
-#: An optimizer's name, including `momentum` and `nesterov`, or a mapping with its arguments.
-OPTIMIZER: Final = Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True)
-#: An initializer's name, or a mapping with its arguments.
-INITIALIZER: Final = Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True)
-
 MOST_LAYERS: Final = 50
-UNITS_OF_LAYER: Final = integer(1, 1_000_000)
+#: The rule of `units_2` and the like.
+UNITS_OF_LAYER: Final = integer(1, 1_000_000).about(
+    "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",
+    {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
+)
 _LAYER_TYPE = one_of(LAYER_TYPES, "layer type")
 
 
@@ -208,7 +207,9 @@ def _anything(value: Any) -> Any:
 ANYTHING: Final = Rule(_anything, {}, kind="any")
 
 HYPERPARAMETERS: Final[dict[str, Rule]] = {
-    "hidden_layers": integer(0, MOST_LAYERS),
+    "hidden_layers": integer(0, MOST_LAYERS).about(
+        "Number of hidden layers; 0: only the output layer.", [0, 1, 2]
+    ),
     "units": Rule(
         _units,
         {
@@ -223,66 +224,41 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
             ]
         },
         kind="int",
+    ).about("Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]),
+    "activation": one_of(ACTIVATIONS, "activation").about(
+        "Activation of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]
     ),
-    "activation": one_of(ACTIVATIONS, "activation"),
     "layer_type": Rule(
         _layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), dict(reference().schema)]}
-    ),
-    "batch_size": integer(1, 10_000_000),
-    "epochs": integer(1, 1_000_000),
-    "optimizer": OPTIMIZER,
-    "learning_rate": LEARNING_RATE,
-    "momentum": MOMENTUM,
-    "weight_decay": WEIGHT_DECAY,
-    "dropout": number(minimum=0, below=1),
-    "l2": number(minimum=0),
-    "kernel_initializer": INITIALIZER,
-}
-
-#: Hyperparameter -> description and example; `units_2` stands for all `units_K`.
-DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
-    "hidden_layers": ("Number of hidden layers; 0: only the output layer.", [0, 1, 2]),
-    "units": ("Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]),
-    "units_2": (
-        "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",
-        {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
-    ),
-    "activation": (
-        "Activation of the hidden layers; see `hpsearch list activations`.",
-        ["relu", "tanh"],
-    ),
-    "layer_type": (
+    ).about(
         "Type of each hidden layer: see `hpsearch list layer-types`, or a function of your own as "
         "package.module:function.",
         ["dense", "batch_norm"],
     ),
-    "batch_size": ("Rows per training step.", [32, 128]),
-    "epochs": (
-        "Passes over the training rows; of several numbers, one training answers all.",
-        [5, 10, 20],
+    "batch_size": integer(1, 10_000_000).about("Rows per training step.", [32, 128]),
+    "epochs": integer(1, 1_000_000).about(
+        "Passes over the training rows; of several numbers, one training answers all.", [5, 10, 20]
     ),
-    "optimizer": (
+    "optimizer": Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True).about(
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),
-    "learning_rate": (
+    "learning_rate": LEARNING_RATE.about(
         "Learning rate of the optimizer; by default the optimizer's own.",
         {"min": 1e-4, "max": 0.1, "scale": "log"},
     ),
-    "momentum": (
-        "Momentum of optimizers that have one; by default the optimizer's own.",
-        [0.9, 0.95],
+    "momentum": MOMENTUM.about(
+        "Momentum of optimizers that have one; by default the optimizer's own.", [0.9, 0.95]
     ),
-    "weight_decay": (
-        "Weight decay of the optimizer; by default the optimizer's own.",
-        [0.0001, 0.001],
+    "weight_decay": WEIGHT_DECAY.about(
+        "Weight decay of the optimizer; by default the optimizer's own.", [0.0001, 0.001]
     ),
-    "dropout": (
+    "dropout": number(minimum=0, below=1).about(
         "Share of units that the layer type dropout drops.",
         {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     ),
-    "l2": ("Factor of the L2 penalty on every kernel.", [0.0, 0.0001]),
-    "kernel_initializer": (
+    "l2": number(minimum=0).about("Factor of the L2 penalty on every kernel.", [0.0, 0.0001]),
+    "kernel_initializer": Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True).about(
         "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
     ),

@@ -11,6 +11,7 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     check_key,
+    described,
     flag,
     integer,
     number,
@@ -22,8 +23,6 @@ from hpsearch.wording import did_you_mean, listing, show
 #: The method of a sweep with `configs` but no method, which trains exactly these. Not for files.
 CONFIGS: Final = "configs"
 
-_FACTOR = integer(2, 100)
-_PROPOSALS = one_of(("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"})
 _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
     "type": one_of(("hyperband",), "early_terminate type"),
     "min_iter": integer(1),
@@ -56,68 +55,63 @@ def early_terminate(value: Any) -> dict[str, Any]:
     return checked
 
 
-_BAYESIAN: Final[dict[str, Rule]] = {
-    "num_initial_points": integer(1),
-    "alpha": number(above=0),
-    "beta": number(minimum=0),
-}
-
-#: Method -> its options, named as in KerasTuner if it has the method.
-METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": {"median_stopping": flag()},
-    "random": {"median_stopping": flag()},
-    "sobol": {"median_stopping": flag()},
-    "bayesian": _BAYESIAN,
-    "tpe": {"num_initial_points": integer(1), "candidates": integer(1)},
-    "hyperband": {
-        "factor": _FACTOR,
-        "hyperband_iterations": integer(1),
-        "min_epochs": integer(1),
-        "proposals": _PROPOSALS,
-        "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}),
-    },
-    "asha": {
-        "factor": _FACTOR,
-        "min_epochs": integer(1),
-        "brackets": integer(1),
-        "proposals": _PROPOSALS,
-    },
-    "auto": {},
-}
-#: Option -> description and example.
-_DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
-    "median_stopping": (
+_OPTIONS: Final[dict[str, Rule]] = {
+    "median_stopping": flag().about(
         "End a training whose best score is worse than the median of the average scores of "
         "earlier trainings.",
         True,
     ),
-    "num_initial_points": (
+    "num_initial_points": integer(1).about(
         "Random configs before the first that the model proposes; default 10, for bayesian at "
         "least two per parameter.",
         20,
     ),
-    "alpha": (
-        "Observation noise, added to the diagonal of the kernel matrix; fitted if omitted.",
-        0.0001,
+    "alpha": number(above=0).about(
+        "Observation noise, added to the diagonal of the kernel matrix; fitted if omitted.", 0.0001
     ),
-    "beta": (
+    "beta": number(minimum=0).about(
         "Weight of the uncertainty in the lower confidence bound, which then replaces the expected "
         "improvement.",
         2.6,
     ),
-    "candidates": ("Candidates drawn for each proposal; default 24.", 48),
-    "factor": ("One of so many trainings continues from a rung to the next; default 3.", 4),
-    "hyperband_iterations": ("Number of runs of all brackets; unlimited if omitted.", 1),
-    "min_epochs": (
-        "Epochs of the lowest rung; by default the largest epochs, divided by factor twice.",
-        2,
+    "candidates": integer(1).about("Candidates drawn for each proposal; default 24.", 48),
+    "factor": integer(2, 100).about(
+        "One of so many trainings continues from a rung to the next; default 3.", 4
     ),
-    "proposals": (
-        "Method that proposes new configs; default random, for hyperband tpe.",
-        "tpe",
+    "hyperband_iterations": integer(1).about(
+        "Number of runs of all brackets; unlimited if omitted.", 1
     ),
-    "brackets": ("Ladders of rungs, each of which starts a rung higher; default 1.", 2),
-    "early_terminate": ("W&B's key early_terminate.", {"type": "hyperband", "min_iter": 3}),
+    "min_epochs": integer(1).about(
+        "Epochs of the lowest rung; by default the largest epochs, divided by factor twice.", 2
+    ),
+    "brackets": integer(1).about(
+        "Ladders of rungs, each of which starts a rung higher; default 1.", 2
+    ),
+    "proposals": one_of(
+        ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
+    ).about("Method that proposes new configs; default random, for hyperband tpe.", "tpe"),
+    "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}).about(
+        "W&B's key early_terminate.", {"type": "hyperband", "min_iter": 3}
+    ),
+}
+
+
+def _options(*names: str) -> dict[str, Rule]:
+    return {name: _OPTIONS[name] for name in names}
+
+
+#: Method -> its options, named as in KerasTuner if it has the method.
+METHODS: Final[dict[str, dict[str, Rule]]] = {
+    "grid": _options("median_stopping"),
+    "random": _options("median_stopping"),
+    "sobol": _options("median_stopping"),
+    "bayesian": _options("num_initial_points", "alpha", "beta"),
+    "tpe": _options("num_initial_points", "candidates"),
+    "hyperband": _options(
+        "factor", "hyperband_iterations", "min_epochs", "proposals", "early_terminate"
+    ),
+    "asha": _options("factor", "min_epochs", "brackets", "proposals"),
+    "auto": {},
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 
@@ -191,9 +185,7 @@ def _schema() -> dict[str, Any]:
             "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]}
         }
         for option, rule in options.items():
-            description, example = _DESCRIBED[option]
-            about = {"description": description, "examples": [example]}
-            properties[option] = {**rule.schema, **about}
+            properties[option] = described(rule.schema, rule.description, *rule.examples)
         variants.append(
             {
                 "type": "object",

@@ -12,7 +12,6 @@ from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.hyperparameters import (
     ANYTHING,
-    DESCRIBED,
     HYPERPARAMETERS,
     UNITS_OF_LAYER,
     rule_of,
@@ -22,6 +21,7 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     check_key,
+    described,
     integer,
     number,
     one_of,
@@ -407,83 +407,67 @@ def _parameters(raw: Any) -> dict[str, ParameterSpec]:
 _POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
 #: JSON Schema of a range's keys.
 _RANGE: Final[dict[str, Any]] = {
-    "min": {"type": "number", "description": "Least value.", "examples": [0.0001]},
-    "max": {
-        "type": "number",
-        "description": "Greatest value (included).",
-        "examples": [0.1],
-    },
-    "step": {
-        **_POSITIVE,
-        "description": "Take only min, min + step, ...; on a log scale min, min * step, ...",
-        "examples": [0.01],
-    },
-    "scale": {
-        **one_of(("linear", "log"), "scale").schema,
-        "default": "linear",
-        "description": "Scale on which values are evenly spread.",
-        "examples": ["log"],
-    },
-    "type": {
-        **one_of(("int", "float"), "type").schema,
-        "description": "Whole numbers or any; by default as min, max and step are written.",
-        "examples": ["int"],
-    },
-    "q": {**_POSITIVE, "description": "W&B's name of step.", "examples": [16]},
+    "min": described({"type": "number"}, "Least value.", 0.0001),
+    "max": described({"type": "number"}, "Greatest value (included).", 0.1),
+    "step": described(
+        _POSITIVE, "Take only min, min + step, ...; on a log scale min, min * step, ...", 0.01
+    ),
+    "scale": described(
+        {**_SCALE.schema, "default": "linear"}, "Scale on which values are evenly spread.", "log"
+    ),
+    "type": described(
+        _TYPE.schema,
+        "Whole numbers or any; by default as min, max and step are written.",
+        "int",
+    ),
+    "q": described(_POSITIVE, "W&B's name of step.", 16),
 }
 
 
 def _parameter_schema(rule: Rule) -> dict[str, Any]:
     value = dict(rule.schema)
-    properties: dict[str, Any] = {
-        "values": {
-            "type": "array",
-            "items": value,
-            "minItems": 1,
-            "description": "The choices.",
-            "examples": [[32, 128]],
-        },
-        "value": {**value, "description": "The only value.", "examples": [32]},
-        "when": {
-            "type": "object",
-            "minProperties": 1,
-            "description": "Active only when other hyperparameters have these values.",
-            "examples": [{"optimizer": ["sgd", "adam"], "hidden_layers": 2}],
-        },
-        "distribution": {
-            "enum": list(DISTRIBUTIONS),
-            "description": "W&B's name of the kind of values.",
-            "examples": ["int_uniform"],
-        },
+    choices = {"type": "array", "items": value, "minItems": 1}
+    properties = {
+        "values": described(choices, "The choices.", [32, 128]),
+        "value": described(value, "The only value.", 32),
+        "when": described(
+            {"type": "object", "minProperties": 1},
+            "Active only when other hyperparameters have these values.",
+            {"optimizer": ["sgd", "adam"], "hidden_layers": 2},
+        ),
+        "distribution": described(
+            {"enum": list(DISTRIBUTIONS)}, "W&B's name of the kind of values.", "int_uniform"
+        ),
     }
     if rule.kind != "names":
         properties |= _RANGE
     mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    scalar = value or {"type": ["string", "number", "boolean"]}
-    return {"anyOf": [scalar, {"type": "array", "items": value, "minItems": 1}, mapping]}
-
-
-def _schema() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: _described(name, rule) for name, rule in HYPERPARAMETERS.items()},
-        "patternProperties": {r"^units_[1-9]\d*$": _described("units_2", UNITS_OF_LAYER)},
-        "additionalProperties": {
-            **_parameter_schema(ANYTHING),
-            "description": "An argument of your own layer type or model.",
-            "examples": [[1, 2]],
-        },
+    schema: dict[str, Any] = {
+        "anyOf": [value or {"type": ["string", "number", "boolean"]}, choices, mapping]
     }
+    return described(schema, rule.description, *rule.examples)
 
 
-def _described(name: str, rule: Rule) -> dict[str, Any]:
-    description, example = DESCRIBED[name]
-    default = {"default": DEFAULTS[name]} if name in DEFAULTS else {}
-    about = {"description": description, "examples": [example], **default}
+def _hyperparameter_schema(name: str, rule: Rule) -> dict[str, Any]:
+    schema = _parameter_schema(rule)
+    if name in DEFAULTS:
+        schema["default"] = DEFAULTS[name]
     if "errorMessage" in rule.schema:
-        about["errorMessage"] = rule.schema["errorMessage"]
-    return {**_parameter_schema(rule), **about}
+        schema["errorMessage"] = rule.schema["errorMessage"]
+    return schema
+
+
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        name: _hyperparameter_schema(name, rule) for name, rule in HYPERPARAMETERS.items()
+    },
+    "patternProperties": {r"^units_[1-9]\d*$": _hyperparameter_schema("units_2", UNITS_OF_LAYER)},
+    "additionalProperties": _parameter_schema(
+        ANYTHING.about("An argument of your own layer type or model.", [1, 2])
+    ),
+}
 
 
 #: Field type: hyperparameter -> ParameterSpec, in the file's order.
-Parameters = Annotated[dict[str, ParameterSpec], Rule(_parameters, _schema())]
+Parameters = Annotated[dict[str, ParameterSpec], Rule(_parameters, _SCHEMA)]

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -128,12 +128,20 @@ class Rule:
         schema: JSON Schema of the accepted values.
         kind: `names` accept no range.
         mapping: Whether a mapping with a `name` is a value, as for optimizers.
+        description: Description of a key with this rule.
+        examples: Examples of what a file has for the key.
     """
 
     check: Callable[[Any], Any]
     schema: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["int", "float", "any", "names"] = "names"
     mapping: bool = False
+    description: str = ""
+    examples: tuple[Any, ...] = ()
+
+    def about(self, description: str, *examples: Any) -> Rule:
+        """Return the rule with a description of its key."""
+        return replace(self, description=description, examples=examples)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -436,6 +444,11 @@ class Spec(BaseModel):
 def about(description: str, *examples: Any) -> Any:
     """Describe a field of a Spec."""
     return Field(description=description, examples=list(examples) or None)
+
+
+def described(schema: Mapping[str, Any], description: str, *examples: Any) -> dict[str, Any]:
+    """Describe a key in its JSON Schema."""
+    return {**schema, "description": description, "examples": list(examples)}
 
 
 def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:

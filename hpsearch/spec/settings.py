@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec.rules import (
@@ -72,14 +72,10 @@ def _metric(value: Any) -> MetricSpec:
     return metric.model_copy(update={"goal": metric.direction})
 
 
-def _schema_of(model: type[Spec]) -> dict[str, Any]:
-    return TypeAdapter(model).json_schema()
-
-
 #: Field type: a name or a mapping.
 Metric = Annotated[
     MetricSpec | None,
-    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, _schema_of(MetricSpec)]}),
+    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.model_json_schema()]}),
 ]
 
 
@@ -126,7 +122,7 @@ _SEEDS_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
         {"type": "array", "items": dict(_TRIAL_SEED.schema), "minItems": 1, "uniqueItems": True},
-        _schema_of(SeedRace),
+        SeedRace.model_json_schema(),
     ]
 }
 #: Field type: a number of seeds, a list of them, or a race.
@@ -298,5 +294,6 @@ def _model(value: Any) -> ModelSpec | str:
 
 #: Field type: overrides of the MLP, or the user's builder as `package.module:function`.
 Model = Annotated[
-    ModelSpec | str, Rule(_model, {"anyOf": [dict(reference().schema), _schema_of(ModelSpec)]})
+    ModelSpec | str,
+    Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.model_json_schema()]}),
 ]

@@ -134,25 +134,21 @@ def _loc(path: str) -> Loc:
 
 def _set(data: Any, loc: Loc, value: Any) -> None:
     for depth, step in enumerate(loc):
-        last = depth == len(loc) - 1
         where = key_path(loc[:depth]) or "the file"
+        key: Any = step
         if isinstance(data, dict):
             key = str(step)
-            if last:
-                data[key] = value
-            else:
-                data = data.setdefault(key, {})
-        elif isinstance(data, list):
-            if not isinstance(step, int) or step >= len(data):
-                raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
-            if last:
-                data[step] = value
-            else:
-                data = data[step]
-        else:
+            data.setdefault(key, {})
+        elif not isinstance(data, list):
             raise ValueError(  # noqa: TRY004 - the user's value, not the caller's type
                 f"{where} is no mapping, so nothing can be set in it"
             )
+        elif not isinstance(step, int) or step >= len(data):
+            raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
+        if depth == len(loc) - 1:
+            data[key] = value
+        else:
+            data = data[key]
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hpsearch.spec.method import METHODS, early_terminate
-from hpsearch.spec.rules import Collector, Fault, InvalidValue, integer
+from hpsearch.spec.rules import Collector, Fault, InvalidValue, described, integer
 from hpsearch.wording import listing
 
 #: Methods that go with `early_terminate`.
@@ -17,18 +17,12 @@ _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
-    "run_cap": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "W&B's name of budget.trials.",
-        "examples": [40],
-    },
-    "early_terminate": {
-        "type": "object",
-        "required": ["type"],
-        "description": "W&B's name of method: hyperband.",
-        "examples": [{"type": "hyperband", "min_iter": 3}],
-    },
+    "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
+    "early_terminate": described(
+        {"type": "object", "required": ["type"]},
+        "W&B's name of method: hyperband.",
+        {"type": "hyperband", "min_iter": 3},
+    ),
 }
 
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from hpsearch.spec.dump import sweep_schema
-from hpsearch.spec.hyperparameters import DESCRIBED, rule_of
+from hpsearch.spec.hyperparameters import HYPERPARAMETERS, UNITS_OF_LAYER
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.wandb import IGNORED
 
@@ -64,7 +64,8 @@ def test_each_key_is_described_with_an_example_that_holds(path):
         validator.validate(part["default"])
 
 
-@pytest.mark.parametrize("name", DESCRIBED)
+@pytest.mark.parametrize("name", [*HYPERPARAMETERS, "units_2"])
 def test_examples_of_hyperparameters_are_sweeps(name):
-    _, example = DESCRIBED[name]
-    assert parse_parameter(rule_of(name), example).count != 1
+    rule = HYPERPARAMETERS.get(name, UNITS_OF_LAYER)
+    (example,) = rule.examples
+    assert parse_parameter(rule, example).count != 1
