@@ -141,7 +141,7 @@ class Config:
 
     @cached_property
     def prefix(self) -> str:
-        """Hash that is equal for configs of which one training begins with the other."""
+        """Hash that is equal for configs that can share one training."""
         if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL):
             return self.id
         return Config(self.without_epochs, self.kind).id

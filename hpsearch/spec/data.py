@@ -44,24 +44,24 @@ _ONLY_WITH = {
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
 
-_COLUMN = text(law="must be the name of a column")
+_COLUMN = text(requirement="must be the name of a column")
 
 
 def _part() -> Rule:
     """A fraction of the rows, or a file."""
-    law = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
+    requirement = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
 
     def check(value: Any) -> float | str:
         if isinstance(value, str):
             if not value.strip() or unquote_hint(value):
-                raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return float(value)
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": law}
+    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": requirement}
     return Rule(check, either)
 
 

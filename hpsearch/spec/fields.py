@@ -47,7 +47,7 @@ _MOST_CONFIGS: Final = 10_000
 
 
 _CONSTRAINT: Final = text(
-    law="must be a constraint as text, such as 'hidden_layers * units <= 600'"
+    requirement="must be a constraint as text, such as 'hidden_layers * units <= 600'"
 )
 
 

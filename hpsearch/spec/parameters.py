@@ -378,10 +378,10 @@ def _identity(value: Any) -> Any:
 
 
 def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
-    law = "must be a mapping of hyperparameter to value or list of values"
-    mapping = require_mapping(raw, law)
+    requirement = "must be a mapping of hyperparameter to value or list of values"
+    mapping = require_mapping(raw, requirement)
     if not mapping:
-        raise InvalidValue.at(f"{law}, and is empty")
+        raise InvalidValue.at(f"{requirement}, and is empty")
     faults = Collector()
     accepted: dict[str, tuple[Any, ...]] = {}
     for parent, item in mapping.items():

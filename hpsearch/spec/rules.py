@@ -188,18 +188,18 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
     """A whole number within inclusive bounds, but not true or false."""
     limits = {"minimum": minimum, "maximum": maximum}
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
-    law = f"must be a whole number{f' of {_worded(bounds)}' if bounds else ''}"
+    requirement = f"must be a whole number{f' of {_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
-            raise InvalidValue.at(f"{law}, not {show(value)}; write {int(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
         if not _within(value, bounds):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return value
 
-    return Rule(check, {"type": "integer", **bounds, "errorMessage": law}, kind="int")
+    return Rule(check, {"type": "integer", **bounds, "errorMessage": requirement}, kind="int")
 
 
 def number(
@@ -216,22 +216,22 @@ def number(
         "exclusiveMaximum": below,
     }
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
-    law = f"must be a number{f' {_worded(bounds)}' if bounds else ''}"
+    requirement = f"must be a number{f' {_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
         try:
             result = float(value)
         except OverflowError:
             result = math.inf
         if not math.isfinite(result):
-            raise InvalidValue.at(f"{law}, and finite, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
         if not _within(result, bounds):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return result
 
-    return Rule(check, {"type": "number", **bounds, "errorMessage": law}, kind="float")
+    return Rule(check, {"type": "number", **bounds, "errorMessage": requirement}, kind="float")
 
 
 def flag() -> Rule:
@@ -250,20 +250,20 @@ def flag() -> Rule:
     return Rule(check, {"type": "boolean", "errorMessage": "must be true or false"})
 
 
-def text(pattern: re.Pattern[str] | None = None, law: str = "must be text") -> Rule:
-    """Text that is not empty and matches `pattern`, which `law` describes."""
+def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be text") -> Rule:
+    """Text that is not empty and matches `pattern`, which `requirement` describes."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
             hint = ": put it in quotes" if isinstance(value, int | float) else ""
-            raise InvalidValue.at(f"{law}, not {show(value)}{hint}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{hint}")
         if not value.strip():
-            raise InvalidValue.at(f"{law}, and is empty")
+            raise InvalidValue.at(f"{requirement}, and is empty")
         if pattern is not None and not pattern.match(value):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return value
 
-    schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": law}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": requirement}
     if pattern is not None:
         schema["pattern"] = _pattern(pattern)
     return Rule(check, schema)
@@ -315,9 +315,11 @@ def sequence(item: Rule, noun: str) -> Rule:
             raise InvalidValue.at(f"must be a list of at least one of {noun}, and is empty")
         return tuple(check_each(item.check, enumerate(value)).values())
 
-    law = f"must be a list of {noun}"
+    requirement = f"must be a list of {noun}"
     items = dict(item.schema)
-    return Rule(check, {"type": "array", "items": items, "minItems": 1, "errorMessage": law})
+    return Rule(
+        check, {"type": "array", "items": items, "minItems": 1, "errorMessage": requirement}
+    )
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
@@ -329,21 +331,21 @@ _DURATION = re.compile(
 
 def duration() -> Rule:
     """A time as seconds or text such as `1h30m`, kept in seconds."""
-    law = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
+    requirement = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
 
     def check(value: Any) -> float:
         if isinstance(value, str):
             match = _DURATION.match(value)
             if match is None or len(value) > 40:
-                raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
             parts = zip(match.groups(), _SECONDS.values(), strict=True)
             seconds = sum(float(amount) * unit for amount, unit in parts if amount)
         elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         else:
             seconds = value
         if not 0 < seconds <= 1e10:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return float(seconds)
 
     schema = {
@@ -351,7 +353,7 @@ def duration() -> Rule:
             {"type": "number", "exclusiveMinimum": 0},
             {"type": "string", "pattern": _pattern(_DURATION)},
         ],
-        "errorMessage": law,
+        "errorMessage": requirement,
     }
     return Rule(check, schema)
 
@@ -363,7 +365,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B|B)\Z", re.ASCII)
 
 def byte_size() -> Rule:
     """`auto`, or a size as bytes or text such as `2GB`, kept in bytes."""
-    law = "must be auto or a size such as 2GB or 512MB"
+    requirement = "must be auto or a size such as 2GB or 512MB"
 
     def check(value: Any) -> int | Literal["auto"]:
         if value == "auto":
@@ -373,9 +375,9 @@ def byte_size() -> Rule:
         elif isinstance(value, int) and not isinstance(value, bool):
             size = value
         else:
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
         if not 0 < size <= 2**60:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return size
 
     schema = {
@@ -384,7 +386,7 @@ def byte_size() -> Rule:
             {"type": "integer", "minimum": 1},
             {"type": "string", "pattern": _pattern(_SIZE)},
         ],
-        "errorMessage": law,
+        "errorMessage": requirement,
     }
     return Rule(check, schema)
 
@@ -479,15 +481,15 @@ def _message(detail: Any, keys: tuple[str, ...]) -> str:
     return f"{detail['msg']}, not {show(detail['input'])}"
 
 
-def require_mapping(value: Any, law: str) -> Mapping[str, Any]:
+def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:
     """Return `value` if it is a mapping whose keys are text.
 
     Raises:
         InvalidValue: It is not.
     """
     if not isinstance(value, Mapping):
-        raise InvalidValue.at(f"{law}, not {show(value)}")
+        raise InvalidValue.at(f"{requirement}, not {show(value)}")
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
-        raise InvalidValue.at(f"{law}; the key {show(wrong[0])} is not text")
+        raise InvalidValue.at(f"{requirement}; the key {show(wrong[0])} is not text")
     return value

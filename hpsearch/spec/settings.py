@@ -97,9 +97,9 @@ def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace:
         return SeedRace.model_validate(value)
     if isinstance(value, list | tuple):
         return _seed_list(value)
-    law = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
+    requirement = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
-        raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+        raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
     return value
 
 
@@ -174,8 +174,8 @@ def _workers(value: Any) -> int | Literal["auto"]:
 
 
 def _resources(value: Any) -> dict[str, float]:
-    law = "must be a mapping such as {CPU: 1, GPU: 0.5}"
-    return check_each(number(minimum=0).check, require_mapping(value, law).items())
+    requirement = "must be a mapping such as {CPU: 1, GPU: 0.5}"
+    return check_each(number(minimum=0).check, require_mapping(value, requirement).items())
 
 
 class Execution(Spec):
@@ -225,7 +225,7 @@ class Execution(Spec):
                 yield (name,), "has a meaning only with engine: ray"
 
 
-_CLASS_WEIGHT_LAW: Final = (
+_CLASS_WEIGHT_REQUIREMENT: Final = (
     "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
 )
 
@@ -234,13 +234,13 @@ def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
     if value == "balanced":
         return "balanced"
     if not isinstance(value, Mapping) or not value:
-        raise InvalidValue.at(f"{_CLASS_WEIGHT_LAW}, not {show(value)}")
+        raise InvalidValue.at(f"{_CLASS_WEIGHT_REQUIREMENT}, not {show(value)}")
     labelled = {str(label): weight for label, weight in value.items()}
     return check_each(number(minimum=0).check, labelled.items())
 
 
 _CLASS_WEIGHT_SCHEMA = {
-    "errorMessage": _CLASS_WEIGHT_LAW,
+    "errorMessage": _CLASS_WEIGHT_REQUIREMENT,
     "anyOf": [
         {"const": "balanced"},
         {

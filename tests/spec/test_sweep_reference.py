@@ -1,4 +1,4 @@
-"""The reference of a sweep file's keys is that of this version, and its examples are right."""
+"""The reference of a sweep file's keys is current, and its examples are valid."""
 
 from __future__ import annotations
 
