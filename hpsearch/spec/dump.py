@@ -9,7 +9,6 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch.space.space import Choices, Parameter
-from hpsearch.spec.parameters import ParameterSpec
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS
@@ -43,11 +42,8 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         return text
     text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
     for parameter in others:
-        domain = parameter.domain
-        values = domain.values if isinstance(domain, Choices) else domain
-        raw = {parameter.name: ParameterSpec(values, parameter.when).raw()}
         # In one line, since it is a comment.
-        line = _dumped(raw, flow=True, width=float("inf"))
+        line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
 
@@ -62,6 +58,23 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
         width=width,
     )
     return text
+
+
+def _raw(parameter: Parameter) -> Any:
+    domain = parameter.domain
+    if isinstance(domain, Choices):
+        if not parameter.when:
+            return list(domain.values)
+        raw: dict[str, Any] = {"values": list(domain.values)}
+    else:
+        raw = {"min": domain.min, "max": domain.max}
+        if domain.step is not None:
+            raw["step"] = domain.step
+        if domain.log:
+            raw["scale"] = "log"
+    if parameter.when:
+        raw["when"] = {name: list(values) for name, values in parameter.when.items()}
+    return raw
 
 
 class _Unsorted(GenerateJsonSchema):
