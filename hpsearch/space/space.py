@@ -204,7 +204,7 @@ class Space:
 
         Inactive values are dropped, and NOTES that the space lacks get their defaults.
         """
-        active = self._active(assignment)
+        active = self.active(assignment)
         if not all(constraint.holds(active) for constraint in self.constraints):
             return None
         if self.kind is not Kind.MLP:
@@ -212,16 +212,9 @@ class Space:
         order = [*NOTES, *(name for name in active if name not in NOTES)]
         return Config({name: active[name] for name in order if name in active})
 
-    def active(self, assignment: Mapping[str, Value]) -> frozenset[str]:
-        """Return the names that are active with an assignment, even if a constraint fails."""
-        return frozenset(self._active(assignment))
-
-    def is_met(self, parameter: Parameter, assignment: Mapping[str, Value]) -> bool:
-        """Whether a parameter's own condition holds; other values may still make it inactive."""
-        return parameter.name in self._met(assignment)
-
-    def _active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
-        active = self._met(assignment)
+    def active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the active values of an assignment, even if a constraint fails."""
+        active = self.met(assignment)
         if self.kind is not Kind.MLP:
             return active
         for name in NOTES:
@@ -233,7 +226,8 @@ class Space:
             del active[name]
         return active
 
-    def _met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+    def met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the values whose own conditions hold; other values may make them inactive."""
         active: dict[str, Value] = {}
         for parameter in self.by_dependence if self._when_names else self.parameters:
             name = parameter.name
@@ -364,7 +358,7 @@ def _combinations(space: Space) -> Sequence[_Combination] | None:
             return None
     whole = {
         tuple(places.values()): _Combination(
-            places, space.active(_assignment(space, places, first))
+            places, frozenset(space.active(_assignment(space, places, first)))
         )
         for places in found
     }
@@ -381,7 +375,7 @@ def _extended(
     space: Space, found: Sequence[_Places], parameter: Parameter, first: Mapping[str, Any]
 ) -> Iterator[_Places]:
     for places in found:
-        met = not parameter.when or space.is_met(parameter, _assignment(space, places, first))
+        met = not parameter.when or parameter.name in space.met(_assignment(space, places, first))
         # Without its condition the parameter has no effect, so its first value is enough.
         for place in range(len(parameter.choices or ()) if met else 1):
             yield {**places, parameter.name: place}

@@ -17,7 +17,7 @@ from hpsearch.space.constraints import Constraint, parse
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
 from hpsearch.space.space import GRID_NEEDS, Range, Space
-from hpsearch.spec.fields import SweepFields, layer_types
+from hpsearch.spec.fields import SweepFields
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
 from hpsearch.spec.parameters import ParameterSpec
@@ -33,9 +33,12 @@ _ERROR: Final = ("mae", "val_mae")
 
 def _takes_unknown(sweep: SweepFields) -> bool:
     """Whether a custom model or layer type may take hyperparameters unknown to hpsearch."""
-    return isinstance(sweep.model, str) or any(
-        name not in LAYER_TYPES for name in layer_types(sweep)
-    )
+    if isinstance(sweep.model, str):
+        return True
+    spec = sweep.parameters.get("layer_type")
+    listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
+    others = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
+    return any(name not in LAYER_TYPES for name in (*listed, *others))
 
 
 class Broken(NamedTuple):

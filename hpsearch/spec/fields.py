@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -60,14 +61,6 @@ def _constraint(value: Any) -> str:
     return constraint
 
 
-def _constraints(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise InvalidValue.at(f"must be a list of constraints in quotes, not {show(value)}")
-    if len(value) > _MOST_CONSTRAINTS:
-        raise InvalidValue.at(f"must be at most {_MOST_CONSTRAINTS} constraints, not {len(value)}")
-    return tuple(check_each(_constraint, enumerate(value)).values())
-
-
 def _config(value: Any) -> dict[str, Any]:
     config = require_mapping(value, "must be a mapping of hyperparameters to values")
     faults = Collector()
@@ -76,16 +69,12 @@ def _config(value: Any) -> dict[str, Any]:
     return checked
 
 
-def _configs(value: Any) -> tuple[dict[str, Any], ...]:
+def _items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise InvalidValue.at(f"must be a list of mappings, not {show(value)}")
-    if len(value) > _MOST_CONFIGS:
-        raise InvalidValue.at(f"must be at most {_MOST_CONFIGS:,} configs, not {len(value):,}")
-    return tuple(check_each(_config, enumerate(value)).values())
-
-
-_CONFIGS_SCHEMA = {"type": "array", "items": {"type": "object"}, "maxItems": _MOST_CONFIGS}
-_CONSTRAINTS_SCHEMA = {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_CONSTRAINTS}
+        raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
+    if len(value) > most:
+        raise InvalidValue.at(f"must be at most {most:,} {noun}, not {len(value):,}")
+    return tuple(check_each(check, enumerate(value)).values())
 
 
 class SweepFields(Spec):
@@ -131,14 +120,20 @@ class SweepFields(Spec):
     ]
     constraints: Annotated[
         tuple[str, ...],
-        Rule(_constraints, _CONSTRAINTS_SCHEMA),
+        Rule(
+            partial(_items, _constraint, "constraints in quotes", _MOST_CONSTRAINTS),
+            {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_CONSTRAINTS},
+        ),
         about(
             "Conditions such as 'hidden_layers * units <= 600'.", ["hidden_layers * units <= 600"]
         ),
     ] = ()
     configs: Annotated[
         tuple[dict[str, Any], ...],
-        Rule(_configs, _CONFIGS_SCHEMA),
+        Rule(
+            partial(_items, _config, "mappings", _MOST_CONFIGS),
+            {"type": "array", "items": {"type": "object"}, "maxItems": _MOST_CONFIGS},
+        ),
         about(
             "Configs to train first; without a method, train only these.",
             [{"hidden_layers": 0, "epochs": 5}],
@@ -237,11 +232,3 @@ class SweepFields(Spec):
         return isinstance(other, SweepFields) and self.raw() == other.raw()
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def layer_types(sweep: SweepFields) -> tuple[str, ...]:
-    """Return the layer types that the file names, each once."""
-    spec = sweep.parameters.get("layer_type")
-    listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
-    from_configs = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
-    return tuple(dict.fromkeys([*listed, *from_configs]))

@@ -27,55 +27,37 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import did_you_mean, listing, nearest, show
 
-LEARNING_RATE: Final = number(above=0, maximum=1e6)
-MOMENTUM: Final = number(minimum=0, below=1)
-WEIGHT_DECAY: Final = number(minimum=0)
+_LEARNING_RATE: Final = number(above=0, maximum=1e6)
+_MOMENTUM: Final = number(minimum=0, below=1)
 _POSITIVE = number(above=0)
 _NOT_NEGATIVE = number(minimum=0)
-
-#: Rules of arguments; for any other, the type of its default is the rule.
-_ARGUMENTS: Final[dict[str, Rule]] = {
-    "learning_rate": LEARNING_RATE,
-    "initial_learning_rate": LEARNING_RATE,
-    "end_learning_rate": _NOT_NEGATIVE,
-    "warmup_target": LEARNING_RATE,
-    "momentum": MOMENTUM,
-    "weight_decay": WEIGHT_DECAY,
-    "adam_weight_decay": WEIGHT_DECAY,
-    "rho": MOMENTUM,
-    "beta_1": MOMENTUM,
-    "beta_2": MOMENTUM,
-    "adam_beta_1": MOMENTUM,
-    "adam_beta_2": MOMENTUM,
-    "ema_momentum": number(minimum=0, maximum=1),
-    "epsilon": _NOT_NEGATIVE,
-    "epsilon_1": _NOT_NEGATIVE,
-    "epsilon_2": _NOT_NEGATIVE,
-    "clipnorm": _POSITIVE,
-    "clipvalue": _POSITIVE,
-    "global_clipnorm": _POSITIVE,
-    "clip_threshold": _POSITIVE,
-    "initial_accumulator_value": _NOT_NEGATIVE,
-    "learning_rate_power": number(maximum=0),
-    "l1_regularization_strength": _NOT_NEGATIVE,
-    "l2_regularization_strength": _NOT_NEGATIVE,
-    "l2_shrinkage_regularization_strength": _NOT_NEGATIVE,
-    "loss_scale_factor": _POSITIVE,
-    "ema_overwrite_frequency": integer(1),
-    "gradient_accumulation_steps": integer(2),
-    "ns_steps": integer(1),
-    "warmup_steps": integer(0),
-    "decay_steps": integer(1),
-    "first_decay_steps": integer(1),
-    "decay_rate": _POSITIVE,
-    "boundaries": sequence(integer(1), "steps"),
-    "values": sequence(LEARNING_RATE, "learning rates"),
-    "stddev": _POSITIVE,
-    "scale": _POSITIVE,
-    "mode": one_of(("fan_in", "fan_out", "fan_avg"), "mode"),
-    "distribution": one_of(("truncated_normal", "untruncated_normal", "uniform"), "distribution"),
-}
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+_RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
+    (_LEARNING_RATE, ("learning_rate", "initial_learning_rate", "warmup_target")),
+    (_MOMENTUM, ("momentum", "rho", "beta_1", "beta_2", "adam_beta_1", "adam_beta_2")),
+    (number(minimum=0, maximum=1), ("ema_momentum",)),
+    (number(maximum=0), ("learning_rate_power",)),
+    (
+        _POSITIVE,
+        (*_CLIPPING, "clip_threshold", "decay_rate", "loss_scale_factor", "scale", "stddev"),
+    ),
+    (_NOT_NEGATIVE, ("weight_decay", "adam_weight_decay", "end_learning_rate")),
+    (_NOT_NEGATIVE, ("epsilon", "epsilon_1", "epsilon_2", "initial_accumulator_value")),
+    (_NOT_NEGATIVE, ("l1_regularization_strength", "l2_regularization_strength")),
+    (_NOT_NEGATIVE, ("l2_shrinkage_regularization_strength",)),
+    (integer(0), ("warmup_steps",)),
+    (integer(1), ("decay_steps", "ema_overwrite_frequency", "first_decay_steps", "ns_steps")),
+    (integer(2), ("gradient_accumulation_steps",)),
+    (sequence(integer(1), "steps"), ("boundaries",)),
+    (sequence(_LEARNING_RATE, "learning rates"), ("values",)),
+    (one_of(("fan_in", "fan_out", "fan_avg"), "mode"), ("mode",)),
+    (
+        one_of(("truncated_normal", "untruncated_normal", "uniform"), "distribution"),
+        ("distribution",),
+    ),
+)
+#: Rules of arguments; for any other, the type of its default is the rule.
+_ARGUMENTS: Final = {argument: rule for rule, arguments in _RULES for argument in arguments}
 
 
 def _argument_rule(name: str, default: Any) -> Rule:
@@ -243,14 +225,14 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),
-    "learning_rate": LEARNING_RATE.about(
+    "learning_rate": _LEARNING_RATE.about(
         "Learning rate of the optimizer; by default the optimizer's own.",
         {"min": 1e-4, "max": 0.1, "scale": "log"},
     ),
-    "momentum": MOMENTUM.about(
+    "momentum": _MOMENTUM.about(
         "Momentum of optimizers that have one; by default the optimizer's own.", [0.9, 0.95]
     ),
-    "weight_decay": WEIGHT_DECAY.about(
+    "weight_decay": _NOT_NEGATIVE.about(
         "Weight decay of the optimizer; by default the optimizer's own.", [0.0001, 0.001]
     ),
     "dropout": number(minimum=0, below=1).about(

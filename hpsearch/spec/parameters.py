@@ -256,24 +256,20 @@ class ParameterSpec:
 
     def raw(self) -> Any:
         """Return the hyperparameter as a sweep file has it."""
-        if isinstance(self.domain, Range):
-            body = _raw_range(self.domain)
-        elif len(self.domain) == 1 and not isinstance(self.domain[0], list | Mapping):
-            if not self.when:
-                return self.domain[0]
-            body = {"value": self.domain[0]}
-        elif not self.when:
-            return plain(self.domain)
+        domain = self.domain
+        if isinstance(domain, Range):
+            body = _raw_range(domain)
+        elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
+            body = {"value": domain[0]}
         else:
-            body = {"values": plain(self.domain)}
-        if self.when:
-            body["when"] = {
-                parent: plain(values)
-                if len(values) > 1 or isinstance(values[0], list)
-                else plain(values[0])
-                for parent, values in self.when.items()
-            }
-        return body
+            body = {"values": plain(domain)}
+        if not self.when:
+            return body if isinstance(domain, Range) else next(iter(body.values()))
+        when = {
+            parent: values if len(values) > 1 or isinstance(values[0], list) else values[0]
+            for parent, values in self.when.items()
+        }
+        return {**body, "when": plain(when)}
 
 
 def _raw_range(domain: Range) -> dict[str, Any]:
