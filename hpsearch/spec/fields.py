@@ -1,4 +1,4 @@
-"""The fields of a sweep, each valid by itself, and the space that they span."""
+"""The fields of a sweep as a pydantic model, each valid by itself, and the space they span."""
 
 from __future__ import annotations
 

@@ -218,12 +218,11 @@ def _sweep(
     base_dir: Path | None,
     overrides: Sequence[str],
 ) -> Sweep:
-    problems = list(document.problems)
     sweep = None
+    problems = document.problems
     if not document.fatal:
         sources = apply_overrides(document, overrides)
         sweep, faults = _validated_document(document, stem)
-        problems = list(document.problems)
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
         raise SweepFileError(filename, _in_order(problems))
@@ -232,9 +231,7 @@ def _sweep(
     return sweep.model_copy(update={"data": sweep.data.resolved(base_dir)})
 
 
-def _validated_document(
-    document: Document, stem: str
-) -> tuple[Sweep | None, list[tuple[Loc, str]]]:
+def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:
     data = document.data
     if data is None:
         return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
@@ -247,22 +244,14 @@ def _validated_document(
         data = {"name": stem, **data}
         if not NAME.match(stem):
             clean = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:64].strip(".") or "sweep"
-            faults.append(
-                (
-                    (),
-                    f"name is missing, and the file's own, {stem!r}, is not a valid one: "
-                    f"write name: {clean}",
-                )
-            )
+            message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
+            faults.append(((), f"{message}: write name: {clean}"))
             data["name"] = clean
     own = tuple(faults)
     try:
         return Sweep.model_validate(data), faults
     except ValidationError as error:
-        faults += [
-            (tuple(detail["loc"]), detail["msg"])
-            for detail in error.errors(include_url=False, include_context=False)
-        ]
+        faults += faults_of(error, Sweep.keys())
     hidden = document.broken | {loc for loc, _ in own if loc}
     return None, [
         fault
@@ -271,7 +260,7 @@ def _validated_document(
     ]
 
 
-def _empty(data: Any) -> Iterable[tuple[Loc, str]]:
+def _empty(data: Any) -> Iterable[Fault]:
     """Yield the places of empty values, except Keras' None for an optimizer's argument."""
     stack: list[tuple[Loc, Any]] = [((), data)]
     while stack:
