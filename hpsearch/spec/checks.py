@@ -155,10 +155,9 @@ def _unreachable(
     """Yield a fault for each accepted value that the parent never has."""
     spec = sweep.parameters[parent]
     units = sweep.parameters.get("units")
+    lengths: set[int] = set()
     if parent == "hidden_layers" and units is not None and not isinstance(units.domain, Range):
         lengths = {len(value) for value in units.domain if isinstance(value, list)}
-    else:
-        lengths = set()
     for value in accepted:
         if value not in lengths and not _takes(spec, value):
             names = [name for name in _choices(spec) if isinstance(name, str)]
@@ -255,19 +254,13 @@ def _deepest(sweep: SweepFields) -> int | None:
     """Return the most hidden layers of any config; None if `configs` set them too."""
     if any({"hidden_layers", "units"} & config.keys() for config in sweep.configs):
         return None
-    deepest = 1
-    for name in ("hidden_layers", "units"):
-        spec = sweep.parameters.get(name)
-        if spec is None:
-            continue
-        if isinstance(spec.domain, Range):
-            depths = [int(spec.domain.max)] if name == "hidden_layers" else []
-        elif name == "hidden_layers":
-            depths = [int(value) for value in spec.domain]
-        else:
-            depths = [len(value) for value in spec.domain if isinstance(value, list)]
-        deepest = max([deepest, *depths])
-    return deepest
+    depths: list[float] = [1]
+    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
+    if layers is not None:
+        depths += [layers.domain.max] if isinstance(layers.domain, Range) else layers.domain
+    if units is not None and not isinstance(units.domain, Range):
+        depths += [len(value) for value in units.domain if isinstance(value, list)]
+    return int(max(depths))
 
 
 #: Points that are tried at most to find one that satisfies the constraints.

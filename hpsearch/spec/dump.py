@@ -8,7 +8,8 @@ from typing import Any, Final
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch.space.space import Choices, Parameter
+from hpsearch.space.space import Parameter, Range
+from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS
@@ -61,17 +62,12 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 
 def _raw(parameter: Parameter) -> Any:
-    domain = parameter.domain
-    if isinstance(domain, Choices):
-        if not parameter.when:
-            return list(domain.values)
-        raw: dict[str, Any] = {"values": list(domain.values)}
+    if isinstance(parameter.domain, Range):
+        raw = raw_range(parameter.domain)
+    elif parameter.when:
+        raw = {"values": list(parameter.domain.values)}
     else:
-        raw = {"min": domain.min, "max": domain.max}
-        if domain.step is not None:
-            raw["step"] = domain.step
-        if domain.log:
-            raw["scale"] = "log"
+        return list(parameter.domain.values)
     if parameter.when:
         raw["when"] = {name: list(values) for name, values in parameter.when.items()}
     return raw

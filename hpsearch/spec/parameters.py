@@ -258,7 +258,7 @@ class ParameterSpec:
         """Return the hyperparameter as a sweep file has it."""
         domain = self.domain
         if isinstance(domain, Range):
-            body = _raw_range(domain)
+            body = {**raw_range(domain), "type": "int" if domain.integer else "float"}
         elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
             body = {"value": domain[0]}
         else:
@@ -272,13 +272,14 @@ class ParameterSpec:
         return {**body, "when": plain(when)}
 
 
-def _raw_range(domain: Range) -> dict[str, Any]:
+def raw_range(domain: Range) -> dict[str, Any]:
+    """Return a range as a sweep file has it, without its type."""
     raw: dict[str, Any] = {"min": domain.min, "max": domain.max}
     if domain.step is not None:
         raw["step"] = domain.step
     if domain.log:
         raw["scale"] = "log"
-    return {**raw, "type": "int" if domain.integer else "float"}
+    return raw
 
 
 def parse_parameter(rule: Rule, raw: Any) -> ParameterSpec:

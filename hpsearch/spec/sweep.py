@@ -195,8 +195,7 @@ def sweep_from_text(
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         raise SweepFileError(filename, [InputProblem(line, "", "is not UTF-8")]) from None
-    directory = Path(base_dir) if base_dir is not None else None
-    return _sweep(read_yaml(content), filename, Path(filename).stem, directory, overrides)
+    return _sweep(read_yaml(content), filename, Path(filename).stem, base_dir, overrides)
 
 
 def sweep_from_mapping(
@@ -207,15 +206,14 @@ def sweep_from_mapping(
     Raises:
         SweepFileError: With all problems, each on line 1.
     """
-    directory = Path(base_dir) if base_dir is not None else None
-    return _sweep(Document(data=dict(raw)), filename, "sweep", directory, ())
+    return _sweep(Document(data=dict(raw)), filename, "sweep", base_dir, ())
 
 
 def _sweep(
     document: Document,
     filename: str,
     stem: str,
-    base_dir: Path | None,
+    base_dir: str | Path | None,
     overrides: Sequence[str],
 ) -> Sweep:
     sweep = None
@@ -228,7 +226,7 @@ def _sweep(
         raise SweepFileError(filename, _in_order(problems))
     if base_dir is None:
         return sweep
-    return sweep.model_copy(update={"data": sweep.data.resolved(base_dir)})
+    return sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
 
 
 def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:
