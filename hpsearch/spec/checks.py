@@ -221,10 +221,10 @@ def _metric(sweep: SweepFields) -> Iterator[Fault]:
     task, name = sweep.data.known_task, sweep.metric.name
     if task == "regression" and name in _ACCURACY:
         better = name.replace("accuracy", "mae")
-        yield ("metric",), f"{name} is for classes, and this is regression; use {better} or loss"
+        yield ("metric",), f"{name} is for classification, not regression; use {better} or loss"
     if task == "classification" and name in _ERROR:
         better = name.replace("mae", "accuracy")
-        yield ("metric",), f"{name} is for regression, and this has classes; use {better} or loss"
+        yield ("metric",), f"{name} is for regression, not classification; use {better} or loss"
 
 
 def advice(sweep: SweepFields) -> Iterator[str]:

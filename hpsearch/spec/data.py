@@ -258,13 +258,14 @@ class DataSpec(Spec):
             yield ("task",), f"has no meaning with a built-in set: {self.dataset} has its task"
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
-                yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+                yield (name,), f"a separate file needs csv or npz, not {given[0]}"
         if self.split is not None:
             yield from self._split_faults(self.split)
         if self.cv is not None and "validation" in self.model_fields_set:
             yield (
                 ("validation",),
-                f"cv: {self.cv} makes validation parts of the training rows; leave one of them out",
+                f"cv: {self.cv} takes validation rows from the training rows; leave cv or "
+                "validation out",
             )
         if self.csv and not self.target:
             yield (), "target is missing: csv needs the name of the column to predict"
@@ -275,10 +276,10 @@ class DataSpec(Spec):
         if split.column == self.target:
             yield ("split", "column"), f"is the target, {self.target!r}"
         if isinstance(self.validation, str):
-            yield ("split",), "has no meaning where validation is a file of its own"
+            yield ("split",), "has no meaning if validation is a separate file"
         if isinstance(self.test, float):
             yield (
                 ("test",),
-                f"a share of rows would not go by {split.by}; give the test rows a file of their "
-                "own, or leave test out",
+                f"a share of rows would not respect the {split.by} split; give test as a "
+                "separate file, or leave it out",
             )

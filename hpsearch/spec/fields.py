@@ -73,7 +73,7 @@ def _items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -> tup
     if not isinstance(value, list | tuple):
         raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
     if len(value) > most:
-        raise InvalidValue.at(f"must be at most {most:,} {noun}, not {len(value):,}")
+        raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
     return tuple(check_each(check, enumerate(value)).values())
 
 

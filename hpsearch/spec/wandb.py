@@ -52,7 +52,7 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
     if not isinstance(budget, Mapping):
         return
     if "trials" in budget:
-        raise InvalidValue.at("budget.trials says the same; give one of the two")
+        raise InvalidValue.at("means the same as budget.trials; give only one of them")
     raw["budget"] = {**budget, "trials": trials}
 
 
