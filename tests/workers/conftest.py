@@ -19,7 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import Training
 from hpsearch.workers.futures import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Job, Setup
+from hpsearch.workers.protocol import Job
 from hpsearch.workers.ray.connection import connected
 from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
@@ -136,7 +136,7 @@ def on_ray(tmp_path_factory, dataset):
         with (
             (tmp_path_factory.mktemp("ray") / "run.log").open("w") as log,
             connected(cluster.address, log) as ray,
-            RayExecutor(ray, Setup(**{"workers": 2} | options, log=log)) as executor,
+            RayExecutor(ray, **{"workers": 2} | options, log=log) as executor,
         ):
             executor.ray = ray
             executor.provide(provided)

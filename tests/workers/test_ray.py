@@ -218,10 +218,10 @@ def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, driv
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
-    from hpsearch.workers.ray.actor import surroundings
+    from hpsearch.workers.ray.actor import package_versions
 
-    here = surroundings() | {"keras": "3.0.0"}
-    monkeypatch.setattr(executor_module, "surroundings", lambda: here)
+    here = package_versions() | {"keras": "3.0.0"}
+    monkeypatch.setattr(executor_module, "package_versions", lambda: here)
     with starting(ready=0) as executor:
         events = wait_for(executor, lambda told: len(told) >= 3)
         said = [event.message for event in events]
