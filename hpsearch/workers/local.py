@@ -23,16 +23,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
-from hpsearch.workers.protocol import (
-    Call,
-    Event,
-    Executor,
-    Job,
-    Retired,
-    Work,
-    WorkerState,
-    messages,
-)
+from hpsearch.workers.protocol import Call, Event, Executor, Job, Retired, Work, WorkerState
 from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
 
@@ -280,10 +271,14 @@ class LocalExecutor(Executor):
         return events
 
     def _hear(self, worker: Worker) -> list[Event]:
+        received: list[Event | Retired] = []
         try:
-            received = messages(worker.connection)
+            while worker.connection.poll():
+                received.append(cloudpickle.loads(worker.connection.recv_bytes()))
         except (EOFError, OSError):
-            return self._handle_end(worker)
+            # After a last message, the connection stays ready, and the end is handled next.
+            if not received:
+                return self._handle_end(worker)
         for message in received:
             worker.hear(message)
         return [message for message in received if not isinstance(message, Retired)]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Any, Protocol, Self
-
-import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
@@ -197,23 +194,6 @@ class Executor(Protocol):
 @dataclass(frozen=True)
 class Retired:
     """A worker has grown too large and ends after its work; nothing is lost."""
-
-
-def messages(connection: Connection[Any, Any]) -> Sequence[Event | Retired]:
-    """Return every message that has arrived.
-
-    Raises:
-        EOFError, OSError: The worker has ended, and no complete message of it is left.
-    """
-    received: list[Event | Retired] = []
-    while connection.poll():
-        try:
-            received.append(cloudpickle.loads(connection.recv_bytes()))
-        except (EOFError, OSError):
-            if received:
-                return received
-            raise
-    return received
 
 
 @dataclass(eq=False, kw_only=True)

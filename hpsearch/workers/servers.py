@@ -5,7 +5,6 @@ The driver imports it before NumPy, so that the servers start at once.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import os
 import pickle
@@ -53,10 +52,9 @@ class Channel:
         header = len(body).to_bytes(_HEADER_BYTES, "little")
         if descriptor is None:
             self.socket.sendall(header + body)
-            return
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.socket.sendmsg([header], rights)
-        self.socket.sendall(body)
+        else:
+            socket.send_fds(self.socket, [header], [descriptor])
+            self.socket.sendall(body)
 
     def receive(self) -> tuple[Any, int | None]:
         """Wait for the next message; return it with its descriptor or None.
@@ -64,18 +62,12 @@ class Channel:
         Raises:
             EOFError: The other side has closed.
         """
-        size = array.array("i").itemsize
-        header, ancillary, _, _ = self.socket.recvmsg(_HEADER_BYTES, socket.CMSG_LEN(size))
-        header += self._exactly(_HEADER_BYTES - len(header)) if header else b""
+        header, descriptors, _, _ = socket.recv_fds(self.socket, _HEADER_BYTES, 1)
         if not header:
             raise EOFError
-        descriptors = [
-            int.from_bytes(data[:size], sys.byteorder)
-            for level, kind, data in ancillary
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-        ]
+        header += self._exactly(_HEADER_BYTES - len(header))
         body = self._exactly(int.from_bytes(header, "little"))
-        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301
+        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301 - our own
 
     def _exactly(self, count: int) -> bytes:
         received = bytearray()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import IO, Any
+from typing import IO
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
@@ -62,7 +61,7 @@ class RayExecutor(Executor):
         self._timeout_seconds, self._memory_bytes = timeout_seconds, memory_bytes
         self._nodes = Nodes(ray, {"CPU": 1.0, **(resources or {})})
         self._head = Head(ray)
-        self._fleet: Fleet | None = None
+        self._fleet = Fleet(ray, self._nodes.needed)
         self._calls = LocalCalls(log)
         self._checked = self._waiting_since = 0.0
         self._said_waiting = False
@@ -78,21 +77,15 @@ class RayExecutor(Executor):
         """
         self._calls.provide(dataset)
         try:
-            data = self._ray.put(dataset)
+            self._fleet.data = self._ray.put(dataset)
         except self._ray.exceptions.ObjectStoreFullError:
             size = sum(a.nbytes for a in vars(dataset.arrays).values() if a is not None)
             raise InputError(
                 f"the data's {size / 2**20:.0f} MB do not fit into Ray's object store; start the "
                 "cluster with a larger --object-store-memory"
             ) from None
-        self._fleet = Fleet(self._ray, self._nodes.needed, data)
         self._waiting_since = time.monotonic()
         self._check_cluster()
-
-    @property
-    def _members(self) -> Fleet:
-        assert self._fleet is not None, "provide comes first"
-        return self._fleet
 
     @property
     def free(self) -> int:
@@ -100,7 +93,7 @@ class RayExecutor(Executor):
 
     def _idle(self) -> list[Member]:
         """Return the workers that can take work; those on doubtful nodes only without others."""
-        ready = self._members.ready
+        ready = self._fleet.ready
         sound = any(not self._nodes.doubtful(member.node) for member in ready)
         return [
             member
@@ -110,7 +103,7 @@ class RayExecutor(Executor):
 
     @property
     def busy(self) -> int:
-        return self._calls.busy + sum(member.work is not None for member in self._members)
+        return self._calls.busy + sum(member.work is not None for member in self._fleet)
 
     def submit(self, work: Work) -> None:
         """Start a training on a node, or a call on the driver's machine."""
@@ -138,7 +131,7 @@ class RayExecutor(Executor):
             work.training.number,
         )
         member.take(work)
-        self._members.talk(member, work)
+        self._fleet.talk(member, work)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Return new events in order, after waiting for at least one or until the timeout.
@@ -154,7 +147,7 @@ class RayExecutor(Executor):
             if self._calls.busy:
                 events += self._calls.events(wait)
                 wait = 0.0
-            for news in self._arrived(wait):
+            for news in self._fleet.news(wait):
                 events += self._take(news)
             self._enforce_time()
             if time.monotonic() - self._checked >= _CHECK_SECONDS:
@@ -163,29 +156,21 @@ class RayExecutor(Executor):
                 break
         return events
 
-    def _arrived(self, wait_seconds: float) -> Iterator[News]:
-        news = self._members.news
-        try:
-            yield news.get(timeout=wait_seconds) if wait_seconds else news.get_nowait()
-            while True:
-                yield news.get_nowait()
-        except queue.Empty:
-            return
-
     def _take(self, news: News) -> list[Event]:
         member = news.member
-        if member not in self._members:
+        if member not in self._fleet:
             return []
         try:
             answer = news.answer()
         except Exception as error:  # noqa: BLE001  # whatever Ray raises, the worker has ended
             return self._handle_end(member, error)
-        handle: dict[str, Callable[[Member, Any], list[Event]]] = {
-            "hello": self._welcome,
-            "talk": self._hear,
-            "watch": self._too_large,
-        }
-        return handle[news.kind](member, answer)
+        match news.kind:
+            case "hello":
+                return self._welcome(member, answer)
+            case "talk":
+                return self._hear(member, answer)
+            case "watch":
+                return self._too_large(member, answer)
 
     def _welcome(self, member: Member, hello: Hello) -> list[Event]:
         """Put a new worker to use, unless its node is unfit."""
@@ -203,7 +188,7 @@ class RayExecutor(Executor):
             self._dismiss(member)
             return [Said(said, warning=True)] if said else []
         member.node, member.pid = hello.node, hello.pid
-        self._members.watch(member, self._memory_bytes, self._nodes.slots(hello.node))
+        self._fleet.watch(member, self._memory_bytes, self._nodes.slots(hello.node))
         _LOG.info("worker %d: process %d on %s", member.number, hello.pid, hello.host)
         if self._said_waiting:
             self._said_waiting = False
@@ -220,20 +205,16 @@ class RayExecutor(Executor):
             if isinstance(message, Finished):
                 events += self._judge(member.node, member.failure)
         if member.work is not None:
-            self._members.talk(member)
+            self._fleet.talk(member)
         elif member.retired or member.node in self._nodes.avoided:
             self._dismiss(member)
         return events
 
     def _judge(self, node: str, failure: str) -> list[Event]:
-        """Note a training's outcome, and dismiss the idle workers of nodes to avoid from now on."""
-        if failure:
-            self._nodes.failed(node, failure)
-        else:
-            self._nodes.succeeded(node)
-        said = self._nodes.judge()
+        """Judge a training's node, and dismiss idle workers of nodes to avoid from now on."""
+        said = self._nodes.judge(node, failure)
         if said:
-            for member in self._members:
+            for member in self._fleet:
                 if member.idle and member.node in self._nodes.avoided:
                     self._dismiss(member)
         return [Said(line, warning=True) for line in said]
@@ -244,19 +225,19 @@ class RayExecutor(Executor):
             self._dismiss(member)
             return []
         member.check_memory(*found)
-        self._members.end(member)
+        self._fleet.end(member)
         return []
 
     def _enforce_time(self) -> None:
-        for member in self._members:
+        for member in self._fleet:
             if member.limits_apply:
                 member.check_time(self._timeout_seconds)
                 if member.timed_out:
-                    self._members.end(member)
+                    self._fleet.end(member)
 
     def _handle_end(self, member: Member, error: Exception) -> list[Event]:
         """Forget a worker that ended, and report the work that is lost."""
-        self._members.forget(member)
+        self._fleet.forget(member)
         name = self._nodes.name(member.node) if member.node else "its node"
         reason, machine_lost = member.end_reason, False
         if not reason:
@@ -292,7 +273,7 @@ class RayExecutor(Executor):
         return [Said(f"a worker did not start: {reason}", warning=True)]
 
     def _dismiss(self, member: Member) -> None:
-        self._members.dismiss(member)
+        self._fleet.dismiss(member)
         self._check_soon()
 
     def _check_soon(self) -> None:
@@ -306,7 +287,7 @@ class RayExecutor(Executor):
             return []
         self._nodes.update()
         self._hire()
-        if self._members.ready:
+        if self._fleet.ready:
             self._waiting_since = self._checked
             return []
         if self._said_waiting or self._checked - self._waiting_since < _SAY_AFTER_SECONDS:
@@ -324,12 +305,12 @@ class RayExecutor(Executor):
         if time.monotonic() < self._hire_after:
             return
         wanted = self._workers or max(1, self._nodes.room)
-        while len(self._members) < wanted:
-            self._members.hire(self._nodes.avoided | self._nodes.suspected)
+        while len(self._fleet) < wanted:
+            self._fleet.hire(self._nodes.avoided | self._nodes.suspected)
 
     def close(self) -> None:
         self._calls.close()
-        if self._fleet is not None and not self._head.lost:
+        if not self._head.lost:
             self._fleet.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -84,32 +85,33 @@ class Nodes:
         """Return how many trainings in a row have failed on a node."""
         return self._records[node].failures
 
-    def succeeded(self, node: str) -> None:
-        """Note that a training gave a score on a node."""
-        record = self._records[node]
-        record.succeeded, record.failures = True, 0
-
-    def failed(self, node: str, reason: str) -> None:
-        """Note that a training failed on a node, or ended its worker."""
-        record = self._records[node]
-        record.failures += 1
-        record.last = reason
-
     def doubtful(self, node: str) -> bool:
         """Return whether a node has failed so often in a row that others come first."""
         return self._records[node].failures >= _FAILURES
 
-    def judge(self) -> list[str]:
-        """Avoid doubtful nodes if trainings succeed on others; return a line about each.
+    def judge(self, node: str, failure: str) -> list[str]:
+        """Note how a training ended on a node, and avoid doubtful nodes if others work.
 
         If trainings fail on every node, the sweep is wrong, not a node.
+
+        Args:
+            failure: Empty if the training gave a score.
+
+        Returns:
+            A line about each node that is avoided from now on.
         """
-        working = {node for node, record in self._records.items() if record.succeeded}
+        record = self._records[node]
+        if failure:
+            record.failures += 1
+            record.last = failure
+        else:
+            record.succeeded, record.failures = True, 0
+        working = {each for each, record in self._records.items() if record.succeeded}
         said = []
-        for node, record in self._records.items():
-            if self.doubtful(node) and node not in self.avoided and working - {node}:
+        for each, record in self._records.items():
+            if self.doubtful(each) and each not in self.avoided and working - {each}:
                 why = f"{record.failures} trainings in a row failed there, the last with: "
-                said.append(f"{self.avoid(node, why + record.last)}; --retry trains them again")
+                said.append(f"{self.avoid(each, why + record.last)}; --retry trains them again")
         return said
 
     def update(self) -> None:
@@ -196,11 +198,15 @@ class Fleet:
 
     Args:
         needed: What one worker takes, by Ray's names of resources.
-        data: Reference of the dataset in the object store.
+
+    Attributes:
+        data: Reference of the dataset in the object store; set before the first worker is hired.
     """
 
-    def __init__(self, ray: ModuleType, needed: Mapping[str, float], data: Any) -> None:
-        self._ray, self._data = ray, data
+    data: Any = None
+
+    def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
+        self._ray = ray
         # Ray has arguments of their own for CPUs and GPUs.
         others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
         self._class = ray.remote(RayWorker)
@@ -214,7 +220,7 @@ class Fleet:
         }
         self._surroundings = import_paths(), os.getcwd()
         self._members: dict[int, Member] = {}
-        self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Member]:
         return iter(tuple(self._members.values()))
@@ -240,7 +246,7 @@ class Fleet:
         options = dict(self._options)
         if unwanted:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(unwanted))})"}
-        actor = self._class.options(**options).remote(number, self._data, *self._surroundings)
+        actor = self._class.options(**options).remote(number, self.data, *self._surroundings)
         member = self._members[number] = Member(number=number, actor=actor)
         self._ask(member, "hello", actor.hello.remote())
         return member
@@ -258,7 +264,14 @@ class Fleet:
         reference.future().add_done_callback(partial(self._hear, member, kind))
 
     def _hear(self, member: Member, kind: Kind, future: Any) -> None:
-        self.news.put(News(member, kind, future.result))
+        self._news.put(News(member, kind, future.result))
+
+    def news(self, wait_seconds: float) -> Iterator[News]:
+        """Wait for answers of workers, then yield all that there are."""
+        with contextlib.suppress(queue.Empty):
+            yield self._news.get(timeout=wait_seconds)
+            while True:
+                yield self._news.get_nowait()
 
     def dismiss(self, member: Member) -> None:
         """End a worker, whatever it does, and forget it."""
