@@ -66,8 +66,6 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
 REGULARISATION = "regularisation"
 _ROWS_A_STEP = 1024
 
-Floats = npt.NDArray[np.float64]
-
 
 def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     path: Path,
@@ -129,7 +127,7 @@ def _by_row(
     return measured
 
 
-def _rows(values: Any, rows: int) -> Floats:
+def _rows(values: Any, rows: int) -> npt.NDArray[np.float64]:
     """Return one number a row, or their mean if there is not one for each row."""
     array = np.asarray(values, np.float64)
     if array.shape[:1] != (rows,):

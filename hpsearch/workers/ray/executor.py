@@ -157,14 +157,14 @@ class RayExecutor(Executor):
         return events
 
     def _take(self, news: News) -> list[Event]:
-        member = news.member
+        member, kind, answer_of = news
         if member not in self._fleet:
             return []
         try:
-            answer = news.answer()
+            answer = answer_of()
         except Exception as error:  # noqa: BLE001  # whatever Ray raises, the worker has ended
             return self._handle_end(member, error)
-        match news.kind:
+        match kind:
             case "hello":
                 return self._welcome(member, answer)
             case "talk":

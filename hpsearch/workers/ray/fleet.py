@@ -9,7 +9,6 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
@@ -180,17 +179,8 @@ class Member(WorkerState):
             self.failure = message.result.error
 
 
-@dataclass(frozen=True)
-class News:
-    """The answer of a worker to one request.
-
-    Attributes:
-        answer: Returns the answer, or raises if the worker has ended.
-    """
-
-    member: Member
-    kind: Kind
-    answer: Callable[[], Any]
+#: A request to a worker, and a function that returns its answer or raises if it has ended.
+News = tuple[Member, Kind, Callable[[], Any]]
 
 
 class Fleet:
@@ -260,11 +250,10 @@ class Fleet:
         self._ask(member, "talk", member.actor.talk.remote(work))
 
     def _ask(self, member: Member, kind: Kind, reference: Any) -> None:
-        # The callback runs in a thread of Ray's, for one future at a time.
-        reference.future().add_done_callback(partial(self._hear, member, kind))
+        def put(future: Any) -> None:
+            self._news.put((member, kind, future.result))
 
-    def _hear(self, member: Member, kind: Kind, future: Any) -> None:
-        self._news.put(News(member, kind, future.result))
+        reference.future().add_done_callback(put)
 
     def news(self, wait_seconds: float) -> Iterator[News]:
         """Wait for answers of workers, then yield all that there are."""
