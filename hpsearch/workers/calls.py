@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from hpsearch.models.shipping import ModelHyperparameters
 
-# The imports inside these functions import Keras, which the driver does without.
-
 
 def write_model(
     path: Path,
@@ -40,7 +38,7 @@ def write_model(
     Raises:
         HpsearchError: The file cannot be written.
     """
-    from hpsearch.models.mlp import trained_model
+    from hpsearch.models.mlp import trained_model  # imports Keras
 
     model = trained_model(problem, values, seed, weights)
     try:
@@ -55,7 +53,7 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
     Raises:
         InputError: The model cannot be loaded or built.
     """
-    from hpsearch.models.discovery import discover
+    from hpsearch.models.discovery import discover  # imports Keras
 
     arrays = data.arrays
     rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
@@ -86,8 +84,8 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
     """
-    from hpsearch.models.custom import labels_for
-    from hpsearch.models.mlp import trained_model
+    from hpsearch.models.custom import labels_for  # imports Keras
+    from hpsearch.models.mlp import trained_model  # imports Keras
 
     recipe, target = problem.recipe, problem.target
     model = trained_model(problem, values, seed, weights)
@@ -107,9 +105,9 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
 def _by_row(
     model: keras.Model, recipe: Recipe, target: Target, x: Any, y: npt.NDArray[Any]
 ) -> dict[str, Any]:
-    import keras
+    import keras  # slow; the driver does without
 
-    from hpsearch.training.measures import KerasMetric, metric_of, prepared
+    from hpsearch.training.measures import KerasMetric, metric_of, prepared  # imports Keras
 
     predicted = model.predict(x, batch_size=_ROWS_A_STEP, verbose=0)
     prepared_y = prepared(y, recipe, target)

@@ -12,6 +12,8 @@ from hpsearch.spec.settings import Execution
 from hpsearch.workers.futures import FuturesExecutor, InProcessExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Executor
+from hpsearch.workers.ray.connection import connected
+from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
 
 
@@ -51,10 +53,6 @@ def opened_executor(
                 memory_bytes=share_bytes(workers) if memory is None else memory,
             )
         else:
-            # Ray is an optional package.
-            from hpsearch.workers.ray.connection import connected
-            from hpsearch.workers.ray.executor import RayExecutor
-
             executor = RayExecutor(
                 stack.enter_context(connected(execution.address, log)),
                 workers,

@@ -20,6 +20,10 @@ from hpsearch.workers.local import LocalCalls
 from hpsearch.workers.protocol import Call, Event, Executor, Job, Lost, Work
 from hpsearch.workers.work import run, start_tensorflow
 
+_LOG = logging.getLogger("hpsearch")
+_POLL_SECONDS = 0.2
+_NO_DATA = "no data"
+
 
 class InProcessExecutor(Executor):
     """Runs one training or call at a time, when `events` is called."""
@@ -60,11 +64,6 @@ class InProcessExecutor(Executor):
     def close(self) -> None:
         """Forget what waits."""
         self._work = None
-
-
-_LOG = logging.getLogger("hpsearch")
-_POLL_SECONDS = 0.2
-_NO_DATA = "no data"
 
 
 @dataclass(eq=False)

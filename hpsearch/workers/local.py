@@ -94,7 +94,7 @@ class Pool:
                 server.provide(handle)
 
     def worker_for(self, work: Work) -> Worker:
-        """Return an idle worker that can do the work, or fork one, if need be in place of one."""
+        """Return an able idle worker, or fork one; at the limit, it replaces an idle one."""
         idle = [worker for worker in self.workers.values() if worker.work is None]
         able = [worker for worker in idle if worker.server.loaded or not work.tensorflow]
         if able:
@@ -276,7 +276,7 @@ class LocalExecutor(Executor):
             while worker.connection.poll():
                 received.append(cloudpickle.loads(worker.connection.recv_bytes()))
         except (EOFError, OSError):
-            # After a last message, the connection stays ready, and the end is handled next.
+            # If there were messages, the connection stays ready, and its end is handled next.
             if not received:
                 return self._handle_end(worker)
         for message in received:

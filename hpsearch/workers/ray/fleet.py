@@ -17,6 +17,7 @@ from hpsearch.workers.protocol import Answered, Event, Retired, Work, WorkerStat
 from hpsearch.workers.ray.actor import RayWorker
 from hpsearch.workers.servers import import_paths
 
+_LOG = logging.getLogger("hpsearch")
 #: Trainings in a row that must fail on a node, while others succeed elsewhere.
 _FAILURES = 3
 _MOST_WORKERS = 1024
@@ -140,7 +141,6 @@ class Nodes:
         )
 
 
-_LOG = logging.getLogger("hpsearch")
 Kind = Literal["hello", "talk", "watch"]
 
 
