@@ -18,7 +18,7 @@ from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
 from hpsearch.data.tables import FLOAT32_MAX, parse_columns, stack_columns, text_warnings
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +158,7 @@ def _frame(
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
-        raise DataError(f"{where}: duplicate column names {listed(twice)}")
+        raise DataError(f"{where}: duplicate column names {quoted(twice)}")
     text = None
     if like is not None:
         if not isinstance(like.x, Mapping):
@@ -167,7 +167,7 @@ def _frame(
             text = frozenset(n for n, v in like.x.items() if v.dtype == object)
             missing = [name for name in like.x if name not in frame.columns]
             if missing:
-                raise DataError(f"{where}: no columns {listed(missing)}, as the training part has")
+                raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
             frame = frame[list(like.x)]
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
@@ -370,7 +370,7 @@ def read_npz(
     train = _pair(arrays, path, "_train" if "x_train" in arrays else "", task, None)
     if train is None:
         raise DataError(
-            f"{path}: needs arrays x and y, or x_train and y_train; it has {listed(arrays)}"
+            f"{path}: needs arrays x and y, or x_train and y_train; it has {quoted(arrays)}"
         )
     parts: dict[str, RawPart | None] = {}
     for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
@@ -385,7 +385,7 @@ def read_npz(
         validation=parts["validation"],
         test=parts["test"],
         unit=image_unit(train.x),
-        warnings=(f"{path}: arrays {listed(other)} are not used",) if other else (),
+        warnings=(f"{path}: arrays {quoted(other)} are not used",) if other else (),
     )
 
 
@@ -393,7 +393,7 @@ def _whole(path: str, task: TaskName | None, like: RawPart) -> RawPart:
     arrays = read_arrays(path)
     part = _pair(arrays, path, "", task, like)
     if part is None:
-        raise DataError(f"{path}: needs arrays x and y; it has {listed(arrays)}")
+        raise DataError(f"{path}: needs arrays x and y; it has {quoted(arrays)}")
     return part
 
 
@@ -409,5 +409,5 @@ def _pair(
         return None
     for name in (x, y):
         if name not in arrays:
-            raise DataError(f"{path}: no array {name!r}; it has {listed(arrays)}")
+            raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
     return array_part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like)

@@ -40,7 +40,7 @@ from hpsearch.data.targets import (
     regression_values,
 )
 from hpsearch.errors import DataError
-from hpsearch.wording import listed
+from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
 
@@ -396,7 +396,7 @@ def _constant_warning(source: RawData, x: Inputs) -> tuple[str, ...]:
     if not names or source.unit is not None:  # the border of an image is constant
         return ()
     warning = (
-        f"{source.where}: constant on the training split: {listed(names, 5)}; "
+        f"{source.where}: constant on the training split: {quoted(names, 5)}; "
         "such a column cannot help; consider drop"
     )
     return (warning,)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Inputs, RawData, RawPart
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,7 +200,7 @@ def text_warnings(x: Inputs, where: str) -> tuple[str, ...]:
     if not names:
         return ()
     warning = (
-        f"{where}: every row has another text in {listed(names)}: "
+        f"{where}: every row has another text in {quoted(names)}: "
         "such a column cannot help on new rows; consider drop"
     )
     return (warning,)
@@ -277,7 +277,7 @@ def _require_split(path: str, names: tuple[str, ...], name: str) -> None:
     if name not in names:
         raise DataError(
             f"{path}:1: split: no column {name!r}{did_you_mean(name, names)} "
-            f"(columns: {listed(names)})"
+            f"(columns: {quoted(names)})"
         )
 
 
@@ -286,13 +286,13 @@ def _choose(
 ) -> tuple[tuple[str, ...], str]:
     """Feature columns in file order, and the target."""
     if target is None:
-        raise DataError(f"{path}: name the target column, `target:` is one of {listed(names)}")
+        raise DataError(f"{path}: name the target column, `target:` is one of {quoted(names)}")
     for name in (target, *drop):
         if name not in names:
             what = "target" if name == target else "drop"
             raise DataError(
                 f"{path}:1: {what}: no column {name!r}{did_you_mean(name, names)} "
-                f"(columns: {listed(names)})"
+                f"(columns: {quoted(names)})"
             )
     if target in drop:
         raise DataError(f"{path}: {target!r} is the target and cannot be dropped")
@@ -398,7 +398,7 @@ def scan(path: str) -> Layout:
             )
         rows += 1
     if not rows:
-        raise DataError(f"{path}: a header ({listed(names, 5)}) and no row under it")
+        raise DataError(f"{path}: a header ({quoted(names, 5)}) and no row under it")
     return Layout(names, rows)
 
 
@@ -472,7 +472,7 @@ def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
     if not np.isnan(values).any() and not counted:
         raise DataError(
             f"{path}:{line}: the header is missing: its cells are numbers "
-            f"({listed(names, 5)}); put the columns' names into the first line"
+            f"({quoted(names, 5)}); put the columns' names into the first line"
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

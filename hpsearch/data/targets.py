@@ -12,7 +12,7 @@ from hpsearch.data.dataset import RawData, RawPart, TaskName
 from hpsearch.data.specs import Target, Task
 from hpsearch.data.tables import FLOAT32_MAX, MISSING, parse_numbers
 from hpsearch.errors import DataError
-from hpsearch.wording import listed
+from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
 
@@ -64,7 +64,7 @@ class Classes:
             others = f" ({unknown.size} such rows)" if unknown.size > 1 else ""
             raise DataError(
                 f"{part.place(row)}: label {texts[row]!r} is out of range{others}: "
-                f"the training rows of {self._where} have {listed(self.names)}"
+                f"the training rows of {self._where} have {quoted(self.names)}"
             )
         return codes
 
