@@ -223,7 +223,7 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
         validation_rows=size.validation,
         test_rows=size.test or known.test_rows,
         input_shape=known.shape,
-        features=known.features,
+        features=math.prod(known.shape),
         task=known.task,
         outputs=known.outputs,
     )
