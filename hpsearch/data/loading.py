@@ -1,4 +1,4 @@
-"""From the `data:` block, or from arrays, to a dataset or to its sizes."""
+"""Datasets, or only their sizes, from a sweep's `data:` or from arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.arrays import Pair, pairs_source, read_function, read_npz
+from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, describe, read_builtin
 from hpsearch.data.dataset import (
@@ -16,11 +16,9 @@ from hpsearch.data.dataset import (
     Folds,
     Options,
     RawData,
-    RawPart,
     Scale,
     Shape,
     TaskName,
-    n_rows,
 )
 from hpsearch.data.specs import TargetPart, Task
 from hpsearch.data.splitting import (
@@ -36,36 +34,51 @@ from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
 
 Loader = Callable[[DataSpec], Dataset]
-"""`load`, or what stands in for it where rows are in memory."""
+"""`load_dataset`, or a function that takes rows from memory instead."""
 
 
 def load_dataset(spec: DataSpec) -> Dataset:
-    """Read, split and encode what a sweep's `data:` asks for.
+    """Read, split and encode the data of a sweep.
 
     Raises:
-        DataError: It cannot be found, read or used; one line a problem, each with its place.
+        DataError: The data cannot be found, read or used. The message has a line for each problem,
+            with its place.
     """
     return assemble(*read_raw(spec))
 
 
 def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
-    """The rows as they were read, and what is left to do with them.
+    """Read the data of a sweep, and return it with the options for `assemble`.
+
+    A fraction for `test` beats the test split that a source has. A source's own validation part
+    beats a fraction for `validation`, which has a default.
 
     Raises:
-        DataError: As `load`.
+        DataError: As for `load_dataset`.
     """
     source = _read_source(spec)
-    return source, _options(spec, source)
+    _require_task(spec.task, source.task, source.where)
+    fraction = None if isinstance(spec.validation, str) else spec.validation
+    options = Options(
+        validation=fraction if source.validation is None else None,
+        test=None if isinstance(spec.test, str) else spec.test,
+        seed=spec.seed,
+        scale=spec.scale,
+        task=spec.task or source.task,
+        cv=spec.cv,
+        folds=_folds_by_column(spec),
+    )
+    return source, options
 
 
 def probe_dataset(spec: DataSpec) -> Shape:
-    """The sizes that `load` would give, for planning; imports no TensorFlow.
+    """Return the sizes of the dataset that `load_dataset` returns, for planning.
 
-    A built-in set is looked up, not read. A file, or what a function returns, is read and checked
-    but not split, unless it has text columns, whose vocabularies depend on the split.
+    The sizes of a built-in set are looked up. Other data is read and checked, but split only if it
+    has text columns, whose vocabularies depend on the split.
 
     Raises:
-        DataError: As `load`.
+        DataError: As for `load_dataset`.
     """
     if spec.dataset is not None:
         return _probe_builtin(describe(spec.dataset), spec)
@@ -77,8 +90,8 @@ def probe_dataset(spec: DataSpec) -> Shape:
     return Shape(
         name=source.name,
         train_rows=outlined.size.train,
-        validation_rows=outlined.size.validation or _rows(source.validation),
-        test_rows=outlined.size.test or _rows(source.test),
+        validation_rows=outlined.size.validation or _n_rows(outlined.validation),
+        test_rows=outlined.size.test or _n_rows(outlined.test),
         input_shape=x.shape[1:],
         features=math.prod(x.shape[1:]),
         task=outlined.task,
@@ -103,22 +116,22 @@ def dataset_from_arrays(
     parts: tuple[TargetPart, ...] = (),
     name: str = "arrays",
 ) -> Dataset:
-    """A dataset from arrays, lists or pandas objects in memory.
+    """Make a dataset from arrays, lists or pandas objects in memory.
 
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
         sample_weight: `(n_samples,)` of the rows in the loss, or None.
-        validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
-            weights; where given, no rows are split off.
-        validation, test: Fractions to split off where there is no such pair.
+        validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
+            split off for such a part.
+        validation, test: Fractions to split off if there is no such pair.
         cv, folds, parts: As for `Options`.
 
     Raises:
-        DataError: Shapes, types or values that cannot be used.
+        DataError: The shapes, types or values cannot be used.
     """
     rows = (x, y, sample_weight)
-    source = pairs_source(rows, validation_data, test_data, where=name, name=name, task=task)
+    source = raw_from_pairs(rows, validation_data, test_data, where=name, name=name, task=task)
     options = Options(
         validation=validation if validation_data is None else None,
         test=test if test_data is None else None,
@@ -156,39 +169,18 @@ def _read_source(spec: DataSpec) -> RawData:
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:
-    """`validation` and `test` of data that has no files."""
+    """Return `validation` and `test` of data that has no files."""
     validation, test = spec.validation, spec.test
-    for name, value in (("validation", validation), ("test", test)):
-        if isinstance(value, str):
-            raise DataError(
-                f"{name}: {value!r} is a file, which only csv and npz data can have; "
-                "give a fraction such as 0.2"
-            )
-    assert not isinstance(validation, str)
-    assert not isinstance(test, str)
-    return validation, test
-
-
-def _options(spec: DataSpec, source: RawData) -> Options:
-    """What is left to split off, once the source's own parts are counted.
-
-    A fraction for `test` beats the test split that a source ships; a validation part of the
-    source's own beats the fraction, which is the default where the user says nothing.
-    """
-    _require_task(spec.task, source.task, source.where)
-    fraction = None if isinstance(spec.validation, str) else spec.validation
-    return Options(
-        validation=fraction if source.validation is None else None,
-        test=None if isinstance(spec.test, str) else spec.test,
-        seed=spec.seed,
-        scale=spec.scale,
-        task=spec.task or source.task,
-        cv=spec.cv,
-        folds=_by_column(spec),
+    if not isinstance(validation, str) and not isinstance(test, str):
+        return validation, test
+    name, file = ("validation", validation) if isinstance(validation, str) else ("test", test)
+    raise DataError(
+        f"{name}: {file!r} is a file, which only csv and npz data can have; "
+        "give a fraction such as 0.2"
     )
 
 
-def _by_column(spec: DataSpec) -> Folds | None:
+def _folds_by_column(spec: DataSpec) -> Folds | None:
     if spec.split is None or spec.csv is None:
         return None
     cells = read_column(spec.csv, spec.split.column)
@@ -229,5 +221,5 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     )
 
 
-def _rows(part: RawPart | None) -> int:
-    return 0 if part is None else n_rows(part.x)
+def _n_rows(part: tuple[Any, ...] | None) -> int:
+    return 0 if part is None else len(part[1])
