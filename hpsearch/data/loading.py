@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,10 @@ from hpsearch.data.dataset import (
     Folds,
     Options,
     RawData,
-    Scale,
     Shape,
     TaskName,
 )
-from hpsearch.data.specs import TargetPart, Task
+from hpsearch.data.specs import Task
 from hpsearch.data.splitting import (
     SplitSizes,
     group_folds,
@@ -106,14 +106,7 @@ def dataset_from_arrays(
     sample_weight: Any = None,
     validation_data: Pair | None = None,
     test_data: Pair | None = None,
-    validation: float = 0.2,
-    test: float | None = None,
-    seed: int = 42,
-    scale: Scale = "auto",
-    task: TaskName | None = None,
-    cv: int | None = None,
-    folds: Folds | None = None,
-    parts: tuple[TargetPart, ...] = (),
+    options: Options | None = None,
     name: str = "arrays",
 ) -> Dataset:
     """Make a dataset from arrays, lists or pandas objects in memory.
@@ -124,25 +117,19 @@ def dataset_from_arrays(
         sample_weight: `(n_samples,)` of the rows in the loss, or None.
         validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
             split off for such a part.
-        validation, test: Fractions to split off if there is no such pair.
-        cv, folds, parts: As for `Options`.
+        options: None for the default options.
 
     Raises:
         DataError: The shapes, types or values cannot be used.
     """
+    options = options or Options()
     rows = (x, y, sample_weight)
-    source = raw_from_pairs(rows, validation_data, test_data, where=name, name=name, task=task)
-    options = Options(
-        validation=validation if validation_data is None else None,
-        test=test if test_data is None else None,
-        seed=seed,
-        scale=scale,
-        task=task,
-        cv=cv,
-        folds=folds,
-        parts=parts,
-    )
-    return assemble(source, options)
+    raw = raw_from_pairs(rows, validation_data, test_data, where=name, name=name, task=options.task)
+    if validation_data is not None:
+        options = replace(options, validation=None)
+    if test_data is not None:
+        options = replace(options, test=None)
+    return assemble(raw, options)
 
 
 def _read_source(spec: DataSpec) -> RawData:
