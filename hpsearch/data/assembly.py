@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import (
     Dataset,
-    Indices,
     Inputs,
     Options,
     RawData,
@@ -21,7 +20,6 @@ from hpsearch.data.dataset import (
     Split,
     n_rows,
     several_target,
-    take,
 )
 from hpsearch.data.specs import ColumnSpec, InputSpec, Task
 from hpsearch.data.splitting import (
@@ -46,10 +44,6 @@ from hpsearch.wording import quoted
 _BLOCK_VALUES = 1 << 22
 #: A block of so many numbers is still in the processor's cache when it is hashed.
 _HASHED_VALUES = 1 << 16
-
-_Values = npt.NDArray[Any]
-_Rows = tuple[Inputs, _Values, _Values | None]
-"""Raw rows, their targets, their weights."""
 
 
 def fit_input(x: Inputs, scale: Scale, unit: float | None) -> InputSpec:
@@ -121,12 +115,11 @@ def _constant_features(x: Inputs, names: tuple[str, ...]) -> list[str]:
     return [names[i] if names else str(i) for i in constant.tolist()]
 
 
-def fingerprint(parts: Mapping[str, _Rows | None], classes: Iterable[str]) -> str:
+def fingerprint(parts: Mapping[str, Split | None], classes: Iterable[str]) -> str:
     """Return `d` and 11 hex digits of a SHA-256 of values, classes and split.
 
     Args:
-        parts: From a part's name to its raw rows, targets and weights, if any. Targets are int
-            class indices, or float64 regression values in their own units.
+        parts: From a part's name to its rows, if any, with targets that are not encoded.
         classes: Class names in the order of their indices.
     """
     digest = hashlib.sha256()
@@ -134,17 +127,16 @@ def fingerprint(parts: Mapping[str, _Rows | None], classes: Iterable[str]) -> st
     for name, part in parts.items():
         _add_texts(digest, [name])
         if part is not None:
-            x, y, weights = part
-            _add_inputs(digest, x)
-            _add_array(digest, y)
-            if weights is not None:
+            _add_inputs(digest, part.x)
+            _add_array(digest, part.y)
+            if part.weights is not None:
                 _add_texts(digest, ["weights"])
-                _add_array(digest, weights)
+                _add_array(digest, part.weights)
     return _short(digest)
 
 
 def _short(digest: Any) -> str:
-    return "d" + digest.hexdigest()[:11]
+    return f"d{digest.hexdigest()[:11]}"
 
 
 def _add_inputs(digest: Any, x: Inputs) -> None:
@@ -191,22 +183,21 @@ class Outline:
         size: Number of rows to split off.
         classes: Class names, empty for regression.
         task, outputs: As in `Target`.
-        train, validation, test: The source's parts. Targets are class indices `(n_samples,)`, or
-            regression values `(n_samples, outputs)` in their own units.
+        train, validation, test: The source's parts, with targets that are not encoded.
     """
 
     size: SplitSizes
     classes: tuple[str, ...]
     task: Task
     outputs: int
-    train: _Rows
-    validation: _Rows | None
-    test: _Rows | None
+    train: Split
+    validation: Split | None
+    test: Split | None
 
     @property
-    def strata(self) -> _Values | None:
+    def strata(self) -> npt.NDArray[Any] | None:
         """Class indices of the training rows; None for regression."""
-        return self.train[1] if self.classes else None
+        return self.train.y if self.classes else None
 
 
 def outline(source: RawData, options: Options) -> Outline:
@@ -217,12 +208,12 @@ def outline(source: RawData, options: Options) -> Outline:
     """
     kind = infer_task(source, options.task)
     size = split_sizes(n_rows(source.train.x), options.validation, options.test, source.where)
-    encode: Callable[[RawPart], _Values] = regression_values
+    values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
     classes: tuple[str, ...] = ()
     if kind == "classification":
         known = Classes(source)
-        encode, classes = known.codes, known.names
-    y = encode(source.train)
+        values, classes = known.codes, known.names
+    y = values(source.train)
     task, outputs = Task.REGRESSION, y.shape[-1]
     if classes:
         target = class_target(classes)
@@ -234,11 +225,11 @@ def outline(source: RawData, options: Options) -> Outline:
             source.where,
             lambda index: source.train.place(int(np.argmax(y == index))),
         )
+    train = Split(source.train.x, y, source.train.weights)
     validation, test = (
-        None if part is None else (part.x, encode(part), part.weights)
+        None if part is None else Split(part.x, values(part), part.weights)
         for part in (source.validation, source.test)
     )
-    train = (source.train.x, y, source.train.weights)
     return Outline(size, classes, task, outputs, train, validation, test)
 
 
@@ -252,13 +243,13 @@ def assemble(source: RawData, options: Options) -> Dataset:
         return _by_folds(source, options)
     outlined = outline(source, options)
     rows, size = outlined.train, outlined.size
-    places = split_rows(len(rows[1]), size, options.seed, outlined.strata, source.where)
+    places = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
     # A part that is split off beats the source's own.
-    validation = _taken(rows, places[1]) if size.validation else outlined.validation
-    test = _taken(rows, places[2]) if size.test else outlined.test
+    validation = rows.take(places[1]) if size.validation else outlined.validation
+    test = rows.take(places[2]) if size.test else outlined.test
     if validation is None:
         raise DataError(f"{source.where}: no validation part; give a fraction or a file")
-    train = _taken(rows, places[0]) if size.validation or size.test else rows
+    train = rows.take(places[0]) if size.validation or size.test else rows
     return _dataset(source, options, outlined.classes, (train, validation, test))
 
 
@@ -271,8 +262,8 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
         )
     outlined = outline(source, replace(options, validation=None))
     rows, size, strata = outlined.train, outlined.size, outlined.strata
-    places, _, off = split_rows(len(rows[1]), size, options.seed, strata, source.where)
-    test = _taken(rows, off) if size.test else outlined.test
+    places, _, off = split_rows(len(rows), size, options.seed, strata, source.where)
+    test = rows.take(off) if size.test else outlined.test
     places = np.sort(places)
     codes = None if strata is None else strata[places]
     if options.folds is not None:
@@ -283,7 +274,7 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     require_sound_folds(pairs, len(places), options.cv or 1, source.where)
     datasets = []
     for pair in pairs:
-        train, validation = (_taken(rows, places[part]) for part in pair)
+        train, validation = (rows.take(places[part]) for part in pair)
         datasets.append(_dataset(source, options, outlined.classes, (train, validation, test)))
     if options.cv is None:
         return datasets[0]
@@ -297,16 +288,11 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     )
 
 
-def _taken(rows: _Rows, places: Indices) -> _Rows:
-    x, y, weights = rows
-    return take(x, places), y[places], None if weights is None else weights[places]
-
-
 def _dataset(
     source: RawData,
     options: Options,
     classes: tuple[str, ...],
-    parts: tuple[_Rows, _Rows, _Rows | None],
+    parts: tuple[Split, Split, Split | None],
 ) -> Dataset:
     train, validation, test = parts
     if options.parts:
@@ -314,31 +300,30 @@ def _dataset(
     elif classes:
         target = class_target(classes)
     else:
-        target = regression_target(train[1], source.where)
+        target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
 
-    def split(rows: _Rows) -> Split:
-        x, y, weights = rows
-        return Split(x, encode_target(target, y), weights)
+    def encoded(part: Split) -> Split:
+        return replace(part, y=encode_target(target, part.y))
 
     return Dataset(
         name=source.name,
-        input=fit_input(train[0], options.scale, source.unit),
+        input=fit_input(train.x, options.scale, source.unit),
         target=target,
-        train=split(train),
-        validation=split(validation),
-        test=None if test is None else split(test),
+        train=encoded(train),
+        validation=encoded(validation),
+        test=None if test is None else encoded(test),
         fingerprint=fingerprint({"train": train, **others}, classes or map(str, options.parts)),
         warnings=(*source.warnings, *_oddities(source, train, others)),
         feature_names=source.feature_names,
     )
 
 
-def _oddities(source: RawData, train: _Rows, others: Mapping[str, _Rows | None]) -> Iterator[str]:
+def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None]) -> Iterator[str]:
     """Warn of constant features, and of training rows that other parts repeat."""
     if not source.user_data:
         return
-    constant = _constant_features(train[0], source.feature_names)
+    constant = _constant_features(train.x, source.feature_names)
     # The border of an image is constant.
     if constant and source.unit is None:
         yield (
@@ -350,14 +335,14 @@ def _oddities(source: RawData, train: _Rows, others: Mapping[str, _Rows | None])
         repeated = 0 if part is None else sum(key in known for key in _keys(part))
         if part is not None and repeated:
             yield (
-                f"{source.where}: {repeated} of {len(part[1])} {name} rows also stand in the "
+                f"{source.where}: {repeated} of {len(part)} {name} rows also stand in the "
                 "training part, target included; scores on them are too good"
             )
 
 
-def _keys(rows: _Rows) -> list[int]:
-    """A hash of each row and its target."""
-    x, y, _ = rows
+def _keys(rows: Split) -> list[int]:
+    """Hash each row with its target."""
+    x, y = rows.x, rows.y
     if isinstance(x, Mapping):
         columns = [values.tolist() for values in x.values()]
         return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]

@@ -51,13 +51,6 @@ def n_rows(x: Inputs) -> int:
     return len(next(iter(x.values()))) if isinstance(x, Mapping) else len(x)
 
 
-def take(x: Inputs, rows: Indices) -> Inputs:
-    """Return the rows of `x` with the indices `rows`, in their order."""
-    if isinstance(x, Mapping):
-        return {name: column[rows] for name, column in x.items()}
-    return x[rows]
-
-
 @dataclass(frozen=True, eq=False)
 class RawPart:
     """Rows as they were read.
@@ -111,7 +104,8 @@ class Split:
 
     Attributes:
         x: Raw rows.
-        y: Encoded targets, as in `hpsearch.data.specs.Arrays`.
+        y: Encoded targets, as in `hpsearch.data.specs.Arrays`; before encoding, class indices
+            `(n_samples,)` or regression values `(n_samples, outputs)` in their own units.
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
@@ -122,6 +116,14 @@ class Split:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.y)
+
+    def take(self, rows: Indices) -> Split:
+        """Return the rows with these indices, in their order."""
+        if isinstance(self.x, Mapping):
+            x: Inputs = {name: column[rows] for name, column in self.x.items()}
+        else:
+            x = self.x[rows]
+        return Split(x, self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,8 +90,8 @@ def probe_dataset(spec: DataSpec) -> Shape:
     return Shape(
         name=source.name,
         train_rows=outlined.size.train,
-        validation_rows=outlined.size.validation or _n_rows(outlined.validation),
-        test_rows=outlined.size.test or _n_rows(outlined.test),
+        validation_rows=outlined.size.validation or len(outlined.validation or ()),
+        test_rows=outlined.size.test or len(outlined.test or ()),
         input_shape=x.shape[1:],
         features=math.prod(x.shape[1:]),
         task=outlined.task,
@@ -171,7 +171,7 @@ def _folds_by_column(spec: DataSpec) -> Folds | None:
     if spec.split is None or spec.csv is None:
         return None
     cells = read_column(spec.csv, spec.split.column)
-    validation = 0.0 if isinstance(spec.validation, str) else spec.validation
+    validation = float(spec.validation)
     if spec.split.by == "group":
         return group_folds(cells, spec.cv, validation, spec.seed)
     where = f"{spec.csv}: column {spec.split.column!r}"
@@ -206,7 +206,3 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
         task=known.task,
         outputs=known.outputs,
     )
-
-
-def _n_rows(part: tuple[Any, ...] | None) -> int:
-    return 0 if part is None else len(part[1])

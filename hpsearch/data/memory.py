@@ -159,8 +159,9 @@ class InMemoryRows:
     @property
     def described(self) -> dict[str, str]:
         """Descriptions of the arrays for sweep.yaml."""
+        kinds = {True: "whole numbers", False: "numbers"}
         targets = [
-            f"{part.name} {(len(self.y), *part.shape)} {'whole ' * part.whole}numbers".strip()
+            f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
             for part in self.parts
         ]
         found = {"x": _described(self.x), "y": ", ".join(targets) or _described(self.y)}
