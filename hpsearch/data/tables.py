@@ -181,11 +181,10 @@ def text_columns(x: Inputs) -> frozenset[str]:
 
 def text_warnings(x: Inputs, where: str) -> tuple[str, ...]:
     """Warn of text columns that have a different text in every row."""
-    if not isinstance(x, Mapping):
-        return ()
+    columns = x.items() if isinstance(x, Mapping) else ()
     names = [
         name
-        for name, values in x.items()
+        for name, values in columns
         if values.dtype == object and len(values) > 1 and len(set(values)) == len(values)
     ]
     if not names:
@@ -229,12 +228,16 @@ def read_csv(
     features, target = _choose(path, layout.names, target, drop)
     train = _part(path, layout, features, target)
     text = text_columns(train.x)
+
+    def other(file: str | None) -> RawPart | None:
+        return None if file is None else _part(file, scan(file), features, target, text)
+
     return RawData(
         name=Path(path).stem,
         where=path,
         train=train,
-        validation=None if validation is None else _other(validation, features, target, text),
-        test=None if test is None else _other(test, features, target, text),
+        validation=other(validation),
+        test=other(test),
         feature_names=features,
         warnings=text_warnings(train.x, path),
     )
@@ -289,18 +292,6 @@ def _choose(
     return features, target
 
 
-def _other(path: str, features: tuple[str, ...], target: str, text: frozenset[str]) -> RawPart:
-    """Read a validation or test file, which has the training file's columns in any order."""
-    layout = scan(path)
-    for name in (*features, target):
-        if name not in layout.names:
-            raise DataError(
-                f"{path}:1: no column {name!r}, which the training file has"
-                f"{did_you_mean(name, layout.names)}"
-            )
-    return _part(path, layout, features, target, text)
-
-
 def _part(
     path: str,
     layout: Layout,
@@ -308,7 +299,17 @@ def _part(
     target: str,
     text: frozenset[str] | None = None,
 ) -> RawPart:
-    """Read a file's rows; `text` are the text columns of the training file."""
+    """Read the rows of a file, whose columns may be in any order.
+
+    Args:
+        text: The text columns of the training file; None for this file.
+    """
+    for name in (*features, target):
+        if name not in layout.names:
+            raise DataError(
+                f"{path}:1: no column {name!r}, which the training file has"
+                f"{did_you_mean(name, layout.names)}"
+            )
     keep = [name for name in layout.names if name == target or name in features]
     frame = _frame(path, layout, keep, frozenset([target]) | (text or frozenset()))
 

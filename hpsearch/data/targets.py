@@ -28,11 +28,10 @@ class Classes:
         self._where = source.where
         self._indices = source.labels != ()
         self._numeric = not np.isnan(_numbers(source.train.y)).any()
-        self.names: tuple[str, ...] = source.labels or self._sorted(source.train.y)
-
-    def _sorted(self, y: npt.NDArray[Any]) -> tuple[str, ...]:
-        names = set(self._texts(y).tolist())
-        return tuple(sorted(names, key=float) if self._numeric else sorted(names))
+        self.names = source.labels
+        if not self._indices:
+            names = set(self._texts(source.train.y).tolist())
+            self.names = tuple(sorted(names, key=float if self._numeric else str))
 
     def _texts(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The class name of each row; 1, 1.0 and 01 are one class if all labels are numbers."""
