@@ -130,7 +130,8 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
         raise DataError(f"{where}: {name} is {type(value).__name__}, not an array of rows")
     if array.dtype.kind not in "biufOUST":
         raise DataError(f"{where}: {name} has the type {array.dtype}; use numbers or text")
-    return array
+    # float16 cannot be compared with the largest float32 number.
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
@@ -139,7 +140,7 @@ def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | N
     array = _as_array(x, "x", where)
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.dtype.kind in "OUST":
+    if array.dtype.kind in "OUST" or (like is not None and isinstance(like.x, Mapping)):
         if array.ndim > 2:
             raise DataError(f"{where}: x has the type {array.dtype} in {array.ndim} dimensions")
         return _table(array.astype(object), where, place, like)

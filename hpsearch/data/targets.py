@@ -15,6 +15,8 @@ from hpsearch.errors import DataError
 from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
+#: float64 represents all smaller whole numbers exactly.
+_WHOLE = 2**53
 
 
 class Classes:
@@ -96,10 +98,20 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
             f"{source.where}: task: classification takes one column of labels or one-hot rows, "
             f"and y has shape {y.shape}"
         )
-    if not source.labels and len(np.unique(y)) == 1:
+    if source.labels:
+        return kind
+    if len(np.unique(y)) == 1:
         raise DataError(
             f"{source.where}: the target has one class only, {str(y[0])!r}; "
             "there is nothing to learn"
+        )
+    values = _numbers(y)
+    large = np.abs(values) >= _WHOLE
+    if large.any() and not np.isnan(values).any():
+        row = int(np.argmax(large))
+        raise DataError(
+            f"{source.train.place(row)}: label {y[row]!s} is too large: from 2**53 on, whole "
+            "numbers run together; put a letter before each label"
         )
     return kind
 
