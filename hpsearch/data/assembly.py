@@ -132,10 +132,10 @@ def fingerprint(parts: Mapping[str, Split | None], classes: Iterable[str]) -> st
             if part.weights is not None:
                 _add_texts(digest, ["weights"])
                 _add_array(digest, part.weights)
-    return _short(digest)
+    return _identifier(digest)
 
 
-def _short(digest: Any) -> str:
+def _identifier(digest: Any) -> str:
     return f"d{digest.hexdigest()[:11]}"
 
 
@@ -169,7 +169,7 @@ def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
 
 
 def _add_texts(digest: Any, texts: list[str]) -> None:
-    """Hash texts with their lengths, so that no two lists hash alike."""
+    """Hash texts with their lengths, so that different lists differ in their bytes."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     digest.update(f"{len(encoded)}:{','.join(str(len(each)) for each in encoded)};".encode())
     digest.update(b"".join(encoded))
@@ -283,7 +283,7 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     return replace(
         datasets[0],
         folds=tuple(datasets),
-        fingerprint=_short(digest),
+        fingerprint=_identifier(digest),
         warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
     )
 

@@ -16,7 +16,10 @@ TaskName = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard"]
 
 Indices = npt.NDArray[np.intp]
-Folds = Callable[[Indices, Indices | None], Sequence[tuple[Indices, Indices]]]
+FoldIndices = Sequence[tuple[Indices, Indices]]
+"""Training and validation rows of each fold."""
+Folds = Callable[[Indices, Indices | None], FoldIndices]
+"""A function of row indices and their classes, if any, that divides the rows into folds."""
 
 
 @dataclass(frozen=True)

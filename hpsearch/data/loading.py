@@ -12,14 +12,7 @@ import numpy as np
 from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.dataset import (
-    Dataset,
-    Folds,
-    Options,
-    RawData,
-    Shape,
-    TaskName,
-)
+from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TaskName
 from hpsearch.data.specs import Task
 from hpsearch.data.splitting import (
     SplitSizes,

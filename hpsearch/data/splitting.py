@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Folds, Indices
+from hpsearch.data.dataset import FoldIndices, Folds, Indices
 from hpsearch.data.tables import parse_numbers
 from hpsearch.errors import DataError
-
-Pairs = Sequence[tuple[Indices, Indices]]
-"""Training and validation rows of each fold."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ def _shares(totals: Indices, count: int, random: np.random.RandomState) -> Indic
     return np.asarray(shares, np.intp)
 
 
-def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int) -> Pairs:
+def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int) -> FoldIndices:
     """Make shuffled folds, stratified if there are classes.
 
     Source: scikit-learn's `StratifiedKFold` and `KFold` with `shuffle=True`.
@@ -180,7 +177,7 @@ def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int
                 "folds, add rows, or remove the class"
             )
     kind = KFold if codes is None else StratifiedKFold
-    return _pairs_of(kind(count, shuffle=True, random_state=seed), places, codes)
+    return _fold_indices(kind(count, shuffle=True, random_state=seed), places, codes)
 
 
 def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, seed: int) -> Folds:
@@ -194,7 +191,7 @@ def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, 
         validation: Share of the groups in the validation part of a single split.
     """
 
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
+    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
         # scikit-learn is slow to import, and only cross-validation and groups need it.
         from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
@@ -212,7 +209,7 @@ def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, 
             splitter = GroupKFold(count)
         else:
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        return _pairs_of(splitter, places, codes, members)
+        return _fold_indices(splitter, places, codes, members)
 
     return folds
 
@@ -226,15 +223,15 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
         groups: The group of every row, `(n_samples,)`, or None.
     """
 
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
-        return _pairs_of(splitter, places, codes, None if groups is None else groups[places])
+    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
+        return _fold_indices(splitter, places, codes, None if groups is None else groups[places])
 
     return folds
 
 
-def _pairs_of(
+def _fold_indices(
     splitter: Any, places: Indices, codes: Indices | None, groups: npt.NDArray[Any] | None = None
-) -> Pairs:
+) -> FoldIndices:
     try:
         if hasattr(splitter, "split"):
             # Splitters read only the length of x.
@@ -284,8 +281,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
         where: The source of the times in messages.
     """
 
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
-        del codes
+    def folds(places: Indices, _: Indices | None) -> FoldIndices:
         order = np.argsort(times[places], kind="stable")
         ordered, rows = times[places][order], len(places)
         if count is None:
@@ -307,7 +303,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
     return folds
 
 
-def require_sound_folds(pairs: Pairs, rows: int, count: int, where: str) -> None:
+def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -> None:
     """Check folds, which a user's splitter may have made.
 
     Raises:
@@ -315,7 +311,7 @@ def require_sound_folds(pairs: Pairs, rows: int, count: int, where: str) -> None
             exist, or a row is on both sides.
     """
     if len(pairs) != count:
-        raise DataError(f"{where}: cv: {len(pairs)} folds came, and {count} were announced")
+        raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):
         for part, each in zip(("training", "validation"), pair, strict=True):
             if each.ndim != 1 or each.dtype.kind not in "iu" or not len(each):
