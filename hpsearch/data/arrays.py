@@ -86,7 +86,7 @@ def _weights(
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{place(row)}: sample_weight is {array[row]}; it must be finite, not below 0"
+            f"{place(row)}: sample_weight is {array[row]}; it must be finite and at least 0"
         )
     if not array.any():
         raise DataError(f"{where}: sample_weight is 0 in every row; there is nothing to learn")
@@ -125,7 +125,9 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(value)
     except Exception as error:  # __array__ may raise anything.
-        raise DataError(f"{where}: {name} is no array: {type(error).__name__}: {error}") from error
+        raise DataError(
+            f"{where}: {name} is not an array: {type(error).__name__}: {error}"
+        ) from error
     if array.ndim == 0:
         raise DataError(f"{where}: {name} is {type(value).__name__}, not an array of rows")
     if array.dtype.kind not in "biufOUST":

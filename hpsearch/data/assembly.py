@@ -257,8 +257,8 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     """Assemble a dataset for cross-validation, or with the single split of `options.folds`."""
     if source.validation is not None:
         raise DataError(
-            f"{source.where}: brings a validation part of its own, and cross-validation makes one "
-            "of the training rows in each fold; leave one of them out"
+            f"{source.where}: has its own validation part, and cross-validation makes one from "
+            "the training rows in each fold; leave one of them out"
         )
     outlined = outline(source, replace(options, validation=None))
     rows, size, strata = outlined.train, outlined.size, outlined.strata

@@ -34,8 +34,8 @@ def require_memory(needed: int, where: str) -> None:
     available = available_bytes()
     if needed > available:
         raise DataError(
-            f"{where}: reading it takes about {_size(needed)} of memory and "
-            f"{_size(available)} are available; use fewer rows or columns, or a larger machine"
+            f"{where}: reading it takes about {_size(needed)} of memory, and "
+            f"{_size(available)} is available; use fewer rows or columns, or a larger machine"
         )
 
 

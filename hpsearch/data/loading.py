@@ -129,9 +129,9 @@ def _read_source(spec: DataSpec) -> RawData:
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in the memory of a Python program, and no file has "
-            "them: there, hpsearch.tune with the same arrays and out= goes on, and its results "
-            "evaluate, export and reproduce; or save the arrays with numpy.savez and name that "
-            "file in data.npz"
+            "them. In that program, hpsearch.tune with the same arrays and out= continues, and its "
+            "results evaluate, export and reproduce; or save the arrays with numpy.savez and name "
+            "that file in data.npz"
         )
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None

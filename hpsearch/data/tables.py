@@ -256,8 +256,8 @@ def read_column(path: str, name: str) -> npt.NDArray[Any]:
     if missing.any():
         (line,) = _lines_of(path, [int(np.argmax(missing))])
         raise DataError(
-            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows), by "
-            "which rows are to be split; fill it in, or remove the row"
+            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows) in "
+            "the column that splits the rows; fill it in, or remove the row"
         )
     return cells
 
