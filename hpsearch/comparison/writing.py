@@ -19,12 +19,12 @@ from hpsearch.comparison.verdict import Change, Dependence, Move, Pair
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 from hpsearch.store.tables import write_atomically
-from hpsearch.wording import variables
+from hpsearch.wording import css_variables
 
 TITLE = "Comparison of sweeps"
 _COLOURS = f"""
-:root {{ color-scheme: light dark; {variables("light")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {variables("dark")} }} }}"""
+:root {{ color-scheme: light dark; {css_variables("light")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
 _STYLE = """
 *, *::before { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
