@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
 
 #: A new holder writes its process number within this time after it got the lock.
@@ -89,6 +87,8 @@ class DirectoryLock:
 
 def _holder_named_in(handle: int) -> str:
     """Read the holder's process number, waiting briefly for a new holder to write it."""
+    import psutil  # needed only when the lock is contended
+
     deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
     while True:
         named = os.pread(handle, 32, 0).decode(errors="replace").strip()
