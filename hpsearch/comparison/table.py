@@ -329,13 +329,14 @@ def _trials(
     trials["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         trials.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
-    trials["training"] = _trainings(frame) if ours else np.arange(len(frame))
+    trials["training"] = np.arange(len(frame))
     for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
         trials[name] = _numbers(frame, candidates)
     trials["stopped"] = 0.0
     if ours:
-        halted = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
-        trials.loc[halted, "stopped"] = trials.loc[halted, "epochs"].fillna(0.0)
+        trials["training"] = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
+        stopped = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
+        trials.loc[stopped, "stopped"] = trials.loc[stopped, "epochs"].fillna(0.0)
     return _in_order(trials, frame)
 
 
@@ -371,12 +372,6 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
             f"not {cells.iloc[text[0]]!r}"
         )
     return scores.where(np.isfinite(scores))
-
-
-def _trainings(frame: pd.DataFrame) -> pd.Series[Any]:
-    if "shared_with" not in frame.columns:
-        return frame["trial"]
-    return frame["shared_with"].fillna(frame["trial"])
 
 
 def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:

@@ -399,7 +399,7 @@ def _table(grid: Grid, title: str) -> str:
 
 
 def _is_text(column: Iterable[str]) -> bool:
-    """Whether a column holds anything but numbers, which are aligned to the right."""
+    """Return whether a column, aligned to the left then, holds anything but numbers."""
     return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
 
 

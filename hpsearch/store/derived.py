@@ -45,7 +45,7 @@ class Tables:
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share.
-        kind: What the configs describe.
+        kind: The kind of the configs.
         flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
 

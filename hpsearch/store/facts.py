@@ -151,7 +151,7 @@ class Facts:
 
     @property
     def kind(self) -> Kind:
-        """What the configs describe; the store of an MLP sweep does not name it."""
+        """The kind of the configs; the store of an MLP sweep does not name it."""
         return Kind(self.meta.get("kind", Kind.MLP))
 
     @property

@@ -64,17 +64,6 @@ _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
 
-def metric_columns(task: Task, scored: str = "") -> tuple[str, ...]:
-    """Return the columns of the task's metrics, then those of the scored metric if it is another.
-
-    Args:
-        scored: The scored metric's name, or `name:goal:epoch`.
-    """
-    name = scored.partition(":")[0].removeprefix("val_")
-    usual = TASK_METRICS[task]
-    return usual if not name or name in usual else (*usual, name, f"val_{name}")
-
-
 @dataclass(frozen=True)
 class Provenance:
     """The columns whose values are the same in every row of a sweep."""
@@ -166,8 +155,9 @@ def results_table(
         records: The trials that have a result.
         task: Decides the metric columns; the other metrics of a custom model follow.
         hyperparameters: Names in file order. An MLP's table begins with the notes' seven.
-        scored: The scored metric; it gets columns if the task's metrics do not include it.
-        kind: What the configs describe.
+        scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
+            metrics do not include it.
+        kind: The kind of the configs.
     """
     import pandas as pd  # slow to import
 
@@ -226,11 +216,13 @@ def curves_table(
 
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
     """The task's metrics and the scored one; for a custom model, those that it reports."""
-    if not kind.is_model:
-        return list(metric_columns(task, scored))
-    curves = (record.result.curve for record in records)
-    met = (name for curve in curves if len(curve) for name in curve[0])
-    return list(dict.fromkeys([*TASK_METRICS[task], *met]))
+    usual = TASK_METRICS[task]
+    if kind.is_model:
+        curves = (record.result.curve for record in records)
+        met = (name for curve in curves if len(curve) for name in curve[0])
+        return list(dict.fromkeys([*usual, *met]))
+    name = scored.partition(":")[0].removeprefix("val_")
+    return [*usual] if not name or name in usual else [*usual, name, f"val_{name}"]
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
