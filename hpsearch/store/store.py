@@ -112,6 +112,11 @@ class Store:
         # Only a connection that may write removes the log that it makes. A log that is there
         # already belongs to a driver, or to one that was killed, and stays as it is.
         made = not any(log.exists() for log in self._logs(self.path))
+        own_ids = os.access in os.supports_effective_ids
+        if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
+            # Nor does a connection to a file that it may not write: the log would stay, and keep
+            # the file's owner from writing.
+            return self._connect("ro&immutable=1")
         db = self._connect("rw" if made else "ro")
         try:
             db.execute("PRAGMA query_only=ON")

@@ -151,6 +151,7 @@ def test_what_cannot_be_written_can_be_read(unwritable: tuple[str, ...]) -> None
         paths = {"file": path, "directory": directory}
         with as_nobody(*(paths[each] for each in unwritable)):
             assert contents(path) == expected
+            assert not list(directory.glob("sweep.db-*"))
             # A writer must not lose its results in memory.
             with pytest.raises(StoreError, match="the store failed"):
                 Store(path)
