@@ -2,10 +2,10 @@
 
     HpsearchError
     |-- InputError                      exit code 2: the user's file, data or arguments
-    |   |-- SweepFileError              all problems of one sweep file, each with its line
-    |   |-- ConstraintError             one constraint expression
+    |   |-- SweepFileError              all problems of a sweep file, each with its line
+    |   |-- ConstraintError             a constraint expression
     |   |-- DataError                   a dataset that cannot be used
-    |   `-- NotSupportedError           valid grammar whose execution is not there yet
+    |   `-- NotSupportedError           valid input that this version or system cannot execute
     `-- RefusedError                    exit code 3: sound input that must not proceed
         |-- LockedError                 another driver holds the results directory
         |-- ChangedSweepError           data, split, metric or recipe differ from the stored ones
@@ -32,12 +32,10 @@ class HpsearchError(Exception):
 class InputError(HpsearchError):
     """The user's sweep file, data or arguments cannot be used."""
 
-    exit_code = 2
-
 
 @dataclass(frozen=True)
 class InputProblem:
-    """One thing that is wrong in a sweep file: its line (from 1), key path and message."""
+    """A problem in a sweep file: its line (from 1), key path and message."""
 
     line: int
     path: str
@@ -45,36 +43,32 @@ class InputProblem:
 
 
 class SweepFileError(InputError):
-    """A sweep file with problems; the message has one `FILE:LINE: path: message` a problem."""
+    """A sweep file has problems; the message has a line `FILE:LINE: path: message` for each."""
 
     def __init__(self, filename: str, problems: Sequence[InputProblem]) -> None:
         self.filename = filename
         self.problems = tuple(problems)
-        super().__init__("\n".join(self._lines()))
-
-    def _lines(self) -> list[str]:
-        return [
-            f"{self.filename}:{problem.line}: "
-            + (f"{problem.path}: " if problem.path else "")
-            + problem.message
-            for problem in self.problems
-        ]
+        lines = []
+        for problem in problems:
+            path = f"{problem.path}: " if problem.path else ""
+            lines.append(f"{filename}:{problem.line}: {path}{problem.message}")
+        super().__init__("\n".join(lines))
 
 
 class ConstraintError(InputError):
-    """A constraint expression that cannot be parsed or evaluated."""
+    """A constraint expression cannot be parsed or evaluated."""
 
 
 class DataError(InputError):
-    """A dataset that cannot be found, read or used."""
+    """A dataset cannot be found, read or used."""
 
 
 class NotSupportedError(InputError):
-    """Valid grammar whose execution this version does not have."""
+    """The input is valid, but this version or system cannot execute it."""
 
 
 class RefusedError(HpsearchError):
-    """Sound input that must not proceed: it would lose or falsify results."""
+    """The input is sound, but proceeding would lose or falsify results."""
 
     exit_code = 3
 
@@ -84,7 +78,7 @@ class LockedError(RefusedError):
 
 
 class ChangedSweepError(RefusedError):
-    """The sweep differs from the stored one in what decides a score."""
+    """The sweep differs from the stored one in something that decides a score."""
 
 
 class StoreError(RefusedError):
@@ -92,12 +86,13 @@ class StoreError(RefusedError):
 
 
 class Interrupted(HpsearchError):
-    """A signal ended a run, of which what was finished is stored in `where`, or something else.
+    """A signal ended a run or another command.
 
     Attributes:
-        number: The signal's.
-        where: The results directory, or None.
-        results: From Python, the `hpsearch.Results` so far where any trial has a row, else None.
+        number: The signal's number.
+        where: The results directory with the finished trials; None if there is none.
+        results: For a run started from Python, the `hpsearch.Results` so far; None if no trial
+            has a row yet.
     """
 
     def __init__(self, number: int, where: Path | None = None) -> None:
@@ -111,5 +106,5 @@ class Interrupted(HpsearchError):
 
     @property
     def by_keyboard(self) -> bool:
-        """Whether it was a Ctrl-C, or a notebook's stop button."""
+        """True for Ctrl-C or a notebook's stop button."""
         return self.number == signal.SIGINT

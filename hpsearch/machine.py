@@ -1,4 +1,4 @@
-"""What this machine offers: cores, memory within its control groups, forking, package versions."""
+"""Facts about this machine: cores, memory within its control groups, forking, package versions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hpsearch.errors import NotSupportedError
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def require_fork() -> None:
-    """Check that processes can be forked, as workers are.
+    """Check that this system can fork processes, as training does.
 
     Raises:
-        NotSupportedError: They cannot: this is Windows.
+        NotSupportedError: It cannot, as on Windows.
     """
     if not hasattr(os, "fork"):
         raise NotSupportedError(
@@ -32,7 +32,7 @@ def require_fork() -> None:
 
 
 def version_of(package: str) -> str:
-    """As its installation says, or `unknown` where there is none."""
+    """Version of an installed package; `unknown` if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -41,9 +41,13 @@ def version_of(package: str) -> str:
 
 def available_bytes() -> int:
     """Bytes of memory that this process may still take: machine, control groups and rlimit."""
-    left = [_available_on_machine(), *(limit - used for limit, used in _control_groups())]
+    # psutil takes 10 ms to import; most commands do without it.
+    import psutil
+
+    left = [int(psutil.virtual_memory().available)]
+    left += [limit - used for limit, used in _control_groups()]
     with contextlib.suppress(ImportError, OSError, ValueError):
-        # Windows has no such limit.
+        # Windows has no such module.
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -53,26 +57,16 @@ def available_bytes() -> int:
     return max(0, min(left))
 
 
-def _available_on_machine() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-#: The driver, the servers and all other programs have the rest.
+#: The rest is for the driver, the fork servers and all other programs.
 _SHARE = 0.8
-#: A worker in which TensorFlow runs takes some 400 MB before it trains anything.
+#: TensorFlow alone takes some 400 MB of a worker.
 _LEAST_BYTES = 2**30
 
 
 def share_bytes(workers: int) -> int:
-    """What each of so many workers may take by default: its part of four fifths of the machine.
+    """Default memory limit of a worker: its part of four fifths of the machine's memory.
 
-    Not less than 1 GiB, or four fifths of a machine that is smaller.
+    At least 1 GiB, or four fifths of a smaller machine.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     usable = int(_SHARE * min([machine, *(limit for limit, _ in _control_groups())]))
@@ -80,7 +74,7 @@ def share_bytes(workers: int) -> int:
 
 
 def _control_groups() -> Iterator[tuple[int, int]]:
-    """Limit and use, in bytes, of the control groups around this process (Linux)."""
+    """Limit and usage, in bytes, of the control groups around this process (Linux)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -96,32 +90,26 @@ def _limits(root: Path, group: str, limit: str, used: str) -> Iterator[tuple[int
     inner = root / group.lstrip("/")
     for directory in (inner, *inner.parents):
         if directory.is_relative_to(root):
-            # No limit reads "max", or is a number beyond any machine's memory.
+            # Without a limit, the file reads "max" or a number beyond any machine's memory.
             with contextlib.suppress(OSError, ValueError):
                 numbers = [int((directory / file).read_text("ascii")) for file in (limit, used)]
                 yield numbers[0], numbers[1]
 
 
 def own_bytes(pid: int) -> int:
-    """Resident memory of a process but for what it maps, such as the data that all share.
-
-    0 where the process is gone.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
-    except (ProcessLookupError, FileNotFoundError):
-        if Path("/proc/self/statm").exists():
-            return 0
+    """Resident memory of a process without its shared pages, such as the data; 0 if it ended."""
+    # psutil takes 10 ms to import; most commands do without it.
     import psutil
 
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        memory = psutil.Process(pid).memory_info()
     except psutil.Error:
         return 0
+    # Only Linux tells shared pages apart.
+    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def die_first() -> None:
-    """Where the machine runs out of memory, the system is to end this process before others."""
+    """Ask Linux to end this process before others when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

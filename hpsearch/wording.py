@@ -1,4 +1,4 @@
-"""Words for people: suggestions for misspelt names, lists, values in messages; page colours."""
+"""Text for messages: suggestions for misspelt names, lists, values. Colours of pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-#: Theme -> what a colour is for -> the colour.
+#: Theme -> purpose -> colour.
 COLOURS: dict[str, dict[str, str]] = {
     "light": {
         "background": "#ffffff",
@@ -44,8 +44,8 @@ COLOURS: dict[str, dict[str, str]] = {
 }
 
 
-def variables(theme: str) -> str:
-    """The declarations of CSS by which a sheet knows them, such as `--accent`."""
+def css_variables(theme: str) -> str:
+    """Declarations of a theme's colours as CSS variables, such as `--accent`."""
     return "".join(f"--{name}:{colour};" for name, colour in COLOURS[theme].items())
 
 
@@ -58,7 +58,7 @@ def _plain(name: str) -> str:
 
 
 def nearest(word: Any, names: Iterable[str]) -> str | None:
-    """The name that was probably meant; case, `_` and `-` do not count."""
+    """Return the name most like `word`, if one is close; case, `_` and `-` do not count."""
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
     return _nearest(word, tuple(names))
@@ -72,50 +72,49 @@ def _nearest(word: str, names: tuple[str, ...]) -> str | None:
 
 
 def did_you_mean(word: Any, names: Iterable[str]) -> str:
-    """`; did you mean ...?`, or nothing where no name is near."""
+    """Return `; did you mean ...?`, or an empty string if no name is close."""
     near = nearest(word, names)
     return f"; did you mean {near!r}?" if near is not None else ""
 
 
 def listing(names: Iterable[str]) -> str:
-    """`a, b or c`."""
+    """Join names as `a, b or c`."""
     words = list(names)
-    return " or ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def show(value: Any) -> str:
-    """A value as a message names it: `the text '1e-3'`, `the list [1, 2]`, `0`, `true`."""
+    """Describe a value: `the text '1e-3'`, `the list [1, 2]`, `0`, `true`."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
         return f"the text {_short(repr(value))}"
+    try:
+        text = json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a value of type {type(value).__name__}"
     if isinstance(value, Mapping):
-        return f"the mapping {_short(_json(value))}"
+        return f"the mapping {_short(text)}"
     if isinstance(value, list | tuple):
-        return f"the list {_short(_json(value))}"
-    return _short(_json(value))
+        return f"the list {_short(text)}"
+    return _short(text)
 
 
 def unquote_hint(value: Any) -> str:
-    """What to do about a number in quotes, or nothing."""
+    """Return `: remove the quotes` if `value` is a number in quotes, else an empty string."""
     if isinstance(value, str) and _NUMBER.match(value.strip()):
         return ": remove the quotes"
     return ""
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, default=repr)
-    except (TypeError, ValueError, RecursionError):
-        return f"a value of type {type(value).__name__}"
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-def listed(names: Iterable[str], limit: int = 20) -> str:
-    """Names in quotes, separated by commas, cut after `limit`."""
+def quoted(names: Iterable[str], limit: int = 20) -> str:
+    """Join names in quotes with commas, at most `limit` of them."""
     every = list(names)
     more = f", ... ({len(every)} in all)" if len(every) > limit else ""
     return ", ".join(repr(name) for name in every[:limit]) + more

@@ -17,7 +17,7 @@ from hpsearch.comparison.questions import LEVEL, Estimate, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
 from hpsearch.store.cells import printable
-from hpsearch.wording import variables
+from hpsearch.wording import css_variables
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
@@ -317,8 +317,8 @@ def _count(count: int, noun: str) -> str:
 
 _TITLE = "Comparison of sweeps"
 _COLOURS = f"""
-:root {{ color-scheme: light dark; {variables("light")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {variables("dark")} }} }}"""
+:root {{ color-scheme: light dark; {css_variables("light")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
 _STYLE = """
 *, *::before { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;

@@ -1,6 +1,6 @@
-"""The rows.
+"""Rows, read, split and encoded.
 
 In: files, arrays, frames, functions.
-Out: a `Dataset`: encoded, split, fingerprinted.
-Next: `models`, which are built for it.
+Out: a `Dataset` with its fingerprint.
+Next: `models`, which builds a model for it.
 """

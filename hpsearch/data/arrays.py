@@ -1,4 +1,4 @@
-"""Arrays and frames, from memory, an NPZ file or a user's function, to raw data."""
+"""Raw data from arrays and frames: in memory, of a user's function, or in an NPZ file."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ import traceback
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
-from hpsearch.data.tables import FLOAT32_MAX, parse_columns, stack_columns, text_warnings
+from hpsearch.data.tables import (
+    FLOAT32_MAX,
+    parse_columns,
+    stack_columns,
+    text_columns,
+    text_warnings,
+)
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
-if TYPE_CHECKING:
-    import pandas as pd
+Pair = tuple[Any, Any] | tuple[Any, Any, Any]
+"""Rows `x` and their targets `y`, perhaps with the rows' weights in the loss."""
 
 _IMAGE_DIMENSIONS = 3
+_IMAGE_MAX = 255.0
 
 
-def array_part(
+def _part(
     x: Any,
     y: Any,
     where: str,
@@ -35,19 +42,19 @@ def array_part(
     *,
     weights: Any = None,
 ) -> RawPart:
-    """Rows from arrays, lists or pandas objects.
+    """Check arrays, lists or pandas objects and return them as rows.
 
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
             `(n_samples, outputs)` numbers.
         where: Names the pair in messages.
-        task: Rows of ones and zeros are one-hot labels unless it is `regression`.
-        like: The training part that this part must match.
+        task: With `regression`, rows of ones and zeros are no one-hot labels.
+        like: The training part, which this part must match.
         weights: `(n_samples,)` of the rows in the loss, or None.
 
     Raises:
-        DataError: Shapes or types that no dataset can have.
+        DataError: The shapes or types cannot be used.
     """
 
     def place(row: int) -> str:
@@ -79,39 +86,37 @@ def _weights(
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{place(row)}: sample_weight is {array[row]}; it must be finite, not below 0"
+            f"{place(row)}: sample_weight is {array[row]}; it must be finite and at least 0"
         )
     if not array.any():
         raise DataError(f"{where}: sample_weight is 0 in every row; there is nothing to learn")
     return np.ascontiguousarray(array, np.float32)
 
 
-def image_unit(x: Inputs) -> float | None:
-    """255 for images (uint8 with two or more dimensions a row), else None."""
-    if isinstance(x, Mapping) or x.dtype != np.uint8 or x.ndim < _IMAGE_DIMENSIONS:
-        return None
-    return 255.0
+def _image_unit(x: Inputs) -> float | None:
+    """Return 255 for images, else None."""
+    return _IMAGE_MAX if not isinstance(x, Mapping) and _are_images(x) else None
+
+
+def _are_images(x: npt.NDArray[Any]) -> bool:
+    return x.dtype == np.uint8 and x.ndim >= _IMAGE_DIMENSIONS
 
 
 def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> None:
     if isinstance(x, Mapping) or isinstance(like.x, Mapping):
         return
-    if x.shape[1:] != like.x.shape[1:]:
-        raise DataError(
-            f"{where}: one row of x has shape {x.shape[1:]} and {like.x.shape[1:]} in the "
-            "training part"
-        )
+    for name, ours, theirs in (("x", x, like.x), ("y", y, like.y)):
+        if ours.shape[1:] != theirs.shape[1:]:
+            raise DataError(
+                f"{where}: one row of {name} has shape {ours.shape[1:]} and {theirs.shape[1:]} in "
+                "the training part"
+            )
     if x.dtype != like.x.dtype:
         raise DataError(f"{where}: x is {x.dtype} and {like.x.dtype} in the training part")
-    if y.shape[1:] != like.y.shape[1:]:
-        raise DataError(
-            f"{where}: one row of y has shape {y.shape[1:]} and {like.y.shape[1:]} in the "
-            "training part"
-        )
 
 
-def _pandas(value: Any, kind: str) -> bool:
-    """Whether `value` is a pandas object of that class, without importing pandas to ask."""
+def _is_pandas(value: Any, kind: str) -> bool:
+    """True for an object of that pandas class; does not import pandas."""
     module = sys.modules.get("pandas")
     return module is not None and isinstance(value, getattr(module, kind))
 
@@ -119,58 +124,52 @@ def _pandas(value: Any, kind: str) -> bool:
 def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(value)
-    except Exception as error:  # any array-like may raise anything in __array__
-        raise DataError(f"{where}: {name} is no array: {type(error).__name__}: {error}") from error
+    except Exception as error:  # __array__ may raise anything.
+        raise DataError(
+            f"{where}: {name} is not an array: {type(error).__name__}: {error}"
+        ) from error
     if array.ndim == 0:
         raise DataError(f"{where}: {name} is {type(value).__name__}, not an array of rows")
     if array.dtype.kind not in "biufOUST":
         raise DataError(f"{where}: {name} has the type {array.dtype}; use numbers or text")
-    return array
+    # float16 cannot be compared with the largest float32 number.
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
-    if isinstance(x, Mapping):
-        import pandas as pd
-
-        return _frame(pd.DataFrame(dict(x)), where, place, like)
-    if _pandas(x, "DataFrame"):
-        return _frame(x, where, place, like)
+    if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
+        return _table(x, where, place, like)
     array = _as_array(x, "x", where)
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.dtype.kind in "OUST":
-        import pandas as pd
-
+    if array.dtype.kind in "OUST" or (like is not None and isinstance(like.x, Mapping)):
         if array.ndim > 2:
             raise DataError(f"{where}: x has the type {array.dtype} in {array.ndim} dimensions")
-        frame = pd.DataFrame(array.astype(object)).infer_objects()
-        return _frame(frame, where, place, like)
+        return _table(array.astype(object), where, place, like)
     if not array.size:
         raise DataError(f"{where}: x is empty, shape {array.shape}")
-    if array.dtype == np.uint8 and array.ndim >= _IMAGE_DIMENSIONS:
-        return array
-    return _finite(array, place)
+    return array if _are_images(array) else _finite(array, place)
 
 
-def _frame(
-    frame: pd.DataFrame, where: str, place: Callable[[int], str], like: RawPart | None
-) -> Inputs:
+def _table(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
+    # pandas is slow to import, and arrays of numbers do without it.
+    import pandas as pd
+
+    frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)
+    if isinstance(x, np.ndarray):
+        frame = frame.infer_objects()
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
-        raise DataError(f"{where}: duplicate column names {listed(twice)}")
-    text = None
-    if like is not None:
-        if not isinstance(like.x, Mapping):
-            text = frozenset[str]()
-        else:
-            text = frozenset(n for n, v in like.x.items() if v.dtype == object)
-            missing = [name for name in like.x if name not in frame.columns]
-            if missing:
-                raise DataError(f"{where}: no columns {listed(missing)}, as the training part has")
-            frame = frame[list(like.x)]
+        raise DataError(f"{where}: duplicate column names {quoted(twice)}")
+    if like is not None and isinstance(like.x, Mapping):
+        missing = [name for name in like.x if name not in frame.columns]
+        if missing:
+            raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
+        frame = frame[list(like.x)]
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
+    text = None if like is None else text_columns(like.x)
     parsed = parse_columns(frame, where, lambda rows: [place(row) for row in rows], text)
     return stack_columns(parsed)
 
@@ -194,7 +193,7 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
             f"{where}: y is a {type(y).__name__}; several targets by name are taken by "
             "hpsearch.tune(x, y, model=build), where the model has as many outputs"
         )
-    if _pandas(y, "Series") or _pandas(y, "DataFrame"):
+    if _is_pandas(y, "Series") or _is_pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -217,7 +216,7 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
 
 
 def _from_objects(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers where all are, else text, with missing values as the empty text."""
+    """Convert objects to booleans or numbers if all are, else to text, empty if missing."""
     cells = array.ravel().tolist()
     if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
         return array.astype(bool)
@@ -233,38 +232,26 @@ def _one_hot(array: npt.NDArray[Any]) -> bool:
     )
 
 
-Pair = tuple[Any, Any] | tuple[Any, Any, Any]
-"""Rows `x`, their targets `y`, and maybe their weights in the loss."""
-
-_SHAPES = (
-    "return (x, y), ((x_train, y_train), (x_val, y_val)), or that with (x_test, y_test) as a third"
-)
-
-
 def read_function(reference: str, task: TaskName | None = None) -> RawData:
-    """Call `package.module:function` and read what it returns.
+    """Call `package.module:function` and read the arrays, lists or pandas objects it returns.
 
-    Returns:
-        A source with the parts of `(x, y)`, `((x_train, y_train), (x_val, y_val))`, or the
-        same with a test pair; each of arrays, lists or pandas objects.
+    The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
+    test pair.
 
     Raises:
-        DataError: It cannot be imported, fails, or returns something else.
+        DataError: The function cannot be imported, fails, or returns something else.
     """
-    name = reference.rpartition(":")[2]
-    return _called(_function(reference), reference, name, task)
-
-
-def _called(function: Callable[[], Any], where: str, name: str, task: TaskName | None) -> RawData:
+    function = _function(reference)
     try:
         value = function()
     except Exception as error:
-        raise DataError(f"{where}: the function failed: {_words(error)}") from error
-    train, validation, test = _pairs(value, where)
-    return pairs_source(train, validation, test, where=where, name=name, task=task)
+        raise DataError(f"{reference}: the function failed: {_words(error)}") from error
+    train, validation, test = _pairs(value, reference)
+    name = reference.rpartition(":")[2]
+    return raw_from_pairs(train, validation, test, where=reference, name=name, task=task)
 
 
-def pairs_source(
+def raw_from_pairs(
     train: Pair,
     validation: Pair | None,
     test: Pair | None,
@@ -273,40 +260,34 @@ def pairs_source(
     name: str,
     task: TaskName | None,
 ) -> RawData:
-    """A source from pairs of x and y.
+    """Check pairs of x and y and return them as raw data.
 
     Raises:
-        DataError: Shapes or types that no dataset can have.
+        DataError: The shapes or types cannot be used.
     """
-    first = array_part(train[0], train[1], where, task, weights=_pair_weights(train))
 
-    def other(pair: Pair | None, part: str) -> RawPart | None:
-        if pair is None:
-            return None
-        place, weights = f"{where}: {part}", _pair_weights(pair)
-        return array_part(pair[0], pair[1], place, task, first, weights=weights)
+    def part(pair: Pair, place: str, like: RawPart | None = None) -> RawPart:
+        x, y, *weights = pair
+        return _part(x, y, place, task, like, weights=weights[0] if weights else None)
 
+    first = part(train, where)
     return RawData(
         name=name,
         where=where,
         train=first,
-        validation=other(validation, "validation"),
-        test=other(test, "test"),
-        unit=image_unit(first.x),
+        validation=part(validation, f"{where}: validation", first) if validation else None,
+        test=part(test, f"{where}: test", first) if test else None,
+        unit=_image_unit(first.x),
         feature_names=tuple(first.x) if isinstance(first.x, dict) else (),
         warnings=text_warnings(first.x, where),
     )
-
-
-def _pair_weights(pair: Pair) -> Any:
-    return pair[2] if len(pair) == 3 else None
 
 
 def _function(reference: str) -> Callable[[], Any]:
     module_name, colon, name = reference.partition(":")
     if not colon or not module_name or not name:
         raise DataError(f"python: {reference!r} is not of the form package.module:function")
-    # A console script starts without the working directory on its path, `python -m` with it.
+    # Console scripts, unlike `python -m`, start without the working directory on the path.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     importlib.invalidate_caches()
@@ -328,7 +309,7 @@ def _function(reference: str) -> Callable[[], Any]:
 
 
 def _words(error: Exception) -> str:
-    """The exception, and the last line of code it passed."""
+    """Describe an exception, with the line of code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{at}"
@@ -337,18 +318,21 @@ def _words(error: Exception) -> str:
 def _pairs(value: Any, where: str) -> tuple[Pair, Pair | None, Pair | None]:
     if isinstance(value, (tuple, list)) and len(value) in (2, 3):
         if all(_is_pair(each) for each in value):
-            pairs = [(each[0], each[1]) for each in value]
-            return pairs[0], pairs[1], pairs[2] if len(pairs) == 3 else None
+            train, validation, *test = map(tuple, value)
+            return train, validation, test[0] if test else None
         if len(value) == 2 and not isinstance(value[0], tuple):
             return (value[0], value[1]), None, None
     found = type(value).__name__
     if isinstance(value, (tuple, list)):
         found += f" of {len(value)} ({', '.join(type(each).__name__ for each in value[:5])})"
-    raise DataError(f"{where}: returned a {found}; {_SHAPES}")
+    raise DataError(
+        f"{where}: returned a {found}; return (x, y), ((x_train, y_train), (x_val, y_val)), or "
+        "that with (x_test, y_test) as a third"
+    )
 
 
 def _is_pair(value: Any) -> bool:
-    """Whether `value` is (x, y), not a list that happens to have two rows."""
+    """True for a pair (x, y), false for a list of two numbers or texts."""
     return (
         isinstance(value, (tuple, list))
         and len(value) == 2
@@ -359,42 +343,42 @@ def _is_pair(value: Any) -> bool:
 def read_npz(
     path: str, task: TaskName | None = None, validation: str | None = None, test: str | None = None
 ) -> RawData:
-    """Read `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
+    """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
+
+    Args:
+        validation, test: Archives with `x, y` of these parts, or None.
 
     Raises:
-        DataError: Not an archive, a pickle, a bomb, or arrays that do not fit together.
+        DataError: A file is no archive or not safe to read, or its arrays do not fit together.
     """
     arrays = read_arrays(path)
-    known = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
-    other = sorted(set(arrays) - known)
     train = _pair(arrays, path, "_train" if "x_train" in arrays else "", task, None)
     if train is None:
         raise DataError(
-            f"{path}: needs arrays x and y, or x_train and y_train; it has {listed(arrays)}"
+            f"{path}: needs arrays x and y, or x_train and y_train; it has {quoted(arrays)}"
         )
     parts: dict[str, RawPart | None] = {}
     for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
-        own = _pair(arrays, path, suffix, task, train)
-        if own is not None and file is not None:
+        parts[name] = _pair(arrays, path, suffix, task, train)
+        if file is None:
+            continue
+        if parts[name] is not None:
             raise DataError(f"{path}: has x{suffix} itself, and {name} also names {file}; drop one")
-        parts[name] = own if file is None else _whole(file, task, train)
+        others = read_arrays(file)
+        parts[name] = _pair(others, file, "", task, train)
+        if parts[name] is None:
+            raise DataError(f"{file}: needs arrays x and y; it has {quoted(others)}")
+    known = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
+    unused = sorted(set(arrays) - known)
     return RawData(
         name=Path(path).stem,
         where=path,
         train=train,
         validation=parts["validation"],
         test=parts["test"],
-        unit=image_unit(train.x),
-        warnings=(f"{path}: arrays {listed(other)} are not used",) if other else (),
+        unit=_image_unit(train.x),
+        warnings=(f"{path}: arrays {quoted(unused)} are not used",) if unused else (),
     )
-
-
-def _whole(path: str, task: TaskName | None, like: RawPart) -> RawPart:
-    arrays = read_arrays(path)
-    part = _pair(arrays, path, "", task, like)
-    if part is None:
-        raise DataError(f"{path}: needs arrays x and y; it has {listed(arrays)}")
-    return part
 
 
 def _pair(
@@ -409,5 +393,5 @@ def _pair(
         return None
     for name in (x, y):
         if name not in arrays:
-            raise DataError(f"{path}: no array {name!r}; it has {listed(arrays)}")
-    return array_part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like)
+            raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
+    return _part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like)

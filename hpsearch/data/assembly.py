@@ -1,9 +1,9 @@
-"""From raw data to a dataset: infer the task, split, encode, fit the scaling, fingerprint."""
+"""Raw data to a dataset: infer the task, split, encode, fit the scaling, fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +20,8 @@ from hpsearch.data.dataset import (
     Split,
     n_rows,
     several_target,
-    take,
 )
-from hpsearch.data.specs import ColumnSpec, InputSpec, Target, Task
+from hpsearch.data.specs import ColumnSpec, InputSpec, Task
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,
@@ -40,9 +39,11 @@ from hpsearch.data.targets import (
     regression_values,
 )
 from hpsearch.errors import DataError
-from hpsearch.wording import listed
+from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
+#: A block of so many numbers is still in the processor's cache when it is hashed.
+_HASHED_VALUES = 1 << 16
 
 
 def fit_input(x: Inputs, scale: Scale, unit: float | None) -> InputSpec:
@@ -50,8 +51,8 @@ def fit_input(x: Inputs, scale: Scale, unit: float | None) -> InputSpec:
 
     Args:
         scale: `auto` is `unit` for images and `standard` for everything else.
-        unit: The largest raw value of an image, which `unit` divides by; None for rows that
-            are no images, where `unit` maps each feature's training range to 0..1.
+        unit: The largest raw value of an image, by which `unit` divides; None for other rows, for
+            which `unit` maps each feature's training range to 0..1.
     """
     if scale == "auto":
         scale = "standard" if unit is None else "unit"
@@ -89,14 +90,12 @@ def _fitted(x: npt.NDArray[Any], scale: Scale, unit: float | None) -> dict[str, 
 
 
 def _moments(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Mean and variance of each feature, in float64 and two passes over blocks of rows.
-
-    A constant feature has variance 0 exactly: rounding in its mean must not become a scale.
-    """
+    """Mean and variance of each feature, in float64 and two passes over blocks of rows."""
     step = max(1, _BLOCK_VALUES // x.shape[1])
     blocks = range(0, len(x), step)
     mean = sum(x[i : i + step].astype(np.float64).sum(axis=0) for i in blocks) / len(x)
     squares = sum(((x[i : i + step] - mean) ** 2).sum(axis=0) for i in blocks)
+    # The mean of a constant feature may be rounded, which must not become its scale.
     return mean, np.where(_constant(x), 0.0, squares / len(x))
 
 
@@ -108,28 +107,19 @@ def _plain(values: npt.NDArray[Any]) -> tuple[float, ...]:
     return tuple(values.astype(np.float64).tolist())
 
 
-def constant_features(x: Inputs, names: tuple[str, ...]) -> list[str]:
-    """Names (or indices) of the features with one value in all rows of `x`."""
+def _constant_features(x: Inputs, names: tuple[str, ...]) -> list[str]:
+    """Names (or indices) of the features that have the same value in all rows of `x`."""
     if isinstance(x, Mapping):
         return [name for name, values in x.items() if (values == values[0]).all()]
     constant = np.flatnonzero(_constant(x.reshape(len(x), -1)))
     return [names[i] if names else str(i) for i in constant.tolist()]
 
 
-#: A sum of so many numbers is still in the processor's cache when it is hashed.
-_HASHED_VALUES = 1 << 16
-
-
-def fingerprint(
-    parts: Mapping[str, tuple[Inputs, npt.NDArray[Any], npt.NDArray[Any] | None] | None],
-    classes: Iterable[str],
-) -> str:
-    """`d` and 11 hex digits of a SHA-256.
+def fingerprint(parts: Mapping[str, Split | None], classes: Iterable[str]) -> str:
+    """Return `d` and 11 hex digits of a SHA-256 of values, classes and split.
 
     Args:
-        parts: From a part's name to its raw rows, its targets and its rows' weights, if any.
-            Targets are int class indices, or float64 regression values in their own units. Each
-            part holds its rows in order, so the split is hashed with the values.
+        parts: From a part's name to its rows, if any, with targets that are not encoded.
         classes: Class names in the order of their indices.
     """
     digest = hashlib.sha256()
@@ -137,20 +127,16 @@ def fingerprint(
     for name, part in parts.items():
         _add_texts(digest, [name])
         if part is not None:
-            x, y, weights = part
-            _add_inputs(digest, x)
-            _add_array(digest, y)
-            if weights is not None:
+            _add_inputs(digest, part.x)
+            _add_array(digest, part.y)
+            if part.weights is not None:
                 _add_texts(digest, ["weights"])
-                _add_array(digest, weights)
-    return "d" + digest.hexdigest()[:11]
+                _add_array(digest, part.weights)
+    return _identifier(digest)
 
 
-def combined(fingerprints: Iterable[str]) -> str:
-    """One fingerprint of the folds of cross-validation, in their order."""
-    digest = hashlib.sha256()
-    _add_texts(digest, ["hpsearch folds 1", *fingerprints])
-    return "d" + digest.hexdigest()[:11]
+def _identifier(digest: Any) -> str:
+    return f"d{digest.hexdigest()[:11]}"
 
 
 def _add_inputs(digest: Any, x: Inputs) -> None:
@@ -166,7 +152,7 @@ def _add_inputs(digest: Any, x: Inputs) -> None:
 
 
 def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
-    """Type, shape and little-endian values; -0.0 counts as 0.0."""
+    """Hash type, shape and little-endian values; -0.0 counts as 0.0."""
     dtype = np.dtype(
         np.int64 if values.dtype.kind in "iu" and values.itemsize > 1 else values.dtype
     )
@@ -183,245 +169,180 @@ def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
 
 
 def _add_texts(digest: Any, texts: list[str]) -> None:
-    """Texts with their lengths, so that no two lists run together."""
+    """Hash texts with their lengths, so that different lists differ in their bytes."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     digest.update(f"{len(encoded)}:{','.join(str(len(each)) for each in encoded)};".encode())
     digest.update(b"".join(encoded))
 
 
-_Values = npt.NDArray[Any]
-_Rows = tuple[Inputs, _Values, _Values | None]
-"""Raw rows, their targets, their weights."""
-
-
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """What is known before rows are split.
+    """The facts about a dataset that are known before its rows are split.
 
     Attributes:
-        size: Rows to split off.
+        size: Number of rows to split off.
         classes: Class names, empty for regression.
-        train, validation, test: Class indices `(n_samples,)`, or regression values
-            `(n_samples, outputs)` in their own units, of the parts as they were read.
+        task, outputs: As in `Target`.
+        train, validation, test: The source's parts, with targets that are not encoded.
     """
 
     size: SplitSizes
     classes: tuple[str, ...]
-    train: _Values
-    validation: _Values | None
-    test: _Values | None
+    task: Task
+    outputs: int
+    train: Split
+    validation: Split | None
+    test: Split | None
 
     @property
-    def task(self) -> Task:
-        """What is predicted."""
-        return class_target(self.classes).task if self.classes else Task.REGRESSION
-
-    @property
-    def outputs(self) -> int:
-        """Units of the output layer."""
-        if self.classes:
-            return class_target(self.classes).outputs
-        return int(self.train.shape[1])
+    def strata(self) -> npt.NDArray[Any] | None:
+        """Class indices of the training rows; None for regression."""
+        return self.train.y if self.classes else None
 
 
 def outline(source: RawData, options: Options) -> Outline:
-    """Infer the task and check that the split exists.
+    """Infer the task and check that the split is possible.
 
     Raises:
-        DataError: Targets that cannot be used, or too few rows.
+        DataError: The targets cannot be used, or there are too few rows.
     """
     kind = infer_task(source, options.task)
-    n = n_rows(source.train.x)
-    size = split_sizes(n, options.validation, options.test, source.where)
-    values: Callable[[RawPart], _Values] = regression_values
+    size = split_sizes(n_rows(source.train.x), options.validation, options.test, source.where)
+    values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
     classes: tuple[str, ...] = ()
     if kind == "classification":
         known = Classes(source)
         values, classes = known.codes, known.names
-    train = values(source.train)
+    y = values(source.train)
+    task, outputs = Task.REGRESSION, y.shape[-1]
     if classes:
-        _require_rows(source, train, classes, size)
-    return Outline(
-        size=size,
-        classes=classes,
-        train=train,
-        validation=None if source.validation is None else values(source.validation),
-        test=None if source.test is None else values(source.test),
+        target = class_target(classes)
+        task, outputs = target.task, target.outputs
+        require_class_rows(
+            np.bincount(y, minlength=len(classes)),
+            classes,
+            size,
+            source.where,
+            lambda index: source.train.place(int(np.argmax(y == index))),
+        )
+    train = Split(source.train.x, y, source.train.weights)
+    validation, test = (
+        None if part is None else Split(part.x, values(part), part.weights)
+        for part in (source.validation, source.test)
     )
-
-
-def _require_rows(
-    source: RawData, codes: _Values, classes: tuple[str, ...], size: SplitSizes
-) -> None:
-    counts = np.bincount(codes, minlength=len(classes))
-
-    def place(index: int) -> str:
-        return source.train.place(int(np.argmax(codes == index)))
-
-    require_class_rows(counts, classes, size, source.where, place)
+    return Outline(size, classes, task, outputs, train, validation, test)
 
 
 def assemble(source: RawData, options: Options) -> Dataset:
     """Split, encode, fit and fingerprint.
 
     Raises:
-        DataError: Targets that cannot be used, or too few rows.
+        DataError: The targets cannot be used, or there are too few rows.
     """
     if options.cv is not None or options.folds is not None:
         return _by_folds(source, options)
     outlined = outline(source, options)
-    return _dataset(source, outlined.classes, options, _split(source, outlined, options.seed))
+    rows, size = outlined.train, outlined.size
+    places = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
+    # A part that is split off beats the source's own.
+    validation = rows.take(places[1]) if size.validation else outlined.validation
+    test = rows.take(places[2]) if size.test else outlined.test
+    if validation is None:
+        raise DataError(f"{source.where}: no validation part; give a fraction or a file")
+    train = rows.take(places[0]) if size.validation or size.test else rows
+    return _dataset(source, options, outlined.classes, (train, validation, test))
 
 
 def _by_folds(source: RawData, options: Options) -> Dataset:
-    """Cross-validation, or the one split that `options.folds` makes."""
+    """Assemble a dataset for cross-validation, or with the single split of `options.folds`."""
     if source.validation is not None:
         raise DataError(
-            f"{source.where}: brings a validation part of its own, and cross-validation makes one "
-            "of the training rows in each fold; leave one of them out"
+            f"{source.where}: has its own validation part, and cross-validation makes one from "
+            "the training rows in each fold; leave one of them out"
         )
     outlined = outline(source, replace(options, validation=None))
-    places, test = _without_test(source, outlined, options.seed)
-    codes = outlined.train[places] if outlined.classes else None
+    rows, size, strata = outlined.train, outlined.size, outlined.strata
+    places, _, off = split_rows(len(rows), size, options.seed, strata, source.where)
+    test = rows.take(off) if size.test else outlined.test
+    places = np.sort(places)
+    codes = None if strata is None else strata[places]
     if options.folds is not None:
         pairs = options.folds(places, codes)
     else:
         assert options.cv is not None
         pairs = shuffled_folds(places, codes, options.cv, options.seed)
     require_sound_folds(pairs, len(places), options.cv or 1, source.where)
-    datasets = [
-        _dataset(
-            source,
-            outlined.classes,
-            options,
-            (
-                _taken(source, outlined.train, places[train]),
-                _taken(source, outlined.train, places[validation]),
-                test,
-            ),
-        )
-        for train, validation in pairs
-    ]
+    datasets = []
+    for pair in pairs:
+        train, validation = (rows.take(places[part]) for part in pair)
+        datasets.append(_dataset(source, options, outlined.classes, (train, validation, test)))
     if options.cv is None:
         return datasets[0]
+    digest = hashlib.sha256()
+    _add_texts(digest, ["hpsearch folds 1", *(each.fingerprint for each in datasets)])
     return replace(
         datasets[0],
         folds=tuple(datasets),
-        fingerprint=combined(each.fingerprint for each in datasets),
+        fingerprint=_identifier(digest),
         warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
     )
 
 
-def _without_test(
-    source: RawData, outlined: Outline, seed: int
-) -> tuple[npt.NDArray[np.intp], _Rows | None]:
-    """Places of the rows that folds are made of, and the test part."""
-    strata = outlined.train if outlined.classes else None
-    places, _, off = split_rows(len(outlined.train), outlined.size, seed, strata, source.where)
-    if outlined.size.test:
-        return np.sort(places), _taken(source, outlined.train, off)
-    return places, _own(source.test, outlined.test)
-
-
-def _taken(source: RawData, y: _Values, places: npt.NDArray[np.intp]) -> _Rows:
-    weights = source.train.weights
-    return take(source.train.x, places), y[places], None if weights is None else weights[places]
-
-
 def _dataset(
     source: RawData,
-    classes: tuple[str, ...],
     options: Options,
-    parts: tuple[_Rows, _Rows, _Rows | None],
+    classes: tuple[str, ...],
+    parts: tuple[Split, Split, Split | None],
 ) -> Dataset:
     train, validation, test = parts
-    target = _target(classes, options, train[1], source.where)
-    found: tuple[str, ...] = ()
-    if source.user_data:
-        found = (
-            *_constant_warning(source, train[0]),
-            *_repeat_warning(source, "validation", train, validation),
-            *_repeat_warning(source, "test", train, test),
-        )
+    if options.parts:
+        target = several_target(options.parts)
+    elif classes:
+        target = class_target(classes)
+    else:
+        target = regression_target(train.y, source.where)
+    others = {"validation": validation, "test": test}
+
+    def encoded(part: Split) -> Split:
+        return replace(part, y=encode_target(target, part.y))
+
     return Dataset(
         name=source.name,
-        input=fit_input(train[0], options.scale, source.unit),
+        input=fit_input(train.x, options.scale, source.unit),
         target=target,
-        train=_encoded(target, train),
-        validation=_encoded(target, validation),
-        test=None if test is None else _encoded(target, test),
-        fingerprint=fingerprint(
-            {"train": train, "validation": validation, "test": test},
-            classes or map(str, options.parts),
-        ),
-        warnings=source.warnings + found,
+        train=encoded(train),
+        validation=encoded(validation),
+        test=None if test is None else encoded(test),
+        fingerprint=fingerprint({"train": train, **others}, classes or map(str, options.parts)),
+        warnings=(*source.warnings, *_oddities(source, train, others)),
         feature_names=source.feature_names,
     )
 
 
-def _target(classes: tuple[str, ...], options: Options, y: _Values, where: str) -> Target:
-    if options.parts:
-        return several_target(options.parts)
-    if classes:
-        return class_target(classes)
-    return regression_target(y, where)
-
-
-def _encoded(target: Target, rows: _Rows) -> Split:
-    x, y, weights = rows
-    return Split(x, encode_target(target, y), weights)
-
-
-def _split(source: RawData, outlined: Outline, seed: int) -> tuple[_Rows, _Rows, _Rows | None]:
-    """Rows and targets of each part; a part that is split off beats one that was read."""
-    size, y = outlined.size, outlined.train
-    strata = outlined.train if outlined.classes else None
-    rows = split_rows(len(y), size, seed, strata, source.where)
-    train, off, off_test = (_taken(source, y, each) for each in rows)
-    if not size.validation and not size.test:
-        train = (source.train.x, y, source.train.weights)
-    validation = off if size.validation else _own(source.validation, outlined.validation)
-    test = off_test if size.test else _own(source.test, outlined.test)
-    if validation is None:
-        raise DataError(f"{source.where}: no validation part; give a fraction or a file")
-    return train, validation, test
-
-
-def _own(part: RawPart | None, values: _Values | None) -> _Rows | None:
-    return None if part is None or values is None else (part.x, values, part.weights)
-
-
-def _constant_warning(source: RawData, x: Inputs) -> tuple[str, ...]:
-    names = constant_features(x, source.feature_names)
-    if not names or source.unit is not None:  # the border of an image is constant
-        return ()
-    warning = (
-        f"{source.where}: constant on the training split: {listed(names, 5)}; "
-        "such a column cannot help; consider drop"
-    )
-    return (warning,)
-
-
-def _repeat_warning(
-    source: RawData, name: str, train: _Rows, other: _Rows | None
-) -> tuple[str, ...]:
-    """A warning for rows of another part that stand in the training part as well."""
-    if other is None:
-        return ()
+def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None]) -> Iterator[str]:
+    """Warn of constant features, and of training rows that other parts repeat."""
+    if not source.user_data:
+        return
+    constant = _constant_features(train.x, source.feature_names)
+    # The border of an image is constant.
+    if constant and source.unit is None:
+        yield (
+            f"{source.where}: constant on the training split: {quoted(constant, 5)}; "
+            "such a column cannot help; consider drop"
+        )
     known = set(_keys(train))
-    count = sum(key in known for key in _keys(other))
-    if not count:
-        return ()
-    warning = (
-        f"{source.where}: {count} of {len(other[1])} {name} rows also stand in the training "
-        "part, target included; scores on them are too good"
-    )
-    return (warning,)
+    for name, part in others.items():
+        repeated = 0 if part is None else sum(key in known for key in _keys(part))
+        if part is not None and repeated:
+            yield (
+                f"{source.where}: {repeated} of {len(part)} {name} rows also stand in the "
+                "training part, target included; scores on them are too good"
+            )
 
 
-def _keys(rows: _Rows) -> list[int]:
-    """A hash of each row and its target."""
-    x, y, _ = rows
+def _keys(rows: Split) -> list[int]:
+    """Hash each row with its target."""
+    x, y = rows.x, rows.y
     if isinstance(x, Mapping):
         columns = [values.tolist() for values in x.values()]
         return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]

@@ -1,8 +1,7 @@
-"""What loaders give: raw rows, datasets, splits, several targets in one array."""
+"""The types of the data room, and several targets in one array."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,25 +9,28 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import InputSpec, Target, TargetPart, Task
+from hpsearch.data.specs import InputSpec, Target, TargetPart, Task, n_features
 from hpsearch.errors import DataError
 
 TaskName = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard"]
 
 Indices = npt.NDArray[np.intp]
-Folds = Callable[[Indices, Indices | None], Sequence[tuple[Indices, Indices]]]
+FoldIndices = Sequence[tuple[Indices, Indices]]
+"""Training and validation rows of each fold."""
+Folds = Callable[[Indices, Indices | None], FoldIndices]
+"""A function of row indices and their classes, if any, that divides the rows into folds."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What does not depend on where the rows come from.
+    """Options of splitting, scaling and encoding.
 
     Attributes:
-        validation, test: Fractions to split off; None where the source brings the part, or
-            (for `test`) where there is none.
-        cv: Folds of cross-validation in place of a validation part, or None.
-        folds: Makes these folds, or without `cv` the one split; None for the usual ones.
+        validation, test: Fractions to split off; None if the source has the part or, for `test`,
+            if there is none.
+        cv: Number of folds of cross-validation, which replace the validation part, or None.
+        folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
         parts: Of several targets; see `Target`.
     """
 
@@ -52,22 +54,15 @@ def n_rows(x: Inputs) -> int:
     return len(next(iter(x.values()))) if isinstance(x, Mapping) else len(x)
 
 
-def take(x: Inputs, rows: npt.NDArray[np.intp]) -> Inputs:
-    """Rows of `x` in the order of the indices `rows`."""
-    if isinstance(x, Mapping):
-        return {name: column[rows] for name, column in x.items()}
-    return x[rows]
-
-
 @dataclass(frozen=True, eq=False)
 class RawPart:
-    """Rows as they were read: features, targets, and where each row stands.
+    """Rows as they were read.
 
     Attributes:
         x: Raw rows.
         y: int64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
-        place: From a row's index to words such as `iris.csv:17`.
+        place: Maps a row's index to its place in the source, such as `iris.csv:17`.
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
@@ -79,18 +74,18 @@ class RawPart:
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """All that was read, before it is split and encoded.
+    """A source's rows, before they are split and encoded.
 
     Attributes:
         name: Of the dataset.
-        where: How messages call it: a path, or `the built-in set 'iris'`.
-        train: The rows that splits are taken from.
-        validation, test: Parts that the source brings of its own.
-        labels: Class names where `train.y` holds indices into them.
+        where: The source in messages: a path, or `the built-in set 'iris'`.
+        train: The rows that are split.
+        validation, test: The source's own parts, if any.
+        labels: Class names if `train.y` holds indices into them, else empty.
         unit: The largest raw value of an image, else None.
-        task: Where the source knows it.
+        task: The source's task if it is known, else None.
         feature_names: One a column, or empty.
-        user_data: Whether rows come from the user, so that oddities deserve a warning.
+        user_data: True for the user's rows, which are checked for oddities.
     """
 
     name: str
@@ -108,9 +103,13 @@ class RawData:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a dataset: raw rows `x`, and `y` encoded as `hpsearch.data.dataset.Arrays` says.
+    """One part of a dataset.
 
-    `weights` are those of the rows in the loss, float32 `(n_samples,)`, or None.
+    Attributes:
+        x: Raw rows.
+        y: Encoded targets, as in `hpsearch.data.specs.Arrays`; before encoding, class indices
+            `(n_samples,)` or regression values `(n_samples, outputs)` in their own units.
+        weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x: Inputs
@@ -121,20 +120,28 @@ class Split:
         """Number of rows."""
         return len(self.y)
 
+    def take(self, rows: Indices) -> Split:
+        """Return the rows with these indices, in their order."""
+        if isinstance(self.x, Mapping):
+            x: Inputs = {name: column[rows] for name, column in self.x.items()}
+        else:
+            x = self.x[rows]
+        return Split(x, self.y[rows], None if self.weights is None else self.weights[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Raw rows, encoded targets, and how to turn the rows into features.
+    """Raw rows, encoded targets, and the conversion of rows to features.
 
     Attributes:
         name: Of the built-in set, or the stem of the file.
         input, target: Fitted on the training split only.
-        test: None where there is no test split.
+        test: None if there is no test split.
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
         feature_names: One a column of a table, else empty.
-        folds: Of cross-validation, each fitted on its own training split; then `input`, `target`,
-            `train` and `validation` are the first one's, and the fingerprint that of them all.
+        folds: With cross-validation, a dataset for each fold, fitted on its own training split.
+            The fingerprint is then of all folds, and the other attributes are the first fold's.
     """
 
     name: str
@@ -149,16 +156,16 @@ class Dataset:
     folds: tuple[Dataset, ...] = ()
 
     def of_fold(self, fold: int | None) -> Dataset:
-        """That of a fold (from 1); this one without cross-validation."""
+        """Return the dataset of a fold (from 1), or this one without cross-validation."""
         return self if fold is None else self.folds[fold - 1]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a dataset, as `load` would give them.
+    """The sizes of a dataset.
 
     Attributes:
-        test_rows: 0 where there is no test split.
+        test_rows: 0 if there is no test split.
         input_shape: Of one raw row.
         features: Width of one row as the first Dense layer sees it.
         outputs: Units of the output layer.
@@ -175,31 +182,25 @@ class Shape:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Shape:
-        """The shape of a loaded dataset."""
-        columns = dataset.input.columns
-        features = (
-            math.prod(dataset.input.shape)
-            if columns is None
-            else sum(1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in columns)
-        )
+        """Return the shape of a loaded dataset."""
         return cls(
             name=dataset.name,
             train_rows=len(dataset.train),
             validation_rows=len(dataset.validation),
             test_rows=0 if dataset.test is None else len(dataset.test),
             input_shape=dataset.input.shape,
-            features=features,
+            features=n_features(dataset.input),
             task=dataset.target.task,
             outputs=dataset.target.outputs,
         )
 
 
-#: Whole numbers from which float32 has not each.
+#: float32 represents all smaller whole numbers exactly.
 _WHOLE = 2**24
 
 
 def are_several(y: Any, rows: int) -> bool:
-    """Whether `y` is a mapping of arrays, or a list of arrays with as many rows as x."""
+    """True if `y` is a mapping of arrays, or a list of arrays with as many rows as x."""
     if isinstance(y, Mapping):
         return True
     if not isinstance(y, list | tuple) or not y or len(y) == rows:
@@ -210,15 +211,18 @@ def are_several(y: Any, rows: int) -> bool:
 def packed(
     y: Any, where: str, like: Sequence[TargetPart] | None = None
 ) -> tuple[npt.NDArray[np.float64], tuple[TargetPart, ...]]:
-    """The columns of all targets `(n_samples, columns)`, and what they are.
+    """Put several targets side by side in one array; `unpacked` reverses it.
 
     Args:
-        y: Name -> target, or a list of targets, each `(n_samples, ...)` numbers.
-        where: Names it in messages.
-        like: What those of the training rows are.
+        y: A mapping from name to target, or a list of targets, each `(n_samples, ...)` numbers.
+        where: The name of `y` in messages.
+        like: The training rows' targets, which these must match.
+
+    Returns:
+        The columns of all targets `(n_samples, columns)`, and a description of each target.
 
     Raises:
-        DataError: Something else, targets of different lengths, or others than the training's.
+        DataError: A target is no array of numbers, or the targets differ in length or from `like`.
     """
     named = y.items() if isinstance(y, Mapping) else (("", each) for each in y)
     columns, parts = [], []
@@ -235,28 +239,17 @@ def packed(
             raise DataError(f"{called}: has whole numbers beyond {_WHOLE:,}")
         parts.append(TargetPart(str(name), array.shape[1:], whole=whole))
         columns.append(array.reshape(len(array), -1).astype(np.float64))
-    _require_equal(where, columns, parts, like)
-    return np.concatenate(columns, axis=1), tuple(parts)
-
-
-def _require_equal(
-    where: str,
-    columns: Sequence[npt.NDArray[Any]],
-    parts: Sequence[TargetPart],
-    like: Sequence[TargetPart] | None,
-) -> None:
     lengths = [len(each) for each in columns]
     if len(set(lengths)) != 1:
         raise DataError(f"{where}: its targets have {', '.join(map(str, lengths))} rows")
-    if like is None:
-        return
-    ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like))
+    ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like or parts))
     if ours != theirs:
         raise DataError(f"{where}: its targets are {ours}, those of the training rows {theirs}")
+    return np.concatenate(columns, axis=1), tuple(parts)
 
 
 def several_target(parts: Sequence[TargetPart]) -> Target:
-    """What is predicted: targets as they are, for a model that has their losses."""
+    """Return the target of a user's model with several outputs, which takes targets as they are."""
     outputs = sum(part.columns for part in parts)
     return Target(
         Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs, parts=tuple(parts)
@@ -266,11 +259,11 @@ def several_target(parts: Sequence[TargetPart]) -> Target:
 def unpacked(
     y: Any, parts: Sequence[TargetPart], convert: Callable[[Any, TargetPart], Any] | None = None
 ) -> Any:
-    """The targets as they were given, from their columns: a mapping, or a list.
+    """Return several targets from their columns, as the mapping or list they were packed from.
 
     Args:
         y: `(n_samples, columns)`, an array or a tensor.
-        convert: From one target's columns to its shape and type; None for arrays.
+        convert: Gives a target's columns its shape and type; None for arrays.
     """
     made, first = [], 0
     for part in parts:

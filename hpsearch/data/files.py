@@ -1,4 +1,4 @@
-"""Files, checked before they are read: existence, size against memory, NPZ and IDX contents."""
+"""Checks of files before they are read, and readers of NPZ archives and IDX files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,17 @@ from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.wording import did_you_mean
 
+_MAX_RATIO = 100
+_MAX_PACKED_BYTES = 100_000_000
+_MEMORY_FACTOR = 3
+_MAX_ARRAYS = 64
+
+_IDX_UINT8 = 8
+_MAX_IDX_BYTES = 1 << 30
+
 
 def require_memory(needed: int, where: str) -> None:
-    """Refuse data that would not fit.
+    """Refuse data that does not fit into memory.
 
     Raises:
         DataError: Reading takes about `needed` bytes and fewer are available.
@@ -26,8 +34,8 @@ def require_memory(needed: int, where: str) -> None:
     available = available_bytes()
     if needed > available:
         raise DataError(
-            f"{where}: reading it takes about {_size(needed)} of memory and "
-            f"{_size(available)} are available; use fewer rows or columns, or a larger machine"
+            f"{where}: reading it takes about {_size(needed)} of memory, and "
+            f"{_size(available)} is available; use fewer rows or columns, or a larger machine"
         )
 
 
@@ -36,15 +44,15 @@ def _size(count: int) -> str:
 
 
 def require_file(path: str) -> Path:
-    """The path of a readable, non-empty regular file.
+    """Return the path of a readable, non-empty regular file.
 
     Raises:
-        DataError: It is missing, not a file, empty, or not readable.
+        DataError: The file is missing, not a regular file, empty, or not readable.
     """
     file = Path(path)
     try:
         if not file.exists():
-            near = did_you_mean(file.name, _names_beside(file))
+            near = did_you_mean(file.name, [entry.name for entry in file.parent.glob("*")])
             raise DataError(f"{path}: no such file{near}")
         if not file.is_file():
             raise DataError(f"{path}: not a regular file; name the file itself")
@@ -57,46 +65,25 @@ def require_file(path: str) -> Path:
     return file
 
 
-def _names_beside(file: Path) -> list[str]:
-    try:
-        return [entry.name for entry in file.parent.iterdir()]
-    except OSError:
-        return []
-
-
-_MAX_RATIO = 100
-_MAX_PACKED_BYTES = 100_000_000
-_MEMORY_FACTOR = 3
-_MAX_ARRAYS = 64
-
-
 def read_arrays(path: str) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an archive by lower-case name.
+    """Read all arrays of an NPZ archive, keyed by lower-case name.
 
     Raises:
-        DataError: Not an archive, object arrays, or more bytes than memory allows.
+        DataError: The file is no archive, holds object arrays, or does not fit into memory.
     """
     file = require_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, path)
             return {name: _read(archive, info, path) for name, info in members.items()}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        ValueError,
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         raise DataError(
             f"{path}: not a sound .npz archive (write it with numpy.savez): {error}"
         ) from error
 
 
 def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
-    """Arrays by name, after the directory's sizes were checked."""
+    """Check the sizes in the archive's directory and return its arrays by name."""
     infos = archive.infolist()
     if len(infos) > _MAX_ARRAYS:
         raise DataError(f"{path}: {len(infos)} members, at most {_MAX_ARRAYS} are read")
@@ -117,9 +104,13 @@ def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> npt.NDArray[Any]:
-    """One array; the header's size is checked first, as NumPy allocates by it."""
+    """Read one array; its header is checked first, because NumPy allocates what it claims."""
+    npy = np.lib.format
     with archive.open(info) as stream:
-        shape, dtype = _header(stream)
+        if npy.read_magic(stream) == (1, 0):
+            shape, _, dtype = npy.read_array_header_1_0(stream)
+        else:
+            shape, _, dtype = npy.read_array_header_2_0(stream)
         start = stream.tell()
     if dtype.hasobject:
         raise DataError(
@@ -132,30 +123,17 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> npt.NDA
             f"{info.file_size - start} bytes of it"
         )
     with archive.open(info) as stream:
-        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    return shape, dtype
-
-
-_IDX_UINT8 = 8
-_MAX_IDX_BYTES = 1 << 30
+        return np.asarray(npy.read_array(stream, allow_pickle=False))
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
-    The format is the one at the foot of http://yann.lecun.com/exdb/mnist/: two zero bytes, the
-    type, the number of dimensions, each size as a big-endian 32-bit number, the values.
+    Source: http://yann.lecun.com/exdb/mnist/ describes the format: two zero bytes, the type, the
+    number of dimensions, each size as a big-endian 32-bit number, the values.
 
     Raises:
-        DataError: It is damaged.
+        DataError: The file is damaged.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:

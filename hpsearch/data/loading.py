@@ -1,28 +1,19 @@
-"""From the `data:` block, or from arrays, to a dataset or to its sizes."""
+"""Datasets, or only their sizes, from a sweep's `data:` or from arrays."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hpsearch.data.arrays import Pair, pairs_source, read_function, read_npz
+from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.dataset import (
-    Dataset,
-    Folds,
-    Options,
-    RawData,
-    RawPart,
-    Scale,
-    Shape,
-    TaskName,
-    n_rows,
-)
-from hpsearch.data.specs import TargetPart, Task
+from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TaskName
+from hpsearch.data.specs import Task
 from hpsearch.data.splitting import (
     SplitSizes,
     group_folds,
@@ -36,36 +27,51 @@ from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
 
 Loader = Callable[[DataSpec], Dataset]
-"""`load`, or what stands in for it where rows are in memory."""
+"""`load_dataset`, or a function that takes rows from memory instead."""
 
 
 def load_dataset(spec: DataSpec) -> Dataset:
-    """Read, split and encode what a sweep's `data:` asks for.
+    """Read, split and encode the data of a sweep.
 
     Raises:
-        DataError: It cannot be found, read or used; one line a problem, each with its place.
+        DataError: The data cannot be found, read or used. The message has a line for each problem,
+            with its place.
     """
     return assemble(*read_raw(spec))
 
 
 def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
-    """The rows as they were read, and what is left to do with them.
+    """Read the data of a sweep, and return it with the options for `assemble`.
+
+    A fraction for `test` beats the test split that a source has. A source's own validation part
+    beats a fraction for `validation`, which has a default.
 
     Raises:
-        DataError: As `load`.
+        DataError: As for `load_dataset`.
     """
     source = _read_source(spec)
-    return source, _options(spec, source)
+    _require_task(spec.task, source.task, source.where)
+    fraction = None if isinstance(spec.validation, str) else spec.validation
+    options = Options(
+        validation=fraction if source.validation is None else None,
+        test=None if isinstance(spec.test, str) else spec.test,
+        seed=spec.seed,
+        scale=spec.scale,
+        task=spec.task or source.task,
+        cv=spec.cv,
+        folds=_folds_by_column(spec),
+    )
+    return source, options
 
 
 def probe_dataset(spec: DataSpec) -> Shape:
-    """The sizes that `load` would give, for planning; imports no TensorFlow.
+    """Return the sizes of the dataset that `load_dataset` returns, for planning.
 
-    A built-in set is looked up, not read. A file, or what a function returns, is read and checked
-    but not split, unless it has text columns, whose vocabularies depend on the split.
+    The sizes of a built-in set are looked up. Other data is read and checked, but split only if it
+    has text columns, whose vocabularies depend on the split.
 
     Raises:
-        DataError: As `load`.
+        DataError: As for `load_dataset`.
     """
     if spec.dataset is not None:
         return _probe_builtin(describe(spec.dataset), spec)
@@ -77,8 +83,8 @@ def probe_dataset(spec: DataSpec) -> Shape:
     return Shape(
         name=source.name,
         train_rows=outlined.size.train,
-        validation_rows=outlined.size.validation or _rows(source.validation),
-        test_rows=outlined.size.test or _rows(source.test),
+        validation_rows=outlined.size.validation or len(outlined.validation or ()),
+        test_rows=outlined.size.test or len(outlined.test or ()),
         input_shape=x.shape[1:],
         features=math.prod(x.shape[1:]),
         task=outlined.task,
@@ -93,52 +99,39 @@ def dataset_from_arrays(
     sample_weight: Any = None,
     validation_data: Pair | None = None,
     test_data: Pair | None = None,
-    validation: float = 0.2,
-    test: float | None = None,
-    seed: int = 42,
-    scale: Scale = "auto",
-    task: TaskName | None = None,
-    cv: int | None = None,
-    folds: Folds | None = None,
-    parts: tuple[TargetPart, ...] = (),
+    options: Options | None = None,
     name: str = "arrays",
 ) -> Dataset:
-    """A dataset from arrays, lists or pandas objects in memory.
+    """Make a dataset from arrays, lists or pandas objects in memory.
 
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
         sample_weight: `(n_samples,)` of the rows in the loss, or None.
-        validation_data, test_data: Pairs of x and y, the first maybe with a third, its rows'
-            weights; where given, no rows are split off.
-        validation, test: Fractions to split off where there is no such pair.
-        cv, folds, parts: As for `Options`.
+        validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
+            split off for such a part.
+        options: None for the default options.
 
     Raises:
-        DataError: Shapes, types or values that cannot be used.
+        DataError: The shapes, types or values cannot be used.
     """
+    options = options or Options()
     rows = (x, y, sample_weight)
-    source = pairs_source(rows, validation_data, test_data, where=name, name=name, task=task)
-    options = Options(
-        validation=validation if validation_data is None else None,
-        test=test if test_data is None else None,
-        seed=seed,
-        scale=scale,
-        task=task,
-        cv=cv,
-        folds=folds,
-        parts=parts,
-    )
-    return assemble(source, options)
+    raw = raw_from_pairs(rows, validation_data, test_data, where=name, name=name, task=options.task)
+    if validation_data is not None:
+        options = replace(options, validation=None)
+    if test_data is not None:
+        options = replace(options, test=None)
+    return assemble(raw, options)
 
 
 def _read_source(spec: DataSpec) -> RawData:
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in the memory of a Python program, and no file has "
-            "them: there, hpsearch.tune with the same arrays and out= goes on, and its results "
-            "evaluate, export and reproduce; or save the arrays with numpy.savez and name that "
-            "file in data.npz"
+            "them. In that program, hpsearch.tune with the same arrays and out= continues, and its "
+            "results evaluate, export and reproduce; or save the arrays with numpy.savez and name "
+            "that file in data.npz"
         )
     validation = spec.validation if isinstance(spec.validation, str) else None
     test = spec.test if isinstance(spec.test, str) else None
@@ -156,43 +149,22 @@ def _read_source(spec: DataSpec) -> RawData:
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:
-    """`validation` and `test` of data that has no files."""
+    """Return `validation` and `test` of data that has no files."""
     validation, test = spec.validation, spec.test
-    for name, value in (("validation", validation), ("test", test)):
-        if isinstance(value, str):
-            raise DataError(
-                f"{name}: {value!r} is a file, which only csv and npz data can have; "
-                "give a fraction such as 0.2"
-            )
-    assert not isinstance(validation, str)
-    assert not isinstance(test, str)
-    return validation, test
-
-
-def _options(spec: DataSpec, source: RawData) -> Options:
-    """What is left to split off, once the source's own parts are counted.
-
-    A fraction for `test` beats the test split that a source ships; a validation part of the
-    source's own beats the fraction, which is the default where the user says nothing.
-    """
-    _require_task(spec.task, source.task, source.where)
-    fraction = None if isinstance(spec.validation, str) else spec.validation
-    return Options(
-        validation=fraction if source.validation is None else None,
-        test=None if isinstance(spec.test, str) else spec.test,
-        seed=spec.seed,
-        scale=spec.scale,
-        task=spec.task or source.task,
-        cv=spec.cv,
-        folds=_by_column(spec),
+    if not isinstance(validation, str) and not isinstance(test, str):
+        return validation, test
+    name, file = ("validation", validation) if isinstance(validation, str) else ("test", test)
+    raise DataError(
+        f"{name}: {file!r} is a file, which only csv and npz data can have; "
+        "give a fraction such as 0.2"
     )
 
 
-def _by_column(spec: DataSpec) -> Folds | None:
+def _folds_by_column(spec: DataSpec) -> Folds | None:
     if spec.split is None or spec.csv is None:
         return None
     cells = read_column(spec.csv, spec.split.column)
-    validation = 0.0 if isinstance(spec.validation, str) else spec.validation
+    validation = float(spec.validation)
     if spec.split.by == "group":
         return group_folds(cells, spec.cv, validation, spec.seed)
     where = f"{spec.csv}: column {spec.split.column!r}"
@@ -223,11 +195,7 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
         validation_rows=size.validation,
         test_rows=size.test or known.test_rows,
         input_shape=known.shape,
-        features=known.features,
+        features=math.prod(known.shape),
         task=known.task,
         outputs=known.outputs,
     )
-
-
-def _rows(part: RawPart | None) -> int:
-    return 0 if part is None else n_rows(part.x)

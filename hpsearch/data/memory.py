@@ -1,4 +1,4 @@
-"""Data that a Python program holds: arrays, frames, `tf.data` datasets."""
+"""Data in the memory of a Python program: arrays, frames, `tf.data` datasets, folds, groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Dataset, Folds, are_several, packed
+from hpsearch.data.dataset import Dataset, Folds, Options, are_several, packed
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import TargetPart
 from hpsearch.data.splitting import group_folds, splitter_folds
@@ -17,13 +17,13 @@ from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
 
-#: Arrays are copied for the workers, and what is trained on is a copy of what was read.
+#: Rows are copied twice, to encode them and to share them with the workers.
 _SHARE_OF_MEMORY = 1 / 3
 _INFINITE = -1
 
 
 def is_dataset(value: Any) -> bool:
-    """Whether `value` is a `tf.data.Dataset`."""
+    """True for a `tf.data.Dataset`; does not import TensorFlow."""
     return (
         type(value).__module__.partition(".")[0] == "tensorflow"
         and hasattr(value, "as_numpy_iterator")
@@ -31,51 +31,31 @@ def is_dataset(value: Any) -> bool:
     )
 
 
-def collected(dataset: Any, name: str) -> tuple[Any, ...]:
-    """All rows of a dataset of batches `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
-
-    A dataset whose targets are scalars is one of single rows.
+def collect(dataset: Any, name: str) -> tuple[Any, ...]:
+    """Read all rows of a dataset of `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
 
     Args:
-        dataset: A finite `tf.data.Dataset`.
-        name: For messages.
+        dataset: A finite `tf.data.Dataset` of batches, or of single rows if targets are scalars.
+        name: Names the dataset in messages.
 
     Returns:
         As many arrays as an element has; a mapping of arrays for an `x` that is a mapping.
 
     Raises:
-        DataError: It is endless, holds no rows or other elements, or more than fits into memory.
+        DataError: The dataset is endless, empty or too large, or has other elements.
     """
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        found = f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
         raise DataError(
             f"{name}: a tf.data.Dataset must give (x, y) or (x, y, sample_weight), as "
-            f"keras.Model.fit takes it, not {_words(spec)}"
+            f"keras.Model.fit takes it, not {found}"
         )
     if int(dataset.cardinality()) == _INFINITE:
         raise DataError(f"{name}: the tf.data.Dataset is endless; take a part of it: .take(n)")
-    elements = list(_within_memory(dataset.as_numpy_iterator(), name))
-    if not elements:
-        raise DataError(f"{name}: the tf.data.Dataset holds no rows")
-    join = np.stack if getattr(spec[1], "shape", (0,)) == () else np.concatenate
-    return tuple(_joined([element[i] for element in elements], join) for i in range(len(spec)))
-
-
-def _joined(parts: list[Any], join: Any) -> Any:
-    if isinstance(parts[0], Mapping):
-        return {key: _joined([part[key] for part in parts], join) for key in parts[0]}
-    array = join(parts)
-    if array.dtype != object:
-        return array
-    # TensorFlow's texts are bytes.
-    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
-    return np.array(texts, object).reshape(array.shape)
-
-
-def _within_memory(elements: Iterable[Any], name: str) -> Iterable[Any]:
     limit = available_bytes() * _SHARE_OF_MEMORY
-    size = 0
-    for element in elements:
+    elements, size = [], 0
+    for element in dataset.as_numpy_iterator():
         size += sum(map(_nbytes, element))
         if size > limit:
             raise DataError(
@@ -83,7 +63,11 @@ def _within_memory(elements: Iterable[Any], name: str) -> Iterable[Any]:
                 f"{limit / 2**20:,.0f} MB; trainings read their rows from memory: take a part of "
                 "it, or smaller numbers, such as uint8 images"
             )
-        yield element
+        elements.append(element)
+    if not elements:
+        raise DataError(f"{name}: the tf.data.Dataset holds no rows")
+    join = np.stack if getattr(spec[1], "shape", (0,)) == () else np.concatenate
+    return tuple(_joined(parts, join) for parts in zip(*elements, strict=True))
 
 
 def _nbytes(part: Any) -> int:
@@ -92,21 +76,32 @@ def _nbytes(part: Any) -> int:
     return int(np.asarray(part).nbytes)
 
 
-def _words(spec: Any) -> str:
-    return f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
+def _joined(parts: Sequence[Any], join: Any) -> Any:
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([part[key] for part in parts], join) for key in parts[0]}
+    array = join(parts)
+    if array.dtype != object:
+        return array
+    # TensorFlow returns texts as bytes.
+    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
+    return np.array(texts, object).reshape(array.shape)
 
 
 def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) -> InMemoryRows:
-    """What was given, with arrays for datasets of TensorFlow's."""
+    """Return the rows that a program gives, with arrays for TensorFlow's datasets.
+
+    Raises:
+        DataError: The arguments cannot be used, or not together.
+    """
     if is_dataset(x):
         for name, value in (("y", y), ("sample_weight", sample_weight)):
             if value is not None:
                 raise DataError(f"{name}: a tf.data.Dataset brings its own; leave {name} out")
-        x, y, sample_weight = (*collected(x, "x"), None)[:3]
+        x, y, sample_weight = (*collect(x, "x"), None)[:3]
     if is_dataset(validation):
-        validation = collected(validation, "validation_data")
+        validation = collect(validation, "validation_data")
     if is_dataset(test):
-        test = collected(test, "test")[:2]
+        test = collect(test, "test")[:2]
     test = test if isinstance(test, tuple | list) else None
     if not _are_several(y, x):
         return InMemoryRows(x, y, sample_weight, validation, test)
@@ -121,7 +116,7 @@ def _are_several(y: Any, x: Any) -> bool:
 
 
 def _packed(pair: Any, name: str, parts: Sequence[TargetPart]) -> Any:
-    """A pair with its targets in columns; what is no pair as it is."""
+    """Put a pair's targets in columns; leave anything else as it is."""
     if not isinstance(pair, tuple | list) or len(pair) < 2:
         return pair
     x, y, *weights = pair
@@ -132,10 +127,15 @@ def _packed(pair: Any, name: str, parts: Sequence[TargetPart]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class InMemoryRows:
-    """What was given as data.
+    """Rows that a program gives.
 
     Attributes:
-        parts: Of several targets, whose columns `y` and the pairs then have; else empty.
+        x, y, weights: As in `dataset_from_arrays`.
+        validation, test: Pairs of x and y, the first perhaps with weights, or None.
+        parts: Several targets, whose columns are then in `y` and the pairs; else empty.
+
+    Raises:
+        DataError: There is no `y`, or something else in place of a pair.
     """
 
     x: Any
@@ -158,61 +158,57 @@ class InMemoryRows:
 
     @property
     def described(self) -> dict[str, str]:
-        """For sweep.yaml."""
-        pairs = {"validation": self.validation, "test": self.test}
-        return {
-            "x": _described(self.x),
-            "y": self._targets or _described(self.y),
-            **({} if self.weights is None else {"sample_weight": _described(self.weights)}),
-            **{
-                name: f"x {_described(pair[0])}, y {_described(pair[1])}"
-                for name, pair in pairs.items()
-                if pair is not None
-            },
-        }
-
-    @property
-    def _targets(self) -> str:
+        """Descriptions of the arrays for sweep.yaml."""
         kinds = {True: "whole numbers", False: "numbers"}
-        rows = len(self.y)
-        return ", ".join(
-            f"{part.name} {(rows, *part.shape)} {kinds[part.whole]}".strip() for part in self.parts
-        )
+        targets = [
+            f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
+            for part in self.parts
+        ]
+        found = {"x": _described(self.x), "y": ", ".join(targets) or _described(self.y)}
+        if self.weights is not None:
+            found["sample_weight"] = _described(self.weights)
+        for name, pair in (("validation", self.validation), ("test", self.test)):
+            if pair is not None:
+                found[name] = f"x {_described(pair[0])}, y {_described(pair[1])}"
+        return found
 
-    def load(self, folds: Folding, spec: DataSpec) -> Dataset:
-        """The dataset that a sweep makes of them.
+    def load(self, folding: Folding, spec: DataSpec) -> Dataset:
+        """Make the dataset of a sweep.
 
         Raises:
-            DataError: They cannot be used.
+            DataError: The rows cannot be used.
         """
         if self.parts and spec.task is not None:
             raise DataError("task: several targets have each its own; leave task out")
+        options = Options(
+            validation=float(spec.validation),
+            test=None if spec.test is None else float(spec.test),
+            seed=spec.seed,
+            scale=spec.scale,
+            # The columns of several targets are numbers, even if some are class indices.
+            task="regression" if self.parts else spec.task,
+            cv=spec.cv,
+            folds=folding.maker(float(spec.validation)),
+            parts=self.parts,
+        )
         return dataset_from_arrays(
             self.x,
             self.y,
             sample_weight=self.weights,
             validation_data=self.validation,
             test_data=self.test,
-            validation=float(spec.validation),
-            test=None if spec.test is None else float(spec.test),
-            seed=spec.seed,
-            scale=spec.scale,
-            # Their columns are numbers, whatever they mean.
-            task="regression" if self.parts else spec.task,
-            cv=spec.cv,
-            folds=folds.maker(float(spec.validation)),
-            parts=self.parts,
+            options=options,
         )
 
 
 @dataclass(eq=False)
 class Folding:
-    """What was given of cross-validation and groups.
+    """Cross-validation and groups that a program asks for.
 
     Attributes:
-        count: Folds, or None without cross-validation.
-        splitter: What makes them, or None for the usual ones.
-        groups: `(n_samples,)`, or None.
+        count: Number of folds, or None without cross-validation.
+        splitter: A scikit-learn splitter or pairs of row numbers; None for shuffled folds.
+        groups: The group of every row, `(n_samples,)`, or None.
     """
 
     count: int | None
@@ -223,10 +219,10 @@ class Folding:
 
     @classmethod
     def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int) -> Folding:
-        """Of the arguments.
+        """Check the arguments.
 
         Raises:
-            DataError: They are none.
+            DataError: One of them cannot be used.
         """
         members = None if groups is None else np.asarray(groups)
         n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
@@ -253,10 +249,11 @@ class Folding:
         )
 
     def require_fit(self, validation: Any, test: Any) -> None:
-        """Check what else was asked for.
+        """Check the arguments for validation and test rows.
 
         Raises:
-            DataError: A validation part beside them, or a test part that they cannot have.
+            DataError: There are validation rows as well, or a share of rows for testing is not
+                possible.
         """
         for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):
             if value is not None and validation is not None:
@@ -269,7 +266,7 @@ class Folding:
 
     @property
     def described(self) -> dict[str, str]:
-        """For sweep.yaml."""
+        """Descriptions of folds and groups for sweep.yaml."""
         found = {}
         if self.splitter is not None:
             given = isinstance(self.splitter, list)
@@ -279,9 +276,10 @@ class Folding:
         return found
 
     def maker(self, validation: float) -> Folds | None:
-        """Makes the folds the first time, and the same ones each time; None for the usual ones.
+        """Return a function that makes the folds; None for shuffled folds.
 
-        A splitter without a seed would make others when rows are loaded for an evaluation.
+        Later calls return the first call's folds: a splitter without a seed would make other folds
+        when rows are loaded again for an evaluation.
         """
         if self.splitter is not None:
             make = splitter_folds(self.splitter, self.groups)
@@ -299,7 +297,7 @@ class Folding:
 
 
 def _described(array: Any) -> str:
-    """Such as `(150, 4) float64`."""
+    """Describe an array, such as `(150, 4) float64`."""
     kind = type(array).__name__
     shape = getattr(array, "shape", None)
     if shape is None:

@@ -1,6 +1,6 @@
-"""What a training reads: descriptions of inputs and targets, and the arrays.
+"""The data of a training: descriptions of inputs and targets, and the arrays.
 
-Plain data that crosses processes; importing it imports no NumPy.
+These are plain values that cross processes. Importing this module does not import NumPy.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Task(StrEnum):
-    """What the output layer predicts.
+    """The kind of prediction.
 
-    `objective` where a function of one's own gives the score, `own` where a model of one's own has
-    the loss and the metrics and takes the targets as they are.
+    With `objective`, a user's function gives the score. With `own`, a user's model has its own loss
+    and metrics and takes the targets as they are.
     """
 
     BINARY = "binary"
@@ -30,7 +30,7 @@ class Task(StrEnum):
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """One column of a table: numeric where `vocabulary` is None, else text, one-hot encoded."""
+    """A column of a table: one-hot encoded text, or numbers if `vocabulary` is None."""
 
     name: str
     vocabulary: tuple[str, ...] | None = None
@@ -38,16 +38,16 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How raw rows become features; fitted on the training split only.
+    """The conversion of raw rows to features, fitted on the training split only.
 
     Attributes:
         shape: Of one raw row; for a table with text columns, `(n_columns,)`.
         dtype: Of the raw array, `uint8` or `float32`.
-        columns: The table's columns where at least one is text, else None.
-        mean, variance: Of `scale: standard`, one number a feature (flattened row), else empty.
-            Text columns are not scaled; in a table they have one entry per numeric column.
-        scale, offset: Of `scale: unit`: feature * scale + offset. One number for all features
-            or one a feature.
+        columns: The columns of a table with text columns, else None.
+        mean, variance: With `scale: standard`, one number for each feature (of a flattened row),
+            or for each numeric column of a table with text columns; else empty.
+        scale, offset: With `scale: unit`, a feature becomes feature * scale + offset. One number
+            for all features, or one for each; else empty.
     """
 
     shape: tuple[int, ...]
@@ -64,9 +64,9 @@ class TargetPart:
     """One of several targets.
 
     Attributes:
-        name: As they were given by name; empty for one of a list.
-        shape: Of one row's.
-        whole: Whether it is whole numbers.
+        name: Its key in a mapping of targets; empty for a list of targets.
+        shape: Of one row.
+        whole: True for whole numbers.
     """
 
     name: str
@@ -75,21 +75,21 @@ class TargetPart:
 
     @property
     def columns(self) -> int:
-        """Of `Arrays.y_train`."""
+        """Number of its columns in `Arrays.y_train`."""
         return prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted.
+    """The target that a model predicts.
 
     Attributes:
         task: The kind of prediction.
-        outputs: Units of the output layer (1 for binary, classes for multiclass).
+        outputs: Units of the output layer (1 for binary, one a class for multiclass).
         classes: Class names in the order of their indices; empty for regression.
-        mean, std: Of the training split's regression target, which is standardised for
-            training: `(target - mean) / std`; 0 and 1 for classification. One number a target.
-        parts: Of several targets, whose columns lie side by side in one array; else empty.
+        mean, std: Of the training split's regression targets, one number a target. Training
+            reads `(target - mean) / std`. 0 and 1 for classification.
+        parts: Several targets, whose columns are side by side in one array; else empty.
     """
 
     task: Task
@@ -101,13 +101,13 @@ class Target:
 
     @property
     def standardised(self) -> bool:
-        """Whether training reads it in other units than its own."""
+        """True if training reads the target in other units than its own."""
         return any(self.mean) or any(std != 1 for std in self.std)
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """The numbers that a training reads.
+    """The arrays that a training reads.
 
     Attributes:
         x_train, x_val: Features `(n_samples, n_features)` float32, or raw images
@@ -128,10 +128,10 @@ class Arrays:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What every training of a sweep reads.
+    """The data that all trainings of a sweep share.
 
     Attributes:
-        folds: Of cross-validation, what its trainings read in place of this.
+        folds: With cross-validation, the data of each fold, which its trainings read instead.
     """
 
     input: InputSpec
@@ -140,12 +140,12 @@ class TrainingData:
     folds: tuple[TrainingData, ...] = ()
 
     def of_fold(self, fold: int | None) -> TrainingData:
-        """That of a fold (from 1); this one without cross-validation."""
+        """Return the data of a fold (from 1), or this data without cross-validation."""
         return self if fold is None else self.folds[fold - 1]
 
 
 def runs_in_graph(spec: InputSpec) -> bool:
-    """Whether a training scales the rows itself: uint8 images take a quarter of the memory."""
+    """True if a training scales the rows itself: uint8 images take a quarter of the memory."""
     return spec.dtype == "uint8" and spec.columns is None
 
 
@@ -157,5 +157,5 @@ def n_features(spec: InputSpec) -> int:
 
 
 def row_shape(spec: InputSpec) -> tuple[int, ...]:
-    """Of a row as a model of one's own takes it: an image keeps its shape, a table is encoded."""
+    """Shape of a row for a user's model: an image keeps its shape, a table is encoded."""
     return spec.shape if spec.columns is None else (n_features(spec),)

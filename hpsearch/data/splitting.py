@@ -1,25 +1,23 @@
-"""Train, validation and test rows: fractions, folds, groups, time."""
+"""Training, validation and test rows: by fractions, folds, groups or time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Folds, Indices
+from hpsearch.data.dataset import FoldIndices, Folds, Indices
 from hpsearch.data.tables import parse_numbers
 from hpsearch.errors import DataError
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Rows of each part that is split off; 0 where a part is not."""
+    """Number of rows in each part; 0 for a part that is not split off."""
 
     train: int
     validation: int
@@ -27,10 +25,10 @@ class SplitSizes:
 
 
 def split_sizes(n: int, validation: float | None, test: float | None, where: str) -> SplitSizes:
-    """How many of `n` rows go where; fractions are of `n`, rounded up as scikit-learn does.
+    """Divide `n` rows; fractions of `n` are rounded up, as in scikit-learn.
 
     Raises:
-        DataError: A fraction outside 0..1, or no row left for training.
+        DataError: A fraction is not between 0 and 1, or no row is left for training.
     """
     counts = []
     for name, fraction in (("validation", validation), ("test", test)):
@@ -53,15 +51,14 @@ def require_class_rows(
     where: str,
     place: Callable[[int], str],
 ) -> None:
-    """Check that a stratified split exists, before any split is made.
+    """Check that a stratified split is possible.
 
     Args:
-        counts: Rows of each class, `(n_classes,)`.
-        place: From a class index to where its first row stands.
+        counts: Number of rows of each class, `(n_classes,)`.
+        place: Maps a class index to the place of its first row.
 
     Raises:
-        DataError: A class with fewer rows than there are parts, or a part with fewer rows
-            than there are classes.
+        DataError: A class has fewer than two rows, or a part fewer rows than there are classes.
     """
     parts = {"validation": size.validation, "test": size.test, "training": size.train}
     used = {name: rows for name, rows in parts.items() if rows}
@@ -85,46 +82,40 @@ def require_class_rows(
 
 def split_rows(
     n: int, size: SplitSizes, seed: int, codes: npt.NDArray[Any] | None, where: str
-) -> tuple[Rows, Rows, Rows]:
-    """Row indices of training, validation and test; the test part is split off first.
+) -> tuple[Indices, Indices, Indices]:
+    """Return the row indices of training, validation and test.
 
-    Equal to scikit-learn's `train_test_split(..., stratify=codes, random_state=seed)`.
+    The test part is split off first. Each split equals scikit-learn's
+    `train_test_split(..., stratify=codes, random_state=seed)`.
 
     Args:
-        n: Rows in all.
+        n: Number of all rows.
         codes: Class indices `(n,)`, or None for an unstratified split.
 
     Raises:
-        DataError: Once the test part is off, a class has too few rows for a second split.
+        DataError: A class has too few rows for the validation split after the test split.
     """
-    rows, none = np.arange(n), np.arange(0)
-    if not size.test:
-        train, validation = (
-            _off(rows, size.validation, seed, codes)
-            if size.validation
-            else (
-                rows,
-                none,
+    train, validation, test = np.arange(n), np.arange(0), np.arange(0)
+    if size.test:
+        train, test = _split_off(train, size.test, seed, codes)
+        left = None if codes is None else np.bincount(codes[train], minlength=codes.max() + 1)
+        if size.validation and left is not None and (left < 2).any():
+            raise DataError(
+                f"{where}: a class has fewer than 2 rows left once the test part is split off, and "
+                "the stratified validation split needs 2; add rows, or ask for a smaller test part"
             )
-        )
-        return train, validation, none
-    rows, test = _off(rows, size.test, seed, codes)
-    if not size.validation:
-        return rows, none, test
-    if codes is not None and (np.bincount(codes[rows], minlength=codes.max() + 1) < 2).any():
-        raise DataError(
-            f"{where}: a class has fewer than 2 rows left once the test part is split off, and "
-            "the stratified validation split needs 2; add rows, or ask for a smaller test part"
-        )
-    train, validation = _off(rows, size.validation, seed, codes)
+    if size.validation:
+        train, validation = _split_off(train, size.validation, seed, codes)
     return train, validation, test
 
 
-def _off(rows: Rows, count: int, seed: int, codes: npt.NDArray[Any] | None) -> tuple[Rows, Rows]:
-    """`rows` without some, and these `count`.
+def _split_off(
+    rows: Indices, count: int, seed: int, codes: npt.NDArray[Any] | None
+) -> tuple[Indices, Indices]:
+    """Split `rows` into the remaining rows and `count` random ones.
 
-    Source: scikit-learn's `ShuffleSplit` and `StratifiedShuffleSplit`, whose import would take
-    longer than many a sweep; their random numbers are drawn in the same order.
+    Source: scikit-learn's `ShuffleSplit` and `StratifiedShuffleSplit`, with random numbers drawn in
+    the same order. Importing scikit-learn would take longer than many a sweep.
     """
     random = np.random.RandomState(seed)
     if codes is None:
@@ -145,12 +136,8 @@ def _off(rows: Rows, count: int, seed: int, codes: npt.NDArray[Any] | None) -> t
     )
 
 
-def _shares(
-    totals: npt.NDArray[np.intp],
-    count: int,
-    random: np.random.RandomState,
-) -> npt.NDArray[np.intp]:
-    """How many of `count` rows each class gets, in proportion to `totals`.
+def _shares(totals: Indices, count: int, random: np.random.RandomState) -> Indices:
+    """Divide `count` rows among classes in proportion to `totals`.
 
     Source: `sklearn.utils.extmath._approximate_mode`.
     """
@@ -169,26 +156,17 @@ def _shares(
     return np.asarray(shares, np.intp)
 
 
-Pairs = Sequence[tuple[Indices, Indices]]
-
-
-def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int) -> Pairs:
-    """Shuffled folds, stratified for classes.
+def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int) -> FoldIndices:
+    """Make shuffled folds, stratified if there are classes.
 
     Source: scikit-learn's `StratifiedKFold` and `KFold` with `shuffle=True`.
 
     Raises:
-        DataError: Fewer rows, or of one class, than folds.
+        DataError: There are fewer rows, or rows of a class, than folds.
     """
+    # scikit-learn is slow to import, and only cross-validation needs it.
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    _require_rows(places, codes, count)
-    kind = KFold if codes is None else StratifiedKFold
-    splitter = kind(count, shuffle=True, random_state=seed)
-    return _plain(splitter.split(_nothing(places), codes))
-
-
-def _require_rows(places: Indices, codes: Indices | None, count: int) -> None:
     if len(places) < count:
         raise DataError(f"cv: {count} folds need as many rows, and there are {len(places)}")
     if codes is not None:
@@ -198,20 +176,23 @@ def _require_rows(places: Indices, codes: Indices | None, count: int) -> None:
                 f"cv: a class has {fewest} rows, fewer than the {count} folds; ask for fewer "
                 "folds, add rows, or remove the class"
             )
+    kind = KFold if codes is None else StratifiedKFold
+    return _fold_indices(kind(count, shuffle=True, random_state=seed), places, codes)
 
 
 def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, seed: int) -> Folds:
-    """Folds, or without their number one split, in which a group is on one side.
+    """Make folds, or a single split, that keep each group on one side.
 
     Source: scikit-learn's `StratifiedGroupKFold`, `GroupKFold` and `GroupShuffleSplit`.
 
     Args:
-        groups: Of every row, `(n_samples,)`.
-        count: How many folds; None for one split.
-        validation: About the share of the groups in the one split's validation part.
+        groups: The group of every row, `(n_samples,)`.
+        count: Number of folds; None for a single split.
+        validation: Share of the groups in the validation part of a single split.
     """
 
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
+    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
+        # scikit-learn is slow to import, and only cross-validation and groups need it.
         from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
         members = groups[places]
@@ -228,17 +209,50 @@ def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, 
             splitter = GroupKFold(count)
         else:
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        return _plain(splitter.split(_nothing(places), codes, members))
+        return _fold_indices(splitter, places, codes, members)
 
     return folds
 
 
+def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
+    """Make the folds of a scikit-learn splitter, or take given ones.
+
+    Args:
+        splitter: A splitter, which sees the number of rows, their classes and groups; or a sequence
+            of pairs of row indices.
+        groups: The group of every row, `(n_samples,)`, or None.
+    """
+
+    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
+        return _fold_indices(splitter, places, codes, None if groups is None else groups[places])
+
+    return folds
+
+
+def _fold_indices(
+    splitter: Any, places: Indices, codes: Indices | None, groups: npt.NDArray[Any] | None = None
+) -> FoldIndices:
+    try:
+        if hasattr(splitter, "split"):
+            # Splitters read only the length of x.
+            x = np.zeros((len(places), 1), np.int8)
+            pairs = splitter.split(x, codes, groups)
+        else:
+            pairs = splitter
+        return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
+    except ValueError as error:
+        raise DataError(f"cv: {type(splitter).__name__}: {error}") from None
+
+
 def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Text cells as numbers that are in the order of time: numbers, or ISO 8601 dates and times.
+    """Convert text cells to numbers in the order of time.
+
+    The cells are all numbers, or all ISO 8601 dates and times.
 
     Raises:
         DataError: A cell is neither.
     """
+    # pandas is slow to import, and image sets do without it.
     import pandas as pd
 
     numbers = parse_numbers(cells)
@@ -255,20 +269,19 @@ def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
 
 
 def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, where: str) -> Folds:
-    """Folds, or without their number one split, in which later rows validate earlier ones.
+    """Make folds, or a single split, in which later rows validate earlier ones.
 
-    A fold trains on all that is earlier than its validation part, as in scikit-learn's
-    `TimeSeriesSplit`. Rows of one time stay together, so parts may be somewhat larger.
+    A fold trains on all rows that are earlier than its validation part, as in scikit-learn's
+    `TimeSeriesSplit`. Rows of the same time stay together, so parts may be somewhat larger.
 
     Args:
-        times: Of every row, `(n_samples,)`.
-        count: How many folds; None for one split.
-        validation: The share of rows in the one split's validation part.
-        where: For messages.
+        times: The time of every row, `(n_samples,)`.
+        count: Number of folds; None for a single split.
+        validation: Share of rows in the validation part of a single split.
+        where: The source of the times in messages.
     """
 
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
-        del codes
+    def folds(places: Indices, _: Indices | None) -> FoldIndices:
         order = np.argsort(times[places], kind="stable")
         ordered, rows = times[places][order], len(places)
         if count is None:
@@ -276,7 +289,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
         else:
             size = rows // (count + 1)
             cuts = [rows - (count - fold) * size for fold in range(count)]
-        # Back to the first row of the time at the cut.
+        # A part starts with the first row of the time at its cut.
         starts = [int(np.searchsorted(ordered, ordered[min(cut, rows - 1)])) for cut in cuts]
         ends = [*starts[1:], rows]
         if any(start == 0 or start >= end for start, end in zip(starts, ends, strict=True)):
@@ -290,43 +303,15 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
     return folds
 
 
-def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
-    """What a scikit-learn splitter, or a sequence of pairs of indices, makes of the rows.
-
-    Args:
-        splitter: Sees the rows' number, classes (or nothing) and groups.
-        groups: Of every row, or None.
-    """
-
-    def folds(places: Indices, codes: Indices | None) -> Pairs:
-        if not hasattr(splitter, "split"):
-            return _plain(splitter)
-        members = None if groups is None else groups[places]
-        try:
-            return _plain(splitter.split(_nothing(places), codes, members))
-        except ValueError as error:
-            raise DataError(f"cv: {type(splitter).__name__}: {error}") from None
-
-    return folds
-
-
-def _nothing(places: Indices) -> npt.NDArray[np.int8]:
-    """Splitters count rows."""
-    return np.zeros((len(places), 1), np.int8)
-
-
-def _plain(pairs: Iterable[tuple[Any, Any]]) -> Pairs:
-    return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
-
-
-def require_sound_folds(pairs: Pairs, rows: int, count: int, where: str) -> None:
-    """Check the folds of whoever made them.
+def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -> None:
+    """Check folds, which a user's splitter may have made.
 
     Raises:
-        DataError: Another number of folds, an empty part, or a row on both sides or nowhere.
+        DataError: The number of folds is not `count`, a part is empty or has rows that do not
+            exist, or a row is on both sides.
     """
     if len(pairs) != count:
-        raise DataError(f"{where}: cv: {len(pairs)} folds came, and {count} were announced")
+        raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):
         for part, each in zip(("training", "validation"), pair, strict=True):
             if each.ndim != 1 or each.dtype.kind not in "iu" or not len(each):
@@ -334,9 +319,10 @@ def require_sound_folds(pairs: Pairs, rows: int, count: int, where: str) -> None
                     f"{where}: cv: the {part} part of fold {fold} must be row numbers, one or "
                     f"more, not an array of shape {each.shape} and type {each.dtype}"
                 )
-            if each.min() < 0 or each.max() >= rows:
+            outside = each[(each < 0) | (each >= rows)]
+            if len(outside):
                 raise DataError(
-                    f"{where}: cv: fold {fold} has row {each.max()}, and rows are 0 to {rows - 1}"
+                    f"{where}: cv: fold {fold} has row {outside[0]}, and rows are 0 to {rows - 1}"
                 )
         both = np.intersect1d(*pair)
         if len(both):

@@ -1,4 +1,4 @@
-"""CSV files and data frames to checked columns: float32 numbers, or text."""
+"""CSV files, and columns of data frames checked to be float32 numbers or text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Inputs, RawData, RawPart
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,14 +33,17 @@ MISSING = frozenset(
 """The cells that `pandas.read_csv` takes for missing values."""
 
 _MAX_PROBLEMS = 10
+#: pandas holds 8 bytes a number of about 6 characters; parsing, the float32 copy and the split
+#: each take a part of that.
+_MEMORY_FACTOR = 5
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class CellProblem:
-    """What is wrong with a column, and the index of the first row that shows it."""
+class _Problem:
+    """The reason why a column cannot be used, and the first row that shows it, if one does."""
 
     row: int | None
-    column: str
     message: str
 
 
@@ -53,168 +56,149 @@ def parse_columns(
     """Check every cell of `frame`.
 
     Args:
-        frame: One column a feature.
-        where: The file, for messages about a whole column.
-        places: From row indices to words such as `iris.csv:17`.
-        text: The columns that are text in the training file; None to decide from the cells.
+        frame: One column a feature, named by text.
+        where: The source, for messages about a whole column.
+        places: Maps row indices to their places, such as `iris.csv:17`.
+        text: The columns that are text in the training part; None to decide by the cells.
 
     Returns:
         A mapping from column name to `(n_samples,)` float32 or object `str`.
 
     Raises:
-        DataError: One line a column with missing, infinite or mixed cells, or with too many
-            different texts.
+        DataError: Columns have missing, infinite or mixed cells, or too many distinct texts; the
+            message has a line for each of them.
     """
-    result: dict[str, npt.NDArray[Any]] = {}
-    problems: list[CellProblem] = []
+    columns: dict[str, npt.NDArray[Any]] = {}
+    problems: dict[str, _Problem] = {}
     for name in frame.columns:
-        known = None if text is None else name in text
-        values = _column(frame[name], str(name), known)
-        if isinstance(values, CellProblem):
-            problems.append(values)
+        found = _column(frame[name], None if text is None else name in text)
+        if isinstance(found, _Problem):
+            problems[name] = found
         else:
-            result[str(name)] = values
-    if problems:
-        raise DataError(_report(problems, where, places))
-    return result
-
-
-def _report(
-    problems: list[CellProblem], where: str, places: Callable[[list[int]], list[str]]
-) -> str:
-    shown = problems[:_MAX_PROBLEMS]
-    place = iter(places([problem.row for problem in shown if problem.row is not None]))
+            columns[name] = found
+    if not problems:
+        return columns
+    shown = list(problems.items())[:_MAX_PROBLEMS]
+    place = iter(places([problem.row for _, problem in shown if problem.row is not None]))
     lines = [
-        f"{where if problem.row is None else next(place)}: "
-        f"column {problem.column!r}: {problem.message}"
-        for problem in shown
+        f"{where if problem.row is None else next(place)}: column {name!r}: {problem.message}"
+        for name, problem in shown
     ]
     if len(problems) > len(shown):
         lines.append(f"{where}: {len(problems) - len(shown)} more columns have problems")
-    return "\n".join(lines)
+    raise DataError("\n".join(lines))
 
 
-def _column(
-    series: pd.Series[Any], name: str, is_text: bool | None
-) -> npt.NDArray[Any] | CellProblem:
+def _column(series: pd.Series[Any], is_text: bool | None) -> npt.NDArray[Any] | _Problem:
     if is_text is not True and series.dtype.kind in "biuf":
         values = series.to_numpy(np.float64, na_value=np.nan)
-        return _finite(values, series, name)
+        return _finite(values, series.array)
     if series.dtype.kind in "mMc":
-        return CellProblem(
-            None, name, f"cells of type {series.dtype}; turn them into numbers or text first"
-        )
-    cells = _texts(series)
+        return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
+    given = zip(series.astype(object), series.isna(), strict=True)
+    cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
     values = parse_numbers(cells)
     missing = np.isin(cells, list(MISSING))
-    numeric = int(np.sum(~np.isnan(values)))
     if missing.all():
-        return CellProblem(0, name, "missing value in every row; add the column to drop")
-    # Half of the cells is where "numbers with a few slips" ends and "text with a few digits"
-    # begins; both readings of a rarer mix are wrong for somebody, silence for everybody.
+        return _Problem(0, "missing value in every row; add the column to drop")
+    # A column that is half numbers, or more, is taken for numbers with a few slips, which are
+    # errors; any other one for text with a few digits.
+    numeric = int(np.sum(~np.isnan(values)))
     if is_text is False or (is_text is None and 2 * numeric >= np.sum(~missing)):
-        return _finite(values, cells, name)
-    return _text(cells, missing, name)
-
-
-def _texts(series: pd.Series[Any]) -> npt.NDArray[Any]:
-    missing = series.isna().to_numpy()
-    cells = series.astype(object).to_numpy()
-    return np.array(
-        ["" if gone else str(cell) for cell, gone in zip(cells, missing, strict=True)], object
-    )
+        return _finite(values, cells)
+    return _text(cells, missing, str(series.name))
 
 
 def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Text cells as numbers, NaN where a cell is none; an overflow is infinite."""
+    """Convert text cells to numbers: NaN for other text, infinity for an overflow."""
+    # pandas is slow to import, and image sets do without it.
     import pandas as pd
 
     return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
 
 
-def _finite(
-    values: npt.NDArray[np.float64], cells: pd.Series[Any] | npt.NDArray[Any], name: str
-) -> npt.NDArray[Any] | CellProblem:
-    """`values` as float32, or the first cell that is no finite number."""
+def _finite(values: npt.NDArray[np.float64], cells: Any) -> npt.NDArray[Any] | _Problem:
+    """Return `values` as float32, or the first of `cells` that is no finite number."""
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
     row = int(np.argmax(bad))
-    raw = cells[row] if isinstance(cells, np.ndarray) else cells.iloc[row]
-    cell = str(raw).strip()
-    count = int(bad.sum())
-    others = f" ({count} such cells in this column)" if count > 1 else ""
+    cell = str(cells[row]).strip()
     if not np.isnan(values[row]):
-        what = f"{cell} is not a finite float32 number{others}; remove or repair the row"
-    elif cell in MISSING:
-        found = f" ({cell!r})" if cell else ""
-        what = f"missing value{found}{others}; fill it in, remove the row, or drop the column"
-    else:
-        what = (
-            f"{cell[:40]!r} is not a number{others}, the other cells are; repair it, or "
-            "give every cell a letter if these are categories"
+        return _Problem(
+            row, f"{cell} is not a finite float32 number{_others(bad)}; remove or repair the row"
         )
-    return CellProblem(row, name, what)
+    if cell in MISSING:
+        return _missing(bad, f" ({cell!r})" if cell else "")
+    return _Problem(
+        row,
+        f"{cell[:40]!r} is not a number{_others(bad)}, the other cells are; repair it, or "
+        "give every cell a letter if these are categories",
+    )
 
 
 def _text(
     cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], name: str
-) -> npt.NDArray[Any] | CellProblem:
+) -> npt.NDArray[Any] | _Problem:
     if missing.any():
-        row = int(np.argmax(missing))
-        found = f" ({cells[row]!r}; write another word if it is a category)" if cells[row] else ""
-        count = int(missing.sum())
-        others = f" ({count} such cells in this column)" if count > 1 else ""
-        return CellProblem(
-            row,
-            name,
-            f"missing value{found}{others}; fill it in, remove the row, or drop the column",
-        )
+        cell = cells[np.argmax(missing)]
+        hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
+        return _missing(missing, hint)
     distinct = len(set(cells))
     if distinct > MAX_VOCABULARY:
-        return CellProblem(
+        return _Problem(
             None,
-            name,
             f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
             f"add {name!r} to drop",
         )
     return cells
 
 
+def _others(bad: npt.NDArray[np.bool_]) -> str:
+    count = int(bad.sum())
+    return f" ({count} such cells in this column)" if count > 1 else ""
+
+
+def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
+    return _Problem(
+        int(np.argmax(bad)),
+        f"missing value{hint}{_others(bad)}; fill it in, remove the row, or drop the column",
+    )
+
+
 def stack_columns(parsed: Mapping[str, npt.NDArray[Any]]) -> Inputs:
-    """One float32 matrix `(n_samples, n_columns)`, or the columns where one of them is text."""
+    """Return a float32 matrix `(n_samples, n_columns)`, or the columns if any of them is text."""
     if any(values.dtype == object for values in parsed.values()):
         return dict(parsed)
     return np.stack(list(parsed.values()), axis=1)
 
 
+def text_columns(x: Inputs) -> frozenset[str]:
+    """Return the names of the text columns."""
+    columns = x.items() if isinstance(x, Mapping) else ()
+    return frozenset(name for name, values in columns if values.dtype == object)
+
+
 def text_warnings(x: Inputs, where: str) -> tuple[str, ...]:
-    """A warning for text columns that tell every row from every other."""
-    if not isinstance(x, Mapping):
-        return ()
+    """Warn of text columns that have a different text in every row."""
+    columns = x.items() if isinstance(x, Mapping) else ()
     names = [
         name
-        for name, values in x.items()
+        for name, values in columns
         if values.dtype == object and len(values) > 1 and len(set(values)) == len(values)
     ]
     if not names:
         return ()
     warning = (
-        f"{where}: every row has another text in {listed(names)}: "
+        f"{where}: every row has another text in {quoted(names)}: "
         "such a column cannot help on new rows; consider drop"
     )
     return (warning,)
 
 
-# pandas holds 8 bytes a number of about 6 characters, and parsing, the float32 copy and the
-# split each hold a part of that again.
-_MEMORY_FACTOR = 5
-_CHUNK_BYTES = 1 << 20
-
-
 @dataclass(frozen=True)
 class Layout:
-    """The names in the header and the number of rows under it."""
+    """The column names of a CSV file and its number of rows."""
 
     names: tuple[str, ...]
     rows: int
@@ -229,71 +213,71 @@ def read_csv(
     *,
     split: str | None = None,
 ) -> RawData:
-    """Read a CSV file, and its validation and test files where they have their own.
+    """Read a CSV file, and its validation and test files if there are any.
 
     Args:
-        split: A column that decides about splits and is no feature, or None.
+        split: A column that decides about splits, which is no feature, or None.
 
     Raises:
-        DataError: A file is missing, malformed, or has cells that cannot be used.
+        DataError: A file is missing or malformed, or has cells that cannot be used.
     """
     layout = scan(path)
     if split is not None:
-        _require_split(path, layout.names, split)
+        _require_column(path, layout.names, split, "split")
         drop = {*drop, split}
     features, target = _choose(path, layout.names, target, drop)
-    train, text = _part(path, layout, features, target)
+    train = _part(path, layout, features, target)
+    text = text_columns(train.x)
+
+    def other(file: str | None) -> RawPart | None:
+        return None if file is None else _part(file, scan(file), features, target, text)
+
     return RawData(
         name=Path(path).stem,
         where=path,
         train=train,
-        validation=None if validation is None else _other(validation, features, target, text),
-        test=None if test is None else _other(test, features, target, text),
+        validation=other(validation),
+        test=other(test),
         feature_names=features,
         warnings=text_warnings(train.x, path),
     )
 
 
 def read_column(path: str, name: str) -> npt.NDArray[Any]:
-    """The cells of a column as text, `(n_samples,)`, none of which is missing.
+    """Read the cells of a column as text, `(n_samples,)`.
 
     Raises:
         DataError: There is no such column, or a cell is missing.
     """
     layout = scan(path)
-    _require_split(path, layout.names, name)
+    _require_column(path, layout.names, name, "split")
     cells = _frame(path, layout, [name], frozenset([name]))[name].to_numpy(dtype=object)
     missing = np.isin(cells, list(MISSING))
     if missing.any():
         (line,) = _lines_of(path, [int(np.argmax(missing))])
         raise DataError(
-            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows), by "
-            "which rows are to be split; fill it in, or remove the row"
+            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows) in "
+            "the column that splits the rows; fill it in, or remove the row"
         )
     return cells
 
 
-def _require_split(path: str, names: tuple[str, ...], name: str) -> None:
+def _require_column(path: str, names: tuple[str, ...], name: str, key: str) -> None:
     if name not in names:
         raise DataError(
-            f"{path}:1: split: no column {name!r}{did_you_mean(name, names)} "
-            f"(columns: {listed(names)})"
+            f"{path}:1: {key}: no column {name!r}{did_you_mean(name, names)} "
+            f"(columns: {quoted(names)})"
         )
 
 
 def _choose(
     path: str, names: tuple[str, ...], target: str | None, drop: Collection[str]
 ) -> tuple[tuple[str, ...], str]:
-    """Feature columns in file order, and the target."""
+    """Return the feature columns in file order, and the target."""
     if target is None:
-        raise DataError(f"{path}: name the target column, `target:` is one of {listed(names)}")
+        raise DataError(f"{path}: name the target column, `target:` is one of {quoted(names)}")
     for name in (target, *drop):
-        if name not in names:
-            what = "target" if name == target else "drop"
-            raise DataError(
-                f"{path}:1: {what}: no column {name!r}{did_you_mean(name, names)} "
-                f"(columns: {listed(names)})"
-            )
+        _require_column(path, names, name, "target" if name == target else "drop")
     if target in drop:
         raise DataError(f"{path}: {target!r} is the target and cannot be dropped")
     for index, name in enumerate(names, 1):
@@ -308,42 +292,37 @@ def _choose(
     return features, target
 
 
-def _other(path: str, features: tuple[str, ...], target: str, text: frozenset[str]) -> RawPart:
-    """A validation or test file: it has the training file's columns, in any order."""
-    layout = scan(path)
-    for name in (*features, target):
-        if name not in layout.names:
-            raise DataError(
-                f"{path}:1: no column {name!r}, which the training file has"
-                f"{did_you_mean(name, layout.names)}"
-            )
-    return _part(path, layout, features, target, text)[0]
-
-
 def _part(
     path: str,
     layout: Layout,
     features: tuple[str, ...],
     target: str,
     text: frozenset[str] | None = None,
-) -> tuple[RawPart, frozenset[str]]:
-    """Rows of one file, and its text columns; `text` holds those of the training file."""
+) -> RawPart:
+    """Read the rows of a file, whose columns may be in any order.
+
+    Args:
+        text: The text columns of the training file; None for this file.
+    """
+    for name in (*features, target):
+        if name not in layout.names:
+            raise DataError(
+                f"{path}:1: no column {name!r}, which the training file has"
+                f"{did_you_mean(name, layout.names)}"
+            )
     keep = [name for name in layout.names if name == target or name in features]
     frame = _frame(path, layout, keep, frozenset([target]) | (text or frozenset()))
 
     def places(rows: list[int]) -> list[str]:
         return [f"{path}:{line}" for line in _lines_of(path, rows)]
 
-    def place(row: int) -> str:
-        return places([row])[0]
-
     parsed = parse_columns(frame[list(features)], path, places, text)
     y = frame[target].to_numpy(dtype=object)
-    found = frozenset(name for name, values in parsed.items() if values.dtype == object)
-    return RawPart(stack_columns(parsed), y, place), found
+    return RawPart(stack_columns(parsed), y, place=lambda row: places([row])[0])
 
 
 def _frame(path: str, layout: Layout, keep: list[str], text: frozenset[str]) -> pd.DataFrame:
+    # pandas is slow to import, and image sets do without it.
     import pandas as pd
 
     try:
@@ -370,10 +349,10 @@ def _frame(path: str, layout: Layout, keep: list[str], text: frozenset[str]) -> 
 
 
 def scan(path: str) -> Layout:
-    """Check the structure of a CSV file: encoding, header, cells a row.
+    """Check the structure of a CSV file: encoding, header, number of cells in each row.
 
     Raises:
-        DataError: It names the file's line.
+        DataError: The file cannot be read, or a line is malformed.
     """
     file = require_file(path)
     require_memory(file.stat().st_size * _MEMORY_FACTOR, path)
@@ -386,24 +365,23 @@ def scan(path: str) -> Layout:
     rows = 0
     for line, cells in records:
         if len(cells) != len(names):
+            if len(cells) < len(names):
+                missing = names[len(cells)]
+                hint = f"last cell is {cells[-1][:40]!r}, after it column {missing!r} is missing"
+            else:
+                hint = f"first cell too many is {cells[len(names)][:40]!r}"
             raise DataError(
                 f"{path}:{line}: {len(cells)} cells where the header has {len(names)} columns; "
-                f"the {'last cell' if len(cells) < len(names) else 'first cell too many'} is "
-                f"{cells[min(len(cells) - 1, len(names))][:40]!r}"
-                + (
-                    f", after it column {names[len(cells)]!r} is missing"
-                    if len(cells) < len(names)
-                    else ""
-                )
+                f"the {hint}"
             )
         rows += 1
     if not rows:
-        raise DataError(f"{path}: a header ({listed(names, 5)}) and no row under it")
+        raise DataError(f"{path}: a header ({quoted(names, 5)}) and no row under it")
     return Layout(names, rows)
 
 
 def _require_text(file: Path) -> None:
-    """Refuse what is not UTF-8 text, naming the line."""
+    """Refuse a file that is not UTF-8 text, naming the line."""
     line = 1
     decoder = codecs.getincrementaldecoder("utf-8")()
     with file.open("rb") as stream:
@@ -430,7 +408,7 @@ def _require_text(file: Path) -> None:
 
 
 def _records(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, with the line (from 1) on which it starts."""
+    """Yield each record that is not blank, with the line (from 1) on which it starts."""
     with Path(path).open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True, skipinitialspace=True)
         line = 1
@@ -446,7 +424,7 @@ def _records(path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines_of(path: str, rows: list[int]) -> list[int]:
-    """File lines of data rows (from 0), in the order of `rows`."""
+    """Return the file's lines that have the data rows `rows` (from 0), in their order."""
     wanted = set(rows)
     found = {
         index - 1: line for index, (line, _) in enumerate(_records(path)) if index - 1 in wanted
@@ -472,7 +450,7 @@ def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
     if not np.isnan(values).any() and not counted:
         raise DataError(
             f"{path}:{line}: the header is missing: its cells are numbers "
-            f"({listed(names, 5)}); put the columns' names into the first line"
+            f"({quoted(names, 5)}); put the columns' names into the first line"
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

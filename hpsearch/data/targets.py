@@ -1,4 +1,4 @@
-"""What is predicted: the task, class names, encoded targets."""
+"""Targets: inference of the task, class names, encoding."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from hpsearch.data.dataset import RawData, RawPart, TaskName
 from hpsearch.data.specs import Target, Task
 from hpsearch.data.tables import FLOAT32_MAX, MISSING, parse_numbers
 from hpsearch.errors import DataError
-from hpsearch.wording import listed
+from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
+#: float64 represents all smaller whole numbers exactly.
+_WHOLE = 2**53
 
 
 class Classes:
     """Class names in the order of their indices, taken from the training rows.
 
     Args:
-        source: Its `labels` where it has them, else the different values of `train.y`.
+        source: Its `labels` are the names; without labels, the distinct values of `train.y` are.
     """
 
     def __init__(self, source: RawData) -> None:
         self._where = source.where
         self._indices = source.labels != ()
-        self._numeric = _is_numeric(source.train.y)
-        self.names: tuple[str, ...] = source.labels or self._sorted(source.train.y)
-
-    def _sorted(self, y: npt.NDArray[Any]) -> tuple[str, ...]:
-        names = set(self._texts(y).tolist())
-        if self._numeric:
-            return tuple(sorted(names, key=float))
-        return tuple(sorted(names))
+        self._numeric = not np.isnan(_numbers(source.train.y)).any()
+        self.names = source.labels
+        if not self._indices:
+            names = set(self._texts(source.train.y).tolist())
+            self.names = tuple(sorted(names, key=float if self._numeric else str))
 
     def _texts(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The class name of each row; 1, 1.0 and 01 are one class where all are numbers."""
+        """The class name of each row; 1, 1.0 and 01 are one class if all labels are numbers."""
         if not self._numeric:
             return y
-        values = parse_numbers(y) if y.dtype == object else y.astype(np.float64)
+        values = _numbers(y)
         distinct, inverse = np.unique(values, return_inverse=True, equal_nan=False)
         names = np.array([_number_name(value) for value in distinct.tolist()], object)[inverse]
         strange = np.isnan(values)
@@ -48,29 +47,30 @@ class Classes:
         return np.asarray(names, object)
 
     def codes(self, part: RawPart) -> npt.NDArray[np.int32]:
-        """Class indices `(n_samples,)`.
+        """Return class indices `(n_samples,)`.
 
         Raises:
-            DataError: A label that no training row has.
+            DataError: No training row has one of the labels.
         """
         if self._indices:
             return part.y.astype(np.int32)
         lookup = {name: index for index, name in enumerate(self.names)}
-        texts = self._texts(part.y)
-        codes = np.array([lookup.get(text, -1) for text in texts.tolist()], np.int32)
+        texts = self._texts(part.y).tolist()
+        codes = np.array([lookup.get(text, -1) for text in texts], np.int32)
         unknown = np.flatnonzero(codes < 0)
         if unknown.size:
             row = int(unknown[0])
             others = f" ({unknown.size} such rows)" if unknown.size > 1 else ""
             raise DataError(
                 f"{part.place(row)}: label {texts[row]!r} is out of range{others}: "
-                f"the training rows of {self._where} have {listed(self.names)}"
+                f"the training rows of {self._where} have {quoted(self.names)}"
             )
         return codes
 
 
-def _is_numeric(y: npt.NDArray[Any]) -> bool:
-    return y.dtype != object or not np.isnan(parse_numbers(y)).any()
+def _numbers(y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Targets as numbers, NaN for text."""
+    return parse_numbers(y) if y.dtype == object else y.astype(np.float64)
 
 
 def _number_name(value: float) -> str:
@@ -78,31 +78,40 @@ def _number_name(value: float) -> str:
 
 
 def infer_task(source: RawData, given: TaskName | None) -> TaskName:
-    """The task that the user names, else what the training targets say.
+    """Return the given task, or else the one that the training targets suggest.
 
     Raises:
-        DataError: Targets are missing or infinite, contradict `given`, have one value only,
-            or could be read both ways.
+        DataError: Targets are missing or infinite, contradict `given`, have a single value, or
+            suggest both tasks.
     """
-    part = source.train
-    for each in (part, source.validation, source.test):
-        if each is not None:
-            _require_values(each)
+    y = source.train.y
+    parts = [part for part in (source.train, source.validation, source.test) if part is not None]
+    for part in parts:
+        _require_values(part)
     kind = given or _kind_of(source)
     if kind == "regression":
-        for each in (part, source.validation, source.test):
-            if each is not None:
-                _require_numbers(each)
+        for part in parts:
+            _require_numbers(part)
         return kind
-    if part.y.ndim > 1:
+    if y.ndim > 1:
         raise DataError(
             f"{source.where}: task: classification takes one column of labels or one-hot rows, "
-            f"and y has shape {part.y.shape}"
+            f"and y has shape {y.shape}"
         )
-    if not source.labels and len(np.unique(part.y)) == 1:
+    if source.labels:
+        return kind
+    if len(np.unique(y)) == 1:
         raise DataError(
-            f"{source.where}: the target has one class only, {str(part.y[0])!r}; "
+            f"{source.where}: the target has one class only, {str(y[0])!r}; "
             "there is nothing to learn"
+        )
+    values = _numbers(y)
+    large = np.abs(values) >= _WHOLE
+    if large.any() and not np.isnan(values).any():
+        row = int(np.argmax(large))
+        raise DataError(
+            f"{source.train.place(row)}: label {y[row]!s} is too large: from 2**53 on, whole "
+            "numbers run together; put a letter before each label"
         )
     return kind
 
@@ -113,7 +122,7 @@ def _kind_of(source: RawData) -> TaskName:
         return "classification"
     if part.y.ndim > 1:
         return "regression"
-    values = parse_numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
+    values = _numbers(part.y)
     text = np.isnan(values)
     if text.any():
         if 2 * int(text.sum()) <= len(text):
@@ -145,6 +154,9 @@ def _kind_of_whole(source: RawData, values: npt.NDArray[np.float64]) -> TaskName
 
 
 def _require_values(part: RawPart) -> None:
+    """Refuse missing and infinite targets."""
+    values = _numbers(part.y)
+    bad = ~(np.abs(values) <= FLOAT32_MAX)
     if part.y.dtype == object:
         missing = np.isin(part.y, list(MISSING))
         if missing.any():
@@ -153,11 +165,7 @@ def _require_values(part: RawPart) -> None:
                 f"{part.place(row)}: the target has a missing value, {part.y[row]!r} "
                 f"({int(missing.sum())} such rows); remove the row"
             )
-        values = parse_numbers(part.y)
-        bad = np.isinf(values) | (np.abs(values) > FLOAT32_MAX)
-    else:
-        values = part.y.astype(np.float64)
-        bad = ~(np.abs(values) <= FLOAT32_MAX)
+        bad &= ~np.isnan(values)
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         raise DataError(
@@ -179,18 +187,16 @@ def _require_numbers(part: RawPart) -> None:
 
 
 def regression_values(part: RawPart) -> npt.NDArray[np.float64]:
-    """Targets in their own units, `(n_samples, outputs)`."""
-    values = parse_numbers(part.y) if part.y.dtype == object else part.y.astype(np.float64)
-    return values.reshape(len(values), -1)
+    """Return the targets in their own units, `(n_samples, outputs)`."""
+    return _numbers(part.y).reshape(len(part.y), -1)
 
 
 def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
-    """Mean and standard deviation of the training split's targets `(n_samples, outputs)`.
+    """Return a target with mean and standard deviation of training rows `(n_samples, outputs)`.
 
     Raises:
         DataError: A target is constant.
     """
-    mean, std = values.mean(axis=0), values.std(axis=0)
     if (values == values[0]).all(axis=0).any():
         raise DataError(
             f"{where}: the target is constant on the training split "
@@ -199,20 +205,20 @@ def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
     return Target(
         task=Task.REGRESSION,
         outputs=values.shape[1],
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
+        mean=tuple(values.mean(axis=0).tolist()),
+        std=tuple(values.std(axis=0).tolist()),
     )
 
 
 def class_target(names: Sequence[str]) -> Target:
-    """One sigmoid unit for two classes, one softmax unit a class for more."""
+    """Return a target of one sigmoid unit for two classes, else of one softmax unit a class."""
     if len(names) == 2:
         return Target(task=Task.BINARY, outputs=1, classes=tuple(names))
     return Target(task=Task.MULTICLASS, outputs=len(names), classes=tuple(names))
 
 
 def encode_target(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Class indices or regression values as `hpsearch.data.dataset.Arrays` wants them."""
+    """Encode class indices or regression values as in `hpsearch.data.specs.Arrays`."""
     match target.task:
         case Task.BINARY:
             return values.astype(np.float32)

@@ -20,7 +20,7 @@ from hpsearch.data.specs import (
     runs_in_graph,
 )
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
 ClassWeight = Mapping[str, float] | str | None
 
@@ -63,7 +63,7 @@ def _named(class_weight: Mapping[str, float], classes: tuple[str, ...]) -> npt.N
         if name not in classes:
             raise DataError(
                 f"class_weight: there is no class {label!r}{did_you_mean(label, classes)}; "
-                f"there are {listed(classes)}"
+                f"there are {quoted(classes)}"
             )
         weights[classes.index(name)] = weight
     return weights

@@ -14,7 +14,7 @@ from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
-#: The extension's codes (`csrc/network.h`), by Keras' names.
+#: The extension's codes (`src/network.h`), by Keras' names.
 ACTIVATIONS: Final = {
     "linear": 0,
     "relu": 1,

@@ -43,7 +43,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record, write_atomically
-from hpsearch.wording import COLOURS, variables
+from hpsearch.wording import COLOURS, css_variables
 
 REFRESH_SECONDS = 5
 
@@ -260,7 +260,7 @@ def _script() -> str:
 @cache
 def _style() -> str:
     """The variables of both themes, then the sheet."""
-    rules = [f':root[data-theme="{name}"]{{{variables(name)}}}' for name in COLOURS]
+    rules = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in COLOURS]
     return "\n".join([*rules, _asset("page.css")])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import InputError, SweepFileError
@@ -234,10 +235,9 @@ def search(
             y,
             sample_weight=weights,
             validation_data=validation,
-            seed=sweep.data.seed,
-            scale=sweep.data.scale,
-            task=task,
-            cv=sweep.data.cv,
+            options=Options(
+                seed=sweep.data.seed, scale=sweep.data.scale, task=task, cv=sweep.data.cv
+            ),
             name="fit",
         )
         if out is not None:

@@ -1,6 +1,6 @@
-"""What can vary.
+"""Search spaces.
 
 In: the hyperparameters that a sweep names.
-Out: a `Space`, its configs, and each trial's way from number to result.
-Next: `spec`, which reads them from a file.
+Out: a `Space`, its configs, and the types of a trial from its number to its result.
+Next: `spec`, which reads hyperparameters from a file.
 """

@@ -1,7 +1,7 @@
-"""Constraints between hyperparameters: a small expression language, parsed, never eval()ed.
+"""Constraints between hyperparameters, in a small expression language that is never eval()ed.
 
-Numbers, text, names of hyperparameters, `+ - * / // %`, comparisons (chained as in Python),
-`in` and `not in` a list, `and`, `or`, `not`. Nothing is called, indexed or looked up.
+It has numbers, text, names of hyperparameters, `+ - * / // %`, comparisons (chained as in Python),
+`in` and `not in` a list, `and`, `or`, `not`; no calls, no indexing, no attributes.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _ALLOWED = "numbers, text, names of hyperparameters, + - * / // %, comparisons, 
 
 @dataclass(frozen=True)
 class Constraint:
-    """One parsed constraint; equal where its text is equal."""
+    """One parsed constraint; constraints of equal text are equal."""
 
     text: str
     names: frozenset[str] = field(compare=False)
     _tree: ast.expr = field(compare=False, repr=False)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether `values` satisfy it; it holds where it names a dead (absent) key.
+        """Whether `values` satisfy the constraint, or lack one of its names.
 
-        For list-valued units every element must satisfy it. An optimizer counts as its name.
+        Every element of a list of units must satisfy it. An optimizer stands for its name.
 
         Raises:
             ConstraintError: The values' types do not fit, as in `"relu" < 3`.
@@ -91,13 +91,13 @@ def parse(text: str) -> Constraint:
     """Parse one constraint such as `hidden_layers * units <= 600`.
 
     Raises:
-        ConstraintError: Not an expression of the language, or it compares nothing.
+        ConstraintError: The text is not an expression of the language, or compares nothing.
     """
     if len(text) > _MAX_LENGTH:
         raise ConstraintError(f"a constraint has at most {_MAX_LENGTH} characters, not {len(text)}")
     try:
         with warnings.catch_warnings():
-            # Python reads `3and` as two words, and warns.
+            # Python reads `3and` as two words and warns.
             warnings.simplefilter("error", SyntaxWarning)
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -117,7 +117,7 @@ def _check(node: ast.AST, text: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise ConstraintError(f"a constraint is nested at most {_MAX_DEPTH} deep")
     if not _is_allowed(node):
-        # Not unparsed: that recurses, as deep as hostile text is nested.
+        # ast.unparse would recurse as deep as hostile text is nested.
         part = ast.get_source_segment(text.strip(), node) or text
         raise ConstraintError(f"{part!r} is not allowed in a constraint; allowed are {_ALLOWED}")
     for child in ast.iter_child_nodes(node):
@@ -163,7 +163,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
 
 
 def _calculate(op: ast.operator, left: Any, right: Any) -> Any:
-    # Text times a number would be a way to ask for gigabytes.
+    # Text times a number could take gigabytes.
     if isinstance(left, str | list) or isinstance(right, str | list):
         raise TypeError("arithmetic needs numbers")
     return _ARITHMETIC[type(op)](left, right)

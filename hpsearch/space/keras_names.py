@@ -1,4 +1,4 @@
-"""The names that Keras accepts, as a generated table: checking a sweep file imports no Keras."""
+"""Keras' names as a generated table, so that checking a sweep file does not import Keras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-#: Stands for the default of an argument that has none.
+#: Default of an argument that has none.
 REQUIRED: Final = "<required>"
 
 _TABLE: Final[dict[str, Any]] = json.loads(
@@ -28,7 +28,7 @@ OPTIMIZER_CLASSES: Final[dict[str, str]] = _TABLE["optimizer_classes"]
 #: Names that `keras.losses.get` takes -> the full name (`mse` -> `mean_squared_error`).
 LOSSES: Final[dict[str, str]] = _TABLE["losses"]
 
-#: Names that `keras.initializers.get` takes -> argument -> default; the seed is hpsearch's.
+#: Names that `keras.initializers.get` takes -> argument -> default; hpsearch sets the seed.
 INITIALIZERS: Final[dict[str, dict[str, Any]]] = _TABLE["initializers"]
 
 #: Learning rate schedules in snake case (`cosine_decay` is Keras' CosineDecay) -> argument ->
@@ -38,7 +38,7 @@ SCHEDULES: Final[dict[str, dict[str, Any]]] = _TABLE["schedules"]
 #: Learning rate schedule in snake case -> class in `keras.optimizers.schedules`.
 SCHEDULE_CLASSES: Final[dict[str, str]] = _TABLE["schedule_classes"]
 
-#: Short names, as people write them, of Keras' metrics.
+#: Short name of a metric -> Keras' name.
 _SHORT: Final = {
     "f1": "f1_score",
     "mape": "mean_absolute_percentage_error",
@@ -51,7 +51,7 @@ _SHORT: Final = {
 _TABULATED: Final[dict[str, list[str]]] = _TABLE["metrics"]
 _CLASS_AND_GOAL = _TABULATED | {short: _TABULATED[name] for short, name in _SHORT.items()}
 
-#: Metric -> class in `keras.metrics`; `loss`, `accuracy` and `mae` are none of these.
+#: Metric -> class in `keras.metrics`, except `loss`, `accuracy` and `mae`.
 METRIC_CLASSES: Final[dict[str, str]] = {
     name: cls for name, (cls, _) in _CLASS_AND_GOAL.items() if name != "accuracy"
 }

@@ -1,4 +1,4 @@
-"""The MLP's hyperparameters: their defaults, which of them matter, when two configs are equal."""
+"""The MLP's hyperparameters: their defaults, which are active, and when two configs are equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.space import keras_names
 
-#: Hyperparameter -> value, as a sweep file writes it: an optimizer is a name or
+#: Hyperparameter -> value as in a sweep file: an optimizer is a name or
 #: `{name: ..., argument: ...}`, units a number or a list.
 Values = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ NOTES = (
     "optimizer",
 )
 
-#: batch_size and optimizer are Keras' own; one hidden layer of 100 relu is scikit-learn's MLP.
+#: batch_size and optimizer are Keras' defaults; one hidden layer of 100 relu is scikit-learn's.
 DEFAULTS: dict[str, Any] = {
     "hidden_layers": 1,
     "units": 100,
@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "dropout": 0.5,
 }
 
-#: The built-in blocks; any other layer type is a function of the user's.
+#: Built-in layer types; any other is a function of the user.
 LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
 
 OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,37 +49,37 @@ OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
 }
 
-#: Keras' two names of one function.
+#: Names of activations -> Keras' other name of the same function.
 ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 
-#: Arguments of an optimizer that are hyperparameters of their own where it does not set them.
+#: Arguments of an optimizer that are hyperparameters if the optimizer does not set them.
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
-#: Below it, JSON writes a whole float and the equal integer with the same digits.
+#: JSON writes a whole float below this with the same digits as the equal integer.
 _MOST_EXACT = 1e15
 _LAYER_WIDTH = re.compile(r"units_([1-9]\d*)\Z")
 _HIDDEN_KEYS = frozenset({"units", "activation", "layer_type", "dropout"})
 
 
 def layer_of(name: str) -> int | None:
-    """Layer (from 1) whose width `name` overrides, as in `units_2`; None for other names."""
+    """Return the layer (from 1) whose width a name such as `units_2` sets, else None."""
     match = _LAYER_WIDTH.match(name)
     return int(match.group(1)) if match else None
 
 
 def optimizer_name(optimizer: Any) -> str:
-    """The name of an optimizer as a sweep file writes it, aliases such as `momentum` included."""
+    """Return the name of an optimizer as in a sweep file, which may be an alias."""
     return str(optimizer["name"] if isinstance(optimizer, Mapping) else optimizer)
 
 
 def hashed(values: Values) -> str:
-    """`c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
+    """Return `c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return "c" + hashlib.sha256(text.encode()).hexdigest()[:11]
 
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """The hyperparameters of one MLP, typed, with a default for each that `values` lacks."""
+    """The hyperparameters of one MLP, typed, with defaults for those that `values` lacks."""
 
     values: Values
 
@@ -88,17 +88,17 @@ class MLPConfig:
 
     @property
     def activation(self) -> str:
-        """Of each hidden layer."""
+        """Activation of the hidden layers."""
         return str(self._value("activation"))
 
     @property
     def layer_type(self) -> str:
-        """The block that each hidden layer is: one of LAYER_TYPES, or `package.module:function`."""
+        """Type of the hidden layers: one of LAYER_TYPES, or `package.module:function`."""
         return str(self._value("layer_type"))
 
     @property
     def dropout(self) -> float:
-        """Share of units that each dropout block drops."""
+        """Share of units that each dropout layer drops."""
         return float(self._value("dropout"))
 
     @property
@@ -108,13 +108,13 @@ class MLPConfig:
 
     @property
     def kernel_initializer(self) -> str | Mapping[str, Any]:
-        """Of every kernel: Keras' name, or a mapping with its arguments."""
+        """Initializer of every kernel: Keras' name, or a mapping with its arguments."""
         initializer: str | Mapping[str, Any] = self._value("kernel_initializer")
         return initializer
 
     @property
     def batch_size(self) -> int:
-        """Rows a training step."""
+        """Rows per training step."""
         return int(self._value("batch_size"))
 
     @property
@@ -129,7 +129,7 @@ class MLPConfig:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """Units of each hidden layer: `units`, a list of them, or `units_K` for layer K."""
+        """Units of each hidden layer, from `units` (a number or a list) and `units_K`."""
         layers, units = self._hidden_layers, self._value("units")
         listed = units if isinstance(units, list) else [units] * layers
         return tuple(
@@ -139,10 +139,10 @@ class MLPConfig:
 
     @cached_property
     def optimizer(self) -> tuple[str, dict[str, Any]]:
-        """Keras' name of the optimizer and every argument that it is created with.
+        """Keras' name of the optimizer, and the arguments to create it with.
 
-        An optimizer's own arguments beat the top-level `learning_rate`, `momentum` and
-        `weight_decay`, which in turn beat what an alias implies.
+        An optimizer's own arguments override the hyperparameters `learning_rate`, `momentum` and
+        `weight_decay`, which in turn override those of an alias.
         """
         name, arguments = self._keras_optimizer
         accepted = keras_names.OPTIMIZERS.get(name, {})
@@ -155,7 +155,7 @@ class MLPConfig:
 
     @property
     def _keras_optimizer(self) -> tuple[str, dict[str, Any]]:
-        """Keras' name and the arguments that an alias implies."""
+        """Keras' name of the optimizer, and the arguments that an alias implies."""
         name = optimizer_name(self._value("optimizer"))
         return OPTIMIZER_ALIASES.get(name, (name, {}))
 
@@ -168,7 +168,7 @@ class MLPConfig:
 
     @property
     def inactive(self) -> frozenset[str]:
-        """Names in `values` that make no difference to the MLP that the others describe."""
+        """Names in `values` that have no effect on the MLP."""
         layers = self._hidden_layers
         inactive = {name for name in self.values if (layer_of(name) or 0) > layers}
         if layers == 0:
@@ -184,14 +184,14 @@ class MLPConfig:
 
     @cached_property
     def id(self) -> str:
-        """`c` and 11 hex digits of the SHA-256 of the canonical form as sorted JSON."""
+        """Hash of the canonical form."""
         return hashed(self.canonical())
 
     def canonical(self) -> dict[str, Any]:
-        """A form that is equal for configs that train equally.
+        """Return a form that is equal for configs that train equally.
 
-        Widths replace hidden_layers, units and units_K (equal ones as one number); the
-        optimizer's alias and arguments are resolved; defaults are left out.
+        The layers' widths replace hidden_layers, units and units_K; the optimizer's alias and
+        arguments are resolved; defaults are left out.
         """
         merged = {
             key: value
@@ -225,18 +225,18 @@ class MLPConfig:
         return name, settings
 
     def weight_count(self, features: int, outputs: int) -> int | None:
-        """How many numbers the MLP has; None for a layer type of the user's own.
+        """Return the number of weights, or None for a layer type of the user.
 
-        Source: Keras' `Model.count_params` of the layers that each layer type is made of.
+        Source: Keras' `Model.count_params` of the layers of each layer type.
         """
         if self.widths and self.layer_type not in LAYER_TYPES:
             return None
-        # Keras' glu gives half of its input's width.
+        # Keras' glu halves the width.
         halves = self.activation == "glu"
         total, incoming = 0, features
         for width in self.widths:
             total += (incoming + 1) * width
-            # A batch_norm block's Dense has no bias, its BatchNormalization four numbers a unit.
+            # In batch_norm, Dense has no bias and BatchNormalization four weights per unit.
             total += {"batch_norm": 3, "layer_norm": 2}.get(self.layer_type, 0) * width
             outgoing = width // 2 if halves else width
             if self.layer_type == "residual" and incoming != outgoing:
@@ -246,7 +246,7 @@ class MLPConfig:
 
 
 def _without_defaults(named: Values, table: Mapping[str, Values]) -> dict[str, Any]:
-    """`{name: ..., argument: ...}` without the arguments that are the name's defaults."""
+    """Return `{name: ..., argument: ...}` without the arguments that equal their defaults."""
     defaults = table.get(named["name"], {})
     return {
         key: value
@@ -256,7 +256,7 @@ def _without_defaults(named: Values, table: Mapping[str, Values]) -> dict[str, A
 
 
 def _canonical_initializer(initializer: Any) -> Any:
-    """A name where no argument is set; None for the default."""
+    """Return a name if no argument is set, and None for the default."""
     if isinstance(initializer, Mapping):
         named = _without_defaults(initializer, keras_names.INITIALIZERS)
         initializer = named if len(named) > 1 else named["name"]
@@ -270,7 +270,7 @@ def _same(default: Any, value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that are equal are written alike: 1.0 as 1."""
+    """Return equal numbers as the same type: 1.0 as 1."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
         return int(value)
     if isinstance(value, Mapping):

@@ -13,33 +13,33 @@ from typing import Any
 from hpsearch.space.constraints import Constraint
 from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
 
-#: The MLP has a use for other hyperparameters, or none, by the values of these.
+#: Hyperparameters of the MLP whose values decide which others are active.
 _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
-#: A space no larger than this is enumerated to tell what it contains.
+#: Largest space that is enumerated to find out what it contains.
 _COUNTABLE = 10_000
 
 Value = Any
 
-#: The rule of parameters that a grid is to enumerate.
+#: Message for a parameter that a grid cannot enumerate.
 GRID_NEEDS = "a grid needs a list of values or a step"
 
 
 class Kind(StrEnum):
-    """What a config is of."""
+    """The thing that a config describes."""
 
     MLP = "mlp"
-    #: A function of the user's that gives one score.
+    #: A function of the user that returns one score.
     FUNCTION = "function"
-    #: One that yields a score an epoch.
+    #: A function of the user that yields a score per epoch.
     STEPWISE = "stepwise"
-    #: A Keras model of the user's own building.
+    #: A Keras model that the user builds.
     MODEL = "model"
-    #: One that is told how many epochs it is to train, so that none is the beginning of another.
+    #: The same, but built for a number of epochs, so that a shorter training is not its beginning.
     WHOLE_MODEL = "whole_model"
 
     @property
     def is_model(self) -> bool:
-        """Whether it is a model of the user's own."""
+        """Whether the user builds the model."""
         return self in (Kind.MODEL, Kind.WHOLE_MODEL)
 
 
@@ -61,16 +61,16 @@ class Range:
     integer: bool = False
 
     def steps(self) -> tuple[float, ...] | None:
-        """Every value of a stepped range; None where it is continuous."""
+        """Return every value of a range with a step; None for a continuous one."""
         if self.step is None:
             return None
         count = round((self.max - self.min) / self.step) + 1
         values = (self.min + index * self.step for index in range(count))
-        # Twelve digits: 0.1 + 2 * 0.1 reads 0.3, as the file's author means it.
+        # Twelve digits, so that 0.1 + 2 * 0.1 is 0.3.
         return tuple(int(v) if self.integer else float(f"{v:.12g}") for v in values)
 
     def at(self, position: float) -> float:
-        """The value at `position` in [0, 1) of a range without a step, by its scale."""
+        """Return the value at `position` in [0, 1) of a range without a step."""
         if self.integer:
             return self._integer_at(position)
         if self.log:
@@ -79,7 +79,7 @@ class Range:
         return self.min + position * (self.max - self.min)
 
     def _integer_at(self, position: float) -> int:
-        # Each integer owns the half-open interval around it, so the ends are as likely.
+        # Each integer has an interval of equal size, so that both ends are as likely.
         low, high = self.min, self.max + 1
         if self.log:
             value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
@@ -90,7 +90,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One hyperparameter: where its values come from and the condition under which it lives."""
+    """One hyperparameter: its values and the condition under which it is active."""
 
     name: str
     domain: Choices | Range
@@ -98,11 +98,11 @@ class Parameter:
 
     @cached_property
     def choices(self) -> tuple[Value, ...] | None:
-        """All its values; None where it is continuous, or an integer range without a step."""
+        """All values; None for a range without a step."""
         return self.domain.values if isinstance(self.domain, Choices) else self.domain.steps()
 
     def at(self, position: float) -> Value:
-        """The value at `position` in [0, 1)."""
+        """Return the value at `position` in [0, 1)."""
         values = self.choices
         if values is not None:
             return values[min(int(position * len(values)), len(values) - 1)]
@@ -112,10 +112,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Config:
-    """One point of a space: its active values, defaults of the notes' hyperparameters included.
+    """One point of a space: its active values.
 
     Attributes:
-        kind: What the values are of: to a function of one's own, `units` is a name like any other.
+        values: An MLP's include the defaults of NOTES.
+        kind: For any kind but the MLP, `units` is a name like any other.
     """
 
     values: Mapping[str, Value]
@@ -130,17 +131,17 @@ class Config:
 
     @property
     def without_epochs(self) -> dict[str, Value]:
-        """All values but `epochs`: what an MLP is built from."""
+        """All values but `epochs`."""
         return {name: value for name, value in self.values.items() if name != "epochs"}
 
     @property
     def trained(self) -> dict[str, Value]:
-        """What a training is told: without `epochs` where these only say when it ends."""
+        """The values that a training gets: without `epochs` if these only set its end."""
         return self.without_epochs if self.kind in (Kind.MLP, Kind.MODEL) else dict(self.values)
 
     @cached_property
     def prefix(self) -> str:
-        """Equal for configs of which one is the beginning of the other: all but epochs is equal."""
+        """Hash that is equal for configs that can share one training."""
         if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL):
             return self.id
         return Config(self.without_epochs, self.kind).id
@@ -150,8 +151,7 @@ class Config:
 class Space:
     """Parameters in file order, and the constraints that a config must satisfy.
 
-    Attributes:
-        kind: What they are of; an MLP has defaults and inactive values.
+    Only an MLP has defaults, and values that other values make inactive.
     """
 
     parameters: tuple[Parameter, ...]
@@ -165,10 +165,7 @@ class Space:
 
     @cached_property
     def by_dependence(self) -> tuple[Parameter, ...]:
-        """Parameters, each after those that its condition names.
-
-        Those that decide whether the MLP has a use for others come as early as they can.
-        """
+        """Parameters, each after those in its condition, and deciding ones as early as possible."""
         deciding = self._with_ancestors(_DECIDING)
         ordered: dict[str, Parameter] = {}
         pending = sorted(self.parameters, key=lambda p: p.name not in deciding)
@@ -193,7 +190,7 @@ class Space:
             for p in self.parameters
             if self.kind is Kind.MLP
             and p.name in _DECIDING
-            # Numbers of units decide nothing, lists of them the number of layers.
+            # Only lists of units decide: they set the number of layers.
             and (p.name != "units" or any(isinstance(v, list) for v in p.choices or ()))
         }
         return frozenset(of_mlp) | self._when_names
@@ -203,29 +200,21 @@ class Space:
         return frozenset(parent for p in self.parameters for parent in p.when)
 
     def config(self, assignment: Mapping[str, Value]) -> Config | None:
-        """The config of an assignment of values to parameters; None where a constraint fails.
+        """Return the config of an assignment of values, or None if a constraint fails.
 
-        Dead values are dropped; those of the notes' hyperparameters that the space does not
-        name take their defaults.
+        Inactive values are dropped, and NOTES that the space lacks get their defaults.
         """
-        active = self._active(assignment)
-        if not self._holds(active):
+        active = self.active(assignment)
+        if not all(constraint.holds(active) for constraint in self.constraints):
             return None
         if self.kind is not Kind.MLP:
             return Config(active, self.kind)
         order = [*NOTES, *(name for name in active if name not in NOTES)]
         return Config({name: active[name] for name in order if name in active})
 
-    def active(self, assignment: Mapping[str, Value]) -> frozenset[str]:
-        """The names that are active with an assignment, whether or not its constraints hold."""
-        return frozenset(self._active(assignment))
-
-    def is_met(self, parameter: Parameter, assignment: Mapping[str, Value]) -> bool:
-        """Whether a parameter's own condition holds; the MLP may have no use for it yet."""
-        return parameter.name in self._met(assignment)
-
-    def _active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
-        active = self._met(assignment)
+    def active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the active values of an assignment, even if a constraint fails."""
+        active = self.met(assignment)
         if self.kind is not Kind.MLP:
             return active
         for name in NOTES:
@@ -237,16 +226,14 @@ class Space:
             del active[name]
         return active
 
-    def _holds(self, active: Mapping[str, Value]) -> bool:
-        return all(constraint.holds(active) for constraint in self.constraints)
-
-    def _met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+    def met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the values whose own conditions hold; other values may make them inactive."""
         active: dict[str, Value] = {}
         for parameter in self.by_dependence if self._when_names else self.parameters:
             name = parameter.name
             if name in assignment and self._condition_holds(parameter, active):
                 active[name] = assignment[name]
-        # Names outside the space (of `configs:`) are active unless the MLP has no use for them.
+        # `configs` may have names that are not in the space.
         active.update((n, v) for n, v in assignment.items() if n not in self.names)
         return active
 
@@ -266,40 +253,48 @@ class Space:
         return True
 
     def cardinality(self) -> int | None:
-        """Points of the grid before inactive keys and constraints; None where it is continuous."""
+        """Return the number of assignments; None for a continuous space."""
         sizes = [None if p.choices is None else len(p.choices) for p in self.parameters]
         finite = [size for size in sizes if size is not None]
         return math.prod(finite) if len(finite) == len(sizes) else None
 
     def assignments(self) -> Iterator[dict[str, Value]]:
-        """Assignments of values in file order: the last parameter varies fastest.
+        """Yield assignments in file order, the last parameter varying fastest.
 
-        Every config's first one is among them; most that differ from it in inactive values are not.
+        They include the first assignment of every config, and leave out most of those that differ
+        from it only in inactive values.
 
         Raises:
             ValueError: A parameter is continuous.
         """
         if any(parameter.choices is None for parameter in self.parameters):
             raise ValueError(GRID_NEEDS)
-        return grid_assignments(self)
+        combinations = _combinations(self)
+        if combinations is None:
+            return self.all_assignments()
+        deciding = [at for at, p in enumerate(self.parameters, 1) if p.name in self.deciding]
+        points = _points(self.parameters, max(deciding, default=0), 0, combinations)
+        return (dict(zip(self.names, point, strict=True)) for point in points)
+
+    def all_assignments(self) -> Iterator[dict[str, Value]]:
+        """Yield every combination of the parameters' values in file order."""
+        for point in product(*(parameter.choices or () for parameter in self.parameters)):
+            yield dict(zip(self.names, point, strict=True))
 
     def contains(self, config: Config) -> bool:
-        """Whether the space holds a config that trains equally and satisfies its constraints."""
+        """Whether a config of the space trains equally."""
         if self._ids is not None:
             return config.id in self._ids
         return self.assignment(config) is not None
 
     def assignment(self, config: Config) -> dict[str, Value] | None:
-        """Values of all parameters that give the config, or one that trains equally.
-
-        None where the space holds none.
-        """
+        """Return an assignment whose config trains equally, or None if there is none."""
         assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
             name = parameter.name
             if name in assignment and _lies_in(assignment[name], parameter):
                 continue
-            # It is inactive here, or another of its values means the same.
+            # The parameter is inactive, or another of its values is equivalent.
             candidates = parameter.choices or (parameter.at(0.5),)
             value = next((v for v in candidates if self._is(config, assignment | {name: v})), None)
             if value is None:
@@ -337,7 +332,7 @@ def _lies_in(value: Value, parameter: Parameter) -> bool:
     return isinstance(domain, Range) and domain.min <= value <= domain.max
 
 
-#: With more combinations of deciding values than this, liveness is left to each point.
+#: With more combinations of deciding values, inactive values are not left out of a grid.
 _MOST_COMBINATIONS = 20_000
 
 _Places = Mapping[str, int]
@@ -345,34 +340,14 @@ _Places = Mapping[str, int]
 
 @dataclass(frozen=True)
 class _Combination:
-    """Values of the deciding parameters by their places in the lists, and what lives with them."""
+    """Values of the deciding parameters, as indices of their choices, and the active names."""
 
     places: _Places
     active: frozenset[str]
 
 
-def grid_assignments(space: Space) -> Iterator[dict[str, Any]]:
-    """Assignments in file order (the last parameter varies fastest); of each config, the first.
-
-    Of the further assignments that give a config which came before, some come, too. No parameter
-    is continuous.
-    """
-    names = [parameter.name for parameter in space.parameters]
-    combinations = _combinations(space)
-    if combinations is None:
-        for point in product(*(parameter.choices or () for parameter in space.parameters)):
-            yield dict(zip(names, point, strict=True))
-        return
-    last = max(
-        (at for at, p in enumerate(space.parameters, 1) if p.name in space.deciding), default=0
-    )
-    walk = _Walk(space.parameters[:last], space.parameters[last:])
-    for point in walk.from_position(0, combinations, ()):
-        yield dict(zip(names, point, strict=True))
-
-
 def _combinations(space: Space) -> Sequence[_Combination] | None:
-    """Those that differ in more than inactive values; None where there are too many to look at."""
+    """Return the combinations that differ in active values, or None if there are too many."""
     deciding = [p for p in space.by_dependence if p.name in space.deciding]
     first = {p.name: p.choices[0] for p in space.parameters if p.choices}
     found: list[_Places] = [{}]
@@ -383,7 +358,7 @@ def _combinations(space: Space) -> Sequence[_Combination] | None:
             return None
     whole = {
         tuple(places.values()): _Combination(
-            places, space.active(_assignment(space, places, first))
+            places, frozenset(space.active(_assignment(space, places, first)))
         )
         for places in found
     }
@@ -400,8 +375,8 @@ def _extended(
     space: Space, found: Sequence[_Places], parameter: Parameter, first: Mapping[str, Any]
 ) -> Iterator[_Places]:
     for places in found:
-        met = not parameter.when or space.is_met(parameter, _assignment(space, places, first))
-        # What its own condition keeps out has no part in anything: one value stands for all.
+        met = not parameter.when or parameter.name in space.met(_assignment(space, places, first))
+        # Without its condition the parameter has no effect, so its first value is enough.
         for place in range(len(parameter.choices or ()) if met else 1):
             yield {**places, parameter.name: place}
 
@@ -409,7 +384,7 @@ def _extended(
 def _is_another(
     key: tuple[int, ...], names: Sequence[str], whole: Mapping[tuple[int, ...], _Combination]
 ) -> bool:
-    """Whether a combination is an earlier one with another value of what is inactive in both."""
+    """Whether an earlier combination differs only in a value that is inactive in both."""
     active = whole[key].active
     for at, name in enumerate(names):
         if key[at] and name not in active:
@@ -419,41 +394,30 @@ def _is_another(
     return False
 
 
-@dataclass(frozen=True)
-class _Walk:
-    """Goes through points in file order.
+def _points(
+    parameters: Sequence[Parameter],
+    last: int,
+    position: int,
+    combinations: Sequence[_Combination],
+    chosen: tuple[Any, ...] = (),
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the points that begin with `chosen` and have one of the combinations.
 
-    Attributes:
-        head: Parameters up to the last deciding one.
-        tail: Those after it.
+    `last` is the number of parameters up to the last deciding one, `position` that of `chosen`.
     """
-
-    head: Sequence[Parameter]
-    tail: Sequence[Parameter]
-
-    def from_position(
-        self, position: int, combinations: Sequence[_Combination], chosen: tuple[Any, ...]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Every point that begins with `chosen` and has one of the combinations."""
-        if position == len(self.head):
-            for combination in combinations:
-                yield from (chosen + point for point in self._tails(combination.active))
-            return
-        parameter = self.head[position]
-        for place, value in enumerate(parameter.choices or ()):
-            left = [c for c in combinations if _may_have(c, parameter.name, place)]
-            if left:
-                yield from self.from_position(position + 1, left, (*chosen, value))
-
-    def _tails(self, active: frozenset[str]) -> Iterator[tuple[Any, ...]]:
-        choices = [parameter.choices or () for parameter in self.tail]
-        names = [parameter.name for parameter in self.tail]
-        return product(
-            *(
-                values if name in active else values[:1]
-                for name, values in zip(names, choices, strict=True)
-            )
-        )
+    if position == last:
+        for combination in combinations:
+            values = [
+                (parameter.choices or ())[: None if parameter.name in combination.active else 1]
+                for parameter in parameters[last:]
+            ]
+            yield from (chosen + point for point in product(*values))
+        return
+    parameter = parameters[position]
+    for place, value in enumerate(parameter.choices or ()):
+        left = [c for c in combinations if _may_have(c, parameter.name, place)]
+        if left:
+            yield from _points(parameters, last, position + 1, left, (*chosen, value))
 
 
 def _may_have(combination: _Combination, name: str, place: int) -> bool:

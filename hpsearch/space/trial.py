@@ -1,4 +1,4 @@
-"""A trial's way: `Trial` (a numbered config), `Training` (what answers it), `TrialResult`."""
+"""Trials (numbered configs), the trainings that answer them, and their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How a trial ended; a trial that was interrupted has none."""
+    """How a trial ended; interrupted trials have no status."""
 
     COMPLETED = "completed"
     STOPPED = "stopped"
@@ -37,14 +37,14 @@ class Training:
     """One uninterrupted run of an MLP that answers one or more trials.
 
     Attributes:
-        values: The live hyperparameters without `epochs`.
-        seed: The trials' seed.
+        values: The active hyperparameters without `epochs`.
+        seed: Seed of the trials.
         stops: `(epochs, trial number)`, ascending in epochs: the epochs after which a trial
             is answered.
-        whole: The epochs that its one trial asks for, where the method halts it before: its
-            status is `stopped` then. None where it is trained to its end.
-        source: The trial whose snapshot it goes on from; None where it starts anew.
-        fold: Of cross-validation, from 1; None without.
+        whole: Epochs that its one trial asks for, if the method halts it earlier with status
+            `stopped`; None if it trains to the end.
+        source: Trial whose snapshot the training continues; None for a new training.
+        fold: Fold of cross-validation, from 1; None without.
     """
 
     values: Mapping[str, Any]
@@ -56,17 +56,17 @@ class Training:
 
     @property
     def number(self) -> int:
-        """The trial that names this training: the one that trains longest."""
+        """Number of the trial that trains longest, which names the training."""
         return self.stops[-1][1]
 
     @property
     def epochs(self) -> int:
-        """How many epochs it takes."""
+        """Epochs of the longest trial."""
         return self.stops[-1][0]
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """Numbers of the trials that it answers."""
+        """Numbers of the trials that the training answers."""
         return tuple(number for _, number in self.stops)
 
 
@@ -74,12 +74,12 @@ Epoch = Mapping[str, float]
 
 
 class Curve(Sequence[Epoch]):
-    """A learning curve in eight bytes a number, since those of all trials stay in memory.
+    """A learning curve with eight bytes per number, since those of all trials stay in memory.
 
-    Equal to every sequence of equal mappings.
+    It equals every sequence of equal mappings.
 
     Args:
-        epochs: One mapping an epoch, all with the same names.
+        epochs: One mapping per epoch, all with the same names.
     """
 
     __slots__ = ("_names", "_numbers")
@@ -105,7 +105,7 @@ class Curve(Sequence[Epoch]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]  # like the mappings that it stands for
+    __hash__ = None  # type: ignore[assignment]  # like a sequence of mappings
 
     def __repr__(self) -> str:
         return f"Curve({list(self)})"
@@ -113,18 +113,18 @@ class Curve(Sequence[Epoch]):
 
 @cache
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
-    """One object for all that are equal."""
+    """Return the same object for equal names."""
     return names
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a training needs to go on as if it had never halted.
+    """The state from which a training continues as if it had never halted.
 
     Attributes:
-        epoch: Epochs that it was trained.
-        state: The trainer's: weights, the optimizer's variables, random generators.
-        best: The weights at the best epoch so far, where the recipe scores that one.
+        epoch: Number of trained epochs.
+        state: The trainer's weights, optimizer variables and random generators.
+        best: Weights at the best epoch so far, if that epoch is scored.
     """
 
     epoch: int
@@ -133,17 +133,17 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its numbers."""
+        """Size of all arrays in bytes."""
         return sum(array.nbytes for array in (*self.state, *(self.best or ())))
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A training so far, to go on from.
+    """A halted training that can continue.
 
     Attributes:
         curve: Its epochs, as many as the snapshot's.
-        seconds: That they took.
+        seconds: Time that the epochs took.
     """
 
     curve: Sequence[Epoch]
@@ -153,20 +153,20 @@ class ResumePoint:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came out of one trial.
+    """The result of one trial.
 
     Attributes:
-        trial: The trial's number.
-        curve: One mapping an epoch, from epoch 1 on: metric name -> value.
-        scored_epoch: The epoch whose metrics and score the row shows (from 1), or None.
-        seconds: Of training; where trials share one, the share of this one.
-        shared_with: The trial whose training answered this one, or None.
-        trainer: `native`, `graph`, `xla` or `fit`; empty where none ran.
-        weights: How many numbers the model has, or None where none was built.
-        error: One line for people; `traceback` is whole.
-        late: Hyperparameters that the model asked for beside those of the config.
-        state: The weights at the scored epoch where they are to be kept.
-        snapshot: Of the training at the last epoch, where it may go on.
+        trial: Number of the trial.
+        curve: One mapping per epoch, from epoch 1 on: metric name -> value.
+        scored_epoch: Epoch (from 1) whose metrics and score the row shows, or None.
+        seconds: Training time; of a shared training, this trial's share.
+        shared_with: Trial whose training answered this one, or None.
+        trainer: `native`, `graph`, `xla` or `fit`; empty if none ran.
+        weights: Number of the model's weights, or None if no model was built.
+        error: One line for people; `traceback` has the details.
+        late: Hyperparameters that the model requested beyond those of the config.
+        state: Weights at the scored epoch, if they are kept.
+        snapshot: State of the training after the last epoch, if it may continue.
     """
 
     trial: int
@@ -187,18 +187,18 @@ class TrialResult:
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 
 
-#: Epochs of what ends by itself.
+#: Epochs of a training that ends by itself.
 ENDLESS = 2**31
 
 
 class Repetition(NamedTuple):
-    """What repeats a config: a seed, and with cross-validation a fold, from 1."""
+    """A seed and, with cross-validation, a fold (from 1), for which a config is trained."""
 
     seed: int
     fold: int | None = None
 
 
-#: A config's id and a repetition of it.
+#: Config id and repetition.
 TrialKey = tuple[str, Repetition]
 
 
@@ -208,7 +208,7 @@ class Trial:
 
     Attributes:
         number: From 1, fixed when the trial is first planned.
-        fold: Of cross-validation, from 1; None without.
+        fold: Fold of cross-validation, from 1; None without.
     """
 
     number: int
@@ -218,17 +218,17 @@ class Trial:
 
     @property
     def repetition(self) -> Repetition:
-        """Seed and fold, which repeat a config."""
+        """Seed and fold."""
         return Repetition(self.seed, self.fold)
 
     @property
     def key(self) -> TrialKey:
-        """What makes two trials one."""
+        """Identity of the trial: config and repetition."""
         return self.config.id, self.repetition
 
     @property
     def epochs(self) -> int:
-        """How many epochs it asks for; what is told of none goes on to its own end."""
+        """Epochs that the trial asks for; ENDLESS if its function or model decides."""
         match self.config.kind:
             case Kind.FUNCTION:
                 return 1

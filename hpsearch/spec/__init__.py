@@ -1,6 +1,6 @@
-"""What is asked.
+"""Sweep files.
 
 In: a YAML file, a text or a mapping.
-Out: a `Sweep`: frozen, checked, every problem told with its line.
+Out: a frozen, validated `Sweep`, or all problems with their lines.
 Next: `search`, which proposes configs of its space.
 """

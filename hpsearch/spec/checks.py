@@ -1,44 +1,50 @@
-"""Checks across keys that are valid one by one: conditions, constraints, budgets, names."""
+"""Checks across keys that are valid one by one: conditions, constraints, budgets and names.
+
+pydantic validates one model at a time and stops at an invalid field; these checks also run on the
+valid part of a sweep, so that all problems of a file are reported at once.
+"""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import partial
-from itertools import islice, product
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
-from hpsearch.space.space import GRID_NEEDS, Space
-from hpsearch.spec.fields import SweepFields, layer_types
+from hpsearch.space.space import GRID_NEEDS, Range, Space
+from hpsearch.spec.fields import SweepFields
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
-from hpsearch.spec.parameters import ParameterSpec, RangeSpec
-from hpsearch.spec.rules import Collector, Fault, InvalidValue
+from hpsearch.spec.parameters import ParameterSpec
+from hpsearch.spec.rules import Fault
 from hpsearch.spec.settings import SeedRace
 from hpsearch.wording import did_you_mean, listing, show
 
-#: A grid of more points would be planned for hours before anybody asks whether it was meant.
+#: Most points of a grid without `budget.trials`; planning more would take hours.
 MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
 _ERROR: Final = ("mae", "val_mae")
 
 
-def is_open(sweep: SweepFields) -> bool:
-    """Whether one's own code takes hyperparameters that hpsearch does not know."""
+def _takes_unknown(sweep: SweepFields) -> bool:
+    """Whether a custom model or layer type may take hyperparameters unknown to hpsearch."""
     if isinstance(sweep.model, str):
         return True
-    return any(name not in LAYER_TYPES for name in layer_types(sweep))
+    spec = sweep.parameters.get("layer_type")
+    listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
+    others = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
+    return any(name not in LAYER_TYPES for name in (*listed, *others))
 
 
 class Broken(NamedTuple):
-    """Parts whose own faults are known already.
+    """Keys and parameters that have faults of their own.
 
-    A broken part is absent from the sweep, so that nothing may be said about its absence.
+    They are left out of the sweep that is checked, so their absence is not reported.
     """
 
     keys: frozenset[str]
@@ -46,7 +52,7 @@ class Broken(NamedTuple):
 
     @classmethod
     def of(cls, faults: Iterable[Fault]) -> Broken:
-        """The parts that the faults are in."""
+        """Return the parts that contain the faults."""
         places = [loc for loc, _ in faults if loc]
         inner = {str(loc[1]) for loc in places if loc[0] == "parameters" and len(loc) > 1}
         keys = {str(loc[0]) for loc in places if loc[0] != "parameters" or len(loc) == 1}
@@ -54,11 +60,11 @@ class Broken(NamedTuple):
 
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    """Faults between the parts that are not broken."""
+    """Yield faults between the parts that are not broken."""
     if not {"method", "early_terminate"} & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
-    # What a model of one's own has is known once it is built.
+    # The hyperparameters of a custom model are known once it is built.
     if "parameters" not in broken.keys and not isinstance(sweep.model, str):
         yield from _names(sweep, broken)
         conditions = list(_conditions(sweep, broken))
@@ -93,7 +99,7 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         return
     for name, spec in sweep.parameters.items():
         if spec.count is None:
-            whole = isinstance(spec.domain, RangeSpec) and spec.domain.integer
+            whole = isinstance(spec.domain, Range) and spec.domain.integer
             hint = "; for every whole number write step: 1" if whole else ""
             yield ("parameters", name), f"{GRID_NEEDS}{hint}"
     points = math.prod(spec.count or 1 for spec in sweep.parameters.values())
@@ -109,7 +115,7 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
 
 
 def _names(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    if is_open(sweep) or "model" in broken.keys or "layer_type" in broken.parameters:
+    if _takes_unknown(sweep) or "model" in broken.keys or "layer_type" in broken.parameters:
         return
     names = [*sweep.parameters, *sorted(broken.parameters)]
     places: list[tuple[str, tuple[str | int, ...]]] = [(n, ("parameters", n)) for n in names]
@@ -117,15 +123,14 @@ def _names(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         places += [(name, ("configs", index, name)) for name in config]
     for name, loc in places:
         if not is_known(name):
-            yield loc, f"unknown hyperparameter{suggestion(name) or _all_names()}"
+            yield loc, f"unknown hyperparameter{suggestion(name) or _ALL_NAMES}"
 
 
-def _all_names() -> str:
-    return (
-        "; known are hidden_layers, units, units_1 ..., activation, layer_type, batch_size, "
-        "epochs, optimizer, learning_rate, momentum, weight_decay, dropout, l2, "
-        "kernel_initializer, and the arguments of a layer type or model of your own"
-    )
+_ALL_NAMES: Final = (
+    "; known are hidden_layers, units, units_1 ..., activation, layer_type, batch_size, epochs, "
+    "optimizer, learning_rate, momentum, weight_decay, dropout, l2, kernel_initializer, and the "
+    "arguments of a layer type or model of your own"
+)
 
 
 def _conditions(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -135,7 +140,7 @@ def _conditions(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             if parent == name:
                 yield loc, f"{name} cannot depend on itself"
             elif parent in sweep.parameters:
-                yield from _reachable(sweep, loc, parent, accepted)
+                yield from _unreachable(sweep, loc, parent, accepted)
             elif parent not in broken.parameters:
                 hint = did_you_mean(parent, sweep.parameters) or suggestion(parent)
                 yield loc, f"{parent!r} is no parameter of this sweep{hint}"
@@ -144,25 +149,25 @@ def _conditions(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         yield ("parameters", cycle[0], "when"), f"a cycle of conditions: {path}"
 
 
-def _reachable(
+def _unreachable(
     sweep: SweepFields, loc: tuple[str | int, ...], parent: str, accepted: tuple[Any, ...]
 ) -> Iterator[Fault]:
-    """Every accepted value must be one that the parent can take."""
+    """Yield a fault for each accepted value that the parent never has."""
     spec = sweep.parameters[parent]
     units = sweep.parameters.get("units")
-    if parent == "hidden_layers" and units is not None and not isinstance(units.domain, RangeSpec):
+    lengths: set[int] = set()
+    if parent == "hidden_layers" and units is not None and not isinstance(units.domain, Range):
         lengths = {len(value) for value in units.domain if isinstance(value, list)}
-    else:
-        lengths = set()
     for value in accepted:
         if value not in lengths and not _takes(spec, value):
             names = [name for name in _choices(spec) if isinstance(name, str)]
             near = did_you_mean(value, names)
-            yield loc, f"{parent} never is {_bare(value)}{_taken(spec)}{near}"
+            shown = repr(value) if isinstance(value, str) else show(value)
+            yield loc, f"{parent} never is {shown}{_taken(spec)}{near}"
 
 
 def _takes(spec: ParameterSpec, value: Any) -> bool:
-    if isinstance(spec.domain, RangeSpec):
+    if isinstance(spec.domain, Range):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and spec.domain.min <= value <= spec.domain.max
     return any(
@@ -174,28 +179,24 @@ def _takes(spec: ParameterSpec, value: Any) -> bool:
 
 
 def _choices(spec: ParameterSpec) -> list[Any]:
-    """The values of a list; for a mapping with a name, the name too."""
-    domain = () if isinstance(spec.domain, RangeSpec) else spec.domain
+    """Return the values of a list, and the name of each mapping among them."""
+    domain = () if isinstance(spec.domain, Range) else spec.domain
     names = [value["name"] for value in domain if isinstance(value, Mapping) and "name" in value]
     return [*domain, *names]
 
 
-def _bare(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else show(value)
-
-
 def _taken(spec: ParameterSpec) -> str:
-    if isinstance(spec.domain, RangeSpec):
+    if isinstance(spec.domain, Range):
         return f"; it runs from {show(spec.domain.min)} to {show(spec.domain.max)}"
     values = [str(value) for value in spec.domain if not isinstance(value, list | Mapping)]
     return f"; it is {listing(values)}" if 0 < len(values) <= 12 else ""
 
 
 def _cycles(parameters: Mapping[str, ParameterSpec]) -> Iterator[list[str]]:
-    """Cycles among conditions, each once; one of a single name is told elsewhere."""
+    """Yield each cycle among conditions, except a parameter's condition on itself."""
     done: set[str] = set()
     for start in parameters:
-        # Depth first without recursion: a file may chain thousands of conditions.
+        # Depth first without recursion, because a file may chain thousands of conditions.
         path: list[str] = []
         stack: list[tuple[str, Iterator[str]]] = []
         if start not in done:
@@ -220,64 +221,58 @@ def _metric(sweep: SweepFields) -> Iterator[Fault]:
     task, name = sweep.data.known_task, sweep.metric.name
     if task == "regression" and name in _ACCURACY:
         better = name.replace("accuracy", "mae")
-        yield ("metric",), f"{name} is for classes, and this is regression; use {better} or loss"
+        yield ("metric",), f"{name} is for classification, not regression; use {better} or loss"
     if task == "classification" and name in _ERROR:
         better = name.replace("mae", "accuracy")
-        yield ("metric",), f"{name} is for regression, and this has classes; use {better} or loss"
+        yield ("metric",), f"{name} is for regression, not classification; use {better} or loss"
 
 
 def advice(sweep: SweepFields) -> Iterator[str]:
-    """What is allowed, but hardly meant."""
+    """Yield warnings about settings that are allowed but probably not intended."""
     varied = [name for name, spec in sweep.parameters.items() if spec.count != 1]
     if sweep.method.name == CONFIGS and varied:
         yield (
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
-    if is_open(sweep):
+    if _takes_unknown(sweep):
         return
     deepest = _deepest(sweep)
     for name in sweep.parameters:
         layer = layer_of(name)
         if layer is not None and deepest is not None and layer > deepest:
-            yield f"parameters.{name} never lives: hidden_layers is at most {deepest}"
+            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
     layers = sweep.parameters.get("layer_type")
     listed = layers.domain if layers is not None else ("dense",)
     if "dropout" in sweep.parameters and "dropout" not in (
         listed if isinstance(listed, tuple) else ()
     ):
-        yield "parameters.dropout never lives: it needs layer_type dropout"
+        yield "parameters.dropout is never active: it needs layer_type dropout"
 
 
 def _deepest(sweep: SweepFields) -> int | None:
-    """The most hidden layers of any config; None where configs say otherwise."""
+    """Return the most hidden layers of any config; None if `configs` set them too."""
     if any({"hidden_layers", "units"} & config.keys() for config in sweep.configs):
         return None
-    deepest = 1
-    for name in ("hidden_layers", "units"):
-        spec = sweep.parameters.get(name)
-        if spec is None:
-            continue
-        if isinstance(spec.domain, RangeSpec):
-            depths = [int(spec.domain.max)] if name == "hidden_layers" else []
-        elif name == "hidden_layers":
-            depths = [int(value) for value in spec.domain]
-        else:
-            depths = [len(value) for value in spec.domain if isinstance(value, list)]
-        deepest = max([deepest, *depths])
-    return deepest
+    depths: list[float] = [1]
+    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
+    if layers is not None:
+        depths += [layers.domain.max] if isinstance(layers.domain, Range) else layers.domain
+    if units is not None and not isinstance(units.domain, Range):
+        depths += [len(value) for value in units.domain if isinstance(value, list)]
+    return int(max(depths))
 
 
-#: Points looked at before a constraint counts as one that nothing satisfies.
+#: Points that are tried at most to find one that satisfies the constraints.
 MOST_TRIES: Final = 10_000
-#: Single evaluations, over all constraints; they bound the seconds.
+#: Evaluations of single constraints at most, which bounds the time.
 _MOST_EVALUATIONS: Final = 40_000
 
 
 def check_constraints(
     sweep: SweepFields, broken: Collection[str], *, searchable: bool
 ) -> Iterator[Fault]:
-    """Unknown names, types that do not fit, and constraints that no config satisfies."""
+    """Yield unknown names, types that do not fit, and constraints that no config satisfies."""
     named = [name for config in sweep.configs for name in config]
     allowed = list(dict.fromkeys([*sweep.parameters, *NOTES, *named]))
     sound: dict[int, Constraint] = {}
@@ -288,12 +283,12 @@ def check_constraints(
             yield ("constraints", index), _unknown(name, allowed)
         if not unknown:
             sound[index] = constraint
-    if searchable and len(sound) == len(sweep.constraints):
-        search = _Search(sweep, sound)
-        faults = list(search.faults()) if sound else []
+    if sound and searchable and len(sound) == len(sweep.constraints):
+        space = Space(tuple(s.parameter(n) for n, s in sweep.parameters.items()))
+        faults = list(_search(sweep, space, sound))
         yield from faults
         if not faults:
-            yield from _configs(sweep, sound)
+            yield from _configs(sweep, space, sound.values())
 
 
 def _unknown(name: str, allowed: list[str]) -> str:
@@ -303,81 +298,65 @@ def _unknown(name: str, allowed: list[str]) -> str:
     return f"{name!r} is no parameter of this sweep{hint}"
 
 
-class _Search:
-    """Looks for one config that satisfies every constraint."""
-
-    def __init__(self, sweep: SweepFields, constraints: Mapping[int, Constraint]) -> None:
-        self.constraints = constraints
-        self.space = Space(tuple(s.parameter(n) for n, s in sweep.parameters.items()))
-        counts = [spec.count for spec in sweep.parameters.values()]
-        self.points = None if None in counts else math.prod(count or 1 for count in counts)
-        self.tries = min(MOST_TRIES, max(200, _MOST_EVALUATIONS // max(1, len(constraints))))
-        self.everything = self.points is not None and self.points <= self.tries
-
-    def _assignments(self) -> Iterator[dict[str, Any]]:
-        parameters = self.space.parameters
-        if self.everything:
-            names = [parameter.name for parameter in parameters]
-            for point in product(*(parameter.choices or () for parameter in parameters)):
-                yield dict(zip(names, point, strict=True))
-            return
-        # Always the same points: a file that is accepted today is accepted tomorrow.
-        draw = random.Random(0)  # noqa: S311 - no secret
-        while True:
-            yield {parameter.name: parameter.at(draw.random()) for parameter in parameters}
-
-    def faults(self) -> Iterator[Fault]:
-        """One fault a constraint that never holds; one for all where only together they fail."""
-        never = dict(self.constraints)
-        wrong: dict[int, str] = {}
-        for assignment in islice(self._assignments(), self.tries):
-            config = self.space.config(assignment)
-            values = config.values if config is not None else {}
-            holding = 0
-            for index, constraint in self.constraints.items():
-                try:
-                    holds = index not in wrong and constraint.holds(values)
-                except ConstraintError as error:
-                    wrong[index] = str(error)
-                    continue
-                holding += holds
-                if holds:
-                    never.pop(index, None)
-            if holding == len(self.constraints) or len(wrong) == len(self.constraints):
-                break
-        else:
-            yield from self._unsatisfied(never, wrong)
-        for index, message in wrong.items():
-            yield ("constraints", index), message
-
-    def _unsatisfied(
-        self, never: Mapping[int, Constraint], wrong: Mapping[int, str]
-    ) -> Iterator[Fault]:
-        looked = (
-            f"none of the {self.points:,} points of the grid"
-            if self.everything
-            else f"none of {self.tries:,} random points"
-        )
+def _search(
+    sweep: SweepFields, space: Space, constraints: Mapping[int, Constraint]
+) -> Iterator[Fault]:
+    """Try points until one satisfies all constraints, and yield faults if none does."""
+    counts = [spec.count for spec in sweep.parameters.values()]
+    points = None if None in counts else math.prod(count or 1 for count in counts)
+    tries = min(MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
+    every = points is not None and points <= tries
+    never = dict(constraints)
+    wrong: dict[int, str] = {}
+    assignments = space.all_assignments() if every else _drawn(space)
+    for assignment in islice(assignments, tries):
+        values = _values(space, assignment)
+        holding = 0
+        for index, constraint in constraints.items():
+            try:
+                holds = index not in wrong and constraint.holds(values)
+            except ConstraintError as error:
+                wrong[index] = str(error)
+                continue
+            holding += holds
+            if holds:
+                never.pop(index, None)
+        if holding == len(constraints) or len(wrong) == len(constraints):
+            break
+    else:
+        tried = f"the {points:,} points of the grid" if every else f"{tries:,} random points"
         for index in never.keys() - wrong.keys():
-            yield ("constraints", index), f"nothing satisfies it: {looked} does"
+            yield ("constraints", index), f"nothing satisfies it: none of {tried} does"
         if not never and not wrong:
-            yield ("constraints",), f"nothing satisfies all of them together: {looked} does"
+            message = f"nothing satisfies all of them together: none of {tried} does"
+            yield ("constraints",), message
+    for index, message in wrong.items():
+        yield ("constraints", index), message
 
 
-def _configs(sweep: SweepFields, constraints: Mapping[int, Constraint]) -> Iterator[Fault]:
-    space = Space(tuple(s.parameter(n) for n, s in sweep.parameters.items()))
+def _drawn(space: Space) -> Iterator[dict[str, Any]]:
+    # A fixed seed, so that a file is always accepted or never.
+    draw = random.Random(0)  # noqa: S311 - no secret
+    while True:
+        yield {parameter.name: parameter.at(draw.random()) for parameter in space.parameters}
+
+
+def _values(space: Space, assignment: Mapping[str, Any]) -> Mapping[str, Any]:
+    config = space.config(assignment)
+    assert config is not None, "the space has no constraints"
+    return config.values
+
+
+def _configs(
+    sweep: SweepFields, space: Space, constraints: Collection[Constraint]
+) -> Iterator[Fault]:
     for index, point in enumerate(sweep.points):
-        config = space.config(point)
-        for constraint in constraints.values():
-            faults = Collector()
-            values = config.values if config is not None else {}
-            if not faults.run(partial(_holds, constraint), values):
+        values = _values(space, point)
+        for constraint in constraints:
+            try:
+                holds = constraint.holds(values)
+            except ConstraintError:
+                holds = False
+            if not holds:
                 yield ("configs", index), f"breaks the constraint {constraint.text!r}"
                 break
-
-
-def _holds(constraint: Constraint, values: Mapping[str, Any]) -> bool:
-    try:
-        return constraint.holds(values)
-    except ConstraintError as error:
-        raise InvalidValue.at(str(error)) from None

@@ -1,4 +1,4 @@
-"""`data:` where the rows come from and how they are split."""
+"""The key `data`: the source of the rows and how they are split."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
-
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
     Rule,
     Spec,
+    about,
     integer,
     one_of,
     reference,
@@ -22,7 +21,7 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import listing, show, unquote_hint
 
-#: Built-in sets -> what they ask for.
+#: Built-in dataset -> its task.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "fashion_mnist": "classification",
     "mnist": "classification",
@@ -35,7 +34,7 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
 }
 _FOR_FILES = ("dataset", "csv", "npz", "python")
 _SOURCES = (*_FOR_FILES, "memory")
-#: Key -> the sources that it has a meaning for.
+#: Key -> the sources that it goes with.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
@@ -45,202 +44,161 @@ _ONLY_WITH = {
 _PATHS = ("csv", "npz", "folder", "validation", "test")
 
 
+_COLUMN = text(requirement="must be the name of a column")
+
+
 def _part() -> Rule:
-    law = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
+    """A fraction of the rows, or a file."""
+    requirement = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
 
     def check(value: Any) -> float | str:
         if isinstance(value, str):
             if not value.strip() or unquote_hint(value):
-                raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return float(value)
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": law}
+    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": requirement}
     return Rule(check, either)
 
 
 class MemorySpec(Spec):
-    """What `hpsearch.tune` was given: arrays that no file has, in words such as `(150, 4) float32`.
+    """The arrays that `hpsearch.tune` was given, described in words such as `(150, 4) float32`.
 
-    It is written to sweep.yaml, so that a reader knows; what it says is not read again.
+    It tells a reader of sweep.yaml about the data; hpsearch does not read it back.
     """
 
-    x: Annotated[
-        str,
-        text(),
-        Field(description="Shape and type of the features.", examples=["(150, 4) float64"]),
-    ]
-    y: Annotated[
-        str, text(), Field(description="Shape and type of the targets.", examples=["(150,) int64"])
-    ]
+    x: Annotated[str, text(), about("Shape and type of the features.", "(150, 4) float64")]
+    y: Annotated[str, text(), about("Shape and type of the targets.", "(150,) int64")]
     sample_weight: Annotated[
-        str | None, text(), Field(description="Of the weights of rows in the loss.")
+        str | None, text(), about("Shape and type of the weights of rows in the loss.")
     ] = None
     folds: Annotated[
-        str | None, text(), Field(description="What made the folds of cross-validation.")
+        str | None, text(), about("Splitter that made the folds of cross-validation.")
     ] = None
     groups: Annotated[
-        str | None, text(), Field(description="Of the groups that no split tears apart.")
+        str | None, text(), about("Shape and type of the groups that no split divides.")
     ] = None
     validation: Annotated[
         str | None,
         text(),
-        Field(
-            description="Of validation rows that were given beside them.",
-            examples=["x (30, 4) float64, y (30,) int64"],
-        ),
+        about("Shape and type of given validation rows.", "x (30, 4) float64, y (30,) int64"),
     ] = None
     test: Annotated[
         str | None,
         text(),
-        Field(
-            description="Of test rows that were given beside them.",
-            examples=["x (30, 4) float64, y (30,) int64"],
-        ),
+        about("Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"),
     ] = None
 
     @property
     def splits(self) -> str:
-        """What makes the validation part where it is no fraction of x; else empty."""
+        """The source of validation rows that are not a fraction of x; else empty."""
         return self.folds or ("in memory" if self.validation is not None else "")
 
 
 class SplitSpec(Spec):
-    """A column that decides which rows may stand on which side of a split."""
+    """A column by which the rows are split."""
 
     by: Annotated[
         Literal["group", "time"],
         one_of(("group", "time"), "kind of split"),
-        Field(
-            description="group: rows with one value stay together; time: later rows validate "
-            "what earlier ones train.",
-            examples=["group"],
+        about(
+            "group: rows with equal values stay together; time: train on earlier rows, validate on "
+            "later ones.",
+            "group",
         ),
     ]
     column: Annotated[
         str,
-        text(law="must be the name of a column"),
-        Field(
-            description="The CSV's column of groups or times, which is no feature then.",
-            examples=["patient"],
-        ),
+        _COLUMN,
+        about("Column of groups or times in the CSV; it is not used as a feature.", "patient"),
     ]
 
 
 class DataSpec(Spec):
     """The rows of a sweep, from exactly one source, and their split.
 
-    `validation` and `test` are a fraction in (0, 1), the path of a file, or (test only) absent.
-    Paths are as the file writes them until `resolved` is called; `load` calls it.
+    `validation` and `test` are a fraction in (0, 1) or the path of a file; `test` may be None.
+    `load_sweep` makes relative paths absolute by `resolved`.
     """
 
     dataset: Annotated[
-        str | None,
-        one_of(DATASETS, "dataset"),
-        Field(
-            description="A built-in set of data.",
-            examples=["fashion_mnist"],
-        ),
+        str | None, one_of(DATASETS, "dataset"), about("A built-in dataset.", "fashion_mnist")
     ] = None
     csv: Annotated[
-        str | None,
-        text(),
-        Field(description="A CSV file, relative to the sweep file.", examples=["houses.csv"]),
+        str | None, text(), about("A CSV file, relative to the sweep file.", "houses.csv")
     ] = None
     npz: Annotated[
-        str | None,
-        text(),
-        Field(description="An NPZ file, relative to the sweep file.", examples=["houses.npz"]),
+        str | None, text(), about("An NPZ file, relative to the sweep file.", "houses.npz")
     ] = None
     python: Annotated[
         str | None,
         reference(),
-        Field(
-            description="A function that returns the data, as package.module:function.",
-            examples=["my.data:load"],
-        ),
+        about("A function that returns the data, as package.module:function.", "my.data:load"),
     ] = None
     memory: Annotated[
         MemorySpec | None,
-        Field(
-            description="Written by hpsearch.tune of arrays in memory, which no file has.",
-            examples=[{"x": "(150, 4) float64", "y": "(150,) int64"}],
+        about(
+            "Arrays in memory; written by hpsearch.tune.",
+            {"x": "(150, 4) float64", "y": "(150,) int64"},
         ),
     ] = None
     folder: Annotated[
-        str | None,
-        text(),
-        Field(description="Where the files of a built-in set lie.", examples=["/data/mnist"]),
+        str | None, text(), about("Folder with the files of a built-in dataset.", "/data/mnist")
     ] = None
     target: Annotated[
         str | None,
-        text(law="must be the name of a column"),
-        Field(description="The CSV's column to predict.", examples=["price"]),
+        _COLUMN,
+        about("Column of the CSV to predict.", "price"),
     ] = None
     drop: Annotated[
         tuple[str, ...],
-        sequence(text(law="must be the name of a column"), "column names"),
-        Field(description="Columns of the CSV to leave out.", examples=[["id"]]),
+        sequence(_COLUMN, "column names"),
+        about("Columns of the CSV to leave out.", ["id"]),
     ] = ()
     task: Annotated[
         Literal["classification", "regression"] | None,
         one_of(("classification", "regression"), "task"),
-        Field(
-            description="What is predicted; inferred from the target where unambiguous.",
-            examples=["regression"],
-        ),
+        about("Kind of prediction; inferred from the target if unambiguous.", "regression"),
     ] = None
     validation: Annotated[
         float | str,
         _part(),
-        Field(
-            description="The validation split: a fraction (stratified for classes) or a file.",
-            examples=[0.2],
-        ),
+        about("Validation split: a fraction (stratified for classification) or a file.", 0.2),
     ] = 0.2
     test: Annotated[
         float | str | None,
         _part(),
-        Field(
-            description="The test split: a fraction or a file; absent: what a set ships.",
-            examples=["test.csv"],
+        about(
+            "Test split: a fraction or a file; by default the one of a built-in dataset.",
+            "test.csv",
         ),
     ] = None
     cv: Annotated[
         int | None,
         integer(2, 1_000),
-        Field(
-            description="Cross-validation in so many folds (stratified for classes) in place of "
-            "a validation split: a row a fold, and the mean over them is a config's score.",
-            examples=[5],
+        about(
+            "Number of folds (stratified for classification) of a cross-validation, which replaces "
+            "the validation split: each fold is a row, and their mean is a config's score.",
+            5,
         ),
     ] = None
     split: Annotated[
         SplitSpec | None,
-        Field(
-            description="Keeps groups together, or the order of time.",
-            examples=[{"by": "group", "column": "patient"}],
-        ),
+        about("Keep groups together, or split by time.", {"by": "group", "column": "patient"}),
     ] = None
-    seed: Annotated[
-        int,
-        integer(0, 2**32 - 1),
-        Field(description="Seed of the split alone.", examples=[42]),
-    ] = 42
+    seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "auto"],
         one_of(("none", "unit", "standard", "auto"), "scale"),
-        Field(
-            description="How features are scaled, by a layer fitted on the training split only.",
-            examples=["standard"],
-        ),
+        about("Scaling of features, by a layer fitted on the training split only.", "standard"),
     ] = "auto"
 
     def raw(self) -> Any:
-        """As a sweep file writes it."""
+        """Return the data as a sweep file has it."""
         raw = super().raw()
         if not self.drop:
             del raw["drop"]
@@ -250,17 +208,17 @@ class DataSpec(Spec):
 
     @property
     def source(self) -> str:
-        """Which of the sources is given."""
+        """Name of the given source."""
         return next(name for name in _SOURCES if getattr(self, name) is not None)
 
     @property
     def weighted(self) -> bool:
-        """Whether rows have weights of their own."""
+        """Whether each row has a weight."""
         return self.memory is not None and self.memory.sample_weight is not None
 
     @property
     def how_split(self) -> dict[str, Any]:
-        """How the validation split was asked for."""
+        """The keys that decide the validation split."""
         how: dict[str, Any] = {"validation": self.validation}
         if self.cv is not None:
             how = {"cv": self.cv}
@@ -274,11 +232,11 @@ class DataSpec(Spec):
 
     @property
     def known_task(self) -> Literal["classification", "regression"] | None:
-        """What is predicted, where the file alone tells."""
+        """The task, if the sweep file determines it."""
         return self.task or DATASETS.get(self.dataset or "")
 
     def resolved(self, base_dir: Path) -> DataSpec:
-        """With relative paths made absolute against `base_dir`."""
+        """Return a copy whose relative paths are made absolute against `base_dir`."""
         paths = {
             name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
             for name in _PATHS
@@ -287,7 +245,7 @@ class DataSpec(Spec):
         return self.model_copy(update=paths)
 
     def check(self) -> Iterator[Fault]:
-        """One source, and no key that has no meaning for it."""
+        """Yield faults unless there is one source, and for keys that do not go with it."""
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"
@@ -296,19 +254,18 @@ class DataSpec(Spec):
         for name, sources in _ONLY_WITH.items():
             if getattr(self, name) and given[0] not in sources:
                 yield (name,), f"has a meaning only with {listing(sources)}, not {given[0]}"
-        if self.dataset in DATASETS and self.task is not None:
+        if self.dataset is not None and self.task is not None:
             yield ("task",), f"has no meaning with a built-in set: {self.dataset} has its task"
-        if self.dataset not in (None, *DATASETS) and self.folder is not None:
-            yield ("folder",), "has a meaning only with a built-in set"
         for name in ("validation", "test"):
             if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
-                yield (name,), f"a file of its own needs csv or npz, not {given[0]}"
+                yield (name,), f"a separate file needs csv or npz, not {given[0]}"
         if self.split is not None:
             yield from self._split_faults(self.split)
         if self.cv is not None and "validation" in self.model_fields_set:
             yield (
                 ("validation",),
-                f"cv: {self.cv} makes validation parts of the training rows; leave one of them out",
+                f"cv: {self.cv} takes validation rows from the training rows; leave cv or "
+                "validation out",
             )
         if self.csv and not self.target:
             yield (), "target is missing: csv needs the name of the column to predict"
@@ -319,10 +276,10 @@ class DataSpec(Spec):
         if split.column == self.target:
             yield ("split", "column"), f"is the target, {self.target!r}"
         if isinstance(self.validation, str):
-            yield ("split",), "has no meaning where validation is a file of its own"
+            yield ("split",), "has no meaning if validation is a separate file"
         if isinstance(self.test, float):
             yield (
                 ("test",),
-                f"a share of rows would not go by {split.by}; give the test rows a file of their "
-                "own, or leave test out",
+                f"a share of rows would not respect the {split.by} split; give test as a "
+                "separate file, or leave it out",
             )

@@ -1,4 +1,4 @@
-"""A sweep back to YAML, the JSON Schema of sweep files, and the starter file of `hpsearch init`."""
+"""Write a sweep as YAML, the JSON Schema of sweep files, and the file of `hpsearch init`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Final
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch.space.space import Choices, Parameter
+from hpsearch.space.space import Parameter, Range
+from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS
@@ -18,10 +19,10 @@ SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or 1.2 would take for anything but text."""
+    """Quotes text that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML names it
-        """Never write an anchor: our own loader refuses them."""
+        """Write no anchors, because `read_yaml` refuses them."""
         return True
 
 
@@ -29,19 +30,20 @@ add_core_resolvers(_Dumper)
 
 
 def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
-    """The resolved sweep as a file's text; loading it gives an equal sweep.
+    """Return the resolved sweep as the text of a file; loading it gives an equal sweep.
 
     Args:
-        found: What a model of one's own asks for. They are comments, so that a run of the file
+        sweep: The sweep.
+        found: Hyperparameters of a custom model. They become comments, so that a run of the file
             asks the model again, which may have changed.
     """
     text = _dumped(sweep.raw(), flow=None, width=100)
     others = [parameter for parameter in found if parameter.name not in sweep.parameters]
     if not others:
         return text
-    text += f"# What else {sweep.model} asks for, as `parameters` would say it:\n"
+    text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
     for parameter in others:
-        # In one line, whatever it holds.
+        # In one line, since it is a comment.
         line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
@@ -60,35 +62,26 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 
 def _raw(parameter: Parameter) -> Any:
-    """As a sweep file says it."""
-    domain = parameter.domain
-    if isinstance(domain, Choices):
-        if not parameter.when:
-            return list(domain.values)
-        raw: dict[str, Any] = {"values": list(domain.values)}
+    if isinstance(parameter.domain, Range):
+        raw = raw_range(parameter.domain)
+    elif parameter.when:
+        raw = {"values": list(parameter.domain.values)}
     else:
-        raw = {"min": domain.min, "max": domain.max}
-        if domain.step is not None:
-            raw["step"] = domain.step
-        if domain.log:
-            raw["scale"] = "log"
+        return list(parameter.domain.values)
     if parameter.when:
         raw["when"] = {name: list(values) for name, values in parameter.when.items()}
     return raw
 
 
-class _InOurOrder(GenerateJsonSchema):
-    """pydantic sorts by name."""
-
-    def sort(self, value: Any, parent_key: str | None = None) -> Any:
-        """As it is."""
-        del parent_key
+class _Unsorted(GenerateJsonSchema):
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:  # noqa: ARG002
+        """Keep the order of the fields, which pydantic would sort by name."""
         return value
 
 
 def sweep_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
-    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_InOurOrder)
+    """Return the JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
+    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_Unsorted)
     # A file's name defaults to its stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
     properties = body["properties"] | KEYS
@@ -105,8 +98,7 @@ def sweep_schema() -> dict[str, Any]:
     }
 
 
-#: The file beside the starter that its first line points editors at; `hpsearch init` writes
-#: `json.dumps(schema(), indent=2)` there.
+#: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
 
 STARTER: Final = f"""\

@@ -1,4 +1,4 @@
-"""The rule of each hyperparameter that hpsearch knows, optimizers and initializers included."""
+"""Rules of hpsearch's hyperparameters, including the arguments of optimizers and initializers."""
 
 from __future__ import annotations
 
@@ -14,67 +14,50 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
+    check_each,
+    check_key,
     flag,
     integer,
     number,
     one_of,
     reference,
-    reference_schema,
     require_mapping,
     sequence,
     text,
 )
 from hpsearch.wording import did_you_mean, listing, nearest, show
 
-LEARNING_RATE: Final = number(above=0, maximum=1e6)
-MOMENTUM: Final = number(minimum=0, below=1)
-WEIGHT_DECAY: Final = number(minimum=0)
+_LEARNING_RATE: Final = number(above=0, maximum=1e6)
+_MOMENTUM: Final = number(minimum=0, below=1)
 _POSITIVE = number(above=0)
 _NOT_NEGATIVE = number(minimum=0)
-
-#: Arguments whose default does not tell their range; any other takes its default's type.
-_ARGUMENTS: Final[dict[str, Rule]] = {
-    "learning_rate": LEARNING_RATE,
-    "initial_learning_rate": LEARNING_RATE,
-    "end_learning_rate": _NOT_NEGATIVE,
-    "warmup_target": LEARNING_RATE,
-    "momentum": MOMENTUM,
-    "weight_decay": WEIGHT_DECAY,
-    "adam_weight_decay": WEIGHT_DECAY,
-    "rho": MOMENTUM,
-    "beta_1": MOMENTUM,
-    "beta_2": MOMENTUM,
-    "adam_beta_1": MOMENTUM,
-    "adam_beta_2": MOMENTUM,
-    "ema_momentum": number(minimum=0, maximum=1),
-    "epsilon": _NOT_NEGATIVE,
-    "epsilon_1": _NOT_NEGATIVE,
-    "epsilon_2": _NOT_NEGATIVE,
-    "clipnorm": _POSITIVE,
-    "clipvalue": _POSITIVE,
-    "global_clipnorm": _POSITIVE,
-    "clip_threshold": _POSITIVE,
-    "initial_accumulator_value": _NOT_NEGATIVE,
-    "learning_rate_power": number(maximum=0),
-    "l1_regularization_strength": _NOT_NEGATIVE,
-    "l2_regularization_strength": _NOT_NEGATIVE,
-    "l2_shrinkage_regularization_strength": _NOT_NEGATIVE,
-    "loss_scale_factor": _POSITIVE,
-    "ema_overwrite_frequency": integer(1),
-    "gradient_accumulation_steps": integer(2),
-    "ns_steps": integer(1),
-    "warmup_steps": integer(0),
-    "decay_steps": integer(1),
-    "first_decay_steps": integer(1),
-    "decay_rate": _POSITIVE,
-    "boundaries": sequence(integer(1), "steps"),
-    "values": sequence(LEARNING_RATE, "learning rates"),
-    "stddev": _POSITIVE,
-    "scale": _POSITIVE,
-    "mode": one_of(("fan_in", "fan_out", "fan_avg"), "mode"),
-    "distribution": one_of(("truncated_normal", "untruncated_normal", "uniform"), "distribution"),
-}
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+_RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
+    (_LEARNING_RATE, ("learning_rate", "initial_learning_rate", "warmup_target")),
+    (_MOMENTUM, ("momentum", "rho", "beta_1", "beta_2", "adam_beta_1", "adam_beta_2")),
+    (number(minimum=0, maximum=1), ("ema_momentum",)),
+    (number(maximum=0), ("learning_rate_power",)),
+    (
+        _POSITIVE,
+        (*_CLIPPING, "clip_threshold", "decay_rate", "loss_scale_factor", "scale", "stddev"),
+    ),
+    (_NOT_NEGATIVE, ("weight_decay", "adam_weight_decay", "end_learning_rate")),
+    (_NOT_NEGATIVE, ("epsilon", "epsilon_1", "epsilon_2", "initial_accumulator_value")),
+    (_NOT_NEGATIVE, ("l1_regularization_strength", "l2_regularization_strength")),
+    (_NOT_NEGATIVE, ("l2_shrinkage_regularization_strength",)),
+    (integer(0), ("warmup_steps",)),
+    (integer(1), ("decay_steps", "ema_overwrite_frequency", "first_decay_steps", "ns_steps")),
+    (integer(2), ("gradient_accumulation_steps",)),
+    (sequence(integer(1), "steps"), ("boundaries",)),
+    (sequence(_LEARNING_RATE, "learning rates"), ("values",)),
+    (one_of(("fan_in", "fan_out", "fan_avg"), "mode"), ("mode",)),
+    (
+        one_of(("truncated_normal", "untruncated_normal", "uniform"), "distribution"),
+        ("distribution",),
+    ),
+)
+#: Rules of arguments; for any other, the type of its default is the rule.
+_ARGUMENTS: Final = {argument: rule for rule, arguments in _RULES for argument in arguments}
 
 
 def _argument_rule(name: str, default: Any) -> Rule:
@@ -85,13 +68,25 @@ def _argument_rule(name: str, default: Any) -> Rule:
     return text() if isinstance(default, str) else number()
 
 
-def _arguments(
-    noun: str, name: str, accepted: Mapping[str, Any], value: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The checked arguments of `value`, a mapping with a `name` and arguments of it."""
-    faults = Collector()
+def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> Any:
+    """Check a name, or a mapping with a name and arguments of it.
+
+    Args:
+        noun: The kind of thing that is named, for messages.
+        names: Name -> argument -> default.
+        value: The name or mapping.
+    """
+    rule = one_of(names, noun, shown=30)
+    if not isinstance(value, Mapping):
+        return rule.check(value)
+    mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
+    if "name" not in mapping:
+        raise InvalidValue.at(f"name is missing: the {noun} that the other keys are arguments of")
+    name = check_key(rule.check, mapping, "name")
+    accepted = names[name]
     checked: dict[str, Any] = {"name": name}
-    for key, item in value.items():
+    faults = Collector()
+    for key, item in mapping.items():
         if key == "name":
             continue
         if key not in accepted:
@@ -105,27 +100,14 @@ def _arguments(
         else:
             checked[key] = faults.run(_argument_rule(key, accepted[key]).check, item, key)
     for key, default in accepted.items():
-        if default == REQUIRED and key not in value:
+        if default == REQUIRED and key not in mapping:
             faults.add(f"{noun} {name} needs the argument {key}")
     faults.finish()
     return checked
 
 
-def _named(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> tuple[str, Any]:
-    """The name in a mapping, checked, and the arguments that it accepts."""
-    mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
-    if "name" not in mapping:
-        raise InvalidValue.at(f"name is missing: the {noun} that the other keys are arguments of")
-    faults = Collector()
-    name = faults.run(one_of(names, noun, shown=30).check, mapping["name"], "name")
-    faults.finish()
-    assert name is not None
-    return name, names[name]
-
-
-def _schedule(value: Any) -> dict[str, Any]:
-    name, accepted = _named("learning rate schedule", SCHEDULES, value)
-    schedule = _arguments("schedule", name, accepted, value)
+def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
+    schedule: dict[str, Any] = _with_arguments("learning rate schedule", SCHEDULES, value)
     boundaries = schedule.get("boundaries")
     if boundaries is not None:
         schedule["boundaries"] = list(boundaries)
@@ -135,49 +117,43 @@ def _schedule(value: Any) -> dict[str, Any]:
     return schedule
 
 
-def _optimizer_names() -> dict[str, Mapping[str, Any]]:
-    aliases = {alias: OPTIMIZERS[name] for alias, (name, _) in OPTIMIZER_ALIASES.items()}
-    return {**OPTIMIZERS, **aliases}
-
-
-_OPTIMIZERS: Final = _optimizer_names()
+_OPTIMIZERS: Final[dict[str, Mapping[str, Any]]] = {
+    **OPTIMIZERS,
+    **{alias: OPTIMIZERS[name] for alias, (name, _) in OPTIMIZER_ALIASES.items()},
+}
 
 
 def _optimizer(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return one_of(_OPTIMIZERS, "optimizer", shown=30).check(value)
-    name, accepted = _named("optimizer", _OPTIMIZERS, value)
-    checked = _arguments("optimizer", name, accepted, value)
-    clipping = [key for key in _CLIPPING if checked.get(key) is not None]
-    if len(clipping) > 1:
-        raise InvalidValue.at(f"Keras allows one of {listing(_CLIPPING)}, not {listing(clipping)}")
+    checked = _with_arguments("optimizer", _OPTIMIZERS, value)
+    if isinstance(checked, dict):
+        clipping = [key for key in _CLIPPING if checked.get(key) is not None]
+        if len(clipping) > 1:
+            raise InvalidValue.at(
+                f"Keras allows one of {listing(_CLIPPING)}, not {listing(clipping)}"
+            )
     return checked
 
 
 def _initializer(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return one_of(INITIALIZERS, "initializer", shown=30).check(value)
-    name, accepted = _named("initializer", INITIALIZERS, value)
-    return _arguments("initializer", name, accepted, value)
+    return _with_arguments("initializer", INITIALIZERS, value)
 
 
 def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
     name = {
         "enum": list(names),
-        "description": "Keras' name, of which the other keys are arguments.",
+        "description": "Keras' name; the other keys are its arguments.",
         "examples": [next(iter(names))],
     }
     named = {"type": "object", "properties": {"name": name}, "required": ["name"]}
     return {"anyOf": [{"enum": list(names)}, named]}
 
 
-#: An optimizer's name, `momentum` and `nesterov` included, or a mapping with its arguments.
-OPTIMIZER: Final = Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True)
-#: An initializer's name, or a mapping with its arguments.
-INITIALIZER: Final = Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True)
-
 MOST_LAYERS: Final = 50
-UNITS_OF_LAYER: Final = integer(1, 1_000_000)
+#: The rule of `units_2` and the like.
+UNITS_OF_LAYER: Final = integer(1, 1_000_000).about(
+    "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",
+    {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
+)
 _LAYER_TYPE = one_of(LAYER_TYPES, "layer type")
 
 
@@ -185,26 +161,20 @@ def _units(value: Any) -> int | list[int]:
     if isinstance(value, list | tuple):
         if not 1 <= len(value) <= MOST_LAYERS:
             raise InvalidValue.at(
-                f"a list of units has one number a layer, 1 to {MOST_LAYERS}, not {len(value)}"
+                f"a list of units has one number per layer, 1 to {MOST_LAYERS}, not {len(value)}"
             )
-        faults = Collector()
-        widths = [faults.run(UNITS_OF_LAYER.check, item, i) for i, item in enumerate(value)]
-        faults.finish()
-        return [width for width in widths if width is not None]
+        return list(check_each(UNITS_OF_LAYER.check, enumerate(value)).values())
     width: int = UNITS_OF_LAYER.check(value)
     return width
 
 
-def _layer_type(value: Any) -> str:
-    if isinstance(value, str) and ":" in value:
-        name: str = reference().check(value)
-    else:
-        name = _LAYER_TYPE.check(value)
-    return name
+def _layer_type(value: Any) -> Any:
+    rule = reference() if isinstance(value, str) and ":" in value else _LAYER_TYPE
+    return rule.check(value)
 
 
 def _anything(value: Any) -> Any:
-    """A value of an argument of one's own function: any plain data."""
+    """Check that a value of an unknown hyperparameter is plain data."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue.at(f"must be finite, not {show(value)}")
     if isinstance(value, list | tuple):
@@ -219,7 +189,9 @@ def _anything(value: Any) -> Any:
 ANYTHING: Final = Rule(_anything, {}, kind="any")
 
 HYPERPARAMETERS: Final[dict[str, Rule]] = {
-    "hidden_layers": integer(0, MOST_LAYERS),
+    "hidden_layers": integer(0, MOST_LAYERS).about(
+        "Number of hidden layers; 0: only the output layer.", [0, 1, 2]
+    ),
     "units": Rule(
         _units,
         {
@@ -234,58 +206,47 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
             ]
         },
         kind="int",
+    ).about("Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]),
+    "activation": one_of(ACTIVATIONS, "activation").about(
+        "Activation of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]
     ),
-    "activation": one_of(ACTIVATIONS, "activation"),
-    "layer_type": Rule(_layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), reference_schema()]}),
-    "batch_size": integer(1, 10_000_000),
-    "epochs": integer(1, 1_000_000),
-    "optimizer": OPTIMIZER,
-    "learning_rate": LEARNING_RATE,
-    "momentum": MOMENTUM,
-    "weight_decay": WEIGHT_DECAY,
-    "dropout": number(minimum=0, below=1),
-    "l2": number(minimum=0),
-    "kernel_initializer": INITIALIZER,
-}
-
-#: Hyperparameter -> what it is, and an example; `units_2` stands for all of its kind.
-DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
-    "hidden_layers": ("How many hidden layers; 0: the output layer alone.", [0, 1, 2]),
-    "units": ("Neurons of each hidden layer, or a list with one number a layer.", [50, [200, 100]]),
-    "units_2": (
-        "Neurons of hidden layer 2 (of any other by its number), in place of units.",
-        {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
-    ),
-    "activation": ("Of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]),
-    "layer_type": (
-        "The block that each hidden layer is: see `hpsearch list layer-types`, or a function of "
-        "one's own as package.module:function.",
+    "layer_type": Rule(
+        _layer_type, {"anyOf": [dict(_LAYER_TYPE.schema), dict(reference().schema)]}
+    ).about(
+        "Type of each hidden layer: see `hpsearch list layer-types`, or a function of your own as "
+        "package.module:function.",
         ["dense", "batch_norm"],
     ),
-    "batch_size": ("Rows of a step.", [32, 128]),
-    "epochs": ("Passes over the training rows; the longest training answers all.", [5, 10, 20]),
-    "optimizer": (
+    "batch_size": integer(1, 10_000_000).about("Rows per training step.", [32, 128]),
+    "epochs": integer(1, 1_000_000).about(
+        "Passes over the training rows; of several numbers, one training answers all.", [5, 10, 20]
+    ),
+    "optimizer": Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True).about(
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),
-    "learning_rate": (
-        "Of the optimizer, whose own default holds where it is absent.",
+    "learning_rate": _LEARNING_RATE.about(
+        "Learning rate of the optimizer; by default the optimizer's own.",
         {"min": 1e-4, "max": 0.1, "scale": "log"},
     ),
-    "momentum": ("Of optimizers that have one; their own default where absent.", [0.9, 0.95]),
-    "weight_decay": ("Of the optimizer; its own default where absent.", [0.0001, 0.001]),
-    "dropout": (
-        "Rate of the layer type dropout.",
+    "momentum": _MOMENTUM.about(
+        "Momentum of optimizers that have one; by default the optimizer's own.", [0.9, 0.95]
+    ),
+    "weight_decay": _NOT_NEGATIVE.about(
+        "Weight decay of the optimizer; by default the optimizer's own.", [0.0001, 0.001]
+    ),
+    "dropout": number(minimum=0, below=1).about(
+        "Share of units that the layer type dropout drops.",
         {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     ),
-    "l2": ("Weight of every kernel's squared norm in the loss.", [0.0, 0.0001]),
-    "kernel_initializer": (
-        "Of every kernel: a Keras initializer, alone or with its arguments.",
+    "l2": number(minimum=0).about("Factor of the L2 penalty on every kernel.", [0.0, 0.0001]),
+    "kernel_initializer": Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True).about(
+        "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
     ),
 }
 
-#: What other tools call them.
+#: Name in another tool -> hyperparameter.
 _SYNONYMS: Final = {
     "lr": "learning_rate",
     "fc_layer_size": "units",
@@ -304,24 +265,25 @@ _SYNONYMS: Final = {
     "optimiser": "optimizer",
 }
 
-#: Whether the names are a model's of one's own; of ours, it then has these only.
-_OPEN: Final[ContextVar[bool]] = ContextVar("open_names", default=False)
-_OURS: Final = ("batch_size", "epochs")
+#: Whether the hyperparameters are those of a custom model.
+_CUSTOM: Final[ContextVar[bool]] = ContextVar("custom_model", default=False)
+#: Hyperparameters that a custom model shares with the MLP.
+_SHARED: Final = ("batch_size", "epochs")
 
 
 @contextlib.contextmanager
-def open_names(are_open: bool) -> Iterator[None]:
-    """Within it, whether a hyperparameter is what a model of one's own makes of it."""
-    before = _OPEN.set(are_open)
+def custom_names(are_custom: bool) -> Iterator[None]:
+    """Within this context, say whether hyperparameters are those of a custom model."""
+    before = _CUSTOM.set(are_custom)
     try:
         yield
     finally:
-        _OPEN.reset(before)
+        _CUSTOM.reset(before)
 
 
 def rule_of(name: str) -> Rule:
-    """The rule of a hyperparameter; names of one's own take any plain data."""
-    if _OPEN.get() and name not in _OURS:
+    """Return the rule of a hyperparameter; an unknown one takes any plain data."""
+    if _CUSTOM.get() and name not in _SHARED:
         return ANYTHING
     if layer_of(name) is not None:
         return UNITS_OF_LAYER
@@ -329,13 +291,13 @@ def rule_of(name: str) -> Rule:
 
 
 def is_known(name: str) -> bool:
-    """Whether hpsearch's MLP has such a hyperparameter; `units_51` is beyond its layers."""
+    """Whether hpsearch's MLP has this hyperparameter; `units_51` is beyond its layers."""
     layer = layer_of(name)
     return name in HYPERPARAMETERS or (layer is not None and layer <= MOST_LAYERS)
 
 
 def suggestion(name: str) -> str:
-    """`; did you mean ...?` for a misspelt hyperparameter."""
+    """Return `; did you mean ...?` for a misspelt hyperparameter, or nothing."""
     if name in _SYNONYMS:
         return f"; did you mean {_SYNONYMS[name]!r}?"
     near = nearest(name, [*HYPERPARAMETERS, *_SYNONYMS])

@@ -1,4 +1,4 @@
-"""`method:` how configs are chosen, and each method's options."""
+"""The key `method`: how configs are chosen, and each method's options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
+    check_key,
+    described,
     flag,
     integer,
     number,
@@ -18,11 +20,9 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import did_you_mean, listing, show
 
-#: The method of a sweep with `configs` and no method: exactly these. No file writes it.
+#: The method of a sweep with `configs` but no method, which trains exactly these. Not for files.
 CONFIGS: Final = "configs"
 
-_FACTOR = integer(2, 100)
-_PROPOSALS = one_of(("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"})
 _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
     "type": one_of(("hyperband",), "early_terminate type"),
     "min_iter": integer(1),
@@ -34,10 +34,10 @@ _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
 
 
 def early_terminate(value: Any) -> dict[str, Any]:
-    """W&B's `early_terminate`, checked.
+    """Check W&B's `early_terminate`.
 
     Raises:
-        Invalid: With the place of every fault within `value`.
+        InvalidValue: With the place of every fault within `value`.
     """
     if not isinstance(value, Mapping):
         raise InvalidValue.at(f"must be a mapping such as {{type: hyperband}}, not {show(value)}")
@@ -55,68 +55,63 @@ def early_terminate(value: Any) -> dict[str, Any]:
     return checked
 
 
-_BAYESIAN: Final[dict[str, Rule]] = {
-    "num_initial_points": integer(1),
-    "alpha": number(above=0),
-    "beta": number(minimum=0),
-}
-
-#: Method -> its options; names as in KerasTuner where it has the method.
-METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": {"median_stopping": flag()},
-    "random": {"median_stopping": flag()},
-    "sobol": {"median_stopping": flag()},
-    "bayesian": _BAYESIAN,
-    "tpe": {"num_initial_points": integer(1), "candidates": integer(1)},
-    "hyperband": {
-        "factor": _FACTOR,
-        "hyperband_iterations": integer(1),
-        "min_epochs": integer(1),
-        "proposals": _PROPOSALS,
-        "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}),
-    },
-    "asha": {
-        "factor": _FACTOR,
-        "min_epochs": integer(1),
-        "brackets": integer(1),
-        "proposals": _PROPOSALS,
-    },
-    "auto": {},
-}
-#: Option -> what it is, and an example.
-_DESCRIBED: Final[dict[str, tuple[str, Any]]] = {
-    "median_stopping": (
-        "Whether a training ends when its best score is worse than the median of the earlier "
-        "ones' averages.",
+_OPTIONS: Final[dict[str, Rule]] = {
+    "median_stopping": flag().about(
+        "End a training whose best score is worse than the median of the average scores of "
+        "earlier trainings.",
         True,
     ),
-    "num_initial_points": (
-        "Random configs before the model is asked; 10 where absent, of bayesian two a parameter "
-        "where that is more.",
+    "num_initial_points": integer(1).about(
+        "Random configs before the first that the model proposes; default 10, for bayesian at "
+        "least two per parameter.",
         20,
     ),
-    "alpha": (
-        "Noise of the scores, added to the diagonal of the kernel matrix; fitted where absent.",
-        0.0001,
+    "alpha": number(above=0).about(
+        "Observation noise, added to the diagonal of the kernel matrix; fitted if omitted.", 0.0001
     ),
-    "beta": (
-        "Weight of what is unknown: by the lower confidence bound in place of the expected "
+    "beta": number(minimum=0).about(
+        "Weight of the uncertainty in the lower confidence bound, which then replaces the expected "
         "improvement.",
         2.6,
     ),
-    "candidates": ("Drawn for each proposal; 24 where absent.", 48),
-    "factor": ("Of so many trainings, one goes on from a rung to the next; 3 where absent.", 4),
-    "hyperband_iterations": ("How often all brackets are run; endless where absent.", 1),
-    "min_epochs": (
-        "Epochs of the lowest rung; where absent, the largest epochs divided by factor twice.",
-        2,
+    "candidates": integer(1).about("Candidates drawn for each proposal; default 24.", 48),
+    "factor": integer(2, 100).about(
+        "One of so many trainings continues from a rung to the next; default 3.", 4
     ),
-    "proposals": (
-        "The method that new configs come from; where absent random, of hyperband tpe.",
-        "tpe",
+    "hyperband_iterations": integer(1).about(
+        "Number of runs of all brackets; unlimited if omitted.", 1
     ),
-    "brackets": ("How many ladders of rungs, each begun a rung higher; 1 where absent.", 2),
-    "early_terminate": ("W&B's, as its own key says it.", {"type": "hyperband", "min_iter": 3}),
+    "min_epochs": integer(1).about(
+        "Epochs of the lowest rung; by default the largest epochs, divided by factor twice.", 2
+    ),
+    "brackets": integer(1).about(
+        "Ladders of rungs, each of which starts a rung higher; default 1.", 2
+    ),
+    "proposals": one_of(
+        ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
+    ).about("Method that proposes new configs; default random, for hyperband tpe.", "tpe"),
+    "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}).about(
+        "W&B's key early_terminate.", {"type": "hyperband", "min_iter": 3}
+    ),
+}
+
+
+def _options(*names: str) -> dict[str, Rule]:
+    return {name: _OPTIONS[name] for name in names}
+
+
+#: Method -> its options, named as in KerasTuner if it has the method.
+METHODS: Final[dict[str, dict[str, Rule]]] = {
+    "grid": _options("median_stopping"),
+    "random": _options("median_stopping"),
+    "sobol": _options("median_stopping"),
+    "bayesian": _options("num_initial_points", "alpha", "beta"),
+    "tpe": _options("num_initial_points", "candidates"),
+    "hyperband": _options(
+        "factor", "hyperband_iterations", "min_epochs", "proposals", "early_terminate"
+    ),
+    "asha": _options("factor", "min_epochs", "brackets", "proposals"),
+    "auto": {},
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 
@@ -125,9 +120,9 @@ _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 class MethodSpec:
     """A method's name and the options that the file sets.
 
-    The name is one of METHODS, CONFIGS, or a package's method, whose options are its own business.
+    The name is one of METHODS, CONFIGS, or another package's method, whose options are not checked.
     W&B's `early_terminate` becomes `hyperband` with the options `early_terminate` and `proposals`,
-    the method that W&B's file names.
+    the method in W&B's file.
     """
 
     name: str = "grid"
@@ -139,26 +134,26 @@ class MethodSpec:
 
     @property
     def exhausts(self) -> bool:
-        """Whether it ends by itself, so that it needs no budget."""
+        """Whether the method ends by itself, so that it needs no budget."""
         return self._proposals in {"grid", CONFIGS}
 
     @property
     def enumerates(self) -> bool:
-        """Whether every parameter needs a finite list of values."""
+        """Whether every parameter must have a finite list of values."""
         return self._proposals == "grid"
 
     def raw(self) -> Any:
-        """As a sweep file writes it."""
+        """Return the method as a sweep file has it."""
         if not self.options:
             return self.name
         return {"name": self.name, **{key: plain(item) for key, item in self.options.items()}}
 
 
 def parse_method(value: Any) -> MethodSpec:
-    """A method's name, or a mapping with a name and options.
+    """Read a method's name, or a mapping with a name and options.
 
     Raises:
-        Invalid: With the place of every fault within `value`.
+        InvalidValue: With the place of every fault within `value`.
     """
     if isinstance(value, MethodSpec):
         return value
@@ -166,12 +161,10 @@ def parse_method(value: Any) -> MethodSpec:
         return MethodSpec(_NAME.check(value))
     if "name" not in value:
         raise InvalidValue.at(f"name is missing; it is {listing(METHODS)}")
-    faults = Collector()
-    name = faults.run(_NAME.check, value["name"], "name")
-    faults.finish()
-    assert name is not None
+    name: str = check_key(_NAME.check, value, "name")
     accepted = METHODS.get(name, {})
     options: dict[str, Any] = {}
+    faults = Collector()
     for key, item in value.items():
         if key == "name":
             continue
@@ -185,26 +178,24 @@ def parse_method(value: Any) -> MethodSpec:
     return MethodSpec(name, options)
 
 
-def _described(option: str, rule: Rule) -> dict[str, Any]:
-    description, example = _DESCRIBED[option]
-    return {**rule.schema, "description": description, "examples": [example]}
-
-
 def _schema() -> dict[str, Any]:
-    variants = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]},
-                **{key: _described(key, rule) for key, rule in options.items()},
-            },
-            "required": ["name"],
-            "additionalProperties": False,
+    variants = []
+    for name, options in METHODS.items():
+        properties: dict[str, Any] = {
+            "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]}
         }
-        for name, options in METHODS.items()
-    ]
+        for option, rule in options.items():
+            properties[option] = described(rule.schema, rule.description, *rule.examples)
+        variants.append(
+            {
+                "type": "object",
+                "properties": properties,
+                "required": ["name"],
+                "additionalProperties": False,
+            }
+        )
     return {"anyOf": [dict(_NAME.schema), *variants]}
 
 
-#: The type of the field: a name, or a mapping with a name and options.
+#: Field type: a name, or a mapping with a name and options.
 Method = Annotated[MethodSpec, Rule(parse_method, _schema())]

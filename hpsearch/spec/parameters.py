@@ -1,8 +1,8 @@
-"""`parameters:` lists, fixed values, ranges, conditions, and W&B's distributions."""
+"""The key `parameters`: lists, fixed values, ranges, conditions and W&B's distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -12,7 +12,6 @@ from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.hyperparameters import (
     ANYTHING,
-    DESCRIBED,
     HYPERPARAMETERS,
     UNITS_OF_LAYER,
     rule_of,
@@ -21,6 +20,8 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
+    check_key,
+    described,
     integer,
     number,
     one_of,
@@ -30,7 +31,7 @@ from hpsearch.spec.rules import (
 from hpsearch.wording import did_you_mean, listing, show
 
 RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
-#: A range is kept as a list where it has a step: more values would not fit in memory.
+#: Most values of a range with a step, since all of them are kept in memory.
 MOST_STEPS: Final = 100_000
 _SCALE = one_of(("linear", "log"), "scale")
 _TYPE = one_of(("int", "float"), "type")
@@ -40,49 +41,13 @@ _STEP = number(above=0)
 _INTEGER_STEP = integer(1)
 
 
-@dataclass(frozen=True)
-class RangeSpec:
-    """Numbers from `min` to `max`, both included.
-
-    With a step, min, min + step, ...; on a log scale min, min * step, ..., as in KerasTuner.
-    """
-
-    min: float
-    max: float
-    step: float | None = None
-    log: bool = False
-    integer: bool = False
-
-    @property
-    def count(self) -> int | None:
-        """How many values it has; None where it is continuous."""
-        if self.step is None:
-            return None
-        return _steps(_decimal(self.min), _decimal(self.max), _decimal(self.step), self.log)[0] + 1
-
-    def multiples(self) -> tuple[float, ...]:
-        """The values of a log range with a step."""
-        low, factor = _decimal(self.min), _decimal(self.step or 1)
-        values = (low * factor**power for power in range(self.count or 0))
-        return tuple(int(value) if self.integer else float(value) for value in values)
-
-    def raw(self) -> dict[str, Any]:
-        """As a sweep file writes it."""
-        raw: dict[str, Any] = {"min": self.min, "max": self.max}
-        if self.step is not None:
-            raw["step"] = self.step
-        if self.log:
-            raw["scale"] = "log"
-        return {**raw, "type": "int" if self.integer else "float"}
-
-
 def _decimal(value: float) -> Decimal:
-    # By its written form: 0.1 + 0.2 is 0.3 there, as the file's author means it.
+    # From the written form, so that 0.1 + 0.2 is 0.3.
     return Decimal(repr(value))
 
 
 def _steps(low: Decimal, high: Decimal, step: Decimal, log: bool) -> tuple[int, Decimal, Decimal]:
-    """Whole steps below `high`, and the valid maxima on both sides of it."""
+    """Return the number of whole steps up to `high`, and the nearest valid maxima around it."""
     if not log:
         count = int((high - low) // step)
         below = low + count * step
@@ -93,37 +58,36 @@ def _steps(low: Decimal, high: Decimal, step: Decimal, log: bool) -> tuple[int, 
     return count, below, below if below == high else below * step
 
 
-def parse_range(rule: Rule, body: Mapping[str, Any]) -> RangeSpec:
-    """The range that `body` describes, whose bounds follow `rule`.
+def parse_range(rule: Rule, body: Mapping[str, Any]) -> Range:
+    """Read a range whose bounds follow `rule`.
+
+    On a log scale a step is a factor (min, min * step, ...), as in KerasTuner.
 
     Raises:
-        Invalid: With the place of every fault within `body`.
+        InvalidValue: With the place of every fault within `body`.
     """
     if rule.kind == "names":
         raise InvalidValue.at("takes names, not a range; list them: [a, b]")
     faults = Collector()
-    missing = [key for key in ("min", "max") if key not in body]
-    for key in missing:
-        faults.add(f"{key} is missing: a range has min and max")
+    for key in ("min", "max"):
+        if key not in body:
+            faults.add(f"{key} is missing: a range has min and max")
     log = faults.run(_SCALE.check, body.get("scale", "linear"), "scale") == "log"
     whole = _is_integer(rule, body, faults)
-    bounds = {
-        key: faults.run(lambda value: _bound(rule, whole, value), body[key], key)
+    low, high = (
+        faults.run(partial(_bound, rule, whole), body[key], key) if key in body else None
         for key in ("min", "max")
-        if key in body
-    }
+    )
     step = None
     if "step" in body:
-        stepping = _INTEGER_STEP if whole else _STEP
-        step = faults.run(stepping.check, body["step"], "step")
+        step = faults.run((_INTEGER_STEP if whole else _STEP).check, body["step"], "step")
     faults.finish()
-    low, high = bounds["min"], bounds["max"]
     assert low is not None
     assert high is not None
     _check_order(low, high, log)
     if step is not None:
         _check_step(low, high, step, log)
-    return RangeSpec(low, high, step, log, whole)
+    return Range(low, high, step, log, whole)
 
 
 def _is_integer(rule: Rule, body: Mapping[str, Any], faults: Collector) -> bool:
@@ -192,18 +156,23 @@ DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
     "constant": ("value",),
 }
 _DISTRIBUTION = one_of(DISTRIBUTIONS, "distribution")
-_Q = number(above=0)
+#: Distribution -> the keys of hpsearch that it implies.
+_IMPLIED: Final[dict[str, dict[str, str]]] = {
+    "int_uniform": {"type": "int"},
+    "uniform": {"type": "float"},
+    "log_uniform_values": {"scale": "log", "type": "float"},
+}
 
 
-def parameter(raw: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:
-    """A parameter's mapping without W&B's `distribution` and `q`.
+def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace W&B's `distribution` and `q` in a parameter's mapping.
 
     Args:
-        raw: The mapping, `when` left out.
-        whole: Whether it takes whole numbers only, so that `uniform` draws such.
+        whole: Whether the parameter is a whole number, which `uniform` then draws.
+        raw: The mapping without `when`.
 
     Raises:
-        Invalid: An unknown distribution, or keys that do not go with it.
+        InvalidValue: An unknown distribution, or keys that do not go with it.
     """
     if "distribution" not in raw:
         if "q" in raw:
@@ -211,11 +180,9 @@ def parameter(raw: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:
                 "has a meaning only with distribution: q_uniform; write step", "q"
             )
         return dict(raw)
-    faults = Collector()
-    name = faults.run(_DISTRIBUTION.check, raw["distribution"], "distribution")
-    faults.finish()
-    assert name is not None
+    name = check_key(_DISTRIBUTION.check, raw, "distribution")
     body = {key: item for key, item in raw.items() if key != "distribution"}
+    faults = Collector()
     for key in body:
         if key not in DISTRIBUTIONS[name]:
             takes = listing(DISTRIBUTIONS[name])
@@ -224,34 +191,26 @@ def parameter(raw: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:
         if key not in body and key != "q":
             faults.add(f"{key} is missing: distribution: {name} needs it")
     faults.finish()
-    rendered = _RENDER.get(name, dict)(body)
-    if whole and rendered.get("type") == "float":
-        del rendered["type"]
-    return rendered
+    body |= _IMPLIED.get(name, {})
+    if whole and body.get("type") == "float":
+        del body["type"]
+    return _quantised(body) if name == "q_uniform" else body
 
 
 def _quantised(body: dict[str, Any]) -> dict[str, Any]:
     low, high, step = body["min"], body["max"], body.get("q", 1)
     faults = Collector()
-    faults.run(_Q.check, step, "q")
-    for key in ("min", "max"):
-        faults.run(number().check, body[key], key)
+    for key, value, rule in (("q", step, _STEP), ("min", low, _NUMBER), ("max", high, _NUMBER)):
+        faults.run(rule.check, value, key)
     faults.finish()
-    # W&B rounds to multiples of q; whole steps from min are the nearest thing to list.
-    exact, width = Decimal(repr(low)), Decimal(repr(step))
-    count = (Decimal(repr(high)) - exact) // width
+    # W&B rounds to multiples of q; whole steps from min come nearest to that.
+    exact, width = _decimal(low), _decimal(step)
+    count = (_decimal(high) - exact) // width
     if count >= 1:
         top = exact + count * width
         high = int(top) if isinstance(low, int) and isinstance(step, int) else float(top)
     return {"min": low, "max": high, "step": step}
 
-
-_RENDER: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "int_uniform": lambda body: {**body, "type": "int"},
-    "uniform": lambda body: {**body, "type": "float"},
-    "q_uniform": _quantised,
-    "log_uniform_values": lambda body: {**body, "scale": "log", "type": "float"},
-}
 
 _KEYS: Final = ("values", "value", *RANGE_KEYS, "distribution", "q", "when")
 
@@ -261,71 +220,79 @@ class ParameterSpec:
     """One hyperparameter as the file gives it.
 
     Attributes:
-        domain: Its values (one where it is fixed), or a range.
-        when: Parent -> the values for which this one lives.
+        domain: Its values (one if it is fixed) or its range.
+        when: Parent -> the values with which this hyperparameter is active.
     """
 
-    domain: tuple[Any, ...] | RangeSpec
+    domain: tuple[Any, ...] | Range
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def count(self) -> int | None:
-        """How many values it has; None where it is continuous."""
-        return self.domain.count if isinstance(self.domain, RangeSpec) else len(self.domain)
+        """Number of values; None for a continuous range."""
+        if not isinstance(self.domain, Range):
+            return len(self.domain)
+        low, high, step = self.domain.min, self.domain.max, self.domain.step
+        if step is None:
+            return None
+        return _steps(_decimal(low), _decimal(high), _decimal(step), self.domain.log)[0] + 1
 
     @property
     def first(self) -> Any:
-        """The first value of the list, or the least of the range."""
-        return self.domain.min if isinstance(self.domain, RangeSpec) else self.domain[0]
+        """First value of the list, or least of the range."""
+        return self.domain.min if isinstance(self.domain, Range) else self.domain[0]
 
     def parameter(self, name: str) -> Parameter:
-        """As the space knows it."""
+        """Return the parameter of the space."""
         domain = self.domain
-        if not isinstance(domain, RangeSpec):
+        if not isinstance(domain, Range):
             return Parameter(name, Choices(domain), self.when)
-        if domain.log and domain.step is not None:
-            return Parameter(name, Choices(domain.multiples()), self.when)
-        return Parameter(
-            name,
-            Range(domain.min, domain.max, domain.step, domain.log, domain.integer),
-            self.when,
-        )
+        if not domain.log or domain.step is None:
+            return Parameter(name, domain, self.when)
+        low, factor = _decimal(domain.min), _decimal(domain.step)
+        kind = int if domain.integer else float
+        values = tuple(kind(low * factor**power) for power in range(self.count or 0))
+        return Parameter(name, Choices(values), self.when)
 
     def raw(self) -> Any:
-        """As a sweep file writes it."""
-        if isinstance(self.domain, RangeSpec):
-            body = self.domain.raw()
-        elif len(self.domain) == 1 and not isinstance(self.domain[0], list | Mapping):
-            if not self.when:
-                return self.domain[0]
-            body = {"value": self.domain[0]}
-        elif not self.when:
-            return plain(self.domain)
+        """Return the hyperparameter as a sweep file has it."""
+        domain = self.domain
+        if isinstance(domain, Range):
+            body = {**raw_range(domain), "type": "int" if domain.integer else "float"}
+        elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
+            body = {"value": domain[0]}
         else:
-            body = {"values": plain(self.domain)}
-        if self.when:
-            body["when"] = {
-                parent: plain(values)
-                if len(values) > 1 or isinstance(values[0], list)
-                else plain(values[0])
-                for parent, values in self.when.items()
-            }
-        return body
+            body = {"values": plain(domain)}
+        if not self.when:
+            return body if isinstance(domain, Range) else next(iter(body.values()))
+        when = {
+            parent: values if len(values) > 1 or isinstance(values[0], list) else values[0]
+            for parent, values in self.when.items()
+        }
+        return {**body, "when": plain(when)}
+
+
+def raw_range(domain: Range) -> dict[str, Any]:
+    """Return a range as a sweep file has it, without its type."""
+    raw: dict[str, Any] = {"min": domain.min, "max": domain.max}
+    if domain.step is not None:
+        raw["step"] = domain.step
+    if domain.log:
+        raw["scale"] = "log"
+    return raw
 
 
 def parse_parameter(rule: Rule, raw: Any) -> ParameterSpec:
-    """What the file says of one hyperparameter whose values follow `rule`.
+    """Read one hyperparameter whose values follow `rule`.
 
     Raises:
-        Invalid: With the place of every fault within `raw`.
+        InvalidValue: With the place of every fault within `raw`.
     """
     if isinstance(raw, ParameterSpec):
         return raw
     if isinstance(raw, list | tuple):
         return ParameterSpec(_values(rule, raw))
-    if not isinstance(raw, Mapping):
-        return ParameterSpec((rule.check(raw),))
-    if "name" in raw and rule.mapping:
+    if not isinstance(raw, Mapping) or ("name" in raw and rule.mapping):
         return ParameterSpec((rule.check(raw),))
     if "name" in raw and "initial_learning_rate" in raw:
         raise InvalidValue.at(
@@ -343,10 +310,11 @@ def _from_mapping(rule: Rule, raw: Mapping[str, Any]) -> ParameterSpec:
             faults.add(f"unknown key; allowed are {listing(_KEYS)}{hint}", key)
     when = faults.run(_when, raw["when"], "when") if "when" in raw else {}
     known = {key: item for key, item in raw.items() if key in _KEYS and key != "when"}
-    body = faults.run(partial(parameter, whole=rule.kind == "int"), known)
+    body = faults.run(partial(_without_distribution, rule.kind == "int"), known)
     misspelt = bool(raw.keys() - {*_KEYS})
     domain = None
-    if body is not None and not (misspelt and not _is_complete(body)):
+    # A misspelt key is not also a missing one.
+    if body is not None and (not misspelt or _is_complete(body)):
         domain = faults.run(partial(_domain, rule), body)
     faults.finish()
     assert domain is not None
@@ -358,22 +326,17 @@ def _is_complete(body: Mapping[str, Any]) -> bool:
     return "values" in body or "value" in body or {"min", "max"} <= body.keys()
 
 
-def _domain(rule: Rule, body: Mapping[str, Any]) -> tuple[Any, ...] | RangeSpec:
+def _domain(rule: Rule, body: Mapping[str, Any]) -> tuple[Any, ...] | Range:
     given = [key for key in ("values", "value") if key in body]
     ranged = [key for key in RANGE_KEYS if key in body]
     if len(given) > 1 or (given and ranged):
         raise InvalidValue.at(f"give {listing([*given, *ranged])}, not more than one of them")
     if ranged:
         return parse_range(rule, body)
-    faults = Collector()
     if given == ["value"]:
-        value = faults.run(rule.check, body["value"], "value")
-        faults.finish()
-        return (value,)
+        return (check_key(rule.check, body, "value"),)
     if given == ["values"]:
-        values = faults.run(partial(_values, rule), body["values"], "values")
-        faults.finish()
-        return values or ()
+        return check_key(partial(_values, rule), body, "values")
     raise InvalidValue.at("needs values, a value, or min and max")
 
 
@@ -399,7 +362,7 @@ def _values(rule: Rule, raw: Any) -> tuple[Any, ...]:
 
 
 def _identity(value: Any) -> Any:
-    """Equal for values that are the same choice; true is not 1, but 1.0 is."""
+    """Return a key that is equal for values that are the same choice: 1 and 1.0, but not true."""
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, Mapping):
@@ -412,10 +375,10 @@ def _identity(value: Any) -> Any:
 
 
 def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
-    law = "must be a mapping of hyperparameter to value or list of values"
-    mapping = require_mapping(raw, law)
+    requirement = "must be a mapping of hyperparameter to value or list of values"
+    mapping = require_mapping(raw, requirement)
     if not mapping:
-        raise InvalidValue.at(f"{law}, and is empty")
+        raise InvalidValue.at(f"{requirement}, and is empty")
     faults = Collector()
     accepted: dict[str, tuple[Any, ...]] = {}
     for parent, item in mapping.items():
@@ -430,94 +393,78 @@ def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
 def _parameters(raw: Any) -> dict[str, ParameterSpec]:
     mapping = require_mapping(raw, "must be a mapping of hyperparameters to their values")
     faults = Collector()
-    specs = {
+    specs: dict[str, Any] = {
         name: faults.run(partial(parse_parameter, rule_of(name)), item, name)
         for name, item in mapping.items()
     }
     faults.finish()
-    return {name: spec for name, spec in specs.items() if spec is not None}
+    return specs
 
 
 _POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
-#: The schema of a range's keys.
+#: JSON Schema of a range's keys.
 _RANGE: Final[dict[str, Any]] = {
-    "min": {"type": "number", "description": "The least value.", "examples": [0.0001]},
-    "max": {
-        "type": "number",
-        "description": "The greatest value, itself included.",
-        "examples": [0.1],
-    },
-    "step": {
-        **_POSITIVE,
-        "description": "Only min, min + step, ...; on a log scale min, min * step, ...",
-        "examples": [0.01],
-    },
-    "scale": {
-        **one_of(("linear", "log"), "scale").schema,
-        "default": "linear",
-        "description": "How values are spread.",
-        "examples": ["log"],
-    },
-    "type": {
-        **one_of(("int", "float"), "type").schema,
-        "description": "Whole numbers or any; where absent, as min, max and step are written.",
-        "examples": ["int"],
-    },
-    "q": {**_POSITIVE, "description": "W&B's word for step.", "examples": [16]},
+    "min": described({"type": "number"}, "Least value.", 0.0001),
+    "max": described({"type": "number"}, "Greatest value (included).", 0.1),
+    "step": described(
+        _POSITIVE, "Take only min, min + step, ...; on a log scale min, min * step, ...", 0.01
+    ),
+    "scale": described(
+        {**_SCALE.schema, "default": "linear"}, "Scale on which values are evenly spread.", "log"
+    ),
+    "type": described(
+        _TYPE.schema,
+        "Whole numbers or any; by default as min, max and step are written.",
+        "int",
+    ),
+    "q": described(_POSITIVE, "W&B's name of step.", 16),
 }
 
 
 def _parameter_schema(rule: Rule) -> dict[str, Any]:
     value = dict(rule.schema)
-    properties: dict[str, Any] = {
-        "values": {
-            "type": "array",
-            "items": value,
-            "minItems": 1,
-            "description": "The choices.",
-            "examples": [[32, 128]],
-        },
-        "value": {**value, "description": "The only value.", "examples": [32]},
-        "when": {
-            "type": "object",
-            "minProperties": 1,
-            "description": "It lives only where other hyperparameters have these values.",
-            "examples": [{"optimizer": ["sgd", "adam"], "hidden_layers": 2}],
-        },
-        "distribution": {
-            "enum": list(DISTRIBUTIONS),
-            "description": "W&B's word for the kind of values.",
-            "examples": ["int_uniform"],
-        },
+    choices = {"type": "array", "items": value, "minItems": 1}
+    properties = {
+        "values": described(choices, "The choices.", [32, 128]),
+        "value": described(value, "The only value.", 32),
+        "when": described(
+            {"type": "object", "minProperties": 1},
+            "Active only when other hyperparameters have these values.",
+            {"optimizer": ["sgd", "adam"], "hidden_layers": 2},
+        ),
+        "distribution": described(
+            {"enum": list(DISTRIBUTIONS)}, "W&B's name of the kind of values.", "int_uniform"
+        ),
     }
     if rule.kind != "names":
         properties |= _RANGE
     mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    scalar = value or {"type": ["string", "number", "boolean"]}
-    return {"anyOf": [scalar, {"type": "array", "items": value, "minItems": 1}, mapping]}
-
-
-def _schema() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: _described(name, rule) for name, rule in HYPERPARAMETERS.items()},
-        "patternProperties": {r"^units_[1-9]\d*$": _described("units_2", UNITS_OF_LAYER)},
-        "additionalProperties": {
-            **_parameter_schema(ANYTHING),
-            "description": "An argument of one's own layer type or model.",
-            "examples": [[1, 2]],
-        },
+    schema: dict[str, Any] = {
+        "anyOf": [value or {"type": ["string", "number", "boolean"]}, choices, mapping]
     }
+    return described(schema, rule.description, *rule.examples)
 
 
-def _described(name: str, rule: Rule) -> dict[str, Any]:
-    description, example = DESCRIBED[name]
-    default = {"default": DEFAULTS[name]} if name in DEFAULTS else {}
-    about = {"description": description, "examples": [example], **default}
+def _hyperparameter_schema(name: str, rule: Rule) -> dict[str, Any]:
+    schema = _parameter_schema(rule)
+    if name in DEFAULTS:
+        schema["default"] = DEFAULTS[name]
     if "errorMessage" in rule.schema:
-        about["errorMessage"] = rule.schema["errorMessage"]
-    return {**_parameter_schema(rule), **about}
+        schema["errorMessage"] = rule.schema["errorMessage"]
+    return schema
 
 
-#: The type of the field: hyperparameter -> ParameterSpec, in the file's order.
-Parameters = Annotated[dict[str, ParameterSpec], Rule(_parameters, _schema())]
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        name: _hyperparameter_schema(name, rule) for name, rule in HYPERPARAMETERS.items()
+    },
+    "patternProperties": {r"^units_[1-9]\d*$": _hyperparameter_schema("units_2", UNITS_OF_LAYER)},
+    "additionalProperties": _parameter_schema(
+        ANYTHING.about("An argument of your own layer type or model.", [1, 2])
+    ),
+}
+
+
+#: Field type: hyperparameter -> ParameterSpec, in the file's order.
+Parameters = Annotated[dict[str, ParameterSpec], Rule(_parameters, _SCHEMA)]

@@ -1,16 +1,23 @@
-"""Rules: what one value of a sweep file may be, in words for people and as JSON Schema."""
+"""Rules for single values of a sweep file, with messages for people and a JSON Schema.
+
+pydantic builds and freezes the models and collects errors. Its own constraints are not used: their
+messages name only the bound that failed, without a hint such as "remove the quotes", and values of
+hyperparameters, which are no fields of a model, need the same rules.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeVar, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
@@ -23,18 +30,18 @@ from hpsearch.wording import did_you_mean, listing, nearest, show, unquote_hint
 
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
+K = TypeVar("K", bound=str | int)
 T = TypeVar("T")
 
-#: pydantic's error type of every message that is already in our words.
+#: pydantic's error type for messages of hpsearch.
 ERROR_TYPE = "hpsearch"
-#: More faults of one part are not told; whoever has them needs another tool.
+#: Faults of one part that are reported at most.
 MOST_FAULTS = 500
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
-_FUNCTION = "must be a function as 'package.module:function'"
 
 
 class InvalidValue(ValueError):
-    """A value that breaks rules; each fault has its place within the value and a message."""
+    """A value that breaks rules; each fault is a place within the value and a message."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -42,23 +49,23 @@ class InvalidValue(ValueError):
 
     @classmethod
     def at(cls, message: str, *loc: str | int) -> InvalidValue:
-        """One fault at `loc` within the value; no `loc` means the value itself."""
+        """Return an error with one fault, at `loc` or of the value itself."""
         return cls([(loc, message)])
 
 
 class Collector:
-    """Gathers the faults of several checks, so that a file's problems are all told at once."""
+    """Collects the faults of several checks, so that all are reported at once."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
     def add(self, message: str, *loc: str | int) -> None:
-        """Note a fault at `loc`."""
+        """Add a fault at `loc`."""
         if len(self.faults) < MOST_FAULTS:
             self.faults.append((loc, message))
 
     def run(self, check: Callable[[Any], T], value: Any, *loc: str | int) -> T | None:
-        """`check(value)`, or None after noting its faults below `loc`."""
+        """Return `check(value)`, or None after adding its faults below `loc`."""
         try:
             return check(value)
         except InvalidValue as invalid:
@@ -67,17 +74,38 @@ class Collector:
             return None
 
     def finish(self) -> None:
-        """Raise what was gathered.
+        """Raise the faults, if any.
 
         Raises:
-            Invalid: At least one fault was noted.
+            InvalidValue: At least one fault was added.
         """
         if self.faults:
             raise InvalidValue(self.faults)
 
 
+def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> dict[K, T]:
+    """Check values by their places, and report the faults of all together.
+
+    Raises:
+        InvalidValue: At least one value has a fault.
+    """
+    faults = Collector()
+    checked: dict[K, Any] = {place: faults.run(check, value, place) for place, value in values}
+    faults.finish()
+    return checked
+
+
+def check_key(check: Callable[[Any], T], mapping: Mapping[str, Any], key: str) -> T:
+    """Check the value of one key.
+
+    Raises:
+        InvalidValue: With its faults at the key.
+    """
+    return check_each(check, [(key, mapping[key])])[key]
+
+
 def as_validation_error(faults: Iterable[Fault], value: Any) -> ValidationError:
-    """The faults in pydantic's form, which puts the field's own place before theirs."""
+    """Return the faults as pydantic's error, to which pydantic adds the place of the field."""
     return ValidationError.from_exception_data(
         "sweep",
         [
@@ -93,30 +121,38 @@ def as_validation_error(faults: Iterable[Fault], value: Any) -> ValidationError:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value may be.
+    """The values that a key accepts.
 
     Attributes:
-        check: Returns the value as the sweep keeps it, or raises Invalid.
-        schema: JSON Schema of what the check accepts.
-        kind: `int` and `float` values may also be searched in a range.
+        check: Returns the value as the sweep keeps it, or raises InvalidValue.
+        schema: JSON Schema of the accepted values.
+        kind: `names` accept no range.
         mapping: Whether a mapping with a `name` is a value, as for optimizers.
+        description: Description of a key with this rule.
+        examples: Examples of what a file has for the key.
     """
 
     check: Callable[[Any], Any]
     schema: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["int", "float", "any", "names"] = "names"
     mapping: bool = False
+    description: str = ""
+    examples: tuple[Any, ...] = ()
+
+    def about(self, description: str, *examples: Any) -> Rule:
+        """Return the rule with a description of its key."""
+        return replace(self, description=description, examples=examples)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Hook of pydantic: the check alone decides."""
+        """Let pydantic validate by the check alone."""
         return core_schema.no_info_plain_validator_function(self._validate)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Hook of pydantic for the JSON Schema."""
+        """Give pydantic the rule's JSON Schema."""
         return dict(self.schema)
 
     def _validate(self, value: Any) -> Any:
@@ -126,49 +162,44 @@ class Rule:
             raise as_validation_error(invalid.faults, value) from None
 
 
-def _bounds(
-    minimum: float | None, maximum: float | None, above: float | None, below: float | None
-) -> str:
-    words = []
-    if minimum is not None:
-        words.append(f"at least {minimum:g}" if minimum else "0 or more")
-    if above is not None:
-        words.append(f"above {above:g}")
-    if maximum is not None:
-        words.append(f"at most {maximum:g}" if maximum < 1e6 else f"at most {maximum}")
-    if below is not None:
-        words.append(f"below {below:g}")
-    return " and ".join(words)
+#: Keyword of JSON Schema -> the comparison with a bound, and its name.
+_BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
+    "minimum": (operator.ge, "at least"),
+    "exclusiveMinimum": (operator.gt, "above"),
+    "maximum": (operator.le, "at most"),
+    "exclusiveMaximum": (operator.lt, "below"),
+}
 
 
-def _bounds_schema(
-    minimum: float | None, maximum: float | None, above: float | None, below: float | None
-) -> dict[str, Any]:
-    bounds = {
-        "minimum": minimum,
-        "maximum": maximum,
-        "exclusiveMinimum": above,
-        "exclusiveMaximum": below,
-    }
-    return {key: bound for key, bound in bounds.items() if bound is not None}
+def _worded(bounds: Mapping[str, float]) -> str:
+    return " and ".join(
+        "0 or more"
+        if (keyword, bound) == ("minimum", 0)
+        else f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
+        for keyword, bound in bounds.items()
+    )
+
+
+def _within(value: float, bounds: Mapping[str, float]) -> bool:
+    return all(_BOUNDS[keyword][0](value, bound) for keyword, bound in bounds.items())
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
-    """A whole number within bounds, both included; true and false are none."""
-    bounds = _bounds(minimum, maximum, None, None)
-    law = f"must be a whole number{f' of {bounds}' if bounds else ''}"
+    """A whole number within inclusive bounds, but not true or false."""
+    limits = {"minimum": minimum, "maximum": maximum}
+    bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
+    requirement = f"must be a whole number{f' of {_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
-            raise InvalidValue.at(f"{law}, not {show(value)}; write {int(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
-        if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
+        if not _within(value, bounds):
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return value
 
-    schema = {"type": "integer", **_bounds_schema(minimum, maximum, None, None)}
-    return Rule(check, {**schema, "errorMessage": law}, kind="int")
+    return Rule(check, {"type": "integer", **bounds, "errorMessage": requirement}, kind="int")
 
 
 def number(
@@ -177,30 +208,30 @@ def number(
     above: float | None = None,
     below: float | None = None,
 ) -> Rule:
-    """A finite number within bounds; `above` and `below` are excluded themselves."""
-    bounds = _bounds(minimum, maximum, above, below)
-    law = f"must be a number{f' {bounds}' if bounds else ''}"
+    """A finite number within bounds, of which `above` and `below` are exclusive."""
+    limits = {
+        "minimum": minimum,
+        "exclusiveMinimum": above,
+        "maximum": maximum,
+        "exclusiveMaximum": below,
+    }
+    bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
+    requirement = f"must be a number{f' {_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
         try:
             result = float(value)
         except OverflowError:
             result = math.inf
         if not math.isfinite(result):
-            raise InvalidValue.at(f"{law}, and finite, not {show(value)}")
-        if (
-            (minimum is not None and result < minimum)
-            or (maximum is not None and result > maximum)
-            or (above is not None and result <= above)
-            or (below is not None and result >= below)
-        ):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
+        if not _within(result, bounds):
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return result
 
-    schema = {"type": "number", **_bounds_schema(minimum, maximum, above, below)}
-    return Rule(check, {**schema, "errorMessage": law}, kind="float")
+    return Rule(check, {"type": "number", **bounds, "errorMessage": requirement}, kind="float")
 
 
 def flag() -> Rule:
@@ -209,7 +240,7 @@ def flag() -> Rule:
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
             hint = (
-                ": YAML 1.2 knows no yes, no, on or off"
+                ": in YAML 1.2 yes, no, on and off are text"
                 if str(value).lower() in {"yes", "no", "on", "off"}
                 else ""
             )
@@ -219,34 +250,34 @@ def flag() -> Rule:
     return Rule(check, {"type": "boolean", "errorMessage": "must be true or false"})
 
 
-def text(pattern: re.Pattern[str] | None = None, law: str = "must be text") -> Rule:
-    """Text that is not empty and matches `pattern`, of which `law` speaks."""
+def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be text") -> Rule:
+    """Text that is not empty and matches `pattern`, which `requirement` describes."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
             hint = ": put it in quotes" if isinstance(value, int | float) else ""
-            raise InvalidValue.at(f"{law}, not {show(value)}{hint}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{hint}")
         if not value.strip():
-            raise InvalidValue.at(f"{law}, and is empty")
+            raise InvalidValue.at(f"{requirement}, and is empty")
         if pattern is not None and not pattern.match(value):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return value
 
-    schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": law}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": requirement}
     if pattern is not None:
         schema["pattern"] = _pattern(pattern)
     return Rule(check, schema)
 
 
 def _pattern(pattern: re.Pattern[str]) -> str:
-    """As JSON Schema, whose patterns are JavaScript's, has it."""
+    # JSON Schema's patterns are JavaScript's.
     return "^" + pattern.pattern.replace(r"\Z", "$")
 
 
 def one_of(
     names: Iterable[str], noun: str, aliases: Mapping[str, str] | None = None, shown: int = 12
 ) -> Rule:
-    """One of a few names; `aliases` are accepted and replaced by what they stand for."""
+    """One of `names`, or one of `aliases`, which is replaced by its value."""
     known = tuple(names)
     other = dict(aliases or {})
     rule = (
@@ -270,31 +301,25 @@ def one_of(
 
 
 def reference() -> Rule:
-    """One's own code as `package.module:function`."""
-    return text(REFERENCE, _FUNCTION)
-
-
-def reference_schema() -> dict[str, Any]:
-    """JSON Schema of `package.module:function`."""
-    return {"type": "string", "pattern": _pattern(REFERENCE), "errorMessage": _FUNCTION}
+    """A function of the user, as `package.module:function`."""
+    return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
 def sequence(item: Rule, noun: str) -> Rule:
-    """A list, kept as a tuple, of at least one item."""
+    """A list of at least one item, kept as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
         if not value:
             raise InvalidValue.at(f"must be a list of at least one of {noun}, and is empty")
-        faults = Collector()
-        items = tuple(faults.run(item.check, entry, index) for index, entry in enumerate(value))
-        faults.finish()
-        return items
+        return tuple(check_each(item.check, enumerate(value)).values())
 
-    law = f"must be a list of {noun}"
+    requirement = f"must be a list of {noun}"
     items = dict(item.schema)
-    return Rule(check, {"type": "array", "items": items, "minItems": 1, "errorMessage": law})
+    return Rule(
+        check, {"type": "array", "items": items, "minItems": 1, "errorMessage": requirement}
+    )
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
@@ -305,22 +330,22 @@ _DURATION = re.compile(
 
 
 def duration() -> Rule:
-    """A time in seconds, or text such as `30m`, `1h30m`, `90s`; kept in seconds."""
-    law = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
+    """A time as seconds or text such as `1h30m`, kept in seconds."""
+    requirement = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
 
     def check(value: Any) -> float:
         if isinstance(value, str):
             match = _DURATION.match(value)
             if match is None or len(value) > 40:
-                raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
             parts = zip(match.groups(), _SECONDS.values(), strict=True)
             seconds = sum(float(amount) * unit for amount, unit in parts if amount)
         elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         else:
             seconds = value
         if not 0 < seconds <= 1e10:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return float(seconds)
 
     schema = {
@@ -328,7 +353,7 @@ def duration() -> Rule:
             {"type": "number", "exclusiveMinimum": 0},
             {"type": "string", "pattern": _pattern(_DURATION)},
         ],
-        "errorMessage": law,
+        "errorMessage": requirement,
     }
     return Rule(check, schema)
 
@@ -339,8 +364,8 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B|B)\Z", re.ASCII)
 
 
 def byte_size() -> Rule:
-    """`auto`, a number of bytes, or text such as `2GB`; kept in bytes."""
-    law = "must be auto or a size such as 2GB or 512MB"
+    """`auto`, or a size as bytes or text such as `2GB`, kept in bytes."""
+    requirement = "must be auto or a size such as 2GB or 512MB"
 
     def check(value: Any) -> int | Literal["auto"]:
         if value == "auto":
@@ -350,9 +375,9 @@ def byte_size() -> Rule:
         elif isinstance(value, int) and not isinstance(value, bool):
             size = value
         else:
-            raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
         if not 0 < size <= 2**60:
-            raise InvalidValue.at(f"{law}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}")
         return size
 
     schema = {
@@ -361,22 +386,14 @@ def byte_size() -> Rule:
             {"type": "integer", "minimum": 1},
             {"type": "string", "pattern": _pattern(_SIZE)},
         ],
-        "errorMessage": law,
+        "errorMessage": requirement,
     }
     return Rule(check, schema)
 
 
-@runtime_checkable
-class SupportsRaw(Protocol):
-    """A part that knows how a sweep file writes it."""
-
-    def raw(self) -> Any:
-        """As a sweep file writes it."""
-
-
 def plain(value: Any) -> Any:
-    """A part of a sweep as YAML and JSON know it: mappings, lists and scalars."""
-    if isinstance(value, SupportsRaw):
+    """Return a part of a sweep as a file has it: mappings, lists and scalars."""
+    if hasattr(value, "raw"):
         return value.raw()
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
@@ -386,17 +403,17 @@ def plain(value: Any) -> Any:
 
 
 class Spec(BaseModel):
-    """A mapping of a sweep file: frozen, its keys are its fields, any other key is an error."""
+    """A frozen mapping of a sweep file with fixed keys, its fields; any other key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
-        """The keys as a file writes them."""
+        """Return the keys as a file has them."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     def raw(self) -> Any:
-        """This part as a sweep file writes it; reading that gives an equal part."""
+        """Return this part as a sweep file has it; reading that gives an equal part."""
         fields = type(self).model_fields
         return {
             field.alias or name: plain(getattr(self, name))
@@ -405,12 +422,12 @@ class Spec(BaseModel):
         }
 
     def check(self) -> Iterator[Fault]:
-        """Faults between keys that are sound each for itself."""
+        """Yield faults between keys that are valid one by one."""
         return iter(())
 
     @model_validator(mode="wrap")
     @classmethod
-    def _in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, Mapping | cls):
             keys = listing(cls.keys())
             raise as_validation_error(
@@ -426,8 +443,18 @@ class Spec(BaseModel):
         return spec
 
 
+def about(description: str, *examples: Any) -> Any:
+    """Describe a field of a Spec."""
+    return Field(description=description, examples=list(examples) or None)
+
+
+def described(schema: Mapping[str, Any], description: str, *examples: Any) -> dict[str, Any]:
+    """Describe a key in its JSON Schema."""
+    return {**schema, "description": description, "examples": list(examples)}
+
+
 def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:
-    """Errors of pydantic about one mapping with these keys, as faults."""
+    """Return pydantic's errors about a mapping with these keys as faults."""
     details = error.errors(include_url=False, include_context=False)
     meant = {
         nearest(detail["loc"][-1], keys)
@@ -437,7 +464,7 @@ def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:
     return [
         (tuple(detail["loc"]), _message(detail, keys))
         for detail in details
-        # A misspelt key is one mistake, not also a missing one.
+        # A misspelt key is not also a missing one.
         if not (detail["type"] == "missing" and detail["loc"][-1] in meant)
     ]
 
@@ -454,15 +481,15 @@ def _message(detail: Any, keys: tuple[str, ...]) -> str:
     return f"{detail['msg']}, not {show(detail['input'])}"
 
 
-def require_mapping(value: Any, law: str) -> Mapping[str, Any]:
-    """`value` where it is a mapping with text keys.
+def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:
+    """Return `value` if it is a mapping whose keys are text.
 
     Raises:
-        Invalid: It is not.
+        InvalidValue: It is not.
     """
     if not isinstance(value, Mapping):
-        raise InvalidValue.at(f"{law}, not {show(value)}")
+        raise InvalidValue.at(f"{requirement}, not {show(value)}")
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
-        raise InvalidValue.at(f"{law}; the key {show(wrong[0])} is no text")
+        raise InvalidValue.at(f"{requirement}; the key {show(wrong[0])} is not text")
     return value

@@ -1,11 +1,11 @@
-"""The smaller keys: metric, seeds, budget, early stopping, execution, model."""
+"""The keys `metric`, `seeds`, `budget`, `early_stopping`, `execution` and `model`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec.rules import (
@@ -15,119 +15,91 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     Spec,
+    about,
     byte_size,
+    check_each,
     duration,
-    faults_of,
     flag,
     integer,
     number,
     one_of,
-    reference_schema,
+    reference,
     require_mapping,
     text,
 )
 from hpsearch.wording import did_you_mean, show, unquote_hint
 
-#: Engines of this package.
+#: Engines that are part of hpsearch.
 ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
 _MOST_SEEDS: Final = 10_000
 
 
 class MetricSpec(Spec):
-    """What a trial's score is; `goal` is known for the usual names."""
+    """The score of a trial; `goal` may be omitted for a known metric."""
 
-    name: Annotated[
-        str,
-        text(),
-        Field(description="A column of the curves, such as val_accuracy.", examples=["val_loss"]),
-    ]
+    name: Annotated[str, text(), about("Column of curves.csv, such as val_accuracy.", "val_loss")]
     goal: Annotated[
         Literal["maximize", "minimize"] | None,
         one_of(("maximize", "minimize"), "goal"),
-        Field(
-            description="Known for the usual metrics, needed for another.", examples=["minimize"]
-        ),
+        about("Required unless the metric is a known one.", "minimize"),
     ] = None
     epoch: Annotated[
         Literal["last", "best"],
         one_of(("last", "best"), "epoch"),
-        Field(description="The epoch that the score is read at.", examples=["best"]),
+        about("Epoch whose value is the score.", "best"),
     ] = "last"
 
     def check(self) -> Iterator[Fault]:
-        """The goal must be known or given."""
+        """Yield a fault if the goal is neither known nor given."""
         if self.goal is None and self.name not in METRICS:
             yield (
                 (),
-                f"goal is missing: maximize or minimize, as {self.name!r} is no known metric"
+                f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
                 f"{did_you_mean(self.name, METRICS)}",
             )
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """The goal, inferred where the file does not give it."""
+        """The goal, inferred if the file omits it."""
         if self.goal is not None:
             return self.goal
         return "maximize" if METRICS[self.name] == "maximize" else "minimize"
 
 
-def _validated(model: type[Spec], value: Any) -> Any:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise InvalidValue(faults_of(error, model.keys())) from None
-
-
 def _metric(value: Any) -> MetricSpec:
-    raw = {"name": value} if isinstance(value, str) else value
-    metric: MetricSpec = _validated(MetricSpec, raw)
+    metric = MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
     return metric.model_copy(update={"goal": metric.direction})
 
 
-def _schema_of(model: type[Spec]) -> dict[str, Any]:
-    return TypeAdapter(model).json_schema()
-
-
-#: The type of the field: a name, or a mapping.
+#: Field type: a name or a mapping.
 Metric = Annotated[
     MetricSpec | None,
-    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, _schema_of(MetricSpec)]}),
+    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.model_json_schema()]}),
 ]
 
 
 class SeedRace(Spec):
-    """Repeat configs from `min` up to `max` times, the promising ones more often."""
+    """Repeat each config `min` times, and promising ones up to `max` times."""
 
-    min: Annotated[
-        int,
-        integer(1, _MOST_SEEDS),
-        Field(description="Repetitions that every config has.", examples=[1]),
-    ]
-    max: Annotated[
-        int,
-        integer(1, _MOST_SEEDS),
-        Field(description="Repetitions that the best have.", examples=[5]),
-    ]
-    race: Annotated[
-        bool, flag(), Field(description="Drop configs that can no longer win.", examples=[True])
-    ] = True
+    min: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of every config.", 1)]
+    max: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of the best configs.", 5)]
+    race: Annotated[bool, flag(), about("Drop configs that can no longer win.", True)] = True
 
     def check(self) -> Iterator[Fault]:
-        """The bounds must be in order."""
+        """Yield a fault if `min` exceeds `max`."""
         if self.min > self.max:
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
 
 def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace:
     if isinstance(value, Mapping | SeedRace):
-        race: SeedRace = _validated(SeedRace, value)
-        return race
+        return SeedRace.model_validate(value)
     if isinstance(value, list | tuple):
         return _seed_list(value)
-    law = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
+    requirement = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
-        raise InvalidValue.at(f"{law}, not {show(value)}{unquote_hint(value)}")
+        raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
     return value
 
 
@@ -150,33 +122,31 @@ _SEEDS_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
         {"type": "array", "items": dict(_TRIAL_SEED.schema), "minItems": 1, "uniqueItems": True},
-        _schema_of(SeedRace),
+        SeedRace.model_json_schema(),
     ]
 }
-#: The type of the field: how many, a list, or a race.
+#: Field type: a number of seeds, a list of them, or a race.
 Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
 
 
 class Budget(Spec):
-    """When a search that would not end by itself ends."""
+    """Limits of a search."""
 
     trials: Annotated[
-        int | None,
-        integer(1, 10**9),
-        Field(description="Rows of the results table at most.", examples=[200]),
+        int | None, integer(1, 10**9), about("Most rows of the results table.", 200)
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
         Field(
             alias="time",
-            description="After it, no trial is begun.",
+            description="Time after which no trial starts.",
             examples=["30m"],
         ),
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """An empty budget limits nothing."""
+        """Yield a fault if no limit is given."""
         if self.trials is None and self.time_seconds is None:
             yield (), "needs trials, time or both"
 
@@ -185,16 +155,10 @@ class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
 
     patience: Annotated[
-        int,
-        integer(1, 10**6),
-        Field(
-            description="Epochs without an improvement after which a training ends.", examples=[3]
-        ),
+        int, integer(1, 10**6), about("Epochs without improvement after which a training ends.", 3)
     ]
     min_delta: Annotated[
-        float,
-        number(minimum=0),
-        Field(description="How much better counts as an improvement.", examples=[0.001]),
+        float, number(minimum=0), about("Smallest change that counts as an improvement.", 0.001)
     ] = 0.0
 
 
@@ -210,18 +174,12 @@ def _workers(value: Any) -> int | Literal["auto"]:
 
 
 def _resources(value: Any) -> dict[str, float]:
-    law = "must be a mapping such as {CPU: 1, GPU: 0.5}"
-    faults = Collector()
-    amounts = {
-        key: faults.run(number(minimum=0).check, amount, key)
-        for key, amount in require_mapping(value, law).items()
-    }
-    faults.finish()
-    return {key: amount for key, amount in amounts.items() if amount is not None}
+    requirement = "must be a mapping such as {CPU: 1, GPU: 0.5}"
+    return check_each(number(minimum=0).check, require_mapping(value, requirement).items())
 
 
 class Execution(Spec):
-    """Where and how trainings run; nothing here changes a score."""
+    """Where and how trainings run; no key changes a score."""
 
     workers: Annotated[
         int | Literal["auto"],
@@ -229,7 +187,7 @@ class Execution(Spec):
             _workers,
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        Field(description="Processes, of one thread each; auto: one a core.", examples=[4]),
+        about("Single-threaded processes; auto: one per core.", 4),
     ] = "auto"
     timeout_seconds: Annotated[
         float | None,
@@ -239,42 +197,35 @@ class Execution(Spec):
     memory: Annotated[
         int | Literal["auto"],
         byte_size(),
-        Field(
-            description="Of one worker; auto: its part of 80% of the machine's.",
-            examples=["2GB"],
-        ),
+        about("Memory limit of a worker; auto: its share of 80% of the machine's memory.", "2GB"),
     ] = "auto"
     retries: Annotated[
-        int,
-        integer(0, 100),
-        Field(description="How often a training whose worker died is tried again.", examples=[2]),
+        int, integer(0, 100), about("How often to restart a training whose worker died.", 2)
     ] = 1
     engine: Annotated[
         str,
         one_of(ENGINES, "engine"),
-        Field(description="What runs them: this machine, or a cluster.", examples=["local"]),
+        about("Run trainings on this machine or on a Ray cluster.", "local"),
     ] = "local"
     address: Annotated[
         str | None,
         text(),
-        Field(
-            description="Of the cluster: auto, or its head's HOST:PORT.", examples=["10.0.0.5:6379"]
-        ),
+        about("Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"),
     ] = None
     resources: Annotated[
         dict[str, float] | None,
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        Field(description="What one of the cluster's workers takes.", examples=[{"CPU": 1}]),
+        about("Resources of the cluster that a worker takes.", {"CPU": 1}),
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """A cluster's keys need a cluster."""
+        """Yield faults for the cluster's keys without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
 
 
-_CLASS_WEIGHT_LAW: Final = (
+_CLASS_WEIGHT_REQUIREMENT: Final = (
     "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
 )
 
@@ -283,18 +234,13 @@ def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
     if value == "balanced":
         return "balanced"
     if not isinstance(value, Mapping) or not value:
-        raise InvalidValue.at(f"{_CLASS_WEIGHT_LAW}, not {show(value)}")
-    faults = Collector()
-    weight = number(minimum=0)
-    checked = {
-        str(label): faults.run(weight.check, each, str(label)) for label, each in value.items()
-    }
-    faults.finish()
-    return {label: float(each) for label, each in checked.items() if each is not None}
+        raise InvalidValue.at(f"{_CLASS_WEIGHT_REQUIREMENT}, not {show(value)}")
+    labelled = {str(label): weight for label, weight in value.items()}
+    return check_each(number(minimum=0).check, labelled.items())
 
 
 _CLASS_WEIGHT_SCHEMA = {
-    "errorMessage": _CLASS_WEIGHT_LAW,
+    "errorMessage": _CLASS_WEIGHT_REQUIREMENT,
     "anyOf": [
         {"const": "balanced"},
         {
@@ -307,35 +253,30 @@ _CLASS_WEIGHT_SCHEMA = {
 
 
 class ModelSpec(Spec):
-    """hpsearch's own MLP, with overrides of what the task decides."""
+    """hpsearch's MLP, with overrides of its output and loss."""
 
     type: Annotated[
         Literal["mlp"],
         one_of(("mlp",), "model type"),
-        Field(
-            description="What is built: the MLP of the layers that `parameters` describe.",
-            examples=["mlp"],
-        ),
+        about("Build the MLP that `parameters` describe.", "mlp"),
     ] = "mlp"
     output_activation: Annotated[
         str | None,
         one_of(ACTIVATIONS, "activation"),
-        Field(
-            description="Activation of the output layer; the task decides where absent.",
-            examples=["softmax"],
-        ),
+        about("Activation of the output layer; by default the task decides.", "softmax"),
     ] = None
     loss: Annotated[
         str | None,
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        Field(description="A Keras loss; the task decides where absent.", examples=["huber"]),
+        about("A Keras loss; by default the task decides.", "huber"),
     ] = None
     class_weight: Annotated[
         dict[str, float] | Literal["balanced"] | None,
         Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
-        Field(
-            description="Weight of each class in the loss, 1 where absent; or balanced.",
-            examples=["balanced", {"0": 1, "1": 5}],
+        about(
+            "Weight of each class in the loss, by default 1; or balanced.",
+            "balanced",
+            {"0": 1, "1": 5},
         ),
     ] = None
 
@@ -348,11 +289,11 @@ def _model(value: Any) -> ModelSpec | str:
             "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
             f"or a function as 'package.module:build', not {show(value)}"
         )
-    model: ModelSpec = _validated(ModelSpec, value)
-    return model
+    return ModelSpec.model_validate(value)
 
 
-#: The type of the field: overrides, or one's own builder as `package.module:function`.
+#: Field type: overrides of the MLP, or the user's builder as `package.module:function`.
 Model = Annotated[
-    ModelSpec | str, Rule(_model, {"anyOf": [reference_schema(), _schema_of(ModelSpec)]})
+    ModelSpec | str,
+    Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.model_json_schema()]}),
 ]

@@ -1,4 +1,4 @@
-"""From a file, a text or a mapping to a `Sweep`; every problem is reported with its line."""
+"""Read a file, a text or a mapping as a `Sweep`, and report every problem with its line."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.spec.checks import Broken, advice, cross_faults
 from hpsearch.spec.fields import NAME, SweepFields
-from hpsearch.spec.hyperparameters import open_names
+from hpsearch.spec.hyperparameters import custom_names
 from hpsearch.spec.method import CONFIGS, MethodSpec
-from hpsearch.spec.rules import (
-    MOST_FAULTS,
-    Fault,
-    as_validation_error,
-    faults_of,
-)
+from hpsearch.spec.rules import MOST_FAULTS, Fault, as_validation_error, faults_of
 from hpsearch.spec.wandb import KEYS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
@@ -35,23 +30,23 @@ from hpsearch.wording import show
 
 
 class Sweep(SweepFields):
-    """What a sweep file asks for; equal sweeps ask for the same.
+    """A validated sweep file; sweeps that ask for the same are equal.
 
-    Build one with `load_sweep`, or from the mapping that a file would hold:
-    `Sweep.model_validate({"name": "s", "data": {"dataset": "digits"}, ...})`, which raises
-    pydantic's ValidationError; `sweep_from_mapping` raises SweepFileError instead.
+    Build one with `load_sweep`, `sweep_from_text` or `sweep_from_mapping`, which raise
+    SweepFileError, or with `Sweep.model_validate({"name": "s", "data": ...})`, which raises
+    pydantic's ValidationError.
     """
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was ignored, and what is hardly meant; one line each."""
+        """One line for each key that is ignored or setting that is probably not intended."""
         return self._warnings
 
     @model_validator(mode="wrap")
     @classmethod
-    def _in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
@@ -61,7 +56,7 @@ class Sweep(SweepFields):
         if raw.get("configs") and "method" not in raw:
             raw["method"] = MethodSpec(CONFIGS)
         sweep: Self | None
-        with open_names(isinstance(raw.get("model"), str)):
+        with custom_names(isinstance(raw.get("model"), str)):
             sweep, faults = _validated(cls, raw, handler)
         faults += translation.faults
         if sweep is not None:
@@ -75,7 +70,7 @@ class Sweep(SweepFields):
 def _validated(
     cls: type[Sweep], raw: dict[str, Any], handler: ModelWrapValidatorHandler[Any]
 ) -> tuple[Any, list[Fault]]:
-    """The sweep and no faults; or the faults, and the sweep without what is at fault."""
+    """Return the sweep and its faults; parts with faults are left out of the sweep."""
     try:
         return handler(raw), []
     except ValidationError as error:
@@ -87,7 +82,7 @@ def _validated(
 
 
 def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    """`raw` without the top-level keys, and the parameters, that have faults."""
+    """Return `raw` without the top-level keys and the parameters that have faults."""
     sound = {key: value for key, value in raw.items() if isinstance(key, str)}
     for loc, _ in faults:
         if loc[:1] == ("parameters",) and len(loc) > 1 and "parameters" in sound:
@@ -96,7 +91,7 @@ def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
             }
         elif loc:
             sound.pop(str(loc[0]), None)
-    # Whatever is required must be there for the rest to be looked at.
+    # The required keys must be there for the others to be checked.
     return {"name": "unknown", "data": {"dataset": "digits"}, **sound}
 
 
@@ -105,10 +100,10 @@ _STEP = re.compile(r"\[?(\w+)\]?", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
-    """Change the document's data; what cannot be set becomes a problem of the document.
+    """Apply `--set` settings to the document's data; the document gets the problems.
 
     Returns:
-        Place in the data -> the setting that put it there.
+        Place in the data -> the setting that changed it.
     """
     sources: dict[Loc, str] = {}
     if not isinstance(document.data, dict):
@@ -122,8 +117,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
             continue
         loc = _loc(path)
         try:
-            value = yaml_scalar(text) if text.strip() else None
-            _set(document.data, loc, value)
+            _set(document.data, loc, yaml_scalar(text) if text.strip() else None)
         except ValueError as error:
             document.problems.append(
                 InputProblem(document.line(loc), path, f"--set {setting}: {error}")
@@ -140,36 +134,28 @@ def _loc(path: str) -> Loc:
 
 def _set(data: Any, loc: Loc, value: Any) -> None:
     for depth, step in enumerate(loc):
-        last = depth == len(loc) - 1
         where = key_path(loc[:depth]) or "the file"
+        key: Any = step
         if isinstance(data, dict):
             key = str(step)
-            if last:
-                data[key] = value
-            else:
-                data = data.setdefault(key, {})
-        elif isinstance(data, list):
-            if not isinstance(step, int) or step >= len(data):
-                raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
-            if last:
-                data[step] = value
-            else:
-                data = data[step]
-        else:
+            data.setdefault(key, {})
+        elif not isinstance(data, list):
             raise ValueError(  # noqa: TRY004 - the user's value, not the caller's type
                 f"{where} is no mapping, so nothing can be set in it"
             )
-
-
-#: What may be null: arguments of optimizers, for which Keras itself has None.
-_NULLABLE: Final = re.compile(r"parameters\.\w+(\.\w+|\[\d+\])*\.\w+\Z")
+        elif not isinstance(step, int) or step >= len(data):
+            raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
+        if depth == len(loc) - 1:
+            data[key] = value
+        else:
+            data = data[key]
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
-    """The sweep of a file.
+    """Read a sweep file.
 
     Args:
-        path: The file; data files in it resolve against its directory.
+        path: The file; paths of data files in it are relative to its directory.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
 
     Raises:
@@ -179,15 +165,11 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     try:
         with file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
-        size = file.stat().st_size
     except OSError as error:
         reason = error.strerror or str(error)
         raise SweepFileError(
             str(path), [InputProblem(1, "", f"cannot be read: {reason}")]
         ) from None
-    if size > MOST_BYTES:
-        message = f"the file has {size:,} bytes; a sweep file has at most {MOST_BYTES:,}"
-        raise SweepFileError(str(path), [InputProblem(1, "", message)])
     return _sweep(read_yaml(content), str(path), file.stem, file.absolute().parent, overrides)
 
 
@@ -197,13 +179,13 @@ def sweep_from_text(
     base_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Sweep:
-    """The sweep of a file's text.
+    """Read the text of a sweep file.
 
     Args:
-        text: What the file holds.
-        filename: For messages; its stem is the sweep's default name.
-        base_dir: What data files resolve against; None leaves them as they are.
-        overrides: As for `load`.
+        text: The file's content.
+        filename: File name for messages; its stem is the sweep's default name.
+        base_dir: Directory that paths of data files are relative to; None leaves them as they are.
+        overrides: As for `load_sweep`.
 
     Raises:
         SweepFileError: With all problems, sorted by line.
@@ -213,85 +195,71 @@ def sweep_from_text(
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         raise SweepFileError(filename, [InputProblem(line, "", "is not UTF-8")]) from None
-    directory = Path(base_dir) if base_dir is not None else None
-    return _sweep(read_yaml(content), filename, Path(filename).stem, directory, overrides)
+    return _sweep(read_yaml(content), filename, Path(filename).stem, base_dir, overrides)
 
 
 def sweep_from_mapping(
     raw: Mapping[str, Any], filename: str = "<python>", base_dir: str | Path | None = None
 ) -> Sweep:
-    """The sweep of a mapping as a file would hold it; for callers in Python.
+    """Read a mapping with a sweep file's keys.
 
     Raises:
-        SweepFileError: With all problems; each is on line 1.
+        SweepFileError: With all problems, each on line 1.
     """
-    directory = Path(base_dir) if base_dir is not None else None
-    return _sweep(Document(data=dict(raw)), filename, "sweep", directory, ())
+    return _sweep(Document(data=dict(raw)), filename, "sweep", base_dir, ())
 
 
 def _sweep(
     document: Document,
     filename: str,
     stem: str,
-    base_dir: Path | None,
+    base_dir: str | Path | None,
     overrides: Sequence[str],
 ) -> Sweep:
-    problems = list(document.problems)
     sweep = None
+    problems = document.problems
     if not document.fatal:
         sources = apply_overrides(document, overrides)
         sweep, faults = _validated_document(document, stem)
-        problems = list(document.problems)
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
         raise SweepFileError(filename, _in_order(problems))
     if base_dir is None:
         return sweep
-    return sweep.model_copy(update={"data": sweep.data.resolved(base_dir)})
+    return sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
 
 
-def _validated_document(
-    document: Document, stem: str
-) -> tuple[Sweep | None, list[tuple[Loc, str]]]:
+def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:
     data = document.data
     if data is None:
         return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else "a single value"
-        message = f"holds {kind}; a sweep file is a mapping: name, data, parameters, ..."
+        message = f"is {kind}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
     faults = list(_empty(data))
     if "name" not in data:
         data = {"name": stem, **data}
         if not NAME.match(stem):
             clean = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:64].strip(".") or "sweep"
-            faults.append(
-                (
-                    (),
-                    f"name is missing, and the file's own, {stem!r}, is no sweep name: "
-                    f"write name: {clean}",
-                )
-            )
+            message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
+            faults.append(((), f"{message}: write name: {clean}"))
             data["name"] = clean
-    told = tuple(faults)
+    own = tuple(faults)
     try:
         return Sweep.model_validate(data), faults
     except ValidationError as error:
-        faults += [
-            (tuple(detail["loc"]), detail["msg"])
-            for detail in error.errors(include_url=False, include_context=False)
-        ]
-    hidden = document.broken | {loc for loc, _ in told if loc}
-    seen = [
+        faults += faults_of(error, Sweep.keys())
+    hidden = document.broken | {loc for loc, _ in own if loc}
+    return None, [
         fault
         for fault in faults
-        if fault in told or not any(fault[0][: len(place)] == place for place in hidden)
+        if fault in own or not any(fault[0][: len(place)] == place for place in hidden)
     ]
-    return None, seen
 
 
-def _empty(data: Any) -> Iterable[tuple[Loc, str]]:
-    """Places of keys without a value; Keras' None for an optimizer's argument is none."""
+def _empty(data: Any) -> Iterable[Fault]:
+    """Yield the places of empty values, except Keras' None for an optimizer's argument."""
     stack: list[tuple[Loc, Any]] = [((), data)]
     while stack:
         loc, value = stack.pop()
@@ -304,7 +272,7 @@ def _empty(data: Any) -> Iterable[tuple[Loc, str]]:
 
 
 def _may_be_none(loc: Loc, data: Any) -> bool:
-    """Whether `loc` is an argument in a mapping with a name, below parameters or configs."""
+    """Whether `loc` is an argument in a mapping with a `name` in parameters or configs."""
     if len(loc) < 3 or loc[0] not in {"parameters", "configs"} or loc[-1] == "name":
         return False
     for step in loc[:-1]:

@@ -1,67 +1,49 @@
-"""Weights & Biases' top-level words, translated into hpsearch's."""
+"""Translate Weights & Biases' top-level keys into hpsearch's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from hpsearch.spec.method import METHODS, early_terminate
-from hpsearch.spec.rules import Collector, Fault, InvalidValue, integer
+from hpsearch.spec.rules import Collector, Fault, InvalidValue, described, integer
 from hpsearch.wording import listing
 
-#: Methods whose proposals `early_terminate` may halt.
+#: Methods that go with `early_terminate`.
 _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
-#: W&B's keys that say what to start and where to log, which is no question here.
+#: Keys that hpsearch ignores, such as the program to start.
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
-#: W&B's keys that mean something here -> their JSON Schema.
+#: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
-    "run_cap": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "W&B's word for budget.trials.",
-        "examples": [40],
-    },
-    "early_terminate": {
-        "type": "object",
-        "required": ["type"],
-        "description": "W&B's word for method: hyperband.",
-        "examples": [{"type": "hyperband", "min_iter": 3}],
-    },
+    "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
+    "early_terminate": described(
+        {"type": "object", "required": ["type"]},
+        "W&B's name of method: hyperband.",
+        {"type": "hyperband", "min_iter": 3},
+    ),
 }
 
 
-@dataclass
-class Translation:
-    """A sweep file in our words.
-
-    Attributes:
-        raw: The file's mapping without W&B's keys.
-        warnings: What was ignored.
-        faults: What was wrong with W&B's keys.
-    """
+class Translation(NamedTuple):
+    """A sweep file without W&B's keys, warnings about ignored keys, and faults of the others."""
 
     raw: dict[str, Any]
-    warnings: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str]
+    faults: list[Fault]
 
 
 def translate(data: Mapping[str, Any]) -> Translation:
-    """Replace W&B's top-level keys by ours."""
-    result = Translation({key: item for key, item in data.items() if key not in KEYS})
-    for key in IGNORED:
-        if key in result.raw:
-            del result.raw[key]
-            result.warnings.append(f"{key} is W&B's key; hpsearch ignores it")
+    """Replace W&B's top-level keys by hpsearch's."""
+    raw = {key: item for key, item in data.items() if key not in (*KEYS, *IGNORED)}
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
     faults = Collector()
     if "run_cap" in data:
-        faults.run(lambda value: _run_cap(result.raw, value), data["run_cap"], "run_cap")
+        faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
     if "early_terminate" in data:
-        stop = data["early_terminate"]
-        faults.run(lambda value: _early_terminate(result.raw, value), stop, "early_terminate")
-    result.faults = faults.faults
-    return result
+        faults.run(partial(_early_terminate, raw), data["early_terminate"], "early_terminate")
+    return Translation(raw, warnings, faults.faults)
 
 
 def _run_cap(raw: dict[str, Any], value: Any) -> None:
@@ -70,19 +52,15 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
     if not isinstance(budget, Mapping):
         return
     if "trials" in budget:
-        raise InvalidValue.at("budget.trials says the same; give one of the two")
+        raise InvalidValue.at("means the same as budget.trials; give only one of them")
     raw["budget"] = {**budget, "trials": trials}
-
-
-def _proposes(method: Any) -> bool:
-    """Whether `hyperband` takes its proposals; what is no method at all is another fault."""
-    return method in _PROPOSING or method not in tuple(METHODS)
 
 
 def _early_terminate(raw: dict[str, Any], value: Any) -> None:
     options = early_terminate(value)
     method = raw.get("method", "grid")
-    if isinstance(method, Mapping) or not _proposes(method):
+    # An unknown method is a fault of its own.
+    if isinstance(method, Mapping) or (method in tuple(METHODS) and method not in _PROPOSING):
         raise InvalidValue.at(
             f"goes with method: {listing(_PROPOSING)}; the options of hyperband are written "
             "method: {name: hyperband, factor: 3}"

@@ -2,5 +2,5 @@
 
 In: records of trials.
 Out: TensorBoard's event files, MLflow's runs.
-Next: `tuner`, which drives all of the above.
+Next: `tuner`, which drives everything above.
 """

@@ -1,4 +1,4 @@
-"""Which tracker `tensorboard:DIR` or `mlflow:URI` names."""
+"""From `tensorboard:DIR` or `mlflow:URI` to a tracker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.trackers.tracker import Tracker
 
 
 def make_tracker(target: str) -> Tracker:
-    """The tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
+    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; it writes nothing yet.
 
     Raises:
         InputError: There is no such tracker, or its library is not installed.
@@ -26,7 +26,4 @@ def make_tracker(target: str) -> Tracker:
         raise InputError(
             f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
         )
-    if kind == "tensorboard":
-        return TensorBoard(where)
-
-    return MLflow(where)
+    return TensorBoard(where) if kind == "tensorboard" else MLflow(where)

@@ -10,22 +10,23 @@ from typing import Any
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
 
-#: One file a run, replaced as a whole; TensorBoard takes each name with `tfevents`.
+#: One file a run, replaced as a whole; TensorBoard reads every name with `tfevents`.
 _FILE = "events.out.tfevents.hpsearch"
 
 
 class TensorBoard:
-    """Writes DIR/SWEEP/trial-N; configs with several seeds are one group of sessions.
+    """Writes DIR/SWEEP/trial-N; the seeds of a config form one group of sessions.
 
     Args:
-        directory: What `tensorboard --logdir` is given.
+        directory: The `--logdir` of `tensorboard`.
     """
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
 
     def log(self, record: Record) -> None:
-        """Write the event file of a trial's run, in place of an earlier one."""
+        """Write the event file of a trial's run, replacing an earlier one."""
+        # TensorBoard is an optional package.
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         run = self._directory / record.provenance.sweep / f"trial-{record.trial}"
@@ -42,6 +43,7 @@ class TensorBoard:
 
 
 def _events(record: Record) -> Iterator[Any]:
+    # TensorBoard is an optional package.
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
     from tensorboard.plugins.scalar.summary_v2 import scalar_pb
@@ -69,7 +71,8 @@ def _markdown(rows: dict[str, str]) -> str:
 
 
 def _session_end(end: float, *, scored: bool) -> Any:
-    """As `tensorboard.plugins.hparams.summary.session_end_pb`, whose module needs TensorFlow."""
+    """Do the same as `hparams.summary.session_end_pb`, whose module needs TensorFlow."""
+    # TensorBoard is an optional package.
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 

@@ -1,4 +1,4 @@
-"""The tracker protocol, and what a tracker is told of a trial."""
+"""The tracker protocol, and the facts of a trial that every tracker receives."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from hpsearch.store.tables import Record, column_of
 
 
 class TrackerError(InputError):
-    """A tracker's library refuses what it is told, or cannot reach its store."""
+    """A tracker's library refuses a trial or cannot reach its store."""
 
 
 class Tracker(Protocol):
-    """Shows trials elsewhere; a trial that is told again replaces what was told of it."""
+    """Shows trials in another program; logging a trial again replaces the earlier entry."""
 
     def log(self, record: Record) -> None:
-        """Tell of one trial: hyperparameters, metrics by epoch, tags.
+        """Log one trial: hyperparameters, metrics by epoch, tags.
 
         Raises:
-            TrackerError: With what the library says.
+            TrackerError: With the library's message.
         """
         ...
 
 
 def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
-    """Column -> value; lists and mappings as JSON, as in the table."""
+    """Return values by column, with lists and mappings as JSON, as in the table."""
     values: Mapping[str, Any] = record.values
     return {
         column_of(name): json.dumps(value) if isinstance(value, list | Mapping) else value
@@ -36,13 +36,13 @@ def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
 
 
 def tags(record: Record) -> dict[str, str]:
-    """What else the row says, as text; without what is empty."""
+    """Return the other cells of the row that are not empty, as text."""
     result = record.result
-    every = {
+    cells = {
         "trial": record.trial,
         "config": record.config,
         "seed": record.seed,
-        **({} if record.fold is None else {"fold": record.fold}),
+        "fold": record.fold,
         "status": result.status,
         "scored_epoch": result.scored_epoch,
         "epochs_trained": len(result.curve),
@@ -55,4 +55,4 @@ def tags(record: Record) -> dict[str, str]:
         "error": " ".join(result.error.split()),
         **vars(record.provenance),
     }
-    return {name: str(value) for name, value in every.items() if value not in (None, "")}
+    return {name: str(value) for name, value in cells.items() if value not in (None, "")}

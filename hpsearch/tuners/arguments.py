@@ -68,16 +68,15 @@ class Request:
         """The same for a sweep: with nothing scaled, encoded or standardised."""
         arrays = self.arrays
         shape = arrays.x_train.shape[1:]
-        parts = {
-            "train": (arrays.x_train, arrays.y_train, None),
-            "validation": (arrays.x_val, arrays.y_val, None),
-        }
+        train = Split(arrays.x_train, arrays.y_train)
+        validation = Split(arrays.x_val, arrays.y_val)
+        parts = {"train": train, "validation": validation}
         return Dataset(
             name="memory",
             input=InputSpec(tuple(shape), str(arrays.x_train.dtype)),
             target=self.target,
-            train=Split(arrays.x_train, arrays.y_train),
-            validation=Split(arrays.x_val, arrays.y_val),
+            train=train,
+            validation=validation,
             test=None,
             fingerprint=fingerprint(parts, map(str, self.parts)),
         )

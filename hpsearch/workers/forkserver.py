@@ -2,60 +2,58 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import selectors
 import signal
 import socket
 import sys
+import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hpsearch.machine import die_first
 from hpsearch.workers.servers import Channel
 from hpsearch.workers.shared import mapped
 
-#: Of `prctl`.
+#: Options of `prctl`.
 _DEATH_SIGNAL, _NAME = 1, 15
 
 
 def _set(option: int, value: Any) -> None:
-    """Set a property of this process, where the system has such ones (Linux)."""
+    """Set a property of this process (Linux)."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
 def _end_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent ends, where it can (Linux)."""
+    """Have the system kill this process when its parent ends (Linux)."""
     _set(_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _call_it(name: str) -> None:
+def _set_name(name: str) -> None:
     """Name this process for `ps` and `top`."""
     _set(_NAME, name.encode())
 
 
-def _preload_light() -> None:
-    """Import all that a light worker needs, so that it is forked with it."""
-    # Not at the top: once Ctrl-C is ignored here, and the garbage collector rests.
-    import hpsearch.workers.work
-
-    del hpsearch
-
-
 class _Server:
-    """The loop of a forking process."""
+    """The loop of a forking process.
 
-    def __init__(self, channel: Channel) -> None:
+    Args:
+        serve: `work.serve`, the loop of a worker.
+    """
+
+    def __init__(self, channel: Channel, serve: Callable[[int, int, Any, int], None]) -> None:
         self._channel = channel
+        self._serve = serve
         self._dataset: Any = None
         self._wakeup, self._signalled = os.pipe()
 
     def run(self) -> None:
-        """Serve until the driver is gone."""
+        """Handle the driver's messages until it ends."""
         for end in (self._wakeup, self._signalled):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._signalled)
@@ -69,18 +67,17 @@ class _Server:
                         os.read(self._wakeup, 512)
                         self._reap()
                     else:
-                        self._serve()
+                        self._receive()
 
-    def _serve(self) -> None:
+    def _receive(self) -> None:
         message, descriptor = self._channel.receive()
-        if message[0] == "data":
-            assert descriptor is not None
-            self._dataset = mapped(descriptor)
-            os.close(descriptor)
-        elif message[0] == "fork":
-            assert descriptor is not None
-            self._fork(message[1], descriptor, message[2])
-            os.close(descriptor)
+        assert descriptor is not None
+        match message:
+            case ("data",):
+                self._dataset = mapped(descriptor)
+            case ("fork", number, growth_bytes):
+                self._fork(number, descriptor, growth_bytes)
+        os.close(descriptor)
 
     def _fork(self, worker: int, connection: int, growth_bytes: int) -> None:
         server = os.getpid()
@@ -97,22 +94,16 @@ class _Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _end_with_parent(server)
-            _call_it(f"hpsearch-{worker}")
+            _set_name(f"hpsearch-{worker}")
             die_first()
             self._channel.socket.close()
             os.close(self._wakeup)
             os.close(self._signalled)
-
-            # Imported by then; see `_preload_light`.
-            from hpsearch.workers.work import serve
-
-            serve(worker, connection, self._dataset, growth_bytes)
+            self._serve(worker, connection, self._dataset, growth_bytes)
             code = 0
         except KeyboardInterrupt:
             pass
-        except BaseException:  # noqa: BLE001  # last stop of a process: tell run.log
-            import traceback
-
+        except BaseException:  # noqa: BLE001  # the end of the process: the error goes to run.log
             traceback.print_exc()
         finally:
             sys.stdout.flush()
@@ -134,41 +125,41 @@ class _Server:
 def main() -> None:
     """Run both servers.
 
-    Arguments: their sockets' descriptors, the driver's process, what the second imports, paths.
+    Arguments: the descriptors of their sockets, the driver's PID, whether the second imports
+    `tensorflow`, and module paths.
     """
     light, loaded, driver = map(int, sys.argv[1:4])
     sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     _end_with_parent(driver)
-    # Ctrl-C goes to the driver alone, which decides.
+    # The driver alone decides what Ctrl-C does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Imports leave next to no garbage, and looking for it takes a third of their time.
+    # Imports leave little garbage, and collecting it takes a third of their time.
     gc.disable()
-    _preload_light()
+    # Imported before the fork and without garbage collection, so that workers are ready sooner.
+    from hpsearch.workers.work import preload_tensorflow, serve
+
     parent = os.getpid()
     if os.fork() == 0:
         os.close(light)
         _end_with_parent(parent)
-        channel = _introduced("hpsearch-tf", loaded)
+        channel = _introduce("hpsearch-tf", loaded)
         if sys.argv[4] == "tensorflow":
-            # Imported by then; see `_preload_light`.
-            from hpsearch.workers.work import preload_tensorflow
-
             preload_tensorflow()
     else:
         os.close(loaded)
-        channel = _introduced("hpsearch-fork", light)
+        channel = _introduce("hpsearch-fork", light)
     gc.freeze()
     gc.enable()
     try:
-        _Server(channel).run()
+        _Server(channel, serve).run()
     except (EOFError, OSError):
-        # The driver is gone; the workers follow by their death signal, or at their next message.
+        # The driver has ended; workers follow by their death signal or at their next message.
         os._exit(0)
 
 
-def _introduced(name: str, descriptor: int) -> Channel:
-    """The channel to the driver, which is told who is at its other end."""
-    _call_it(name)
+def _introduce(name: str, descriptor: int) -> Channel:
+    """Name this process, and report its PID to the driver."""
+    _set_name(name)
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send(("started", os.getpid()))
     return channel

@@ -1,90 +1,31 @@
-"""Executors in this process and on any `concurrent.futures` executor."""
+"""Executors that train in this process and on any `concurrent.futures` executor."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import hashlib
 import logging
-import os
 import pickle
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Call, Event, Job, Lost, Work
-from hpsearch.workers.servers import Servers
+from hpsearch.workers.local import LocalCalls
+from hpsearch.workers.protocol import Call, Event, Executor, Job, Lost, Work
 from hpsearch.workers.work import run, start_tensorflow
 
-
-class LocalCalls:
-    """One worker of this machine, which starts with the first call.
-
-    Args:
-        log: For what it prints; None for nowhere.
-    """
-
-    def __init__(self, log: IO[str] | None) -> None:
-        self._log = log
-        self._dataset: TrainingData | None = None
-        self._executor: LocalExecutor | None = None
-        self._calls: deque[Call] = deque()
-        self._closing = ExitStack()
-
-    def provide(self, dataset: TrainingData) -> None:
-        """Keep what calls may read."""
-        self._dataset = dataset
-
-    @property
-    def busy(self) -> int:
-        """How many calls wait or are being made."""
-        return len(self._calls) + (0 if self._executor is None else self._executor.busy)
-
-    def submit(self, call: Call) -> None:
-        """Make a call, after those that wait.
-
-        Raises:
-            HpsearchError: The worker cannot be started.
-        """
-        self._calls.append(call)
-        self._begin()
-
-    def _begin(self) -> None:
-        while self._calls and self._started().free:
-            self._started().submit(self._calls.popleft())
-
-    def _started(self) -> LocalExecutor:
-        if self._executor is None:
-            assert self._dataset is not None, "provide comes first"
-            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-                servers = Servers(self._log or nowhere)
-            self._executor = self._closing.enter_context(LocalExecutor(servers, 1))
-            self._executor.provide(self._dataset)
-        return self._executor
-
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """What happened; waits for something only while there is a call."""
-        if self._executor is None or not self.busy:
-            return []
-        events = self._executor.events(timeout_seconds)
-        self._begin()
-        return events
-
-    def close(self) -> None:
-        """End all work at once."""
-        self._closing.close()
+_LOG = logging.getLogger("hpsearch")
+_POLL_SECONDS = 0.2
+_NO_DATA = "no data"
 
 
-class InProcessExecutor:
+class InProcessExecutor(Executor):
     """Runs one training or call at a time, when `events` is called."""
 
     def __init__(self, dataset: TrainingData | None = None) -> None:
@@ -92,27 +33,26 @@ class InProcessExecutor:
         self._work: Work | None = None
 
     def provide(self, dataset: TrainingData) -> None:
-        """Take what every training reads."""
         self._dataset = dataset
 
     @property
     def free(self) -> int:
-        """How many it would take: one, or none while one waits."""
-        return 0 if self._work is not None else 1
+        """One, or none while a training or call waits."""
+        return 1 - self.busy
 
     @property
     def busy(self) -> int:
-        """How many wait."""
-        return 1 - self.free
+        """Number of trainings and calls that wait."""
+        return int(self._work is not None)
 
     def submit(self, work: Work) -> None:
-        """Take a training or a call; it runs when `events` is called next."""
+        """Take a training or a call, to be run by the next `events`."""
         if self._work is not None:
             raise RuntimeError("submit needs a free worker")
         self._work = work
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Run what waits; every event of it. The timeout is not used."""
+        """Run what waits to its end, whatever the timeout, and return all its events."""
         del timeout_seconds
         work, self._work = self._work, None
         events: list[Event] = []
@@ -125,39 +65,25 @@ class InProcessExecutor:
         """Forget what waits."""
         self._work = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-_LOG = logging.getLogger("hpsearch")
-_POLL_SECONDS = 0.2
-_NO_DATA = "no data"
-#: What this process has been sent, by its digest.
-_datasets: dict[str, TrainingData] = {}
-_TRAINS = threading.Lock()
-
 
 @dataclass(eq=False)
 class _Slot:
-    """One training that is under way."""
+    """A training under way."""
 
     number: int
     job: Job
     began: float
 
 
-class FuturesExecutor:
-    """Runs trainings as functions of a pool, which stays the caller's; calls beside the driver.
+class FuturesExecutor(Executor):
+    """Runs trainings as functions of the caller's pool, and calls in a worker of this machine.
 
-    The data goes to each of the pool's processes once.
+    Each of the pool's processes receives the data once.
 
     Args:
-        pool: Its processes have hpsearch, and find the user's modules.
-        workers: How many trainings it is given at a time.
-        log: For what calls print; None for nowhere.
+        pool: Its processes can import hpsearch and the user's modules.
+        workers: Number of trainings at a time.
+        log: Receives what calls print; None discards it.
     """
 
     def __init__(
@@ -165,7 +91,7 @@ class FuturesExecutor:
     ) -> None:
         self._pool = pool
         self._workers = workers
-        self._beside = LocalCalls(log)
+        self._calls = LocalCalls(log)
         self._digest, self._data = "", b""
         self._slots: dict[int, _Slot] = {}
         self._done: queue.SimpleQueue[tuple[_Slot, concurrent.futures.Future[Any]]] = (
@@ -174,24 +100,22 @@ class FuturesExecutor:
 
     def provide(self, dataset: TrainingData) -> None:
         """Keep the data until a process of the pool asks for it."""
-        self._beside.provide(dataset)
+        self._calls.provide(dataset)
         self._data = pickle.dumps(dataset)
         self._digest = hashlib.sha256(self._data).hexdigest()
 
     @property
     def free(self) -> int:
-        """How many it would take."""
         return self._workers - len(self._slots)
 
     @property
     def busy(self) -> int:
-        """How many are under way."""
-        return len(self._slots) + self._beside.busy
+        return len(self._slots) + self._calls.busy
 
     def submit(self, work: Work) -> None:
-        """Give the pool a training; make a call here."""
+        """Send a training to the pool, or make a call here."""
         if isinstance(work, Call):
-            self._beside.submit(work)
+            self._calls.submit(work)
             return
         if not self.free:
             raise RuntimeError("submit needs a free worker")
@@ -205,13 +129,12 @@ class FuturesExecutor:
         future.add_done_callback(lambda done: self._done.put((slot, done)))
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """What ended, in order; waits for one, or until the time is up."""
         deadline = time.monotonic() + timeout_seconds
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
-            events += self._beside.events(min(max(0.0, remaining), _POLL_SECONDS))
-            wait = _POLL_SECONDS / 10 if self._beside.busy or events else max(0.0, remaining)
+            events += self._calls.events(min(max(0.0, remaining), _POLL_SECONDS))
+            wait = _POLL_SECONDS / 10 if self._calls.busy or events else max(0.0, remaining)
             try:
                 events += self._take(*self._done.get(timeout=wait))
             except queue.Empty:
@@ -219,12 +142,17 @@ class FuturesExecutor:
                     break
         return events
 
-    def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> list[Event]:
+    def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:
         try:
             answer = done.result()
+        # Whatever the pool raises, the training gave no answer.
         except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001
-            # Whatever the pool raises, the training gave no answer.
-            return self._bury(slot, f"the worker ended ({type(error).__name__}: {error})")
+            del self._slots[slot.number]
+            reason = f"the worker ended ({type(error).__name__}: {error})"
+            _LOG.warning("worker %d: %s", slot.number, reason)
+            seconds = time.monotonic() - slot.began
+            training = slot.job.training
+            return [Lost(slot.number, training, frozenset(), reason, False, seconds)]
         if answer == _NO_DATA:
             self._send(slot, self._data)
             return []
@@ -232,30 +160,20 @@ class FuturesExecutor:
         events: list[Event] = pickle.loads(answer)  # noqa: S301 - our own
         return events
 
-    def _bury(self, slot: _Slot, reason: str) -> list[Event]:
-        del self._slots[slot.number]
-        _LOG.warning("worker %d: %s", slot.number, reason)
-        seconds = time.monotonic() - slot.began
-        lost = Lost(
-            slot.number, slot.job.training, frozenset(), reason, timed_out=False, seconds=seconds
-        )
-        return [lost]
-
     def close(self) -> None:
-        """Hear no more of what runs, which goes on; end calls at once."""
+        """Ignore trainings that still run, and end calls at once."""
         self._slots.clear()
-        self._beside.close()
+        self._calls.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+#: Datasets that this process of a pool has received, by digest.
+_datasets: dict[str, TrainingData] = {}
+#: A pool may have threads, but a process trains one model at a time.
+_TRAINS = threading.Lock()
 
 
 def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
-    """In a process of the pool: the events of a training, or that the data is not there."""
-    # A pool may have threads; a process trains one model at a time.
+    """Run a training in a process of the pool; return its events, or ask for the data."""
     with _TRAINS:
         if data:
             _datasets.clear()

@@ -1,41 +1,212 @@
-"""The local executor: forked workers that share one copy of the data."""
+"""Forked workers on this machine: the processes, their limits and their executor."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import pickle
+import selectors
 import signal
+import socket
 import time
-from collections.abc import Sequence
-from typing import Self
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+import cloudpickle
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
-from hpsearch.workers.pool import Pool, Worker
-from hpsearch.workers.protocol import Call, Event, Job, Retired, Work, messages
-from hpsearch.workers.servers import Servers
+from hpsearch.workers.protocol import Call, Event, Executor, Job, Retired, Work, WorkerState
+from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
 
 _LOG = logging.getLogger("hpsearch")
 #: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
 _GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
-#: A worker can take a gigabyte in half a second.
-_LOOK_AT_MEMORY_SECONDS = 0.05
+#: Short, because a worker can take a gigabyte in half a second.
+_MEMORY_CHECK_SECONDS = 0.05
+_WAIT_FOR_EXIT_SECONDS = 1.0
 
 
-class LocalExecutor:
-    """Forked workers that share one copy of the data.
+@dataclass(eq=False, kw_only=True)
+class Worker(WorkerState):
+    """A forked worker and its work.
 
-    Those that are light (see `forkserver`) take trainings that need no TensorFlow; the loaded
-    ones, of which the first comes once TensorFlow is imported, take any.
+    Attributes:
+        pid: None until its server has reported it.
+    """
+
+    server: Server
+    connection: Connection[Any, Any]
+    pid: int | None = None
+
+    def take(self, work: Work) -> None:
+        """Send the worker a training or a call, once its process exists."""
+        super().take(work)
+        if self.pid is not None:
+            self._send()
+
+    def forked(self, pid: int) -> None:
+        """Note the worker's process, and send the work that has waited for it."""
+        self.pid = pid
+        if self.work is not None:
+            self._send()
+
+    def _send(self) -> None:
+        # Never before the process exists: a connection without a reader soon blocks.
+        try:
+            self.connection.send_bytes(cloudpickle.dumps(self.work))
+        except OSError:
+            _LOG.info("worker %d ended before its next training", self.number)
+
+
+class Pool:
+    """Forked workers by number.
 
     Args:
-        servers: What forks workers; closed with this executor.
-        workers: How many trainings run at a time.
+        servers: Fork the workers; closed with the pool.
+        limit: Most workers at a time.
+        growth_bytes: See `work.serve`.
+    """
+
+    def __init__(self, servers: Servers, limit: int, growth_bytes: int) -> None:
+        self.servers = servers
+        self.workers: dict[int, Worker] = {}
+        self._limit = limit
+        self._growth_bytes = growth_bytes
+        self._exit_statuses: dict[int, int] = {}
+        self._selector = selectors.DefaultSelector()
+        for server in servers:
+            self._selector.register(server, selectors.EVENT_READ, server)
+
+    def provide(self, handle: int) -> None:
+        """Hand a shared dataset to the servers."""
+        for server in self.servers:
+            with self._required(server):
+                server.provide(handle)
+
+    def worker_for(self, work: Work) -> Worker:
+        """Return an able idle worker, or fork one; at the limit, it replaces an idle one."""
+        idle = [worker for worker in self.workers.values() if worker.work is None]
+        able = [worker for worker in idle if worker.server.loaded or not work.tensorflow]
+        if able:
+            # Light workers first, because only loaded ones can do other work.
+            return min(able, key=lambda worker: worker.server.loaded)
+        if len(self.workers) == self._limit:
+            self.forget(idle[0])
+        return self._fork(self.servers.loaded if work.tensorflow else self.servers.light)
+
+    def _fork(self, server: Server) -> Worker:
+        number = next(n for n in range(1, self._limit + 1) if n not in self.workers)
+        ours, theirs = socket.socketpair()
+        worker = Worker(number=number, server=server, connection=Connection(ours.detach()))
+
+        def on_forked(pid: int) -> None:
+            # The system may reuse the PID of an earlier worker.
+            self._exit_statuses.pop(pid, None)
+            worker.forked(pid)
+
+        with theirs, self._required(server):
+            server.fork(number, self._growth_bytes, theirs.fileno(), on_forked)
+        self.workers[number] = worker
+        self._selector.register(worker.connection, selectors.EVENT_READ, worker)
+        return worker
+
+    def forget(self, worker: Worker) -> None:
+        """Close the connection to a worker, which ends if it has not yet."""
+        self._selector.unregister(worker.connection)
+        worker.connection.close()
+        del self.workers[worker.number]
+
+    def ready(self, seconds: float) -> Sequence[Worker]:
+        """Wait for workers that have sent messages or ended; handle the servers' messages."""
+        ready = [key.data for key, _ in self._selector.select(max(0.0, seconds))]
+        # Servers first: `how_ended` reads from them too, and a read after that could block.
+        for each in ready:
+            if isinstance(each, Server):
+                self._hear(each)
+        return [each for each in ready if isinstance(each, Worker)]
+
+    def _hear(self, server: Server) -> None:
+        with self._required(server):
+            ended = server.receive()
+            if ended is not None:
+                pid, status = ended
+                self._exit_statuses[pid] = status
+
+    def how_ended(self, worker: Worker) -> str:
+        """Describe how a worker's process ended."""
+        return _reason(self._exit_code(worker, worker.server))
+
+    def _exit_code(self, ended: Worker | Server, parent: Server) -> int | None:
+        """Wait for the server that forked a process to report its end."""
+        deadline = time.monotonic() + _WAIT_FOR_EXIT_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(parent, selectors.EVENT_READ)
+            while ended.pid not in self._exit_statuses:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    return None
+                self._hear(parent)
+        return os.waitstatus_to_exitcode(self._exit_statuses.pop(ended.pid))
+
+    @contextlib.contextmanager
+    def _required(self, server: Server) -> Iterator[None]:
+        """Raise HpsearchError if the server has ended."""
+        try:
+            yield
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            if server.loaded:
+                # Its parent, the light server, reports its end.
+                code = self._exit_code(server, self.servers.light)
+            else:
+                code = self.servers.wait(_WAIT_FOR_EXIT_SECONDS)
+            raise HpsearchError(
+                f"the process that starts workers ended ({_reason(code)}); the last lines of "
+                "run.log say why; what was finished is stored, so run the same command again"
+            ) from error
+
+    def close(self) -> None:
+        """End all workers and servers at once."""
+        for worker in self.workers.values():
+            if worker.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+            worker.connection.close()
+        self.workers.clear()
+        self._selector.close()
+        self.servers.close()
+
+
+def _reason(code: int | None) -> str:
+    if code is None:
+        return "no exit status"
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+class LocalExecutor(Executor):
+    """Forked workers that share one copy of the data.
+
+    Light workers (see `forkserver`) take trainings that need no TensorFlow. Loaded workers take
+    any training; the first one starts when TensorFlow has been imported.
+
+    Args:
+        servers: Fork the workers; closed with this executor.
+        workers: Number of trainings at a time.
         timeout_seconds: Longest time of a training, or None.
-        memory_bytes: Most memory of a worker in a training, the shared data apart, or None.
+        memory_bytes: Most memory of a worker during a training without the shared data, or None.
         growth_bytes: A worker that has grown by more since its first training is replaced.
     """
 
@@ -51,8 +222,8 @@ class LocalExecutor:
         self._limit = workers
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
-        self._looked = 0.0
-        self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _LOOK_AT_MEMORY_SECONDS
+        self._memory_checked = 0.0
+        self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
         self._pool = Pool(servers, workers, growth_bytes)
 
     def provide(self, dataset: TrainingData) -> None:
@@ -65,16 +236,15 @@ class LocalExecutor:
 
     @property
     def free(self) -> int:
-        """How many trainings or calls it would start at once."""
+        """Number of trainings or calls that could start at once."""
         return self._limit - self.busy
 
     @property
     def busy(self) -> int:
-        """How many trainings and calls are under way."""
         return sum(worker.work is not None for worker in self._pool.workers.values())
 
     def submit(self, work: Work) -> None:
-        """Start a training or a call, in a worker that waits or a new one.
+        """Start a training or a call in an idle worker or a new one.
 
         Raises:
             HpsearchError: A server has ended.
@@ -87,13 +257,12 @@ class LocalExecutor:
         worker.take(work)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """What happened, in order; waits for at least one event, or until the time is up."""
         deadline = time.monotonic() + timeout_seconds
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
             for worker in self._pool.ready(min(remaining, self._poll_seconds)):
-                # Another one's end may have cost it its place.
+                # Handling the end of another worker may have replaced this one.
                 if worker in self._pool.workers.values():
                     events += self._hear(worker)
             self._enforce_limits()
@@ -102,26 +271,29 @@ class LocalExecutor:
         return events
 
     def _hear(self, worker: Worker) -> list[Event]:
+        received: list[Event | Retired] = []
         try:
-            received = messages(worker.connection)
+            while worker.connection.poll():
+                received.append(cloudpickle.loads(worker.connection.recv_bytes()))
         except (EOFError, OSError):
-            return self._bury(worker)
+            # If there were messages, the connection stays ready, and its end is handled next.
+            if not received:
+                return self._handle_end(worker)
         for message in received:
             worker.hear(message)
-        # Of one that has retired the connection closes next.
         return [message for message in received if not isinstance(message, Retired)]
 
-    def _bury(self, worker: Worker) -> list[Event]:
-        """Forget a worker whose connection closed; what it ran is lost."""
+    def _handle_end(self, worker: Worker) -> list[Event]:
+        """Forget a worker whose connection closed, and report the work that is lost."""
         self._pool.forget(worker)
         work = worker.work
         if work is None:
             return []
         if worker.retired:
-            # The work crossed the worker's farewell; a fresh worker takes it.
+            # The worker had retired before the work reached it; a fresh one takes it.
             self.submit(work)
             return []
-        reason = worker.doom or f"the worker ended ({self._pool.how_ended(worker)})"
+        reason = worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
         if isinstance(work, Call):
             what = work.function.__qualname__
         else:
@@ -132,25 +304,73 @@ class LocalExecutor:
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()
-        look = self._memory_bytes is not None and now - self._looked >= _LOOK_AT_MEMORY_SECONDS
-        if look:
-            self._looked = now
+        limit = self._memory_bytes if now - self._memory_checked >= _MEMORY_CHECK_SECONDS else None
+        if limit is not None:
+            self._memory_checked = now
         for worker in self._pool.workers.values():
-            if worker.pid is None or not worker.may_be_judged:
+            if worker.pid is None or not worker.limits_apply:
                 continue
-            worker.judge_time(self._timeout_seconds)
-            if look and self._memory_bytes is not None and not worker.doom:
-                worker.judge_memory(own_bytes(worker.pid), self._memory_bytes)
-            if worker.doom:
+            worker.check_time(self._timeout_seconds)
+            if limit is not None and not worker.end_reason:
+                worker.check_memory(own_bytes(worker.pid), limit)
+            if worker.end_reason:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End all work at once; no process is left when it returns."""
         self._pool.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class LocalCalls:
+    """One worker of this machine for calls; it starts with the first call.
+
+    Args:
+        log: Receives what the worker prints; None discards it.
+    """
+
+    def __init__(self, log: IO[str] | None) -> None:
+        self._log = log
+        self._dataset: TrainingData | None = None
+        self._executor: LocalExecutor | None = None
+        self._waiting: deque[Call] = deque()
+        self._closing = ExitStack()
+
+    def provide(self, dataset: TrainingData) -> None:
+        """Keep the data that calls may read."""
+        self._dataset = dataset
+
+    @property
+    def busy(self) -> int:
+        """Number of calls that wait or are under way."""
+        return len(self._waiting) + (0 if self._executor is None else self._executor.busy)
+
+    def submit(self, call: Call) -> None:
+        """Make a call after those that wait.
+
+        Raises:
+            HpsearchError: The worker cannot be started.
+        """
+        self._waiting.append(call)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        if self._executor is None:
+            assert self._dataset is not None, "provide comes first"
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+                servers = Servers(self._log or nowhere)
+            self._executor = self._closing.enter_context(LocalExecutor(servers, 1))
+            self._executor.provide(self._dataset)
+        while self._waiting and self._executor.free:
+            self._executor.submit(self._waiting.popleft())
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        """Return new events; waits only while a call is under way."""
+        if self._executor is None or not self.busy:
+            return []
+        events = self._executor.events(timeout_seconds)
+        self._start_waiting()
+        return events
+
+    def close(self) -> None:
+        """End all calls at once."""
+        self._closing.close()

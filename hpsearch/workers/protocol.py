@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from typing import IO, Any, Protocol, Self
-
-import cloudpickle
+from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import ResumePoint, Training, TrialResult
 
-#: A config's values to a score, or to an iterator that gives one an epoch.
+#: A function from a config's values to a score, or to an iterator of one score an epoch.
 Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
 
@@ -22,17 +21,17 @@ class Job:
     """A training to run.
 
     Attributes:
-        recipe: What decides the score beside config, seed and data.
-        keep_better_than: Weights of trials that score better are sent back; None keeps those
-            of every scored trial.
-        keep: Whether any weights are sent back.
-        tensorflow: Whether the training needs a worker in which TensorFlow can be used.
-        past: What it goes on from; None where it starts anew.
-        floors: Of each epoch, the score that a training must have reached by then, or it is
-            stopped; empty for none, shorter than the training for its first epochs.
-        snapshot: Whether the state at the last epoch is sent back.
-        objective: Called with the config for its score, or for a score an epoch, in place of
-            an MLP; found by its module and name where it is called.
+        recipe: Everything that decides the score besides config, seed and data.
+        keep_better_than: Send back the weights of trials that score better; None sends back
+            those of every scored trial.
+        keep: Whether to send back any weights.
+        tensorflow: Whether the training needs a worker that can use TensorFlow.
+        past: The point to resume from; None starts from the beginning.
+        floors: The score that the training must have reached by each epoch, or it is stopped.
+            May be empty or shorter than the training.
+        snapshot: Whether to send back the state at the last epoch.
+        objective: Replaces the MLP: called with the config for its score, or for a score an
+            epoch. The worker imports it by its module and name.
     """
 
     training: Training
@@ -46,7 +45,7 @@ class Job:
     objective: Objective | None = None
 
     def wants(self, score: float) -> bool:
-        """Whether the weights of a trial with this score are to be sent back."""
+        """Return whether to send back the weights of a trial with this score."""
         if not self.keep:
             return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
@@ -54,15 +53,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Call:
-    """A function to call in a worker for what it gives, or leaves behind: a file.
+    """A function to call in a worker, for its value or for a file that it writes.
 
-    No limit of time or memory holds for it.
+    Calls have no limit of time or memory.
 
     Attributes:
-        function: Found by its module and name where it is called; gives plain data, or None.
+        function: Returns plain data or None. The worker imports it by its module and name.
         arguments: Plain data.
-        tensorflow: Whether it needs a worker in which TensorFlow can be used.
-        with_data: Whether the data that all trainings read is its last argument.
+        tensorflow: Whether the function needs a worker that can use TensorFlow.
+        with_data: Whether to append the training data to the arguments.
     """
 
     function: Callable[..., Any]
@@ -84,7 +83,7 @@ class Started:
 
 @dataclass(frozen=True)
 class EpochFinished:
-    """A training finished an epoch (from 1); not every epoch is told."""
+    """A training finished an epoch (from 1); not every epoch is reported."""
 
     worker: int
     training: Training
@@ -102,7 +101,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training is over; all its trials were answered."""
+    """A training is over, and all its trials are answered."""
 
     worker: int
     training: Training
@@ -110,16 +109,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker ended within a training.
+    """A worker ended during a training.
 
     Attributes:
         answered: Numbers of the trials that were answered before.
         reason: One line for people.
-        timed_out: Whether the executor ended it since it took too long.
+        timed_out: Whether the executor ended the worker because it took too long.
         seconds: How long the training had run.
-        too_large: Whether the executor ended it since it took too much memory.
-        machine_lost: Whether its machine went, or was given to somebody else: most likely no
-            fault of the training.
+        too_large: Whether the executor ended the worker because it took too much memory.
+        machine_lost: Whether the worker's machine was lost or reassigned, which is most likely
+            no fault of the training.
     """
 
     worker: int
@@ -137,9 +136,8 @@ class Called:
     """A call is over.
 
     Attributes:
-        error: Why it failed, in one line: what the function raised, or how its worker ended;
-            empty where it did not.
-        value: What the function gave.
+        error: One line: the function's exception, or how the worker ended. Empty on success.
+        value: The function's return value.
     """
 
     worker: int
@@ -149,7 +147,7 @@ class Called:
 
 @dataclass(frozen=True)
 class Said:
-    """Something about the workers that people want to know, in one line."""
+    """News about the workers for people, in one line."""
 
     message: str
     warning: bool = False
@@ -158,42 +156,21 @@ class Said:
 Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What an engine's executor is made for.
-
-    Attributes:
-        workers: How many trainings may run at a time; None for as many as there is room for, of
-            which the cluster alone knows.
-        timeout_seconds: Longest time of a training, or None.
-        memory_bytes: Most memory of a training, or None.
-        address, resources: As the sweep file has them, for a cluster.
-        log: An open file for what workers print; the run's `run.log`.
-    """
-
-    workers: int | None
-    timeout_seconds: float | None = None
-    memory_bytes: int | None = None
-    address: str | None = None
-    resources: Mapping[str, float] = field(default_factory=dict)
-    log: IO[str] | None = None
-
-
 class Executor(Protocol):
-    """Runs trainings and calls, some at a time."""
+    """Runs trainings and calls, several at a time."""
 
     def provide(self, dataset: TrainingData) -> None:
-        """Hand over what every training reads; once, before the first `submit`."""
+        """Take the data that every training reads; called once, before the first `submit`."""
         ...
 
     @property
     def free(self) -> int:
-        """How many it would start at once."""
+        """Number of trainings that could start at once."""
         ...
 
     @property
     def busy(self) -> int:
-        """How many are under way."""
+        """Number of trainings and calls under way."""
         ...
 
     def submit(self, work: Work) -> None:
@@ -201,35 +178,101 @@ class Executor(Protocol):
         ...
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """What happened, in order; waits for at least one event, or until the time is up."""
+        """Return new events in order, after waiting for at least one or until the timeout."""
         ...
 
     def close(self) -> None:
-        """End all work at once; no process is left when it returns."""
+        """End all work at once; no process is left on return."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
 class Retired:
-    """The worker has grown and ends; nothing is lost with it."""
+    """A worker has grown too large and ends after its work; nothing is lost."""
 
 
-def messages(connection: Connection[Any, Any]) -> Sequence[Event | Retired]:
-    """Every message that has arrived.
+@dataclass(eq=False, kw_only=True)
+class WorkerState:
+    """The work of one worker, as its executor knows it.
 
-    Raises:
-        EOFError, OSError: The worker is gone, and no whole message of it is left.
+    Attributes:
+        work: The current training or call, if any.
+        began: Clock time at which the training began, if it has.
+        answered: Trials of the current training that are answered.
+        end_reason: Why the executor ends this worker, in words; empty if it does not.
+        timed_out, too_large: Which limit the worker exceeded, if any.
+        retired: Whether the worker takes no more work.
     """
-    received: list[Event | Retired] = []
-    while connection.poll():
-        try:
-            received.append(cloudpickle.loads(connection.recv_bytes()))
-        except (EOFError, OSError):
-            if received:
-                return received
-            raise
-    return received
+
+    number: int
+    work: Work | None = None
+    began: float | None = None
+    answered: set[int] = field(default_factory=set)
+    end_reason: str = ""
+    timed_out: bool = False
+    too_large: bool = False
+    retired: bool = False
+
+    def take(self, work: Work) -> None:
+        """Note new work."""
+        self.work, self.began, self.end_reason = work, None, ""
+        self.timed_out = self.too_large = False
+        self.answered = set()
+
+    def hear(self, message: Event | Retired) -> None:
+        """Note a message of the worker."""
+        match message:
+            case Retired():
+                self.retired = True
+            case Started():
+                self.began = time.monotonic()
+            case Answered():
+                self.answered.add(message.result.trial)
+            case Finished() | Called():
+                self.work = None
+
+    @property
+    def limits_apply(self) -> bool:
+        """Whether the worker runs a training that the executor has not ended yet."""
+        return self.work is not None and self.began is not None and not self.end_reason
+
+    def check_time(self, most_seconds: float | None) -> None:
+        """Set `end_reason` if the training has exceeded its time."""
+        if most_seconds is None or self.began is None:
+            return
+        if time.monotonic() - self.began > most_seconds:
+            self.timed_out = True
+            self.end_reason = f"took longer than execution.timeout, {most_seconds:g} s"
+
+    def check_memory(self, used_bytes: int, most_bytes: int) -> None:
+        """Set `end_reason` if the worker has exceeded its memory."""
+        if used_bytes > most_bytes:
+            self.too_large = True
+            self.end_reason = (
+                # Rounded up, so that it reads as more than the limit.
+                f"memory: the worker used {math.ceil(used_bytes / 2**20)} MB, more than "
+                f"execution.memory, {most_bytes / 2**20:.0f} MB"
+            )
+
+    def lost(self, reason: str, *, machine: bool = False) -> Lost | Called | None:
+        """Return the event of the worker's end; None if it was idle."""
+        if isinstance(self.work, Call):
+            return Called(self.number, reason)
+        if self.work is None:
+            return None
+        return Lost(
+            self.number,
+            self.work.training,
+            frozenset(self.answered),
+            reason,
+            self.timed_out,
+            0.0 if self.began is None else time.monotonic() - self.began,
+            self.too_large,
+            machine,
+        )

@@ -1,11 +1,10 @@
 """The driver's side of the two fork servers, and the channel to them.
 
-Imported before NumPy, so that the servers start at once.
+The driver imports it before NumPy, so that the servers start at once.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
 import os
 import pickle
@@ -18,20 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-#: TensorFlow's libraries read these when they are loaded; the servers must stay single-threaded
-#: to fork, and one thread a worker is fastest where every core has a worker.
+#: Read by TensorFlow's libraries when they are loaded. The servers must stay single-threaded to
+#: fork, and one thread a worker is fastest if every core has a worker.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # Where pyarrow is installed, importing TensorFlow loads it, and its allocator starts a thread.
+    # Importing TensorFlow loads pyarrow if installed, and its allocator starts a thread.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
-
-
 _HEADER_BYTES = 8
 
 
@@ -42,42 +39,35 @@ class Channel:
         self.socket = endpoint
 
     def fileno(self) -> int:
-        """For selectors."""
+        """Return the descriptor for selectors."""
         return self.socket.fileno()
 
     def send(self, message: Any, descriptor: int | None = None) -> None:
         """Send a message; the descriptor stays open on this side.
 
         Raises:
-            OSError: The other side is gone.
+            OSError: The other side has closed.
         """
         body = pickle.dumps(message)
         header = len(body).to_bytes(_HEADER_BYTES, "little")
         if descriptor is None:
             self.socket.sendall(header + body)
-            return
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.socket.sendmsg([header], rights)
-        self.socket.sendall(body)
+        else:
+            socket.send_fds(self.socket, [header], [descriptor])
+            self.socket.sendall(body)
 
     def receive(self) -> tuple[Any, int | None]:
-        """The next message and its descriptor, if it has one.
+        """Wait for the next message; return it with its descriptor or None.
 
         Raises:
-            EOFError: The other side is gone.
+            EOFError: The other side has closed.
         """
-        size = array.array("i").itemsize
-        header, ancillary, _, _ = self.socket.recvmsg(_HEADER_BYTES, socket.CMSG_LEN(size))
-        header += self._exactly(_HEADER_BYTES - len(header)) if header else b""
+        header, descriptors, _, _ = socket.recv_fds(self.socket, _HEADER_BYTES, 1)
         if not header:
             raise EOFError
-        descriptors = [
-            int.from_bytes(data[:size], sys.byteorder)
-            for level, kind, data in ancillary
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-        ]
+        header += self._exactly(_HEADER_BYTES - len(header))
         body = self._exactly(int.from_bytes(header, "little"))
-        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301
+        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301 - our own
 
     def _exactly(self, count: int) -> bytes:
         received = bytearray()
@@ -90,25 +80,25 @@ class Channel:
 
 
 class Server:
-    """One process that forks workers, as its driver sees it.
+    """A process that forks workers, as its driver sees it.
 
     Attributes:
-        loaded: Whether TensorFlow can be used in what it forks.
-        pid: Of the process, once it has told.
+        loaded: Whether its workers can use TensorFlow.
+        pid: None until the process has reported it.
     """
 
     def __init__(self, channel: Channel, *, loaded: bool) -> None:
         self.loaded = loaded
         self.pid: int | None = None
         self._channel = channel
-        self._asked: deque[Callable[[int], None]] = deque()
+        self._on_forked: deque[Callable[[int], None]] = deque()
 
     def fileno(self) -> int:
-        """For selectors."""
+        """Return the descriptor for selectors."""
         return self._channel.fileno()
 
     def provide(self, handle: int) -> None:
-        """Hand over a shared dataset, for all workers that are forked from now on.
+        """Hand over a shared dataset for all workers forked from now on.
 
         Raises:
             OSError: The process has ended.
@@ -121,17 +111,17 @@ class Server:
         """Ask for a worker.
 
         Args:
-            connection: The worker's end of it.
-            on_forked: Called with its process, when `receive` hears of it.
+            connection: Descriptor of the worker's end.
+            on_forked: Called with the worker's PID when `receive` reads it.
 
         Raises:
             OSError: The process has ended.
         """
         self._channel.send(("fork", number, growth_bytes), connection)
-        self._asked.append(on_forked)
+        self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:
-        """Take the next message; a process and its wait status where one has ended.
+        """Handle the next message; return PID and wait status if it reports the end of a worker.
 
         Raises:
             EOFError, OSError, pickle.UnpicklingError: The server has ended.
@@ -141,22 +131,22 @@ class Server:
             case ("started", pid):
                 self.pid = pid
             case ("forked", pid):
-                self._asked.popleft()(pid)
+                self._on_forked.popleft()(pid)
             case ("ended", pid, status):
                 return pid, status
         return None
 
     def close(self) -> None:
-        """Let go of it; it ends."""
+        """Close the channel; the process then ends."""
         self._channel.socket.close()
 
 
 class Servers:
-    """Both of them, from the start on.
+    """Both fork servers, started at once.
 
     Args:
-        log: Where their and their workers' output goes: an open file.
-        tensorflow: Whether the second one imports it; nothing that needs it can run otherwise.
+        log: An open file for the output of the servers and their workers.
+        tensorflow: Whether the second server imports TensorFlow, for work that needs it.
     """
 
     def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
@@ -167,7 +157,7 @@ class Servers:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [
                     sys.executable,
-                    # A keras.py in the user's directory is not to be taken for Keras.
+                    # Ignore a keras.py in the user's directory.
                     "-P",
                     "-m",
                     "hpsearch.workers.forkserver",
@@ -191,17 +181,17 @@ class Servers:
         yield self.loaded
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code of the first of them, the light one; None where it has not ended."""
+        """Wait for the light server to end; return its exit code, or None at the timeout."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def close(self) -> None:
-        """End both and all that they forked, at once."""
+        """End both servers and all their workers at once."""
         for server in self:
             server.close()
-        # They kill no one: each worker has its death signal, this covers its children.
+        # Workers end with their server; killing the group also ends the workers' children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -214,6 +204,6 @@ class Servers:
 
 
 def import_paths() -> list[str]:
-    """Where the driver finds modules, so that workers find the user's, too."""
-    # Not resolved: a link may be there so that its target can change.
+    """Return the driver's module paths, so that workers find the user's modules."""
+    # Links are not resolved, because their targets may change.
     return [str(Path(path).absolute()) for path in [*sys.path, "."]]

@@ -6,83 +6,39 @@ import mmap
 import os
 import pickle
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import Arrays, InputSpec, Target, TrainingData
+from hpsearch.data.specs import Arrays, TrainingData
 
-#: TensorFlow takes a buffer without copying it where it starts at a multiple of this.
+#: TensorFlow takes a buffer without copying it if its address is a multiple of this.
 _ALIGNMENT = 64
 _SIZE_BYTES = 8
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where each array lies in the block: `(dtype, shape, offset in bytes)`."""
-
-    parts: tuple[tuple[str, tuple[int, ...], int], ...]
-    size: int
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A dataset without its arrays, and which it has."""
-
-    input: InputSpec
-    target: Target
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The dataset, or the folds of one, and where the arrays of all of them lie."""
-
-    parts: tuple[_Part, ...]
-    folded: bool
-    layout: _Layout
-
-
-def _layout(arrays: Sequence[npt.NDArray[np.generic]]) -> _Layout:
-    parts, offset = [], 0
-    for array in arrays:
-        parts.append((array.dtype.str, array.shape, offset))
-        offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return _Layout(tuple(parts), max(offset, _ALIGNMENT))
-
-
 def share(dataset: TrainingData) -> int:
-    """Copy a dataset into anonymous memory: its arrays, the rest pickled, and the rest's size.
+    """Copy a dataset into anonymous memory: the arrays, a pickle of the rest, and its size.
 
     Returns:
-        A file descriptor, which the caller closes. Nothing is left on disk whatever becomes of
-        the processes.
+        A file descriptor, which the caller closes. No process can leave anything on disk.
     """
-    # The dataset of folds has the arrays of the first one.
-    datasets = dataset.folds or (dataset,)
-    given = [_given(each.arrays) for each in datasets]
-    ordered = [array for each in given for array in each.values()]
-    layout = _layout(ordered)
-    parts = tuple(
-        _Part(each.input, each.target, tuple(names))
-        for each, names in zip(datasets, given, strict=True)
-    )
-    rest = pickle.dumps(_Header(parts, bool(dataset.folds), layout))
+    buffers: list[pickle.PickleBuffer] = []
+    # Pickle separates contiguous arrays only, and workers get them in C order.
+    contiguous = with_arrays(dataset, lambda array: np.asarray(array, order="C"))
+    body = pickle.dumps(contiguous, protocol=5, buffer_callback=buffers.append)
+    blocks = [buffer.raw() for buffer in buffers]
+    rest = pickle.dumps(([block.nbytes for block in blocks], body))
     handle = _anonymous_file()
-    os.truncate(handle, layout.size)
-    with mmap.mmap(handle, layout.size) as block:
-        for array, (dtype, shape, offset) in zip(ordered, layout.parts, strict=True):
-            view = np.ndarray(shape, dtype, buffer=block, offset=offset)
-            np.copyto(view, array)
-            del view
-    os.pwrite(handle, rest + len(rest).to_bytes(_SIZE_BYTES, "little"), layout.size)
+    with open(handle, "wb", closefd=False) as file:
+        for block in blocks:
+            file.write(block)
+            file.seek(-block.nbytes % _ALIGNMENT, os.SEEK_CUR)
+        file.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
     return handle
-
-
-def _given(arrays: Arrays) -> dict[str, npt.NDArray[np.generic]]:
-    return {name: array for name, array in vars(arrays).items() if array is not None}
 
 
 def _anonymous_file() -> int:
@@ -93,22 +49,35 @@ def _anonymous_file() -> int:
 
 
 def mapped(handle: int) -> TrainingData:
-    """The dataset of a block.
+    """Return the dataset of a block.
 
-    Its arrays are writable, since TensorFlow asks for it, but private.
+    The arrays are writable, as TensorFlow requires, but changes stay in this process.
     """
-    end = os.fstat(handle).st_size - _SIZE_BYTES
-    size = int.from_bytes(os.pread(handle, _SIZE_BYTES, end), "little")
-    header: _Header = pickle.loads(os.pread(handle, size, end - size))  # noqa: S301 - our own
-    block = mmap.mmap(handle, header.layout.size, flags=mmap.MAP_PRIVATE)
-    views = iter(
-        [
-            np.ndarray(shape, dtype, buffer=block, offset=offset)
-            for dtype, shape, offset in header.layout.parts
-        ]
-    )
-    datasets = tuple(
-        TrainingData(part.input, part.target, Arrays(**{name: next(views) for name in part.names}))
-        for part in header.parts
-    )
-    return replace(datasets[0], folds=datasets) if header.folded else datasets[0]
+    block = memoryview(mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE))
+    size = int.from_bytes(block[-_SIZE_BYTES:], "little")
+    lengths, body = pickle.loads(block[-_SIZE_BYTES - size : -_SIZE_BYTES])  # noqa: S301 - our own
+    views, offset = [], 0
+    for length in lengths:
+        views.append(block[offset : offset + length])
+        offset += length + -length % _ALIGNMENT
+    dataset: TrainingData = pickle.loads(body, buffers=views)  # noqa: S301 - our own
+    return dataset
+
+
+def with_arrays(
+    dataset: TrainingData, make: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> TrainingData:
+    """Return a dataset with `make` applied to its arrays; parts that share one still share it."""
+    made: dict[int, npt.NDArray[Any]] = {}
+
+    def once(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if id(array) not in made:
+            made[id(array)] = make(array)
+        return made[id(array)]
+
+    def convert(part: TrainingData) -> TrainingData:
+        given = {name: array for name, array in vars(part.arrays).items() if array is not None}
+        arrays = Arrays(**{name: once(array) for name, array in given.items()})
+        return replace(part, arrays=arrays, folds=tuple(map(convert, part.folds)))
+
+    return convert(dataset)

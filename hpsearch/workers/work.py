@@ -11,13 +11,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.machine import own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.space.trial import Status, TrialResult
 from hpsearch.training.follow import Steps, follow
@@ -39,34 +39,33 @@ from hpsearch.workers.protocol import (
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
-#: What this process has compiled: it runs one training at a time.
+#: Programs that this process has compiled; it runs one training at a time.
 _PROGRAMS = Programs()
 
 
 def run(work: Work, dataset: TrainingData, worker: int, emit: Callable[[Event], None]) -> None:
-    """Run a training or a call and emit what happens; never raises for what either does.
+    """Run a training or a call; never raises for what either does.
 
     Args:
-        emit: Called with each event: of a training from Started to Finished, of a call one.
+        emit: Receives the events: from Started to Finished for a training, Called for a call.
     """
     if isinstance(work, Call):
-        emit(_called(work, worker, dataset))
+        emit(_call(work, worker, dataset))
     else:
         _train(work, dataset, worker, emit)
 
 
-def _called(call: Call, worker: int, dataset: TrainingData) -> Called:
+def _call(call: Call, worker: int, dataset: TrainingData) -> Called:
     arguments = (*call.arguments, dataset) if call.with_data else call.arguments
     try:
         value = call.function(*arguments)
-    except Exception as error:  # noqa: BLE001  # the boundary: a failure is told
+    except Exception as error:  # noqa: BLE001  # the boundary: a failure is reported
         traceback.print_exc()
-        return Called(worker, _told(error))
+        return Called(worker, _in_one_line(error))
     return Called(worker, value=value)
 
 
-def _told(error: Exception) -> str:
-    """An exception in one line."""
+def _in_one_line(error: Exception) -> str:
     if isinstance(error, HpsearchError):
         return str(error)
     return f"{type(error).__name__}: {error}".strip(": ")
@@ -77,8 +76,17 @@ def _train(job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event],
     emit(Started(worker, training))
     started = time.monotonic()
     answered: set[int] = set()
+    last_progress = 0.0
+
+    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+        nonlocal last_progress
+        now = time.monotonic()
+        if now - last_progress >= _PROGRESS_EVERY_SECONDS:
+            last_progress = now
+            emit(EpochFinished(worker, training, epoch, dict(metrics)))
+
     try:
-        for result in _results(job, dataset, _progress(job, worker, emit), started):
+        for result in _results(job, dataset, on_epoch, started):
             answered.add(result.trial)
             emit(Answered(worker, result))
     except Exception as error:  # noqa: BLE001  # the boundary: a failure is a row
@@ -106,18 +114,8 @@ def _results(
         floors=job.floors,
         snapshot=job.snapshot,
     ):
-        late = _late(job, trainer)
+        late = _late_hyperparameters(job, trainer)
         yield replace(result, late=late) if late else result
-
-
-def _late(job: Job, trainer: Steps) -> Mapping[str, Any]:
-    """What a model of the user's own asked for beside the values of its config."""
-    if not job.recipe.model or job.objective is not None:
-        return {}
-    from hpsearch.models.custom import built_with
-
-    values = built_with(trainer.model)  # type: ignore[attr-defined]  # of a model, it has one
-    return dict(values.late) if values is not None else {}
 
 
 def _trainer(job: Job, dataset: TrainingData) -> Steps:
@@ -135,20 +133,15 @@ def _trainer(job: Job, dataset: TrainingData) -> Steps:
     )
 
 
-def _progress(
-    job: Job, worker: int, emit: Callable[[Event], None]
-) -> Callable[[int, Mapping[str, float]], None]:
-    """Tells epochs, but not more often than anyone can see."""
-    last = 0.0
+def _late_hyperparameters(job: Job, trainer: Steps) -> Mapping[str, Any]:
+    """Return the values that a custom model requested beyond those of its config."""
+    if not job.recipe.model or job.objective is not None:
+        return {}
+    # Imports Keras.
+    from hpsearch.models.custom import built_with
 
-    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _PROGRESS_EVERY_SECONDS:
-            last = now
-            emit(EpochFinished(worker, job.training, epoch, dict(metrics)))
-
-    return on_epoch
+    values = built_with(trainer.model)  # type: ignore[attr-defined]  # every model's trainer has it
+    return dict(values.late) if values is not None else {}
 
 
 def _failures(
@@ -162,14 +155,15 @@ def _failures(
             status=Status.FAILED,
             seconds=seconds / len(numbers),
             shared_with=None if number == job.training.number else job.training.number,
-            error=_told(error),
+            error=_in_one_line(error),
             traceback=trace,
         )
 
 
 @functools.cache
 def start_tensorflow() -> None:
-    """Start its runtime, once, with one thread, taking no more of a GPU than it needs."""
+    """Start TensorFlow's runtime with one thread, taking no more of a GPU than it needs."""
+    # Light workers do without it.
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -178,48 +172,37 @@ def start_tensorflow() -> None:
         tf.config.experimental.set_memory_growth(gpu, enable=True)
 
 
-def _resident_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import psutil
-
-        return int(psutil.Process().memory_info().rss)
-
-
 class Runner:
-    """Runs work in this process, and sees how it grows.
+    """Runs work in this process and observes its memory.
 
     Args:
-        worker: Its number.
-        growth_bytes: How much more memory than after the first training is too large; than
-            after the first with TensorFlow, once it runs.
+        worker: The worker's number.
+        growth_bytes: Most growth after the first training, or after the first one that uses
+            TensorFlow, whichever is later.
     """
 
     def __init__(self, worker: int, growth_bytes: int) -> None:
         self._worker, self._growth_bytes = worker, growth_bytes
-        self._at_start = 0
-        self._tensorflow_runs = False
+        self._first_bytes = 0
+        self._uses_tensorflow = False
 
     def run(self, work: Work, dataset: TrainingData, emit: Callable[[Event], None]) -> None:
-        """Run a training or a call and emit what happens."""
-        if work.tensorflow and not self._tensorflow_runs:
-            # Not before: a worker may have trainings only that do without.
+        """Run a training or a call and emit its events."""
+        if work.tensorflow and not self._uses_tensorflow:
             start_tensorflow()
-            # What TensorFlow needs for itself is no growth.
-            self._tensorflow_runs, self._at_start = True, 0
+            # TensorFlow's own memory is no growth.
+            self._uses_tensorflow, self._first_bytes = True, 0
         run(work, dataset, self._worker, emit)
-        self._at_start = self._at_start or _resident_bytes()
+        self._first_bytes = self._first_bytes or own_bytes(os.getpid())
 
     @property
     def has_grown(self) -> bool:
-        """Whether it has become too large."""
-        return _resident_bytes() - self._at_start > self._growth_bytes
+        """Whether the process has become too large."""
+        return own_bytes(os.getpid()) - self._first_bytes > self._growth_bytes
 
 
 def _end_with_parent_by_polling() -> None:
-    """Where the system kills no orphans (macOS), a thread sees to it."""
+    """End this process with its parent on systems that cannot do so themselves (macOS)."""
     if sys.platform == "linux":
         return
     parent = os.getppid()
@@ -233,7 +216,7 @@ def _end_with_parent_by_polling() -> None:
 
 
 def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int) -> None:
-    """Run what comes until the driver closes the connection, or the process has grown too large.
+    """Run work until the driver closes the connection or the process has grown too large.
 
     Args:
         growth_bytes: See `Runner`.
@@ -242,7 +225,7 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
     _end_with_parent_by_polling()
     runner = Runner(worker, growth_bytes)
 
-    def emit(event: Event) -> None:
+    def emit(event: Event | Retired) -> None:
         connection.send_bytes(cloudpickle.dumps(event))
 
     while True:
@@ -252,19 +235,17 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
             return
         runner.run(work, dataset, emit)
         if runner.has_grown:
-            connection.send_bytes(cloudpickle.dumps(Retired()))
+            emit(Retired())
             return
 
 
 def preload_tensorflow() -> None:
-    """Import what else a loaded worker needs."""
-    # Keras asks for the devices when it first builds something; TensorFlow's own answer here
-    # would start its runtime, so the import alone must do.
-    import keras_tuner
-    import tensorflow as tf
-    from keras.src.backend.tensorflow import trainer
+    """Import everything that a loaded worker needs."""
+    # Only loaded workers import Keras and TensorFlow. Build nothing here: that would start
+    # TensorFlow's runtime, after which a process cannot fork safely.
+    import keras.src.backend.tensorflow.trainer
 
     import hpsearch.models.mlp
     import hpsearch.training.compiled
 
-    del keras_tuner, tf, trainer, hpsearch
+    del keras, hpsearch

@@ -11,7 +11,7 @@ import pytest
 from hpsearch.data.files import require_memory
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.wording import did_you_mean, listed
+from hpsearch.wording import did_you_mean, quoted
 
 
 def test_available_bytes_is_a_part_of_the_machine():
@@ -36,6 +36,6 @@ def test_require_memory():
 
 
 def test_words():
-    assert listed("abc", 2) == "'a', 'b', ... (3 in all)"
+    assert quoted("abc", 2) == "'a', 'b', ... (3 in all)"
     assert did_you_mean("iriss", ["iris"]) == "; did you mean 'iris'?"
     assert did_you_mean("zzz", ["iris"]) == ""

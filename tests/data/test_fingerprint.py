@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays, load_dataset
 
 HERE = str(Path(__file__).parent)
@@ -34,14 +35,22 @@ def test_memory_layout_does_not_matter():
 
 
 def test_scaling_and_name_do_not_matter():
-    assert dataset_from_arrays(X, Y, scale="unit", name="other").fingerprint == BASE
+    assert (
+        dataset_from_arrays(X, Y, options=Options(scale="unit"), name="other").fingerprint == BASE
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"seed": 43}, {"validation": 0.25}, {"test": 0.1}, {"validation_data": (X, Y)}]
+    "changes",
+    [
+        {"options": Options(seed=43)},
+        {"options": Options(validation=0.25)},
+        {"options": Options(test=0.1)},
+        {"validation_data": (X, Y)},
+    ],
 )
-def test_the_split_matters(options):
-    assert dataset_from_arrays(X, Y, **options).fingerprint != BASE
+def test_the_split_matters(changes):
+    assert dataset_from_arrays(X, Y, **changes).fingerprint != BASE
 
 
 def test_every_value_matters():

@@ -37,6 +37,10 @@ def gap(): return x, pd.Series([None, *y[1:]])
 def cell(): return pd.DataFrame({"n": [1.0, None] * 10}), y
 def dates(): return pd.DataFrame({"d": pd.date_range("2024", periods=20)}), y
 def scalar(): return x, 3
+def half(): return x.astype("float16"), y
+def half_infinite(): return np.where(x > 30, np.inf, x).astype("float16"), y
+def numbers_after_text():
+    return (np.array([[1, "u"], [2, "v"]] * 10, dtype=object), y), (x[:4], y[:4])
 def other_columns(): return (pd.DataFrame({"t": list(y)}), y), (pd.DataFrame({"u": list(y)}), y)
 """
 
@@ -67,6 +71,8 @@ def call(request_data, tmp_path, monkeypatch):
         ("category", (16, 4, 0)),
         ("booleans", (16, 4, 0)),
         ("objects", (16, 4, 0)),
+        ("half", (16, 4, 0)),
+        ("numbers_after_text", (20, 4, 0)),
     ],
 )
 def test_returned_shapes(call, name, sizes):
@@ -85,6 +91,12 @@ def test_columns_follow_the_training_frame(call):
     assert set(dataset.validation.x["t"]) == {"new"}
 
 
+def test_numbers_are_columns_of_the_training_table(call):
+    validation = call("numbers_after_text").validation.x
+    assert validation["0"].tolist() == [0, 2, 4, 6]
+    assert validation["1"].tolist() == ["1.0", "3.0", "5.0", "7.0"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -94,6 +106,7 @@ def test_columns_follow_the_training_frame(call):
         ("gap", r"row 0 \(from 0\): the target has a missing value"),
         ("cell", r"row 1 \(from 0\): column 'n': .*missing value"),
         ("dates", "column 'd': cells of type datetime64"),
+        ("half_infinite", r"row 15 \(from 0\): column 1: inf is not a finite float32"),
         ("scalar", "y is int, not an array of rows"),
         ("other_columns", r"my_data:other_columns: validation: no columns 't'"),
         ("pairs", "has no 'pairs'; did you mean 'pair'"),

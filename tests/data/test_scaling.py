@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays, load_dataset
 
 RNG = np.random.default_rng(0)
@@ -35,19 +36,19 @@ def test_a_constant_feature_has_variance_one(value):
 
 
 def test_unit_is_the_training_range():
-    dataset = dataset_from_arrays(X, Y, scale="unit")
+    dataset = dataset_from_arrays(X, Y, options=Options(scale="unit"))
     x = dataset.train.x * np.array(dataset.input.scale) + np.array(dataset.input.offset)
     np.testing.assert_allclose(x.min(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(x.max(axis=0), 1, atol=1e-6)
 
 
 def test_unit_of_a_constant_is_zero():
-    dataset = dataset_from_arrays(np.full((50, 1), 3.0), Y, scale="unit")
+    dataset = dataset_from_arrays(np.full((50, 1), 3.0), Y, options=Options(scale="unit"))
     assert (dataset.input.scale, dataset.input.offset) == ((1.0,), (-3.0,))
 
 
 def test_none_is_empty():
-    spec = dataset_from_arrays(X, Y, scale="none").input
+    spec = dataset_from_arrays(X, Y, options=Options(scale="none")).input
     assert spec.mean == spec.variance == spec.scale == spec.offset == ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
@@ -26,7 +27,7 @@ X = np.random.default_rng(0).normal(size=(60, 2))
     ],
 )
 def test_inferred(y, task):
-    assert dataset_from_arrays(X, y, validation=0.5).target.task is task
+    assert dataset_from_arrays(X, y, options=Options(validation=0.5)).target.task is task
 
 
 @pytest.mark.parametrize(
@@ -39,12 +40,22 @@ def test_inferred(y, task):
 def test_ambiguous(y, why):
     with pytest.raises(DataError, match=why):
         dataset_from_arrays(X, y)
-    assert dataset_from_arrays(X, y, task="regression").target.task is Task.REGRESSION
+    assert (
+        dataset_from_arrays(X, y, options=Options(task="regression")).target.task is Task.REGRESSION
+    )
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, str])
+def test_labels_that_would_run_together_are_refused(kind):
+    y = np.array([2**53, 2**53 + 1] * 30).astype(kind)
+    with pytest.raises(DataError, match=r"row 0 \(from 0\): label 9007199254740992 is too large"):
+        dataset_from_arrays(X, y)
+    assert dataset_from_arrays(X, y.astype(str).astype(object) + "x").target.task is Task.BINARY
 
 
 def test_classification_takes_one_column():
     with pytest.raises(DataError, match="one column of labels or one-hot"):
-        dataset_from_arrays(X, X, task="classification")
+        dataset_from_arrays(X, X, options=Options(task="classification"))
 
 
 def test_a_class_with_one_row_is_named_with_its_place():
@@ -55,9 +66,9 @@ def test_a_class_with_one_row_is_named_with_its_place():
 def test_a_class_that_the_test_part_uses_up():
     y = ["a"] * 58 + ["b"] * 2
     with pytest.raises(DataError, match="once the test part is split off"):
-        dataset_from_arrays(X, y, validation=0.3, test=0.4)
+        dataset_from_arrays(X, y, options=Options(validation=0.3, test=0.4))
 
 
 def test_fractions_as_classes_keep_their_digits():
-    dataset = dataset_from_arrays(X, [0.5, 10.25, 2.0] * 20, task="classification")
+    dataset = dataset_from_arrays(X, [0.5, 10.25, 2.0] * 20, options=Options(task="classification"))
     assert dataset.target.classes == ("0.5", "2", "10.25")

@@ -180,7 +180,7 @@ def test_a_bad_file_is_told_by_its_lines(tmp_path):
     )
     said = within(1, lambda: hpsearch("run", "bad.yaml", cwd=tmp_path, code=2))
     assert "bad.yaml:3: parameters.unts: " in said.stderr
-    assert "did you mean 'units'" in said.stderr or "units" in said.stderr
+    assert "did you mean 'units'" in said.stderr
     assert "bad.yaml:4: parameters.epochs: " in said.stderr
     assert not (tmp_path / "experiments").exists()
 

@@ -6,13 +6,17 @@ import os
 import random
 import re
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 from commands import hpsearch, in_sessions, start, wait_for
-from outcomes import acknowledged, assert_same, trainings_begun
+from outcomes import acknowledged, assert_same, table, trainings_begun
 from write_ahead_log import uncommitted_frames
 
+_KILL_AT_WRITE = Path(__file__).parent.parent / "support" / "kill_at_write.py"
 _KILLS = 30
 #: A kill comes so many results after the driver began to train (0: after the first worker
 #: appeared), and then within so many seconds: about as long as a training takes, so kills fall
@@ -146,3 +150,27 @@ def test_killed_within_commits_the_store_is_sound(tmp_path):
     assert_same(tmp_path / "out", tmp_path / "undisturbed", _TRIALS)
     assert trainings_begun(tmp_path / "out") <= _TRIALS + _KILLS_IN_COMMITS
     assert within >= _KILLS_IN_COMMITS // 3
+
+
+@pytest.mark.parametrize("name", ["results.csv", "best.keras", "report.html"])
+def test_killed_as_it_puts_a_file_in_place(tmp_path, name):
+    """Tables, the model (which TensorFlow trained), the report: the next run has each of them."""
+    sweep = {
+        "data": {"dataset": "digits", "validation": 0.2, "seed": 42},
+        "parameters": {"units": [8, 16], "optimizer": ["adam", "adamax"], "epochs": 2},
+        "execution": {"workers": 2},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    for when in ("before", "after"):
+        hpsearch(
+            "run", "sweep.yaml", "--out", "out",
+            program=[sys.executable, str(_KILL_AT_WRITE), f"{when}:{name}"],
+            cwd=tmp_path, code=-signal.SIGKILL,
+        )  # fmt: skip
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert_same(tmp_path / "out", tmp_path / "undisturbed", 4)
+    assert set(table(tmp_path / "out")["trainer"]) == {"native", "graph"}
+    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "best.keras").exists()
+    assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout

@@ -22,12 +22,7 @@ def test_no_process_outlives_a_killed_driver(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     driver = start("sweep.yaml", cwd=tmp_path, out="out")
 
-    def both_work():
-        # Two servers and two workers; while TensorFlow is imported, a server asks other programs
-        # what machine this is.
-        return len(driver.workers()) == 2 and len(in_sessions(driver.servers())) == 4
-
-    wait_for(both_work, every=0.1, what="two workers")
+    wait_for(lambda: len(driver.workers()) == 2, every=0.1, what="two workers")
     servers = driver.servers()
     # And whatever else it may have started.
     family = psutil.Process(driver.pid).children(recursive=True)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from itertools import pairwise
+from statistics import median
 
 import pandas as pd
 from commands import environment
@@ -45,7 +46,7 @@ def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
     # In the process' own time, which other programs do not lengthen.
     seconds = [later - earlier for earlier, later in pairwise(times)]
     assert len(seconds) == 10
-    assert seconds[-1] <= 1.5 * seconds[0]
-    assert sum(seconds[5:]) <= 1.5 * sum(seconds[:5])
+    # The first thousand has what is done once.
+    assert median(seconds[-3:]) <= 1.5 * median(seconds[1:4])
     assert memory[-1] - memory[0] < 50e6
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == _TRIALS

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features, runs_in_graph
 from hpsearch.models import preprocessing
@@ -33,9 +34,9 @@ TABLE = pd.DataFrame(
 
 def datasets():
     for scale in ("auto", "none", "unit", "standard"):
-        yield f"matrix-{scale}", dataset_from_arrays(X, Y, scale=scale)
-        yield f"images-{scale}", dataset_from_arrays(IMAGES, Y, scale=scale)
-        yield f"table-{scale}", dataset_from_arrays(TABLE, Y, scale=scale)
+        yield f"matrix-{scale}", dataset_from_arrays(X, Y, options=Options(scale=scale))
+        yield f"images-{scale}", dataset_from_arrays(IMAGES, Y, options=Options(scale=scale))
+        yield f"table-{scale}", dataset_from_arrays(TABLE, Y, options=Options(scale=scale))
     yield "cube", dataset_from_arrays(X.reshape(50, 3, 1), Y)
     yield "one numeric", dataset_from_arrays(TABLE[["n", "t"]], Y)
     yield "only text", dataset_from_arrays(TABLE[["t", "scaling"]], Y)
@@ -141,7 +142,7 @@ def test_fitted_features_are_the_layers_to_the_bit(dataset):
 @pytest.mark.parametrize("scale", ["unit", "standard"])
 def test_constant_columns_stay_finite(scale):
     x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)
-    dataset = dataset_from_arrays(x, Y, scale=scale)
+    dataset = dataset_from_arrays(x, Y, options=Options(scale=scale))
     assert np.isfinite(preprocessing.features(dataset.input, dataset.train.x)).all()
     assert_same_bits(dataset.input, dataset.train.x)
 
@@ -149,7 +150,7 @@ def test_constant_columns_stay_finite(scale):
 def test_the_raw_rows_are_left_alone():
     x = X.copy()
     for scale in ("none", "standard"):
-        dataset = dataset_from_arrays(x, Y, scale=scale)
+        dataset = dataset_from_arrays(x, Y, options=Options(scale=scale))
         preprocessing.features(dataset.input, x)
         np.testing.assert_array_equal(x, X)
 
@@ -179,7 +180,9 @@ def test_images_stay_bytes_until_the_graph():
 def test_numbers_come_before_one_hot_words():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0]})
     new = pd.DataFrame({"t": ["v", "never seen"], "n": X[:2, 0]})
-    dataset = dataset_from_arrays(frame, Y, validation_data=(new, [0, 1]), scale="none")
+    dataset = dataset_from_arrays(
+        frame, Y, validation_data=(new, [0, 1]), options=Options(scale="none")
+    )
     given = preprocessing.features(dataset.input, dataset.validation.x)
     np.testing.assert_allclose(given, [[X[0, 0], 0, 0, 1], [X[1, 0], 1, 0, 0]])
 

@@ -52,7 +52,8 @@ KNOWN = {
     "sobol_g": (
         sobol_g,
         4,
-        {(i,): _G[i] / _G_TOTAL for i in range(4)} | {(0, 1): _G[0] * _G[1] / _G_TOTAL},
+        {(i,): _G[i] / _G_TOTAL for i in range(4)}
+        | {(i, j): _G[i] * _G[j] / _G_TOTAL for i, j in itertools.combinations(range(4), 2)},
     ),
 }
 
@@ -75,14 +76,15 @@ def test_known_shares_are_found(name, noise):
     every = [(i,) for i in range(size)] + list(itertools.combinations(range(size), 2))
     for key in every:
         share = shares[tuple(names[i] for i in key)]
-        truth = known.get(key, share.share if name == "sobol_g" and len(key) == 2 else 0.0)
-        assert abs(share.share - truth) < 0.09, (key, share, truth)
+        truth = known.get(key, 0.0)
+        # A share of a tenth is never taken for none.
+        assert abs(share.share - truth) < 0.02 + 0.12 * truth, (key, share, truth)
         assert 0 <= share.low <= share.share <= share.high <= 1
     assert found.explained > (0.85 if noise == 0 else 0.7)
     assert sum(share.share for share in found.shares) <= 1 + 1e-9
     order = sorted((k for k in known if len(k) == 1), key=lambda k: -known[k])
     ours = sorted(order, key=lambda k: -shares[names[k[0]],].share)
-    assert ours[:2] == order[:2]
+    assert ours == order
 
 
 def test_more_trials_give_narrower_intervals_that_hold_the_truth():

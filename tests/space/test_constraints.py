@@ -1,4 +1,4 @@
-"""The constraint language: what it says, and that nothing hostile gets in."""
+"""The constraint language, and its defence against hostile text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = {"hidden_layers": 2, "units": 50, "dropout": 0.5, "activation": "relu",
         ("  units > 10  ", True),
         ("units in [hidden_layers * 25, 1]", True),
         ("not flag", False),
-        # A dead (absent) key: nothing to hold it against.
+        # An inactive (absent) key: there is nothing to compare.
         ("momentum > 5", True),
         ("momentum > 5 and units > 1000", True),
     ],

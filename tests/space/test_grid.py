@@ -1,4 +1,4 @@
-"""A grid without its dead points is the whole grid: the same configs, in the same order."""
+"""Leaving inactive values out of a grid keeps all configs and their order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spaces(draw: st.DrawFn) -> Space:
         name: draw(st.lists(st.sampled_from(_VALUES[name]), min_size=1, max_size=3, unique_by=str))
         for name in names
     }
-    # Parents come earlier in an order of their own, so there is no cycle.
+    # Parents come earlier in a random order, so there is no cycle.
     order = draw(st.permutations(names))
     parameters = []
     for name in names:
@@ -74,16 +74,16 @@ def every_point(space: Space) -> list[tuple[Any, dict[str, Any]]]:
 
 @settings(max_examples=400, deadline=None)
 @given(spaces(), st.sampled_from([20_000, 2]))
-def test_what_is_left_out_is_dead(space: Space, most: int) -> None:
+def test_only_inactive_values_are_left_out(space: Space, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(space_module, "_MOST_COMBINATIONS", most)
         assert list(grid_draws(space)) == every_point(space)
 
 
-def test_dead_values_are_not_enumerated() -> None:
+def test_inactive_values_are_not_enumerated() -> None:
     """Half a million points of 43 configs, and a chain of conditions of which most never hold."""
     rates = Parameter("dropout", Range(0.0, 0.99, 0.001), {"layer_type": ("dropout",)})
-    dead = (
+    inactive = (
         Parameter("layer_type", Choices(("dense", "batch_norm"))),
         Parameter("units", Choices((*range(1, 21), [8, 4]))),
         rates,
@@ -96,7 +96,7 @@ def test_dead_values_are_not_enumerated() -> None:
         Parameter("c", Choices(tuple(range(100))), {"b": (7,)}),
     )
     for space, points, configs in (
-        (Space(dead), 2 * 21 * 991 * 12, 42),
+        (Space(inactive), 2 * 21 * 991 * 12, 42),
         (Space(chain, (), Kind.FUNCTION), 100**3, 298),
     ):
         assert space.cardinality() == points
@@ -104,13 +104,13 @@ def test_dead_values_are_not_enumerated() -> None:
 
 
 def test_a_grid_of_a_billion_begins_at_once() -> None:
-    """Also where every parameter decides whether another lives."""
-    alive = [Parameter(f"units_{n}", Choices(tuple(range(1, 11)))) for n in range(1, 10)]
+    """This also holds if every parameter decides whether another is active."""
+    layers = [Parameter(f"units_{n}", Choices(tuple(range(1, 11)))) for n in range(1, 10)]
     chained = [
         Parameter(f"p{n}", Choices(tuple(range(10))), {f"p{n - 1}": tuple(range(10))} if n else {})
         for n in range(9)
     ]
-    for space in (Space(tuple(alive)), Space(tuple(chained), (), Kind.FUNCTION)):
+    for space in (Space(tuple(layers)), Space(tuple(chained), (), Kind.FUNCTION)):
         began = time.process_time()
         assert len(list(islice(grid_draws(space), 10))) == 10
         assert time.process_time() - began < 2

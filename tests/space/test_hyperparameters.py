@@ -1,4 +1,4 @@
-"""What is alive, what an optimizer is made with, and which configs are one."""
+"""Active hyperparameters, arguments of optimizers, and equality of configs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_layer_of(name: str, layer: int | None) -> None:
           "dropout": 0.1, "units_1": 3, "l2": 0.1, "batch_size": 8},
          {"units", "activation", "layer_type", "dropout", "units_1"}),
         ({"hidden_layers": 2, "units": 5, "units_2": 3, "units_3": 9}, {"units_3"}),
-        # Every layer has a width of its own: nobody reads `units`.
+        # Every layer sets its width, so `units` is inactive.
         ({"hidden_layers": 2, "units": 5, "units_1": 3, "units_2": 9}, {"units"}),
         # A list also says how many layers there are.
         ({"units": [5, 5], "units_1": 3, "units_2": 9}, set()),

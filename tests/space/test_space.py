@@ -1,4 +1,4 @@
-"""Spaces: conditions, dead keys, collapse, and what lies in them."""
+"""Spaces: conditions, inactive keys, equal configs and membership."""
 
 from __future__ import annotations
 
@@ -112,13 +112,13 @@ WHEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "alive"),
+    ("changes", "active"),
     [
         ({}, set()),
         ({"hidden_layers": 2}, {"units_2"}),
         ({"hidden_layers": 3}, {"units_2"}),
         ({"layer_type": "dropout"}, {"dropout"}),
-        # The parent of `dropout` has the right value, and is dead itself.
+        # The parent of `dropout` has the right value but is inactive.
         ({"layer_type": "dropout", "hidden_layers": 0}, set()),
         ({"optimizer": {"name": "sgd", "momentum": 0.5}}, {"learning_rate"}),
         ({"optimizer": "sgd"}, {"learning_rate"}),
@@ -132,14 +132,14 @@ WHEN: dict[str, Any] = {
         ({"units": [9]}, set()),
     ],
 )  # fmt: skip
-def test_conditions(changes: dict[str, Any], alive: set[str]) -> None:
+def test_conditions(changes: dict[str, Any], active: set[str]) -> None:
     base = {
         "dropout": 0.1, "layer_type": "dense", "hidden_layers": 1, "units_2": 25,
         "optimizer": "adam", "learning_rate": 0.1, "l2": 0.01,
     }  # fmt: skip
     values = config(space_of({**WHEN, "units": [1]}), **(base | changes))
     conditional = {"dropout", "units_2", "learning_rate", "l2"}
-    assert conditional & values.keys() == alive
+    assert conditional & values.keys() == active
 
 
 def test_a_condition_may_ask_for_one_mapping_of_an_optimizer() -> None:
@@ -168,7 +168,7 @@ def test_own_arguments_beat_and_kill_the_top_level_ones() -> None:
     ]
 
 
-def test_who_lives_does_not_depend_on_the_order_in_the_file() -> None:
+def test_active_names_do_not_depend_on_the_order_in_the_file() -> None:
     parameters = [
         Parameter("mine", Choices((1,)), {"dropout": (0.5,)}),
         Parameter("dropout", Choices((0.5,))),
@@ -196,7 +196,7 @@ def test_a_cycle_is_an_error() -> None:
         space.config({"a": 1, "b": 1})
 
 
-def test_constraints_on_dead_keys_hold_and_on_lists_ask_every_element() -> None:
+def test_constraints_on_inactive_keys_hold_and_on_lists_check_every_element() -> None:
     configs = grid(
         {"hidden_layers": [0, 1, 2], "units": [10, 50, [5, 40], [10, 9]]},
         "hidden_layers * units <= 50",

@@ -1,4 +1,4 @@
-"""All of the grammar is accepted, in DESIGN's words and in W&B's."""
+"""Every key of a sweep file is accepted, with hpsearch's names and W&B's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import pytest
 
 from hpsearch.space.space import Choices, Range
 from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, sweep_schema
-from hpsearch.spec.parameters import RangeSpec
 from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
 
 DATA = "data: {dataset: digits}\n"
 P = DATA + "parameters:\n"
-DESIGN = """\
+EVERY_KEY = """\
 name: fashion-mnist-mlp            # [A-Za-z0-9._-]{1,64}, not . or ..; default: the file's stem
 description: The notes' hyperparameters on Fashion-MNIST.
 seed: 0                            # of weights, shuffles, masks and proposals
@@ -69,7 +68,7 @@ parameters:
   activation: {values: [relu, tanh]}
 """
 GOOD = {
-    "design": DESIGN,
+    "design": EVERY_KEY,
     "wandb": WANDB,
     "starter": STARTER,
     "least": DATA,
@@ -168,7 +167,7 @@ def test_schema_is_one_and_refuses_mistakes() -> None:
 
 
 def test_design_file() -> None:
-    sweep = sweep_from_text(DESIGN)
+    sweep = sweep_from_text(EVERY_KEY)
     assert sweep.name == "fashion-mnist-mlp"
     assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
     assert sweep.trial_seeds == (0, 1, 2)
@@ -194,9 +193,9 @@ def test_wandb_file() -> None:
     }
     assert sweep.budget is not None
     assert sweep.budget.trials == 40
-    assert sweep.parameters["units"].domain == RangeSpec(10, 200, integer=True)
-    assert sweep.parameters["batch_size"].domain == RangeSpec(16, 96, 16, integer=True)
-    assert sweep.parameters["learning_rate"].domain == RangeSpec(1e-4, 1e-1, log=True)
+    assert sweep.parameters["units"].domain == Range(10, 200, integer=True)
+    assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
+    assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["hidden_layers"].domain == (2,)
     assert [line.split()[0] for line in sweep.warnings] == ["program", "project", "command"]
 
@@ -207,8 +206,8 @@ def test_wandb_uniform_of_whole_numbers() -> None:
         "  batch_size: {distribution: log_uniform_values, min: 8, max: 512}\n"
         "method: random\nrun_cap: 3\n"
     )
-    assert sweep.parameters["units"].domain == RangeSpec(1, 9, integer=True)
-    assert sweep.parameters["batch_size"].domain == RangeSpec(8, 512, log=True, integer=True)
+    assert sweep.parameters["units"].domain == Range(1, 9, integer=True)
+    assert sweep.parameters["batch_size"].domain == Range(8, 512, log=True, integer=True)
 
 
 def test_names_and_paths(tmp_path: Path) -> None:
@@ -269,7 +268,7 @@ def test_configs_without_a_method() -> None:
     assert "method" not in dump_sweep(sweep)
 
 
-def test_dead_parameters_are_warned_of() -> None:
+def test_inactive_parameters_are_warned_of() -> None:
     sweep = sweep_from_text(P + "  hidden_layers: [1, 2]\n  units_3: 4\n  dropout: 0.5\n")
     assert [line.split()[0] for line in sweep.warnings] == [
         "parameters.units_3",
@@ -288,7 +287,7 @@ def test_parse_takes_a_mapping() -> None:
 
 def test_validation_imports_no_framework(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
-    file.write_text(DESIGN)
+    file.write_text(EVERY_KEY)
     code = (
         "import sys\n"
         "from hpsearch.spec.sweep import load_sweep as load\n"

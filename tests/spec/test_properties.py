@@ -1,4 +1,4 @@
-"""Any text is a sweep or explained; any sweep survives being written and read."""
+"""Any text is a sweep or a reported problem; any sweep can be written and read back."""
 
 from __future__ import annotations
 

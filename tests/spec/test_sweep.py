@@ -1,4 +1,4 @@
-"""The sweep as Python sees it: frozen, comparable, and its space."""
+"""A sweep in Python: frozen, comparable, and its space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference of a sweep file's keys is that of this version, and its examples are right."""
+"""The reference of a sweep file's keys is current, and its examples are valid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from hpsearch.spec.dump import sweep_schema
-from hpsearch.spec.hyperparameters import DESCRIBED, rule_of
+from hpsearch.spec.hyperparameters import HYPERPARAMETERS, UNITS_OF_LAYER
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.wandb import IGNORED
 
@@ -25,7 +25,7 @@ def keys(part, path=()):
         for key, each in inner["properties"].items():
             named = path[:1] == ("method",) and key == "name"
             ignored = not path and key in IGNORED
-            # Which hpsearch.tune writes, and nobody else.
+            # Only hpsearch.tune writes `memory`.
             if not named and not ignored and path != ("data", "memory"):
                 yield (*path, key), each
                 yield from keys(each, (*path, key))
@@ -64,7 +64,8 @@ def test_each_key_is_described_with_an_example_that_holds(path):
         validator.validate(part["default"])
 
 
-@pytest.mark.parametrize("name", DESCRIBED)
+@pytest.mark.parametrize("name", [*HYPERPARAMETERS, "units_2"])
 def test_examples_of_hyperparameters_are_sweeps(name):
-    _, example = DESCRIBED[name]
-    assert parse_parameter(rule_of(name), example).count != 1
+    rule = HYPERPARAMETERS.get(name, UNITS_OF_LAYER)
+    (example,) = rule.examples
+    assert parse_parameter(rule, example).count != 1

@@ -1,4 +1,4 @@
-"""Scalars are YAML 1.2's, whichever parser is at hand."""
+"""Scalars follow YAML 1.2 with either parser of PyYAML."""
 
 from __future__ import annotations
 

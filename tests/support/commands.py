@@ -113,18 +113,13 @@ class Running:
         return [child.pid for child in children if session_of(child.pid) == child.pid]
 
     def workers(self) -> list[int]:
-        """Processes that its servers forked to train; the first one forked is a server."""
-        forked: list[int] = []
-        for server in self.servers():
-            try:
-                children = psutil.Process(server).children()
-                children.sort(key=psutil.Process.create_time)
-                loaded, light = children[:1], children[1:]
-                forked += [each.pid for each in light]
-                forked += [each.pid for one in loaded for each in one.children()]
-            except psutil.NoSuchProcess:
-                continue
-        return forked
+        """The processes that train, which bear a worker's name."""
+        found = []
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if re.fullmatch(r"hpsearch-\d+", child.name()):
+                    found.append(child.pid)
+        return found
 
     def send(self, number: signal.Signals) -> tuple[float, str]:
         """Send a signal and wait for the end; how long that took, and what stderr got."""

@@ -1,4 +1,4 @@
-"""Rows to tell trackers of."""
+"""Rows for trackers to log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow's own client finds in a local store."""
+"""Runs as MLflow's own client finds them in a local store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Naming a tracker, and what is told to any."""
+"""Names of targets, and the facts that every tracker receives."""
 
 from __future__ import annotations
 

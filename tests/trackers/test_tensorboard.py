@@ -1,4 +1,4 @@
-"""What TensorBoard's own reader finds in the event files."""
+"""Event files as TensorBoard's own reader finds them."""
 
 from __future__ import annotations
 

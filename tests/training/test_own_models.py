@@ -46,7 +46,7 @@ def test_the_graph_gives_kerass_numbers(digits, model):
     trainer = problem.trainer({}, SEED, kind="graph")
     ours = [trainer.run_epoch() for _ in range(2)]
     ours = [(each["loss"], each["val_loss"], each["val_accuracy"]) for each in ours]
-    np.testing.assert_allclose(ours, keras_curve(problem), rtol=2e-5)
+    np.testing.assert_allclose(ours, keras_curve(problem), rtol=1e-5)
 
 
 def test_a_training_goes_on_from_its_state(digits):

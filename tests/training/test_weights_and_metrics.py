@@ -39,7 +39,7 @@ def test_weighted_rows_train_as_in_fit(name, request):
     theirs = problem.trainer(VALUES, 1, kind="fit")
     assert ours.kind == "graph"
     for _ in range(3):
-        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-4)
+        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-5)
     plain = request.getfixturevalue(name).trainer(VALUES, 1).run_epoch()
     assert abs(plain["loss"] - problem.trainer(VALUES, 1).run_epoch()["loss"]) > 1e-3
 

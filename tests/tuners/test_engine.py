@@ -85,9 +85,17 @@ def test_rows_do_not_depend_on_the_workers(search):
 
 
 def test_bayesian(search):
-    tuner = search(kt.BayesianOptimization, max_trials=5, num_initial_points=2, seed=3)
-    assert len(table()) == 5
+    settings = {"max_trials": 5, "num_initial_points": 2, "seed": 3, "workers": 1}
+    tuner = search(kt.BayesianOptimization, **settings)
+    rows = table()
+    assert len(rows) == 5
     assert tuner.remaining_trials == 0
+    # The first are drawn; the scores decide what follows, so the opposite goal leads elsewhere.
+    opposite = kt.Objective("val_accuracy", "min")
+    search(kt.BayesianOptimization, objective=opposite, project_name="q", **settings)
+    other = pd.read_csv("d/q/results.csv")
+    assert rows["config"].tolist()[:2] == other["config"].tolist()[:2]
+    assert rows["config"].tolist()[3:] != other["config"].tolist()[3:]
 
 
 def test_hyperband_halts_and_goes_on(search):

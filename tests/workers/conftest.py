@@ -19,7 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import Training
 from hpsearch.workers.futures import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Job, Setup
+from hpsearch.workers.protocol import Job
 from hpsearch.workers.ray.connection import connected
 from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
@@ -83,7 +83,7 @@ def drive():
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory, dataset):
-    """A local executor with data in place; `executor.log_path` is what its processes write."""
+    """A local executor with data in place; its processes write to `executor.log_path`."""
 
     @contextmanager
     def starting(workers=1, *, provided=dataset, **options):
@@ -98,7 +98,7 @@ def start(tmp_path_factory, dataset):
 
 @pytest.fixture(scope="session")
 def large(dataset):
-    """Makes a problem of so many rows of 64 numbers, beside which other memory is small."""
+    """Makes a dataset of `rows` rows of 64 numbers, large compared with other memory."""
 
     def make(rows):
         rng = np.random.default_rng(0)
@@ -111,7 +111,7 @@ def large(dataset):
 
 @pytest.fixture(scope="session")
 def on_pool(dataset):
-    """An executor over processes of the standard library's; `executor.pool` is theirs."""
+    """An executor over a process pool of the standard library, `executor.pool`."""
 
     @contextmanager
     def starting(workers=2):
@@ -129,14 +129,14 @@ def on_pool(dataset):
 
 @pytest.fixture(scope="session")
 def on_ray(tmp_path_factory, dataset):
-    """An executor on a cluster, once so many workers of it are there; `executor.ray` is Ray."""
+    """An executor on a cluster once `ready` of its workers are there; `executor.ray` is Ray."""
 
     @contextmanager
     def starting(cluster, *, ready, provided=dataset, **options):
         with (
             (tmp_path_factory.mktemp("ray") / "run.log").open("w") as log,
             connected(cluster.address, log) as ray,
-            RayExecutor(ray, Setup(**{"workers": 2} | options, log=log)) as executor,
+            RayExecutor(ray, **{"workers": 2} | options, log=log) as executor,
         ):
             executor.ray = ray
             executor.provide(provided)

@@ -1,4 +1,4 @@
-"""What every executor promises; one suite over all of them."""
+"""The promises of every executor: one suite over all of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def answers(events):
 
 
 def of_training(events, training):
-    """The events of one training; an answer's trial tells whose it is."""
+    """The events of one training; an answer belongs to the training of its trial."""
     return [
         event
         for event in events

@@ -1,4 +1,4 @@
-"""What workers on a Ray cluster promise beyond the conformance suite: nodes are really lost."""
+"""Promises of workers on a Ray cluster beyond the conformance suite; nodes are really lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cluster():
 
 @pytest.fixture
 def starting(cluster, on_ray):
-    """An executor on the cluster, once so many workers of it are there."""
+    """An executor on the cluster, once both of its workers are there."""
     return partial(on_ray, cluster, ready=2)
 
 
@@ -73,7 +73,7 @@ def members(executor):
 
 
 def all_began(executor):
-    """Whether all that work have said so."""
+    """Whether all busy workers have begun."""
     return all(m.began for m in members(executor) if m.work)
 
 
@@ -218,10 +218,10 @@ def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, driv
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
-    from hpsearch.workers.ray.actor import surroundings
+    from hpsearch.workers.ray.actor import package_versions
 
-    here = surroundings() | {"keras": "3.0.0"}
-    monkeypatch.setattr(executor_module, "surroundings", lambda: here)
+    here = package_versions() | {"keras": "3.0.0"}
+    monkeypatch.setattr(executor_module, "package_versions", lambda: here)
     with starting(ready=0) as executor:
         events = wait_for(executor, lambda told: len(told) >= 3)
         said = [event.message for event in events]

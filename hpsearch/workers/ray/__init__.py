@@ -2,5 +2,5 @@
 
 In: jobs and calls.
 Out: the events of `workers.protocol`.
-Next: `store`; Ray is imported where one is used, and nowhere else.
+Next: `store`. Other engines do not import Ray.
 """

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: which one, with which token, and whether its head answers."""
+"""The connection to a Ray cluster: its address, its token, and whether its head answers."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
 _LOG = logging.getLogger("hpsearch")
-#: The first whose token authentication covers every service of the cluster.
+#: The first version whose token authentication covers every service of the cluster.
 _OLDEST = (2, 54)
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-#: A head that is started anew over a store of its own is back by then.
+#: A head that restarts from a store of its own is back within this time.
 _PATIENCE_SECONDS = 20.0
 _ANSWER_SECONDS = 2.0
 
 
 def require_ray() -> None:
-    """Check that a Ray which hpsearch can use is installed.
+    """Check that a version of Ray which hpsearch can use is installed.
 
     Raises:
-        InputError: Saying what to install.
+        InputError: With the command that installs one.
     """
     version = version_of("ray")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
@@ -47,15 +47,15 @@ def require_ray() -> None:
 
 @contextlib.contextmanager
 def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
-    """The `ray` module, connected.
+    """Connect to a cluster and yield the `ray` module.
 
     Args:
-        address: `auto`, or `HOST:PORT`, of a cluster that runs; None for the one that
-            `RAY_ADDRESS` names, or else one of this machine alone, which ends with the context.
-        log: Where the cluster's own messages and the output of its workers go.
+        address: `auto` or `HOST:PORT` of a running cluster. None means the one that
+            `RAY_ADDRESS` names, or else one on this machine alone, which ends with the context.
+        log: Receives the cluster's messages and the output of its workers.
 
     Raises:
-        InputError: No such cluster, no token, or one that the cluster does not take.
+        InputError: There is no such cluster or no token, or the cluster refuses the token.
     """
     require_ray()
     if address is not None and address.startswith("ray://"):
@@ -64,13 +64,14 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
             "on a machine of the cluster with address: auto, or through `ray job submit`"
         )
     existing = address or os.environ.get("RAY_ADDRESS")
-    with _permitted(alone=existing is None):
+    with _authenticated(own_cluster=existing is None):
+        # Ray reads the environment when it is imported; and it is an optional package.
         ray = importlib.import_module("ray")
         if ray.is_initialized():
-            # The caller's own connection, which stays.
+            # The caller's connection stays open.
             yield ray
             return
-        with _told_to(log):
+        with _output_to(log):
             _init(ray, existing)
             try:
                 yield ray
@@ -79,11 +80,11 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
 
 
 @contextlib.contextmanager
-def _permitted(*, alone: bool) -> Iterator[None]:
-    """Token authentication in this process's environment, which Ray's processes inherit.
+def _authenticated(*, own_cluster: bool) -> Iterator[None]:
+    """Set up token authentication in the environment, which Ray's processes inherit.
 
     Args:
-        alone: Whether the cluster is one that starts here: it gets a token of its own.
+        own_cluster: Whether the cluster starts here, and gets a token made here.
     """
     mode = os.environ.get(_MODE)
     if mode not in (None, "token"):
@@ -96,11 +97,12 @@ def _permitted(*, alone: bool) -> Iterator[None]:
             f"{_MODE} is not set, and Ray, which reads it once, is imported already: set "
             f"{_MODE}=token where Python is started"
         )
-    # It stays: Ray, once it is imported, has read it.
+    # Never unset: Ray reads it only once.
     os.environ[_MODE] = "token"
     before = os.environ.get(_TOKEN)
-    if not _has_token():
-        if not alone:
+    named = before or os.environ.get(_TOKEN_PATH)
+    if not named and not (Path.home() / ".ray" / "auth_token").exists():
+        if not own_cluster:
             raise InputError(
                 f"the cluster's token is not here: set {_TOKEN} or {_TOKEN_PATH}, or copy "
                 "~/.ray/auth_token from its head (`ray get-auth-token` prints it there)"
@@ -115,22 +117,17 @@ def _permitted(*, alone: bool) -> Iterator[None]:
 
 @functools.cache
 def _own_token() -> str:
-    """Of the clusters that this process starts: Ray reads it once a process."""
+    """Make the token of all clusters that this process starts; Ray reads it only once."""
     return secrets.token_hex(32)
-
-
-def _has_token() -> bool:
-    named = os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)
-    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _init(ray: ModuleType, address: str | None) -> None:
     options: dict[str, Any] = {"address": "local", "include_dashboard": False}
     if address:
-        options = {"address": _that_answers(address)}
+        options = {"address": _resolved(address)}
     try:
         with warnings.catch_warnings():
-            # About what later versions will do with workers that ask for no GPU.
+            # Announces changes for workers without a GPU.
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
             ray.init(logging_level=logging.ERROR, log_to_driver=True, **options)
     except (ConnectionError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -140,16 +137,18 @@ def _init(ray: ModuleType, address: str | None) -> None:
     _LOG.info("connected to Ray %s at %s", ray.__version__, _address_of(ray))
 
 
-def _that_answers(address: str) -> str:
-    """A cluster's `HOST:PORT`; Ray itself would look for one that is gone for many minutes.
+def _resolved(address: str) -> str:
+    """Return a cluster's `HOST:PORT` after checking that it answers.
+
+    Without the check, Ray would wait for many minutes.
 
     Raises:
-        InputError: None answers there.
+        InputError: No cluster answers.
     """
     found = address
     if address == "auto":
-        where = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108 - Ray's
-        named = where.read_text(encoding="utf-8").strip() if where.exists() else ""
+        file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108 - Ray's
+        named = file.read_text(encoding="utf-8").strip() if file.exists() else ""
         found = os.environ.get("RAY_ADDRESS") or named
         if not found:
             raise InputError(
@@ -180,10 +179,10 @@ def _address_of(ray: ModuleType) -> str:
 
 
 @contextlib.contextmanager
-def _told_to(log: IO[str]) -> Iterator[None]:
-    """Has Ray write to the log what it would print between the lines of our own output.
+def _output_to(log: IO[str]) -> Iterator[None]:
+    """Redirect to the log what Ray would print among hpsearch's own output.
 
-    It has no setting for that; where its insides are others, it prints.
+    Ray has no setting for that. If its internals have changed, it prints.
     """
     worker = importlib.import_module("ray._private.worker")
     before = getattr(worker, "print_to_stdstream", None)
@@ -191,15 +190,15 @@ def _told_to(log: IO[str]) -> Iterator[None]:
         yield
         return
 
-    def tell(data: dict[str, Any], *_: Any, **__: Any) -> None:
+    def write(data: dict[str, Any], *_: Any, **__: Any) -> None:
+        # The autoscaler repeats itself every few seconds.
         if data.get("pid") == "autoscaler":
-            # Every few seconds, whatever happens.
             return
         with contextlib.suppress(OSError, ValueError):
             for line in data.get("lines", ()):
                 log.write(f"({data.get('ip', 'ray')} {data.get('pid', '')}) {line}\n")
 
-    worker.print_to_stdstream = tell  # type: ignore[attr-defined]
+    worker.print_to_stdstream = write  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -207,9 +206,9 @@ def _told_to(log: IO[str]) -> Iterator[None]:
 
 
 class Head:
-    """Whether the head of the cluster answers.
+    """The head of a cluster, which may stop answering.
 
-    Ray's own calls block where it does not, and after a minute end the process.
+    If it does, Ray's own calls block, and end this process after a minute.
 
     Attributes:
         lost: Whether it was given up.
@@ -222,10 +221,10 @@ class Head:
         self._silent_since: float | None = None
 
     def answers(self) -> bool:
-        """Whether it takes a connection.
+        """Return whether it takes a connection.
 
         Raises:
-            HpsearchError: It has taken none for so long that it will not come back by itself.
+            HpsearchError: It has taken none for too long to come back by itself.
         """
         if _takes_connections(self.address):
             self._silent_since = None

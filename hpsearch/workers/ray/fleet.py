@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
 from hpsearch.space.trial import Status
-from hpsearch.workers.pool import WorkerState
-from hpsearch.workers.protocol import Answered, Event, Retired, Work
-from hpsearch.workers.ray.actor import RayWorker, Surroundings
+from hpsearch.workers.protocol import Answered, Event, Retired, Work, WorkerState
+from hpsearch.workers.ray.actor import RayWorker
 from hpsearch.workers.servers import import_paths
 
-#: Trainings in a row that must fail on a node, while they succeed on others.
+_LOG = logging.getLogger("hpsearch")
+#: Trainings in a row that must fail on a node, while others succeed elsewhere.
 _FAILURES = 3
 _MOST_WORKERS = 1024
-#: A cluster goes on giving work to a node for as long, when its machine has gone without a word.
+#: A cluster goes on assigning work to a node for this long after its machine has vanished.
 _SUSPECT_SECONDS = 60.0
 
 
 @dataclass
 class _Record:
-    """What a node has done so far."""
+    """The history of a node."""
 
     host: str
     failures: int = 0
@@ -35,110 +35,101 @@ class _Record:
     succeeded: bool = False
 
 
-@dataclass
 class Nodes:
-    """All that is known of them.
+    """The cluster's nodes, by Ray's ids, and their history.
 
     Attributes:
         needed: What one worker takes, by Ray's names of resources.
+        avoided: Nodes not to be used in this run.
     """
 
-    ray: ModuleType
-    needed: Mapping[str, float]
-    _records: dict[str, _Record] = field(default_factory=dict)
-    _avoided: set[str] = field(default_factory=set)
-    _suspect_until: dict[str, float] = field(default_factory=dict)
-    _alive: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
+        self._ray, self.needed = ray, needed
+        self.avoided: set[str] = set()
+        self._records: dict[str, _Record] = {}
+        self._suspect_until: dict[str, float] = {}
+        self._alive: list[dict[str, Any]] = []
 
     @property
-    def avoided(self) -> frozenset[str]:
-        """Those that are not to be used in this run."""
-        return frozenset(self._avoided)
-
-    @property
-    def shunned(self) -> frozenset[str]:
-        """Those that get no more workers, for now at least."""
+    def suspected(self) -> set[str]:
+        """Nodes that get no new workers for now, because one was lost there."""
         now = time.monotonic()
-        suspects = (node for node, until in self._suspect_until.items() if now < until)
-        return self.avoided.union(suspects)
+        return {node for node, until in self._suspect_until.items() if now < until}
 
-    def gone(self, node: str) -> None:
-        """A worker says that its node is; if it comes back, it has another id."""
+    def lost(self, node: str) -> None:
+        """Note that a worker was lost with its node; a node that returns has another id."""
         self._suspect_until[node] = time.monotonic() + _SUSPECT_SECONDS
 
     @property
     def any_met(self) -> bool:
-        """Whether a worker ever came up."""
+        """Whether a worker has ever started."""
         return bool(self._records)
 
     def met(self, node: str, host: str) -> None:
-        """A worker came up there."""
+        """Note that a worker has started on a node."""
         self._records.setdefault(node, _Record(host))
 
     def name(self, node: str) -> str:
-        """For people."""
+        """Return a node's name for people."""
         record = self._records.get(node)
         return f"{record.host} (node {node[:8]})" if record else f"node {node[:8]}"
 
     def avoid(self, node: str, why: str) -> str:
-        """Use it no more in this run; a line that says so, or empty where one has."""
-        if node in self._avoided:
+        """Stop using a node in this run; return a line about it the first time, else nothing."""
+        if node in self.avoided:
             return ""
-        self._avoided.add(node)
+        self.avoided.add(node)
         return f"{self.name(node)} is used no more in this run: {why}"
 
     def failures(self, node: str) -> int:
-        """How many trainings in a row have failed there."""
+        """Return how many trainings in a row have failed on a node."""
         return self._records[node].failures
 
-    def succeeded(self, node: str) -> None:
-        """A training gave a score there."""
-        record = self._records[node]
-        record.succeeded, record.failures = True, 0
-
-    def failed(self, node: str, reason: str) -> None:
-        """A training failed there, or ended its worker."""
-        record = self._records[node]
-        record.failures += 1
-        record.last = reason
-
     def doubtful(self, node: str) -> bool:
-        """Whether it has failed so often in a row that others are to be tried first."""
+        """Return whether a node has failed so often in a row that others come first."""
         return self._records[node].failures >= _FAILURES
 
-    def judge(self) -> list[str]:
-        """Avoid those on which trainings fail that succeed on others; a line about each.
+    def judge(self, node: str, failure: str) -> list[str]:
+        """Note how a training ended on a node, and avoid doubtful nodes if others work.
 
-        Where they fail on every node, it is the sweep that is wrong, not a node.
+        If trainings fail on every node, the sweep is wrong, not a node.
+
+        Args:
+            failure: Empty if the training gave a score.
+
+        Returns:
+            A line about each node that is avoided from now on.
         """
-        working = [node for node, record in self._records.items() if record.succeeded]
+        record = self._records[node]
+        if failure:
+            record.failures += 1
+            record.last = failure
+        else:
+            record.succeeded, record.failures = True, 0
+        working = {each for each, record in self._records.items() if record.succeeded}
         said = []
-        for node, record in self._records.items():
-            if self.doubtful(node) and node not in self._avoided and {*working} - {node}:
+        for each, record in self._records.items():
+            if self.doubtful(each) and each not in self.avoided and working - {each}:
                 why = f"{record.failures} trainings in a row failed there, the last with: "
-                said.append(f"{self.avoid(node, why + record.last)}; --retry trains them again")
+                said.append(f"{self.avoid(each, why + record.last)}; --retry trains them again")
         return said
 
-    def look(self) -> None:
-        """Ask the cluster which of them there are."""
-        self._alive = [node for node in self.ray.nodes() if node["Alive"]]
+    def update(self) -> None:
+        """Ask the cluster for its nodes."""
+        self._alive = [node for node in self._ray.nodes() if node["Alive"]]
 
     @property
-    def _usable(self) -> list[dict[str, Any]]:
-        return [node for node in self._alive if node["NodeID"] not in self._avoided]
-
-    @property
-    def usable(self) -> int:
-        """How many are there that are not avoided."""
-        return len(self._usable)
+    def usable(self) -> list[dict[str, Any]]:
+        """Nodes that are alive and not avoided, as Ray describes them."""
+        return [node for node in self._alive if node["NodeID"] not in self.avoided]
 
     @property
     def room(self) -> int:
-        """How many workers they can have in all, if nobody else has any."""
-        return min(sum(map(self._slots, self._usable)), _MOST_WORKERS)
+        """Number of workers that fit on the usable nodes without other users."""
+        return min(sum(map(self._slots, self.usable)), _MOST_WORKERS)
 
     def slots(self, node: str) -> int:
-        """How many workers a node can have; at least the one that asks."""
+        """Return how many workers fit on a node; at least one."""
         found = (each for each in self._alive if each["NodeID"] == node)
         return max(1, sum(self._slots(each) for each in found))
 
@@ -150,19 +141,18 @@ class Nodes:
         )
 
 
-_LOG = logging.getLogger("hpsearch")
 Kind = Literal["hello", "talk", "watch"]
 
 
 @dataclass(eq=False, kw_only=True)
 class Member(WorkerState):
-    """One worker and what it is at.
+    """One worker and its work.
 
     Attributes:
-        node: Ray's id of where it is; empty until it has said so.
+        node: Ray's id of its node; empty until it has started.
         pid: Of its process there.
-        failure: What its training failed with, where it did.
-        programs: What it has traced.
+        failure: The error of its training, if that failed.
+        programs: Keys of the graphs that it has traced.
     """
 
     actor: Any
@@ -177,46 +167,50 @@ class Member(WorkerState):
         return bool(self.node) and self.work is None and not self.retired
 
     def take(self, work: Work) -> None:
-        """It is given something."""
+        """Note new work."""
         super().take(work)
         self.failure = ""
 
     def hear(self, message: Event | Retired) -> None:
-        """Note what it says."""
+        """Note a message of the worker."""
         super().hear(message)
-        # A divergence is the config's own.
+        # A divergence is the config's fault, not the node's.
         if isinstance(message, Answered) and message.result.status is Status.FAILED:
             self.failure = message.result.error
 
 
-@dataclass(frozen=True)
-class News:
-    """An answer of a worker, or how it ended.
-
-    Attributes:
-        answer: A function that gives it, or raises.
-    """
-
-    member: Member
-    kind: Kind
-    answer: Callable[[], Any]
+#: A request to a worker, and a function that returns its answer or raises if it has ended.
+News = tuple[Member, Kind, Callable[[], Any]]
 
 
 class Fleet:
     """Workers by number.
 
     Args:
-        needed: What one takes, by Ray's names of resources.
-        data: The dataset's reference in the object store.
+        needed: What one worker takes, by Ray's names of resources.
+
+    Attributes:
+        data: Reference of the dataset in the object store; set before the first worker is hired.
     """
 
-    def __init__(self, ray: ModuleType, needed: Mapping[str, float], data: Any) -> None:
-        self._ray, self._data = ray, data
-        self._options = _options(needed)
+    data: Any = None
+
+    def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
+        self._ray = ray
+        # Ray has arguments of their own for CPUs and GPUs.
+        others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
         self._class = ray.remote(RayWorker)
-        self._around = Surroundings(import_paths(), os.getcwd())
+        self._options = {
+            "num_cpus": needed.get("CPU", 1),
+            "num_gpus": needed.get("GPU", 0),
+            "resources": others,
+            "max_restarts": 0,
+            # A worker is watched while it talks.
+            "max_concurrency": 2,
+        }
+        self._surroundings = import_paths(), os.getcwd()
         self._members: dict[int, Member] = {}
-        self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Member]:
         return iter(tuple(self._members.values()))
@@ -229,69 +223,63 @@ class Fleet:
 
     @property
     def ready(self) -> list[Member]:
-        """Those that are there."""
+        """Workers that have started."""
         return [member for member in self if member.node]
 
-    def hire(self, avoided: frozenset[str]) -> Member:
-        """Ask for one more; it says hello once a node has room for it.
+    def hire(self, unwanted: set[str]) -> Member:
+        """Ask for one more worker, which says hello once a node has room for it.
 
         Args:
-            avoided: Nodes that are not to have it.
+            unwanted: Nodes on which it must not run.
         """
         number = next(n for n in range(1, len(self._members) + 2) if n not in self._members)
         options = dict(self._options)
-        if avoided:
-            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(avoided))})"}
-        # Two at a time: it is watched while it talks.
-        actor = self._class.options(max_concurrency=2, max_restarts=0, **options).remote(
-            number, self._data, self._around
-        )
+        if unwanted:
+            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(unwanted))})"}
+        actor = self._class.options(**options).remote(number, self.data, *self._surroundings)
         member = self._members[number] = Member(number=number, actor=actor)
         self._ask(member, "hello", actor.hello.remote())
         return member
 
     def watch(self, member: Member, most_bytes: int | None, slots: int) -> None:
-        """Hear of it when it grows too large, or ends; see `RayWorker.watch`."""
+        """Report when a worker grows too large or ends; see `RayWorker.watch`."""
         self._ask(member, "watch", member.actor.watch.remote(most_bytes, slots))
 
     def talk(self, member: Member, work: Work | None = None) -> None:
-        """Give it work, or go on listening to what it does."""
+        """Give a worker work, or wait for its next events."""
         self._ask(member, "talk", member.actor.talk.remote(work))
 
     def _ask(self, member: Member, kind: Kind, reference: Any) -> None:
-        # Called in a thread of Ray's, one future at a time.
-        reference.future().add_done_callback(partial(self._hear, member, kind))
+        def put(future: Any) -> None:
+            self._news.put((member, kind, future.result))
 
-    def _hear(self, member: Member, kind: Kind, future: Any) -> None:
-        self.news.put(News(member, kind, future.result))
+        reference.future().add_done_callback(put)
+
+    def news(self, wait_seconds: float) -> Iterator[News]:
+        """Wait for answers of workers, then yield all that there are."""
+        with contextlib.suppress(queue.Empty):
+            yield self._news.get(timeout=wait_seconds)
+            while True:
+                yield self._news.get_nowait()
 
     def dismiss(self, member: Member) -> None:
-        """End it, whatever it is at, and forget it."""
-        if self.forget(member):
+        """End a worker, whatever it does, and forget it."""
+        if member in self:
+            self.forget(member)
             self.end(member)
 
-    def forget(self, member: Member) -> bool:
-        """Hear no more of a worker; whether there was one to forget."""
-        return member in self and self._members.pop(member.number) is member
+    def forget(self, member: Member) -> None:
+        """Ignore further news of a worker."""
+        del self._members[member.number]
 
     def end(self, member: Member) -> None:
-        """Have its process end; its answers then say that it has."""
+        """End a worker's process; the answers it owes then raise."""
         try:
             self._ray.kill(member.actor, no_restart=True)
         except (self._ray.exceptions.RayError, ValueError) as error:
             _LOG.info("worker %d: %s", member.number, error)
 
     def close(self) -> None:
-        """End all."""
+        """End all workers."""
         for member in self:
             self.dismiss(member)
-
-
-def _options(needed: Mapping[str, float]) -> dict[str, Any]:
-    """Ray's own arguments for two of them, its mapping for the rest."""
-    rest = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
-    return {
-        "num_cpus": needed.get("CPU", 1),
-        "num_gpus": needed.get("GPU", 0),
-        "resources": rest,
-    }
