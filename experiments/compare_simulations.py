@@ -21,6 +21,7 @@ import numpy as np
 from report import HERE, machine, report, versions
 from scipy import stats
 
+from hpsearch.comparison.findings import verdicts
 from hpsearch.comparison.questions import (
     Answer,
     Estimate,
@@ -30,7 +31,6 @@ from hpsearch.comparison.questions import (
     optimism,
 )
 from hpsearch.comparison.table import Floats
-from hpsearch.comparison.verdict import verdicts
 
 #: The true difference where there is one; configs' scores have a standard deviation of 1.
 _DIFFERENCE = 0.7

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.table import Columns
-from hpsearch.comparison.writing import require_suffix, write_comparison
+from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted, SweepFileError
@@ -231,7 +231,7 @@ def compare(
         rescore=again,
     )
     if out is not None:
-        write_comparison(compared, out)
+        compared.write(out)
     return compared
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings, Silent
@@ -97,7 +97,7 @@ def _values(table: Table) -> dict[str, Any]:
     """
     assert table.best is not None
     values = {
-        hyperparameter_of(column): _value(cell)
+        hyperparameter_of(column): value_of(cell)
         for column, cell in table.values(table.best).items()
         if not _missing(cell)
     }
@@ -114,13 +114,6 @@ def _missing(cell: Any) -> bool:
     import pandas as pd
 
     return bool(pd.isna(cell))
-
-
-def _value(cell: Any) -> Any:
-    """A cell's value: lists, mappings and unprintable text are JSON."""
-    if isinstance(cell, str) and cell.startswith(("[", "{", '"')):
-        return json.loads(cell)
-    return cell.item() if hasattr(cell, "item") else cell
 
 
 def _require_same(table: Table, fresh: Any) -> None:

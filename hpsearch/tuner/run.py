@@ -49,7 +49,10 @@ def run_sweep(
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:
-        _keep_store_at(where, settings.store)
+        # Not at the top: the store needs NumPy.
+        from hpsearch.store.store import keep_store_at
+
+        keep_store_at(where, settings.store)
     stop = Stop()
     with ExitStack() as stack:
         stack.enter_context(where.hold())
@@ -68,10 +71,3 @@ def run_sweep(
 
 def _forks(execution: Execution, settings: Settings) -> bool:
     return execution.engine == "local" and not settings.trains_elsewhere
-
-
-def _keep_store_at(where: ResultsDirectory, place: Path) -> None:
-    # Not at the top: the store needs NumPy.
-    from hpsearch.store.elsewhere import keep_store_at
-
-    keep_store_at(where, place)
