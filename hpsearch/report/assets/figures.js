@@ -1,4 +1,4 @@
-// Drawing figures: colours of the theme, what a pointer is told, and only when they come in sight.
+// Drawing figures: colours of the theme, hover texts, and drawing only what comes into view.
 
 const COLOURED = new Set(["color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"]);
 const drawn = new Map();
@@ -53,7 +53,7 @@ function render(node) {
   if (!entry || entry.ready) return;
   entry.ready = true;
   const look = payload.themes[theme];
-  const spec = themed(entry.spec, look.words);
+  const spec = themed(entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
   const layout = {

@@ -25,11 +25,11 @@ class Filters {
   choices(column) {
     if (column.levels) {
       const list = column.levels.map((text, at) => [at, text]);
-      return column.dead ? [...list, [column.dead_at, "-"]] : list;
+      return column.gaps ? [...list, [column.gap_position, "-"]] : list;
     }
     if (!column.marked || !column.marked.length) return null;
     const list = column.marked.map((value) => [column.log ? Math.log10(value) : value, brief(value)]);
-    return column.dead ? [[column.dead_at, "-"], ...list] : list;
+    return column.gaps ? [[column.gap_position, "-"], ...list] : list;
   }
 
   boxes(choices, index) {

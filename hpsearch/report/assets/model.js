@@ -25,7 +25,7 @@ class Trials {
   /** Where a row stands on an axis; the same as in hpsearch/report/dimensions.py. */
   position(column, row) {
     const value = column.values[row];
-    if (value === null) return column.name === "score" ? null : column.dead_at;
+    if (value === null) return column.name === "score" ? null : column.gap_position;
     return column.log ? Math.log10(value) : value;
   }
 
