@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: A numeric hyperparameter with more distinct values is divided into this many intervals.
-MOST_LEVELS = 24
-#: Without a sweep file, positive values whose largest ratio reaches this are on a log scale.
+_MOST_LEVELS = 24
+#: Without a sweep file, positive values get a log scale if their largest ratio reaches this.
 _LOG_SPAN = 100.0
 #: The column that says how long a trial trained before the method stopped it.
 _FIDELITY = "epochs_trained"
@@ -35,7 +35,6 @@ class Axis:
         name: Its column.
         levels: Its values in order; for a continuous one, the middles of equal intervals.
         codes: Index of each trial's level `(n_trials,)`; -1 if it is inactive.
-        weights: Share of each level in the space `(n_levels,)`; their sum is 1.
         numeric: Whether the levels are numbers, and therefore ordered.
         log: Whether the intervals are equal on a log scale.
         fidelity: Whether it is the length of the training instead of a hyperparameter.
@@ -44,7 +43,6 @@ class Axis:
     name: str
     levels: tuple[Any, ...]
     codes: Codes
-    weights: Floats
     numeric: bool
     log: bool = False
     fidelity: bool = False
@@ -53,6 +51,14 @@ class Axis:
     def size(self) -> int:
         """The number of levels."""
         return len(self.levels)
+
+    @property
+    def weights(self) -> Floats:
+        """The share of each level in the space `(n_levels,)`.
+
+        All weight of a fidelity is on the longest training, so that importance refers to its end.
+        """
+        return np.eye(self.size)[-1] if self.fidelity else np.full(self.size, 1 / self.size)
 
 
 def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
@@ -69,7 +75,7 @@ def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
     }
     axes = [_axis(table[name], ranges) for name in varying_columns(table)]
     if (table["status"] == "stopped").any() and table[_FIDELITY].nunique() > 1:
-        axes.append(_fidelity(table[_FIDELITY]))
+        axes.append(replace(_axis(table[_FIDELITY], {}), fidelity=True))
     return [axis for axis in axes if axis.size > 1]
 
 
@@ -79,12 +85,12 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
         return _categories(name, column)
     values: Floats = column.to_numpy(np.float64, na_value=np.nan)
     distinct = np.unique(values[~np.isnan(values)])
-    if len(distinct) > MOST_LEVELS:
+    if len(distinct) > _MOST_LEVELS:
         return _intervals(name, values, ranges.get(name))
     codes: Codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
     number = float if column.dtype.kind == "f" else int
     levels = tuple(map(number, distinct))
-    return Axis(name, levels, codes, _equal(len(levels)), numeric=True, log=is_log(distinct))
+    return Axis(name, levels, codes, numeric=True, log=is_log(distinct))
 
 
 def _categories(name: str, column: pd.Series[Any]) -> Axis:
@@ -94,7 +100,7 @@ def _categories(name: str, column: pd.Series[Any]) -> Axis:
     index = {level: code for code, level in enumerate(levels)}
     codes = np.full(len(column), -1, dtype=np.intp)
     codes[column.notna().to_numpy()] = texts.map(index)
-    return Axis(name, levels, codes, _equal(len(levels)), numeric=False)
+    return Axis(name, levels, codes, numeric=False)
 
 
 def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
@@ -105,26 +111,13 @@ def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
     log = domain.log if domain is not None else is_log(np.array([low, high]))
     log = log and low > 0
     start, end = (math.log(low), math.log(high)) if log else (low, high)
-    width = (end - start) / MOST_LEVELS
+    width = (end - start) / _MOST_LEVELS
     positions = np.log(values) if log else values
-    with np.errstate(invalid="ignore"):
-        places = np.clip((positions - start) / width, 0, MOST_LEVELS - 1)
-    codes: Codes = np.where(np.isnan(values), -1, np.nan_to_num(places)).astype(np.intp)
-    middles = start + width * (np.arange(MOST_LEVELS) + 0.5)
+    places = np.clip((positions - start) / width, 0, _MOST_LEVELS - 1)
+    codes: Codes = np.where(np.isnan(values), -1, places).astype(np.intp)
+    middles = start + width * (np.arange(_MOST_LEVELS) + 0.5)
     levels = tuple(float(v) for v in (np.exp(middles) if log else middles))
-    return Axis(name, levels, codes, _equal(MOST_LEVELS), numeric=True, log=log)
-
-
-def _fidelity(column: pd.Series[Any]) -> Axis:
-    """The axis of training lengths, with all weight on the longest."""
-    axis = _axis(column, {})
-    weights = np.zeros(axis.size)
-    weights[-1] = 1.0
-    return Axis(axis.name, axis.levels, axis.codes, weights, numeric=True, fidelity=True)
-
-
-def _equal(size: int) -> Floats:
-    return np.full(size, 1 / size)
+    return Axis(name, levels, codes, numeric=True, log=log)
 
 
 def is_log(distinct: Floats) -> bool:
@@ -132,9 +125,9 @@ def is_log(distinct: Floats) -> bool:
     return bool(distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_SPAN)
 
 
-#: A forest's variance is computed at this many points of the space, or at all if there are fewer.
+#: Points of the space at which a forest's variance is computed; a smaller space is used whole.
 _POINTS = 2_048
-#: Share of the columns that a split considers: trees differ, and weak hyperparameters are used.
+#: Share of the columns that a split considers, so that trees differ and weak columns are used, too.
 _MAX_FEATURES = 0.7
 
 
@@ -252,11 +245,7 @@ def sample(axes: Sequence[Axis]) -> tuple[Codes, Floats]:
         ratio = (1 + ratio) ** (1 / (len(axes) + 1))
     steps = ratio ** -np.arange(1.0, len(axes) + 1)
     positions = (0.5 + np.outer(np.arange(1, _POINTS + 1), steps)) % 1
-    codes = np.stack(
-        [
-            np.searchsorted(np.cumsum(a.weights)[:-1], positions[:, i], side="right")
-            for i, a in enumerate(axes)
-        ],
-        axis=1,
-    )
+    ends = [np.cumsum(axis.weights)[:-1] for axis in axes]
+    columns = zip(ends, positions.T, strict=True)
+    codes = np.stack([np.searchsorted(*pair, side="right") for pair in columns], axis=1)
     return codes, np.full(_POINTS, 1 / _POINTS)

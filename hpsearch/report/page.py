@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
 
 
 #: Limit of the whole page; the figures are thinned until it fits.
-MOST_BYTES = 6_000_000
+_MOST_BYTES = 6_000_000
 _SCRIPTS = ("basics", "model", "figures", "table", "filters", "sections", "main")
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
@@ -187,7 +187,7 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         inputs: A digest of the page's inputs, by which `is_current` recognizes it.
 
     Raises:
-        InputError: Plotly is not installed, or the sweeps do not fit in a page.
+        InputError: The sweeps do not fit in a page.
     """
     sources = with_distinct_names(sources)
     plotly, script, style = _plotly(), _script(), _style()
@@ -201,7 +201,7 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         "script": script,
     }
     room = (
-        MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
+        _MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
     )
     for figures, rows in _SHARES:
         limits = PageLimits().times(figures / len(sources), rows / len(sources))
@@ -209,7 +209,8 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         if len(data.encode()) <= room:
             return _filled({**fixed, "payload": data})
     raise InputError(
-        f"{len(sources)} sweeps do not fit in one page of {MOST_BYTES // 10**6} MB; report on fewer"
+        f"{len(sources)} sweeps do not fit in one page of {_MOST_BYTES / 1e6:.0f} MB; "
+        "report on fewer"
     )
 
 
@@ -261,14 +262,8 @@ def _style() -> str:
 @cache
 def _plotly() -> str:
     """Plotly.js from the Python package, which is not imported because that is slow."""
-    found = find_spec("plotly")
-    path = Path(str(found and found.origin)).parent / "package_data" / "plotly.min.js"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{path}: Plotly's script cannot be read ({error.strerror}); pip install plotly"
-        ) from None
+    path = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    text = Path(str(path)).read_text(encoding="utf-8")
     # Either of these inside a script would change where the script element ends.
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
@@ -288,7 +283,7 @@ def write_page(sources: Sequence[ReportSource], path: Path, *, live: bool = Fals
         live: Whether the page reloads itself every few seconds.
 
     Raises:
-        InputError: Plotly is missing, or the sweeps do not fit in a page.
+        InputError: The sweeps do not fit in a page.
         OSError: The file cannot be written.
     """
     has_importance = all(source.most_rows for source in sources)
@@ -369,14 +364,11 @@ class ReportFile:
     def _start(self, records: Sequence[Record], *, live: bool, importance: bool) -> None:
         # A daemon thread does not keep an interrupted process alive.
         self._thread = threading.Thread(
-            target=self._write,
-            args=(records,),
-            kwargs={"live": live, "importance": importance},
-            daemon=True,
+            target=self._write, args=(records, live, importance), daemon=True
         )
         self._thread.start()
 
-    def _write(self, records: Sequence[Record], *, live: bool, importance: bool) -> None:
+    def _write(self, records: Sequence[Record], live: bool, importance: bool) -> None:
         began = time.monotonic()
         self._error = ""
         try:

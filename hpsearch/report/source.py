@@ -99,18 +99,18 @@ class PlotAxis:
             codes = np.log10(codes)
         return np.where(np.isnan(codes), self.gap_position, codes)
 
-    def ticks(self) -> tuple[list[float], list[str]] | None:
-        """Positions and texts of the ticks; None if Plotly's own will do.
+    def ticks(self) -> list[tuple[float, str]] | None:
+        """Position and text of each tick; None if Plotly's own will do.
 
         Brushes of parallel coordinates snap to ticks, so only axes with few values have them.
         """
         if self.numeric and not self.marked:
             return None
-        if self.numeric:
-            at, texts = [self._scaled(v) for v in self.marked], [text_of(v) for v in self.marked]
-            return ([self.gap_position, *at], ["-", *texts]) if self.gaps else (at, texts)
-        at, texts = [float(i) for i in range(len(self.levels))], list(self.levels)
-        return ([*at, self.gap_position], [*texts, "-"]) if self.gaps else (at, texts)
+        ticks = [(self._scaled(value), text_of(value)) for value in self.marked]
+        ticks += [(float(code), text) for code, text in enumerate(self.levels)]
+        if self.gaps:
+            ticks.append((self.gap_position, "-"))
+        return sorted(ticks)
 
 
 def plot_axis(column: pd.Series[Any]) -> PlotAxis:
@@ -147,7 +147,6 @@ class Savings:
         trainers: Number of trials by trainer.
     """
 
-    trials: int
     trainings: int
     shared_trials: int
     epochs_trained: int
@@ -260,7 +259,6 @@ class ReportSource:
         asked = table.get("epochs", epochs).astype("float64")
         spared = (asked - epochs).fillna(0).clip(lower=0)[ended]
         return Savings(
-            trials=len(table),
             trainings=int(training[epochs > 0].nunique()),
             shared_trials=int(table["shared_with"].notna().sum()),
             epochs_trained=trained,

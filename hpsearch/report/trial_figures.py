@@ -243,8 +243,8 @@ def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
     }
     if ticks is not None:
         # Plotly shows these texts as they are, unlike labels, so they need no escaping.
-        drawn["tickvals"] = [rounded(position) for position in ticks[0]]
-        drawn["ticktext"] = [text if len(text) <= 20 else text[:19] + "…" for text in ticks[1]]
+        drawn["tickvals"] = [rounded(position) for position, _ in ticks]
+        drawn["ticktext"] = [text if len(text) <= 20 else text[:19] + "…" for _, text in ticks]
     return drawn
 
 

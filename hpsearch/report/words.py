@@ -141,14 +141,14 @@ def work(source: ReportSource) -> list[list[str]]:
     """Trials, trainings and epochs that were shared and saved."""
     saved = source.savings
     rows = [
-        ["trials", f"{saved.trials:,}"],
+        ["trials", f"{len(source.table):,}"],
         ["trainings", f"{saved.trainings:,}"],
         ["trials answered by another's training", f"{saved.shared_trials:,}"],
         ["epochs trained", f"{saved.epochs_trained:,}"],
         ["epochs shared", f"{saved.epochs_shared:,}"],
         ["epochs spared by stopping early", f"{saved.epochs_stopped:,}"],
     ]
-    if saved.trials and saved.epochs_trained:
+    if saved.epochs_trained:
         second = saved.seconds / saved.epochs_trained
         rows.append(["seconds an epoch", f"{second:.3g}"])
     rows += [[f"trials by the {name} trainer", f"{n:,}"] for name, n in saved.trainers.items()]
@@ -192,20 +192,10 @@ def _distinct(column: pd.Series[Any]) -> str:
     return ", ".join(values[:4]) + (", ..." if len(values) > 4 else "") or "-"
 
 
-#: Column -> its label, for those that follow the hyperparameters in the page's table.
-_AFTER = {
-    "status": "status",
-    "seed": "seed",
-    "fold": "fold",
-    "epochs_trained": "epochs trained",
-    "weights": "weights",
-    "seconds": "seconds",
-    "best_epoch": "best epoch",
-    "shared_with": "shared with",
-    "trainer": "trainer",
-}
-#: Shown only in the details of a chosen trial.
-_DETAILS = frozenset({"best_epoch", "shared_with", "trainer"})
+#: Columns that follow the hyperparameters in the page's table.
+_AFTER = ("status", "seed", "fold", "epochs_trained", "weights", "seconds")
+#: Columns that are shown only in the details of a chosen trial.
+_DETAILS = ("best_epoch", "shared_with", "trainer")
 
 
 def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
@@ -219,30 +209,26 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         failed = min(len(unscored), most // 10)
         scored, unscored = scored[: most - failed], unscored[:failed]
     rows = source.table.loc[[*scored, *unscored]]
-    found = [_numbers("trial", rows["trial"], "trial"), _score(source, rows)]
+    found = [_column(rows["trial"]), _score(source, rows)]
     found += [_hyperparameter(axis, rows[axis.name]) for axis in source.axes.values()]
-    for name, label in _AFTER.items():
-        if name == "seed" and source.table[name].nunique() < 2:
-            continue
-        if source.table[name].isna().all():
-            continue
-        make = _numbers if rows[name].dtype.kind in "iuf" else _texts
-        found.append(make(name, rows[name], label) | {"detail": name in _DETAILS})
+    for name in (*_AFTER, *_DETAILS):
+        one_seed = name == "seed" and source.table[name].nunique() < 2
+        if not one_seed and source.table[name].notna().any():
+            found.append(_column(rows[name]) | {"detail": name in _DETAILS})
     return found
 
 
-def _numbers(name: str, column: pd.Series[Any], label: str) -> dict[str, Any]:
-    values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
-    if name == "seconds":
-        values = (float(f"{value:.3g}") for value in values)
-    return {"name": name, "label": label, "values": [rounded(value) for value in values]}
-
-
-def _texts(name: str, column: pd.Series[Any], label: str) -> dict[str, Any]:
+def _column(column: pd.Series[Any]) -> dict[str, Any]:
+    name = str(column.name)
+    found: dict[str, Any] = {"name": name, "label": name.replace("_", " ")}
+    if column.dtype.kind in "iuf":
+        values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
+        if name == "seconds":
+            values = (float(f"{value:.3g}") for value in values)
+        return found | {"values": [rounded(value) for value in values]}
     levels = list(dict.fromkeys(column.dropna()))
     index = {level: code for code, level in enumerate(levels)}
-    values = [index.get(cell) for cell in column]
-    return {"name": name, "label": label, "levels": levels, "values": values}
+    return found | {"levels": levels, "values": [index.get(cell) for cell in column]}
 
 
 def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
