@@ -164,11 +164,8 @@ _FAR = 4.0
 
 def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     """An axis of numbers, cut if a few values lie far from all others."""
-    axis: dict[str, Any] = {"title": {"text": inert(title)}}
     limits = robust_range(values)
-    if limits is not None:
-        axis["range"] = limits
-    return axis
+    return {"title": {"text": inert(title)}} | ({} if limits is None else {"range": limits})
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

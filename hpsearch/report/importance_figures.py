@@ -195,10 +195,6 @@ def _cell_axis(effect: Effect) -> dict[str, Any]:
 def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
     """The forest's mean score at each pair of values of two hyperparameters, and the trials.
 
-    Args:
-        source: The sweep.
-        x, y: Columns of two hyperparameters.
-
     Raises:
         InputError: The joint effect of the two is not known.
     """

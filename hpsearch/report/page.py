@@ -18,6 +18,7 @@ from importlib.metadata import distribution
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from hpsearch.errors import InputError
@@ -179,49 +180,32 @@ _SHARES = (
 
 
 def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "") -> str:
-    """The HTML of a page about one or more sweeps.
-
-    Args:
-        sources: The sweeps; the page opens with the first.
-        live: Whether the page reloads itself every few seconds.
-        inputs: A digest of the page's inputs, by which `is_current` recognizes it.
-
-    Raises:
-        InputError: The sweeps do not fit in a page.
-    """
+    """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
     sources = with_distinct_names(sources)
-    plotly, script, style = _plotly(), _script(), _style()
+    plotly = _plotly()
+    code = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    script = f'(function () {{\n"use strict";\n{code}}})();\n'
+    themes = [f':root[data-theme="{name}"]{{{variables(name)}}}' for name in COLOURS]
     fixed = {
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
-        "style": style,
+        "style": "\n".join([*themes, _asset("page.css")]),
         "plotly": plotly,
         "script": script,
     }
-    room = (
-        _MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
-    )
+    page = _asset("page.html")
+    room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
     for figures, rows in _SHARES:
         limits = PageLimits().times(figures / len(sources), rows / len(sources))
         data = _json(payload_of(sources, limits, live=live))
         if len(data.encode()) <= room:
-            return _filled({**fixed, "payload": data})
+            return Template(page).substitute(fixed, payload=data)
     raise InputError(
         f"{len(sources)} sweeps do not fit in one page of {_MOST_BYTES / 1e6:.0f} MB; "
         "report on fewer"
     )
-
-
-def _filled(parts: dict[str, str]) -> str:
-    # Split first, so that placeholders in the inserted text are left alone.
-    pieces = _asset("page.html").split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, rest = piece.split("}}", 1)
-        filled += [parts[name], rest]
-    return "".join(filled)
 
 
 def _json(data: Any) -> str:
@@ -244,19 +228,6 @@ def _policy(*scripts: str) -> str:
 @cache
 def _asset(name: str) -> str:
     return (files("hpsearch.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _script() -> str:
-    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
-    return f'(function () {{\n"use strict";\n{parts}}})();\n'
-
-
-@cache
-def _style() -> str:
-    """The colour variables of both themes, then the style sheet."""
-    rules = [f':root[data-theme="{name}"]{{{variables(name)}}}' for name in COLOURS]
-    return "\n".join([*rules, _asset("page.css")])
 
 
 @cache

@@ -70,20 +70,7 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
 
 
 def save_figures(source: ReportSource, directory: Path, kind: str = "svg") -> list[Path]:
-    """Write each figure of the report to a file.
-
-    Args:
-        source: The sweep.
-        directory: The directory for the files; created if missing.
-        kind: The format: `svg`, `png` or `pdf`.
-
-    Returns:
-        The files.
-
-    Raises:
-        InputError: The format is unknown, Kaleido or a browser is missing, or the directory
-            cannot be written.
-    """
+    """Write each figure of the report to a file; see `Pictures.save_figures`."""
     if kind not in FORMATS:
         raise InputError(f"format: must be one of {', '.join(FORMATS)}, not {kind!r}")
     drawn = [(name, as_figure(spec, source)) for name, spec in every_figure(source)]
@@ -210,7 +197,11 @@ class Pictures:
     def save_figures(
         self, directory: str | os.PathLike[str] = "figures", kind: str = "svg"
     ) -> list[Path]:
-        """Write each figure to a file, as `svg`, `png` or `pdf`, and return the files.
+        """Write each figure of the report to a file and return the files.
+
+        Args:
+            directory: The directory for the files; created if missing.
+            kind: The format: `svg`, `png` or `pdf`.
 
         Raises:
             InputError: The format is unknown, Kaleido or a browser is missing, or the directory

@@ -42,13 +42,7 @@ _MOST_MARKED = 10
 
 
 def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
-    """Every score and the best so far.
-
-    Args:
-        source: The sweep.
-        by: The horizontal axis: `trial`, or `seconds`, the training time up to each trial.
-        most: Most points that are drawn.
-    """
+    """Every score and the best so far, by `trial` or by `seconds` of training up to each trial."""
     scored = source.ranked.sort_values("trial")
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
@@ -141,13 +135,7 @@ def _best_and_spread(count: int, most: int, share: float) -> list[int]:
 def curves_figure(
     source: ReportSource, metric: str | None = None, *, most: int = MOST_CURVES
 ) -> Spec:
-    """A metric by epoch, with a line for each trial and emphasis on the best one.
-
-    Args:
-        source: The sweep.
-        metric: A column of the curves; None for the scored one.
-        most: Most lines that are drawn.
-    """
+    """A metric by epoch, None for the scored one; a line for each trial, the best emphasized."""
     metric = metric or (source.metrics[0] if source.metrics else source.metric)
     ranked = source.ranked["trial"].iloc[_best_and_spread(len(source.ranked), most, BEST_CURVES)]
     rows = source.curves[source.curves["trial"].isin(ranked)]
@@ -191,12 +179,7 @@ def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
 
 
 def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
-    """Parallel coordinates: each scored trial as a line through axes that can be brushed.
-
-    Args:
-        source: The sweep.
-        most: Most lines that are drawn.
-    """
+    """Parallel coordinates: each scored trial as a line through axes that can be brushed."""
     # The worst trials first, so that the best are drawn on top.
     kept = _best_and_spread(len(source.ranked), most, _BEST_LINES)[::-1]
     rows = source.ranked.iloc[kept]

@@ -61,7 +61,7 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
     assert trials[0] == ranking[-1]
 
 
-def test_parallel_coordinates_place_dead_values_below(source_of):
+def test_parallel_coordinates_place_inactive_values_below(source_of):
     source = source_of(100)
     (trace,) = parallel_figure(source)["data"]
     labels = [dimension["label"] for dimension in trace["dimensions"]]
