@@ -145,7 +145,7 @@ def _plain(value: Any) -> Any:
 
 def _open_test(final: hpsearch.Results) -> None:
     """Evaluate the test split, unless that was done before."""
-    if not any(look.split == "test" for look in final.evaluations):
+    if not any(each.split == "test" for each in final.evaluations):
         final.evaluate("test")
 
 
@@ -216,12 +216,12 @@ def _chosen(final: hpsearch.Results) -> list[str]:
             f"| {config} | {_described(row)} | {mean:.4f} | {mean - half:.4f} to "
             f"{mean + half:.4f} |"
         )
-    look = next(look for look in final.evaluations if look.split == "test")
-    low, high = look.score.low, look.score.high
+    test = next(each for each in final.evaluations if each.split == "test")
+    low, high = test.score.low, test.score.high
     lines += [
         "",
-        f"Chosen by validation alone: {look.config}, trial {look.trial} (seed {look.seed}). The "
-        f"test split was opened once: accuracy **{look.score.value:.4f}** on {look.rows:,} rows, "
+        f"Chosen by validation alone: {test.config}, trial {test.trial} (seed {test.seed}). The "
+        f"test split was opened once: accuracy **{test.score.value:.4f}** on {test.rows:,} rows, "
         f"95% interval {low:.4f} to {high:.4f} (Wilson's).",
         "", "| published, dense layers only | test accuracy |", "|---|---|",
         *(f"| [{name}]({url}) | {accuracy} |" for name, accuracy, url in PUBLISHED),

@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 import psutil
-from processes import Look, Watch, memory_mb, running
+from processes import Snapshot, Watch, memory_mb, running
 from report import HERE, machine, report, versions
 
 _FIFTHS = 5
@@ -65,17 +65,17 @@ def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
         with running(run_command(out, changes)) as process:
             watch = Watch(process.pid, lambda: stored_results(out), _EVERY_SECONDS)
             process.wait()
-            looks = watch.end()
+            snapshots = watch.end()
         trainers = pd.read_csv(out / "results.csv")["trainer"].value_counts().items()
     common = {
         "optimizers": optimizers,
         "trainers": ", ".join(f"{name} {count}" for name, count in trainers),
     }
-    driver = next(iter(looks[0].pss_mb))
+    driver = next(iter(snapshots[0].pss_mb))
     rows: dict[int, dict[str, Any]] = {}
     for fifth in range(_FIFTHS):
         low, high = trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS
-        within = [look for look in looks if low < look.progress <= high]
+        within = [snapshot for snapshot in snapshots if low < snapshot.progress <= high]
         if within:
             row = common | {"trials": f"{low + 1} to {high}"}
             rows[fifth] = row | peaks(within, driver)
@@ -85,15 +85,15 @@ def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def peaks(looks: Sequence[Look], driver: int) -> dict[str, Any]:
+def peaks(snapshots: Sequence[Snapshot], driver: int) -> dict[str, Any]:
     """The most memory in some snapshots."""
-    others = [mb for look in looks for pid, mb in look.pss_mb.items() if pid != driver]
+    others = [mb for snapshot in snapshots for pid, mb in snapshot.pss_mb.items() if pid != driver]
     return {
-        "looks": len(looks),
-        "peak, MB": round(max(look.total_mb for look in looks)),
-        "driver, MB": round(max(look.pss_mb.get(driver, 0.0) for look in looks)),
+        "looks": len(snapshots),
+        "peak, MB": round(max(snapshot.total_mb for snapshot in snapshots)),
+        "driver, MB": round(max(snapshot.pss_mb.get(driver, 0.0) for snapshot in snapshots)),
         "largest other, MB": round(max(others, default=0.0)),
-        "processes": max(len(look.pss_mb) for look in looks),
+        "processes": max(len(snapshot.pss_mb) for snapshot in snapshots),
     }
 
 
@@ -106,9 +106,9 @@ def held(dataset: str) -> list[dict[str, Any]]:
         running(run_command(Path(scratch) / "results", changes)) as process,
     ):
         while process.poll() is None:
-            look = _look(process.pid)
-            if not rows or _resident(look) > _resident(rows):
-                rows = look
+            current = _rows_now(process.pid)
+            if not rows or _resident(current) > _resident(rows):
+                rows = current
             time.sleep(_EVERY_SECONDS)
     together = {key: round(sum(row[key] for row in rows), 1) for key in list(rows[0])[1:]}
     return [{"data": dataset, **row} for row in [*rows, {"process": "all", **together}]]
@@ -118,7 +118,7 @@ def _resident(rows: Sequence[Mapping[str, Any]]) -> float:
     return float(sum(row["of the mapping resident, MB"] for row in rows))
 
 
-def _look(driver: int) -> list[dict[str, Any]]:
+def _rows_now(driver: int) -> list[dict[str, Any]]:
     try:
         children = psutil.Process(driver).children(recursive=True)
     except psutil.NoSuchProcess:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Look", "Watch", "environment", "memory_mb", "running", "timed"]
+__all__ = ["Snapshot", "Watch", "environment", "memory_mb", "running", "timed"]
 
 _EVERY_SECONDS = 0.25
 _KILOBYTES_A_MB = 1024
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """A snapshot of a tree of processes.
 
     Attributes:
@@ -53,7 +53,7 @@ class Watch:
     pid: int
     progress: Callable[[], int] = lambda: 0
     every_seconds: float = _EVERY_SECONDS
-    looks: list[Look] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._root = psutil.Process(self.pid)
@@ -69,13 +69,13 @@ class Watch:
             except psutil.Error:
                 return
             pss = {member.pid: memory_mb(member.pid, "Pss") for member in members}
-            self.looks.append(Look(time.monotonic() - began, pss, self.progress()))
+            self.snapshots.append(Snapshot(time.monotonic() - began, pss, self.progress()))
 
-    def end(self) -> list[Look]:
+    def end(self) -> list[Snapshot]:
         """Stop and return the snapshots."""
         self._over.set()
         self._thread.join()
-        return self.looks
+        return self.snapshots
 
 
 def memory_mb(pid: int, *kinds: str) -> float:
@@ -127,5 +127,5 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
         watch = Watch(process.pid)
         process.wait()
         seconds = time.perf_counter() - began
-        looks = watch.end()
-    return seconds, max((look.total_mb for look in looks), default=0.0)
+        snapshots = watch.end()
+    return seconds, max((snapshot.total_mb for snapshot in snapshots), default=0.0)

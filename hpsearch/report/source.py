@@ -1,4 +1,4 @@
-"""The input of a report: one sweep's tables, and what figures and texts derive from them."""
+"""The input of a report: one sweep's tables, and the data that figures and texts share."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class ReportSource:
         directory: The results directory, if any.
         most_rows: Most trials that importance is learned from.
         evaluations: The recorded evaluations.
-        label: A name that tells it from other sweeps of the same name, or empty.
+        label: A name that distinguishes it from other sweeps of the same name, or empty.
     """
 
     table: pd.DataFrame
