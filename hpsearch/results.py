@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
-from hpsearch.report.source import ReportSource, sweep_beside
+from hpsearch.report.source import ReportSource, resolved_sweep
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import best_row, ranked_rows, read_table
@@ -99,7 +99,7 @@ class Results(Pictures):
     @cached_property
     def _source(self) -> ReportSource:
 
-        return ReportSource(self.table, self.curves, sweep_beside(self.directory), self.directory)
+        return ReportSource(self.table, self.curves, resolved_sweep(self.directory), self.directory)
 
     def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
         """Write a trial's model as a `.keras` file that takes raw rows.
