@@ -28,12 +28,11 @@ from hpsearch.tuner.custom_model import prospect
 from hpsearch.tuner.estimate import (
     CostEstimate,
     DataSizes,
-    ModelCosts,
     estimate_cost,
     measure_steps,
 )
-from hpsearch.tuner.learning import Search
-from hpsearch.tuner.planning import Summary, group, number_trials, summarize
+from hpsearch.tuner.planning import Summary, group, number_trials, summarize, tally
+from hpsearch.tuner.search import Search
 
 _MOST_VALUES = 6
 
@@ -138,7 +137,7 @@ def print_plan(
     ]
     trainings = group(trials, answered={t.number for t in done})
     if isinstance(sweep.model, str):
-        _print_counts(ModelCosts().summary(trials, trainings), len(done), console)
+        _print_counts(tally(trials, trainings), len(done), console)
         return
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)

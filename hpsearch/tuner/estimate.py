@@ -168,11 +168,15 @@ class NetworkCosts:
         return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
 
 
-class FunctionCosts:
-    """Of a function of the user's."""
+@dataclass(frozen=True)
+class UnknownCosts:
+    """Of functions and custom models, whose size is unknown before they run.
 
-    #: Whether it is called where TensorFlow can be used.
-    tensorflow = False
+    Attributes:
+        tensorflow: Whether they need TensorFlow.
+    """
+
+    tensorflow: bool
 
     def needs_tensorflow(self, training: Training) -> bool:
         del training
@@ -181,22 +185,6 @@ class FunctionCosts:
     def seconds(self, training: Training) -> float | None:
         del training
         return None
-
-    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        return Summary(
-            trials=len(trials),
-            configs=len({trial.config.id for trial in trials}),
-            trainings=len(trainings),
-            epochs_asked=0,
-            epochs_trained=0,
-            weights=None,
-        )
-
-
-class ModelCosts(FunctionCosts):
-    """Of models of the user's own, whose size nobody knows before they are built."""
-
-    tensorflow = True
 
     def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
         return tally(trials, trainings)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
-from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
@@ -24,12 +22,10 @@ from hpsearch.space.trial import (
     TrialKey,
     TrialResult,
 )
-from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.settings import SeedRace
-from hpsearch.spec.sweep import Sweep
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
 from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group, prefix_of
+from hpsearch.tuner.search import Search
 
 
 class CurveReuse:
@@ -153,7 +149,7 @@ def _half_width(spread: float, freedom: int, seeds: int) -> float:
 
 @cache
 def _quantile(freedom: int) -> float:
-    from scipy.stats import t
+    from scipy.stats import t  # slow to import
 
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
@@ -243,17 +239,15 @@ class Snapshots:
         return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
 
 
-class AdaptivePlanner:
-    """Plans what results decide.
+class AdaptivePlanner(Planner):
+    """Plans what results decide; a config's outcome is its mean score over seeds and folds.
 
     Args:
-        strategy: Proposes, and is told the mean score over a config's seeds once all are known.
-        numbers: The trials' numbers; of a race, for all its seeds.
-        repetitions: That every config gets.
+        numbers: Numbers the trials; in a race, those of all its seeds.
         results: By trial; the loop's, which grows.
-        reuse: What is known of trainings.
-        race: Gives further seeds, or None.
-        longest: The most epochs that the space has, where trainings may go on; else None.
+        reuse: Answers trials from other trials' curves.
+        race: Gives configs further seeds, or None.
+        longest: The most epochs of the space, if trainings may be continued; else None.
     """
 
     adaptive = True
@@ -270,24 +264,18 @@ class AdaptivePlanner:
         race: Race | None = None,
         longest: int | None = None,
     ) -> None:
-        self._strategy, self._numbers = strategy, numbers
-        self._repetitions = tuple(repetitions)
+        super().__init__(strategy, numbers, repetitions)
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._members: dict[str, list[Trial]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
-        #: Of each config, how far it was proposed to train last; None for to its end.
+        #: The epochs that each config was last proposed to reach; None for its own.
         self._goals: dict[str, int | None] = {}
 
     @property
-    def current(self) -> Sequence[Trial]:
-        """The trials of this sweep that are stored already."""
-        return self._numbers.current
-
-    @property
     def expected(self) -> int | None:
-        """Rows of the budget."""
+        """Upper bound on the trials: the rows of the budget."""
         remaining = self._numbers.remaining
         return None if remaining is None else len(self.current) + max(0, remaining)
 
@@ -295,11 +283,6 @@ class AdaptivePlanner:
     def over(self) -> bool:
         """Whether no further config will come; those that halted may go on."""
         return self._numbers.spent or self._strategy.exhausted
-
-    @property
-    def left_over(self) -> int:
-        """Rows of the budget that an exhausted space leaves unused."""
-        return (self._numbers.remaining or 0) if self.over else 0
 
     # From earlier runs
 
@@ -381,12 +364,12 @@ class AdaptivePlanner:
     def _proposed(self, room: int) -> Step | None:
         """What the strategy proposes; None where it proposes nothing now."""
         count = max(1, room // len(self._repetitions))
-        if self._numbers.spent:
-            if not isinstance(self._strategy, HalvingStrategy):
-                return None
+        if not self._numbers.spent:
+            count = self._configs_within(count)
+        elif isinstance(self._strategy, HalvingStrategy):
             self._strategy.close()
-        elif self._numbers.remaining is not None:
-            count = min(count, -(-self._numbers.remaining // len(self._repetitions)))
+        else:
+            return None
         proposals = self._strategy.ask(count)
         if not proposals:
             return None
@@ -436,7 +419,7 @@ class AdaptivePlanner:
             source=self._reuse.source(trial, epochs),
         )
 
-    def goes_on(self, training: Training) -> bool:
+    def may_continue(self, training: Training) -> bool:
         """Whether more epochs may be asked for."""
         return training.whole is not None or training.epochs < (self._longest or 0)
 
@@ -491,61 +474,6 @@ def _least(goal: int | None, epochs: int) -> int:
     return epochs if goal is None else min(goal, epochs)
 
 
-@dataclass(frozen=True)
-class Search:
-    """What is searched, and how.
-
-    Attributes:
-        space: What can vary.
-        listed: Configs to try first.
-        repetitions: That every config gets.
-        limit: Rows of the table at most, or None.
-        seed: Of the proposals.
-        race: Who gets further seeds, or None.
-    """
-
-    method: MethodSpec
-    space: Space
-    listed: tuple[Config, ...]
-    repetitions: tuple[Repetition, ...]
-    limit: int | None
-    seed: int
-    race: SeedRace | None = None
-
-    @classmethod
-    def of(cls, sweep: Sweep) -> Search:
-        """A sweep's."""
-        return cls(
-            method=sweep.method,
-            space=sweep.space,
-            listed=sweep.listed,
-            repetitions=sweep.repetitions,
-            limit=sweep.budget.trials if sweep.budget else None,
-            seed=sweep.seed,
-            race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
-        )
-
-
-def listed_configs(
-    space: Space,
-    configs: Sequence[Mapping[str, Any]],
-    first: Mapping[str, Any],
-    where: str = "",
-) -> tuple[Config, ...]:
-    """The configs to try first; what one leaves open has its value in `first`.
-
-    Raises:
-        InputError: One breaks a constraint.
-    """
-    listed = []
-    for index, values in enumerate(configs):
-        config = space.config({**first, **values})
-        if config is None:
-            raise InputError(f"{where}configs[{index}]: it breaks a constraint")
-        listed.append(config)
-    return tuple(listed)
-
-
 def make_planner(
     search: Search,
     recipe: Recipe,
@@ -568,16 +496,15 @@ def make_planner(
         seed=search.seed,
         trials=None if limit is None else -(-limit // len(repetitions)),
     )
-    if not strategy.adaptive and race is None:
-        return FixedPlanner(
-            search.space, search.listed, repetitions, strategy, stored=stored, limit=limit
-        )
     space = at_top(search.space) if strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
+    numbers = TrialNumbers(space, listed, every, stored=stored, limit=limit)
+    if not strategy.adaptive and race is None:
+        return FixedPlanner(strategy, numbers, repetitions, search.listed)
     return AdaptivePlanner(
         strategy,
-        TrialNumbers(space, listed, every, stored=stored, limit=limit),
+        numbers,
         repetitions,
         recipe=recipe,
         results=results,

@@ -222,7 +222,7 @@ class Loop:
     def _may_go_on(self, training: Training) -> bool:
         """Whether its state is wanted; what is told its epochs is trained anew for more of them."""
         kind = self._trials[training.number].config.kind
-        return kind is not Kind.WHOLE_MODEL and self.planner.goes_on(training)
+        return kind is not Kind.WHOLE_MODEL and self.planner.may_continue(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []

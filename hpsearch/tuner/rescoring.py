@@ -39,6 +39,10 @@ class Rescorer:
     workers: int | None = None
     reporter: Callable[[], Reporter] = Silent
 
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {self.count}")
+
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
         """The fresh scores: label -> seed -> score.
 

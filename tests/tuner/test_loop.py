@@ -133,9 +133,9 @@ def loop_of(
     with Store(where.store) as store:
         results, snapshots, stored = store.results(), Snapshots(store), store.trials()
         repetitions = list(map(Repetition, seeds))
-        planner: Planner = FixedPlanner(space, (), repetitions, oracle, stored=stored, limit=None)
+        numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
+        planner: Planner = FixedPlanner(oracle, numbers, repetitions, ())
         if oracle.adaptive:
-            numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
             reuse = CurveReuse(RECIPE, results, snapshots.epochs)
             planner = AdaptivePlanner(
                 oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse

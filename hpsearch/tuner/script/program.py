@@ -287,7 +287,7 @@ _OTHERS = {
 }
 
 
-def program(visited: StoredRun, trial: Trial, result: TrialResult) -> str:
+def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
     """The text of a program that trains as the row says, and ends with whether it scored so.
 
     Raises:
@@ -295,26 +295,26 @@ def program(visited: StoredRun, trial: Trial, result: TrialResult) -> str:
             another metric than the usual ones is scored.
         DataError: The data cannot be read.
     """
-    _require_plain(visited, trial)
-    body = joined(_parts(visited, trial, result))
+    _require_plain(run, trial)
+    body = joined(_parts(run, trial, result))
     head = _HEAD.format(
         trial=trial.number,
-        sweep=visited.sweep.name,
+        sweep=run.sweep.name,
         trainer=result.trainer,
-        steps=_steps(visited, trial, result),
-        tolerance=_tolerance(visited, trial, result),
+        steps=_steps(run, trial, result),
+        tolerance=_tolerance(run, trial, result),
         edge=_EDGE_ROWS,
         **installed(),
     )
     return joined([head, _imports(body), body])
 
 
-def _require_plain(visited: StoredRun, trial: Trial) -> None:
-    recipe = visited.recipe
+def _require_plain(run: StoredRun, trial: Trial) -> None:
+    recipe = run.recipe
     found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
     if recipe.weighted:
         found = "weights of rows"
-    if trial.fold is not None or visited.sweep.data.split is not None:
+    if trial.fold is not None or run.sweep.data.split is not None:
         found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
@@ -335,9 +335,9 @@ def _imports(body: str) -> str:
     return "\n".join(lines)
 
 
-def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
-    dataset, recipe, values = visited.dataset, visited.recipe, trial.config.without_epochs
-    source, options = read_raw(visited.sweep.data)
+def _parts(run: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
+    dataset, recipe, values = run.dataset, run.recipe, trial.config.without_epochs
+    source, options = read_raw(run.sweep.data)
     batch_size = MLPConfig(values).batch_size
     yield (
         f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {trial.seed}\n"
@@ -346,7 +346,7 @@ def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[st
         f"SCORE = {result.score!r}"
     )
     yield "# The rows"
-    yield read_code(visited.sweep.data, source, dataset)
+    yield read_code(run.sweep.data, source, dataset)
     yield target_code(source, dataset.target)
     yield split_code(source, options, dataset)
     yield "# What the model reads of them"
@@ -372,7 +372,7 @@ def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[st
     yield _TRAINING.format(
         step="(model if len(batch) == BATCH_SIZE else last)" if xla else "model",
         reported="reported" if in_own_units else "dict",
-        allowed=_allowed(recipe, _tolerance(visited, trial, result)),
+        allowed=_allowed(recipe, _tolerance(run, trial, result)),
     )
 
 
@@ -387,13 +387,13 @@ def _shaped(recipe: Recipe, target: Target) -> str:
     return f"\ny, y_validation = {shaped.format('y')}, {shaped.format('y_validation')}"
 
 
-def _steps(visited: StoredRun, trial: Trial, result: TrialResult) -> int:
+def _steps(run: StoredRun, trial: Trial, result: TrialResult) -> int:
     batch_size = MLPConfig(trial.config.values).batch_size
-    return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
+    return math.ceil(len(run.dataset.train) / batch_size) * (result.scored_epoch or 0)
 
 
-def _tolerance(visited: StoredRun, trial: Trial, result: TrialResult) -> float:
-    grown = _TOLERANCE * max(1.0, _steps(visited, trial, result) / _STEPS)
+def _tolerance(run: StoredRun, trial: Trial, result: TrialResult) -> float:
+    grown = _TOLERANCE * max(1.0, _steps(run, trial, result) / _STEPS)
     return round(min(grown, _MOST), 4)
 
 
@@ -411,5 +411,5 @@ def trial_script(directory: Path, number: int) -> str:
         InputError: No such trial, no score, or no program can be had for it.
         RefusedError: The data is another now.
     """
-    visited = open_run(directory)
-    return program(visited, *visited.scored(number))
+    run = open_run(directory)
+    return program(run, *run.scored(number))
