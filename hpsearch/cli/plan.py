@@ -195,7 +195,7 @@ def _measured(
         sizes,
         workers,
         tensorflow=tensorflow,
-        step=measured.step_seconds,
+        step=measured,
         spread=1.4,
     )
 

@@ -1,4 +1,4 @@
-"""Planning by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
+"""Plan by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from hpsearch.tuner.search import Search
 
 
 class CurveReuse:
-    """Trials that differ only in epochs are points of one curve.
+    """Answers trials from the curves of trials that differ only in epochs.
 
     Args:
-        results: By trial; the driver's, which grows.
-        snapshots: Epoch of the snapshot that is stored of a trial; the driver's, which grows.
+        results: By trial; the loop's, which grows.
+        snapshots: The epoch of each trial's stored snapshot; the loop's, which grows.
     """
 
     def __init__(
@@ -45,13 +45,15 @@ class CurveReuse:
         self._alike: dict[TrialKey, list[Trial]] = {}
 
     def add(self, trial: Trial) -> None:
-        """A trial that has a number."""
+        """Add a trial that has a number."""
         self._alike.setdefault(prefix_of(trial), []).append(trial)
 
     def answer(self, trial: Trial, epochs: int) -> TrialResult | None:
-        """The result of a trial of so many epochs, where another one's curve holds it."""
-        for other in self._others(trial):
-            result = self._results[other.number]
+        """Return the result of a trial after `epochs` if another trial's curve holds it."""
+        for other in self._alike[prefix_of(trial)]:
+            result = self._results.get(other.number)
+            if other.number == trial.number or result is None or not result.curve:
+                continue
             if len(result.curve) >= epochs or _ended(result, other):
                 known = followed(result.curve, epochs, self._recipe)
                 return replace(
@@ -64,7 +66,7 @@ class CurveReuse:
         return None
 
     def source(self, trial: Trial, epochs: int) -> int | None:
-        """The trial that got furthest of those that this one can go on from."""
+        """Return the most trained trial from which this one can continue, or None."""
         able = [
             (self._snapshots[other.number], -other.number)
             for other in self._alike[prefix_of(trial)]
@@ -72,40 +74,31 @@ class CurveReuse:
         ]
         return -max(able)[1] if able else None
 
-    def _others(self, trial: Trial) -> list[Trial]:
-        return [
-            other
-            for other in self._alike[prefix_of(trial)]
-            if other.number != trial.number
-            and other.number in self._results
-            and self._results[other.number].curve
-        ]
-
 
 def _ended(result: TrialResult, trial: Trial) -> bool:
-    """Whether the training ended by itself: more epochs would change nothing."""
+    """Whether the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:
         return True
     return result.status is Status.COMPLETED and len(result.curve) < trial.epochs
 
 
 _CONFIDENCE = 0.95
-#: Below, two scores that are close by chance would end a race before it began.
+#: With fewer, two scores that are close by chance would end a race.
 _FEWEST_DEGREES = 5
 
 
 class Race:
-    """Which config gets another seed: one whose interval overlaps the leader's.
+    """Gives further seeds to configs whose score may be the best.
 
-    The interval is Student's, of the config's mean, with the variance within configs pooled over
-    all that have several seeds (as in an analysis of variance: it takes configs to be equally
-    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best
-    mean; it gets another seed, too, while anyone overlaps it.
+    These are the leader, which has the best mean, and the configs whose interval overlaps the
+    leader's. Intervals are Student's, of a config's mean. Their variance is pooled over all configs
+    with several seeds, as in an analysis of variance, which takes configs to be equally noisy. All
+    intervals overlap until the variance has a few degrees of freedom.
 
     Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
 
     Args:
-        most: Seeds of a config at most.
+        most: The most seeds of a config.
     """
 
     def __init__(self, most: int, *, maximize: bool) -> None:
@@ -113,12 +106,12 @@ class Race:
         self._sign = 1 if maximize else -1
 
     def next(self, scores: Mapping[str, Sequence[float]]) -> str | None:
-        """The config that gets another seed: with the fewest, then the best; None for none.
+        """Return the racing config with the fewest seeds, then the best mean; None if none races.
 
         Args:
-            scores: Of each config, one a seed.
+            scores: Each config's scores, one for each seed.
         """
-        if len(scores) < 2:  # nobody to overlap with
+        if len(scores) < 2:
             return None
         means = {config: self._sign * sum(s) / len(s) for config, s in scores.items()}
         leader = max(means, key=means.__getitem__)
@@ -131,7 +124,7 @@ class Race:
 
 
 def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
-    """Standard deviation within configs, and its degrees of freedom."""
+    """The standard deviation within configs, and its degrees of freedom."""
     squares, freedom = 0.0, 0
     for each in scores.values():
         if len(each) > 1:
@@ -154,15 +147,15 @@ def _quantile(freedom: int) -> float:
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
-#: Trainings that must have come to an epoch before anyone is stopped at it.
+#: Nothing stops at an epoch that fewer trainings have reached.
 _FEWEST = 5
 
 
 class Medians:
-    """Of each epoch, the median of the completed trainings' running averages.
+    """The median, at each epoch, of the completed trainings' running averages.
 
-    Source: Golovin et al., Google Vizier (2017): a trial is stopped at an epoch if its best score
-    so far is worse than the median of the running averages of all completed trials there.
+    Source: Golovin et al., Google Vizier (2017): a trial stops at an epoch if its best score so
+    far is worse than the median of the running averages of all completed trials at that epoch.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -170,7 +163,7 @@ class Medians:
         self._averages: list[list[float]] = []
 
     def note(self, result: TrialResult) -> None:
-        """A result; those that a training was stopped for, or shares with another, do not count."""
+        """Take note of a result; it counts if a training of its own completed."""
         if result.status is not Status.COMPLETED or result.shared_with is not None:
             return
         total = 0.0
@@ -181,7 +174,7 @@ class Medians:
             bisect.insort(self._averages[index], total / (index + 1))
 
     def floors(self) -> tuple[float, ...]:
-        """The medians, for the first epochs to which enough trainings came."""
+        """Return the medians of the first epochs, as far as enough trainings came."""
         floors = []
         for averages in self._averages:
             if len(averages) < _FEWEST:
@@ -192,15 +185,15 @@ class Medians:
         return tuple(floors)
 
 
-#: Beyond, a training that is to go on starts anew, to the same numbers.
+#: Snapshots beyond this are not stored; such trainings start anew, with the same numbers.
 _MOST_BYTES = 2**30
 
 
 class Snapshots:
-    """The stored ones.
+    """Index of the stored snapshots.
 
     Attributes:
-        epochs: Of each trial that has one, how far it was trained.
+        epochs: The epoch of each trial's snapshot.
     """
 
     def __init__(self, store: Store) -> None:
@@ -213,11 +206,11 @@ class Snapshots:
 
     @property
     def has_room(self) -> bool:
-        """Whether another one is to be stored."""
+        """Whether another snapshot may be stored."""
         return self._total < _MOST_BYTES
 
     def note(self, result: TrialResult) -> None:
-        """A result is stored, and with it its snapshot, or none."""
+        """Take note of a stored result, and of its snapshot if it has one."""
         self._total -= self._bytes.pop(result.trial, 0)
         self.epochs.pop(result.trial, None)
         if result.snapshot is not None:
@@ -226,14 +219,14 @@ class Snapshots:
             self.epochs[result.trial] = result.snapshot.epoch
 
     def past(self, training: Training, results: Mapping[int, TrialResult]) -> ResumePoint | None:
-        """What a training goes on from; None where it starts anew."""
+        """Return the point from which a training continues; None if it starts anew."""
         if training.source is None or training.source not in self.epochs:
             return None
         snapshot = self._store.snapshot(training.source)
         if snapshot is None:
             return None
         result = results[training.source]
-        # Another trial's seconds are its own.
+        # The seconds of another trial stay in its row.
         own = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
         return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
@@ -275,26 +268,24 @@ class AdaptivePlanner(Planner):
 
     @property
     def expected(self) -> int | None:
-        """Upper bound on the trials: the rows of the budget."""
         remaining = self._numbers.remaining
         return None if remaining is None else len(self.current) + max(0, remaining)
 
     @property
     def over(self) -> bool:
-        """Whether no further config will come; those that halted may go on."""
         return self._numbers.spent or self._strategy.exhausted
 
     # From earlier runs
 
     def begin(self, answered: Collection[int]) -> Step:
-        """Take up what is stored; what is under way is trained further."""
+        """Take up the stored trials, and plan the rest of their trainings."""
         for trial in self.current:
             self._join(trial)
             if trial.number in answered:
                 self._unanswered.discard(trial.number)
         configs = [members[0].config for members in self._members.values()]
         self._strategy.restore(configs, list(self._known_outcomes(configs)))
-        # A seed that the file gained since.
+        # The file may have gained a seed since.
         added = self._numbers.new(configs, self._repetitions)
         for trial in added:
             self._join(trial)
@@ -326,10 +317,10 @@ class AdaptivePlanner(Planner):
                 if all(self._ended(trial, rung) for trial in self._members[config.id]):
                     break
 
-    # What is next
+    # The next step
 
     def next(self, room: int) -> Step:
-        """Further seeds of leaders first, then what the strategy proposes."""
+        """Plan further seeds of the race first, then what the strategy proposes."""
         while room > 0:
             step = self._further_seed() or self._proposed(room)
             if step is None or step:
@@ -350,7 +341,7 @@ class AdaptivePlanner(Planner):
         return self._step([config], trials)
 
     def _raced(self) -> dict[str, list[float]]:
-        """The scores of configs that are trained to their end with every seed so far."""
+        """The scores of configs that ended with every seed so far."""
         raced: dict[str, list[float]] = {}
         for config, members in self._members.items():
             if not self._complete(config, None):
@@ -362,7 +353,7 @@ class AdaptivePlanner(Planner):
         return raced
 
     def _proposed(self, room: int) -> Step | None:
-        """What the strategy proposes; None where it proposes nothing now."""
+        """Plan what the strategy proposes; None if it proposes nothing now."""
         count = max(1, room // len(self._repetitions))
         if not self._numbers.spent:
             count = self._configs_within(count)
@@ -392,7 +383,7 @@ class AdaptivePlanner(Planner):
         self._reuse.add(trial)
 
     def _step(self, configs: Iterable[Config], added: Sequence[Trial]) -> Step:
-        """What takes the trials of `configs` as far as they are to go."""
+        """Plan what takes the trials of `configs` to their goals."""
         trainings, answers = [], []
         for config in configs:
             members = self._members.get(config.id, ())
@@ -406,7 +397,7 @@ class AdaptivePlanner(Planner):
                 else:
                     trainings.append(self._training(trial, epochs))
             if members and not missing:
-                # It ended before it came so far; nothing will be heard of it.
+                # It ended before its goal, so no result will come of it.
                 self._tell([config.id])
         return Step(tuple(added), tuple(trainings), tuple(answers))
 
@@ -420,13 +411,12 @@ class AdaptivePlanner(Planner):
         )
 
     def may_continue(self, training: Training) -> bool:
-        """Whether more epochs may be asked for."""
         return training.whole is not None or training.epochs < (self._longest or 0)
 
-    # What came out
+    # Results
 
     def learn(self, results: Sequence[TrialResult]) -> None:
-        """Tell the strategy of configs of which no seed is missing any more."""
+        """Tell the strategy of each config whose last seed is answered."""
         numbers = [result.trial for result in results if result.trial in self._config_of]
         self._unanswered.difference_update(numbers)
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
@@ -444,7 +434,7 @@ class AdaptivePlanner(Planner):
         return all(self._reached(trial, epochs) for trial in self._members[config])
 
     def _reached(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether a trial was trained so far, or ended before."""
+        """Whether a trial was trained for `epochs`, or ended before."""
         if trial.number in self._unanswered:
             return False
         return self._ended(trial, epochs) or (
@@ -452,7 +442,7 @@ class AdaptivePlanner(Planner):
         )
 
     def _ended(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether it will not be trained further than it was, which is not beyond `epochs`."""
+        """Whether a trial ended at or before `epochs`, and will not be trained further."""
         result = self._results[trial.number]
         short = len(result.curve) <= _least(epochs, trial.epochs)
         return short and (result.status is not Status.STOPPED or not self._strategy.rungs)
@@ -481,11 +471,11 @@ def make_planner(
     results: Mapping[int, TrialResult],
     snapshots: Snapshots,
 ) -> Planner:
-    """The planner of a method.
+    """Return the planner of a search.
 
     Args:
         stored: Trials that have a number already.
-        results: By trial; grows while the sweep runs, as `snapshots` does.
+        results: By trial; the loop's, which grows, as `snapshots` does.
     """
     limit, race, repetitions = search.limit, search.race, search.repetitions
     strategy = make_strategy(
@@ -515,7 +505,7 @@ def make_planner(
 
 
 def _longest(space: Space, strategy: Strategy) -> int | None:
-    """The most epochs, where a proposal may be an earlier one with more of them."""
+    """The most epochs of the space, if a proposal may be an earlier one with more epochs."""
     epochs = next((p for p in space.parameters if p.name == "epochs"), None)
     if epochs is None or strategy.rungs or (epochs.choices and len(epochs.choices) == 1):
         return None

@@ -271,12 +271,10 @@ class FixedPlanner(Planner):
 
     @property
     def over(self) -> bool:
-        """Whether no further trial will come."""
         more = self._first or self._ahead or not self._strategy.exhausted
         return self._numbers.spent or not more
 
     def begin(self, answered: Collection[int]) -> Step:
-        """Return what was planned before and has no result."""
         pending = [trial for trial in self.current if trial.number not in answered]
         return Step(trainings=tuple(group(pending)))
 
@@ -294,7 +292,6 @@ class FixedPlanner(Planner):
         self.look_ahead(len(results))
 
     def may_continue(self, training: Training) -> bool:
-        """Trainings run to their end."""
         del training
         return False
 

@@ -40,7 +40,7 @@ from hpsearch.tuner.custom_model import (
 )
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.search import Search, model_search
 from hpsearch.tuner.settings import (
     Reporter,
@@ -69,6 +69,7 @@ class _Prepared:
         identity: What its rows have in common.
         name: The cell of the column `sweep`.
         columns: Hyperparameters in file order.
+        time_seconds, retries: As in `Loop`.
         text: The resolved sweep; empty for a function.
         keep: `best` or `all`: whose weights are kept.
         objective: The function that gives the scores; None for models.
@@ -81,7 +82,8 @@ class _Prepared:
     name: str
     columns: Sequence[str]
     costs: Costs
-    limits: Limits
+    time_seconds: float | None
+    retries: int = 1
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
@@ -162,7 +164,8 @@ class _Run:
             tables=tables,
             reporter=self.reporter,
             recipe=recipe,
-            limits=prepared.limits,
+            time_seconds=prepared.time_seconds,
+            retries=prepared.retries,
             stop=self.stop,
             results=results,
             keep=prepared.keep,
@@ -260,7 +263,8 @@ class _SweepSteps:
             name=sweep.name,
             columns=list(dict.fromkeys([*known, *listed])),
             costs=_costs(recipe, rows),
-            limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
+            time_seconds=budget.time_seconds if budget else None,
+            retries=sweep.execution.retries,
             text=text,
             keep=sweep.keep,
         )
@@ -355,7 +359,7 @@ class FunctionRun:
             name=self.out.name,
             columns=space.names,
             costs=UnknownCosts(tensorflow=False),
-            limits=Limits(self.time_seconds),
+            time_seconds=self.time_seconds,
             objective=self.objective,
         )
 
