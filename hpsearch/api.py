@@ -31,7 +31,7 @@ from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.trackers.targets import make_tracker
-from hpsearch.tuner.custom_model import AtHand
+from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import function_search, require_end
@@ -111,11 +111,11 @@ def _execute(
     """
     with (
         _results_with_interruption(rows),
-        tracked(reporter, [make_tracker(target) for target in log]) as telling,
+        tracked(reporter, [make_tracker(target) for target in log]) as watching,
     ):
-        outcome = run_sweep(sweep, settings, telling, rows)
+        outcome = run_sweep(sweep, settings, watching, rows)
         if outcome.stopped:
-            telling.note(outcome.stopped, warning=True)
+            watching.note(outcome.stopped, warning=True)
     return Results(outcome.directory, rows)
 
 
@@ -332,7 +332,7 @@ def tune(
         RefusedError: Another run holds `out`, or its rows have other data or another metric.
         Interrupted: As for `hpsearch.run`.
     """
-    _require_something(model, parameters, loss, output_activation, class_weight)
+    _require_searchable(model, parameters, loss, output_activation, class_weight)
     rows = read_memory(x, y, sample_weight, validation_data, test)
     if rows.parts and model is None:
         raise InputError(
@@ -342,8 +342,8 @@ def tune(
         )
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
-    at_hand = model is not None and not isinstance(model, str)
-    reference = model_reference(model) if at_hand else model
+    in_memory = model is not None and not isinstance(model, str)
+    reference = model_reference(model) if in_memory else model
     sweep = _sweep(
         {
             "name": _name(name, out),
@@ -372,8 +372,8 @@ def tune(
         }
     )
     load: Loader = partial(rows.load, folds)
-    if at_hand:
-        load = AtHand(load, CustomModel(shipped(model, "model", of=[model])))
+    if in_memory:
+        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=[model])))
 
     def work(directory: Path) -> Results:
         settings = Settings(directory, retry=retry, fresh=fresh, live=live, report=out is not None)
@@ -382,7 +382,7 @@ def tune(
     return _run_in(out, work, name=sweep.name, keep=True)
 
 
-def _require_something(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:
+def _require_searchable(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:
     """Check that there is something to search, and that a custom model compiles itself."""
     if model is None:
         if parameters is None:
@@ -398,8 +398,8 @@ def _require_something(model: Any, parameters: Mapping[str, Any] | None, *of_mlp
         )
     if any(each is not None for each in of_mlps):
         raise InputError(
-            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a model of one's "
-            "own is compiled by the function that builds it"
+            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a custom model is "
+            "compiled by the function that builds it"
         )
 
 
@@ -425,21 +425,12 @@ def _method(
     return method
 
 
-#: Keys of a sweep file -> the arguments of `tune` that set them.
+#: Keys of a sweep file -> the arguments of `tune` that set them, if the names differ.
 _ARGUMENTS = {
-    "budget.trials": "trials",
     "budget.time": "time_seconds",
     "data.validation": "validation_split",
-    "data.test": "test",
     "data.seed": "split_seed",
-    "data.scale": "scale",
-    "data.task": "task",
-    "data.cv": "cv",
-    "execution.workers": "workers",
     "execution.timeout": "timeout_seconds",
-    "model.class_weight": "class_weight",
-    "model.loss": "loss",
-    "model.output_activation": "output_activation",
 }
 
 

@@ -11,20 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
 from hpsearch.report.source import ReportSource, sweep_beside
 from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import best_row, ranked_rows, read_table
-from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
+from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from hpsearch.data.loading import Loader
-    from hpsearch.store.facts import Evaluation
-    from hpsearch.tuner.revisit import Reproduction
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
-from hpsearch.tuner.custom_model import prospect
+from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import (
     CostEstimate,
     DataSizes,
@@ -113,7 +113,7 @@ def print_plan(
     """
     shape = probe_dataset(sweep.data)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    search = _search(sweep)
+    search = plan_search(sweep)
     configs = _proposals(search)
     console.print(
         f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
@@ -149,13 +149,6 @@ def print_plan(
     _print(summary, len(done), guess, count, console)
     if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
         console.print("only budget.time ends this search: the figures are of its first trials")
-
-
-def _search(sweep: Sweep) -> Search:
-    if not isinstance(sweep.model, str):
-        return Search.of(sweep)
-
-    return prospect(sweep)
 
 
 def _sizes(shape: Shape) -> DataSizes:

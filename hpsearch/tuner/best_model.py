@@ -18,7 +18,7 @@ from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
-from hpsearch.tuner.settings import Stop, signals
+from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
@@ -49,8 +49,7 @@ def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]
     Yields:
         The executor, and a function that raises Interrupted once a signal came.
     """
-    stop = Stop()
-    with signals(stop), Servers(log) as servers, LocalExecutor(servers, 1) as executor:
+    with signals() as stop, Servers(log) as servers, LocalExecutor(servers, 1) as executor:
         yield executor, stop.check
 
 
@@ -138,7 +137,7 @@ class Retrainer:
 
     def _events_of(self, work: Work) -> Iterator[Event]:
         while not self.executor.free:
-            # A sweep that gave up leaves trainings, whose events nobody wants.
+            # A sweep that gave up leaves trainings; their events are dropped.
             self.executor.events(_WAIT_SECONDS)
             self.check()
         self.executor.submit(work)
@@ -149,7 +148,7 @@ class Retrainer:
 
 @dataclass(frozen=True)
 class BestModel:
-    """Writes best.keras, or only sees that the best trial's weights are stored."""
+    """Writes best.keras, or only stores the best trial's weights."""
 
     where: ResultsDirectory
     store: Store

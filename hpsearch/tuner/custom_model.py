@@ -28,12 +28,11 @@ _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
 
 
 @dataclass(frozen=True)
-class AtHand:
-    """A loader of rows from memory that also carries the custom model of a Python program.
+class LoaderWithModel:
+    """A loader that also carries the custom model of a Python program.
 
     Attributes:
         rows: Loads the rows; None reads the sweep's `data:`.
-        model: Built by the sweep's `model`.
     """
 
     rows: Loader | None
@@ -100,7 +99,7 @@ def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
 def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
     """Return the sweep's recipe, with the code of a model that the loader carries."""
     recipe = make_recipe(sweep, task)
-    if not isinstance(loader, AtHand):
+    if not isinstance(loader, LoaderWithModel):
         return recipe
     return replace(recipe, code=loader.model.code, late=loader.model.late or recipe.late)
 
@@ -113,7 +112,7 @@ def find_hyperparameters(
     Raises:
         InputError: It cannot be loaded or built.
     """
-    if isinstance(loader, AtHand) and loader.model.found is not None:
+    if isinstance(loader, LoaderWithModel) and loader.model.found is not None:
         return loader.model.found
     given = tuple(spec.parameter(name) for name, spec in sweep.parameters.items())
     called = retrainer.ask(Call(find_in, (recipe, given), with_data=True))
@@ -134,13 +133,15 @@ def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
     ]
 
 
-def prospect(sweep: Sweep) -> Search:
-    """Return the search of a sweep over a custom model, which a worker builds; write nothing.
+def plan_search(sweep: Sweep) -> Search:
+    """Return the search of a sweep without running it; a worker builds a custom model.
 
     Raises:
         InputError: The data cannot be read, the model cannot be built, or the sweep does not fit.
         Interrupted: A signal came.
     """
+    if not isinstance(sweep.model, str):
+        return Search.of(sweep)
     with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
         dataset = load_data(sweep)
         recipe = make_recipe(sweep, dataset.target.task)

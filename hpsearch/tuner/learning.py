@@ -11,7 +11,7 @@ from functools import cache
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import Outcome, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.space.trial import (
     Repetition,
@@ -286,9 +286,7 @@ class AdaptivePlanner(Planner):
         configs = [members[0].config for members in self._members.values()]
         self._strategy.restore(configs, list(self._known_outcomes(configs)))
         # The file may have gained a seed since.
-        added = self._numbers.new(configs, self._repetitions)
-        for trial in added:
-            self._join(trial)
+        added = self._new(configs, self._repetitions)
         for config in configs:
             self._goals[config.id] = self._goal_of(config)
         return self._step(configs, added)
@@ -330,14 +328,11 @@ class AdaptivePlanner(Planner):
     def _further_seed(self) -> Step | None:
         if self._race is None or self._numbers.spent:
             return None
-        scores = self._raced()
-        winner = self._race.next(scores)
+        winner = self._race.next(self._raced())
         if winner is None:
             return None
         config = self._members[winner][0].config
-        trials = self._numbers.new([config], [Repetition(len(self._members[winner]))])
-        for trial in trials:
-            self._join(trial)
+        trials = self._new([config], [Repetition(len(self._members[winner]))])
         return self._step([config], trials)
 
     def _raced(self) -> dict[str, list[float]]:
@@ -364,17 +359,18 @@ class AdaptivePlanner(Planner):
         proposals = self._strategy.ask(count)
         if not proposals:
             return None
-        return self._planned(proposals)
-
-    def _planned(self, proposals: Sequence[Proposal]) -> Step:
         added = []
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:
-                added += self._numbers.new([proposal.config], self._repetitions)
-        for trial in added:
-            self._join(trial)
+                added += self._new([proposal.config], self._repetitions)
         return self._step([proposal.config for proposal in proposals], added)
+
+    def _new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
+        trials = self._numbers.new(configs, repetitions)
+        for trial in trials:
+            self._join(trial)
+        return trials
 
     def _join(self, trial: Trial) -> None:
         self._members.setdefault(trial.config.id, []).append(trial)

@@ -186,7 +186,7 @@ class Loop:
     def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
         """Sort trainings by estimated time, the longest first, so that workers end together.
 
-        With a time limit they keep the order of the proposals, of which more then finish.
+        With a time limit they keep the order of the proposals, so that more of them finish.
         """
         if self.time_seconds is not None or self.planner.adaptive:
             return list(trainings)
@@ -210,7 +210,7 @@ class Loop:
     def _may_go_on(self, training: Training) -> bool:
         """Whether the training's last state may be needed.
 
-        A model that is told its epochs is trained anew for more of them.
+        A model that knows how many epochs it trains starts anew for more of them.
         """
         kind = self._trials[training.number].config.kind
         return kind is not Kind.WHOLE_MODEL and self.planner.may_continue(training)

@@ -275,8 +275,7 @@ class FixedPlanner(Planner):
         return self._numbers.spent or not more
 
     def begin(self, answered: Collection[int]) -> Step:
-        pending = [trial for trial in self.current if trial.number not in answered]
-        return Step(trainings=tuple(group(pending)))
+        return Step(trainings=tuple(group(self.current, answered)))
 
     def next(self, room: int) -> Step:
         """Plan the next window, whatever the room."""

@@ -257,7 +257,6 @@ _MOST_BOOTSTRAPPED = 2_000
 _RESAMPLES = 9_999
 
 Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float, str]
 
 
 def evaluate_trial(
@@ -385,20 +384,20 @@ def mean_interval(values: Floats) -> Measurement:
         return Measurement(mean)
     if np.ptp(values) == 0:
         return Measurement(mean, mean, mean, "bootstrap")
-    low, high, method = _t(values) if len(values) > _MOST_BOOTSTRAPPED else _bootstrap(values)
+    few = len(values) <= _MOST_BOOTSTRAPPED
+    low, high = _bootstrap(values) if few else _student(values)
     if not np.isfinite([low, high]).all():
         return Measurement(mean)
-    return Measurement(mean, float(low), float(high), method)
+    return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
 
 
-def _t(values: Floats) -> Interval:
+def _student(values: Floats) -> tuple[float, float]:
     from scipy.stats import ttest_1samp  # slow to import
 
-    low, high = ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)
-    return low, high, "t"
+    return ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)  # type: ignore[no-any-return]
 
 
-def _bootstrap(values: Floats) -> Interval:
+def _bootstrap(values: Floats) -> tuple[float, float]:
     from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
 
     with warnings.catch_warnings():
@@ -412,5 +411,4 @@ def _bootstrap(values: Floats) -> Interval:
             batch=_RESAMPLES // 10,
             rng=np.random.default_rng(0),
         )
-    low, high = result.confidence_interval
-    return low, high, "bootstrap"
+    return result.confidence_interval  # type: ignore[no-any-return]

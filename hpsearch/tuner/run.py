@@ -14,7 +14,6 @@ from hpsearch.tuner.settings import (
     RunOutcome,
     Settings,
     Silent,
-    Stop,
     log_file,
     require_engine,
     signals,
@@ -52,11 +51,10 @@ def run_sweep(
         from hpsearch.store.elsewhere import keep_store_at
 
         keep_store_at(where, settings.store)
-    stop = Stop()
     with ExitStack() as stack:
         stack.enter_context(where.hold())
         log = stack.enter_context(log_file(where))
-        stack.enter_context(signals(stop))
+        stop = stack.enter_context(signals())
         forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
         if forks and servers is None:
             servers = stack.enter_context(Servers(log))

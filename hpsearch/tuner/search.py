@@ -25,7 +25,7 @@ _HALVING = ("hyperband", "asha")
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, and how.
+    """A space, and how to search it.
 
     Attributes:
         listed: Configs to try first.
@@ -123,8 +123,8 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
         )
     if sweep.method.name in _HALVING and "epochs" not in space.names:
         yield (
-            f"method: {sweep.method.name} halts trainings at epochs, and the model's own fit is "
-            "told none: give parameters: {epochs: 27}"
+            f"method: {sweep.method.name} halts trainings at epochs, and the sweep gives the "
+            "model's own fit none: add parameters: {epochs: 27}"
         )
 
 

@@ -209,10 +209,11 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def signals(stop: Stop) -> Iterator[None]:
-    """Note the first SIGINT or SIGTERM in `stop`; raise KeyboardInterrupt at the second."""
+def signals() -> Iterator[Stop]:
+    """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -222,7 +223,7 @@ def signals(stop: Stop) -> Iterator[None]:
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.layers import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
 from hpsearch.space.space import Kind
@@ -369,16 +369,16 @@ class FunctionRun:
         Raises:
             HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
         """
-        where, stop, prepared = ResultsDirectory(self.out), Stop(), self._prepared
+        where, prepared = ResultsDirectory(self.out), self._prepared
 
-        def finish(*_: object) -> None:
-            if stop.reason:
-                raise HpsearchError(f"{where.path}: {stop.reason}")
+        def finish(loop: Loop, _: Collection[int]) -> None:
+            if loop.stop.reason:
+                raise HpsearchError(f"{where.path}: {loop.stop.reason}")
 
         where.prepare(fresh=False)
         with (
             where.hold(),
-            signals(stop),
+            signals() as stop,
             self._executor(where) as executor,
             Store(where.store) as store,
         ):
@@ -449,12 +449,8 @@ def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> No
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
     found: Any = None
     if module != "__main__":
-        try:
-            found = importlib.import_module(module)
-            for part in name.split("."):
-                found = getattr(found, part, None)
-        except ImportError:
-            found = None
+        with suppress(InputError):
+            found = load_object(f"{module}:{name}")
     if found is not objective:
         raise InputError(
             f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "

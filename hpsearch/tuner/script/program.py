@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +82,24 @@ def model_code(problem: Problem, values: Mapping[str, Any], seed: int) -> str:
     return joined([*parts, "\n".join(lines)])
 
 
+@dataclass(frozen=True)
 class _Layers:
     """Writes the layers of one model."""
 
-    def __init__(self, config: MLPConfig, seed: int, recipe: Recipe) -> None:
-        self._config, self._seed, self._recipe = config, seed, recipe
-        self._activation = config.activation
+    config: MLPConfig
+    seed: int
+    recipe: Recipe
 
     def _block_seed(self, layer: int) -> int:
-        return derive(self._recipe.sweep_seed, self._seed, layer)
+        return derive(self.recipe.sweep_seed, self.seed, layer)
 
     def width(self, units: int) -> int:
         """The width of a block's output, which Keras' glu halves."""
-        return units // 2 if self._activation == "glu" else units
+        return units // 2 if self.config.activation == "glu" else units
 
     def initializer(self) -> str:
         """The program's function `initializer`."""
-        own = self._config.kernel_initializer
+        own = self.config.kernel_initializer
         named = {"name": own} if isinstance(own, str) else dict(own)
         name = named.pop("name")
         config = {**INITIALIZERS.get(name, {}), **named}
@@ -120,22 +122,19 @@ class _Layers:
         if not use_bias:
             named["use_bias"] = "False"
         named["kernel_initializer"] = f"initializer({derive(self._block_seed(layer), part)})"
-        if self._config.l2:
-            named["kernel_regularizer"] = f"keras.regularizers.L2({self._config.l2!r})"
+        if self.config.l2:
+            named["kernel_regularizer"] = f"keras.regularizers.L2({self.config.l2!r})"
         return call("keras.layers.Dense", [repr(units)], named)
 
     def block(self, layer: int, units: int, incoming: int) -> Iterator[str]:
         """A hidden block, from `hidden` to `hidden`."""
-        layer_type = self._config.layer_type
+        layer_type = self.config.layer_type
         if is_custom(layer_type):
             yield self._own(layer, units)
-        elif layer_type == "batch_norm":
-            yield f"hidden = {self.dense(layer, units, use_bias=False)}(hidden)"
-            yield "hidden = keras.layers.BatchNormalization()(hidden)"
-            yield self._activate()
-        elif layer_type == "layer_norm":
-            yield f"hidden = {self.dense(layer, units)}(hidden)"
-            yield "hidden = keras.layers.LayerNormalization()(hidden)"
+        elif layer_type in ("batch_norm", "layer_norm"):
+            kind = "Batch" if layer_type == "batch_norm" else "Layer"
+            yield f"hidden = {self.dense(layer, units, use_bias=kind != 'Batch')}(hidden)"
+            yield f"hidden = keras.layers.{kind}Normalization()(hidden)"
             yield self._activate()
         elif layer_type == "residual":
             yield "before = hidden"
@@ -147,23 +146,23 @@ class _Layers:
         else:
             yield from self._activated(layer, units)
             if layer_type == "dropout":
-                rate, seed = self._config.dropout, derive(self._block_seed(layer), 2)
+                rate, seed = self.config.dropout, derive(self._block_seed(layer), 2)
                 yield f"hidden = keras.layers.Dropout({rate!r}, seed={seed})(hidden)"
 
     def _activated(self, layer: int, units: int) -> Iterator[str]:
-        if self._activation in RESHAPING_ACTIVATIONS:
-            yield f"hidden = {self.dense(layer, units)}(hidden)"
+        reshapes = self.config.activation in RESHAPING_ACTIVATIONS
+        activation = None if reshapes else self.config.activation
+        yield f"hidden = {self.dense(layer, units, activation=activation)}(hidden)"
+        if reshapes:
             yield self._activate()
-        else:
-            yield f"hidden = {self.dense(layer, units, activation=self._activation)}(hidden)"
 
     def _activate(self) -> str:
-        if self._activation in RESHAPING_ACTIVATIONS:
-            return f"hidden = keras.activations.get({literal(self._activation)})(hidden)"
-        return f"hidden = keras.layers.Activation({literal(self._activation)})(hidden)"
+        if self.config.activation in RESHAPING_ACTIVATIONS:
+            return f"hidden = keras.activations.get({literal(self.config.activation)})(hidden)"
+        return f"hidden = keras.layers.Activation({literal(self.config.activation)})(hidden)"
 
     def _own(self, layer: int, units: int) -> str:
-        offered = {**self._config.values, "units": units, "activation": self._activation}
+        offered = {**self.config.values, "units": units, "activation": self.config.activation}
         seed = repr(self._block_seed(layer))
         return f"hidden = {call('layer', ['own_layer', 'hidden', seed, literal(offered)])}"
 
@@ -296,13 +295,16 @@ def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
         DataError: The data cannot be read.
     """
     _require_plain(run, trial)
-    body = joined(_parts(run, trial, result))
+    batches = math.ceil(len(run.dataset.train) / MLPConfig(trial.config.values).batch_size)
+    steps = batches * (result.scored_epoch or 0)
+    tolerance = round(min(_TOLERANCE * max(1.0, steps / _STEPS), _MOST_TOLERANCE), 4)
+    body = joined(_parts(run, trial, result, tolerance))
     head = _HEAD.format(
         trial=trial.number,
         sweep=run.sweep.name,
         trainer=result.trainer,
-        steps=_steps(run, trial, result),
-        tolerance=_tolerance(run, trial, result),
+        steps=steps,
+        tolerance=tolerance,
         edge=_EDGE_ROWS,
         **installed(),
     )
@@ -318,7 +320,7 @@ def _require_plain(run: StoredRun, trial: Trial) -> None:
         found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
-            f"a program of one's own is not written for {found}, which this sweep has: "
+            f"a program is not written for {found}, which this sweep has: "
             "`hpsearch reproduce` without --script trains the row again"
         )
 
@@ -335,7 +337,7 @@ def _imports(body: str) -> str:
     return "\n".join(lines)
 
 
-def _parts(run: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
+def _parts(run: StoredRun, trial: Trial, result: TrialResult, tolerance: float) -> Iterator[str]:
     dataset, recipe, values = run.dataset, run.recipe, trial.config.without_epochs
     source, options = read_raw(run.sweep.data)
     batch_size = MLPConfig(values).batch_size
@@ -372,7 +374,7 @@ def _parts(run: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
     yield _TRAINING.format(
         step="(model if len(batch) == BATCH_SIZE else last)" if xla else "model",
         reported="reported" if in_own_units else "dict",
-        allowed=_allowed(recipe, _tolerance(run, trial, result)),
+        allowed=_allowed(recipe, tolerance),
     )
 
 
@@ -385,16 +387,6 @@ def _shaped(recipe: Recipe, target: Target) -> str:
     else:
         shaped = '{0}.astype("float32").reshape(-1, 1)'
     return f"\ny, y_validation = {shaped.format('y')}, {shaped.format('y_validation')}"
-
-
-def _steps(run: StoredRun, trial: Trial, result: TrialResult) -> int:
-    batch_size = MLPConfig(trial.config.values).batch_size
-    return math.ceil(len(run.dataset.train) / batch_size) * (result.scored_epoch or 0)
-
-
-def _tolerance(run: StoredRun, trial: Trial, result: TrialResult) -> float:
-    grown = _TOLERANCE * max(1.0, _steps(run, trial, result) / _STEPS)
-    return round(min(grown, _MOST_TOLERANCE), 4)
 
 
 def _allowed(recipe: Recipe, tolerance: float) -> str:
