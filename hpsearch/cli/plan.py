@@ -83,12 +83,12 @@ def _proposals(search: Search) -> Iterable[Config] | None:
     return itertools.chain(search.listed, (config for config, _ in drawn))
 
 
-def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
-    limit = sweep.budget.trials if sweep.budget else None
-    if sweep.method.name in {"random", "sobol"} and limit is None:
+def _trials(search: Search, configs: Iterable[Config]) -> list[Trial]:
+    limit = search.limit
+    if search.method.name in {"random", "sobol"} and limit is None:
         # Only the clock ends it: a window stands for the rest.
-        limit = 1_000 * len(sweep.repetitions)
-    return number_trials(configs, sweep.repetitions, {}, first_number=1, limit=limit)
+        limit = 1_000 * len(search.repetitions)
+    return number_trials(configs, search.repetitions, {}, first_number=1, limit=limit)
 
 
 def _known(where: ResultsDirectory) -> _Known:
@@ -130,7 +130,7 @@ def print_plan(
     if configs is None:
         _print_unknown(sweep, console)
         return
-    trials = _trials(sweep, configs)
+    trials = _trials(search, configs)
     known = _known(where)
     done = [
         t for t in trials if t.key in known.trials and known.trials[t.key].number in known.answered

@@ -202,12 +202,12 @@ class Loop:
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 floors=self.medians.floors() if self.medians else (),
-                snapshot=self._may_go_on(training) and self.snapshots.has_room,
+                snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
                 objective=self.objective,
             )
         )
 
-    def _may_go_on(self, training: Training) -> bool:
+    def _needs_snapshot(self, training: Training) -> bool:
         """Whether the training's last state may be needed.
 
         A model that knows how many epochs it trains starts anew for more of them.

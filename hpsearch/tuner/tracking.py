@@ -86,22 +86,29 @@ def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporte
     try:
         yield tracking
     except BaseException:
-        tracking.abandon()
+        tracking.abandoned.set()
         raise
-    tracking.finish()
+    finally:
+        tracking.results.put(None)
+    tracking.wait()
 
 
 @dataclass
 class _Tracking(Reporter):
-    """Logs in a thread, so that a slow tracker keeps no worker waiting."""
+    """Logs in a thread, so that a slow tracker keeps no worker waiting.
+
+    Attributes:
+        results: New results for the thread, which ends at a None.
+        abandoned: Set if the thread is to log nothing further.
+    """
 
     reporter: Reporter
     trackers: Sequence[Tracker]
-    _results: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
+    results: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
         default_factory=queue.SimpleQueue
     )
     _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
-    _abandoned: threading.Event = field(default_factory=threading.Event)
+    abandoned: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
@@ -120,7 +127,7 @@ class _Tracking(Reporter):
         self.reporter.event(event)
 
     def result(self, trial: Trial, result: TrialResult) -> None:
-        self._results.put((trial, result))
+        self.results.put((trial, result))
         self.reporter.result(trial, result)
         self._note_failures()
 
@@ -130,17 +137,11 @@ class _Tracking(Reporter):
     def ended(self) -> None:
         self.reporter.ended()
 
-    def finish(self) -> None:
+    def wait(self) -> None:
         """Wait until everything is logged."""
-        self._results.put(None)
         if self._thread is not None:
             self._thread.join()
         self._note_failures()
-
-    def abandon(self) -> None:
-        """Log nothing further."""
-        self._abandoned.set()
-        self._results.put(None)
 
     def _note_failures(self) -> None:
         while not self._failures.empty():
@@ -150,7 +151,7 @@ class _Tracking(Reporter):
         active = list(self.trackers)
         for record in self._records(where):
             for tracker in list(active):
-                if self._abandoned.is_set():
+                if self.abandoned.is_set():
                     return
                 try:
                     tracker.log(record)
@@ -170,6 +171,6 @@ class _Tracking(Reporter):
         except HpsearchError as error:
             self._failures.put(str(error))
             return
-        while (new := self._results.get()) is not None:
+        while (new := self.results.get()) is not None:
             assert provenance is not None, "a sweep claims its store before it trains"
             yield record_of(*new, provenance)
