@@ -110,7 +110,7 @@ class Results(Pictures):
             RefusedError: The data has changed, or the trial, trained again for its weights, did
                 not reach its row's score.
         """
-        export_model(self.directory, Path(path), trial, _silent, self.rows)
+        export_model(self.directory, Path(path), trial, load=self.rows)
 
     def evaluate(self, split: str = "test", trial: int | None = None) -> Evaluation:
         """Evaluate a trial on a split, and record that it was done.
@@ -126,7 +126,7 @@ class Results(Pictures):
             InputError: There is no such trial or split, or the trial has no score.
             RefusedError: As for `export`; or the evaluation cannot be recorded.
         """
-        return evaluate_trial(self.directory, split, trial, _silent, self.rows)
+        return evaluate_trial(self.directory, split, trial, load=self.rows)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -154,11 +154,7 @@ class Results(Pictures):
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
     def owning(self, scratch: str) -> Results:
-        """Return these results so that the directory `scratch` is removed when they are."""
+        """Return these results; the directory `scratch` is removed with them."""
         owner = self.detached()
         weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
         return owner
-
-
-def _silent(line: str) -> None:
-    """Print nothing."""

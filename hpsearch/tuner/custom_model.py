@@ -10,7 +10,7 @@ import numpy as np
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
 from hpsearch.data.specs import Arrays, Task, TrainingData
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters
@@ -118,8 +118,7 @@ def find_hyperparameters(
     called = retrainer.ask(Call(find_in, (recipe, given), with_data=True))
     if called.error:
         raise InputError(called.error)
-    if not isinstance(called.value, ModelHyperparameters):
-        raise HpsearchError("the worker that builds the model gave nothing")
+    assert isinstance(called.value, ModelHyperparameters)
     return called.value
 
 

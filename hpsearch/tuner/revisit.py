@@ -166,7 +166,7 @@ def export_model(
     directory: Path,
     out: Path,
     number: int | None = None,
-    say: Say = print,
+    say: Say = lambda _: None,
     load: Loader | None = None,
 ) -> int:
     """Write a trial's model, preprocessing included, over an earlier file.
@@ -263,7 +263,7 @@ def evaluate_trial(
     directory: Path,
     split: str,
     number: int | None = None,
-    say: Say = print,
+    say: Say = lambda _: None,
     load: Loader | None = None,
 ) -> Evaluation:
     """Evaluate a trial's model on a split; record the evaluation before returning it.

@@ -58,7 +58,7 @@ from hpsearch.workers.protocol import Executor, Objective
 from hpsearch.workers.servers import Servers
 
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
-_Found = TypeVar("_Found")
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class _Run:
         self,
         prepared: _Prepared,
         store: Store,
-        finish: Callable[[Loop, Collection[int]], _Found],
+        finish: Callable[[Loop, Collection[int]], _Outcome],
         sweep: Sweep | None = None,
-    ) -> _Found:
+    ) -> _Outcome:
         """Train what has no result, write the tables, and return what `finish` returns.
 
         Args:
