@@ -111,8 +111,8 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.space.space import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import Execution
-    from hpsearch.tuner.function import FunctionRun, run_function
-    from hpsearch.tuner.learning import Search
+    from hpsearch.tuner.search import Search
+    from hpsearch.tuner.steps import FunctionRun
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
@@ -134,7 +134,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         report=False,
         execution=Execution(engine="ray", workers=workers),
     )
-    run_function(job, clock)  # type: ignore[arg-type]  # __getattr__ provides all methods
+    job.run(clock)  # type: ignore[arg-type]  # __getattr__ provides all methods
     ray.shutdown()
     shutil.rmtree(scratch)
     assert clock.start is not None

@@ -32,9 +32,10 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.learning import Snapshots, make_planner
+from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Settings, Silent, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
@@ -223,7 +224,6 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
             reporter=stages,
             recipe=_RECIPE,
-            limits=Limits(),
             stop=Stop(),
             results=results,
             keep="best",
