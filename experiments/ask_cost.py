@@ -1,17 +1,18 @@
-"""What an ask costs, and how that grows with the trials that are known.
+"""Measure the cost of a proposal and how it grows with the number of trials.
 
     python experiments/ask_cost.py [tpe bayesian ...] [--trials 1000]
 
-Each method proposes configs of a space of MLPs with conditions, lists and a constraint, one at a
-time, and is told a score that is computed in microseconds; a tenth of the trials fail. One row a
-fifth of the trials: processor time of an ask on one thread, the mean, the worst, and that of a
-tell. Then what it takes to restore the search and to ask once more. Bayesian and auto search so
-many trials as their budget allows: `auto` is `bayesian` up to some, so it is measured on both
-sides. `optuna_tpe` is Optuna's sampler on the same space, without the constraint.
+Each method proposes MLPs from a space with conditions, lists and a constraint, one at a time, and
+receives a score that takes microseconds to compute; a tenth of the trials fail. For each fifth of
+the trials, a row gives the processor time of an ask on one thread (mean and largest) and that of a
+tell. A last row covers all trials and the time to restore the search and ask once more. `bayesian`
+runs with two fifths of the trials; `auto` runs with a tenth and with all of them, because it is
+`bayesian` up to some number of trials. `optuna_tpe` is Optuna's sampler on the same space without
+the constraint.
 
-With `--check` it fails where an ask of tpe takes 10 ms or more on average, of asha 1 ms, of
-bayesian 200 ms around its 200th trial, or where asks of the last fifth, three times as far into the
-search as those of the second, take more than three times as long.
+`--check` fails if an ask takes 10 ms or more on average with tpe, 1 ms with asha, or 200 ms around
+the 200th trial with bayesian, or if the asks of the last fifth, which are three times as far into
+the search as those of the second, take more than three times as long.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _PARAMETERS = (
 )
 SPACE = Space(_PARAMETERS, (parse("hidden_layers * units <= 1000"),))
 OPTUNA = "optuna_tpe"
-#: Method -> its name in a sweep file, and the share of the trials that it is measured with.
+#: Label -> the method's name in a sweep file, and the share of `--trials` that it runs.
 METHODS: dict[str, tuple[str, float]] = {
     "random": ("random", 1.0),
     "sobol": ("sobol", 1.0),
@@ -69,7 +70,7 @@ _SEED = 0
 
 
 def loss(config: Config, epochs: int | None) -> float | None:
-    """Bowls in the logarithms of learning rate and units; None of one in ten."""
+    """A bowl in the logarithms of learning rate and units; None for one config in ten."""
     if int(config.id[1:], 16) % 10 == 0:
         return None
     values = config.values
@@ -78,16 +79,16 @@ def loss(config: Config, epochs: int | None) -> float | None:
     return rate**2 + 0.1 * width**2 + 10 * values["l2"] + 1 / (epochs or 27)
 
 
-#: Of an ask, on average.
+#: Largest mean time of an ask.
 _MOST_MS = {"tpe": 10.0, "asha": 1.0}
-#: Of an ask of bayesian, in the fifth of the trials that holds this one.
+#: Largest mean time of an ask of bayesian in the fifth that contains this trial.
 _MOST_BAYESIAN_MS, _BAYESIAN_TRIAL = 200.0, 200
-#: What a clock cannot tell.
+#: Resolution of the clock.
 _GRAIN_MS = 0.05
 
 
 def shortcomings(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is slower than promised, or grows faster than the number of trials."""
+    """Yield a message for each method that is too slow or grows faster than the trials."""
     for label in {row["method"]: None for row in rows}:
         *fifths, whole = (row for row in rows if row["method"] == label)
         taken = [row["ms an ask"] for row in fifths]
@@ -95,7 +96,7 @@ def shortcomings(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{label}: {whole['ms an ask']} ms an ask, not under {_MOST_MS[label]}"
         if label == "bayesian":
             yield from _around(fifths)
-        # Peers may do as they like.
+        # Nothing is promised of peers.
         if label != OPTUNA and taken[-1] > 3 * taken[1] + _GRAIN_MS:
             yield f"{label}: {taken[1]} ms an ask of the second fifth, {taken[-1]} of the last"
 
@@ -122,7 +123,7 @@ def _make(method: str, trials: int) -> Strategy:
 
 
 def measure(label: str, trials: int) -> list[dict[str, Any]]:
-    """A row a fifth of the trials, and one for taking the search up again."""
+    """Run a search and return a row for each fifth of its trials and one for all."""
     method, share = METHODS[label]
     trials = max(_FIFTHS, int(trials * share))
     search = _make(method, trials)
@@ -174,9 +175,9 @@ def _restored(
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the methods named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; default: all")
+    parser.add_argument("methods", nargs="*", help=f"any of {', '.join(METHODS)}; default: all")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--check", action="store_true")

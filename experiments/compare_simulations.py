@@ -1,12 +1,12 @@
-"""Whether the intervals and tests of `hpsearch compare` hold what they say.
+"""Simulate how often the intervals and tests of `hpsearch compare` are right.
 
     python experiments/compare_simulations.py [--simulations 10000] [--configs 5 20 100]
 
-Draws tables whose true difference is known and asks hpsearch's own functions about them. A row of
-the table is one world: how often the 95% interval holds the true difference, and how often a
-winner is named where there is no difference. `--check` fails where a world that is marked as
-promised covers less than 93% or more than 97%, or names a winner in more than 6%. The other
-worlds show where the promise ends, and what the bootstrap would have given.
+Draws tables whose true difference is known and passes them to hpsearch's functions. Each row of the
+table is one world: how often the 95% interval contains the true difference, and how often a winner
+is named although there is no difference. `--check` fails if a world marked as promised covers less
+than 93% or more than 97%, or names a winner in more than 6%. The other worlds show the limits of
+the promise, and the results of the bootstrap.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from report import HERE, machine, report, versions
 from scipy import stats
 
+from hpsearch.comparison.findings import verdicts
 from hpsearch.comparison.questions import (
     Answer,
     Estimate,
@@ -30,29 +31,28 @@ from hpsearch.comparison.questions import (
     optimism,
 )
 from hpsearch.comparison.table import Floats
-from hpsearch.comparison.verdict import verdicts
 
-#: The true difference where there is one; configs' scores have a standard deviation of 1.
+#: The true difference, if any; configs' scores have a standard deviation of 1.
 _DIFFERENCE = 0.7
 _SEEDS = 3
 _COVERAGE = (0.93, 0.97)
 _MOST_FALSE = 0.06
 _CEILING = stats.beta(5.0, 1.5)
-#: Draws from which the expected best of a table is taken where no formula has it.
+#: Scores drawn to estimate the expected best of a table.
 _REFERENCE = 200_000
-#: The bootstrap is slow, and its shortfall large.
+#: The bootstrap is simulated less often, because it is slow and its shortfall is large.
 _BOOTSTRAP_SHARE = 10
 _RESAMPLES = 999
 
 
 @dataclass(frozen=True)
 class World:
-    """Where the tables of a simulation come from.
+    """A distribution of tables and a question about them.
 
     Attributes:
-        ask: Draws tables with so many configs and such a true difference, and asks.
-        promised: Whether coverage and false positives must hold.
-        share: Only every so many-th simulation is made.
+        ask: Draws tables with a number of configs and a true difference, and returns the answer.
+        promised: Whether coverage and false positives are promised.
+        share: Divisor of the number of simulations.
     """
 
     question: str
@@ -68,7 +68,7 @@ def paired_answer(estimate: Estimate, count: int) -> Answer:
 
 
 def paired(noise: Callable[[np.random.Generator, tuple[int, ...]], Floats]) -> Any:
-    """Configs whose effects differ, and `_SEEDS` noisy scores of each in both tables."""
+    """Configs with different effects, and `_SEEDS` noisy scores of each in both tables."""
 
     def ask(rng: np.random.Generator, count: int, difference: float) -> Answer:
         effects = difference + noise(rng, (count,))
@@ -80,7 +80,7 @@ def paired(noise: Callable[[np.random.Generator, tuple[int, ...]], Floats]) -> A
 
 
 def sharing(rng: np.random.Generator, count: int, difference: float) -> Answer:
-    """Each training answers three configs, whose differences are nearly one."""
+    """Trainings that each answer three configs, whose differences are nearly equal."""
     units = np.repeat(np.arange(count), 3)
     differences = difference + rng.standard_normal(count)[units]
     differences += 0.3 * rng.standard_normal(3 * count)
@@ -88,22 +88,22 @@ def sharing(rng: np.random.Generator, count: int, difference: float) -> Answer:
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Standard normal."""
+    """Standard normal effects."""
     return rng.standard_normal(shape)
 
 
 def skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Exponential, centred: few configs with large effects."""
+    """Centred exponential effects: few configs have large ones."""
     return rng.exponential(1.0, shape) - 1.0
 
 
 def ceiling(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Beta, centred, skewed to the left as accuracies are; standard deviation 1."""
+    """Centred beta effects with standard deviation 1, skewed to the left as accuracies are."""
     return (rng.beta(5.0, 1.5, shape) - _CEILING.mean()) / _CEILING.std()
 
 
 def best_answer(first: Floats, second: Floats) -> Answer:
-    """An answer about the bests of tables of scores, `(n_configs, n_seeds)`."""
+    """An answer about the best configs of two tables of scores `(n_configs, n_seeds)`."""
     estimate = best_difference(first.mean(axis=1), second.mean(axis=1))
     luck = optimism(first), optimism(second)
     corrected = None
@@ -120,11 +120,13 @@ def best(
     noise: float = 0.0,
     times: int = 1,
 ) -> Any:
-    """Two searches of a space: effects of configs, and noise of seeds.
+    """Two searches of a space.
 
     Args:
-        noise: Standard deviation of one seed's noise.
-        times: How many times as many configs the second table has.
+        effects: Draws the effects of configs.
+        seeds: Scores per config.
+        noise: Standard deviation of the noise of one score.
+        times: Ratio of the second table's number of configs to the first one's.
     """
 
     def ask(rng: np.random.Generator, count: int, difference: float) -> Answer:
@@ -138,14 +140,14 @@ def best(
 
 
 class Unequal:
-    """The second table's scores spread `times` as wide, with the same expected best."""
+    """Tables with the same expected best, of which the second spreads `times` as wide."""
 
     def __init__(self, effects: Any, times: float) -> None:
         self._effects, self._times = effects, times
         self._expected: dict[int, float] = {}
 
     def __call__(self, rng: np.random.Generator, count: int, difference: float) -> Answer:
-        """Draw and ask."""
+        """Draw two tables and return the answer about their best configs."""
         if count not in self._expected:
             many = self._effects(rng, (_REFERENCE // count, count))
             self._expected[count] = float(many.max(axis=1).mean())
@@ -155,7 +157,7 @@ class Unequal:
 
 
 def bootstrap(effects: Any, method: str) -> Any:
-    """What scipy's bootstrap over configs, the best chosen each time, would have said."""
+    """SciPy's bootstrap over configs, which chooses the best in each resample."""
 
     def ask(rng: np.random.Generator, count: int, difference: float) -> Answer:
         first, second = effects(rng, (count,)) + difference, effects(rng, (count,))
@@ -172,13 +174,13 @@ def bootstrap(effects: Any, method: str) -> Any:
 
 
 def bootstrap_answer(difference: float, interval: Sequence[float], count: int) -> Answer:
-    """An answer whose test is the interval."""
+    """An answer that names a winner if the interval excludes 0."""
     estimate = Estimate(float(difference), float(interval[0]), float(interval[1]), 0.0)
     return Answer(Question.BEST, estimate, 0, (count, count), (count, count), 1)
 
 
 def two_levels(rng: np.random.Generator, count: int, difference: float) -> Answer:
-    """The percentile bootstrap over configs and, within them, seeds; the best chosen each time."""
+    """The percentile bootstrap over configs and seeds, which chooses the best in each resample."""
     tables = [rng.standard_normal((count, 1)) + rng.standard_normal((count, _SEEDS)) for _ in "ab"]
     tables[0] += difference
     best = []
@@ -219,7 +221,7 @@ WORLDS = (
 
 
 def simulate(world: World, configs: int, simulations: int, seed: int) -> dict[str, Any]:
-    """One row: coverage with a difference, winners without one."""
+    """One row: coverage with a true difference, and winners without one."""
     rng = np.random.default_rng([seed, configs, WORLDS.index(world)])
     count = max(1, simulations // world.share)
     true = 0.0 if isinstance(world.ask, Unequal) else _DIFFERENCE
@@ -242,13 +244,13 @@ def simulate(world: World, configs: int, simulations: int, seed: int) -> dict[st
 
 
 def winner(answer: Answer) -> bool:
-    """Whether hpsearch names one."""
+    """Whether hpsearch names a winner."""
     (pair,) = verdicts([("first", "second", answer)])
     return pair.winner is not None
 
 
 def simulate_three(configs: int, simulations: int, seed: int) -> dict[str, Any]:
-    """Three equal tables, paired: how often any pair has a winner, by Holm's."""
+    """One row: how often any pair of three equal, paired tables has a winner by Holm's method."""
     rng = np.random.default_rng([seed, configs, len(WORLDS)])
     named = 0
     for _ in range(simulations):
@@ -271,7 +273,7 @@ def simulate_three(configs: int, simulations: int, seed: int) -> dict[str, Any]:
 
 
 def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The promises that are not kept."""
+    """Return a message for each broken promise."""
     found = []
     for row in rows:
         if row["promised"] != "yes":

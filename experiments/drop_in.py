@@ -1,14 +1,15 @@
-"""KerasTuner's getting-started search, with its own tuner and with ours.
+"""Time KerasTuner's getting-started search with its own tuner and with hpsearch's.
 
     python experiments/drop_in.py [--runs 3]
 
-The guide's last `build_model` and `RandomSearch` (3 trials of 2 executions and 2 epochs, batches of
-32), on Fashion-MNIST in place of MNIST, which it would fetch: 50,000 rows to train on and 10,000
-to validate on. Each run is a process of its own and loads its data after the tuner is made, as the
-guide does. Ours searches first; KerasTuner's own loop then trains the same configs, so both do the
-same work, and scores differ by seeds and the order of rows alone. `search` is the call alone;
-`whole` the process, imports and data included. `--check` fails where ours is not five times as
-fast, or scores differ by more than the noise of KerasTuner's executions.
+Runs the guide's last `build_model` and `RandomSearch` (3 trials with 2 executions and 2 epochs,
+batches of 32) on Fashion-MNIST instead of MNIST, which would be downloaded, with 50,000 rows for
+training and 10,000 for validation. Each run is a process of its own and loads its data after
+creating the tuner, as the guide does. hpsearch's tuner searches first. KerasTuner's own loop then
+trains the same configs, so both do the same work, and scores differ only by seeds and the order of
+rows. `search` is the time of the call, `whole` that of the process with imports and data. `--check`
+fails if hpsearch is not five times as fast, or if scores differ by more than the noise of
+KerasTuner's executions.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _TRAIN, _VALIDATION = 50_000, 10_000
 
 
 def build_model(hp: Any) -> Any:
-    """The guide's."""
+    """Build the guide's model."""
     import keras
     from keras import layers
 
@@ -55,7 +56,7 @@ def build_model(hp: Any) -> Any:
 
 
 def rows(smoke: bool) -> tuple[Any, Any, Any, Any]:
-    """As the guide shapes them."""
+    """The rows and one-hot labels, in the guide's shapes."""
     import numpy as np
 
     from hpsearch.data.loading import load_dataset
@@ -72,7 +73,7 @@ def rows(smoke: bool) -> tuple[Any, Any, Any, Any]:
 
 
 def inside(who: str, out: str, configs: str, seed: str, smoke: str) -> None:
-    """One search, and what came of it."""
+    """Search in this process and write the seconds and the trials to a file."""
     import keras_tuner
 
     import hpsearch.tuners
@@ -102,10 +103,10 @@ def inside(who: str, out: str, configs: str, seed: str, smoke: str) -> None:
 
 
 def _listed(configs: list[dict[str, Any]]) -> Any:
-    """KerasTuner's oracle of given configs."""
+    """A KerasTuner oracle that proposes the given configs."""
     import keras_tuner
 
-    class Listed(keras_tuner.Oracle):  # type: ignore[misc]  # it has no types
+    class Listed(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has no types
         def populate_space(self, trial_id: str) -> dict[str, Any]:
             del trial_id
             if len(self.trials) == len(configs):
@@ -116,7 +117,7 @@ def _listed(configs: list[dict[str, Any]]) -> Any:
 
 
 def run(who: str, out: Path, configs: list[dict[str, Any]], seed: int, *, smoke: bool) -> Any:
-    """A process of its own: its search's seconds, the whole's, and its trials."""
+    """Search in a new process; return the seconds of the search and the whole, and the trials."""
     command = [sys.executable, __file__, "--inside", who, str(out), json.dumps(configs)]
     command += [str(seed), "smoke" if smoke else "whole"]
     began = time.perf_counter()
@@ -126,15 +127,15 @@ def run(who: str, out: Path, configs: list[dict[str, Any]], seed: int, *, smoke:
         env=environment(TF_CPP_MIN_LOG_LEVEL="2"),
         stdout=subprocess.DEVNULL,
     )
-    told = json.loads((out / f"{who}.json").read_text(encoding="utf-8"))
-    return {**told, "whole": time.perf_counter() - began}
+    found = json.loads((out / f"{who}.json").read_text(encoding="utf-8"))
+    return {**found, "whole": time.perf_counter() - began}
 
 
 def main() -> None:
-    """Measure, and write the table."""
+    """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="On digits, once.")
+    parser.add_argument("--smoke", action="store_true", help="one run on digits")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--inside", nargs=5, help=argparse.SUPPRESS)

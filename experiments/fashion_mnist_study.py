@@ -1,17 +1,17 @@
-"""The notes' hyperparameters on all of Fashion-MNIST, through the Python interface.
+"""Study the notes' hyperparameters on all of Fashion-MNIST with the Python interface.
 
     python experiments/fashion_mnist_study.py [--out DIR] [--smoke]
 
-Three sweeps, each of which goes on where it was interrupted when the command runs again:
+Runs three sweeps, which continue where they were interrupted if the command runs again:
 
-1. `notes`: the seven hyperparameters of the notes, 300 random configs. Which of them matter?
-2. `search`: asha over wider networks, dropout, and learning rates, up to 30 epochs.
-3. `final`: the five best configs of both, for the epochs that they were found with, trained with
-   five seeds that neither sweep has. The best mean of these chooses, by validation alone.
+1. `notes`: 300 random configs of the notes' seven hyperparameters, to see which of them matter.
+2. `search`: asha over wider networks, dropout and learning rates, with up to 30 epochs.
+3. `final`: the five best configs of both, with the epochs that they were found with, trained with
+   five seeds that neither sweep has. The best mean validation score chooses the config.
 
-Then the test split is opened, once, for the chosen config's best trial. Writes
-fashion_mnist_study.md, fashion_mnist_NAME.csv for each sweep, and pictures of `notes`, which
-need `pip install hpsearch[images]` and a Chrome or Chromium.
+Then the test split is evaluated once, for the chosen config's best trial. The script writes
+fashion_mnist_study.md, fashion_mnist_NAME.csv.gz for each sweep, and figures of `notes`, which need
+`pip install hpsearch[images]` and Chrome or Chromium.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ SEARCH: dict[str, Any] = {
         "learning_rate": {"min": 1e-4, "max": 1e-1, "scale": "log"},
     },
 }
-#: Test accuracies as published, for networks of dense layers.
+#: Published test accuracies of networks of dense layers.
 PUBLISHED = [
     ("scikit-learn MLPClassifier, 100 relu", 0.871,
      "https://github.com/zalandoresearch/fashion-mnist"),
@@ -78,10 +78,10 @@ _FINALISTS, _SEEDS = 5, [101, 102, 103, 104, 105]
 
 
 def main() -> None:
-    """Run the three sweeps, open the test split, write."""
+    """Run the three sweeps, evaluate the test split, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--smoke", action="store_true", help="few, small trainings on digits")
+    parser.add_argument("--smoke", action="store_true", help="a few small trainings on digits")
     arguments = parser.parse_args()
     began = time.monotonic()
     runs = arguments.out / "fashion_mnist_study"
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def _small(sweep: dict[str, Any]) -> dict[str, Any]:
-    """The same kind of sweep in seconds."""
+    """A sweep of the same kind that takes seconds."""
     parameters = sweep["parameters"] | {"units": [8, 16], "batch_size": [64]}
     parameters["epochs"] = [2, 3] if sweep is NOTES else 9
     return sweep | {
@@ -112,7 +112,7 @@ def _small(sweep: dict[str, Any]) -> dict[str, Any]:
 
 
 def _final(found: list[hpsearch.Results], dataset: str) -> dict[str, Any]:
-    """A sweep of the best configs, with seeds of its own."""
+    """A sweep of the best configs with other seeds."""
     whole = [each.table.query("status == 'completed'") for each in found]
     scored = [(row["score"], row["config"], _config(row)) for t in whole for _, row in t.iterrows()]
     scored.sort(key=lambda each: -each[0])
@@ -132,8 +132,7 @@ def _final(found: list[hpsearch.Results], dataset: str) -> dict[str, Any]:
 def _config(row: pd.Series) -> dict[str, Any]:
     names = hyperparameter_columns(row.to_frame().T)
     values = {hyperparameter_of(name): row[name] for name in names}
-    live = {name: value for name, value in values.items() if not pd.isna(value)}
-    return {name: _plain(value) for name, value in live.items()}
+    return {name: _plain(value) for name, value in values.items() if not pd.isna(value)}
 
 
 def _plain(value: Any) -> Any:
@@ -145,8 +144,8 @@ def _plain(value: Any) -> Any:
 
 
 def _open_test(final: hpsearch.Results) -> None:
-    """Look at the test split unless that was done."""
-    if not any(look.split == "test" for look in final.evaluations):
+    """Evaluate the test split, unless that was done before."""
+    if not any(each.split == "test" for each in final.evaluations):
         final.evaluate("test")
 
 
@@ -187,7 +186,7 @@ def _importance(notes: hpsearch.Results) -> list[str]:
 
 
 def _effects(notes: hpsearch.Results) -> list[str]:
-    """Mean accuracy at each value, over the whole space."""
+    """A table of the mean accuracy at each value, averaged over all others."""
     lines = [
         "Mean validation accuracy at each value, averaged over all others (90% bands):", "",
         "| hyperparameter | value | accuracy | band |", "|---|---|---|---|",
@@ -217,12 +216,12 @@ def _chosen(final: hpsearch.Results) -> list[str]:
             f"| {config} | {_described(row)} | {mean:.4f} | {mean - half:.4f} to "
             f"{mean + half:.4f} |"
         )
-    look = next(look for look in final.evaluations if look.split == "test")
-    low, high = look.score.low, look.score.high
+    test = next(each for each in final.evaluations if each.split == "test")
+    low, high = test.score.low, test.score.high
     lines += [
         "",
-        f"Chosen by validation alone: {look.config}, trial {look.trial} (seed {look.seed}). The "
-        f"test split was opened once: accuracy **{look.score.value:.4f}** on {look.rows:,} rows, "
+        f"Chosen by validation alone: {test.config}, trial {test.trial} (seed {test.seed}). The "
+        f"test split was opened once: accuracy **{test.score.value:.4f}** on {test.rows:,} rows, "
         f"95% interval {low:.4f} to {high:.4f} (Wilson's).",
         "", "| published, dense layers only | test accuracy |", "|---|---|",
         *(f"| [{name}]({url}) | {accuracy} |" for name, accuracy, url in PUBLISHED),

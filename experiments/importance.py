@@ -1,13 +1,14 @@
-"""How near importance comes to shares of variance that are known, and Optuna's evaluator beside it.
+"""Compare importance, and Optuna's evaluator, with known shares of variance.
 
     python experiments/importance.py [--trials 60 200 500] [--repeats 3]
 
-Functions on the unit cube whose shares are known in closed form, from random points, with and
-without noise of 0.3 standard deviations. A row: the mean and the largest error of the shares of
-single hyperparameters, over repeats; the same of Optuna's `FanovaImportanceEvaluator` from the
-same trials; the error of pairs, which Optuna does not give; how often the 90% interval, a
-hundredth wider on both sides, holds the truth; seconds of the analysis. `--check` fails where the
-mean error of singles exceeds 0.1, or intervals hold the truth less often than 75%.
+The trials are random points of functions on the unit cube whose shares are known in closed form,
+with and without noise of 0.3 standard deviations. Each row gives, over repeats, the mean and the
+largest error of the shares of single hyperparameters; the same for Optuna's
+`FanovaImportanceEvaluator` on the same trials; the mean error of pairs, which Optuna does not give;
+how often the 90% interval, widened by 0.01 on both sides, contains the true share; and the seconds
+of the analysis. `--check` fails if the mean error of singles exceeds 0.1, or if intervals contain
+the truth in less than 75%.
 """
 
 from __future__ import annotations
@@ -37,24 +38,24 @@ _G = np.array([0.0, 1.0, 4.5, 9.0])
 
 
 def ishigami(x: Floats) -> Floats:
-    """Ishigami and Homma, 1990, with a = 7, b = 0.1."""
+    """The function of Ishigami and Homma, 1990, with a = 7, b = 0.1."""
     z = (2 * x - 1) * np.pi
     first = np.sin(z[:, 0])
     return np.asarray(first + 7 * np.sin(z[:, 1]) ** 2 + 0.1 * z[:, 2] ** 4 * first)
 
 
 def linear(x: Floats) -> Floats:
-    """No pair explains anything."""
+    """A linear function, in which pairs explain nothing."""
     return np.asarray(x @ np.array([4.0, 2.0, 1.0, 0.5]))
 
 
 def sobol_g(x: Floats) -> Floats:
-    """Saltelli and Sobol, 1995, with a = 0, 1, 4.5, 9."""
+    """The function of Saltelli and Sobol, 1995, with a = 0, 1, 4.5, 9."""
     return np.asarray(((abs(4 * x - 2) + _G) / (1 + _G)).prod(axis=1))
 
 
 def product(x: Floats) -> Floats:
-    """Three quarters of the variance are in a pair whose members alone explain nothing."""
+    """A function in which a pair explains 3/4 of the variance, and its members alone nothing."""
     return np.asarray(6 * (x[:, 0] - 0.5) * (x[:, 1] - 0.5) + x[:, 2])
 
 
@@ -65,7 +66,7 @@ def _sobol_g_shares() -> dict[Key, float]:
     return {key: float(np.prod([each[i] for i in key]) / total) for key in keys}
 
 
-#: Name -> function, hyperparameters, and the shares that are not 0.
+#: Name -> function, number of hyperparameters, and shares that are not 0.
 KNOWN: Mapping[str, tuple[Callable[[Floats], Floats], int, Mapping[Key, float]]] = {
     "linear": (linear, 4, {(i,): w / 21.25 for i, w in enumerate([16, 4, 1, 0.25])}),
     "sobol_g": (sobol_g, 4, _sobol_g_shares()),
@@ -75,7 +76,7 @@ KNOWN: Mapping[str, tuple[Callable[[Floats], Floats], int, Mapping[Key, float]]]
 
 
 def table_of(x: Floats, y: Floats, names: Sequence[str]) -> pd.DataFrame:
-    """A results table."""
+    """A results table of these points and scores."""
     count = len(y)
     rows = pd.DataFrame({"trial": range(1, count + 1), "config": [f"c{i}" for i in range(count)]})
     rows = rows.assign(seed=0, status="completed", score=y, **dict(zip(names, x.T, strict=True)))
@@ -83,7 +84,7 @@ def table_of(x: Floats, y: Floats, names: Sequence[str]) -> pd.DataFrame:
 
 
 def optuna_shares(x: Floats, y: Floats, names: Sequence[str], seed: int) -> list[float]:
-    """What Optuna's evaluator says of the same trials."""
+    """The shares according to Optuna's evaluator."""
     study = optuna.create_study()
     spaces = {name: optuna.distributions.FloatDistribution(0, 1) for name in names}
     for row, score in zip(x, y, strict=True):

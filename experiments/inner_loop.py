@@ -1,17 +1,18 @@
-"""The rate of a whole training step, beside the best rate of a large matrix product.
+"""Compare the rate of a whole training step with that of a large matrix product.
 
     python experiments/inner_loop.py [--kind native graph xla] [--epochs 10]
 
-Everything runs in one process on one thread. A step is all that happens to a batch: gathering
-its rows, scaling them, forward, loss and accuracy, backward, adam's update. Random uint8 images
-of 784 pixels, ten classes, one hidden layer of relu.
+Everything runs in one process on one thread. A step is everything that happens to a batch:
+gathering its rows, scaling them, the forward pass, loss and accuracy, the backward pass, and adam's
+update. The data are random uint8 images of 784 pixels in ten classes; the network has one hidden
+layer with relu.
 
-Operations of a step are counted as those of its matrix products alone, a multiply and an add
-each: forward 2 * batch * (sum of inputs * outputs over the layers), the weights' gradients as
-many, the inputs' gradients as many for all layers but the first. What else a step does counts
-for nothing. A step's time is an epoch's over its steps; sixteen rows of validation are part of
-it. The best rate is the highest of numpy's and TensorFlow's float32 product over several sizes,
-taken before and after the trainings.
+Only the multiplications and additions of a step's matrix products are counted: 2 * batch * (sum of
+inputs * outputs over the layers) for the forward pass, as many for the gradients of the weights,
+and as many without the first layer for the gradients of the inputs. A step's time is that of an
+epoch, which includes sixteen rows of validation, divided by its steps. The best rate is the highest
+of numpy's and TensorFlow's float32 products of several sizes, measured before and after the
+trainings.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def use_one_thread() -> None:
-    """Before numpy and TensorFlow are imported, which is why functions here import them."""
+    """Limit numpy and TensorFlow to one thread.
+
+    It must run before numpy is imported, so the functions here import both themselves.
+    """
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"), TF_CPP_MIN_LOG_LEVEL="2")
     import tensorflow as tf
 
@@ -46,7 +50,7 @@ def use_one_thread() -> None:
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
+    """The seconds that a call takes."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
@@ -72,7 +76,7 @@ def peaks(sizes: Sequence[int]) -> dict[str, float]:
 
 
 def operations(widths: Sequence[int], batch: int) -> int:
-    """Of a step, by the rule above; `widths` from the input's to the output's."""
+    """Operations of a step by the rule above, given the widths of all layers from the input on."""
     layers = [incoming * outgoing for incoming, outgoing in pairwise(widths)]
     return 2 * batch * (2 * sum(layers) + sum(layers[1:]))
 
@@ -90,10 +94,10 @@ def make_arrays(rows: int) -> Any:
 
 
 def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> list[float]:
-    """Seconds of a step, one number an epoch; what the first epoch compiles is left out.
+    """Mean seconds of a step in each epoch after the first, which may compile.
 
     Raises:
-        ValueError: There is no such kind, or it cannot train this.
+        ValueError: The kind of trainer is unknown or cannot train this network.
     """
     from hpsearch.data.specs import InputSpec, Target, Task
     from hpsearch.models.problem import Problem, Recipe
@@ -121,9 +125,9 @@ def measure(kinds: Sequence[str], rows: int, epochs: int, sizes: Sequence[int]) 
             print(f"{kind}, batch {batch}, {units} units: {error}", flush=True)
     after = peaks(sizes)
     best = {name: max(rate, after[name]) for name, rate in before.items()}
-    told = {f"{name}'s best, GFLOP/s": round(rate / 1e9, 1) for name, rate in best.items()}
+    rates = {f"{name}'s best, GFLOP/s": round(rate / 1e9, 1) for name, rate in best.items()}
     highest = max(best.values())
-    return [_row(*key, seconds, highest) | told for key, seconds in times.items()]
+    return [_row(*key, seconds, highest) | rates for key, seconds in times.items()]
 
 
 def _row(kind: str, batch: int, units: int, seconds: list[float], best: float) -> dict[str, Any]:

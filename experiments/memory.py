@@ -1,14 +1,14 @@
-"""Memory of a long sweep: whether it grows with the trainings, and how often the data is held.
+"""Measure whether a sweep's memory grows with its trainings, and whether its data are copied.
 
     python experiments/memory.py [--optimizer "[adam]" "[adam, lion]"] [--trials 500]
 
-Runs memory.yaml by the command line, once for each choice of optimizers: they decide which
-trainer trains (the extension knows no lion, so TensorFlow does). It looks at the proportional
-memory (PSS) of all its processes ten times a second, and at how many trials its store holds. One
-row a fifth of the trials: the peak of all processes together, of the driver, of the largest other
-process. The last fifth must not need more than 1.1 times what the second one did. Then a few
-trainings on Fashion-MNIST (`--data digits` for another set): how much of the data's mapping each
-process holds, and how much private memory. Linux only.
+Runs memory.yaml on the command line, once for each choice of optimizers. The optimizers decide
+which trainer runs: the native one lacks lion, so TensorFlow trains that. The script reads the
+proportional memory (PSS) of all processes and the number of stored results ten times a second. Each
+fifth of the trials is a row with the peak of all processes together, of the driver and of the
+largest other process; the last fifth may need at most 1.1 times as much as the second. A few
+trainings on Fashion-MNIST (`--data digits` for another set) then show how much of the data's
+mapping each process holds, and how much private memory. Linux only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 import psutil
-from processes import Look, Watch, memory_mb, running
+from processes import Snapshot, Watch, memory_mb, running
 from report import HERE, machine, report, versions
 
 _FIFTHS = 5
@@ -37,7 +37,7 @@ _FEW = ("method=grid", "parameters={epochs: [10], units: [10, 20, 30, 40, 50, 60
 
 
 def stored_results(directory: Path) -> int:
-    """How many results a store holds; 0 where there is none yet."""
+    """The number of results in a store; 0 if there is none yet."""
     store = directory / "sweep.db"
     if not store.exists():
         return 0
@@ -52,32 +52,32 @@ def stored_results(directory: Path) -> int:
 
 
 def run_command(out: Path, changes: Sequence[str]) -> list[str]:
-    """The command line that runs the sweep with `--set` changes."""
+    """The command that runs the sweep with these changes."""
     command = [sys.executable, "-m", "hpsearch", "run", str(HERE / "memory.yaml")]
     return [*command, "--out", str(out), *(part for c in changes for part in ("--set", c))]
 
 
 def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
-    """A row a fifth of the trials."""
+    """Run the sweep and return one row for each fifth of its trials."""
     changes = [f"budget.trials={trials}", f"parameters.optimizer={optimizers}"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "results"
         with running(run_command(out, changes)) as process:
             watch = Watch(process.pid, lambda: stored_results(out), _EVERY_SECONDS)
             process.wait()
-            looks = watch.end()
+            snapshots = watch.end()
         trainers = pd.read_csv(out / "results.csv")["trainer"].value_counts().items()
-    told = {
+    common = {
         "optimizers": optimizers,
         "trainers": ", ".join(f"{name} {count}" for name, count in trainers),
     }
-    driver = next(iter(looks[0].pss_mb))
+    driver = next(iter(snapshots[0].pss_mb))
     rows: dict[int, dict[str, Any]] = {}
     for fifth in range(_FIFTHS):
         low, high = trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS
-        within = [look for look in looks if low < look.progress <= high]
+        within = [snapshot for snapshot in snapshots if low < snapshot.progress <= high]
         if within:
-            row = told | {"trials": f"{low + 1} to {high}"}
+            row = common | {"trials": f"{low + 1} to {high}"}
             rows[fifth] = row | peaks(within, driver)
     for row in rows.values():
         if 1 in rows:
@@ -85,20 +85,20 @@ def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def peaks(looks: Sequence[Look], driver: int) -> dict[str, Any]:
-    """The most memory in some looks."""
-    others = [mb for look in looks for pid, mb in look.pss_mb.items() if pid != driver]
+def peaks(snapshots: Sequence[Snapshot], driver: int) -> dict[str, Any]:
+    """The most memory in some snapshots."""
+    others = [mb for snapshot in snapshots for pid, mb in snapshot.pss_mb.items() if pid != driver]
     return {
-        "looks": len(looks),
-        "peak, MB": round(max(look.total_mb for look in looks)),
-        "driver, MB": round(max(look.pss_mb.get(driver, 0.0) for look in looks)),
+        "looks": len(snapshots),
+        "peak, MB": round(max(snapshot.total_mb for snapshot in snapshots)),
+        "driver, MB": round(max(snapshot.pss_mb.get(driver, 0.0) for snapshot in snapshots)),
         "largest other, MB": round(max(others, default=0.0)),
-        "processes": max(len(look.pss_mb) for look in looks),
+        "processes": max(len(snapshot.pss_mb) for snapshot in snapshots),
     }
 
 
 def held(dataset: str) -> list[dict[str, Any]]:
-    """A row a process: what it held when all together held most of the data's mapping."""
+    """One row for each process, at the time when all together held most of the data's mapping."""
     changes = [f"data={{dataset: {dataset}, validation: 0.2}}", *_FEW, "budget={trials: 8}"]
     rows: list[dict[str, Any]] = []
     with (
@@ -106,9 +106,9 @@ def held(dataset: str) -> list[dict[str, Any]]:
         running(run_command(Path(scratch) / "results", changes)) as process,
     ):
         while process.poll() is None:
-            look = _look(process.pid)
-            if not rows or _resident(look) > _resident(rows):
-                rows = look
+            current = _rows_now(process.pid)
+            if not rows or _resident(current) > _resident(rows):
+                rows = current
             time.sleep(_EVERY_SECONDS)
     together = {key: round(sum(row[key] for row in rows), 1) for key in list(rows[0])[1:]}
     return [{"data": dataset, **row} for row in [*rows, {"process": "all", **together}]]
@@ -118,7 +118,7 @@ def _resident(rows: Sequence[Mapping[str, Any]]) -> float:
     return float(sum(row["of the mapping resident, MB"] for row in rows))
 
 
-def _look(driver: int) -> list[dict[str, Any]]:
+def _rows_now(driver: int) -> list[dict[str, Any]]:
     try:
         children = psutil.Process(driver).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -132,14 +132,14 @@ def _held_by(pid: int, driver: int) -> dict[str, Any]:
         "process": "driver" if pid == driver else "server or worker",
         "of the mapping resident, MB": round(mapping.get("Rss", 0.0), 1),
         "its share of that (PSS), MB": round(mapping.get("Pss", 0.0), 1),
-        # Pages that only one process has mapped so far count as private and dirty, too.
+        # Not `Private_Dirty`, which includes pages that only one process has mapped so far.
         _COPIES: round(mapping.get("Anonymous", 0.0), 1),
         "private memory, MB": round(memory_mb(pid, "Private_Clean", "Private_Dirty")),
     }
 
 
 def mapping_mb(pid: int) -> dict[str, float]:
-    """The kinds of memory of the data's mapping in a process, as /proc/PID/smaps names them."""
+    """The data's mapping in a process, by kind of memory, named as in /proc/PID/smaps."""
     try:
         text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8")
     except OSError:
@@ -157,7 +157,7 @@ def mapping_mb(pid: int) -> dict[str, float]:
 
 
 def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What grows too much, and data that is copied."""
+    """Return a message for each row in which memory grows too much or data are copied."""
     grown = [
         f"{row['optimizers']}, trials {row['trials']}: {row['to the second fifth']} times the "
         f"second fifth's peak, promised {_MOST_GROWTH}"

@@ -1,4 +1,4 @@
-"""Commands timed from outside, and the memory of all their processes."""
+"""Measure the wall time of commands and the memory of all their processes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Look", "Watch", "environment", "memory_mb", "running", "timed"]
+__all__ = ["Snapshot", "Watch", "environment", "memory_mb", "running", "timed"]
 
 _EVERY_SECONDS = 0.25
 _KILOBYTES_A_MB = 1024
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at a tree of processes.
+class Snapshot:
+    """A snapshot of a tree of processes.
 
     Attributes:
-        seconds: Since the first look.
-        pss_mb: Process -> megabytes, pages that others share counted in shares.
-        progress: What the watch's `progress` said.
+        seconds: Time since the watch began.
+        pss_mb: Process -> proportional set size in megabytes.
+        progress: The result of the watch's `progress`.
     """
 
     seconds: float
@@ -36,23 +36,24 @@ class Look:
 
     @property
     def total_mb(self) -> float:
-        """Of all processes."""
+        """The sum over all processes."""
         return sum(self.pss_mb.values())
 
 
 @dataclass
 class Watch:
-    """Looks at a process and all below it, several times a second, until `end`.
+    """Takes snapshots of a process and its descendants until `end` is called.
 
     Args:
         pid: The tree's root.
-        progress: Asked at each look.
+        progress: Called at each snapshot.
+        every_seconds: Time between snapshots.
     """
 
     pid: int
     progress: Callable[[], int] = lambda: 0
     every_seconds: float = _EVERY_SECONDS
-    looks: list[Look] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._root = psutil.Process(self.pid)
@@ -68,20 +69,20 @@ class Watch:
             except psutil.Error:
                 return
             pss = {member.pid: memory_mb(member.pid, "Pss") for member in members}
-            self.looks.append(Look(time.monotonic() - began, pss, self.progress()))
+            self.snapshots.append(Snapshot(time.monotonic() - began, pss, self.progress()))
 
-    def end(self) -> list[Look]:
-        """Stop looking."""
+    def end(self) -> list[Snapshot]:
+        """Stop and return the snapshots."""
         self._over.set()
         self._thread.join()
-        return self.looks
+        return self.snapshots
 
 
 def memory_mb(pid: int, *kinds: str) -> float:
-    """The sum of some kinds of a process' memory, as /proc/PID/smaps_rollup names them.
+    """The sum of some kinds of a process' memory, named as in /proc/PID/smaps_rollup.
 
     Returns:
-        Megabytes; 0 where the process is gone.
+        Megabytes; 0 if the process has ended.
     """
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
@@ -93,17 +94,17 @@ def memory_mb(pid: int, *kinds: str) -> float:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process' environment, with which bytecode is kept, as it is for users."""
+    """This process' environment with changes, in which Python caches bytecode, as for users."""
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return kept | changes
 
 
 @contextmanager
 def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that goes on inside the block; it is waited for at the block's end.
+    """Run a command during a block, and wait for it at the block's end.
 
     Raises:
-        SystemExit: It failed; with the end of its output.
+        SystemExit: The command failed; the message ends with the end of its output.
     """
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
@@ -115,16 +116,16 @@ def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
         if code != 0:
             output.seek(0)
-            said = output.read().decode(errors="replace")[-3000:]
-            raise SystemExit(f"{' '.join(command)} failed with exit status {code}:\n{said}")
+            text = output.read().decode(errors="replace")[-3000:]
+            raise SystemExit(f"{' '.join(command)} failed with exit status {code}:\n{text}")
 
 
 def timed(command: Sequence[str]) -> tuple[float, float]:
-    """Wall seconds and peak megabytes of a command and all its processes."""
+    """Run a command and return its wall seconds and the peak megabytes of all its processes."""
     began = time.perf_counter()
     with running(command) as process:
         watch = Watch(process.pid)
         process.wait()
         seconds = time.perf_counter() - began
-        looks = watch.end()
-    return seconds, max((look.total_mb for look in looks), default=0.0)
+        snapshots = watch.end()
+    return seconds, max((snapshot.total_mb for snapshot in snapshots), default=0.0)

@@ -1,4 +1,4 @@
-"""What the scripts here have in common: the machine in a line, and tables as text and JSON."""
+"""Shared by the scripts: the machine and versions in one line each, and tables as files."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> N
     """Print a table, and write it as NAME.md and NAME.json.
 
     Args:
-        name: Of the files, without suffix.
-        about: Lines above the table: what was measured, on what, how often.
-        rows: Column -> cell; a column that a row lacks is empty there.
+        name: The files' name without suffix.
+        about: Lines above the table, such as the machine and the number of runs.
+        rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))

@@ -1,25 +1,23 @@
-"""How many workers one driver keeps busy on a Ray cluster.
+"""Measure how many workers one driver keeps busy on a Ray cluster.
 
     python experiments/scale.py [--runs 8x1 16x1 64x1 128x1 256x1 256x10] [--out DIR] [--check]
 
-Real runs first: `hpsearch.optimize` over a function that sleeps, on so many Ray actors of this
-machine for so many seconds (`256x10`: 256 actors, 10 seconds), each run in a process of its own,
-with store, tables and random proposals as ever. Only what lies between the first moment at which
-all actors have work and the last at which a trial is handed out counts: actors take seconds of
-processor time each to start, which a cluster has on its own machines. `lost` is the share of the
-actors' time in which they did not sleep; `driver` the processor time of the driver's process for
-one trial; `turnaround` what passes, on average, between two sleeps of one actor; `machine` the
-share of this machine's processor time that was taken, by the actors, Ray's own processes and the
-driver together: where it is near the whole, the actors wait for a processor, not for the driver,
-as they would not on machines of their own.
+First come real runs: `hpsearch.optimize` with a function that sleeps, on Ray actors of this machine
+(`256x10`: 256 actors, trials of 10 seconds), each run in a process of its own, with the usual
+store, tables and random proposals. A run is measured from the moment when all actors have work to
+the moment when the last trial is handed out, because starting an actor takes seconds of processor
+time, which a cluster spends on its own machines. `lost` is the share of the actors' time in which
+they did not sleep; `driver` is the processor time of the driver's process per trial; `turnaround`
+is the mean time between two sleeps of an actor; `machine` is the share of this machine's processor
+time that the actors, Ray's processes and the driver used together. If that is near 100%, the actors
+wait for a processor instead of the driver, which they would not do on machines of their own.
 
-Then the model: one server, the driver, that takes its measured time for each trial, one after the
-other, and workers that train, and wait for it. It is held against the real runs, and says what
-becomes of larger clusters and longer trials. Last, what else a trial costs: its commit to the
-store, and what of it crosses the network.
+Then comes a model: the driver as a single server that takes its measured time for each trial, and
+workers that train and wait for it. It is compared with the real runs and predicts larger clusters
+and longer trials. Last come the other costs of a trial: its commit to the store and its messages.
 
-`--check` fails where the driver takes 5 ms for a trial, or up to 16 actors lose 5% of a second's
-trials.
+`--check` fails if the driver takes 5 ms or more per trial, or if up to 16 actors lose 5% or more of
+their time.
 """
 
 from __future__ import annotations
@@ -46,14 +44,14 @@ from hpsearch.space.trial import Repetition
 
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
 _RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
-#: Of an actor at least.
+#: Fewest trials per actor.
 _ROUNDS = 4
 _CLUSTERS = (16, 64, 256, 1024, 4096, 16384)
 _TRIAL_SECONDS = (1.0, 10.0, 100.0)
 
 
 def sleeping(config: dict[str, Any]) -> float:
-    """A trial that takes its time, and nothing else; the first ones wait for all actors."""
+    """A trial that only sleeps; the first ones wait until all actors have work."""
     while not Path(os.environ["SCALE_GO"]).exists():
         time.sleep(0.05)
     time.sleep(config["seconds"])
@@ -61,7 +59,7 @@ def sleeping(config: dict[str, Any]) -> float:
 
 
 class _Moment(NamedTuple):
-    """Seconds, those of a processor that the driver and all took, and results so far."""
+    """The time, processor seconds of the driver and of the machine, and results so far."""
 
     time: float
     driver: float
@@ -70,7 +68,7 @@ class _Moment(NamedTuple):
 
 
 class _Clock:
-    """A reporter that notes when what happened."""
+    """A reporter that records the start and the end of the measurement."""
 
     def __init__(self, workers: int, trials: int) -> None:
         self.workers, self.trials = workers, trials
@@ -104,7 +102,7 @@ class _Clock:
 
 
 def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
-    """One run, in this process."""
+    """One run in this process."""
     scratch = tempfile.mkdtemp()
     os.environ["SCALE_GO"] = f"{scratch}/go"
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
@@ -113,8 +111,8 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.space.space import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import Execution
-    from hpsearch.tuner.function import FunctionRun, run_function
-    from hpsearch.tuner.learning import Search
+    from hpsearch.tuner.search import Search
+    from hpsearch.tuner.steps import FunctionRun
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
@@ -136,7 +134,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         report=False,
         execution=Execution(engine="ray", workers=workers),
     )
-    run_function(job, clock)  # type: ignore[arg-type]  # it has whatever is asked of it
+    job.run(clock)  # type: ignore[arg-type]  # __getattr__ provides all methods
     ray.shutdown()
     shutil.rmtree(scratch)
     assert clock.start is not None
@@ -165,14 +163,16 @@ def _space(seconds: float, kind: Any) -> Any:
 
 
 def simulated(workers: int, trial: float, driver: float, way: float, rounds: int = 20) -> float:
-    """The share of the workers' time that is lost, by the model.
+    """The share of the workers' time that is lost according to the model.
 
     Args:
+        workers: Number of workers.
         trial: Seconds of a trial.
-        driver: Seconds of the driver for each.
-        way: Seconds from a worker to the driver and back, with nothing waiting.
+        driver: Seconds of the driver per trial.
+        way: Seconds from a worker to an idle driver and back.
+        rounds: Trials per worker.
     """
-    # All begin one after the other, as the driver hands out.
+    # The driver hands out the first trials one after the other.
     ends = [driver * n + trial for n in range(workers)]
     heapq.heapify(ends)
     free_at, first, trials = 0.0, ends[0], workers * rounds
@@ -180,12 +180,12 @@ def simulated(workers: int, trial: float, driver: float, way: float, rounds: int
         ended = heapq.heappop(ends)
         free_at = max(free_at, ended + way / 2) + driver
         heapq.heappush(ends, free_at + way / 2 + trial)
-    # From the first end to the last trial handed out, each has slept one round less.
+    # Between the first end and the last start, each worker has slept one round less.
     return 1 - (trials - workers) * trial / (workers * (free_at - first))
 
 
 def _costs(out: Path) -> list[str]:
-    """What a trial's commit and its messages come to."""
+    """Measure a trial's commit and its messages; return one line for each."""
     from hpsearch.space.space import Config
     from hpsearch.space.trial import Curve, Status, Trial, TrialResult
     from hpsearch.store.store import Store
@@ -215,14 +215,14 @@ def _costs(out: Path) -> list[str]:
 
 
 def main() -> None:
-    """Run all, write scale.md and scale.json."""
+    """Measure, and write scale.md and scale.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", nargs="+", default=_RUNS, metavar="ACTORSxSECONDS")
     parser.add_argument(
         "--trials",
         type=int,
         default=1000,
-        help="of a run at least: what the driver does once a sweep is to weigh little",
+        help="fewest trials of a run; many, so that the driver's work per sweep hardly counts",
     )
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--check", action="store_true")

@@ -1,11 +1,10 @@
-"""How much sooner two workers are done than one.
+"""Measure how much faster two workers are than one.
 
     python experiments/scaling.py [--runs 5] [--sweep fashion]
 
-Runs speed_fashion.yaml with one and with two workers in turn, each in a process of its own. Two
-times are taken: from the first training's start to the last one's end, and from the shell's
-prompt to the shell's prompt. The ratios are those of neighbouring runs; their median counts.
-`--check` fails below 1.8.
+Runs speed_fashion.yaml alternately with one and with two workers, each time in a new process. Two
+times are measured: from the first training's start to the last one's end, and that of the whole
+command. The ratios are those of neighbouring runs. `--check` fails if their median is below 1.8.
 """
 
 from __future__ import annotations
@@ -33,40 +32,40 @@ _LEAST_RATIO = 1.8
 
 
 def run_once(sweep: Path, workers: int, directory: Path) -> dict[str, float]:
-    """Seconds of one run: of the trainings, and of all."""
+    """Run the sweep once and return the seconds of the trainings and of the whole command."""
     out = Path(tempfile.mkdtemp(dir=directory))
-    told = out / "trained.json"
-    command = [sys.executable, __file__, "--inside", str(sweep), str(workers), str(told)]
+    trained = out / "trained.json"
+    command = [sys.executable, __file__, "--inside", str(sweep), str(workers), str(trained)]
     seconds, _ = timed(command)
-    return {"trainings": float(json.loads(told.read_text(encoding="utf-8"))), "all": seconds}
+    return {"trainings": float(json.loads(trained.read_text(encoding="utf-8"))), "all": seconds}
 
 
 class Clock(Silent):
-    """Notes when trainings begin and end."""
+    """A reporter that records when trainings begin and end."""
 
     def __init__(self) -> None:
         self.moments: list[float] = []
 
     def event(self, event: Event) -> None:
-        """Note the moment."""
+        """Record the time of a training's start or end."""
         if isinstance(event, Started | Finished):
             self.moments.append(time.monotonic())
 
 
-def inside(sweep: Path, workers: int, told: Path) -> None:
-    """The run itself: tells the seconds from the first training's start to the last one's end."""
+def inside(sweep: Path, workers: int, out: Path) -> None:
+    """Run the sweep in this process and write the seconds of its trainings to a file."""
     clock = Clock()
-    settings = Settings(out=told.parent / "results", workers=workers)
+    settings = Settings(out=out.parent / "results", workers=workers)
     run_sweep(load_sweep(sweep), settings, clock)
-    told.write_text(json.dumps(clock.moments[-1] - clock.moments[0]), encoding="utf-8")
+    out.write_text(json.dumps(clock.moments[-1] - clock.moments[0]), encoding="utf-8")
 
 
 def measure(sweep: Path, runs: int) -> list[dict[int, dict[str, float]]]:
-    """Each run's seconds, by the number of workers."""
+    """The seconds of each pair of runs, by number of workers."""
     pairs = []
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(runs):
-            # Whoever comes second finds another machine: they take turns.
+            # The order alternates, because the first run may affect the second.
             order = _WORKERS if number % 2 == 0 else _WORKERS[::-1]
             pairs.append({workers: run_once(sweep, workers, Path(scratch)) for workers in order})
             print(pairs[-1], flush=True)
@@ -74,7 +73,7 @@ def measure(sweep: Path, runs: int) -> list[dict[int, dict[str, float]]]:
 
 
 def rows(pairs: Sequence[Mapping[int, Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """The table's rows: one a kind of time."""
+    """The table's rows, one for each kind of time."""
     table = []
     for kind, name in (("trainings", "the trainings alone"), ("all", "all, start-up included")):
         one, two = ([pair[workers][kind] for pair in pairs] for workers in _WORKERS)
@@ -102,8 +101,8 @@ def main() -> None:
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        sweep, workers, told = arguments.inside
-        inside(Path(sweep), int(workers), Path(told))
+        sweep, workers, out = arguments.inside
+        inside(Path(sweep), int(workers), Path(out))
         return
     table = rows(measure(arguments.sweep, arguments.runs))
     about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name]

@@ -1,7 +1,7 @@
-"""Which code proposes: a digest of the modules that a search of hpsearch's own comes from.
+"""Compute a digest of the code that decides what a method of hpsearch proposes.
 
-Comments and docstrings aside, any change of one is another search, whose runs are not to be mixed
-with earlier ones.
+Any change of that code except comments and docstrings may change proposals, so runs with different
+digests must not be mixed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from hpsearch.spec.method import MethodSpec
 
 __all__ = ["digest", "modules"]
 
-#: Beside the strategies, what draws and derives random numbers; spaces and outcomes do neither.
+#: Modules that can affect proposals: the strategies, and the derivation of random numbers.
 _WITHIN = (
     "hpsearch.search.",
     "hpsearch.space.seeds",
 )
-#: Where each method's defaults are set, by a function of its name.
+#: The module that sets each method's defaults, in a function named after the method.
 _DEFAULTS = "hpsearch.search.methods"
-#: The function of those that draw.
+#: The function for methods that only draw.
 _DRAWN = "_drawn"
 _SPACE = Space((Parameter("x", Range(0.0, 1.0)),))
 
 
 @cache
 def digest(method: str) -> str:
-    """Eight hexadecimal digits."""
+    """Eight hexadecimal digits that identify a method's code."""
     codes = [f"{name} {_code(_tree(name).body)}" for name in modules(method)]
     text = "\n".join([*codes, _code(_defaults(method))])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _defaults(method: str) -> list[ast.stmt]:
-    """What the function that makes a method's strategy is, and what it calls there."""
+    """The definition of the function that makes a method's strategy, and those that it uses."""
     named: dict[str, ast.stmt] = {}
     for node in _tree(_DEFAULTS).body:
         if isinstance(node, ast.FunctionDef):
@@ -56,17 +56,17 @@ def _defaults(method: str) -> list[ast.stmt]:
             found[name] = named[name]
             inside = list(ast.walk(named[name]))
             left += [n.id for n in inside if isinstance(n, ast.Name)]
-            # Another method's, whose proposals a method takes.
+            # A constant may name another method, which proposes for this one.
             left += [f"_{n.value}" for n in inside if isinstance(n, ast.Constant)]
     return [found[name] for name in sorted(found)]
 
 
 def modules(method: str) -> list[str]:
-    """Names of the modules that decide what a method proposes, but for its defaults."""
+    """Names of the modules that decide what a method proposes, apart from its defaults."""
     strategy = make_strategy(MethodSpec(method), _SPACE, trials=100)
     found: set[str] = set()
     left = [type(strategy).__module__]
-    # What halves trainings has another method propose to it.
+    # Methods with rungs have another method propose.
     proposer = getattr(strategy, "_proposer", None)
     if proposer is not None:
         left.append(type(proposer).__module__)
@@ -90,7 +90,7 @@ def _code(body: list[ast.stmt]) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             del body[0]
-    # A dump differs from one Python to the next.
+    # `ast.dump` differs between versions of Python.
     return ast.unparse(tree)
 
 

@@ -1,9 +1,9 @@
-"""KerasTuner's Gaussian process, its answers foreseen.
+"""KerasTuner's Gaussian process with predictions in batches.
 
-KerasTuner's oracle minimises with finite differences, which ask for one prediction after the
-other; scikit-learn checks each one's input at length. Here a point's neighbours are predicted
-with it, and kept until they are asked for. Proposals are the same to rounding, for a sixth of the
-time, so that twenty seeds can be had; what KerasTuner's time is, runs without this show.
+KerasTuner's oracle minimizes with finite differences, which request predictions one at a time, and
+scikit-learn validates the input of each at length. Here, a point's neighbours are predicted
+together with it and kept until they are requested. Proposals are the same up to rounding in a sixth
+of the time, which makes twenty seeds feasible; KerasTuner's own time is measured without this.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 __all__ = ["Foreseeing", "foreseeing"]
 
-#: The step of SciPy's finite differences in L-BFGS-B.
+#: Step of SciPy's finite differences in L-BFGS-B.
 _STEP = 1e-8
 Array = npt.NDArray[np.float64]
 Prediction = tuple[Array, Array]
 
 
 class Foreseeing(GaussianProcessRegressor):  # type: ignore[misc]  # scikit-learn has no types
-    """A regressor on the unit cube that is asked for points and their neighbours.
+    """A regressor on the unit cube that predicts each point together with its neighbours.
 
     Attributes:
-        asked: How many single points, and how many of them were foreseen.
+        asked: Number of predictions of single points.
+        foreseen: Number of these that were known from a neighbour.
     """
 
     def fit(self, X: Array, y: Array) -> Any:  # noqa: N803 - scikit-learn's name
-        """As scikit-learn; X has shape `(n_samples, n_features)`."""
+        """Fit the model as scikit-learn does; X has shape `(n_samples, n_features)`."""
         self._known: dict[bytes, Prediction] = {}
         self.asked, self.foreseen = 0, 0
         return super().fit(X, y)
 
     def predict(self, X: Array, return_std: bool = False, return_cov: bool = False) -> Any:  # noqa: N803
-        """As scikit-learn; X has shape `(n_samples, n_features)`."""
+        """Predict as scikit-learn does; X has shape `(n_samples, n_features)`."""
         if len(X) != 1 or not return_std or not hasattr(self, "X_train_"):
             return super().predict(X, return_std=return_std, return_cov=return_cov)
         known = self._known.get(X.tobytes())
@@ -45,7 +46,7 @@ class Foreseeing(GaussianProcessRegressor):  # type: ignore[misc]  # scikit-lear
         if known is not None:
             self.foreseen += 1
             return known
-        # A step over the edge of the cube goes the other way.
+        # A step that would leave the cube goes the other way.
         steps = np.where(X[0] + _STEP > 1, -_STEP, _STEP)
         points = np.concatenate([X, X + np.diag(steps)])
         means, deviations = self._predicted(points)
@@ -56,7 +57,7 @@ class Foreseeing(GaussianProcessRegressor):  # type: ignore[misc]  # scikit-lear
         return means[:1], deviations[:1]
 
     def _predicted(self, points: Array) -> Prediction:
-        """Source: Rasmussen, Williams, Gaussian Processes (2006), algorithm 2.1."""
+        """Source: algorithm 2.1 of Rasmussen, Williams, Gaussian Processes (2006)."""
         kernel = self.kernel_(points, self.X_train_)
         means = self._y_train_std * (kernel @ self.alpha_) + self._y_train_mean
         solved = solve_triangular(self.L_, kernel.T, lower=True, check_finite=False)
@@ -65,5 +66,5 @@ class Foreseeing(GaussianProcessRegressor):  # type: ignore[misc]  # scikit-lear
 
 
 def foreseeing(regressor: GaussianProcessRegressor) -> Foreseeing:
-    """One with the same settings, not fitted."""
+    """An unfitted regressor with the same settings."""
     return Foreseeing(**regressor.get_params(deep=False))

@@ -1,8 +1,8 @@
-"""Optuna's samplers and KerasTuner's oracle as `hpsearch.search.strategy.Strategy` has it.
+"""Optuna's samplers and KerasTuner's oracle with the interface of `hpsearch.search.strategy`.
 
-Each at its best: numbers in a list are told to be in order, conditions are told as each library
-has them, and all else is its default. What a peer proposes twice counts twice, as it would train
-twice.
+Each peer gets what it can use: numbers in lists are declared as ordered, conditions in the way of
+each library, and all other options have their defaults. A config that a peer proposes twice counts
+twice, because it would be trained twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hpsearch.space.space import Config, Parameter, Range, Space
 
 __all__ = ["PEERS", "STOCK", "KerasTunerSearch", "OptunaSearch", "make_peer"]
 
-#: The peer whose time is told; its regrets are those of `keras_tuner`.
+#: The peer that measures KerasTuner's time; `keras_tuner` measures its regrets.
 STOCK = "keras_tuner_stock"
 
 
@@ -30,13 +30,13 @@ def _is_number(value: Any) -> bool:
 
 def _config(space: Space, assignment: Mapping[str, Any]) -> Config:
     config = space.config(assignment)
-    # The problems have no constraints: peers know none.
+    # The problems have no constraints, because the peers do not support them.
     assert config is not None
     return config
 
 
 class _Pending:
-    """A peer's own records of what it proposed, by config; the same one may be under way twice."""
+    """A peer's records of its proposals by config; a config may be in progress twice."""
 
     def __init__(self) -> None:
         self._records: dict[str, list[Any]] = {}
@@ -49,13 +49,14 @@ class _Pending:
 
 
 class OptunaSearch:
-    """A study of Optuna's, in memory.
+    """An Optuna study in memory.
 
     Args:
+        space: The space to search.
+        seed: Seed of the sampler.
         sampler: Seed -> a sampler.
-        conditional: Whether what is dead is not suggested, as Optuna's define-by-run has it. The
-            alternative suggests every parameter, so that samplers that model only those of all
-            trials model them all.
+        conditional: Whether only active parameters are suggested, as usual with Optuna. Otherwise
+            all are, for samplers that only model parameters that every trial has.
     """
 
     exhausted = False
@@ -74,21 +75,21 @@ class OptunaSearch:
         self._study = optuna.create_study(sampler=sampler(seed), direction="minimize")
 
     def ask(self, count: int) -> list[Proposal]:
-        """As many as wanted."""
+        """Propose `count` configs."""
         return [Proposal(self._suggested()) for _ in range(count)]
 
     def _suggested(self) -> Config:
         trial = self._study.ask()
         values: dict[str, Any] = {}
         for parameter in self._space.parameters:
-            if not self._conditional or _lives(parameter, values):
+            if not self._conditional or _is_active(parameter, values):
                 values[parameter.name] = _suggest(trial, parameter)
         config = _config(self._space, values)
         self._pending.add(config, trial)
         return config
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """A score, or a failure."""
+        """Report scores and failures."""
         from optuna.trial import TrialState
 
         for outcome in outcomes:
@@ -99,11 +100,11 @@ class OptunaSearch:
                 self._study.tell(trial, outcome.score)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """No search of a peer is taken up."""
+        """Not supported."""
         raise NotImplementedError
 
 
-def _lives(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+def _is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     return all(values.get(name) in accepted for name, accepted in parameter.when.items())
 
 
@@ -122,10 +123,13 @@ def _suggest(trial: Any, parameter: Parameter) -> Any:
 
 
 class KerasTunerSearch:
-    """KerasTuner's BayesianOptimizationOracle, its files in a scratch folder.
+    """KerasTuner's BayesianOptimizationOracle with its files in a temporary directory.
 
     Args:
-        stock: Whether its predictions take the time that they take; see search_foreseen.py.
+        space: The space to search.
+        seed: Seed of the oracle.
+        trials: Most trials.
+        stock: Whether predictions stay as slow as they are, instead of using search_foreseen.py.
     """
 
     exhausted = False
@@ -144,7 +148,7 @@ class KerasTunerSearch:
         self._oracle = keras_tuner.oracles.BayesianOptimizationOracle(
             objective=keras_tuner.Objective("score", "min"),
             max_trials=trials,
-            # It takes 0 for "choose one at random".
+            # KerasTuner takes the seed 0 for a random one.
             seed=seed + 1,
             hyperparameters=hp,
         )
@@ -157,10 +161,10 @@ class KerasTunerSearch:
         self._oracle._set_project_dir(self._scratch.name, "search")  # noqa: SLF001
 
     def ask(self, count: int) -> list[Proposal]:
-        """Fewer than wanted once it finds nothing new."""
+        """Propose `count` configs, or fewer if the oracle finds no new ones."""
         proposals: list[Proposal] = []
         while len(proposals) < count and not self.exhausted:
-            # One id a proposal: asked twice under one, it tells the same twice.
+            # Each proposal needs its own tuner id: the oracle repeats the pending trial of an id.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial = self._oracle.create_trial(f"worker{self._asked}")
@@ -176,7 +180,7 @@ class KerasTunerSearch:
         return proposals
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """A score, or a failure."""
+        """Report scores and failures."""
         for outcome in outcomes:
             trial = self._pending.pop(outcome.config)
             with warnings.catch_warnings():
@@ -189,7 +193,7 @@ class KerasTunerSearch:
                 self._oracle.end_trial(trial)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """No search of a peer is taken up."""
+        """Not supported."""
         raise NotImplementedError
 
 
@@ -212,7 +216,7 @@ def _declare(hp: Any, parameter: Parameter, space: Space) -> None:
 
 
 def _conditions(parameter: Parameter, space: Space) -> list[tuple[str, Sequence[Any]]]:
-    """Its conditions, after those of the parameters that they name."""
+    """A parameter's conditions, after those of the parameters that they name."""
     by_name = {known.name: known for known in space.parameters}
     conditions: list[tuple[str, Sequence[Any]]] = []
     for parent, accepted in parameter.when.items():
@@ -225,7 +229,7 @@ def _optuna(name: str, *, conditional: bool, **options: Any) -> Callable[[Space,
         import optuna
 
         with warnings.catch_warnings():
-            # Options that Optuna calls experimental.
+            # Optuna warns that some options are experimental.
             warnings.simplefilter("ignore")
             return getattr(optuna.samplers, name)(seed=seed, **options)
 
@@ -233,7 +237,7 @@ def _optuna(name: str, *, conditional: bool, **options: Any) -> Callable[[Space,
 
 
 _KERAS_TUNER = ("keras-tuner", "scikit-learn", "scipy")
-#: Name -> (what makes it of space, seed and trials; the packages that decide what it does).
+#: Name -> function of space, seed and trials that makes the search, and the packages it uses.
 PEERS: dict[str, tuple[Callable[[Space, int, int], Any], tuple[str, ...]]] = {
     "optuna_tpe": (_optuna("TPESampler", conditional=True), ("optuna",)),
     "optuna_gp": (_optuna("GPSampler", conditional=False), ("optuna", "torch")),
@@ -243,9 +247,12 @@ PEERS: dict[str, tuple[Callable[[Space, int, int], Any], tuple[str, ...]]] = {
 
 
 def make_peer(name: str, space: Space, seed: int, trials: int) -> Any:
-    """A peer's search of `trials` configs.
+    """Make a peer's search.
 
     Args:
         name: One of PEERS.
+        space: The space to search.
+        seed: Seed of the search.
+        trials: Most trials.
     """
     return PEERS[name][0](space, seed, trials)

@@ -1,8 +1,8 @@
-"""What search_quality.py searches: spaces whose scores are looked up or computed, never trained.
+"""The problems of search_quality.py: spaces whose scores are looked up or computed, never trained.
 
-Every score is a loss. Regret is how far the best loss lies above the least one of the space, in
-units of the median's distance: 0 is the optimum, 1 what the median of random configs has. The
-median is that of the whole table, or of 10,000 uniform draws with a seed of their own.
+Every score is a loss. Regret is the distance of the best loss from the space's least loss, divided
+by that of the median loss: 0 is the optimum, 1 the median of random configs. The median is that of
+the whole table, or of 10,000 uniform draws with a seed of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hpsearch.spec.sweep import load_sweep
 __all__ = ["PROBLEMS", "Problem", "make_problem"]
 
 _DRAWS = 10_000
-#: Seed of the draws behind the median: none that a search has.
+#: Seed of the draws for the median; no search has it.
 _MEDIAN_SEED = 2**31
 
 
@@ -34,9 +34,9 @@ class Problem:
     """A space and the loss of each config.
 
     Attributes:
-        loss: None where a training has diverged.
+        loss: The loss of a config; None if its training has diverged.
         least: The least loss of the space.
-        curves: Config id -> loss after each epoch, of a table; else empty.
+        curves: Config id -> loss after each epoch; empty for a function.
     """
 
     name: str
@@ -47,18 +47,18 @@ class Problem:
 
     @cached_property
     def median(self) -> float:
-        """The loss of a middling config; see above."""
+        """The median loss of random configs."""
         if self.curves:
             every = [_finite(curve[-1]) for curve in self.curves.values()]
         else:
             drawn = itertools.islice(random_draws(self.space, _MEDIAN_SEED), _DRAWS)
             every = [self.loss(config) for config, _ in drawn]
-        # A diverged training is worse than any.
+        # A diverged training is worse than any other.
         return statistics.median(math.inf if loss is None else loss for loss in every)
 
     @property
     def epochs(self) -> int | None:
-        """How long every training of a table is; None of a function."""
+        """Epochs of a training; None for a function."""
         return len(next(iter(self.curves.values()))) if self.curves else None
 
     def loss_after(self, config: Config, epochs: int | None) -> float | None:
@@ -68,7 +68,7 @@ class Problem:
         return _finite(self.curves[config.id][epochs - 1])
 
     def regret(self, loss: float) -> float:
-        """Normalised, see above."""
+        """The normalized regret of a loss."""
         return (loss - self.least) / (self.median - self.least)
 
 
@@ -77,7 +77,7 @@ def _finite(loss: float) -> float | None:
 
 
 def _table(name: str) -> Problem:
-    """Every config of tabulated_NAME.yaml, as tabulate.py trained it."""
+    """The configs of tabulated_NAME.yaml with the losses that tabulate.py wrote."""
     space = load_sweep(HERE / f"tabulated_{name}.yaml").space
     table = pd.read_csv(HERE / f"tabulated_{name}.csv.gz", index_col="config")
     epochs = [column for column in table.columns if column.isdecimal()]
@@ -151,7 +151,7 @@ _HIDDEN = (1, 2, 3, 4)
 
 
 def _position(value: float, domain: Range) -> float:
-    """Where a value lies from min, 0, to max, 1, by its scale."""
+    """The position of a value on its scale, from 0 at min to 1 at max."""
     if domain.log:
         return math.log(value / domain.min) / math.log(domain.max / domain.min)
     return (value - domain.min) / (domain.max - domain.min)
@@ -163,14 +163,14 @@ def _linear(values: Mapping[str, Any]) -> float:
 
 def _trees(values: Mapping[str, Any]) -> float:
     depth, leaf = _position(values["depth"], _DEPTH), _position(values["leaf"], _LEAF)
-    # The deeper, the larger the leaves that it takes.
+    # The best leaf size grows with depth.
     return 0.18 + 0.3 * (depth - 0.55) ** 2 + 0.3 * (leaf - 0.4 - 0.3 * (depth - 0.5)) ** 2
 
 
 def _network(values: Mapping[str, Any]) -> float:
     width, rate = _position(values["width"], _WIDTH), _position(values["rate"], _RATE)
     if rate > 0.85:
-        # It does not train at all.
+        # Nothing is learned with a high rate.
         return 0.6
     best_rate = 0.55 - 0.1 * (values["hidden"] - 2) - 0.1 * (width - 0.7)
     loss = 0.08 + 0.5 * (rate - best_rate) ** 2 + 0.15 * (width - 0.7) ** 2
@@ -182,10 +182,11 @@ def _network(values: Mapping[str, Any]) -> float:
 
 
 def _mixed() -> Problem:
-    """Three learners with hyperparameters of their own, one of them under two conditions.
+    """Three learners with hyperparameters of their own, one of which has two conditions.
 
-    Bowls in the position of each number on its scale; the best learner has most hyperparameters,
-    and is the worst with a high rate. Made for this study, before any search was run on it.
+    The losses are bowls in the positions of numbers on their scales. The best learner has the most
+    hyperparameters, and is the worst with a high rate. The problem was made for this study before
+    any search was run on it.
     """
     space = Space(
         (
@@ -211,11 +212,11 @@ def _mixed() -> Problem:
     def loss(config: Config) -> float:
         values = config.values  # noqa: PD011 - a mapping
         own = learners[values["learner"]](values)
-        # Trees need no transform.
+        # Trees ignore the transform.
         offset = 0.0 if values["learner"] == "trees" else transforms[values["transform"]]
         return own + offset + common(values["features"])
 
-    # Rate and penalty can be at their best; of the whole numbers, the nearest ones are.
+    # Rate and penalty reach their optima exactly, width and features only the nearest integers.
     least = 0.08 + min(
         0.15 * (_position(width, _WIDTH) - 0.7) ** 2
         for width in range(int(_WIDTH.min), int(_WIDTH.max) + 1)
@@ -231,10 +232,10 @@ _MAKERS: dict[str, Callable[[], Problem]] = {
     "hartmann6": _hartmann6,
     "mixed": _mixed,
 }
-#: Two tables of MLPs, two functions of numbers, a space with conditions.
+#: Two tables of MLPs, two functions of numbers, and a space with conditions.
 PROBLEMS = tuple(_MAKERS)
 
 
 def make_problem(name: str) -> Problem:
-    """The problem of a name in PROBLEMS."""
+    """The problem with a name from PROBLEMS."""
     return _MAKERS[name]()

@@ -1,25 +1,25 @@
-"""How good the configs are that a search finds, beside random search and other libraries.
+"""Compare the configs that each method finds with those of random search and other libraries.
 
     python experiments/search_quality.py [--methods tpe ...] [--problems digits ...] [--seeds 0-19]
 
-Searches the spaces of search_problems.py, whose scores are looked up or computed, with every
-method and seed, and writes search_quality.md (regrets and paired differences), search_claims.md
-(what the project promises of them, and whether it holds) and a plot. Regret is normalised as
-search_problems.py says: 0 is the space's optimum, 1 the median of random configs. Intervals are
-Student's over seeds, 95%; differences are paired by seed. `beats` means that the interval lies
-below nought, `no worse` that it does not lie above it.
+Runs every method with every seed on the problems of search_problems.py, whose scores are looked up
+or computed, and writes search_quality.md (regrets and paired differences), search_claims.md (the
+project's promises, and whether they hold) and a plot. Regret is normalized: 0 is the optimum of the
+space, 1 the median of random configs. Intervals are Student's 95% intervals over seeds; differences
+are paired by seed. `beats` means that the interval lies below 0, `no worse` that it does not lie
+above 0.
 
-A search with rungs may spend as many epochs as the whole trainings of the others, and only those
-of its configs count that came to their last epoch. In searches with 8 under way, whatever ends
-is told before the next is asked for. Seconds are of the processor, of all asks and tells of a
-search, on one thread. KerasTuner's regrets are those of search_foreseen.py, its time that of three
-seeds without it.
+A search with rungs may spend as many epochs as the whole trainings of the others, and only configs
+that reach their last epoch count. In searches with 8 trainings in progress, each result is reported
+before the next proposal is requested. Seconds are the processor time of all asks and tells of a
+search on one thread. KerasTuner's regrets come from search_foreseen.py, its time from three seeds
+without it.
 
-All runs are kept in search_runs.csv.gz, with the versions that made them: of peers their
-packages', of hpsearch's methods a digest of the code that proposes. A search runs only where these
-versions have no run of it yet, and the first of new versions drops a method's earlier ones. `auto`
-is one of hpsearch's methods, by the number of trials. `--report` runs nothing; `--check` fails
-where a claim does, or where hpsearch's code has changed since.
+All runs are kept in search_runs.csv.gz with the versions that made them: the packages of peers, or
+a digest of hpsearch's proposing code. A search runs only if the file has no run of it by these
+versions, and the first run by new versions removes the method's earlier runs. `auto` stands for one
+of hpsearch's methods, depending on the number of trials. `--report` runs no searches. `--check`
+fails if a claim fails, or if hpsearch's code has changed since the runs.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ from search_peers import PEERS, STOCK
 from search_problems import PROBLEMS, Problem, make_problem
 from search_runs import WITH_RUNGS, Run, Runs, auto_is, made_by, run
 
-#: Slow peers first, so that no process is left with them in the end; `auto` is one of them.
+#: Slow peers come first, so that all processes end at about the same time.
 METHODS = (*reversed(PEERS), "bayesian", "tpe", *WITH_RUNGS, "sobol", "random")
-#: The methods that are run with several proposals under way, too.
+#: The methods that also run with several trainings in progress.
 _PARALLEL = ("bayesian", "tpe")
 _WORKERS = 8
-#: Seeds of the runs of KerasTuner that are made for their time alone.
+#: Seeds of the runs that measure KerasTuner's time.
 _TIMED_SEEDS = 3
 _WRITE_SECONDS = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-#: Problem, method, workers, seed.
+#: Problem, method, workers and seed.
 Key = tuple[str, str, int, int]
 
 
 def keys(
     methods: Collection[str], problems: Collection[str], seeds: Iterable[int]
 ) -> Iterator[Key]:
-    """Every run that is asked for, all of a seed before those of the next."""
+    """The keys of the requested runs, ordered by seed."""
     for seed, method, problem in itertools.product(seeds, METHODS, PROBLEMS):
         if method not in methods or problem not in problems:
             continue
@@ -72,7 +72,7 @@ def keys(
 
 
 def missing(wanted: Iterable[Key], known: Mapping[Key, Run], trials: int) -> list[Key]:
-    """Those that are to be run: of which these versions have no run."""
+    """The keys of which there is no run by the current versions."""
     return [key for key in wanted if not _fits(known.get(key), trials)]
 
 
@@ -81,13 +81,13 @@ def _fits(known: Run | None, trials: int) -> bool:
 
 
 def stale(known: Iterable[Run]) -> list[str]:
-    """The methods of hpsearch's whose runs are of other code than the present one."""
+    """The methods of hpsearch whose runs were made by other code than the current one."""
     own = [run for run in known if run.method not in PEERS]
     return sorted({run.method for run in own if run.by != made_by(run.method)})
 
 
 def of_auto(known: Iterable[Run], trials: int) -> list[Run]:
-    """The runs of the method that `auto` is, under its name."""
+    """The runs of the method that `auto` uses, renamed to `auto`."""
     method = auto_is(_problem(PROBLEMS[-1]), trials)
     return [replace(run, method="auto") for run in known if run.method == method]
 
@@ -98,14 +98,14 @@ def _problem(name: str) -> Problem:
 
 
 def _run(key: Key, trials: int) -> Run:
-    """In a process of its own."""
+    """Run one search; called in a worker process."""
     name, method, workers, seed = key
     return run(_problem(name), method, seed, trials=trials, workers=workers)
 
 
 def run_all(wanted: Sequence[Key], runs: Runs, trials: int, processes: int) -> None:
-    """Run and keep them, a few seconds' worth at a time."""
-    # Before NumPy is imported, in the processes that are to have one thread.
+    """Run searches in parallel and store the results every few seconds."""
+    # The spawned processes read these before they import NumPy.
     os.environ.update(_ONE_THREAD, TF_CPP_MIN_LOG_LEVEL="2")
     context = multiprocessing.get_context("spawn")
     done: list[Run] = []
@@ -135,11 +135,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
-    parser.add_argument("--seeds", type=_seeds, default="0-19", help="the first and the last one")
+    parser.add_argument("--seeds", type=_seeds, default="0-19", help="first and last seed")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
-    parser.add_argument("--report", action="store_true", help="of the runs that are kept")
+    parser.add_argument("--report", action="store_true", help="run no searches")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     runs = Runs(arguments.out / "search_runs.csv.gz")

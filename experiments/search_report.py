@@ -1,4 +1,4 @@
-"""Tables, claims and a plot of the runs of search_quality.py."""
+"""Turn the runs of search_quality.py into tables, claims and a plot."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from search_runs import WITH_RUNGS, Run
 
 __all__ = ["Difference", "Results", "claims", "plot", "regrets"]
 
-#: Trials at which searches are compared.
+#: Numbers of trials at which searches are compared.
 AT = (25, 50, 100)
 _PEERS = tuple(peer for peer in PEERS if peer != STOCK)
 METHODS = ("random", "sobol", "tpe", "bayesian", "auto", *WITH_RUNGS, *PEERS)
 _DRAWN = tuple(method for method in METHODS if method != STOCK)
 _LEARNING = ("tpe", "bayesian")
 _WORKERS = 8
-#: With that many under way, regret may be so much larger than without.
+#: Largest ratio of the regret with several trainings in progress to that with one.
 _MOST_PARALLEL = 1.1
-#: Of the time of KerasTuner's asks.
+#: Largest share of KerasTuner's time.
 _MOST_TIME = 0.1
-#: Few seeds show it: KerasTuner's whole time is long.
+#: A claim that is checked with few seeds, because KerasTuner takes long.
 _OF_TIME = "auto takes a tenth of the time of keras_tuner"
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean with Student's 95% interval over seeds; unknown bounds of a single one are NaN."""
+    """A mean with Student's 95% interval over seeds; the bounds of a single value are NaN."""
 
     mean: float
     low: float
@@ -44,7 +44,7 @@ class Difference:
 
     @classmethod
     def of(cls, values: Array) -> Difference:
-        """Of one value a seed, shape `(seeds,)`."""
+        """Compute the mean and its interval from one value per seed, shape `(seeds,)`."""
         mean, count = float(np.mean(values)), len(values)
         if count < 2:
             return cls(mean, math.nan, math.nan, count)
@@ -53,12 +53,12 @@ class Difference:
 
     @property
     def below(self) -> bool:
-        """Whether all of the interval lies below nought."""
+        """Whether the whole interval lies below 0."""
         return self.high < 0
 
     @property
     def above(self) -> bool:
-        """Whether all of the interval lies above nought."""
+        """Whether the whole interval lies above 0."""
         return self.low > 0
 
     def __str__(self) -> str:
@@ -66,14 +66,14 @@ class Difference:
 
 
 class Results:
-    """Runs by what they are runs of."""
+    """Runs, accessed by problem, method and workers."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs = {run.key: run for run in runs}
 
     @property
     def seeds(self) -> str:
-        """In words."""
+        """The first and the last seed as text."""
         every = sorted({run.seed for run in self._runs.values()})
         return f"{every[0]} to {every[-1]}" if every else "none"
 
@@ -88,28 +88,28 @@ class Results:
     def regrets(self, problem: str, method: str, at: int, workers: int = 1) -> dict[int, float]:
         """Seed -> regret after `at` trainings."""
         runs = self.of(problem, method, workers)
-        # A search that found nothing new stays where it was.
+        # A search that ended early keeps its last regret.
         return {s: run.regrets[min(at, len(run.regrets)) - 1] for s, run in runs.items()}
 
     def longest(self) -> int:
-        """Trainings of the longest search."""
+        """Number of trainings of the longest search."""
         return max((len(run.regrets) for run in self._runs.values()), default=0)
 
 
 def paired(ours: dict[int, float], theirs: dict[int, float], factor: float = 1.0) -> Difference:
-    """Ours less `factor` times theirs, over the seeds that both have."""
+    """Our values minus `factor` times theirs, over the seeds that both have."""
     seeds = sorted(ours.keys() & theirs.keys())
     return Difference.of(np.array([ours[seed] - factor * theirs[seed] for seed in seeds]))
 
 
 def _ratio(ours: dict[int, float], theirs: dict[int, float]) -> float:
-    """Of the means, over the seeds that both have."""
+    """The ratio of the means over the seeds that both have."""
     seeds = ours.keys() & theirs.keys()
     return sum(ours[s] for s in seeds) / sum(theirs[s] for s in seeds)
 
 
 def regrets(results: Results) -> list[dict[str, Any]]:
-    """A row a problem, method and number of trials."""
+    """One row for each problem, method, number of workers and number of trials."""
     rows = []
     for problem in PROBLEMS:
         for method, workers in [(m, 1) for m in METHODS] + [(m, _WORKERS) for m in METHODS]:
@@ -141,9 +141,9 @@ def _row(results: Results, problem: str, method: str, workers: int, at: int) -> 
 
 
 def claims(results: Results) -> list[dict[str, Any]]:
-    """A row a promise and problem; those whose runs are missing are left out.
+    """One row for each promise and problem of which there are runs.
 
-    A claim is open where seeds are missing that other searches have.
+    A claim is open if it lacks seeds that other claims have.
     """
     rows = [
         *_against_random(results),
@@ -161,7 +161,7 @@ def claims(results: Results) -> list[dict[str, Any]]:
 def _claim(
     claim: str, problem: str, trials: int, apart: Difference, *, beats: bool
 ) -> dict[str, Any]:
-    # One seed shows nothing.
+    # A single seed is no evidence.
     holds = apart.below if beats else not apart.above
     return {
         "claim": claim,
@@ -176,7 +176,7 @@ def _claim(
 def _pairs(
     results: Results, ours: str, theirs: str, ats: Collection[int] = AT
 ) -> Iterator[tuple[str, int, Difference]]:
-    """Problem, trials and difference, where both have runs."""
+    """Problem, trials and difference of two methods, if both have runs."""
     for problem in PROBLEMS:
         for at in ats:
             first, second = (results.regrets(problem, m, at) for m in (ours, theirs))
@@ -258,7 +258,7 @@ def _in_parallel(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Mean regret against trials with 95% bands, a panel a problem, as SVG."""
+    """Plot mean regret against trials with 95% bands, one panel per problem, as SVG."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -293,6 +293,6 @@ def _draw(panel: Any, method: str, curves: Sequence[Sequence[float]], colour: An
     bands = [Difference.of(column) for column in padded.T]
     trials = np.arange(1, length + 1)
     panel.plot(trials, means, color=colour, label=method, linewidth=1)
-    # Below nought a logarithmic axis shows nothing.
+    # A logarithmic axis cannot show values below 0.
     low = [max(band.low, band.mean / 10) for band in bands]
     panel.fill_between(trials, low, [band.high for band in bands], color=colour, alpha=0.15)

@@ -1,7 +1,7 @@
-"""Searches run to their end on scores that are looked up, and the file that keeps their regrets.
+"""Run searches on scores that are looked up, and keep their regrets in a file.
 
-A search is whatever has `ask` and `tell` of `hpsearch.search.strategy.Strategy`: hpsearch's own,
-or a peer's of search_peers.py.
+A search is an object with `ask` and `tell` of `hpsearch.search.strategy.Strategy`: a strategy of
+hpsearch, or a peer of search_peers.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hpsearch.store.tables import write_atomically
 
 __all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
 
-#: The methods that halt trainings.
+#: The methods that stop trainings early.
 WITH_RUNGS = ("hyperband", "asha")
 
 _T = TypeVar("_T")
@@ -44,14 +44,15 @@ class Run:
     """One search.
 
     Attributes:
-        workers: How many proposals are under way at a time.
-        by: Names and versions of what proposed; of hpsearch's own the digest of search_code.py.
-        seconds: Of processor time in `ask` and `tell`, in all.
-        proposed: How many configs, and how many of them are different ones.
-        epochs: Trained in all; and what they had been, had each training that went on from a rung
-            begun anew. Nought for a function.
-        regrets: Of the best loss after 1, 2, ... trainings' worth of epochs; NaN before the first
-            training has come to its end.
+        workers: Number of trainings in progress at a time.
+        by: Versions of the packages that proposed, or the digest of hpsearch's code.
+        seconds: Total processor time of `ask` and `tell`.
+        proposed: Number of proposed configs.
+        different: Number of different configs among them.
+        epochs: Total epochs trained; 0 for a function.
+        epochs_restarted: Total epochs if trainings restarted after each rung; 0 for a function.
+        regrets: Regret of the best loss after the epochs of 1, 2, ... whole trainings; NaN before
+            the first training has ended.
     """
 
     problem: str
@@ -68,12 +69,12 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """What it is a run of."""
+        """Problem, method, workers and seed, which identify the run."""
         return self.problem, self.method, self.workers, self.seed
 
 
 def made_by(method: str) -> str:
-    """The versions that decide what a method proposes: peers' packages, or hpsearch's code."""
+    """The versions of a peer's packages, or a digest of hpsearch's code for a method."""
     if method not in PEERS:
         return f"hpsearch {version('hpsearch')} code {digest(method)}"
     return ", ".join(f"{package} {version(package)}" for package in PEERS[method][1])
@@ -83,7 +84,7 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
     if method in PEERS:
         search: Strategy = make_peer(method, problem.space, seed, trials)
         return search
-    # With rungs, more configs are begun than come to their end.
+    # With rungs, more trainings begin than end.
     limit = None if method in WITH_RUNGS else trials
     return make_strategy(
         MethodSpec(name=method), problem.space, goal="minimize", seed=seed, trials=limit
@@ -91,10 +92,10 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
 
 
 def auto_is(problem: Problem, trials: int) -> str:
-    """The method that `auto` is at so many trials: what is made for both is the same.
+    """The method that `auto` uses for a number of trials.
 
     Raises:
-        ValueError: It is one of its own.
+        ValueError: It is neither bayesian nor tpe.
     """
     kind = type(_search(problem, "auto", 0, trials))
     for method in ("bayesian", "tpe"):
@@ -104,7 +105,7 @@ def auto_is(problem: Problem, trials: int) -> str:
 
 
 class _Timed:
-    """Adds up the processor time of calls."""
+    """Sums the processor time of calls."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -118,11 +119,13 @@ class _Timed:
 
 
 class _Bench:
-    """Trainings that take no time, but some epochs more than others.
+    """Simulated trainings.
 
     Args:
-        workers: How many are under way at a time. The order in which they end is drawn: each
-            takes between half and one and a half times as long as its epochs say.
+        problem: Gives the losses.
+        workers: Number of trainings in progress at a time.
+        seed: Seed of the durations: each training takes between half and one and a half times the
+            time of its epochs, which decides the order in which they end.
     """
 
     def __init__(self, problem: Problem, workers: int, seed: int) -> None:
@@ -152,15 +155,15 @@ class _Bench:
         heapq.heappush(self._under_way, (self._clock + lasts, self.begun, proposal))
 
     def _epochs(self, proposal: Proposal) -> int:
-        """What is left to train of it."""
+        """The epochs that remain to be trained."""
         return (proposal.epochs or self._full) - self._reached.get(proposal.config.id, 0)
 
     def end(self) -> Outcome:
-        """The next one that ends."""
+        """End the next training and return its outcome."""
         self._clock, _, proposal = heapq.heappop(self._under_way)
         config, epochs = proposal.config, proposal.epochs
         if epochs is None:
-            # Peers propose some configs twice, and train them twice.
+            # A peer that proposes a config twice trains it twice.
             self._reached.pop(config.id, None)
         self.spent += self._epochs(proposal)
         self.restarted += epochs or self._full
@@ -172,7 +175,7 @@ class _Bench:
 
 
 def run(problem: Problem, method: str, seed: int, *, trials: int, workers: int = 1) -> Run:
-    """A search that may spend the epochs of `trials` whole trainings."""
+    """Run a search that may spend the epochs of `trials` whole trainings."""
     search = _search(problem, method, seed, trials)
     bench, timed = _Bench(problem, workers, seed), _Timed()
     full = problem.epochs or 1
@@ -182,7 +185,7 @@ def run(problem: Problem, method: str, seed: int, *, trials: int, workers: int =
     while bench.spent < trials * full:
         wanted = bench.free if search.rungs else min(bench.free, trials - bench.begun)
         for proposal in timed(search.ask, wanted) if wanted else ():
-            # To go on with a training is no new proposal.
+            # Continuing a training is not a new proposal.
             if not search.rungs or proposal.config.id not in met:
                 configs.append(proposal.config.id)
             met.add(proposal.config.id)
@@ -209,7 +212,7 @@ def run(problem: Problem, method: str, seed: int, *, trials: int, workers: int =
 
 
 def _regrets(problem: Problem, steps: Sequence[tuple[int, float]], trials: int) -> Iterable[float]:
-    """Of the best losses by epochs spent, at the end of each whole training's worth."""
+    """The regret of the best loss after the epochs of 1, 2, ... whole trainings."""
     full = problem.epochs or 1
     place = 0
     for count in range(1, trials + 1):
@@ -220,24 +223,24 @@ def _regrets(problem: Problem, steps: Sequence[tuple[int, float]], trials: int) 
 
 
 class Runs:
-    """The runs that a file holds, one a key; a later one replaces an earlier one.
+    """A file of runs with one run per key; a later run replaces an earlier one.
 
-    All runs of a method were made by the same versions: with one of others, the earlier ones go.
-    Several processes may add to one file.
+    All runs of a method have the same versions: adding a run with other versions removes the
+    earlier runs. Several processes may add to one file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> dict[tuple[str, str, int, int], Run]:
-        """All of them."""
+        """All runs by key."""
         if not self._path.exists():
             return {}
         table = pd.read_csv(self._path)
         head = [column for column in table.columns if not column.isdecimal()]
         curves = table.drop(columns=head).to_numpy(dtype=float)
         heads = table[head].to_dict("records")
-        # A search of fewer trials than another ends in empty cells.
+        # The cells after a search's last trial are empty.
         runs = [
             Run(**row, regrets=tuple(curve[: _length(curve)]))
             for row, curve in zip(heads, curves.tolist(), strict=True)
@@ -245,7 +248,7 @@ class Runs:
         return {run.key: run for run in runs}
 
     def add(self, added: Sequence[Run]) -> None:
-        """Write them beside those that the file holds by now."""
+        """Add runs to those that the file holds now."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         directory = os.open(self._path.parent, os.O_RDONLY)
         try:

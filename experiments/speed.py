@@ -1,22 +1,22 @@
-"""How long a sweep takes, beside what a user would pick instead.
+"""Compare the time of a sweep with that of the libraries that a user would choose instead.
 
-One command, on an idle machine:
+Run it on an idle machine:
 
     python experiments/speed.py [fashion] [digits] [--runs 3] [--peers keras_tuner sklearn]
 
-Needs `pip install hpsearch[peers]`. Every contender runs the same trials (speed_fashion.yaml,
-speed_digits.yaml) in a fresh process, start-up included, in alternation with hpsearch; see
-speed_peers.py for what they are. It prints a table, and writes it as speed_SWEEP.json and
-speed_SWEEP.md: wall seconds (median), the ratio to hpsearch (median of the runs' own ratios),
-scores beside hpsearch's, and the peak memory of the whole process tree.
+Needs `pip install hpsearch[peers]`. Every contender of speed_peers.py runs the same trials
+(speed_fashion.yaml, speed_digits.yaml) in a fresh process, start-up included, in alternation with
+hpsearch. The script prints a table and writes it as speed_SWEEP.json and speed_SWEEP.md: wall
+seconds (median), the ratio to hpsearch (median of the ratios of single runs), the difference of
+scores, and the peak memory of the whole process tree.
 
-The scores' difference is paired: hpsearch's mean over `--seeds` less the contender's mean over
-its runs, config by config. The 95% interval is Student's over groups of configs that differ only
-in epochs, which are not independent.
+The difference of scores is paired: for each config, hpsearch's mean over `--seeds` minus the
+contender's mean over its runs. Configs that differ only in epochs are not independent, so the 95%
+interval is Student's over groups of them.
 
 `--check` compares the ratios with the floors that the project promises, and the differences with
-0.005; `--single` keeps only the largest value of epochs, so that no prefixes are shared;
-`--smoke` runs all of it on a few trials, for a test, and writes nothing unless told where.
+0.005. `--single` keeps only the largest value of epochs, so that no trainings are shared. `--smoke`
+runs a few trials for a test and writes files only with `--out`.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
 
 OURS = "hpsearch"
-#: Sweep -> contender -> least ratio; with `--single` those of SINGLE.
+#: Sweep -> contender -> smallest ratio allowed; SINGLE_FLOORS applies with `--single`.
 FLOORS = {
     "fashion": {"keras_tuner": 15.0, "optuna": 14.0, "sklearn_best": 2.5},
     "digits": {"keras_tuner": 40.0, "sklearn_best": 1.5},
 }
 SINGLE_FLOORS = {"fashion": {"keras_tuner": 8.0}, "digits": {"keras_tuner": 20.0}}
 _SCORE_TOLERANCE = 0.005
-#: Those that measure; the others are processes of theirs.
+#: The contenders to measure; the others are processes that these start.
 PEERS = [name for name, contender in CONTENDERS.items() if contender.packages]
 _TINY = ("hidden_layers=[1]", "units=[8]", "activation=[relu, tanh]", "batch_size=[64]",
          "epochs=[1, 2]")  # fmt: skip
@@ -60,7 +60,7 @@ _TINY = ("hidden_layers=[1]", "units=[8]", "activation=[relu, tanh]", "batch_siz
 
 @dataclass
 class Runs:
-    """What was measured of one contender."""
+    """The measurements of one contender."""
 
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Runs:
 
     @property
     def mean_scores(self) -> Scores:
-        """Of each config, over the runs."""
+        """The mean score of each config over the runs."""
         return {
             name: statistics.fmean(scores[name] for scores in self.scores)
             for name in self.scores[0]
@@ -78,10 +78,10 @@ class Runs:
 
 
 def prepare(sweep: Path, directory: Path) -> Path:
-    """The benchmark's rows as the peers take them: split, scaled, float32."""
+    """Write the benchmark's rows for the peers: split, scaled to 0..1, as float32."""
     dataset = load_dataset(load_sweep(sweep).data)
     raw = [np.asarray(part.x) for part in (dataset.train, dataset.validation)]
-    top = 255.0 if raw[0].max() > 16 else 16.0  # digits' own scale
+    top = 255.0 if raw[0].max() > 16 else 16.0  # The pixels of digits range from 0 to 16.
     path = directory / "data.npz"
     x, x_val = ((rows / top).astype(np.float32).reshape(len(rows), -1) for rows in raw)
     np.savez(path, x_train=x, y_train=dataset.train.y, x_val=x_val, y_val=dataset.validation.y)
@@ -89,7 +89,7 @@ def prepare(sweep: Path, directory: Path) -> Path:
 
 
 def run_ours(sweep: Path, directory: Path, *changes: str) -> tuple[float, float, Scores]:
-    """One run of hpsearch: seconds from prompt to prompt, megabytes, scores by config."""
+    """Run hpsearch once and return wall seconds, peak megabytes and scores by config."""
     out = Path(tempfile.mkdtemp(dir=directory)) / "results"
     command = [sys.executable, "-m", "hpsearch", "run", str(sweep), "--out", str(out)]
     command += [part for change in changes for part in ("--set", change)]
@@ -100,7 +100,7 @@ def run_ours(sweep: Path, directory: Path, *changes: str) -> tuple[float, float,
 
 
 def run_peer(name: str, sweep: Path, data: Path) -> tuple[float, float, dict[str, Any]]:
-    """One run of a peer."""
+    """Run a peer once and return wall seconds, peak megabytes and its result."""
     out = data.with_name(f"{name}.json")
     command = [sys.executable, str(HERE / "speed_peers.py"), name, str(sweep), str(data), str(out)]
     seconds, memory = timed(command)
@@ -110,14 +110,14 @@ def run_peer(name: str, sweep: Path, data: Path) -> tuple[float, float, dict[str
 def measure(
     sweep: Path, peers: Sequence[str], runs: int, seeds: int, seconds_at_least: float
 ) -> dict[str, Runs]:
-    """All contenders in alternation: hpsearch directly before each run of a peer."""
+    """Measure all contenders, with a run of hpsearch directly before each run of a peer."""
     measured = {name: Runs() for name in [OURS, *peers]}
     ours = measured[OURS]
     ours.versions = versions("hpsearch", "keras", "tensorflow")
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         rows = prepare(sweep, directory)
-        # Warms the disk's cache; several seeds, since all configs share their weights and shuffles.
+        # Also warms the disk cache. Several seeds, because all configs share weights and shuffles.
         ours.scores = [run_ours(sweep, directory, f"seeds={seeds}")[2]]
         while left := [
             peer
@@ -143,7 +143,7 @@ def _add(runs: Runs, run: tuple[float, float, dict[str, Any]], ours: float) -> N
 
 
 def groups_of(sweep: Path) -> dict[str, str]:
-    """Config -> what it shares with those that differ from it only in epochs."""
+    """Config -> the id that it shares with configs that differ only in epochs."""
     configs = Job(str(sweep), "", "").configs
     return {
         name: MLPConfig({key: value for key, value in config.items() if key != "epochs"}).id
@@ -190,7 +190,7 @@ def rows(measured: Mapping[str, Runs], groups: Mapping[str, str]) -> list[dict[s
 
 
 def check(name: str, table: Sequence[Mapping[str, Any]], floors: Mapping[str, float]) -> list[str]:
-    """What falls short of the floors."""
+    """Return a message for each ratio below its floor and each difference beyond the tolerance."""
     short = []
     for row in table[1:]:
         contender, ratio = row["contender"], row["ratio (median)"]
@@ -205,7 +205,7 @@ def check(name: str, table: Sequence[Mapping[str, Any]], floors: Mapping[str, fl
 
 
 def changed(sweep: Path, directory: Path, changes: Sequence[str]) -> Path:
-    """A sweep file with other values of some parameters."""
+    """Write a copy of a sweep file with changed parameters and return its path."""
     path = directory / sweep.name
     settings = [f"parameters.{change}" for change in changes]
     path.write_text(dump_sweep(load_sweep(sweep, settings)), encoding="utf-8")
@@ -213,7 +213,7 @@ def changed(sweep: Path, directory: Path, changes: Sequence[str]) -> Path:
 
 
 def changes_of(sweep: Path, arguments: argparse.Namespace) -> list[str]:
-    """What the options change in a sweep file."""
+    """The parameters that the command line's options change."""
     if arguments.smoke:
         return list(_TINY)
     if arguments.single:
@@ -223,7 +223,7 @@ def changes_of(sweep: Path, arguments: argparse.Namespace) -> list[str]:
 
 
 def installed(contender: str) -> bool:
-    """Whether a peer's packages are there."""
+    """Whether a peer's packages are installed."""
     try:
         for package in CONTENDERS[contender].packages:
             version(package)
@@ -233,16 +233,16 @@ def installed(contender: str) -> bool:
 
 
 def options() -> argparse.Namespace:
-    """The command line's."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
-        "sweeps", nargs="*", default=["fashion", "digits"], help="names: of speed_NAME.yaml"
+        "sweeps", nargs="*", default=["fashion", "digits"], help="the NAMEs of speed_NAME.yaml"
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--seconds", type=float, default=120.0, help="quick peers run again until they ran so long"
+        "--seconds", type=float, default=120.0, help="shortest total time of each peer's runs"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="of hpsearch, for scores only")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of hpsearch's scores")
     parser.add_argument(
         "--peers", nargs="+", choices=PEERS, default=[p for p in PEERS if installed(p)]
     )

@@ -1,16 +1,16 @@
-"""One contender of speed.py in a process of its own.
+"""Run one contender of speed.py in this process.
 
-It runs the benchmark's trials as its users would, and writes every trial's score:
+The contender runs the benchmark's trials as its users would, and writes every trial's score:
 
     python experiments/speed_peers.py NAME SWEEP.yaml DATA.npz OUT.json
 
 Each contender gets the same rows, already split and scaled to 0..1 as float32, and trains the
 same networks with the same optimizers, batch sizes and epochs; the score is the validation
-accuracy of the last epoch. Reading the data and importing the libraries is part of its time.
+accuracy of the last epoch. Reading the data and importing the libraries count as part of its time.
 
-`keras_tuner`, `optuna`, `ray`, `sklearn` run with their defaults: one trial at a time, Ray's one
-a core. `..._best` runs with what speed_settings.py found fastest on two cores, in two processes
-of one thread each.
+`keras_tuner`, `optuna`, `ray` and `sklearn` run with their defaults: one trial at a time, or one
+per core for Ray. `..._best` runs with the settings that speed_settings.py found fastest on two
+cores, in two processes with one thread each.
 """
 
 from __future__ import annotations
@@ -35,24 +35,26 @@ from hpsearch.spec.sweep import load_sweep
 Config = dict[str, Any]
 Scores = dict[str, float]
 
-#: What makes two processes faster than one with two threads.
+#: Limits a process to one thread; two such processes are faster than one with two threads.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
 _PROCESSES = 2
-#: For `model.compile`; see speed_settings.py.
+#: The fastest arguments of `model.compile`, according to speed_settings.py.
 _BEST = {"steps_per_execution": 50}
 _QUEUED = {"queued": True}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a contender is to run.
+    """The trials of a contender.
 
     Attributes:
-        directory: Where processes of one contender meet.
+        sweep: The sweep file.
+        data: The .npz file with the rows.
+        directory: A directory shared by the processes of one contender.
     """
 
     sweep: str
@@ -78,7 +80,7 @@ def layers_of(config: Config) -> list[int]:
 
 
 def keras_model(config: Config, data: tuple[Any, ...], **compile_with: Any) -> Any:
-    """The network as a Keras user writes it."""
+    """The network of a config, as a Keras user would write it."""
     import keras
 
     x, y, *_ = data
@@ -98,7 +100,7 @@ def keras_model(config: Config, data: tuple[Any, ...], **compile_with: Any) -> A
 
 
 def fit_keras(config: Config, data: tuple[Any, ...], **compile_with: Any) -> float:
-    """Train a network; its score."""
+    """Train a network and return its score."""
     model = keras_model(config, data, **compile_with)
     x, y, x_val, y_val = data
     history = model.fit(
@@ -113,7 +115,10 @@ def fit_keras(config: Config, data: tuple[Any, ...], **compile_with: Any) -> flo
 
 
 def run_keras_tuner(job: Job, **compile_with: Any) -> Scores:
-    """KerasTuner's GridSearch over the configs' networks; one choice, as the grid has no holes."""
+    """KerasTuner's GridSearch, with the config as its only hyperparameter.
+
+    With several, the grid would contain combinations that are no configs of the sweep.
+    """
     import keras_tuner
 
     configs, data = job.configs, job.read()
@@ -144,7 +149,7 @@ def run_keras_tuner(job: Job, **compile_with: Any) -> Scores:
 
 
 def run_keras_tuner_processes(job: Job) -> Scores:
-    """KerasTuner's own way to several processes: a chief that has the oracle, and workers."""
+    """KerasTuner's distributed mode: a chief process with the oracle, and worker processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -157,7 +162,7 @@ def run_keras_tuner_processes(job: Job) -> Scores:
             [meeting | {"KERASTUNER_TUNER_ID": f"tuner{n}"} for n in range(1, _PROCESSES + 1)],
         )
     finally:
-        # Once its workers are done it sleeps for up to 20 seconds, which is no one's time.
+        # After its workers have ended, the chief sleeps for up to 20 seconds, which do not count.
         chief.kill()
         chief.wait()
 
@@ -184,9 +189,9 @@ def run_optuna(job: Job, **compile_with: Any) -> Scores:
 
 
 def run_optuna_processes(job: Job) -> Scores:
-    """Optuna's own way to several processes: a study in a file that all of them work on.
+    """Several processes that share one of Optuna's studies in a file.
 
-    The configs are queued, since GridSampler gives some of them to two processes at once.
+    The configs are queued, because GridSampler gives some of them to two processes.
     """
     import optuna
 
@@ -200,7 +205,7 @@ def run_optuna_processes(job: Job) -> Scores:
 
 
 def run_optuna_process(job: Job, **compile_with: Any) -> Scores:
-    """Work on the shared study until nothing waits in its queue."""
+    """Work on the shared study until its queue is empty."""
     import keras
     import optuna
 
@@ -212,7 +217,7 @@ def run_optuna_process(job: Job, **compile_with: Any) -> Scores:
     while study.get_trials(deepcopy=False, states=waiting):
         trial = study.ask()
         if trial.user_attrs != _QUEUED:
-            # The other process took the last one meanwhile.
+            # The other process took the last config in the meantime.
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             break
         name = trial.suggest_categorical("config", list(configs))
@@ -230,7 +235,7 @@ def _storage(directory: str) -> Any:
 
 
 def run_ray(job: Job, **compile_with: Any) -> Scores:
-    """Ray Tune's grid search, a core for each trial."""
+    """Ray Tune's grid search, with one core for each trial."""
     import ray
     from ray import tune
 
@@ -252,9 +257,11 @@ def run_ray(job: Job, **compile_with: Any) -> Scores:
 
 
 def run_sklearn(job: Job, n_jobs: int | None = None) -> Scores:
-    """scikit-learn's MLPClassifier under joblib, whose processes have a core each.
+    """scikit-learn's MLPClassifier on float32, which is faster than float64.
 
-    On float32, which is faster than float64.
+    Args:
+        job: The trials.
+        n_jobs: Processes of joblib, with one core each.
     """
     from joblib import Parallel, delayed
 
@@ -268,7 +275,7 @@ def run_sklearn(job: Job, n_jobs: int | None = None) -> Scores:
 
 
 def fit_sklearn(config: Config, data: tuple[Any, ...]) -> float:
-    """Train a network; its score."""
+    """Train a network and return its score."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -303,7 +310,7 @@ def _start(name: str, job: Job, number: int, environment: Mapping[str, str]) -> 
 
 
 def _gathered(name: str, job: Job, environments: Sequence[Mapping[str, str]]) -> Scores:
-    """Run a process for each environment; the scores of all."""
+    """Run a process for each environment and return the scores of all."""
     numbered = list(enumerate(environments, 1))
     processes = [_start(name, job, number, changes) for number, changes in numbered]
     codes = [process.wait() for process in processes]
@@ -311,14 +318,14 @@ def _gathered(name: str, job: Job, environments: Sequence[Mapping[str, str]]) ->
         raise SystemExit(f"{name}: a process failed: {codes}")
     scores: Scores = {}
     for number, _ in numbered:
-        told = (Path(job.directory) / f"{number}.json").read_text(encoding="utf-8")
-        scores |= json.loads(told)["scores"]
+        text = (Path(job.directory) / f"{number}.json").read_text(encoding="utf-8")
+        scores |= json.loads(text)["scores"]
     return scores
 
 
 @dataclass(frozen=True)
 class Contender:
-    """What runs, with which settings, and the packages whose versions are told."""
+    """A function, its arguments, and the packages whose versions are reported."""
 
     run: Callable[..., Scores]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -328,7 +335,7 @@ class Contender:
 _KERAS_TUNER = ("keras-tuner", "keras", "tensorflow")
 _OPTUNA = ("optuna", "keras", "tensorflow")
 _RAY = ("ray", "keras", "tensorflow")
-#: Those of one process of several have no place in a benchmark of their own.
+#: Those without packages are single processes of another contender and are not measured alone.
 CONTENDERS = {
     "keras_tuner": Contender(run_keras_tuner, {}, _KERAS_TUNER),
     "keras_tuner_best": Contender(run_keras_tuner_processes, {}, _KERAS_TUNER),
@@ -344,7 +351,7 @@ CONTENDERS = {
 
 
 def main() -> None:
-    """Run one contender."""
+    """Run the contender named on the command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     name, sweep, data, out, *meeting = sys.argv[1:]
     contender = CONTENDERS[name]

@@ -1,11 +1,11 @@
-"""Which settings make `model.fit` fastest: what speed.py's peers run with at their best.
+"""Find the settings that make `model.fit` fastest, with which speed.py runs the peers' best.
 
     python experiments/speed_settings.py [--trials 4] [--sweeps fashion digits]
 
-Each setting trains the same few networks of a sweep in turn, a new model each, as a search does:
-tracing and compiling count, the imports do not. A setting with one thread has two processes at
-once, each with all the networks, and counts half of their time: that is how a sweep on two cores
-would use it.
+Each setting trains the same few networks of a sweep, with a new model each, as a search does.
+Tracing and compiling count, imports do not. A setting with one thread runs in two processes at
+once, each of which trains all the networks, and half of their time counts, as in a sweep on two
+cores.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _PROCESSES = (1, 2)
 
 
 def inside(sweep: str, data: str, settings: str, trials: str) -> None:
-    """The trials themselves: tells the seconds of one, on the mean."""
+    """Run the trials in this process and print the mean seconds of one."""
     job = Job(sweep, data, "")
     configs = list(job.configs.values())
     chosen = configs[:: max(1, len(configs) // int(trials))][: int(trials)]
     arrays, compile_with = job.read(), json.loads(settings)
-    import keras  # noqa: F401 - no trial's time
+    import keras  # noqa: F401 - before the clock starts
 
     began = time.perf_counter()
     for config in chosen:
@@ -48,7 +48,7 @@ def inside(sweep: str, data: str, settings: str, trials: str) -> None:
 def seconds_a_trial(
     sweep: Path, data: Path, settings: dict[str, Any], processes: int, trials: int
 ) -> float:
-    """How long the machine takes for each trial."""
+    """Seconds that the machine needs for one trial."""
     command = [sys.executable, __file__, "--inside", str(sweep), str(data)]
     command += [json.dumps(settings), str(trials)]
     changes = ONE_THREAD if processes > 1 else {}
@@ -61,14 +61,14 @@ def seconds_a_trial(
         )
         for _ in range(processes)
     ]
-    told = [child.communicate()[0] for child in children]
-    return max(float(json.loads(text.splitlines()[-1])) for text in told) / processes
+    outputs = [child.communicate()[0] for child in children]
+    return max(float(json.loads(text.splitlines()[-1])) for text in outputs) / processes
 
 
 def measure(
     sweeps: Sequence[str], steps_per_execution: Sequence[int], jits: Sequence[str], trials: int
 ) -> list[dict[str, Any]]:
-    """A row a setting and sweep, the fastest first."""
+    """One row for each sweep and setting, the fastest first within a sweep."""
     rows = []
     for name in sweeps:
         sweep = HERE / f"speed_{name}.yaml"

@@ -1,12 +1,12 @@
-"""The tables that search_quality.py looks scores up in: every config of a grid, with its curve.
+"""Train every config of a grid and write the tables in which search_quality.py looks up scores.
 
     python experiments/tabulate.py [digits] [diabetes]
 
-Runs tabulated_NAME.yaml with hpsearch and writes tabulated_NAME.csv.gz: a row a config, with its
-hyperparameters and the validation loss after each epoch, four digits of it; empty once a training
-has diverged. The CSV set is scikit-learn's diabetes table in the units of the study, which this
-script writes beside the sweep file (442 patients, ten features, the disease's progression a year
-later). A table takes a few minutes.
+Runs tabulated_NAME.yaml with hpsearch and writes tabulated_NAME.csv.gz, with one row for each
+config: its hyperparameters and the validation loss after each epoch to four digits, empty after a
+training has diverged. The diabetes data are scikit-learn's table in the units of the study (442
+patients, ten features, the disease's progression a year later), which this script writes to the
+sweep file's directory. A table takes a few minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _METRIC = "val_loss"
 
 
 def write_diabetes(path: Path) -> None:
-    """scikit-learn's diabetes table as a CSV with the target `progression`."""
+    """Write scikit-learn's diabetes table as a CSV with the target `progression`."""
     from sklearn.datasets import load_diabetes
 
     table = load_diabetes(scaled=False, as_frame=True).frame
@@ -34,10 +34,10 @@ def write_diabetes(path: Path) -> None:
 
 
 def tabulate(sweep: Path, directory: Path) -> pd.DataFrame:
-    """Run a sweep of one seed a config; a row a config: its id, its values, its curve.
+    """Run a sweep with one seed and return the id, values and curve of each config.
 
     Raises:
-        SystemExit: A trial has failed, so that the table would have a gap.
+        SystemExit: A trial has failed, which would leave a gap in the table.
     """
     results = hpsearch.run(sweep, out=directory)
     table = results.table
@@ -50,13 +50,13 @@ def tabulate(sweep: Path, directory: Path) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """As CSV under gzip, the same bytes for the same table."""
+    """Write a table as a gzipped CSV; the same table gives the same bytes."""
     text = table.to_csv(index=False, lineterminator="\n")
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def main() -> None:
-    """Tabulate what is asked for."""
+    """Write the tables named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("tables", nargs="*", default=list(TABLES), metavar="|".join(TABLES))
     parser.add_argument("--sweeps", type=Path, default=HERE, help="where the sweep files are")

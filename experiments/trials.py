@@ -1,14 +1,13 @@
-"""What a trial costs beside its training, as trials grow in number.
+"""Measure the driver's cost of a trial as the number of trials grows.
 
     python experiments/trials.py [grid] [shared] [random] [pool] [--trials 10000]
 
-`grid`, `shared` (five trials a training) and `random` drive the real loop, asker, store and
-tables in a real results directory, with an executor whose trainings return at once: all the time
-is the driver's. `pool` is a whole run of the smallest trainings there are (iris, one epoch of
-one or two steps) in two real workers, so the wall time is theirs, too. One row a stage, a tenth
-of the trials each, the first with the planning before it. Then the tables at the end, and a
-second run that finds everything done. `--check` fails where a stage takes more than two
-milliseconds a trial.
+`grid`, `shared` (five trials per training) and `random` run the real loop, planner, store and
+tables in a real results directory, with an executor whose trainings return at once, so all the time
+is the driver's. `pool` is a whole run of very small trainings (iris, one epoch of one or two steps)
+in two real workers, so the wall time is theirs, too. There is one row for each tenth of the trials,
+of which the first includes planning, one for the tables at the end, and one for a second run that
+finds everything done. `--check` fails if any of them takes more than two milliseconds per trial.
 """
 
 from __future__ import annotations
@@ -33,9 +32,10 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.learning import Snapshots, make_planner
+from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Settings, Silent, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
@@ -47,7 +47,7 @@ _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0"
 _SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
 _WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
 
-#: Method -> parameters. Each spans ten thousand configs at least.
+#: Method -> parameters; each space has at least ten thousand configs.
 _PARAMETERS: dict[str, dict[str, str]] = {
     "grid": {
         "hidden_layers": "[1, 2]",
@@ -58,7 +58,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "l2": "[0.0, 0.001]",
         "epochs": "[1]",
     },
-    # Five trials a training.
+    # Five trials share a training.
     "shared": {
         "hidden_layers": "[1, 2]",
         "units": "{min: 8, max: 160, step: 8, type: int}",
@@ -92,7 +92,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
 
 
 class Instant:
-    """An executor whose trainings are over at once, as `executors.base.Executor` has it."""
+    """An executor, as `hpsearch.workers.protocol` defines it, whose trainings end at once."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -128,7 +128,7 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
     training = job.training
     yield Started(worker, training)
     for epochs, number in training.stops:
-        # Any order of scores will do that is not sorted.
+        # The scores must not be sorted.
         score = number * 7919 % 10_007 / 10_007
         epoch = {"loss": 1.0, "accuracy": score, "val_loss": 1.0, "val_accuracy": score}
         result = TrialResult(
@@ -149,10 +149,10 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
 
 
 class Stages(Silent):
-    """A reporter that looks at the clocks and at the memory at the end of each stage.
+    """A reporter that reads the clocks and the memory at the end of each stage.
 
     Args:
-        size: Trials a stage.
+        size: Trials per stage.
     """
 
     def __init__(self, size: int) -> None:
@@ -167,12 +167,12 @@ class Stages(Silent):
         self._longest = 0.0
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
-        """Imports and reading the data are no trial's."""
+        """Restart the clocks, because imports and reading the data do not count."""
         del name, directory, recipe, workers
         self._begin()
 
     def result(self, trial: Trial, result: TrialResult) -> None:
-        """Count, and end a stage when it is full."""
+        """Count a trial, and end the stage if it is complete."""
         del trial, result
         now = time.perf_counter()
         self._longest = max(self._longest, now - self._last)
@@ -182,7 +182,7 @@ class Stages(Silent):
             self.end(f"trials {self._done - self._size + 1} to {self._done}", self._size)
 
     def end(self, stage: str, trials: int) -> None:
-        """A stage of so many trials is over, the next begins."""
+        """Record a stage and begin the next."""
         wall = time.perf_counter() - self._wall
         processor = time.process_time() - self._processor
         self.rows.append(
@@ -198,7 +198,7 @@ class Stages(Silent):
 
 
 def make_sweep(method: str, trials: int, directory: Path) -> Sweep:
-    """The sweep of a method's name in `_PARAMETERS`."""
+    """The sweep of a key of `_PARAMETERS`."""
     lines = [f"data: {{dataset: {'iris' if method == 'pool' else 'digits'}}}"]
     lines += [f"method: {'random' if method == 'random' else 'grid'}"]
     lines += [f"budget: {{trials: {trials}}}", "parameters:"]
@@ -207,10 +207,10 @@ def make_sweep(method: str, trials: int, directory: Path) -> Sweep:
 
 
 def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
-    """The driver's steps, as `driver.run` takes them, with trainings that are over at once.
+    """Run a sweep as the driver does, but with trainings that end at once.
 
     Returns:
-        How many trials have a result.
+        The number of trials that have a result.
     """
     where = ResultsDirectory(directory)
     where.prepare(fresh=False)
@@ -224,7 +224,6 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
             reporter=stages,
             recipe=_RECIPE,
-            limits=Limits(),
             stop=Stop(),
             results=results,
             keep="best",
@@ -238,16 +237,16 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
 
 
 def run_pool(sweep: Sweep, directory: Path, stages: Stages) -> int:
-    """A whole run.
+    """Run a sweep.
 
     Returns:
-        How many trials have a result.
+        The number of trials that have a result.
     """
     return run_sweep(sweep, Settings(out=directory, workers=_WORKERS), stages).trials
 
 
 def measure(method: str, trials: int) -> list[dict[str, Any]]:
-    """A method's rows: its stages, the tables at the end, a second run."""
+    """The rows of a method: its stages, the tables at the end, and a second run."""
     runner = run_pool if method == "pool" else run_instantly
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -275,7 +274,7 @@ def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def about(trials: int) -> list[str]:
-    """What the table shows."""
+    """The lines above the table."""
     return [
         machine(),
         versions("hpsearch", "pandas", "numpy"),

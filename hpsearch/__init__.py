@@ -5,7 +5,7 @@
 >>> len(results.table)
 102
 
-Importing it imports neither TensorFlow nor pandas.
+Importing hpsearch imports neither TensorFlow nor pandas.
 """
 
 from __future__ import annotations
@@ -36,29 +36,24 @@ __all__ = [
     "tune",
 ]
 
-_HOMES = {
+_MODULES = {
+    **dict.fromkeys(["compare", "load", "optimize", "run", "tune"], "hpsearch.api"),
+    **dict.fromkeys(["HpsearchError", "Interrupted"], "hpsearch.errors"),
     "Comparison": "hpsearch.comparison.comparing",
-    "HpsearchError": "hpsearch.errors",
-    "Interrupted": "hpsearch.errors",
     "Results": "hpsearch.results",
     "Sweep": "hpsearch.spec.sweep",
-    "compare": "hpsearch.api",
-    "load": "hpsearch.api",
-    "optimize": "hpsearch.api",
-    "run": "hpsearch.api",
-    "tune": "hpsearch.api",
 }
 
 
 if not TYPE_CHECKING:
-    # A type checker would take it for an attribute of any name.
+    # A type checker would conclude that the module has every attribute.
 
     def __getattr__(name: str) -> Any:
-        """Import a public name at its first use (PEP 562)."""
+        """Import a public name on first use (PEP 562)."""
         if name == "__version__":
             return import_module("hpsearch.machine").version_of("hpsearch")
-        if name in _HOMES:
-            return getattr(import_module(_HOMES[name]), name)
+        if name in _MODULES:
+            return getattr(import_module(_MODULES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""`Results`: what a sweep left in its directory, for Python and notebooks."""
+"""`Results`: the results directory of a run, for Python and notebooks."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
-from hpsearch.report.source import ReportSource, sweep_beside
+from hpsearch.report.source import ReportSource, resolved_sweep
 from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import best_row, ranked_rows, read_table
-from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
+from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.data.loading import Loader
-    from hpsearch.store.facts import Evaluation
-    from hpsearch.tuner.revisit import Reproduction
-
 
 @dataclass(frozen=True)
 class Results(Pictures):
-    """What a sweep left in its directory.
+    """The results of a run.
 
     >>> import hpsearch
     >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": [2, 4]}}
@@ -44,7 +42,8 @@ class Results(Pictures):
     (None, 3)
 
     Attributes:
-        rows: Gives its data again where that was in memory; None reads what `data:` names.
+        directory: The results directory.
+        rows: Loads data that was in memory; None reads the sweep's `data:`.
     """
 
     directory: Path
@@ -52,12 +51,12 @@ class Results(Pictures):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """results.csv: one row a trial, with its dtypes."""
+        """results.csv: one row for each trial, with dtypes."""
         return read_table(self.directory / "results.csv")
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """curves.csv: one row a trial and epoch."""
+        """curves.csv: one row for each trial and epoch."""
         return read_table(self.directory / "curves.csv")
 
     @cached_property
@@ -67,7 +66,7 @@ class Results(Pictures):
 
     @property
     def best(self) -> pd.Series[Any]:
-        """The row of the best trial of the config with the best mean score.
+        """The row of the best trial, which is one of the config with the best mean score.
 
         Raises:
             InputError: No trial has a score.
@@ -78,13 +77,13 @@ class Results(Pictures):
         return row
 
     def model(self) -> Any:
-        """The best trial's `keras.Model`; it takes raw rows.
+        """Return the best trial's `keras.Model`, which takes raw rows.
 
         Raises:
-            InputError: There is none: no trial completed.
-            RefusedError: As for `export`, where the run was interrupted before it wrote the model.
+            InputError: No trial completed.
+            RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
-        import keras
+        import keras  # slow to import
 
         path = self.directory / "best.keras"
         if path.exists():
@@ -98,53 +97,55 @@ class Results(Pictures):
 
     @cached_property
     def _source(self) -> ReportSource:
-
-        return ReportSource(self.table, self.curves, sweep_beside(self.directory), self.directory)
+        return ReportSource(self.table, self.curves, resolved_sweep(self.directory), self.directory)
 
     def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
         """Write a trial's model as a `.keras` file that takes raw rows.
 
         Args:
-            trial: Its number; the best one where None.
+            trial: The trial's number; None for the best one.
 
         Raises:
-            InputError: No such trial, no score, or a path that Keras cannot write.
-            RefusedError: The data is another now, or the trial, trained again for its weights,
-                did not give its row's score.
+            InputError: There is no such trial, it has no score, or Keras cannot write the path.
+            RefusedError: The data has changed, or the trial, trained again for its weights, did
+                not reach its row's score.
         """
-        export_model(self.directory, Path(path), trial, _silent, self.rows)
+        export_model(self.directory, Path(path), trial, load=self.rows)
 
     def evaluate(self, split: str = "test", trial: int | None = None) -> Evaluation:
-        """Loss and metrics of a trial on a split, with 95% intervals; the look is recorded.
+        """Evaluate a trial on a split, and record that it was done.
 
         Args:
             split: `train`, `validation` or `test`.
-            trial: Its number; the best one where None.
+            trial: The trial's number; None for the best one.
+
+        Returns:
+            The loss and metrics with 95% intervals.
 
         Raises:
-            InputError: No such trial, split or score.
-            RefusedError: As for `export`; or the look cannot be recorded.
+            InputError: There is no such trial or split, or the trial has no score.
+            RefusedError: As for `export`; or the evaluation cannot be recorded.
         """
-        return evaluate_trial(self.directory, split, trial, _silent, self.rows)
+        return evaluate_trial(self.directory, split, trial, load=self.rows)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every evaluation on the record, the first one first."""
+        """Every recorded evaluation, the oldest first."""
         return evaluations_of(self.directory)
 
     def reproduce(self, trial: int) -> Reproduction:
         """Train a trial again from its row; `equal` says whether it scored the same.
 
         Raises:
-            InputError: No such trial, or no score.
-            RefusedError: The data is another now.
+            InputError: There is no such trial, or it has no score.
+            RefusedError: The data has changed.
         """
         return reproduce_trial(self.directory, trial, self.rows)
 
     def detached(self) -> Results:
-        """The same without its directory, whose tables are read now."""
+        """Return these results with their tables read, so that the directory may go."""
         loaded = Results(self.directory, self.rows)
-        # A cached property's value, as reading it would set it.
+        # Sets cached properties.
         vars(loaded).update(table=self.table, curves=self.curves)
         return loaded
 
@@ -153,11 +154,7 @@ class Results(Pictures):
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
     def owning(self, scratch: str) -> Results:
-        """The same, of a temporary directory that goes when nobody has these results any more."""
+        """Return these results; the directory `scratch` is removed with them."""
         owner = self.detached()
         weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
         return owner
-
-
-def _silent(line: str) -> None:
-    """Nothing is printed from Python."""

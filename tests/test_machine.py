@@ -62,6 +62,9 @@ def test_without_fork_all_but_training_works(without):
         write(home / name, Made(rows, name=name))
     assert "best trials" in commands.hpsearch("show", "a", cwd=home).stdout
     assert "b is better than a" in commands.hpsearch("compare", "a", "b", cwd=home).stdout
+    assert (
+        "results.csv can still be read" in commands.hpsearch("doctor", "a", cwd=home, code=3).stdout
+    )
     commands.hpsearch("report", "a", cwd=home)
     assert (home / "a" / "report.html").exists()
     assert "residual" in commands.hpsearch("list", "layer-types", cwd=home).stdout

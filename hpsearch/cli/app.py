@@ -198,7 +198,7 @@ def compare(
     from hpsearch.cli.show import print_comparison
     from hpsearch.comparison.comparing import compare_tables
     from hpsearch.comparison.table import Columns
-    from hpsearch.comparison.writing import require_suffix, write_comparison
+    from hpsearch.comparison.writing import require_suffix
 
     if out is not None:
         require_suffix(out)
@@ -207,7 +207,7 @@ def compare(
     compared = compare_tables(tables, columns, anyway=anyway, rescore=again)
     # The file first: whoever reads the terminal may close it before the end, as `head` does.
     if out is not None:
-        write_comparison(compared, out)
+        compared.write(out)
     print_comparison(compared, _console())
 
 

@@ -109,7 +109,7 @@ def _noted(message: str, *, warning: bool) -> str:
     return f"warning: {message}" if warning else message
 
 
-class Lines:
+class Lines(Reporter):
     """A line a second at most, but for new bests, failures and notes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -165,7 +165,7 @@ class Lines:
         """Nothing is open."""
 
 
-class Bar:
+class Bar(Reporter):
     """A bar for the sweep, and a line a worker with its trial and epoch."""
 
     def __init__(self, console: Console) -> None:

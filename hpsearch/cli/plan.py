@@ -24,16 +24,15 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
-from hpsearch.tuner.custom_model import prospect
+from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import (
     CostEstimate,
     DataSizes,
-    ModelCosts,
     estimate_cost,
     measure_steps,
 )
-from hpsearch.tuner.learning import Search
-from hpsearch.tuner.planning import Summary, group, number_trials, summarize
+from hpsearch.tuner.planning import Summary, group, number_trials, summarize, tally
+from hpsearch.tuner.search import Search
 
 _MOST_VALUES = 6
 
@@ -84,12 +83,12 @@ def _proposals(search: Search) -> Iterable[Config] | None:
     return itertools.chain(search.listed, (config for config, _ in drawn))
 
 
-def _trials(sweep: Sweep, configs: Iterable[Config]) -> list[Trial]:
-    limit = sweep.budget.trials if sweep.budget else None
-    if sweep.method.name in {"random", "sobol"} and limit is None:
+def _trials(search: Search, configs: Iterable[Config]) -> list[Trial]:
+    limit = search.limit
+    if search.method.name in {"random", "sobol"} and limit is None:
         # Only the clock ends it: a window stands for the rest.
-        limit = 1_000 * len(sweep.repetitions)
-    return number_trials(configs, sweep.repetitions, {}, first_number=1, limit=limit)
+        limit = 1_000 * len(search.repetitions)
+    return number_trials(configs, search.repetitions, {}, first_number=1, limit=limit)
 
 
 def _known(where: ResultsDirectory) -> _Known:
@@ -114,7 +113,7 @@ def print_plan(
     """
     shape = probe_dataset(sweep.data)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    search = _search(sweep)
+    search = plan_search(sweep)
     configs = _proposals(search)
     console.print(
         f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
@@ -131,14 +130,14 @@ def print_plan(
     if configs is None:
         _print_unknown(sweep, console)
         return
-    trials = _trials(sweep, configs)
+    trials = _trials(search, configs)
     known = _known(where)
     done = [
         t for t in trials if t.key in known.trials and known.trials[t.key].number in known.answered
     ]
     trainings = group(trials, answered={t.number for t in done})
     if isinstance(sweep.model, str):
-        _print_counts(ModelCosts().summary(trials, trainings), len(done), console)
+        _print_counts(tally(trials, trainings), len(done), console)
         return
     summary = summarize(trials, trainings, shape.features, shape.outputs)
     sizes = _sizes(shape)
@@ -150,13 +149,6 @@ def print_plan(
     _print(summary, len(done), guess, count, console)
     if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
         console.print("only budget.time ends this search: the figures are of its first trials")
-
-
-def _search(sweep: Sweep) -> Search:
-    if not isinstance(sweep.model, str):
-        return Search.of(sweep)
-
-    return prospect(sweep)
 
 
 def _sizes(shape: Shape) -> DataSizes:
@@ -196,7 +188,7 @@ def _measured(
         sizes,
         workers,
         tensorflow=tensorflow,
-        step=measured.step_seconds,
+        step=measured,
         spread=1.4,
     )
 

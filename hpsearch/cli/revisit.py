@@ -44,7 +44,7 @@ def write_report(
     Raises:
         InputError: There is no such table, or the file cannot be written.
     """
-    loaded = [replace(load_source(path), looks=_looks(path)) for path in sources]
+    loaded = [replace(load_source(path), evaluations=_looks(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"

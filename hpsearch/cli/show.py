@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hpsearch.cli.display import print_looks
 from hpsearch.comparison.comparing import Comparison
-from hpsearch.comparison.document import Grid, document
+from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS

@@ -1,45 +1,52 @@
-"""The whole comparison: comparable, better, at equal budget, and why."""
+"""Compare results tables: check that they are comparable, then find and explain the better one."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison import sameness
-from hpsearch.comparison.findings import Findings, best_of_table, equal_budgets, explained
+from hpsearch.comparison.findings import Findings, best_of_table, equal_budgets, explained, verdicts
 from hpsearch.comparison.questions import Fresh, answer, answer_rescored
 from hpsearch.comparison.table import Columns, Table, read_tables
-from hpsearch.comparison.verdict import verdicts
-from hpsearch.comparison.writing import as_dict, as_html, as_markdown, write_comparison
+from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
+from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.tables import write_atomically
 
-#: Trains the best config of each table with seeds that none has: label -> seed -> score.
+#: Trains the best config of each table with seeds that no table has: label -> seed -> score.
 Rescore = Callable[[Sequence[Table]], Mapping[str, Fresh]]
 
 
 class Comparison(Findings):
-    """What two or more results tables say about each other, as a user gets it."""
+    """The result of comparing two or more tables, which can be printed and written."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as the JSON holds it."""
+        """Return everything that the JSON file holds."""
         return as_dict(self)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it as .md, .json or .html.
+        """Write the comparison as Markdown, JSON or HTML, by the file's suffix.
 
         Raises:
-            InputError: The suffix is none of these.
+            InputError: The suffix is not .md, .json or .html.
             HpsearchError: The file cannot be written.
         """
-        write_comparison(self, path)
+        require_suffix(path)
+        target = Path(path)
+        try:
+            write_atomically(target, WRITERS[target.suffix.lower()](self))
+        except OSError as error:
+            raise HpsearchError(f"{path}: cannot be written: {error.strerror or error}") from None
 
     def __str__(self) -> str:
-
         return as_markdown(self)
 
     def _repr_html_(self) -> str:
-
         return as_html(self)
 
 
@@ -54,17 +61,17 @@ def compare_tables(
 
     Args:
         paths: Results directories or CSV files, two or more.
-        columns: Where tables of other programs have what.
-        anyway: Compare what is not comparable, too, and say so.
-        rescore: Trains the best configs again, in place of what their tables say of them.
+        columns: The columns to use in tables of other programs.
+        anyway: Compare tables that are not comparable too; the comparison then says so.
+        rescore: Trains the best configs again; these scores replace those in the tables.
 
     Raises:
-        InputError: A table is missing, or is none.
+        InputError: A table is missing, or is not a results table.
         RefusedError: The tables are not comparable.
     """
     tables = read_tables(paths, columns)
-    found = sameness.differences(tables)
-    sameness.require_comparable(tables, found, anyway=anyway)
+    found = differences(tables)
+    require_comparable(tables, found, anyway=anyway)
     fresh = rescore(tables) if rescore else None
     answers = [
         (one.label, two.label, answer_rescored(one, two, fresh) if fresh else answer(one, two))
@@ -74,10 +81,124 @@ def compare_tables(
     return Comparison(
         labels=tuple(by_label),
         differences=tuple(map(str, found)),
-        assumed=tuple(sameness.assumptions(tables)),
-        notes=tuple(sameness.side_notes(tables)),
+        assumed=tuple(assumptions(tables)),
+        notes=tuple(side_notes(tables)),
         metric=str(tables[0].metric),
         bests=tuple(best_of_table(table, (fresh or {}).get(table.label)) for table in tables),
         pairs=tuple(explained(pair, by_label) for pair in verdicts(answers)),
         budgets=tuple(equal_budgets(tables)),
     )
+
+
+#: Parts of a sweep file that belong to the recipe.
+_RECIPE = ("seed", "early_stopping", "model")
+_SOFTWARE = ("version", "tensorflow", "keras")
+_MEANING = {"data": "other values, labels or another split"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A property that is not the same in all tables: label -> its value in that table."""
+
+    what: str
+    values: Mapping[str, str]
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{label} {value}" for label, value in self.values.items())
+        meaning = _MEANING.get(self.what)
+        return f"{self.what}: {values}" + (f" ({meaning})" if meaning else "")
+
+
+def differences(tables: Sequence[Table]) -> list[Difference]:
+    """Return the differences that make the scores of these tables not comparable."""
+    found = _provenance_differences(tables, ("data",))
+    if found:
+        found += _sweep_differences(tables, ("data",))
+    metrics = {table.label: table.metric for table in tables}
+    names = {(metric.name, metric.goal) for metric in metrics.values()}
+    epochs = {metric.epoch for metric in metrics.values() if metric.epoch}
+    if len(names) > 1 or len(epochs) > 1:
+        found.append(Difference("metric", {label: str(m) for label, m in metrics.items()}))
+    return found
+
+
+def require_comparable(
+    tables: Sequence[Table], found: Sequence[Difference], *, anyway: bool
+) -> None:
+    """Check that a comparison of these tables is meaningful.
+
+    Args:
+        tables: All of the comparison's tables.
+        found: Their `differences`.
+        anyway: Whether the user wants the comparison in spite of differences.
+
+    Raises:
+        RefusedError: The tables are not comparable; the message lists each difference.
+    """
+    refusal = "the tables are not comparable:\n" + "\n".join(f"  {each}" for each in found)
+    if len({table.metric.goal for table in tables}) > 1:
+        raise RefusedError(
+            refusal + "\nWhere one is to be large and the other small, even --anyway has "
+            "nothing to subtract; --score COLUMN picks a metric that all of them have"
+        )
+    if found and not anyway:
+        raise RefusedError(
+            refusal + "\nData, split and metric must be the same, or the difference is "
+            "theirs. Run one of the sweeps again with the other's, or look at the numbers all "
+            "the same with --anyway"
+        )
+
+
+def assumptions(tables: Sequence[Table]) -> list[str]:
+    """Return what the tables do not say and the comparison assumes."""
+    silent = [table.label for table in tables if not table.provenance.get("data")]
+    if not silent:
+        return []
+    return [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+
+
+def side_notes(tables: Sequence[Table]) -> list[str]:
+    """Return other differences that may be the reason: those of recipe and software."""
+    found = _provenance_differences(tables, ("recipe",))
+    if found:
+        found = _sweep_differences(tables, _RECIPE) or found
+    return [str(each) for each in (*found, *_provenance_differences(tables, _SOFTWARE))]
+
+
+def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> list[Difference]:
+    found = []
+    for column in columns:
+        values = {table.label: table.provenance.get(column, ()) for table in tables}
+        if len({value for each in values.values() for value in each}) > 1:
+            texts = {label: " and ".join(each) or "-" for label, each in values.items()}
+            found.append(Difference(column, texts))
+    return found
+
+
+def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Difference]:
+    """The differences between the tables' sweep files; none if one of them is not readable."""
+    sweeps: dict[str, dict[str, str]] = {}
+    for table in tables:
+        if table.directory is None:
+            return []
+        try:
+            raw = load_sweep(table.directory / "sweep.yaml").raw()
+        except HpsearchError:
+            # The file only explains a difference; a comparison does not need it.
+            return []
+        sweeps[table.label] = dict(_flat(raw, ""))
+    found = []
+    for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
+        if key.split(".")[0] in parts or ("seed" in parts and "scale" in key):
+            values = {label: sweep.get(key, "-") for label, sweep in sweeps.items()}
+            if len(set(values.values())) > 1:
+                found.append(Difference(key, values))
+    return found
+
+
+def _flat(raw: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, json.dumps(raw)

@@ -1,4 +1,4 @@
-"""Two tables and a question: paired configs, or each table's best, with interval and test."""
+"""Compare two tables, by paired configs or by their bests, with an interval and a test."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from hpsearch.comparison.table import Floats, Table, training_units
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of every interval.
+#: The level of all intervals.
 LEVEL = 0.95
-#: Of every test.
+#: The level of all tests.
 ALPHA = 0.05
-#: What sums of scores that should cancel leave over, as a share of their size.
-ROUNDING = 1e-12
+#: Relative size of a sum of scores below which it is rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference in the direction of better, with its 95% interval and its test.
+    """A difference between two tables, with its 95% interval and its test.
 
     Attributes:
-        difference: The first minus the second, positive where the first is better; None where
-            there is none to take.
-        low, high: Ends of the interval; infinite where the data bound it on no side.
-        p_value: Two-sided, of no difference; NaN where there is no test.
+        difference: The first minus the second, positive if the first is better; None without
+            scores.
+        low, high: The ends of the interval; infinite if the data do not bound them.
+        p_value: The two-sided p-value of no difference; NaN without a test.
     """
 
     difference: float | None = None
@@ -43,17 +43,17 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
+        """True if the interval lies on one side of zero."""
         return self.low > 0 or self.high < 0
 
 
 def settled(value: float, scale: float) -> float:
-    """Zero where `value` is what rounding leaves of scores of size `scale`."""
-    return 0.0 if abs(value) <= ROUNDING * scale else value
+    """Return zero if `value` is within rounding of scores of size `scale`, else `value`."""
+    return 0.0 if abs(value) <= _ROUNDING * scale else value
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for being several; NaN, where there was no test, counts for none.
+    """Adjust p-values for their number; NaN, the result of no test, does not count.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
@@ -69,19 +69,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def mean_difference(
     differences: Floats, units: npt.NDArray[Any] | None = None, scale: float = 1.0
 ) -> Estimate:
-    """The mean of paired differences, with Student's interval and test over clusters.
+    """Estimate the mean of paired differences, with Student's interval and test over clusters.
 
     Args:
-        differences: One a config, `(n_configs,)`.
-        units: The cluster of each, `(n_configs,)`: configs that shared trainings share their
-            noise. None where each config is its own.
-        scale: Size of the scores, against which rounding is told from a difference.
+        differences: The difference of each config, `(n_configs,)`.
+        units: The cluster of each config, `(n_configs,)`: configs that shared a training share its
+            noise. None if each config is a cluster.
+        scale: The size of the scores, which decides what is rounding.
 
-    Source: the mean is a ratio of cluster sums; its linearised cluster values (Cochran 1977,
-    Sampling Techniques, chapter 9A) have the mean as their mean and its variance as theirs, so that
-    `scipy.stats.ttest_1samp` of them is the test. For clusters of one, they are the differences.
+    Source: the mean is a ratio of cluster sums. Its linearised cluster values (Cochran 1977,
+    Sampling Techniques, chapter 9A) have the same mean and variance, so that the test is
+    `scipy.stats.ttest_1samp` of them. For clusters of one they are the differences.
     """
-    from scipy import stats
+    from scipy import stats  # slow to import
 
     if not len(differences):
         return Estimate()
@@ -105,19 +105,19 @@ def _cluster_values(differences: Floats, units: npt.NDArray[Any] | None) -> Floa
     return np.asarray(mean + residuals * len(residuals) / len(differences))
 
 
-#: Spreads differ for all we know where Levene's test gives less. Not 0.05: to miss a difference
-#: costs coverage, to see one that is none only some width.
+#: Spreads count as different if Levene's p-value is below. It is above 0.05 because missing a
+#: difference costs coverage, while a false one costs only some width.
 _SPREADS_DIFFER = 0.2
 
 
 @lru_cache(maxsize=256)
 def _tails(count: int, others: int) -> Floats:
-    """Chances that the r best of the pooled configs all come from the table of `count` of them.
+    """Probabilities that the r best of all configs are from the table of `count` of them.
 
     Returns:
         `(count,)`, for r = 1, 2, ..., strictly falling.
     """
-    from scipy import stats
+    from scipy import stats  # slow to import
 
     ranks = np.arange(1, count + 1)
     tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
@@ -127,13 +127,18 @@ def _tails(count: int, others: int) -> Floats:
 
 @dataclass(frozen=True)
 class _Side:
-    """One table's configs: how far each lies below the best, `(n,)`, rising from 0."""
+    """One table's configs.
+
+    Attributes:
+        gaps: The distance of each config below the best, `(n,)`, rising from 0.
+        tails: The result of `_tails`, `(n,)`.
+    """
 
     gaps: Floats
     tails: Floats
 
     def depth(self, level: float) -> float:
-        """How far below its best a table's expected best may lie, at a one-sided level."""
+        """The distance that the expected best may lie below the best, at a one-sided level."""
         if level >= self.tails[0]:
             return 0.0
         if level < self.tails[-1]:
@@ -141,7 +146,7 @@ class _Side:
         return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
 
     def tail(self, depth: float) -> float:
-        """The level at which `depth` is reached: the inverse of `depth`."""
+        """The level at which `depth` is reached; the inverse of `self.depth`."""
         above = int(np.searchsorted(self.gaps, depth, side="left"))
         if above == len(self.gaps):
             return float(self.tails[-1])
@@ -153,15 +158,15 @@ class _Side:
 
 
 def best_difference(first: Floats, second: Floats, scale: float = 1.0) -> Estimate:
-    """The difference of the two tables' best config means, with interval and test.
+    """Estimate the difference of the tables' best config means, with interval and test.
 
-    Where the tables' means spread differently (Levene's test), the wider of the two sides serves
-    as both.
+    If the means of the two tables spread differently (Levene's test), the wider side is used for
+    both.
 
     Args:
-        first, second: Mean score of each config, larger is better, `(n_configs,)`; of configs
-            that shared trainings, only the best. Means of equally many seeds.
-        scale: Size of the scores, against which rounding is told from a difference.
+        first, second: The mean score of each config over equally many seeds, larger is better,
+            `(n_configs,)`; of configs that shared a training, only the best.
+        scale: The size of the scores, which decides what is rounding.
     """
     if not len(first) or not len(second):
         return Estimate()
@@ -187,31 +192,31 @@ def best_difference(first: Floats, second: Floats, scale: float = 1.0) -> Estima
 
 def _side(means: Floats, others: int, scale: float) -> _Side:
     gaps = means.max() - np.sort(means)[::-1]
-    gaps[np.abs(gaps) <= ROUNDING * scale] = 0.0
+    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
     return _Side(gaps, _tails(len(means), others))
 
 
 def _spread_alike(first: Floats, second: Floats) -> bool:
-    from scipy import stats
+    from scipy import stats  # slow to import
 
     if min(len(first), len(second)) < 2:
         return True
-    # Where all deviations of a table are equal, it divides by zero: no doubt, or 0 / 0, no test.
+    # If all deviations of a table are equal, Levene's test divides by zero; 0 / 0 is no test.
     with np.errstate(divide="ignore", invalid="ignore"):
         return not stats.levene(first, second).pvalue < _SPREADS_DIFFER
 
 
 def optimism(scores: Floats) -> float | None:
-    """How much better the best config looks than it is, for having been chosen as the best.
+    """Estimate the part of the best config's mean score that is luck of having been chosen.
 
-    The best by all seeds but one, as the others have it less as the one left out has it; the
-    mean over the seeds.
+    Leave out each seed in turn: choose the best config by the other seeds, and take its mean over
+    them less its score with the seed left out. Return the mean over the seeds.
 
     Args:
-        scores: `(n_configs, n_seeds)`, larger is better, NaN nowhere.
+        scores: `(n_configs, n_seeds)`, larger is better, without NaN.
 
     Returns:
-        None for one seed, which cannot tell.
+        None with a single seed, which cannot tell.
     """
     count, seeds = scores.shape
     if seeds < 2 or not count:
@@ -227,7 +232,7 @@ Fresh = Mapping[int, float]
 
 
 class Question(StrEnum):
-    """What was asked of two tables."""
+    """The question that a comparison of two tables answers."""
 
     PAIRED = "paired"
     BEST = "best"
@@ -236,18 +241,17 @@ class Question(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a question about two tables came to.
+    """The answer to a question about two tables.
 
     Attributes:
-        estimate: The first minus the second, positive where the first is better.
-        n_pairs: Configs that were paired; rescored: seeds. 0 where nothing was.
-        n_configs: Configs of each table that took part.
-        n_units: Of each table, or of the pairs, how many shared no training with another.
-        n_seeds: Scores of each config that took part, at most.
-        n_lost: Configs that both tables tried, but of which one has no score, or halted it at
-            another epoch.
-        corrected: The difference of the bests less what luck is estimated to have in it; None
-            where it cannot be told.
+        estimate: The first minus the second, positive if the first is better.
+        n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
+        n_configs: The number of configs used from each table.
+        n_units: The number of groups of configs, from each table, that shared no training.
+        n_seeds: The largest number of scores used of a config.
+        n_lost: The number of configs that both tables tried, but that have no score in one of them
+            or were stopped at different epochs.
+        corrected: The difference of the bests less the estimated luck in them; None if unknown.
     """
 
     question: Question
@@ -261,25 +265,26 @@ class Answer:
 
     @property
     def count(self) -> int:
-        """How many pairs, or configs on the smaller side, stand behind it."""
+        """The number of pairs, or of configs in the smaller table."""
         return min(self.n_configs) if self.question is Question.BEST else self.n_pairs
 
 
 def answer(first: Table, second: Table) -> Answer:
-    """Pair the configs that both tables have; where they share none, compare their bests."""
+    """Pair the configs that both tables have, or compare the bests if there are none."""
     differences = config_differences(first, second)
     return _best(first, second) if differences.empty else _paired(first, second, differences)
 
 
 def config_differences(first: Table, second: Table) -> pd.DataFrame:
-    """The configs that have a score in both tables, in the first one's order.
+    """Return the differences of the configs that have a score in both tables.
 
-    Not those that the method halted in one of them, or at other epochs: their scores are of
-    trainings of another length.
+    Configs that the method stopped in one of them, or at different epochs, are left out: their
+    scores are from trainings of different lengths.
 
     Returns:
-        By config: the means `first` and `second`, their `difference` (positive where the first
-        is better; seed by seed where they share seeds) and the `seeds` behind it.
+        By config, in the first table's order: the means `first` and `second`, their `difference`
+        (positive if the first is better; seed by seed if they share seeds) and the number of
+        `seeds` used.
     """
     sides = ("_first", "_second")
     means = first.means.merge(second.means, left_index=True, right_index=True, suffixes=sides)
@@ -364,8 +369,8 @@ def answer_rescored(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> 
     """Compare the tables' best configs by fresh seeds, seed by seed.
 
     Args:
-        first, second: The tables whose bests were trained again.
-        fresh: Label -> the fresh scores of that table's best.
+        first, second: The tables whose best configs were trained again.
+        fresh: Label -> the fresh scores of that table's best config.
     """
     one, two = fresh[first.label], fresh[second.label]
     seeds = sorted(one.keys() & two.keys())

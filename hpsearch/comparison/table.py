@@ -1,4 +1,4 @@
-"""Results tables of hpsearch and of other programs, as comparisons need them."""
+"""Results tables of hpsearch and of other programs, read into one form."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hpsearch.errors import InputError
 from hpsearch.space.keras_names import METRICS
 from hpsearch.space.trial import Status
+from hpsearch.store.cells import printable
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a score is: its name, `maximize` or `minimize`, and the epoch, empty if not known."""
+    """A metric's name, its goal (`maximize` or `minimize`), and the epoch, empty if unknown."""
 
     name: str
     goal: str
@@ -40,19 +41,19 @@ class Metric:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One table, whoever wrote it.
+    """A results table of any program.
 
     Attributes:
-        label: Its name, unlike that of any other table of the comparison.
-        directory: Where its sweep.yaml lies; None for a bare CSV.
-        trials: One row a trial in their order: `config`, `seed` (None where unknown), `draw` (the
-            seed, or the number of the repetition), `score` (NaN where none counts), `stopped` (the
-            epoch at which the method halted it, else 0), `training` (equal where trials shared
-            one), `epochs` and `seconds` (NaN where unknown).
-        settings: The hyperparameters' cells, one row a trial, the index of `trials`.
-        metric: What the scores are.
-        provenance: Column -> the different values in it, for the columns that say what a score
-            came from; empty for a table of another program.
+        label: A name that no other table of the comparison has.
+        directory: The directory with its sweep.yaml; None for a CSV file.
+        trials: A row for each trial, in their order: `config`, `seed` (None if unknown), `draw`
+            (the seed and fold, or the number of the repetition), `score` (NaN if none counts),
+            `stopped` (the epoch at which the method stopped it, else 0), `training` (equal for
+            trials that shared one), `epochs` and `seconds` (NaN if unknown).
+        settings: The hyperparameters' cells, with the rows and the index of `trials`.
+        metric: The metric of the scores.
+        provenance: Column -> its distinct values, for the columns that tell the origin of a score;
+            empty for a table of another program.
     """
 
     label: str
@@ -64,18 +65,13 @@ class Table:
     provenance: Mapping[str, tuple[str, ...]]
 
     @property
-    def foreign(self) -> bool:
-        """Whether another program wrote it."""
-        return not self.provenance
-
-    @property
     def sign(self) -> int:
-        """1 where larger scores are better, else -1."""
+        """1 if larger scores are better, else -1."""
         return -1 if self.metric.goal == "minimize" else 1
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """`config`, `draw`, `seed`, `score`, `stopped`: what has a score, each draw once."""
+        """`config`, `draw`, `seed`, `score`, `stopped` of each draw with a score."""
         rows = self.trials[self.trials["score"].notna()]
         groups = rows.groupby(["config", "draw"], sort=False)
         return groups.agg(
@@ -84,20 +80,20 @@ class Table:
 
     @cached_property
     def means(self) -> pd.DataFrame:
-        """Each config with a score: `mean`, `sd`, `seeds`, `stopped`, in order of appearance."""
-        import pandas as pd
-
-        configs = self.scored.groupby("config", sort=False)
-        scores = configs["score"]
-        named = {"mean": scores.mean(), "sd": scores.std(), "seeds": scores.size()}
-        named["stopped"] = configs["stopped"].max()
-        return pd.DataFrame(named)
+        """`mean`, `sd`, `seeds`, `stopped` of each config with a score, in order of appearance."""
+        means: pd.DataFrame = self.scored.groupby("config", sort=False).agg(
+            mean=("score", "mean"),
+            sd=("score", "std"),
+            seeds=("score", "size"),
+            stopped=("stopped", "max"),
+        )
+        return means
 
     @cached_property
     def eligible(self) -> pd.DataFrame:
         """`means` of the configs with as many seeds as the one with the most.
 
-        A mean of fewer draws is lucky more easily: only these can be the best.
+        Only these can be the best: a mean of fewer scores is more easily good by luck.
         """
         means = self.means
         full: pd.DataFrame = means[means["seeds"] == means["seeds"].max()]
@@ -105,12 +101,12 @@ class Table:
 
     @cached_property
     def best(self) -> str | None:
-        """The config with the best mean; of equal ones the first; None where none has a score."""
+        """The eligible config with the best mean, the first of equal ones; None without scores."""
         means = self.sign * self.eligible["mean"]
         return None if means.empty else str(means.idxmax())
 
     def draws(self, configs: pd.Index[Any], most: int, first: frozenset[str]) -> Floats:
-        """The scores of `configs`, `most` a config: those of the draws in `first` first.
+        """Return `most` scores of each config, with those of the draws in `first` first.
 
         Returns:
             `(n_configs, most)`, in the order of `configs`.
@@ -124,22 +120,22 @@ class Table:
         return wide.loc[configs].to_numpy(dtype=np.float64)
 
     def values(self, config: str) -> dict[str, Any]:
-        """The hyperparameters' cells of a config."""
+        """Return the hyperparameters' cells of a config."""
         return {str(name): cells[config] for name, cells in self.firsts.items()}
 
     @cached_property
     def firsts(self) -> pd.DataFrame:
-        """The hyperparameters' cells of each config, by config."""
+        """The hyperparameters' cells of each config, from its first trial."""
         first = self.trials.loc[~self.trials["config"].duplicated(), "config"]
         return self.settings.loc[first.index].set_axis(first)
 
 
 def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.NDArray[np.intp]:
-    """A number for each config, equal for those that shared a training in any table.
+    """Return a number for each config, equal for configs that shared a training in any table.
 
-    Trials that differ only in epochs are one training with several stops, so their noise is one.
+    Trials that differ only in epochs can share a training, and so its noise.
     """
-    import pandas as pd
+    import pandas as pd  # slow to import, as SciPy is
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -159,18 +155,17 @@ def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.N
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """A name of its own for each table: its directory's, or its file's where it has another name.
+    """Return a unique name for each table: its directory's or, unless results.csv, its file's.
 
-    Parents are put before names that are met twice, numbers behind paths that are.
+    Equal names get their parents' before them, and equal paths a number after them.
     """
     places = [_place(path) for path in paths]
-    names = [_unique(place, places) for place in places]
     met: Counter[str] = Counter()
-    numbered = []
-    for name in names:
+    names = []
+    for name in (_unique(place, places) for place in places):
         met[name] += 1
-        numbered.append(name if met[name] == 1 else f"{name} ({met[name]})")
-    return numbered
+        names.append(name if met[name] == 1 else f"{name} ({met[name]})")
+    return names
 
 
 def _place(path: Path) -> Path:
@@ -181,40 +176,37 @@ def _place(path: Path) -> Path:
 
 
 def _unique(place: Path, places: Sequence[Path]) -> str:
-    others = {other for other in places if other != place}
+    name = str(place)
     for length in range(1, len(place.parts)):
         tail = place.parts[-length:]
-        if all(other.parts[-length:] != tail for other in others):
-            return _printable("/".join(tail))
-    return _printable(str(place))
+        if all(other.parts[-length:] != tail for other in places if other != place):
+            name = "/".join(tail)
+            break
+    # A directory's name may hold commands of a terminal.
+    return printable(name, "\N{REPLACEMENT CHARACTER}") or "/"
 
 
-def _printable(name: str) -> str:
-    """A directory's name may hold anything, a terminal's commands too."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name) or "/"
-
-
-#: What a table of hpsearch has, whatever else.
+#: Columns that every table of hpsearch has.
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
-#: What decides a score or tells who computed it.
+#: Columns that tell the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 _GOALS = ("maximize", "minimize")
-#: Where other programs' tables say how long a trial trained; the last is W&B's.
 _EPOCHS = ("epochs_trained", "epochs")
+#: `Runtime` is W&B's.
 _SECONDS = ("seconds", "Runtime")
-#: Of a table without rows, which does not say what its scores would be.
+#: The metric of a table without rows, which does not name it.
 _UNKNOWN = Metric("score", "maximize")
 _SCORED = tuple(str(status) for status in Status if status.scored)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a table of another program has what.
+    """The columns to use in tables of other programs.
 
     Attributes:
-        score: The column to compare by; None for hpsearch's own.
+        score: The column to compare by; None for that of hpsearch's own tables.
         params: The hyperparameters' columns, which tell configs apart.
-        goal: `maximize` or `minimize`; known for the usual metrics' names.
+        goal: `maximize` or `minimize`; not needed if `score` is a known metric.
     """
 
     score: str | None = None
@@ -229,10 +221,10 @@ def read_tables(
 
     Args:
         paths: Results directories or CSV files, two or more.
-        columns: For tables of other programs.
+        columns: The columns to use in tables of other programs.
 
     Raises:
-        InputError: Too few tables; one that is missing or none; a column that it lacks.
+        InputError: There are too few tables, one is missing or unreadable, or lacks a column.
     """
     columns = columns or Columns()
     if columns.goal is not None and columns.goal not in _GOALS:
@@ -261,7 +253,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         )
     frame = typed_table(cells, path) if ours else cells
     provenance = _provenance(frame) if ours else {}
-    settings = _settings(frame, columns)
+    settings = frame[list(columns.params) or hyperparameter_columns(frame)].infer_objects()
     return Table(
         label=label,
         path=path,
@@ -293,11 +285,15 @@ def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     return {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
 
 
-def _metric(path: Path, columns: Columns, told: tuple[str, ...]) -> Metric:
-    """As the table says, or as the columns do."""
-    own = Metric(*told[0].rsplit(":", 2)) if told and told[0].count(":") > 1 else _UNKNOWN
+def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
+    """The metric that the table or `columns` names.
+
+    Args:
+        named: The distinct values of the table's column `metric`.
+    """
+    own = Metric(*named[0].rsplit(":", 2)) if named and named[0].count(":") > 1 else _UNKNOWN
     if own.goal not in _GOALS:
-        raise InputError(f"{path}: metric: must be NAME:maximize|minimize:EPOCH, not {told[0]!r}")
+        raise InputError(f"{path}: metric: must be NAME:maximize|minimize:EPOCH, not {named[0]!r}")
     if columns.score in (None, "score") and (own != _UNKNOWN or columns.score is None):
         if own != _UNKNOWN and columns.goal not in (None, own.goal):
             raise InputError(f"{path}: goal: its metric says {own.goal}, not {columns.goal}")
@@ -312,15 +308,10 @@ def _metric(path: Path, columns: Columns, told: tuple[str, ...]) -> Metric:
     return Metric(columns.score, goal, own.epoch)
 
 
-def _settings(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    names = list(columns.params) or hyperparameter_columns(frame)
-    return frame[names].infer_objects()
-
-
 def _trials(
     path: Path, frame: pd.DataFrame, settings: pd.DataFrame, columns: Columns, *, ours: bool
 ) -> pd.DataFrame:
-    import pandas as pd
+    import pandas as pd  # slow to import
 
     trials = pd.DataFrame(index=frame.index)
     known = ours and not columns.params
@@ -328,7 +319,7 @@ def _trials(
     if trials["config"].isna().any():
         row = int(np.flatnonzero(trials["config"].isna())[0]) + 2
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")
-    trials["seed"] = _seeds(frame)
+    trials["seed"] = [_whole(cell) for cell in frame["seed"]] if "seed" in frame.columns else None
     repetition = trials.groupby("config").cumcount().astype(str)
     seeded = trials["seed"].notna()
     draws = trials["seed"].astype(str)
@@ -338,36 +329,28 @@ def _trials(
     trials["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         trials.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
-    trials["training"] = _trainings(frame) if ours else np.arange(len(frame))
+    trials["training"] = np.arange(len(frame))
     for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
         trials[name] = _numbers(frame, candidates)
     trials["stopped"] = 0.0
     if ours:
-        halted = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
-        trials.loc[halted, "stopped"] = trials.loc[halted, "epochs"].fillna(0.0)
+        trials["training"] = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
+        stopped = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
+        trials.loc[stopped, "stopped"] = trials.loc[stopped, "epochs"].fillna(0.0)
     return _in_order(trials, frame)
 
 
 def _configs(settings: pd.DataFrame) -> list[str]:
-    """`p` and 11 hex digits of the hyperparameters' cells; equal numbers are written alike."""
-    rows = settings.itertuples(index=False)
-    return [_digest([_plain(cell) for cell in row]) for row in rows]
+    """For each row, `p` and 11 hex digits of the hash of its hyperparameters' cells."""
+    rows = ([_normalised(cell) for cell in row] for row in settings.itertuples(index=False))
+    return ["p" + hashlib.sha256(json.dumps(row).encode()).hexdigest()[:11] for row in rows]
 
 
-def _digest(cells: Sequence[Any]) -> str:
-    return "p" + hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:11]
-
-
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, bool | str) or cell is None:
-        return cell.strip() if isinstance(cell, str) else cell
-    return f"{float(cell):.15g}"
-
-
-def _seeds(frame: pd.DataFrame) -> list[int | None]:
-    if "seed" not in frame.columns:
-        return [None] * len(frame)
-    return [_whole(cell) for cell in frame["seed"]]
+def _normalised(cell: Any) -> Any:
+    """The cell, with equal numbers written alike and without spaces around text."""
+    if isinstance(cell, str):
+        return cell.strip()
+    return cell if isinstance(cell, bool) or cell is None else f"{float(cell):.15g}"
 
 
 def _whole(cell: Any) -> int | None:
@@ -377,8 +360,8 @@ def _whole(cell: Any) -> int | None:
 
 
 def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
-    """The scores; NaN where there is none, or one that is not finite."""
-    import pandas as pd
+    """The scores; NaN for an empty cell or a number that is not finite."""
+    import pandas as pd  # slow to import
 
     cells = frame[column]
     scores = pd.to_numeric(cells, errors="coerce").astype(np.float64)
@@ -391,14 +374,8 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
     return scores.where(np.isfinite(scores))
 
 
-def _trainings(frame: pd.DataFrame) -> pd.Series[Any]:
-    if "shared_with" not in frame.columns:
-        return frame["trial"]
-    return frame["shared_with"].fillna(frame["trial"])
-
-
 def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:
-    import pandas as pd
+    import pandas as pd  # slow to import
 
     for name in candidates:
         if name in frame.columns:
@@ -409,8 +386,8 @@ def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:
 
 
 def _in_order(trials: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """By the trials' numbers, where there are numbers."""
-    import pandas as pd
+    """Sort by the trials' numbers, if there are any."""
+    import pandas as pd  # slow to import
 
     if "trial" not in frame.columns:
         return trials

@@ -1,4 +1,4 @@
-"""A comparison as text, Markdown, JSON or HTML."""
+"""A comparison as sections of text and tables, and these as Markdown, HTML or JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,315 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.document import Grid, Section, document, question_text, stamp, verdict
-from hpsearch.comparison.findings import Best, Findings
-from hpsearch.comparison.questions import LEVEL, Estimate
-from hpsearch.comparison.verdict import Change, Dependence, Move, Pair
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pair
+from hpsearch.comparison.questions import LEVEL, Estimate, Question
+from hpsearch.errors import InputError
 from hpsearch.machine import version_of
-from hpsearch.store.tables import write_atomically
+from hpsearch.store.cells import printable
 from hpsearch.wording import css_variables
 
-TITLE = "Comparison of sweeps"
+_QUESTIONS = {
+    Question.PAIRED: "do the same configs score better",
+    Question.BEST: "is the best config better",
+    Question.RESCORED: "is the best config better, by fresh seeds",
+}
+#: The number of hyperparameters whose values are listed.
+_MOST_EFFECTS = 3
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question with the lines and tables that answer it."""
+
+    title: str
+    parts: tuple[str | Grid, ...]
+
+
+def document(comparison: Findings) -> list[Section]:
+    """Return the sections in order: comparable, better, at equal budget, why, which configs."""
+    return [
+        _comparable(comparison),
+        _better(comparison),
+        _at_equal_budget(comparison),
+        _explained(comparison),
+        _moved(comparison),
+    ]
+
+
+def stamp(comparison: Findings) -> str:
+    """Return the warning to show above all else if tables are not comparable; else empty."""
+    if comparison.comparable:
+        return ""
+    return "NOT COMPARABLE, compared anyway: " + "; ".join(comparison.differences)
+
+
+def _comparable(comparison: Findings) -> Section:
+    if comparison.comparable:
+        lines = [f"yes: the same data, split and metric ({comparison.metric})"]
+        if comparison.assumed:
+            lines = [f"as far as the tables say: the metric is the same ({comparison.metric})"]
+    else:
+        lines = [stamp(comparison)]
+    lines += [f"assumed: {each}" for each in comparison.assumed]
+    lines += [f"also different: {each}" for each in comparison.notes]
+    return Section("Are they comparable?", tuple(lines))
+
+
+def _better(comparison: Findings) -> Section:
+    several = len(comparison.pairs) > 1
+    lines: list[str | Grid] = []
+    if several:
+        winner = comparison.winner
+        lines.append(
+            f"{winner} is better than each of the others"
+            if winner
+            else "no table is better than all the others"
+        )
+    for pair in comparison.pairs:
+        lines += [_verdict(pair, adjusted=several), *_footnotes(pair)]
+    if several:
+        lines.append(_all_pairs(comparison.pairs))
+    return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison.bests)))
+
+
+def _verdict(pair: Pair, *, adjusted: bool) -> str:
+    """A sentence with the winner, the difference, its interval and test, and the question."""
+    estimate = pair.estimate
+    if estimate.difference is None:
+        return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
+    if pair.winner:
+        loser = pair.second if pair.winner == pair.first else pair.first
+        size = _signed_estimate(estimate, positive=True)
+        head = f"{pair.winner} is better than {loser} by {size}"
+    else:
+        head = (
+            f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
+            f"{pair.first} less {pair.second} is {_signed_estimate(estimate)}"
+        )
+    return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
+
+
+def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
+    difference, low, high = estimate.difference or 0.0, estimate.low, estimate.high
+    if positive and difference < 0:
+        difference, low, high = -difference, -high, -low
+    if math.isinf(low) and math.isinf(high):
+        return f"{number(difference)} (no interval)"
+    return f"{number(difference)} (95% interval {number(low)} to {number(high)})"
+
+
+def _basis(pair: Pair) -> str:
+    answer = pair.answer
+    match answer.question:
+        case Question.PAIRED:
+            units = answer.n_units[0]
+            shared = f", from {units} trainings" if units < answer.n_pairs else ""
+            basis = f"{_count(answer.n_pairs, 'config')} in both, each against itself{shared}"
+        case Question.BEST:
+            counts = answer.n_configs
+            basis = f"best of {counts[0]} and of {_count(counts[1], 'config')}, none in both"
+        case Question.RESCORED:
+            basis = f"best config of each with {_count(answer.n_pairs, 'fresh seed')}"
+    return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
+
+
+def _footnotes(pair: Pair) -> list[str]:
+    answer, notes = pair.answer, []
+    if answer.n_lost:
+        notes.append(
+            f"{_count(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
+            "left out: no score in one of them, or halted at another epoch"
+        )
+    if answer.question is Question.BEST and answer.corrected is not None:
+        notes.append(
+            f"less what luck has in the bests, {pair.first} less {pair.second} is about "
+            f"{number(answer.corrected)}"
+        )
+    return notes
+
+
+def _luck(comparison: Findings) -> list[str]:
+    """A line on the luck of choosing the best of many; none for fresh scores."""
+    bests = [best for best in comparison.bests if best.configs > 1]
+    if not bests or any(best.fresh is not None for best in bests):
+        return []
+    each = []
+    for best in bests:
+        luck = best.optimism
+        text = "unknown with one seed" if luck is None else f"about {number(luck)}"
+        each.append(f"{best.label} {text} (best of {best.configs} configs)")
+    return [
+        "the best of many has luck in it, which left-out seeds show and fresh ones (--rescore K) "
+        f"are free of: {', '.join(each)}"
+    ]
+
+
+def _bests(bests: Sequence[Best]) -> Grid:
+    names = dict.fromkeys(name for best in bests for name in best.values or ())
+    shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
+    fresh = any(best.fresh is not None for best in bests)
+    header = ["table", "trials", "with a score", "configs", "best config", "mean score", "sd"]
+    header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
+    rows = []
+    for best in bests:
+        row = [best.label, str(best.trials), str(best.scored), str(best.configs)]
+        row += [best.config or "-", _maybe(best.mean), _maybe(best.sd), str(best.seeds)]
+        row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
+        rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))
+    return Grid(tuple(header), tuple(rows))
+
+
+def _all_pairs(pairs: Sequence[Pair]) -> Grid:
+    header = ("first", "second", "first less second", "low", "high", "p (Holm)", "winner", "asked")
+    rows = tuple(
+        (
+            pair.first,
+            pair.second,
+            _maybe(pair.estimate.difference),
+            number(pair.estimate.low),
+            number(pair.estimate.high),
+            _maybe(pair.p_value),
+            pair.winner or "-",
+            _QUESTIONS[pair.answer.question],
+        )
+        for pair in pairs
+    )
+    return Grid(header, rows)
+
+
+def _at_equal_budget(comparison: Findings) -> Section:
+    header = ("budget", *comparison.labels)
+    rows = tuple(
+        (
+            f"{each.budget:,.4g} {each.unit}",
+            *(_maybe(each.best[label]) for label in comparison.labels),
+        )
+        for each in comparison.budgets
+    )
+    if not rows:
+        return Section("At equal budget?", ("nothing was spent in one of them",))
+    line = "the best mean score once so much was spent, trials in their order"
+    return Section("At equal budget?", (line, Grid(header, rows)))
+
+
+def _explained(comparison: Findings) -> Section:
+    parts: list[str | Grid] = []
+    for pair in comparison.pairs:
+        title = f"{pair.first} less {pair.second}"
+        if pair.effects:
+            parts.append(f"{title}: how much of the configs' differences each explains")
+            parts += [_effects(pair.effects), _by_value(pair.effects)]
+        elif pair.changes:
+            parts.append(f"{title}: what the best configs have otherwise, all else equal")
+            parts.append(_changes(pair.changes))
+        elif pair.answer.question is Question.PAIRED:
+            parts.append(f"{title}: the paired configs' differences depend on none")
+        else:
+            parts.append(
+                f"{title}: the best configs have the same values, or values of one quarter"
+            )
+    return Section("Which hyperparameters explain it?", tuple(parts))
+
+
+def _effects(effects: Sequence[Dependence]) -> Grid:
+    rows = tuple((e.name, f"{100 * e.share:.0f}%", _maybe(e.p_value)) for e in effects)
+    return Grid(("hyperparameter", "share of the variance", "p (Holm)"), rows)
+
+
+def _by_value(effects: Sequence[Dependence]) -> Grid:
+    rows = tuple(
+        (effect.name, value, *_numbers(estimate), str(count))
+        for effect in effects[:_MOST_EFFECTS]
+        for value, (estimate, count) in effect.by_value.items()
+    )
+    return Grid(("hyperparameter", "value", "difference", "low", "high", "configs"), rows)
+
+
+def _changes(changes: Sequence[Change]) -> Grid:
+    header = ("hyperparameter", "first's best", "second's best", "worth", "low", "high", "p")
+    rows = tuple(
+        (
+            change.name,
+            change.first,
+            change.second,
+            *_numbers(change.estimate),
+            _maybe(change.estimate.p_value),
+            f"{change.counts[0]}, {change.counts[1]}",
+        )
+        for change in changes
+    )
+    return Grid((*header, "configs"), rows)
+
+
+def _moved(comparison: Findings) -> Section:
+    parts: list[str | Grid] = []
+    for pair in comparison.pairs:
+        title = f"{pair.first} less {pair.second}"
+        if pair.moves:
+            parts += [title, _moves(pair)]
+        elif pair.answer.question is Question.PAIRED:
+            parts.append(f"{title}: no config moved")
+        else:
+            parts.append(f"{title}: no config is paired")
+    return Section("Which configs moved most?", tuple(parts))
+
+
+def _moves(pair: Pair) -> Grid:
+    header = ("config", pair.first, pair.second, "difference", "ranks", *pair.moves[0].values)
+    rows = tuple(
+        (
+            move.config,
+            number(move.first),
+            number(move.second),
+            number(move.difference),
+            f"{move.ranks[0]}, {move.ranks[1]}",
+            *move.values.values(),
+        )
+        for move in pair.moves
+    )
+    return Grid(header, rows)
+
+
+def _numbers(estimate: Estimate) -> tuple[str, str, str]:
+    return _maybe(estimate.difference), number(estimate.low), number(estimate.high)
+
+
+def number(value: float) -> str:
+    """Format with four decimals, or with three significant digits if very small or large."""
+    if math.isinf(value):
+        return "unbounded"
+    plain = value == 0 or 1e-3 <= abs(value) < 1e6
+    return f"{value:.4f}" if plain else f"{value:.3g}"
+
+
+def _maybe(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else number(value)
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "no test"
+    return "p < 0.001" if value < 1e-3 else f"p = {value:.3f}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+_TITLE = "Comparison of sweeps"
 _COLOURS = f"""
 :root {{ color-scheme: light dark; {css_variables("light")} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
@@ -53,8 +347,8 @@ th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
 
 
 def as_html(comparison: Findings) -> str:
-    """One self-contained page, light or dark as the reader's system is; every name is escaped."""
-    parts = [f"<h1>{TITLE}</h1>"]
+    """Return a self-contained page, light or dark as the reader's system; all names are escaped."""
+    parts = [f"<h1>{_TITLE}</h1>"]
     if not comparison.comparable:
         parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
     comparable, better, *others = document(comparison)
@@ -66,18 +360,13 @@ def as_html(comparison: Findings) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{TITLE}</title>\n<style>{_COLOURS}{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
-        "</main>\n</body>\n</html>\n"
+        f"<title>{_TITLE}</title>\n<style>{_COLOURS}{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def one_line(text: str) -> str:
-    """`text` without what cannot be printed, which would end the line."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _section(section: Section, *, answered: bool) -> str:
-    """One question; its first line stands out where it is the answer."""
+    """A question; with `answered`, its first line is emphasised as the answer."""
     title = html.escape(section.title)
     parts = [f"<section>\n<h2>{title}</h2>"]
     for index, part in enumerate(section.parts):
@@ -85,25 +374,23 @@ def _section(section: Section, *, answered: bool) -> str:
             parts.append(_table(part, title))
         else:
             lead = ' class="lead"' if answered and not index else ""
-            parts.append(f"<p{lead}>{html.escape(one_line(part))}</p>")
+            parts.append(f"<p{lead}>{html.escape(printable(part))}</p>")
     return "\n".join([*parts, "</section>"])
 
 
 def _table(grid: Grid, title: str) -> str:
-    words = [_is_text(column) for column in zip(*grid.rows, strict=True)] or [False] * len(
-        grid.header
-    )
+    textual = [_is_text(column) for column in zip(*grid.rows, strict=True)]
+    styles = [' class="words"' if text else "" for text in textual] or [""] * len(grid.header)
 
     def row(cells: Iterable[str], tag: str) -> str:
-        opened = (f'{tag} class="words"' if is_text else tag for is_text in words)
         made = (
-            f"<{start}>{html.escape(one_line(cell))}</{tag}>"
-            for cell, start in zip(cells, opened, strict=True)
+            f"<{tag}{style}>{html.escape(printable(cell))}</{tag}>"
+            for cell, style in zip(cells, styles, strict=True)
         )
         return "<tr>" + "".join(made) + "</tr>"
 
     rows = [row(grid.header, "th"), *(row(cells, "td") for cells in grid.rows)]
-    # Wide ones scroll by themselves, by keyboard too.
+    # A wide table scrolls by itself, also by keyboard.
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n'
         + "\n".join(rows)
@@ -112,17 +399,17 @@ def _table(grid: Grid, title: str) -> str:
 
 
 def _is_text(column: Iterable[str]) -> bool:
-    """Whether a column holds more than numbers, which stand to the right."""
+    """Return whether a column, aligned to the left then, holds anything but numbers."""
     return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
 
 
-#: What Markdown would take for more than text.
+#: Characters with a meaning in Markdown.
 _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
 
 def as_dict(comparison: Findings) -> dict[str, Any]:
-    """Everything, as JSON knows it: what has no value is None."""
-    leading = comparison.decisive
+    """Return the comparison as values that JSON has; a missing value is None."""
+    several = len(comparison.pairs) > 1
     return {
         "hpsearch": version_of("hpsearch"),
         "comparable": comparison.comparable,
@@ -133,16 +420,14 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         "labels": list(comparison.labels),
         "metric": comparison.metric,
         "level": LEVEL,
-        **_pair(leading, several=len(comparison.pairs) > 1),
+        **_pair(comparison.decisive, several=several),
         "winner": comparison.winner,
-        "tables": [_best(best) for best in comparison.bests],
-        "pairs": [_pair(pair, several=len(comparison.pairs) > 1) for pair in comparison.pairs],
+        "tables": [
+            {key: _known(value) for key, value in asdict(best).items()} for best in comparison.bests
+        ],
+        "pairs": [_pair(pair, several=several) for pair in comparison.pairs],
         "budgets": [asdict(each) for each in comparison.budgets],
     }
-
-
-def _best(best: Best) -> dict[str, Any]:
-    return {key: _known(value) for key, value in asdict(best).items()}
 
 
 def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
@@ -151,8 +436,8 @@ def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
         "first": pair.first,
         "second": pair.second,
         "question": str(answer.question),
-        "asked": question_text(pair),
-        "verdict": verdict(pair, adjusted=several),
+        "asked": _QUESTIONS[answer.question],
+        "verdict": _verdict(pair, adjusted=several),
         "winner": pair.winner,
         "reason": pair.reason or None,
         **_estimate(pair.estimate),
@@ -168,7 +453,7 @@ def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
             *(_effect(effect) for effect in pair.effects),
             *(_change(change) for change in pair.changes),
         ],
-        "moved": [_move(move) for move in pair.moves],
+        "moved": [{**asdict(move), "ranks": list(move.ranks)} for move in pair.moves],
     }
 
 
@@ -202,23 +487,19 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _move(move: Move) -> dict[str, Any]:
-    return {**asdict(move), "ranks": list(move.ranks)}
-
-
 def _known(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
+    """`value`, or None for NaN and infinity, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(comparison: Findings) -> str:
-    """`as_dict` as text."""
+    """Return `as_dict` as text."""
     return json.dumps(as_dict(comparison), indent=2, allow_nan=False) + "\n"
 
 
 def as_markdown(comparison: Findings) -> str:
-    """A page of Markdown; names are text, whatever they hold."""
-    parts = [f"# {TITLE}"]
+    """Return a page of Markdown; all names are escaped."""
+    parts = [f"# {_TITLE}"]
     if not comparison.comparable:
         parts.append(f"**{_markdown(stamp(comparison))}**")
     for section in document(comparison):
@@ -231,8 +512,7 @@ def as_markdown(comparison: Findings) -> str:
 
 
 def _markdown(text: str) -> str:
-    escaped = html.escape(one_line(text), quote=False)
-    return _MARKUP.sub(r"\\\1", escaped)
+    return _MARKUP.sub(r"\\\1", html.escape(printable(text), quote=False))
 
 
 def _markdown_grid(grid: Grid) -> str:
@@ -244,36 +524,21 @@ def _markdown_grid(grid: Grid) -> str:
     )
 
 
-_WRITERS: Mapping[str, Callable[[Findings], str]] = {
+#: Suffix of a file -> what makes its text.
+WRITERS: Mapping[str, Callable[[Findings], str]] = {
     ".md": as_markdown,
     ".json": as_json,
     ".html": as_html,
 }
-SUFFIXES = tuple(_WRITERS)
 
 
 def require_suffix(path: str | os.PathLike[str]) -> None:
-    """Check that a comparison can be written there, before it is made.
+    """Check that a comparison can be written to this file, before it is made.
 
     Raises:
-        InputError: The suffix is none that is known.
+        InputError: The suffix is not .md, .json or .html.
     """
-    if Path(path).suffix.lower() not in _WRITERS:
+    if Path(path).suffix.lower() not in WRITERS:
         raise InputError(
-            f"{path}: a comparison is written as {', '.join(SUFFIXES)}, by the file's suffix"
+            f"{path}: a comparison is written as {', '.join(WRITERS)}, by the file's suffix"
         )
-
-
-def write_comparison(comparison: Findings, path: str | os.PathLike[str]) -> None:
-    """Write a comparison as Markdown, JSON or HTML, by the file's suffix.
-
-    Raises:
-        InputError: The suffix is none that is known.
-        HpsearchError: The file cannot be written.
-    """
-    require_suffix(path)
-    target = Path(path)
-    try:
-        write_atomically(target, _WRITERS[target.suffix.lower()](comparison))
-    except OSError as error:
-        raise HpsearchError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Tables to pictures.
+"""Tables to figures.
 
 In: a results table and its curves.
 Out: report.html, single figures, the importance of hyperparameters.

@@ -1,13 +1,14 @@
-"""What the figures share: colours, fonts, axes, text that Plotly shows as it stands."""
+"""Colours, fonts, axes and number formats that the figures share."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpsearch.wording import COLOURS
 
@@ -19,8 +20,8 @@ _CIVIDIS = (
     *("#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78"),
     *("#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838"),
 )
-SCALE_STEPS = len(_CIVIDIS)
-#: Lines need contrast with what is behind them: the dark end on white, the light end on black.
+#: Lines need contrast with the background: the scale without its palest end on white, without
+#: its darkest end on black.
 _LIGHT_LINES = (
     *("#e0c54f", "#cfb853", "#bcaa59", "#a89b62", "#938d6a", "#7e7f70"),
     *("#6a7073", "#546174", "#3c5178", "#21427b", "#00336f"),
@@ -45,18 +46,22 @@ THEMES: dict[str, dict[str, Any]] = {
 _COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
 
 
-def scale_token(share: float) -> str:
-    """The word for the colour of a line that is at `share` (0 worst, 1 best) of a ranking."""
-    return f"@line{round(max(0.0, min(1.0, share)) * (SCALE_STEPS - 1))}"
+def line_colour(share: float) -> str:
+    """The colour name of a line at `share` (0 worst, 1 best) of a ranking."""
+    return f"@line{round(share * (len(_CIVIDIS) - 1))}"
 
 
-def _words(theme: Mapping[str, Any]) -> dict[str, Any]:
-    words = {f"@{name}": value for name, value in theme.items() if name not in ("lines", "series")}
-    words |= {f"@line{index}": colour for index, colour in enumerate(theme["lines"])}
-    words |= {f"@series{index}": colour for index, colour in enumerate(theme["series"])}
-    words["@lines"] = _scale(theme["lines"])
-    words["@field"] = _scale(_CIVIDIS)
-    return words
+def colour_names(theme: str) -> dict[str, Any]:
+    """Each name that a figure may use for a colour or a scale, such as `@accent`, and its value."""
+    plain = dict(THEMES[theme])
+    series, lines = plain.pop("series"), plain.pop("lines")
+    return {
+        **{f"@{name}": colour for name, colour in plain.items()},
+        **{f"@line{index}": colour for index, colour in enumerate(lines)},
+        **{f"@series{index}": colour for index, colour in enumerate(series)},
+        "@lines": _scale(lines),
+        "@field": _scale(_CIVIDIS),
+    }
 
 
 def _scale(colours: tuple[str, ...]) -> list[list[Any]]:
@@ -64,7 +69,7 @@ def _scale(colours: tuple[str, ...]) -> list[list[Any]]:
 
 
 def template(theme: str) -> Spec:
-    """What all figures of a theme have in common, as a Plotly template's layout."""
+    """The layout that all figures of a theme share, for a Plotly template."""
     colours = THEMES[theme]
     axis = {
         "gridcolor": colours["grid"],
@@ -92,33 +97,28 @@ def template(theme: str) -> Spec:
     }
 
 
-def colour_words(theme: str) -> dict[str, Any]:
-    """Every word that a figure may use for a colour, and the theme's."""
-    return _words(THEMES[theme])
+def with_theme(spec: Spec, theme: str) -> Spec:
+    """A figure with a theme's colours in place of their names."""
+    return dict(_replaced(spec, colour_names(theme)))
 
 
-def with_theme(spec: Spec, theme: str = "light") -> Spec:
-    """A figure with the colours of a theme in place of their words."""
-    return dict(_replaced(spec, colour_words(theme)))
-
-
-def _replaced(part: Any, known: Mapping[str, Any]) -> Any:
+def _replaced(part: Any, colours: Mapping[str, Any]) -> Any:
     if isinstance(part, dict):
         return {
-            key: _coloured(value, known) if key in _COLOUR_KEYS else _replaced(value, known)
+            key: _coloured(value, colours) if key in _COLOUR_KEYS else _replaced(value, colours)
             for key, value in part.items()
         }
     if isinstance(part, list):
-        return [_replaced(item, known) for item in part]
+        return [_replaced(item, colours) for item in part]
     return part
 
 
-def _coloured(value: Any, known: Mapping[str, Any]) -> Any:
+def _coloured(value: Any, colours: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
-        return known.get(value, value)
+        return colours.get(value, value)
     if isinstance(value, list):
-        return [_coloured(item, known) for item in value]
-    return _replaced(value, known)
+        return [_coloured(item, colours) for item in value]
+    return _replaced(value, colours)
 
 
 _LONGEST = 60
@@ -126,33 +126,28 @@ _DIGITS = 6
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Text for Plotly, which reads some HTML in labels: no tag, no link, no template.
-
-    Longer text is cut.
-    """
+    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`."""
     plain = str(text)
     plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
     return html.escape(plain, quote=False)
 
 
 def rounded(value: Any) -> float | int | None:
-    """A number of six digits, as JSON knows it; None for what is no finite number."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or not math.isfinite(value):
+    """A number to six digits, an int if it is whole; None if it is missing or not finite."""
+    if value is None or not math.isfinite(value):
         return None
     short = float(f"{value:.{_DIGITS}g}")
     return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short
 
 
 def number(value: float) -> str:
-    """A score or a loss: four decimals, or four digits where it is large or small."""
+    """A score or a loss with four decimals, or four digits if it is very large or small."""
     small = value != 0 and abs(value) < 1e-3
     return f"{value:.4g}" if small or abs(value) >= 1000 else f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 0.3 s, 42 s, 3:20 min, 1:03:20 h."""
+    """Seconds for people: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -163,38 +158,35 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
 
 
-#: An axis is cut where some values lie this many times the usual spread away.
+#: An axis is cut if values lie beyond the middle 90% by this many times their range.
 _FAR = 4.0
 
 
-def number_axis(title: str, values: Sequence[float] | Any = ()) -> dict[str, Any]:
-    """An axis of numbers; cut where a few values lie far from all others."""
-    axis: dict[str, Any] = {"title": {"text": inert(title)}}
+def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
+    """An axis of numbers, cut if a few values lie far from all others."""
     limits = robust_range(values)
-    if limits is not None:
-        axis["range"] = limits
-    return axis
+    return {"title": {"text": inert(title)}} | ({} if limits is None else {"range": limits})
 
 
-def robust_range(values: Sequence[float] | Any) -> list[float] | None:
-    """Ends of an axis that a few far values would flatten; None where all fit."""
+def robust_range(values: npt.ArrayLike) -> list[float] | None:
+    """The ends of an axis that a few far values would flatten; None if all values fit."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     if len(finite) < 8:
         return None
     low, high = np.quantile(finite, [0.05, 0.95])
-    spread_ = (high - low) or abs(high) or 1.0
+    width = (high - low) or abs(high) or 1.0
     bottom, top = finite.min(), finite.max()
-    cut_bottom, cut_top = low - bottom > _FAR * spread_, top - high > _FAR * spread_
+    cut_bottom, cut_top = low - bottom > _FAR * width, top - high > _FAR * width
     if not cut_bottom and not cut_top:
         return None
-    bottom = low - spread_ if cut_bottom else bottom - 0.05 * spread_
-    top = high + spread_ if cut_top else top + 0.05 * spread_
+    bottom = low - width if cut_bottom else bottom - 0.05 * width
+    top = high + width if cut_top else top + 0.05 * width
     return [float(bottom), float(top)]
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the indices below `count`, evenly spread, both ends among them."""
+    """At most `most` of the indices below `count`, evenly spread, including both ends."""
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

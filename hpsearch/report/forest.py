@@ -1,10 +1,10 @@
-"""Random forests over hyperparameters, and their exact marginal means."""
+"""Random forests over hyperparameters, and the exact means of their predictions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from hpsearch.store.tables import column_of, varying_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A numeric hyperparameter with more values than this is cut into as many intervals.
-MOST_LEVELS = 24
-#: Without a sweep file: positive values that span more than this are taken for a log scale.
+#: A numeric hyperparameter with more distinct values is divided into this many intervals.
+_MOST_LEVELS = 24
+#: Without a sweep file, positive values get a log scale if their largest ratio reaches this.
 _LOG_SPAN = 100.0
-#: How far a trial came, where the method stopped some early.
+#: The column that says how long a trial trained before the method stopped it.
 _FIDELITY = "epochs_trained"
 
 Codes = npt.NDArray[np.intp]
@@ -33,26 +33,32 @@ class Axis:
 
     Attributes:
         name: Its column.
-        levels: Its values in order; of a continuous one, the middles of equal intervals.
-        codes: Index of each trial's level `(n_trials,)`; -1 where it is dead.
-        weights: Share of each level in the space `(n_levels,)`, in sum 1.
-        numeric: Whether the levels are numbers, and have an order.
+        levels: Its values in order; for a continuous one, the middles of equal intervals.
+        codes: Index of each trial's level `(n_trials,)`; -1 if it is inactive.
+        numeric: Whether the levels are numbers, and therefore ordered.
         log: Whether the intervals are equal on a log scale.
-        fidelity: Whether it is no hyperparameter, but how long a trial trained.
+        fidelity: Whether it is the length of the training instead of a hyperparameter.
     """
 
     name: str
     levels: tuple[Any, ...]
     codes: Codes
-    weights: Floats
     numeric: bool
     log: bool = False
     fidelity: bool = False
 
     @property
     def size(self) -> int:
-        """How many levels there are."""
+        """The number of levels."""
         return len(self.levels)
+
+    @property
+    def weights(self) -> Floats:
+        """The share of each level in the space `(n_levels,)`.
+
+        All weight of a fidelity is on the longest training, so that importance refers to its end.
+        """
+        return np.eye(self.size)[-1] if self.fidelity else np.full(self.size, 1 / self.size)
 
 
 def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
@@ -60,7 +66,7 @@ def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
 
     Args:
         table: Trials with a score.
-        space: Where ranges begin and end, and on which scale; by the values met where None.
+        space: Gives the ends and scales of ranges; if None, the values in `table` do.
     """
     ranges = {
         column_of(p.name): p.domain
@@ -69,74 +75,59 @@ def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
     }
     axes = [_axis(table[name], ranges) for name in varying_columns(table)]
     if (table["status"] == "stopped").any() and table[_FIDELITY].nunique() > 1:
-        axes.append(_fidelity(table[_FIDELITY]))
+        axes.append(replace(_axis(table[_FIDELITY], {}), fidelity=True))
     return [axis for axis in axes if axis.size > 1]
 
 
 def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
-    import pandas as pd
-
     name = str(column.name)
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    if column.dtype.kind not in "iuf":
         return _categories(name, column)
     values: Floats = column.to_numpy(np.float64, na_value=np.nan)
     distinct = np.unique(values[~np.isnan(values)])
-    if len(distinct) > MOST_LEVELS:
+    if len(distinct) > _MOST_LEVELS:
         return _intervals(name, values, ranges.get(name))
     codes: Codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
-    whole = pd.api.types.is_integer_dtype(column)
-    levels = tuple(int(v) if whole else float(v) for v in distinct)
-    return Axis(name, levels, codes, _equal(len(levels)), numeric=True, log=is_log(distinct))
+    number = float if column.dtype.kind == "f" else int
+    levels = tuple(map(number, distinct))
+    return Axis(name, levels, codes, numeric=True, log=is_log(distinct))
 
 
 def _categories(name: str, column: pd.Series[Any]) -> Axis:
-    # The text tells True from 1, which a set would take for the same.
-    cells = column.astype(object)
-    text = [str(c) if alive else None for c, alive in zip(cells, cells.notna(), strict=True)]
-    levels = tuple(dict.fromkeys(cell for cell in text if cell is not None))
+    # As text, because True and 1 are the same key of a dict.
+    texts = column.dropna().astype(object).map(str)
+    levels = tuple(dict.fromkeys(texts))
     index = {level: code for code, level in enumerate(levels)}
-    codes = np.array([-1 if cell is None else index[cell] for cell in text], dtype=np.intp)
-    return Axis(name, levels, codes, _equal(len(levels)), numeric=False)
+    codes = np.full(len(column), -1, dtype=np.intp)
+    codes[column.notna().to_numpy()] = texts.map(index)
+    return Axis(name, levels, codes, numeric=False)
 
 
 def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
-    """Intervals of equal width on the sweep's scale; rows outside an edited range widen it."""
+    """Intervals of equal width on the sweep's scale, widened to rows outside the range."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if domain is not None:
         low, high = min(low, domain.min), max(high, domain.max)
     log = domain.log if domain is not None else is_log(np.array([low, high]))
     log = log and low > 0
     start, end = (math.log(low), math.log(high)) if log else (low, high)
-    width = (end - start) / MOST_LEVELS
+    width = (end - start) / _MOST_LEVELS
     positions = np.log(values) if log else values
-    with np.errstate(invalid="ignore"):
-        places = np.clip((positions - start) / width, 0, MOST_LEVELS - 1)
-    codes: Codes = np.where(np.isnan(values), -1, np.nan_to_num(places)).astype(np.intp)
-    middles = start + width * (np.arange(MOST_LEVELS) + 0.5)
+    places = np.clip((positions - start) / width, 0, _MOST_LEVELS - 1)
+    codes: Codes = np.where(np.isnan(values), -1, places).astype(np.intp)
+    middles = start + width * (np.arange(_MOST_LEVELS) + 0.5)
     levels = tuple(float(v) for v in (np.exp(middles) if log else middles))
-    return Axis(name, levels, codes, _equal(MOST_LEVELS), numeric=True, log=log)
-
-
-def _fidelity(column: pd.Series[Any]) -> Axis:
-    """All weight is on the longest training: what is explained is the score at its end."""
-    axis = _axis(column, {})
-    weights = np.zeros(axis.size)
-    weights[-1] = 1.0
-    return Axis(axis.name, axis.levels, axis.codes, weights, numeric=True, fidelity=True)
-
-
-def _equal(size: int) -> Floats:
-    return np.full(size, 1 / size)
+    return Axis(name, levels, codes, numeric=True, log=log)
 
 
 def is_log(distinct: Floats) -> bool:
-    """Whether values, in order, are taken for those of a log scale: positive and far apart."""
+    """Whether sorted values are positive and far enough apart for a log scale."""
     return bool(distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_SPAN)
 
 
-#: Points of the space at which a forest's variance is taken, where it has more than these.
+#: Points of the space at which a forest's variance is computed; a smaller space is used whole.
 _POINTS = 2_048
-#: Splits look at so many of the columns: trees differ, and a weak hyperparameter gets its turn.
+#: Share of the columns that a split considers, so that trees differ and weak columns are used, too.
 _MAX_FEATURES = 0.7
 
 
@@ -145,8 +136,8 @@ class Leaves:
     """The leaves of a forest's trees.
 
     Attributes:
-        values: What each predicts, divided by the number of trees `(n_leaves,)`.
-        masks: Per axis, the levels that each covers `(n_leaves, n_levels)`, float.
+        values: The prediction of each leaf, divided by the number of trees `(n_leaves,)`.
+        masks: For each axis, 1.0 at the levels that a leaf covers `(n_leaves, n_levels)`.
         shares: The weight of those levels `(n_leaves, n_axes)`.
     """
 
@@ -155,15 +146,15 @@ class Leaves:
     shares: Floats
 
     def mean(self) -> float:
-        """The forest's mean over the space."""
+        """The forest's mean prediction over the space."""
         return float(self.values @ self.shares.prod(axis=1))
 
     def marginal(self, axis: int) -> Floats:
-        """Its mean at each level of one axis `(n_levels,)`."""
+        """The mean prediction at each level of one axis `(n_levels,)`."""
         return np.asarray(self._others(axis) @ self.masks[axis])
 
     def joint(self, first: int, second: int) -> Floats:
-        """Its mean at each pair of levels of two axes `(n_first, n_second)`."""
+        """The mean prediction at each pair of levels of two axes `(n_first, n_second)`."""
         weighted = self.masks[first] * self._others(first, second)[:, None]
         return np.asarray(weighted.T @ self.masks[second])
 
@@ -172,14 +163,14 @@ class Leaves:
 
 
 def design(axes: Sequence[Axis], codes: Codes) -> Floats:
-    """Levels as a forest sees them: the order of numbers, one column a category.
+    """Encode levels for a forest: numbers by their order, categories as one-hot columns.
 
     Args:
         axes: The axes.
-        codes: Of levels `(n, n_axes)`.
+        codes: Indices of levels `(n, n_axes)`.
 
     Returns:
-        `(n, n_columns)`.
+        The encoded rows `(n, n_columns)`.
     """
     return np.hstack([_encoding(axis)[codes[:, i]] for i, axis in enumerate(axes)])
 
@@ -193,7 +184,7 @@ def _encoding(axis: Axis) -> Floats:
 
 def fit(x: Floats, y: Floats, trees: int, seed: int, *, oob_score: bool = False) -> Any:
     """A fitted `RandomForestRegressor`."""
-    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.ensemble import RandomForestRegressor  # Slow to import.
 
     forest = RandomForestRegressor(
         n_estimators=trees, max_features=_MAX_FEATURES, oob_score=oob_score, random_state=seed
@@ -219,15 +210,12 @@ def fold(forest: Any, axes: Sequence[Axis]) -> Leaves:
 
 
 def _boxes(tree: Any, columns: int) -> tuple[Floats, Floats, Floats]:
-    """Lower (excluded) and upper ends of each leaf's box, and its value; a depth at a time."""
+    """Lower (excluded) and upper ends of each leaf's box, and its value."""
     left, right = tree.children_left, tree.children_right
     low = np.full((tree.node_count, columns), -np.inf)
     high = np.full((tree.node_count, columns), np.inf)
     nodes: npt.NDArray[np.intp] = np.zeros(1, dtype=np.intp)
-    while True:
-        nodes = nodes[left[nodes] >= 0]
-        if not len(nodes):
-            break
+    while len(nodes := nodes[left[nodes] >= 0]):  # All inner nodes of one depth.
         column, threshold = tree.feature[nodes], tree.threshold[nodes]
         for children in (left[nodes], right[nodes]):
             low[children], high[children] = low[nodes], high[nodes]
@@ -239,13 +227,13 @@ def _boxes(tree: Any, columns: int) -> tuple[Floats, Floats, Floats]:
 
 
 def sample(axes: Sequence[Axis]) -> tuple[Codes, Floats]:
-    """Points of the space and their weights: every one of a small space, else an even spread.
+    """Points of the space and their weights: all points of a small space, else an even spread.
 
-    Source of the spread: Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences"
-    (2018): the additive recurrence of the generalised golden ratio.
+    The spread is the additive recurrence of the generalised golden ratio: Roberts, "The
+    Unreasonable Effectiveness of Quasirandom Sequences", 2018.
 
     Returns:
-        Codes of levels `(n, n_axes)`, and weights `(n,)` in sum 1.
+        Codes of levels `(n, n_axes)`, and weights `(n,)` whose sum is 1.
     """
     if math.prod(axis.size for axis in axes) <= _POINTS:
         grid = np.meshgrid(*(np.arange(axis.size) for axis in axes), indexing="ij")
@@ -257,11 +245,7 @@ def sample(axes: Sequence[Axis]) -> tuple[Codes, Floats]:
         ratio = (1 + ratio) ** (1 / (len(axes) + 1))
     steps = ratio ** -np.arange(1.0, len(axes) + 1)
     positions = (0.5 + np.outer(np.arange(1, _POINTS + 1), steps)) % 1
-    codes = np.stack(
-        [
-            np.searchsorted(np.cumsum(a.weights)[:-1], positions[:, i], side="right")
-            for i, a in enumerate(axes)
-        ],
-        axis=1,
-    )
+    ends = [np.cumsum(axis.weights)[:-1] for axis in axes]
+    columns = zip(ends, positions.T, strict=True)
+    codes = np.stack([np.searchsorted(*pair, side="right") for pair in columns], axis=1)
     return codes, np.full(_POINTS, 1 / _POINTS)

@@ -1,7 +1,7 @@
-"""How much of the score's variance each hyperparameter and pair explains, with intervals.
+"""Importance: the share of the score's variance that each hyperparameter and pair explains.
 
-A functional analysis of variance of a random forest: Hutter, Hoos and Leyton-Brown, "An Efficient
-Approach for Assessing Hyperparameter Importance", ICML 2014.
+The method is a functional analysis of variance of a random forest: Hutter, Hoos and Leyton-Brown,
+"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from hpsearch.errors import InputError
-from hpsearch.report.forest import Axis, Codes, Floats, Leaves, axes_of, design, fit, fold, sample
+from hpsearch.report.forest import Axis, Codes, Floats, axes_of, design, fit, fold, sample
 from hpsearch.space.space import Space
 from hpsearch.store.tables import ranked_rows
 
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share:
-    """How much of the variance one hyperparameter or pair explains, 0 to 1, and its interval.
+    """The share of the variance, 0 to 1, that a hyperparameter or a pair explains.
 
     Attributes:
         names: One column or two.
-        share: Of a pair, what it explains beyond its two members.
-        low, high: Of 90% of the forests that other trials would have given.
+        share: The share; for a pair, beyond the shares of its two members.
+        low, high: Its 90% interval.
     """
 
     names: tuple[str, ...]
@@ -43,12 +44,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Effect:
-    """The mean score at each level of one hyperparameter, over the whole space.
+    """The mean score at each level of a hyperparameter, over all values of the others.
 
     Attributes:
         levels: Numbers in order, or the text of categories.
-        mean, low, high: `(n_levels,)`; the band is that of 90% of the forests.
-        log: Whether the levels are even on a log scale.
+        log: Whether the levels are evenly spaced on a log scale.
+        mean, low, high: The mean score and its 90% interval `(n_levels,)`.
     """
 
     name: str
@@ -62,16 +63,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much of the score's variance each hyperparameter and pair explains.
+    """The share of the score's variance that each hyperparameter and pair explains.
 
     Attributes:
-        shares: Largest first; of singles and of pairs of the most important.
+        shares: Those of all hyperparameters and of pairs of important ones, largest first.
         effects: Column -> its effect, in the order of the columns.
         joints: Pair of columns -> the mean score `(n_first_levels, n_second_levels)`.
-        explained: The forest's R squared on trials that it has not seen: near 0 or below, it has
-            learnt nothing, and its shares mean nothing.
-        trials: How many trials it has learnt from.
-        reason: Why there are no shares, or empty.
+        explained: The forest's R squared on trials that it has not seen. Near 0 or below, the
+            forest has learned nothing, and its shares mean nothing.
+        trials: Number of trials that the forest has learned from.
+        reason: The reason why there are no shares, or empty.
     """
 
     shares: tuple[Share, ...] = ()
@@ -83,18 +84,18 @@ class Importance:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a hyperparameter or pair, largest share first.
+        """One row for each hyperparameter and pair, largest share first.
 
         Columns: `hyperparameter`, `with` (the other of a pair, or empty), `share`, `low`, `high`.
         """
-        import pandas as pd
+        import pandas as pd  # Slow to import.
 
         rows = [(*(*s.names, "")[:2], s.share, s.low, s.high) for s in self.shares]
         return pd.DataFrame(rows, columns=["hyperparameter", "with", "share", "low", "high"])
 
     @property
     def paired(self) -> list[str]:
-        """The hyperparameters of which any two can be looked at, most important first."""
+        """The hyperparameters whose joint effects are known, most important first."""
         known = {name for pair in self.joints for name in pair}
         singles = [s.names[0] for s in self.shares if len(s.names) == 1]
         return [name for name in singles if name in known]
@@ -112,7 +113,7 @@ class Importance:
             return self.joints[first, second]
         if (second, first) in self.joints:
             return self.joints[second, first].T
-        known = ", ".join(sorted({name for pair in self.joints for name in pair})) or "none"
+        known = ", ".join(sorted(self.paired)) or "none"
         raise InputError(
             f"{first}, {second}: no two hyperparameters whose joint effect is known; choose two "
             f"of: {known}"
@@ -127,20 +128,20 @@ class Importance:
     def _repr_html_(self) -> str:
         if self.reason:
             return f"<p>No importance: {self.reason}.</p>"
-        said = f"{self.trials} trials; {self.explained:.0%} of the variance explained out of bag"
-        return f"<p>{said}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
+        head = f"{self.trials} trials; {self.explained:.0%} of the variance explained out of bag"
+        return f"<p>{head}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
 
 
-#: Fewer configs than this say nothing about a forest.
+#: A forest needs this many configs.
 _FEWEST_CONFIGS = 8
-#: Of the forest that the shares come from.
+#: Trees of the forest that gives the shares.
 _TREES = 96
-#: Forests of half of the configs each, for the intervals, and their trees.
+#: Forests that give the intervals, each fitted to half of the configs, and their trees.
 _HALVES = 12
 _HALF_TREES = 24
-#: Pairs are taken among so many hyperparameters, by what the forest splits on.
+#: Pairs are formed among this many hyperparameters, those that the forest splits on most.
 _MOST_PAIRED = 8
-#: Of a normal distribution: 90% lie within.
+#: 90% of a normal distribution lie within this many standard deviations.
 _WITHIN = 1.645
 
 Pair = tuple[int, int]
@@ -149,32 +150,32 @@ Pair = tuple[int, int]
 def importance_of(
     table: pd.DataFrame, space: Space | None = None, *, most_rows: int = 2_000, seed: int = 0
 ) -> Importance:
-    """How much of the score's variance each hyperparameter and each pair explains.
+    """Compute the share of the score's variance that each hyperparameter and pair explains.
 
     A random forest learns the score from the hyperparameters. Its mean over all hyperparameters
-    but one, or but two, is exact; the variance of that mean over the space, divided by the
-    forest's own variance, is the share. Every value of a list and every part of a range counts
-    alike, whichever a search has favoured.
+    but one or two is exact; the variance of that mean over the space, divided by the variance of
+    the forest's predictions, is the share. All values of a list and all parts of a range count
+    equally, however often the search tried them.
 
-    A dead hyperparameter makes no difference, so any of its values may stand in its empty cell:
-    one drawn at random for each trial. Its share then is that of the whole space, too: the less,
-    the more seldom it is alive. Where a method stopped trials early, the forest also learns how
-    long each trained, and speaks of the longest.
+    An inactive hyperparameter makes no difference, so its empty cells are filled with its values
+    at random. Its share refers to the whole space, too: the more rarely it is active, the smaller
+    the share. If a method stopped trials early, the forest also learns from the length of their
+    trainings, and the shares are those at the longest.
 
-    Intervals are those of forests that see half of the configs each: the standard error of
-    half-sampling, 90% of a normal distribution.
+    The intervals come from forests fitted to half of the configs each: 90% of a normal
+    distribution with the standard error of half-sampling.
 
     Args:
         table: A results table.
-        space: Of its sweep: where ranges begin and end; else by the values met.
-        most_rows: Of more trials with a score, so many drawn at random.
-        seed: Of the forests.
+        space: The sweep's space, which gives the ends of ranges; if None, the values tried do.
+        most_rows: Most trials with a score that are used; of more, a random sample is drawn.
+        seed: Seed of the forests.
 
     Sources: Hutter, Hoos and Leyton-Brown, ICML 2014 (the analysis); Politis, Romano and Wolf,
     "Subsampling", 1999 (half-sampling).
 
     Raises:
-        InputError: The table has no scores' column.
+        InputError: `table` is not a results table.
     """
     missing = [name for name in ("score", "status", "config", "metric") if name not in table]
     if missing:
@@ -188,15 +189,13 @@ def importance_of(
     reason = _reason(scored, axes)
     if reason:
         return Importance(reason=reason, trials=len(scored))
-    from threadpoolctl import threadpool_limits
-
-    # The products are small: more threads wait for each other.
+    # The matrix products are too small for several threads.
     with threadpool_limits(1):
         return _Analysis(scored, axes, seed).importance()
 
 
 def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:
-    """Why there is nothing to analyse, or empty."""
+    """The reason why there is nothing to analyse, or empty."""
     configs = scored["config"].nunique()
     if configs < _FEWEST_CONFIGS:
         return f"{configs} configs have a score, and {_FEWEST_CONFIGS} are needed"
@@ -208,8 +207,8 @@ def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What one forest says: its means by level, by pair of levels, and its variance."""
+class _Means:
+    """A forest's mean predictions: overall, by axis and by pair of axes; and their variance."""
 
     mean: float
     singles: list[Floats]
@@ -218,7 +217,7 @@ class _Parts:
 
 
 class _Analysis:
-    """The forests of one table, and what they agree on."""
+    """Fits the forests of a table and combines their means."""
 
     def __init__(self, scored: pd.DataFrame, axes: Sequence[Axis], seed: int) -> None:
         self._axes = axes
@@ -235,7 +234,7 @@ class _Analysis:
         x = design(self._axes, self._filled(everything, rng))
         forest = fit(x, self._score, _TREES, self._seed, oob_score=True)
         self._paired = self._pairs(forest)
-        whole = self._parts(forest)
+        whole = self._means(forest)
         halves = [self._half(rng, index) for index in range(_HALVES)]
         return Importance(
             shares=self._shares(whole, halves),
@@ -248,21 +247,21 @@ class _Analysis:
         )
 
     def _filled(self, rows: npt.NDArray[np.intp], rng: np.random.Generator) -> Codes:
-        """Codes of some trials, dead ones drawn from the levels met, as often as they are met."""
+        """Codes of some trials, with those of inactive values drawn from the other trials'."""
         codes = self._codes[rows].copy()
         for index, axis in enumerate(self._axes):
-            dead = codes[:, index] < 0
-            if dead.any():
-                codes[dead, index] = rng.choice(axis.codes[axis.codes >= 0], dead.sum())
+            inactive = codes[:, index] < 0
+            if inactive.any():
+                codes[inactive, index] = rng.choice(axis.codes[axis.codes >= 0], inactive.sum())
         return codes
 
-    def _half(self, rng: np.random.Generator, index: int) -> _Parts:
+    def _half(self, rng: np.random.Generator, index: int) -> _Means:
         count = self._configs.max() + 1
         chosen = rng.permutation(count)[: math.ceil(count / 2)]
         rows = np.flatnonzero(np.isin(self._configs, chosen))
         x = design(self._axes, self._filled(rows, rng))
         forest = fit(x, self._score[rows], _HALF_TREES, self._seed + 1 + index)
-        return self._parts(forest)
+        return self._means(forest)
 
     def _pairs(self, forest: Any) -> list[Pair]:
         widths = [1 if a.numeric or a.size == 2 else a.size for a in self._axes]
@@ -271,50 +270,37 @@ class _Analysis:
             forest.feature_importances_[end - width : end].sum()
             for width, end in zip(widths, ends, strict=True)
         ]
-        own = [i for i, axis in enumerate(self._axes) if not axis.fidelity]
-        chosen = sorted(sorted(own, key=lambda i: -splits[i])[:_MOST_PAIRED])
+        candidates = [i for i, axis in enumerate(self._axes) if not axis.fidelity]
+        chosen = sorted(sorted(candidates, key=lambda i: -splits[i])[:_MOST_PAIRED])
         return list(itertools.combinations(chosen, 2))
 
-    def _parts(self, forest: Any) -> _Parts:
-        leaves: Leaves = fold(forest, self._axes)
+    def _means(self, forest: Any) -> _Means:
+        leaves = fold(forest, self._axes)
         at_points = forest.predict(design(self._axes, self._points))
         mean = float(self._weights @ at_points)
-        return _Parts(
+        return _Means(
             mean=leaves.mean(),
             singles=[leaves.marginal(index) for index in range(len(self._axes))],
             pairs={pair: leaves.joint(*pair) for pair in self._paired},
             variance=float(self._weights @ (at_points - mean) ** 2),
         )
 
-    def _of_singles(self, parts: _Parts) -> list[float]:
-        return [
-            float(axis.weights @ (single - parts.mean) ** 2)
-            for axis, single in zip(self._axes, parts.singles, strict=True)
-        ]
-
-    def _of_pair(self, parts: _Parts, pair: Pair) -> float:
-        first, second = pair
-        beyond = (
-            parts.pairs[pair]
-            - parts.singles[first][:, None]
-            - parts.singles[second][None, :]
-            + parts.mean
-        )
-        return float(self._axes[first].weights @ beyond**2 @ self._axes[second].weights)
-
-    def _variances(self, parts: _Parts) -> Floats:
-        """Shares of the axes, then of the pairs."""
+    def _shares_of(self, means: _Means) -> Floats:
+        """The shares of the axes, then those of the pairs."""
         explained = [
-            *self._of_singles(parts),
-            *(self._of_pair(parts, pair) for pair in self._paired),
+            float(axis.weights @ (single - means.mean) ** 2)
+            for axis, single in zip(self._axes, means.singles, strict=True)
         ]
-        # The sum of what was taken exactly can exceed what was sampled.
-        total = max(parts.variance, sum(explained))
+        for (i, j), pair in means.pairs.items():
+            beyond = pair - means.singles[i][:, None] - means.singles[j][None, :] + means.mean
+            explained.append(float(self._axes[i].weights @ beyond**2 @ self._axes[j].weights))
+        # The exact parts can exceed a total that was computed from a sample of points.
+        total = max(means.variance, sum(explained))
         return np.array(explained) / total if total > 0 else np.zeros(len(explained))
 
-    def _shares(self, whole: _Parts, halves: Sequence[_Parts]) -> tuple[Share, ...]:
-        values = self._variances(whole)
-        low, high = _interval(values, np.stack([self._variances(half) for half in halves]))
+    def _shares(self, whole: _Means, halves: Sequence[_Means]) -> tuple[Share, ...]:
+        values = self._shares_of(whole)
+        low, high = _interval(values, np.stack([self._shares_of(half) for half in halves]))
         low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         keys = [*((i,) for i in range(len(self._axes))), *self._paired]
         shares = [
@@ -324,7 +310,7 @@ class _Analysis:
         ]
         return tuple(sorted(shares, key=lambda share: -share.share))
 
-    def _effects(self, whole: _Parts, halves: Sequence[_Parts]) -> dict[str, Effect]:
+    def _effects(self, whole: _Means, halves: Sequence[_Means]) -> dict[str, Effect]:
         effects = {}
         for index, axis in enumerate(self._axes):
             if axis.fidelity:
@@ -338,10 +324,15 @@ class _Analysis:
 
 
 def _interval(whole: Floats, halves: Floats) -> tuple[Floats, Floats]:
-    """Ends around what all trials say, from what halves of them say `(n_halves, ...)`.
+    """The 90% interval of `whole`, an estimate from all trials.
 
-    The standard error of half-sampling; and where twice the trials have moved the figure, as
-    much again in that direction, for a forest of few trials is biased.
+    Its width comes from the standard error of half-sampling. A forest of few trials is biased:
+    if all trials move the estimate away from that of the halves, more trials might move it
+    further, so the interval extends by the same distance in that direction.
+
+    Args:
+        whole: The estimate.
+        halves: Estimates from half of the configs each `(n_halves, *whole.shape)`.
     """
     error = _WITHIN * halves.std(axis=0, ddof=1)
     moved = whole - halves.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Figures of hyperparameters: shares of variance, effects, contours."""
+"""Figures of hyperparameters: importance, marginal effects and contours."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.report.drawing import (
-    Spec,
-    inert,
-    number,
-    rounded,
-    spread,
-)
+from hpsearch.report.drawing import Spec, inert, number, rounded, spread
 from hpsearch.store.cells import text_of
 
 if TYPE_CHECKING:
+    from hpsearch.report.forest import Floats
     from hpsearch.report.importance import Effect, Importance
     from hpsearch.report.source import ReportSource
 
 _MOST_SHARES = 16
-#: A pair that explains less is left out of the picture.
+#: Pairs that explain less are left out.
 _LEAST_OF_PAIR = 0.005
-
-#: Numeric levels of no more than this are marked each.
+#: An axis of at most this many numbers has a tick at each.
 _MOST_MARKED = 8
+#: An axis of cells has at most this many ticks.
+_MOST_TICKS = 12
+#: Most trials marked on a contour, spread evenly over the ranking.
+_MOST_TRIALS = 300
+#: With more numbers than this on both axes, contour lines replace cells.
+_SMOOTH = 8
+#: Trials are spread over a disc of this radius around the middle of their cell, in this many steps.
+_JITTER = 0.36
+_RING = 97
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
 def shares_figure(importance: Importance) -> Spec:
-    """A bar a hyperparameter or pair, the largest on top."""
+    """A bar for each hyperparameter and pair, the largest on top."""
     kept = [s for s in importance.shares if len(s.names) == 1 or s.share >= _LEAST_OF_PAIR]
     kept = kept[:_MOST_SHARES]
     data = []
@@ -84,13 +88,13 @@ def _label(names: tuple[str, ...]) -> str:
 
 
 def effect_figure(importance: Importance, name: str, metric: str = "score") -> Spec:
-    """The marginal effect of one hyperparameter; all effects share the axis of the score."""
-    shown = importance.effects[name]
+    """The marginal effect of a hyperparameter; all effects have the same vertical axis."""
+    effect = importance.effects[name]
     every = importance.effects.values()
     low, high = min(e.low.min() for e in every), max(e.high.max() for e in every)
     margin = 0.06 * (high - low)
     layout = {
-        "xaxis": level_axis(shown),
+        "xaxis": _value_axis(effect),
         "yaxis": {
             "title": {"text": inert(f"mean {metric}")},
             "range": [rounded(low - margin), rounded(high + margin)],
@@ -98,25 +102,16 @@ def effect_figure(importance: Importance, name: str, metric: str = "score") -> S
         "showlegend": False,
         "height": 280,
     }
-    return {"data": _line(shown) if shown.numeric else [_points(shown)], "layout": layout}
+    return {"data": _line(effect) if effect.numeric else [_points(effect)], "layout": layout}
 
 
-def _texts(shown: Effect) -> list[str]:
-    rows = zip(shown.levels, shown.mean, shown.low, shown.high, strict=True)
-    return [
-        f"<b>{inert(shown.name)}: {inert(text_of(level))}</b><br>"
-        f"{number(mean)} ({number(low)} to {number(high)})"
-        for level, mean, low, high in rows
-    ]
-
-
-def _line(shown: Effect) -> list[dict[str, Any]]:
-    at = [rounded(position) for position in level_positions(shown)]
+def _line(effect: Effect) -> list[dict[str, Any]]:
+    at = [rounded(position) for position in _positions(effect)]
     band = {
         "type": "scatter",
         "mode": "lines",
         "x": [*at, *at[::-1]],
-        "y": [rounded(v) for v in (*shown.high, *shown.low[::-1])],
+        "y": [rounded(v) for v in (*effect.high, *effect.low[::-1])],
         "fill": "toself",
         "fillcolor": "@soft",
         "line": {"width": 0},
@@ -126,155 +121,139 @@ def _line(shown: Effect) -> list[dict[str, Any]]:
         "type": "scatter",
         "mode": "lines+markers",
         "x": at,
-        "y": [rounded(v) for v in shown.mean],
+        "y": [rounded(v) for v in effect.mean],
         "line": {"color": "@accent", "width": 2.5},
         "marker": {"color": "@accent", "size": 6},
         "hoverinfo": "text",
-        "hovertext": _texts(shown),
+        "hovertext": _hover_texts(effect),
     }
     return [band, line]
 
 
-def _points(shown: Effect) -> dict[str, Any]:
+def _points(effect: Effect) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": level_positions(shown),
-        "y": [rounded(v) for v in shown.mean],
+        "x": _positions(effect),
+        "y": [rounded(v) for v in effect.mean],
         "marker": {"color": "@accent", "size": 10},
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [rounded(v) for v in shown.high - shown.mean],
-            "arrayminus": [rounded(v) for v in shown.mean - shown.low],
+            "array": [rounded(v) for v in effect.high - effect.mean],
+            "arrayminus": [rounded(v) for v in effect.mean - effect.low],
             "color": "@accent",
             "thickness": 1.6,
             "width": 6,
         },
         "hoverinfo": "text",
-        "hovertext": _texts(shown),
+        "hovertext": _hover_texts(effect),
     }
 
 
-#: Of more trials, so many are marked, evenly over the ranking.
-_MOST_TRIALS = 300
-#: With as many numbers on both axes, lines of equal score are worth drawing.
-_SMOOTH = 8
-#: How far from the middle of a cell a trial is marked, and in how many steps.
-_JITTER = 0.36
-_RING = 97
-_GOLDEN = np.pi * (3 - np.sqrt(5))
+def _hover_texts(effect: Effect) -> list[str]:
+    rows = zip(effect.levels, effect.mean, effect.low, effect.high, strict=True)
+    return [
+        f"<b>{inert(effect.name)}: {inert(text_of(level))}</b><br>"
+        f"{number(mean)} ({number(low)} to {number(high)})"
+        for level, mean, low, high in rows
+    ]
 
 
-def contour_figure(source: ReportSource, x: str, y: str, *, trials: bool = True) -> Spec:
-    """The forest's mean score at each pair of values.
+def _positions(effect: Effect) -> list[float]:
+    """The positions of the levels: numbers as they are, categories one apart."""
+    return [*map(float, effect.levels if effect.numeric else range(len(effect.levels)))]
 
-    Args:
-        source: The sweep.
-        x, y: Columns of two hyperparameters.
-        trials: Whether trials are marked.
+
+def _value_axis(effect: Effect) -> dict[str, Any]:
+    """An axis of numbers, or of categories one apart."""
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    if effect.log:
+        # Only decades have ticks, because those between them would overlap.
+        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    if effect.numeric and len(effect.levels) > _MOST_MARKED:
+        return axis
+    axis["tickvals"] = _positions(effect)
+    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
+    if not effect.numeric:
+        axis["range"] = [-0.5, len(effect.levels) - 0.5]
+    return axis
+
+
+def _cell_axis(effect: Effect) -> dict[str, Any]:
+    """An axis of cells one apart."""
+    shown = spread(len(effect.levels), _MOST_TICKS)
+    return {
+        "title": {"text": inert(effect.name)},
+        "tickvals": shown,
+        "ticktext": [inert(text_of(effect.levels[i]), 28) for i in shown],
+        "range": [-0.5, len(effect.levels) - 0.5],
+        "showgrid": False,
+    }
+
+
+def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
+    """The forest's mean score at each pair of values of two hyperparameters, and the trials.
 
     Raises:
         InputError: The joint effect of the two is not known.
     """
     grid = source.importance.joint(x, y)
-    first, second = source.importance.effects[x], source.importance.effects[y]
-    smooth = all(e.numeric and len(e.levels) > _SMOOTH for e in (first, second))
+    effects = [source.importance.effects[name] for name in (x, y)]
+    smooth = all(e.numeric and len(e.levels) > _SMOOTH for e in effects)
+    # Cells are one apart: on an axis of numbers, their widths would differ.
+    across, up = (
+        _positions(e) if smooth else [float(i) for i in range(len(e.levels))] for e in effects
+    )
     field: dict[str, Any] = {
         "type": "contour" if smooth else "heatmap",
-        # On an axis of numbers, cells would be as wide as the numbers are apart.
-        "x": _places(first, smooth=smooth),
-        "y": _places(second, smooth=smooth),
+        "x": across,
+        "y": up,
         "z": [[rounded(v) for v in row] for row in grid.T],
         "colorscale": "@field",
         "reversescale": source.goal == "minimize",
         "colorbar": {"title": {"text": source.metric, "side": "right"}, "thickness": 12},
         "hovertemplate": "%{z:.5~g}<extra></extra>",
     }
-    field |= {"contours": {"coloring": "heatmap"}, "line": {"width": 0.6}} if smooth else {}
-    data = [field, *([_trials(source, first, second, smooth=smooth)] if trials else [])]
-    layout = {"xaxis": _axis(first, smooth=smooth), "yaxis": _axis(second, smooth=smooth)}
-    return {"data": data, "layout": layout | {"showlegend": False, "height": 460}}
-
-
-def _places(effect: Effect, *, smooth: bool) -> list[float]:
-    return level_positions(effect) if smooth else [float(i) for i in range(len(effect.levels))]
-
-
-def _axis(effect: Effect, *, smooth: bool) -> dict[str, Any]:
-    axis = level_axis(effect)
     if smooth:
-        return axis
-    shown = spread(len(effect.levels), 12)
-    axis.pop("type", None)
-    axis["tickvals"] = shown
-    axis["ticktext"] = _tick_texts(effect, shown)
-    axis["range"] = [-0.5, len(effect.levels) - 0.5]
-    axis["showgrid"] = False
-    return axis
+        field |= {"contours": {"coloring": "heatmap"}, "line": {"width": 0.6}}
+    xaxis, yaxis = (_value_axis(e) if smooth else _cell_axis(e) for e in effects)
+    return {
+        "data": [field, _trials(source, effects, smooth=smooth)],
+        "layout": {"xaxis": xaxis, "yaxis": yaxis, "showlegend": False, "height": 460},
+    }
 
 
-def _tick_texts(effect: Effect, shown: list[int]) -> list[str]:
-    return [inert(text_of(effect.levels[i]), 28) for i in shown]
-
-
-def _trials(source: ReportSource, first: Effect, second: Effect, *, smooth: bool) -> dict[str, Any]:
-    rows = source.ranked
-    rows = rows[rows[first.name].notna() & rows[second.name].notna()]
+def _trials(source: ReportSource, effects: list[Effect], *, smooth: bool) -> dict[str, Any]:
+    names = [effect.name for effect in effects]
+    rows = source.ranked.dropna(subset=names)
     rows = rows.iloc[spread(len(rows), _MOST_TRIALS)]
-    at = [
-        _at(effect, list(rows[effect.name]), _JITTER * turn, smooth=smooth)
-        for turn, effect in zip((1, -1), (first, second), strict=True)
-    ]
+    if smooth:
+        x, y = (rows[name].to_numpy(np.float64) for name in names)
+    else:
+        x, y = (_cell_positions(effect, list(rows[effect.name])) for effect in effects)
+        # The golden angle spreads the trials of a cell evenly over a disc.
+        turn = np.arange(len(rows))
+        radius = _JITTER * np.sqrt((turn % _RING + 0.5) / _RING)
+        x = x + radius * np.cos(turn * _GOLDEN_ANGLE)
+        y = y - radius * np.sin(turn * _GOLDEN_ANGLE)
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": at[0],
-        "y": at[1],
+        "x": [rounded(v) for v in x],
+        "y": [rounded(v) for v in y],
         "meta": {"trials": [int(trial) for trial in rows["trial"]]},
-        # Seen on every colour of the field.
+        # White in black is visible on every colour of the field.
         "marker": {"size": 5, "color": "#ffffff", "line": {"color": "#000000", "width": 1}},
     }
 
 
-def _at(
-    effect: Effect, cells: list[Any], jitter: float, *, smooth: bool
-) -> list[float | int | None]:
-    if smooth:
-        return [rounded(float(cell)) for cell in cells]
+def _cell_positions(effect: Effect, values: list[Any]) -> Floats:
+    """The cell of each value, counted from 0; numbers between two levels fall between cells."""
     if not effect.numeric:
         index = {level: float(i) for i, level in enumerate(effect.levels)}
-        places = np.array([index[str(cell)] for cell in cells], dtype=np.float64)
-    else:
-        levels = np.asarray(effect.levels, dtype=np.float64)
-        values = np.asarray(cells, dtype=np.float64)
-        if effect.log:
-            levels, values = np.log(levels), np.log(values)
-        places = np.interp(values, levels, np.arange(len(levels)))
-    # Trials of one cell lie side by side: the golden angle spreads them evenly in a disc.
-    turn = np.arange(len(places))
-    radius = jitter * np.sqrt((turn % _RING + 0.5) / _RING)
-    wave = np.cos(turn * _GOLDEN) if jitter > 0 else np.sin(turn * _GOLDEN)
-    return [rounded(v) for v in places + radius * wave]
-
-
-def level_positions(effect: Effect) -> list[float]:
-    """Where a hyperparameter's levels stand: numbers as they are, categories in a row."""
-    if effect.numeric:
-        return [float(level) for level in effect.levels]
-    return [float(index) for index in range(len(effect.levels))]
-
-
-def level_axis(effect: Effect) -> dict[str, Any]:
-    """The axis of a hyperparameter's levels."""
-    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+        return np.array([index[str(value)] for value in values], dtype=np.float64)
+    levels, numbers = np.asarray(effect.levels, np.float64), np.asarray(values, np.float64)
     if effect.log:
-        # Decades alone: the numbers between them overlap where there is little room.
-        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
-    if effect.numeric and len(effect.levels) > _MOST_MARKED:
-        return axis
-    axis["tickvals"] = level_positions(effect)
-    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
-    if not effect.numeric:
-        axis["range"] = [-0.5, len(effect.levels) - 0.5]
-    return axis
+        levels, numbers = np.log(levels), np.log(numbers)
+    return np.interp(numbers, levels, np.arange(len(levels)))

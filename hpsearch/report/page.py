@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else, and its writer beside a running sweep."""
+"""report.html: one self-contained page, and the thread that writes it during a run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
 from hpsearch.report import words
-from hpsearch.report.drawing import THEMES, Spec, colour_words, duration, inert, number, template
+from hpsearch.report.drawing import THEMES, Spec, colour_names, duration, number, template
 from hpsearch.report.importance_figures import contour_figure, effect_figure, shares_figure
-from hpsearch.report.source import ReportSource, told_apart
+from hpsearch.report.source import ReportSource, with_distinct_names
 from hpsearch.report.trial_figures import (
     MOST_CURVES,
     MOST_LINES,
@@ -36,7 +37,7 @@ from hpsearch.report.trial_figures import (
     progress_figure,
     work_figure,
 )
-from hpsearch.report.words import columns_of, constants_of
+from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -45,17 +46,19 @@ from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record, write_atomically
 from hpsearch.wording import COLOURS, css_variables
 
-REFRESH_SECONDS = 5
+_REFRESH_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class PageLimits:
-    """How much of a sweep goes into the page.
+    """The most that the page holds of one sweep.
 
     Attributes:
-        rows: Of the table, best first, those without a score last.
-        points, lines, curves: Of the figures.
-        pairs: Hyperparameters of which any two can be looked at together.
+        rows: Rows of the table.
+        points: Trials in the figure of progress.
+        lines: Trials in the parallel coordinates.
+        curves: Trials in a figure of learning curves.
+        pairs: Hyperparameters that can be paired in a contour.
     """
 
     rows: int = 10_000
@@ -64,43 +67,36 @@ class PageLimits:
     curves: int = MOST_CURVES
     pairs: int = 8
 
-    def times(self, share: float, rows: float) -> PageLimits:
-        """Less of everything, or of the figures first."""
+    def times(self, figures: float, rows: float) -> PageLimits:
+        """Lower limits, by a factor for the figures and one for the table."""
         return PageLimits(
             rows=max(50, int(self.rows * rows)),
-            points=max(100, int(self.points * share)),
-            lines=max(100, int(self.lines * share)),
-            curves=max(10, int(self.curves * share)),
-            pairs=max(3, int(self.pairs * math.sqrt(share))),
+            points=max(100, int(self.points * figures)),
+            lines=max(100, int(self.lines * figures)),
+            curves=max(10, int(self.curves * figures)),
+            pairs=max(3, int(self.pairs * math.sqrt(figures))),
         )
 
 
 def payload_of(
     sources: Sequence[ReportSource], limits: PageLimits, *, live: bool
 ) -> dict[str, Any]:
-    """All that the page's script reads."""
+    """The JSON object that the page's script reads."""
     written = time.strftime("%Y-%m-%d %H:%M:%S")
     return {
         "written": written,
         "live": live,
-        "refresh_seconds": REFRESH_SECONDS,
-        "footer": f"Written {written} by hpsearch {version_of('hpsearch')}. Everything on this "
-        "page is in this file: it opens offline and asks no server for anything.",
+        "refresh_seconds": _REFRESH_SECONDS,
+        "footer": f"Written {written} by hpsearch {version_of('hpsearch')}. This file holds "
+        "everything on this page: it opens offline and loads nothing from a server.",
         "themes": {
-            name: {"words": colour_words(name), "template": template(name)}
+            name: {"colours": colour_names(name), "template": template(name)}
             for name in sorted(THEMES)
         },
-        "overview": _overview(sources) if len(sources) > 1 else None,
+        "overview": {"figure": overview_figure(sources), "note": words.overview_note(sources)}
+        if len(sources) > 1
+        else None,
         "sweeps": [_sweep(source, limits) for source in sources],
-    }
-
-
-def _overview(sources: Sequence[ReportSource]) -> dict[str, Any]:
-    first = (sources[0].metric, sources[0].goal)
-    others = [inert(s.name) for s in sources if (s.metric, s.goal) != first]
-    return {
-        "figure": overview_figure(sources),
-        "note": words.overview_note(sources[0], others),
     }
 
 
@@ -117,12 +113,12 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             "-" if best is None else int(best["trial"]),
             f"{len(source.table):,}",
             f"{len(source.ranked):,}",
-            duration(float(source.table["seconds"].fillna(0).sum())),
+            duration(source.savings.seconds),
         ],
         "total": len(source.table),
         "scored": len(source.ranked),
-        "columns": columns_of(source, limits.rows),
-        "constants": constants_of(source),
+        "columns": words.columns_of(source, limits.rows),
+        "constants": words.constants_of(source),
         "figures": _figures(source, limits),
         "importance": {
             "reason": found.reason,
@@ -136,7 +132,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "evaluations": words.evaluations(source),
         "work": words.work(source),
         "facts": words.facts(source),
-        "file": words.file_of(source),
+        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.lines, limits.curves),
     }
 
@@ -159,10 +155,9 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 
 
 def _contours(source: ReportSource, most: int) -> dict[str, Any]:
-    """Each pair once, by the indices of its names: the page turns it where it is asked to."""
-    found = source.importance
-    important = found.paired[:most]
-    names = [name for name in found.effects if name in important]
+    """Each pair in one orientation, keyed by the indices of its names; the page transposes it."""
+    important = source.importance.paired[:most]
+    names = [name for name in source.importance.effects if name in important]
     specs: dict[str, Spec] = {
         f"{i}|{j}": contour_figure(source, names[i], names[j])
         for i, j in combinations(range(len(names)), 2)
@@ -174,10 +169,10 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
     }
 
 
-#: Of the whole page; the figures are thinned until it fits.
-MOST_BYTES = 6_000_000
+#: Limit of the whole page; the figures are thinned until it fits.
+_MOST_BYTES = 6_000_000
 _SCRIPTS = ("basics", "model", "figures", "table", "filters", "sections", "main")
-#: What of the figures and of the table is left of a large sweep, tried in this order.
+#: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
     *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),
     *((0.06, 0.1), (0.03, 0.05), (0.02, 0.02)),
@@ -185,62 +180,46 @@ _SHARES = (
 
 
 def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "") -> str:
-    """The page of one sweep or several.
-
-    Args:
-        sources: The sweeps; the page opens with the first.
-        live: Whether the page reads its file again every few seconds.
-        inputs: A mark of what it was made from, to tell whether it is up to date.
-
-    Raises:
-        InputError: Plotly is not installed, or there are more sweeps than fit a page.
-    """
-    sources = told_apart(sources)
-    plotly, script, style = _plotly(), _script(), _style()
+    """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
+    sources = with_distinct_names(sources)
+    plotly = _plotly()
+    code = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    script = f'(function () {{\n"use strict";\n{code}}})();\n'
+    themes = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in COLOURS]
     fixed = {
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
-        "style": style,
+        "style": "\n".join([*themes, _asset("page.css")]),
         "plotly": plotly,
         "script": script,
     }
-    room = (
-        MOST_BYTES - sum(len(part.encode()) for part in fixed.values()) - len(_asset("page.html"))
-    )
-    for share, rows in _SHARES:
-        limits = PageLimits().times(share / len(sources), rows / len(sources))
+    page = _asset("page.html")
+    room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
+    for figures, rows in _SHARES:
+        limits = PageLimits().times(figures / len(sources), rows / len(sources))
         data = _json(payload_of(sources, limits, live=live))
         if len(data.encode()) <= room:
-            return _filled({**fixed, "payload": data})
+            return Template(page).substitute(fixed, payload=data)
     raise InputError(
-        f"{len(sources)} sweeps do not fit in one page of {MOST_BYTES // 10**6} MB; report on fewer"
+        f"{len(sources)} sweeps do not fit in one page of {_MOST_BYTES / 1e6:.0f} MB; "
+        "report on fewer"
     )
-
-
-def _filled(parts: dict[str, str]) -> str:
-    # Piece by piece, so that nothing that is filled in is searched for further places.
-    pieces = _asset("page.html").split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, rest = piece.split("}}", 1)
-        filled += [parts[name], rest]
-    return "".join(filled)
 
 
 def _json(data: Any) -> str:
-    """JSON that ends no script element and begins none, whatever it says."""
+    """JSON that can neither end nor begin a script element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _policy(*scripts: str) -> str:
-    """No request to anywhere, and no script but these."""
+    """The content security policy: no requests, and no scripts but these."""
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return (
-        # Plotly compiles the shaders' calls of parallel coordinates, and writes style elements.
+        # Plotly evaluates code for parallel coordinates, and writes style elements.
         f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
@@ -252,71 +231,52 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _script() -> str:
-    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
-    return f'(function () {{\n"use strict";\n{parts}}})();\n'
-
-
-@cache
-def _style() -> str:
-    """The variables of both themes, then the sheet."""
-    rules = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in COLOURS]
-    return "\n".join([*rules, _asset("page.css")])
-
-
-@cache
 def _plotly() -> str:
-    """Plotly.js as Plotly for Python ships it, without importing that."""
-    found = find_spec("plotly")
-    path = Path(str(found and found.origin)).parent / "package_data" / "plotly.min.js"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{path}: Plotly's script cannot be read ({error.strerror}); pip install plotly"
-        ) from None
-    # A script element ends at the first of these, wherever it stands.
+    """Plotly.js from the Python package, which is not imported because that is slow."""
+    path = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    text = Path(str(path)).read_text(encoding="utf-8")
+    # Either of these inside a script would change where the script element ends.
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 _FILES = ("results.csv", "curves.csv", "sweep.yaml")
-_MARK = re.compile(r'<meta name="hpsearch-inputs" content="([0-9a-f]*)">')
-#: The mark stands in the head.
+_DIGEST = re.compile(r'<meta name="hpsearch-inputs" content="([0-9a-f]*)">')
+#: The part of the file that contains the digest.
 _HEAD_BYTES = 4_096
 
 
 def write_page(sources: Sequence[ReportSource], path: Path, *, live: bool = False) -> None:
-    """Write the page of one sweep or several; a reader sees the old file or the new one, whole.
+    """Write a page about one or more sweeps, atomically.
 
     Args:
         sources: The sweeps.
-        path: Of the file.
-        live: Whether the page reads its file again every few seconds.
+        path: The file to write.
+        live: Whether the page reloads itself every few seconds.
 
     Raises:
-        InputError: Plotly is missing, or the sweeps do not fit in a page.
+        InputError: The sweeps do not fit in a page.
         OSError: The file cannot be written.
     """
-    whole = all(source.most_rows for source in sources)
-    made_of = [(s.directory, s.looks) for s in sources if s.directory]
-    mark = _mark(made_of) if whole and not live else ""
-    write_atomically(path, render(sources, live=live, inputs=mark))
+    has_importance = all(source.most_rows for source in sources)
+    inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
+    digest = _digest(inputs) if has_importance and not live else ""
+    write_atomically(path, render(sources, live=live, inputs=digest))
 
 
-def is_current(path: Path, directory: Path, looks: tuple[Evaluation, ...]) -> bool:
-    """Whether a page is there already, made from these very tables and looks by this version."""
+def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
+    """Whether this version wrote the page from the directory's tables and these evaluations."""
     try:
         with path.open(encoding="utf-8") as file:
-            found = _MARK.search(file.read(_HEAD_BYTES))
+            found = _DIGEST.search(file.read(_HEAD_BYTES))
     except (OSError, UnicodeDecodeError):
         return False
-    return found is not None and found[1] == _mark([(directory, looks)])
+    return found is not None and found[1] == _digest([(directory, evaluations)])
 
 
-def _mark(made_of: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
+def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
     digest = hashlib.sha256(version_of("hpsearch").encode())
-    for directory, looks in made_of:
-        digest.update(repr(looks).encode())
+    for directory, evaluations in inputs:
+        digest.update(repr(evaluations).encode())
         for name in _FILES:
             try:
                 content = (directory / name).read_bytes()
@@ -327,22 +287,22 @@ def _mark(made_of: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
 
 
 _LOG = logging.getLogger("hpsearch.report")
-#: Trials that importance is learnt from at the end of a run; `hpsearch report` takes more.
+#: Most trials that importance is learned from in a run; `hpsearch report` uses more.
 _MOST_ROWS = 1_000
-#: Between the end of one page and the beginning of the next, while a run is on.
+#: Shortest pause between two pages of a run, and the largest share of time spent on them.
 _LIVE_SECONDS = 5.0
 _LIVE_SHARE = 0.1
-#: A run that a signal ends must be over within a few seconds.
+#: Longest wait for a page when a signal has interrupted the run.
 _PATIENCE_SECONDS = 2.0
 
 
 class ReportFile:
-    """Writes the page in a thread: the driver mostly waits for workers.
+    """Writes the page of a run in a thread, because the driver mostly waits for workers.
 
     Args:
         where: The results directory.
-        tables: Makes the tables of records.
-        sweep: What is run; None where no sweep file says it.
+        tables: Turns records into tables.
+        sweep: The sweep; None if the run has no sweep file.
     """
 
     def __init__(self, where: ResultsDirectory, tables: Tables, sweep: Sweep | None) -> None:
@@ -352,53 +312,50 @@ class ReportFile:
         self._error = ""
 
     def update(self, records: Sequence[Record]) -> None:
-        """Rewrite the page of a run that is on, unless it was done a moment ago."""
-        if time.monotonic() >= self._ready_at and not self._busy:
-            self._start(records, live=True, whole=True)
+        """Rewrite the live page, unless that is under way or was done a moment ago."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if time.monotonic() >= self._ready_at and not busy:
+            self._start(records, live=True, importance=True)
 
     def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
-        """Begin the last page; importance takes a while, which an interrupted run has not."""
+        """Begin the last page, without importance if there is no time for that."""
         self.finish(interrupted=interrupted)
-        self._start(records, live=False, whole=not interrupted)
+        self._start(records, live=False, importance=not interrupted)
 
     def finish(self, *, interrupted: bool) -> str:
-        """Wait for it.
+        """Wait for the page, but only briefly if the run was interrupted.
 
         Returns:
-            Why there is no page, or empty.
+            A message that the page could not be written, or empty.
         """
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS if interrupted else None)
         return f"{self._where.report} is not written: {self._error}" if self._error else ""
 
-    @property
-    def _busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def _start(self, records: Sequence[Record], *, live: bool, whole: bool) -> None:
-        # A daemon: should a signal's patience end, it must not hold the process.
+    def _start(self, records: Sequence[Record], *, live: bool, importance: bool) -> None:
+        # A daemon thread does not keep an interrupted process alive.
         self._thread = threading.Thread(
-            target=self._write, args=(records,), kwargs={"live": live, "whole": whole}, daemon=True
+            target=self._write, args=(records, live, importance), daemon=True
         )
         self._thread.start()
 
-    def _write(self, records: Sequence[Record], *, live: bool, whole: bool) -> None:
+    def _write(self, records: Sequence[Record], live: bool, importance: bool) -> None:
         began = time.monotonic()
         self._error = ""
         try:
-            known = evaluations_of(self._where.path)
-            if not live and is_current(self._where.report, self._where.path, known):
+            evaluations = evaluations_of(self._where.path)
+            if not live and is_current(self._where.report, self._where.path, evaluations):
                 return
             source = ReportSource(
                 self._tables.results(records),
                 self._tables.curves(records),
                 self._sweep,
                 self._where.path,
-                most_rows=_MOST_ROWS if whole else 0,
-                looks=known,
+                most_rows=_MOST_ROWS if importance else 0,
+                evaluations=evaluations,
             )
             write_page([source], self._where.report, live=live)
-        # Whatever goes wrong here, the results are there: the run goes on, the log knows why.
+        # The results do not depend on the report, so no error in it may end the run.
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__
             _LOG.info("the report failed", exc_info=True)

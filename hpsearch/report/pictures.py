@@ -1,15 +1,16 @@
-"""The figures one by one, for notebooks and papers."""
+"""Single figures, for notebooks and papers."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
-from hpsearch.report.drawing import Spec, template, with_theme
+from hpsearch.report.drawing import THEMES, Spec, template, with_theme
 from hpsearch.report.importance_figures import contour_figure, effect_figure, shares_figure
 from hpsearch.report.page import write_page
 from hpsearch.report.source import with_hover
@@ -36,22 +37,21 @@ def as_figure(spec: Spec, source: ReportSource, theme: str = "light") -> Figure:
     """A `plotly.graph_objects.Figure` with the colours of a theme, `light` or `dark`.
 
     Raises:
-        InputError: Plotly is not installed, or there is no such theme.
+        InputError: There is no such theme.
     """
-    if theme not in ("light", "dark"):
+    # Slow to import.
+    from plotly.graph_objects import Figure
+    from plotly.graph_objects import layout as layouts
+
+    if theme not in THEMES:
         raise InputError(f"theme: must be light or dark, not {theme!r}")
-    try:
-        from plotly.graph_objects import Figure
-        from plotly.graph_objects import layout as layouts
-    except ImportError:
-        raise InputError("figures need Plotly: pip install plotly") from None
     figure = Figure(with_theme(with_hover(spec, source), theme))
     figure.update_layout(template=layouts.Template(layout=template(theme)))
     return figure
 
 
 def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
-    """Each figure of the report, by a name that can be a file's."""
+    """Each figure of the report, with a name that is valid as a file's."""
     yield "progress", progress_figure(source)
     yield "progress-by-time", progress_figure(source, by="seconds")
     for metric in source.metrics:
@@ -62,31 +62,15 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     if not found.reason:
         yield "importance", shares_figure(found)
         for index, name in enumerate(found.effects, start=1):
-            # A hyperparameter may bear any name, a file not.
-            yield (
-                f"effect-{index}-{''.join(c if c.isalnum() or c in '_-' else '_' for c in name)}",
-                effect_figure(found, name, source.metric),
-            )
+            safe = re.sub(r"[^\w-]", "_", name)
+            yield f"effect-{index}-{safe}", effect_figure(found, name, source.metric)
         if len(found.paired) > 1:
             yield "contour", contour_figure(source, *found.paired[:2])
     yield "work", work_figure([source])
 
 
 def save_figures(source: ReportSource, directory: Path, kind: str = "svg") -> list[Path]:
-    """Write every figure of the report as a file of its own.
-
-    Args:
-        source: The sweep.
-        directory: Where to; made where it is missing.
-        kind: `svg`, `png` or `pdf`.
-
-    Returns:
-        The files.
-
-    Raises:
-        InputError: There is no such format, no Kaleido or no browser to draw with, or the
-            directory cannot be written.
-    """
+    """Write each figure of the report to a file; see `Pictures.save_figures`."""
     if kind not in FORMATS:
         raise InputError(f"format: must be one of {', '.join(FORMATS)}, not {kind!r}")
     drawn = [(name, as_figure(spec, source)) for name, spec in every_figure(source)]
@@ -100,31 +84,39 @@ def save_figures(source: ReportSource, directory: Path, kind: str = "svg") -> li
 
 
 def _write_images(drawn: list[Figure], paths: list[Path]) -> None:
+    # An optional package.
     try:
         import kaleido
         from choreographer.errors import ChromeNotFoundError
     except ImportError:
-        raise InputError("figures as files need Kaleido: pip install 'hpsearch[images]'") from None
-    options = [
-        {"width": _WIDTH, "height": figure.layout.height or _HEIGHT, "scale": _SCALE}
-        for figure in drawn
-    ]
+        raise InputError(
+            "writing figures to files needs Kaleido: pip install 'hpsearch[images]'"
+        ) from None
     written: list[dict[str, Any]] = [
-        {"fig": figure, "path": path, "opts": option | {"format": path.suffix[1:]}}
-        for figure, path, option in zip(drawn, paths, options, strict=True)
+        {
+            "fig": figure,
+            "path": path,
+            "opts": {
+                "width": _WIDTH,
+                "height": figure.layout.height or _HEIGHT,
+                "scale": _SCALE,
+                "format": path.suffix[1:],
+            },
+        }
+        for figure, path in zip(drawn, paths, strict=True)
     ]
     try:
         kaleido.write_fig_from_object_sync(written)
     except ChromeNotFoundError:
         raise InputError(
-            "figures as files are drawn by Chrome or Chromium, and none is found: apt-get install "
-            "chromium, or name one in the variable BROWSER_PATH; the page itself saves each "
-            "figure, too, with the camera above it"
+            "writing figures to files needs Chrome or Chromium, and neither is found: apt-get "
+            "install chromium, or set the variable BROWSER_PATH; the camera above each figure of "
+            "the page saves it, too"
         ) from None
 
 
 class Pictures:
-    """Importance, the report and its figures, for a class that has a `_source`.
+    """Methods for importance, the report and its figures, for a class with a `_source`.
 
     Each figure is a `plotly.graph_objects.Figure`: a notebook shows it, and
     `figure.write_image("figure.svg")` saves it. `theme` is `light` or `dark`.
@@ -135,14 +127,14 @@ class Pictures:
         raise NotImplementedError
 
     def importance(self) -> Importance:
-        """How much of the score's variance each hyperparameter and each pair explains."""
+        """Return the share of the score's variance that each hyperparameter and pair explains."""
         return self._source.importance
 
     def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
-        """Write one page of pictures; it opens offline.
+        """Write the report, one page that opens offline.
 
         Raises:
-            InputError: It cannot be written.
+            InputError: The file cannot be written.
         """
         try:
             write_page([self._source], Path(path))
@@ -151,11 +143,11 @@ class Pictures:
         return Path(path)
 
     def plot_progress(self, *, by: str = "trial", theme: str = "light") -> Figure:
-        """Every score and the best so far, by `trial` or by `seconds` of training."""
+        """Plot every score and the best so far, by `trial` or by `seconds` of training."""
         return self._drawn(progress_figure(self._source, by=by), theme)
 
     def plot_curves(self, metric: str | None = None, *, theme: str = "light") -> Figure:
-        """Learning curves of a metric, a column of `curves`; the scored one where None.
+        """Plot the learning curves of a metric, a column of `curves`; None for the scored one.
 
         Raises:
             InputError: There is no such metric.
@@ -166,18 +158,18 @@ class Pictures:
         return self._drawn(curves_figure(self._source, metric), theme)
 
     def plot_parallel(self, *, theme: str = "light") -> Figure:
-        """Parallel coordinates: a line a trial through its hyperparameters to its score."""
+        """Plot each trial as a line through its hyperparameters to its score."""
         return self._drawn(parallel_figure(self._source), theme)
 
     def plot_importance(self, *, theme: str = "light") -> Figure:
-        """Shares of the score's variance with their intervals."""
+        """Plot the shares of the score's variance with their intervals."""
         return self._drawn(shares_figure(self._known()), theme)
 
     def plot_effect(self, hyperparameter: str, *, theme: str = "light") -> Figure:
-        """The mean score at each value of one hyperparameter, with its band.
+        """Plot the mean score at each value of a hyperparameter, with its interval.
 
         Raises:
-            InputError: It does not vary.
+            InputError: The hyperparameter does not vary.
         """
         found = self._known()
         if hyperparameter not in found.effects:
@@ -188,33 +180,36 @@ class Pictures:
     def plot_contour(
         self, x: str | None = None, y: str | None = None, *, theme: str = "light"
     ) -> Figure:
-        """The mean score over two hyperparameters; the most important ones where None.
+        """Plot the mean score over two hyperparameters; None for the most important one left.
 
         Raises:
             InputError: The joint effect of the two is not known.
         """
-        asked = [x, y]
-        spare = (name for name in self._known().paired if name not in asked)
-        first, second = (next(spare, "") if name is None else name for name in asked)
+        chosen = [x, y]
+        others = (name for name in self._known().paired if name not in chosen)
+        first, second = (next(others, "") if name is None else name for name in chosen)
         return self._drawn(contour_figure(self._source, first, second), theme)
 
     def plot_work(self, *, theme: str = "light") -> Figure:
-        """Epochs that were trained, answered by a shared training, or spared."""
+        """Plot the epochs that were trained, answered by a shared training, or not needed."""
         return self._drawn(work_figure([self._source]), theme)
 
     def save_figures(
         self, directory: str | os.PathLike[str] = "figures", kind: str = "svg"
     ) -> list[Path]:
-        """Write every figure as a file: `svg`, `png` or `pdf`; the files.
+        """Write each figure of the report to a file and return the files.
+
+        Args:
+            directory: The directory for the files; created if missing.
+            kind: The format: `svg`, `png` or `pdf`.
 
         Raises:
-            InputError: There is no such format, no Kaleido or no browser to draw with, or the
-                directory cannot be written.
+            InputError: The format is unknown, Kaleido or a browser is missing, or the directory
+                cannot be written.
         """
         return save_figures(self._source, Path(directory), kind)
 
     def _drawn(self, spec: Spec, theme: str) -> Figure:
-
         return as_figure(spec, self._source, theme)
 
     def _known(self) -> Importance:

@@ -1,4 +1,4 @@
-"""Cells of results tables: encoding, decoding, and as people read them."""
+"""Cells of results tables: written, parsed, decoded, and shown to people."""
 
 from __future__ import annotations
 
@@ -11,11 +11,70 @@ if TYPE_CHECKING:
 
 #: A numeric hyperparameter with more values than this is shown in quarters.
 _MOST_VALUES = 12
+#: A spreadsheet runs text that starts with one of these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cell_of(value: Any) -> Any:
+    """Encode a hyperparameter's value: lists, mappings, None and unprintable text as JSON."""
+    plain = value.isprintable() if isinstance(value, str) else value is not None
+    if not plain or isinstance(value, list | Mapping):
+        return json.dumps(value, sort_keys=False)
+    return value
+
+
+def value_of(cell: Any) -> Any:
+    """Decode a hyperparameter's cell: the inverse of `cell_of` for all values of an MLP."""
+    if isinstance(cell, str) and cell.startswith(("[", "{", '"')):
+        return json.loads(cell)
+    return cell.item() if hasattr(cell, "item") else cell
+
+
+def escaped(text: str, *, typed: bool = False) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
+
+    Args:
+        typed: Whether the column holds numbers and booleans, too. Text that looks like one of
+            these, or like nothing, then gets an apostrophe as well.
+    """
+    formula = text.startswith((*_FORMULA, "'"))
+    if formula or (typed and not isinstance(parsed(text, as_text=False), str)):
+        return "'" + text
+    return text
+
+
+def unescaped(text: str) -> str:
+    """Remove the apostrophe that `escaped` put before a text."""
+    return text.removeprefix("'")
+
+
+def parsed(cell: str, *, as_text: bool) -> Any:
+    """Read a cell of a CSV file as a number, a boolean, text or None.
+
+    Args:
+        as_text: Whether the column holds only text.
+    """
+    if cell == "":
+        return None
+    if not as_text:
+        for number in (int, float):
+            try:
+                return number(cell)
+            except ValueError:
+                continue
+        if cell in ("True", "False"):
+            return cell == "True"
+    return unescaped(cell)
+
+
+def printable(text: str, instead: str = " ") -> str:
+    """Replace each character that could end the line or command a terminal."""
+    return "".join(c if c.isprintable() else instead for c in text)
 
 
 def text_of(value: Any) -> str:
-    """A cell for people: optimizers as calls, numbers to three digits, a dash for a dead key."""
-    import pandas as pd
+    """Show a cell to people: optimizers as calls, three digits, a dash for an inactive value."""
+    import pandas as pd  # slow to import
 
     if pd.isna(value):
         return "-"
@@ -29,7 +88,7 @@ def _as_call(cell: str) -> str:
         mapping = json.loads(cell)
     except ValueError:
         return cell
-    return _call(mapping) if isinstance(mapping, dict) and "name" in mapping else cell
+    return _call(mapping) if "name" in mapping else cell
 
 
 def _call(mapping: dict[str, Any]) -> str:
@@ -42,8 +101,8 @@ def _call(mapping: dict[str, Any]) -> str:
 
 
 def groups(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The value of each row as text; many numbers as quarters of equal size."""
-    import pandas as pd
+    """The text of each cell; if numbers are many, the quarter of the column that it is in."""
+    import pandas as pd  # slow to import
 
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST_VALUES:
         quarters = pd.qcut(column.astype("float64"), 4, labels=False, duplicates="drop")
@@ -54,7 +113,7 @@ def groups(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def in_order(texts: pd.Series[Any]) -> list[str]:
-    """The different texts: numbers by size, then words, then the dash of dead keys."""
+    """Sort the distinct texts: numbers by size, then words, then the dash."""
 
     def key(text: str) -> tuple[int, float, str]:
         try:
@@ -63,49 +122,3 @@ def in_order(texts: pd.Series[Any]) -> list[str]:
             return (2 if text == "-" else 1), 0.0, text
 
     return sorted(set(texts), key=key)
-
-
-#: A spreadsheet runs text that starts with one of these.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def _cell(value: Any) -> Any:
-    """A hyperparameter's value as a cell: lists, mappings and unprintable text as JSON."""
-    if (
-        value is None
-        or isinstance(value, list | Mapping)
-        or (isinstance(value, str) and not value.isprintable())
-    ):
-        return json.dumps(value, sort_keys=False)
-    return value
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _escaped(text: str) -> str:
-    return "'" + text if text.startswith((*_FORMULA, "'")) else text
-
-
-def _escaped_hyperparameter(text: str) -> str:
-    """Escaped too where a reader would take the text for a number, a boolean or nothing."""
-    return _escaped(text) if isinstance(_parsed(text, as_text=False), str) else "'" + text
-
-
-def _unescaped(text: str) -> str:
-    return text.removeprefix("'")
-
-
-def _parsed(cell: str, *, as_text: bool) -> Any:
-    if cell == "":
-        return None
-    if not as_text:
-        for number in (int, float):
-            try:
-                return number(cell)
-            except ValueError:
-                continue
-        if cell in ("True", "False"):
-            return cell == "True"
-    return _unescaped(cell)

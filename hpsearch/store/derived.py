@@ -1,4 +1,4 @@
-"""results.csv, curves.csv and sweep.yaml, rewritten from the store."""
+"""results.csv, curves.csv and sweep.yaml, written from what the store holds."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARE_OF_TIME = 0.02
-#: Before, a short sweep's workers would wait for the import of pandas.
+#: An earlier rewrite would make a short sweep's workers wait for the import of pandas.
 _FIRST_AFTER_SECONDS = 1.0
-#: What a rewrite takes on a fast machine; how much slower this one is shows at the first.
+#: Duration of a rewrite on a fast machine; the first rewrite tells how much slower this one is.
 _REWRITE_SECONDS = 3e-3
 _REWRITE_SECONDS_PER_ROW = 40e-6
 
 
 class Tables:
-    """results.csv and curves.csv, rewritten whole, for at most 2% of the run's time.
+    """results.csv and curves.csv, rewritten as a whole, for at most 2% of the run's time.
 
     Args:
         where: The results directory.
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share.
-        kind: What the configs are of.
-        flush: Has what the store holds survive a power cut, too: no table is to be ahead of it.
+        kind: The kind of the configs.
+        flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Tables:
         self._slowness = 1.0
 
     def records(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> list[Record]:
-        """The rows-to-be of all trials that have a result."""
+        """Make the records of all trials that have a result."""
         return [
             record_of(trial, results[trial.number], self._provenance)
             for trial in trials
@@ -77,17 +77,17 @@ class Tables:
         ]
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
-        """The results table."""
+        """Make the results table."""
         return results_table(
             records, self._task, self._names, self._provenance.metric, kind=self._kind
         )
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
-        """The learning curves."""
+        """Make the table of learning curves."""
         return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
 
     def due(self, rows: int) -> bool:
-        """Whether a rewrite of so many rows fits into its share of the time."""
+        """Return whether a rewrite of so many rows fits into its share of the time."""
         elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
@@ -96,7 +96,7 @@ class Tables:
         """Check that the store holds every row of results.csv, which the next rewrite replaces.
 
         Raises:
-            RefusedError: It lacks some: it is an older copy, or its log is gone or damaged.
+            RefusedError: Rows are missing: the store is an older copy, or lost its log.
         """
         path = self._where.results
         lost = [number for number in _numbers_in(path) if number not in results]
@@ -109,12 +109,10 @@ class Tables:
             )
 
     def begin(self) -> None:
-        """Write what is not there yet, without rows: from the first moment readers find tables.
-
-        What a killed run left unfinished goes.
+        """Remove a killed run's leftovers, and write missing tables, which have no rows yet.
 
         Raises:
-            HpsearchError: They cannot be written.
+            HpsearchError: The tables cannot be written.
         """
         self._where.clear()
         paths = (self._where.results, self._where.curves)
@@ -128,16 +126,17 @@ class Tables:
         """Rewrite both files.
 
         Raises:
-            HpsearchError: They cannot be written; the old ones, and the store, are untouched.
+            HpsearchError: They cannot be written; the old files and the store are unchanged.
         """
-        # Once a process, and no part of what a rewrite takes.
+        # Imported before the clock starts: it happens once, and is no part of a rewrite.
         import pandas as pd
 
         del pd
         began = time.monotonic()
         records = self.records(trials, results)
         with _explained(self._where):
-            # In this order no kill leaves a row without its curve, or one that the store has not.
+            # In this order a kill never leaves a row without its curve, or without its result in
+            # the store.
             self._flush()
             write_csv(self.curves(records), self._where.curves)
             write_csv(self.results(records), self._where.results)
@@ -156,7 +155,7 @@ class Tables:
 
 
 def _numbers_in(path: Path) -> list[int]:
-    """The trials that a results table has rows of; none where it is no such table."""
+    """The trials that have a row in a results table; none if it cannot be read as one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
@@ -167,7 +166,7 @@ def _numbers_in(path: Path) -> list[int]:
 
 
 def record_of(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
-    """A trial's row-to-be, with what its model asked for beside the values of its config."""
+    """Make a trial's record, with the hyperparameters that its model requested in training."""
     values = {**trial.config.values, **result.late}  # noqa: PD011 - a mapping
     return Record(trial.number, trial.config.id, trial.seed, values, result, provenance, trial.fold)
 
@@ -190,7 +189,7 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
 def best_trial(
     trials: Iterable[Trial], results: Mapping[int, TrialResult], recipe: Recipe
 ) -> tuple[Trial, float] | None:
-    """The best trial, as `results.best_of` has it, and its config's mean score."""
+    """Return the best trial (see `best_of`) and its config's mean score, or None."""
     by_number = {trial.number: trial for trial in trials}
     scored = [
         (number, trial.config.id, result.score)

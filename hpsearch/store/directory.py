@@ -1,4 +1,4 @@
-"""The results directory: its file names, and the lock that keeps a second driver out."""
+"""The results directory: the names of its files, and the lock that keeps a second driver out."""
 
 from __future__ import annotations
 
@@ -17,44 +17,46 @@ from typing import Self
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
 
-_NAME = ".lock"
-_KEPT_OUT = 7
-#: Between taking a lock and saying so.
-_MOMENT_SECONDS = 0.4
-_TRY = f"""\
+#: A new holder writes its process number within this time after it got the lock.
+_HOLDER_KNOWN_SECONDS = 0.4
+_EXCLUDED = 7
+_TRY_TO_LOCK = f"""\
 import fcntl, os, sys
 try:
     fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
-    sys.exit({_KEPT_OUT})
+    sys.exit({_EXCLUDED})
 """
 
 _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 
 
 class DirectoryLock:
-    """An exclusive lock on a results directory, held until `release` or the process ends.
+    """An exclusive lock on a results directory, held until `release` or the end of the process.
+
+    `filelock` does not do: its `FileLock` does not say which process holds a lock, does not check
+    that `flock` excludes others on this file system, and falls back to a weaker lock if there is
+    no `flock`.
 
     Args:
-        directory: What is locked, for messages.
-        path: The file that is locked; `.lock` in the directory where None.
+        directory: The directory, named in error messages.
+        path: The file to lock; `.lock` in the directory if None.
 
     Raises:
-        LockedError: Another driver holds it; the message names its process.
-        RefusedError: The file system keeps no locks.
+        LockedError: Another driver holds the lock; the message names its process.
+        RefusedError: Locks do not work on this file system.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
-        # Unix only, like the local executor that forks; the readers need no lock.
-        import fcntl
+        import fcntl  # missing on Windows, where directories are only read
 
-        path = path or directory / _NAME
+        path = path or directory / ".lock"
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            works = _keeps_others_out(path)
+            works = _excludes_others(path)
         except BlockingIOError:
-            process = _holder_in(self._handle)
+            process = _holder_named_in(self._handle)
             self.release()
             raise LockedError(
                 f"{directory}: another run holds this directory (process {process}); "
@@ -71,7 +73,7 @@ class DirectoryLock:
         _HELD.add(self)
 
     def release(self) -> None:
-        """Let the next driver in."""
+        """Release the lock; a second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -83,27 +85,23 @@ class DirectoryLock:
         self.release()
 
 
-def _holder_in(handle: int) -> str:
-    """Who holds a lock, by its file: what stands there a moment long is its last holder."""
-    deadline = time.monotonic() + _MOMENT_SECONDS
+def _holder_named_in(handle: int) -> str:
+    """Read the holder's process number, waiting briefly for a new holder to write it."""
+    import psutil  # needed only when the lock is contended
+
+    deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
     while True:
         named = os.pread(handle, 32, 0).decode(errors="replace").strip()
-        if _is_alive(named) or time.monotonic() > deadline:
-            # One of another machine, or another container, is not to be seen from here.
+        alive = named.isdecimal() and psutil.pid_exists(int(named))
+        # A holder on another machine or in another container never looks alive from here.
+        if alive or time.monotonic() > deadline:
             return named or "unknown"
-        time.sleep(_MOMENT_SECONDS / 20)
+        time.sleep(_HOLDER_KNOWN_SECONDS / 20)
 
 
-def _is_alive(process: str) -> bool:
-    # Nobody needs it who gets the lock.
-    import psutil
-
-    return process.isdecimal() and psutil.pid_exists(int(process))
-
-
-def _keeps_others_out(path: Path) -> bool:
-    """Whether a lock that this process holds is one: some network file systems only say so."""
-    import fcntl
+def _excludes_others(path: Path) -> bool:
+    """Try the lock that this process holds: some network file systems grant it to everybody."""
+    import fcntl  # missing on Windows
 
     second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -112,21 +110,21 @@ def _keeps_others_out(path: Path) -> bool:
         return True
     finally:
         os.close(second)
-    # Where locks are a process' and not an open file's, only another process can tell.
-    command = [sys.executable, "-IS", "-c", _TRY, str(path)]
-    return subprocess.run(command, check=False).returncode == _KEPT_OUT  # noqa: S603 - our own
+    # On some file systems a lock belongs to the process, so only another process can tell.
+    command = [sys.executable, "-IS", "-c", _TRY_TO_LOCK, str(path)]
+    return subprocess.run(command, check=False).returncode == _EXCLUDED  # noqa: S603 - our own
 
 
 def _no_locks(directory: Path, path: Path, why: str) -> str:
     return (
-        f"{directory}: its file system{_kind_of(path)} has no working locks ({why}), so a second "
-        "run could write the same store; give the store a place on a local disk with "
+        f"{directory}: its file system{_type_of(path)} has no working locks ({why}), so a "
+        "second run could write the same store; give the store a place on a local disk with "
         "--store PATH, or this run another directory with --out"
     )
 
 
-def _kind_of(path: Path) -> str:
-    """The type of the file system that a file lies on, where the system tells (Linux)."""
+def _type_of(path: Path) -> str:
+    """The type of a file's file system in brackets, if the system tells it (Linux)."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -138,9 +136,11 @@ def _kind_of(path: Path) -> str:
 
 
 def holder(path: Path) -> str:
-    """The process that holds the lock of a file, as text; empty where none does."""
-    import fcntl
-
+    """Return the process that holds a file's lock, as text; empty if nobody does."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows nobody takes the lock
+        return ""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -148,40 +148,45 @@ def holder(path: Path) -> str:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _holder_in(handle)
+        return _holder_named_in(handle)
     except OSError:
-        # Where there are no locks, nobody holds one.
+        # Without working locks nobody holds one.
         return ""
     finally:
         os.close(handle)
     return ""
 
 
-def _forget() -> None:
+def _release_all() -> None:
     for lock in list(_HELD):
         lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked child would share the open file, and hold the lock for as long as it lives; one
-    # that is executed has it closed.
-    os.register_at_fork(after_in_child=_forget)
+    # A forked child shares the open file, and would hold the lock until it ends. A program that
+    # a child executes does not: the file closes then.
+    os.register_at_fork(after_in_child=_release_all)
+
+
+def lock_of_store(store: Path) -> Path:
+    """Return the file to lock for a store outside its results directory."""
+    return store.with_name(f".{store.name}.lock")
 
 
 @dataclass(frozen=True)
 class ResultsDirectory:
-    """Where a sweep's files lie; the one place that names them."""
+    """The paths of a sweep's files; only this class knows their names."""
 
     path: Path
 
     @property
     def results(self) -> Path:
-        """One row a trial."""
+        """The table of results, a row for each trial."""
         return self.path / "results.csv"
 
     @property
     def curves(self) -> Path:
-        """One row an epoch."""
+        """The learning curves, a row for each epoch of a trial."""
         return self.path / "curves.csv"
 
     @property
@@ -191,17 +196,17 @@ class ResultsDirectory:
 
     @property
     def store(self) -> Path:
-        """The truth; elsewhere where a run was told `--store`."""
+        """The store; outside this directory after a run with `--store`."""
         return self.store_elsewhere or self.path / "sweep.db"
 
     @property
     def pointer(self) -> Path:
-        """Says where the store is, if not here."""
+        """The file that names a store outside this directory."""
         return self.path / ".store"
 
     @property
     def store_elsewhere(self) -> Path | None:
-        """What the pointer says; None where that names no file."""
+        """The store that the pointer names; None if it names no file."""
         try:
             place = self.pointer.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError):
@@ -210,15 +215,16 @@ class ResultsDirectory:
 
     @property
     def lock(self) -> Path:
-        """What a driver locks; beside the store, whose file system is to have locks."""
+        """The file that a driver locks; next to the store, whose file system must have locks."""
         store = self.store_elsewhere
-        return self.path / ".lock" if store is None else store.with_name(f".{store.name}.lock")
+        return self.path / ".lock" if store is None else lock_of_store(store)
 
     def hold(self) -> DirectoryLock:
-        """Keep all other drivers out.
+        """Lock the directory against other drivers.
 
         Raises:
-            RefusedError: Another one is in, or nobody could be kept out.
+            RefusedError: Another driver holds it, or locks do not work.
+            HpsearchError: The lock's file cannot be written.
         """
         try:
             return DirectoryLock(self.path, self.lock)
@@ -232,16 +238,16 @@ class ResultsDirectory:
 
     @property
     def report(self) -> Path:
-        """One page of pictures."""
+        """The report, a self-contained page."""
         return self.path / "report.html"
 
     @property
     def log(self) -> Path:
-        """What driver and workers said."""
+        """The messages of driver and workers."""
         return self.path / "run.log"
 
     def leftovers(self) -> list[Path]:
-        """What a run that was killed was writing; each is moved to its place when it is whole."""
+        """Return the temporary files of a killed run; whole files get their own names."""
         files = (self.results, self.curves, self.sweep, self.report)
         patterns = (
             *(f".{file.name}.*.tmp" for file in files),
@@ -251,7 +257,7 @@ class ResultsDirectory:
         return sorted(path for pattern in patterns for path in self.path.glob(pattern))
 
     def clear(self) -> None:
-        """Remove what is left over, for whoever holds the directory; what cannot be stays."""
+        """Remove the leftovers, as far as possible; only the holder of the lock may do so."""
         for path in self.leftovers():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -260,10 +266,10 @@ class ResultsDirectory:
                     path.unlink()
 
     def prepare(self, *, fresh: bool) -> None:
-        """Make the directory; with `fresh`, move an existing one aside first.
+        """Create the directory; with `fresh`, move an existing one aside first.
 
         Raises:
-            HpsearchError: It cannot be made or written.
+            HpsearchError: It cannot be created or written.
             RefusedError: It holds results without a store, or another run holds it.
         """
         try:
@@ -289,7 +295,7 @@ class ResultsDirectory:
             )
 
     def _move_aside(self) -> None:
-        """A store elsewhere gets another name, too, or the next run would find it."""
+        """Rename the directory and its store elsewhere, which the next run would find otherwise."""
         store, aside = self.store_elsewhere, self._free_name()
         if store is not None and store.exists():
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self.path.name)}")

@@ -1,4 +1,4 @@
-"""`hpsearch doctor`: whether a results directory is sound and its parts agree."""
+"""`hpsearch doctor`: check that a results directory is sound and that its files agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -28,15 +28,15 @@ from hpsearch.store.tables import read_cells, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A row made by other versions is no difference.
-_OF_NO_ACCOUNT = frozenset({"version", "tensorflow", "keras"})
-_MOST_TOLD = 10
+#: A store may be opened by other versions than those that made its rows.
+_NOT_COMPARED = frozenset({"version", "tensorflow", "keras"})
+_MOST_LINES = 10
 #: The first bytes of SQLite's write-ahead logs.
 _LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     SOUND = "sound"
     NOTE = "note"
@@ -45,7 +45,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about one part of a directory."""
+    """A finding about one file of a directory, or about its data."""
 
     part: str
     level: Severity
@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass
 class _Contents:
-    """What the store holds, as far as it can be read; `damage` has a line for what cannot."""
+    """The readable contents of the store; `damage` has a line for each unreadable part."""
 
     facts: Facts = field(default_factory=lambda: Facts({}))
     trials: list[Trial] = field(default_factory=list)
@@ -63,7 +63,7 @@ class _Contents:
 
 
 def examine(directory: Path) -> list[Finding]:
-    """What can be said of the parts of a results directory; changes nothing.
+    """Examine the files of a results directory; changes nothing.
 
     Raises:
         InputError: There is no such directory.
@@ -94,7 +94,7 @@ def examine(directory: Path) -> list[Finding]:
 def _contents(store: Path) -> _Contents:
     contents = _Contents()
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        # A copy: to open a store may change what lies beside it.
+        # Opening a store may change its log, so a copy is opened.
         copy = Path(scratch) / store.name
         log = store.with_name(f"{store.name}-wal")
         try:
@@ -106,7 +106,7 @@ def _contents(store: Path) -> _Contents:
                     f"its log, {log.name}, cannot be read: what only the log held is lost"
                 )
             with Store(copy, read_only=True) as opened:
-                _fill(contents, opened)
+                _read_all(opened, contents)
         except OSError as error:
             contents.damage.append(f"cannot be read: {error.strerror or error}")
         except StoreError as error:
@@ -121,8 +121,8 @@ def _is_log(path: Path) -> bool:
     return not begins or begins in _LOG_BEGINS
 
 
-def _fill(contents: _Contents, store: Store) -> None:
-    """Read all that the store holds, arrays included: each checksum is looked at."""
+def _read_all(store: Store, contents: _Contents) -> None:
+    """Read the whole store, arrays included, which checks every checksum."""
 
     def read(part: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -141,28 +141,28 @@ def _fill(contents: _Contents, store: Store) -> None:
 
 
 def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    yield from _first(where.store.name, contents.damage)
+    yield from _wrong(where.store.name, contents.damage)
     if not contents.damage:
         counts = f"{len(contents.trials)} trials, {len(contents.results)} results"
         yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
 
 
-def _first(part: str, lines: list[str]) -> Iterator[Finding]:
-    for line in lines[:_MOST_TOLD]:
+def _wrong(part: str, lines: Sequence[str]) -> Iterator[Finding]:
+    for line in lines[:_MOST_LINES]:
         yield Finding(part, Severity.WRONG, line)
-    if len(lines) > _MOST_TOLD:
-        yield Finding(part, Severity.WRONG, f"and {len(lines) - _MOST_TOLD} more")
+    if len(lines) > _MOST_LINES:
+        yield Finding(part, Severity.WRONG, f"and {len(lines) - _MOST_LINES} more")
 
 
 def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
+    files = (where.results, where.curves)
     try:
         expected = _tables_of(where, contents)
     except (KeyError, ValueError, TypeError, HpsearchError):
-        for path in (where.results, where.curves):
+        for path in files:
             text = "cannot be compared with the store, which does not say what was run"
             yield Finding(path.name, Severity.WRONG, text)
         return
-    files = (where.results, where.curves)
     for path, table, keys in zip(files, expected, (["trial"], ["trial", "epoch"]), strict=True):
         if not path.exists():
             text = "there is none; the next run writes it from the store"
@@ -182,10 +182,10 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 
 
 def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """results.csv and curves.csv as the store has them.
+    """Make results.csv and curves.csv from the store.
 
     Raises:
-        KeyError: The store does not tell enough.
+        KeyError: The store lacks facts that this takes.
     """
     facts, names, name = contents.facts, [], where.path.name
     task, identity = facts.task, facts.identity
@@ -195,8 +195,8 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
         sweep = sweep_from_text(facts.sweep, str(where.sweep))
         name = sweep.name
         names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
-    provenance, kind = identity.provenance(name), facts.kind
-    tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=kind)
+    provenance = identity.provenance(name)
+    tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
     records = tables.records(contents.trials, contents.results)
     return tables.results(records), tables.curves(records)
 
@@ -224,8 +224,8 @@ def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
     unknown = sorted(found.keys() - expected.keys(), key=str)
     lines = [f"{_place(key)} is not in the store" for key in unknown]
     for key in sorted(found.keys() & expected.keys()):
-        lines += _cells(key, found[key], expected[key])
-    yield from _first(name, lines)
+        lines += _changed_cells(_place(key), found[key], expected[key])
+    yield from _wrong(name, lines)
     if not missing and not lines:
         yield Finding(name, Severity.SOUND, f"{len(found)} rows, as in the store")
 
@@ -234,46 +234,39 @@ def _place(key: tuple[Any, ...]) -> str:
     return f"trial {key[0]}" + (f", epoch {key[1]}" if len(key) > 1 else "")
 
 
-def _cells(
-    key: tuple[Any, ...], found: Mapping[Any, Any], expected: Mapping[Any, Any]
-) -> Iterator[str]:
+def _changed_cells(
+    place: str, found: Mapping[Any, Any], expected: Mapping[Any, Any]
+) -> Iterable[str]:
     for column in dict.fromkeys([*expected, *found]):
         was, now = expected.get(column), found.get(column)
-        if column in _OF_NO_ACCOUNT or was == now or (_is_nan(was) and _is_nan(now)):
-            continue
-        yield f"{_place(key)}: {column} is {now!r}, in the store {was!r}"
-
-
-def _is_nan(cell: Any) -> bool:
-    return isinstance(cell, float) and math.isnan(cell)
+        both_nan = all(isinstance(cell, float) and math.isnan(cell) for cell in (was, now))
+        if column not in _NOT_COMPARED and was != now and not both_nan:
+            yield f"{place}: {column} is {now!r}, in the store {was!r}"
 
 
 def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     text = contents.facts.sweep
     if not text:
         return
-    name = where.sweep.name
     try:
         same = where.sweep.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):
         same = False
     if same:
-        yield Finding(name, Severity.SOUND, "the sweep that the store has")
+        yield Finding(where.sweep.name, Severity.SOUND, "the sweep that the store has")
     else:
-        again = "is missing, or another than the store has; the next run writes it again"
-        yield Finding(name, Severity.NOTE, again)
+        text = "is missing, or another than the store has; the next run writes it again"
+        yield Finding(where.sweep.name, Severity.NOTE, text)
 
 
 def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     try:
         identity = contents.facts.identity
-        before = identity and identity.data
     except UNREADABLE:
-        yield Finding(
-            "data", Severity.WRONG, "the store does not say which it was: identity is none"
-        )
+        text = "the store does not say which it was: identity is none"
+        yield Finding("data", Severity.WRONG, text)
         return
-    if before is None or not contents.facts.sweep:
+    if identity is None or not contents.facts.sweep:
         return
     try:
         sweep = sweep_from_text(contents.facts.sweep, str(where.sweep))
@@ -284,11 +277,15 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     except HpsearchError as error:
         yield Finding("data", Severity.WRONG, f"the sweep in the store cannot be read: {error}")
         return
-    if now == before:
+    if now == identity.data:
         yield Finding("data", Severity.SOUND, f"{now}, as when the rows were made")
     else:
-        text = f"its fingerprint is {now}, the rows were made with {before}; put the old data back"
-        yield Finding("data", Severity.WRONG, text)
+        yield Finding(
+            "data",
+            Severity.WRONG,
+            f"its fingerprint is {now}, the rows were made with {identity.data}; "
+            "put the old data back",
+        )
 
 
 def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -296,24 +293,23 @@ def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if not where.model.exists():
         if contents.facts.best_model:
             yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
-        return
-    if _is_whole(where.model):
+    elif _is_whole(where.model):
         yield Finding(name, Severity.SOUND, "a whole archive")
     else:
         text = "is damaged; remove it, and the next run writes it again"
         yield Finding(name, Severity.WRONG, text)
 
 
-def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
-    if names := [path.name for path in where.leftovers()]:
-        text = f"{', '.join(names)}: left by a run that was killed; the next run removes it"
-        yield Finding("leftovers", Severity.NOTE, text)
-
-
 def _is_whole(path: Path) -> bool:
-    """Whether every member of an archive has its checksum; nothing in it is loaded."""
+    """Check the checksum of every member of an archive, without loading any."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
         return False
+
+
+def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
+    if names := [path.name for path in where.leftovers()]:
+        text = f"{', '.join(names)}: left by a run that was killed; the next run removes it"
+        yield Finding("leftovers", Severity.NOTE, text)

@@ -1,4 +1,4 @@
-"""What a store says of its sweep as a whole: identity, sweep, task, recorded evaluations."""
+"""The facts that a store holds about its sweep: identity, sweep, task, recorded evaluations."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hpsearch.store.tables import Provenance
 
 @dataclass(frozen=True)
 class Identity:
-    """What two runs must have in common for their rows to share a table.
+    """The properties that two runs must share for their rows to share a table.
 
     Attributes:
-        data: Fingerprint of values, labels and split.
-        split: How the split was asked for.
+        data: The fingerprint of values, labels and split.
+        split: The split as the sweep requests it.
         metric: `name:goal:epoch`.
-        recipe: What else decides a score.
+        recipe: Everything else that decides a score.
     """
 
     data: str
@@ -33,12 +33,12 @@ class Identity:
 
     @property
     def recipe_id(self) -> str:
-        """`r` and 11 hex digits of the recipe."""
+        """`r` and 11 hex digits of the recipe's hash."""
         text = json.dumps(self.recipe, sort_keys=True, separators=(",", ":"))
         return "r" + hashlib.sha256(text.encode()).hexdigest()[:11]
 
     def provenance(self, sweep: str) -> Provenance:
-        """The columns that every row shares."""
+        """Return the columns that all rows of the sweep of this name share."""
         return Provenance(
             metric=self.metric,
             sweep=sweep,
@@ -48,17 +48,17 @@ class Identity:
         )
 
     def to_json(self) -> str:
-        """The identity as sorted JSON."""
+        """Encode the identity as sorted JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The identity that `to_json` wrote."""
+        """Decode the output of `to_json`."""
         return cls(**json.loads(text))
 
 
 def installed() -> dict[str, str]:
-    """The versions that every row names, by column."""
+    """Return the installed versions that every row names, by column."""
     packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
     return {column: version_of(package) for column, package in packages.items()}
 
@@ -68,8 +68,8 @@ class Measurement:
     """A mean over rows.
 
     Attributes:
-        low, high: Of its 95% interval; None where there is none.
-        method: What gives the interval: `wilson`, `bootstrap`, `t`, or empty.
+        low, high: The ends of its 95% interval; None without an interval.
+        method: How the interval was computed: `wilson`, `bootstrap`, `t`, or empty.
     """
 
     value: float
@@ -83,12 +83,12 @@ class Evaluation:
     """One evaluation of a trial on a split.
 
     Attributes:
-        time: When, in UTC, as ISO 8601 to the second.
-        trial, config, seed: Which model.
+        time: The time in UTC, as ISO 8601 to the second.
+        trial, config, seed: The evaluated model.
         split: `train`, `validation` or `test`.
-        rows: In the split.
+        rows: The number of rows in the split.
         metric: The name in `metrics` that the sweep scores by.
-        metrics: Name, as `accuracy`, -> what was measured.
+        metrics: Name, such as `accuracy`, -> measurement.
     """
 
     time: str
@@ -102,18 +102,18 @@ class Evaluation:
 
     @property
     def score(self) -> Measurement:
-        """What was measured of the metric that the sweep scores by."""
+        """The measurement of the metric that the sweep scores by."""
         return self.metrics[self.metric]
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The evaluation whose `asdict` is `record`."""
+        """Decode an evaluation's `asdict`."""
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
         return cls(**{**record, "metrics": metrics})
 
 
 class Changes(TypedDict, total=False):
-    """Facts to set; see the properties of `Facts`."""
+    """Facts to store; see the properties of `Facts`."""
 
     identity: Identity
     sweep: str
@@ -126,9 +126,9 @@ class Changes(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Facts:
-    """The rows of the store's table `meta`, decoded; a fact that is not there is None or empty.
+    """The decoded rows of the store's table `meta`; a missing fact is None or empty.
 
-    What a row holds may be damaged although its checksum fits: each property then raises one of
+    A row may be damaged although its checksum fits; its property then raises one of
     `records.UNREADABLE`.
     """
 
@@ -136,7 +136,7 @@ class Facts:
 
     @property
     def identity(self) -> Identity | None:
-        """What the rows have in common."""
+        """The properties that all rows share."""
         return Identity.from_json(self.meta["identity"]) if "identity" in self.meta else None
 
     @property
@@ -146,30 +146,30 @@ class Facts:
 
     @property
     def task(self) -> Task | None:
-        """What is predicted."""
+        """The task, such as classification."""
         return Task(self.meta["task"]) if "task" in self.meta else None
 
     @property
     def kind(self) -> Kind:
-        """What the configs are of; an MLP's store does not say it."""
+        """The kind of the configs; the store of an MLP sweep does not name it."""
         return Kind(self.meta.get("kind", Kind.MLP))
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """`Recipe.asked` of a model of the user's own."""
+        """`Recipe.asked` of a custom model."""
         return tuple(self.meta.get("asked", "").split())
 
     @property
     def best_model(self) -> str:
-        """`TRIAL:CONFIG` of best.keras, as it was written."""
+        """`TRIAL:CONFIG` of the model in best.keras."""
         return self.meta.get("best_model", "")
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every evaluation on the record, the first one first.
+        """Every recorded evaluation, in order of time.
 
         Raises:
-            RefusedError: They cannot be read.
+            RefusedError: The evaluations cannot be read.
         """
         try:
             return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
@@ -178,7 +178,7 @@ class Facts:
 
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:
-        """Rows of `meta` for some facts."""
+        """Encode some facts as rows of `meta`."""
         rows: dict[str, Any] = dict(changes)
         if "identity" in changes:
             rows["identity"] = changes["identity"].to_json()

@@ -1,4 +1,4 @@
-"""What decides a score, as an identity: rows of different identities never share a table."""
+"""The recipe and the identity of a sweep: rows of different identities never share a table."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
     Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
     Task.REGRESSION: ("linear", "mean_squared_error"),
-    # The model has them.
+    # A custom model brings its own.
     Task.OWN: ("", ""),
 }
 
 
 def make_recipe(sweep: Sweep, task: Task) -> Recipe:
-    """The sweep's recipe, with what the task decides filled in.
+    """Return the sweep's recipe, with the task's defaults filled in.
 
     Raises:
-        InputError: The metric is none that such a task reports.
+        InputError: The task does not report the metric.
     """
     activation, loss = _OUTPUTS[task]
     own = sweep.model if isinstance(sweep.model, str) else ""
@@ -53,11 +53,11 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     )
 
 
-#: Metrics of classes, by what their names hold; all others are of any numbers.
+#: Parts of the names of metrics for classes; all other metrics are for any numbers.
 _OF_CLASSES = re.compile(
     r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
 )
-#: Metrics of a choice among classes, which one sigmoid is none of.
+#: Parts of the names of metrics for a choice among several classes, unfit for one sigmoid.
 _OF_SEVERAL = re.compile(r"categorical|top_")
 
 
@@ -85,14 +85,19 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
 
 
 def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
-    """The identity of a sweep's rows."""
+    """Return the identity of a sweep's rows."""
+    weights: dict[str, Any] = {}
+    if sweep.class_weight is not None:
+        weights["class_weight"] = sweep.class_weight
+    if sweep.data.weighted:
+        weights["sample_weight"] = True
     return Identity(
         data=dataset.fingerprint,
         split=sweep.data.how_split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
-            # What is absent changes no fingerprint of sweeps that never knew of it.
-            **_weights(sweep),
+            # Absent without weights, so that the hash of a sweep without any stays the same.
+            **weights,
             "loss": recipe.loss,
             "output_activation": recipe.output_activation,
             "scale": sweep.data.scale,
@@ -103,21 +108,14 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     )
 
 
-def _weights(sweep: Sweep) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if sweep.class_weight is not None:
-        found["class_weight"] = sweep.class_weight
-    return found | ({"sample_weight": True} if sweep.data.weighted else {})
-
-
 def require_unchanged(stored: Identity | None, identity: Identity, directory: str) -> None:
-    """Check that a sweep may add rows to those that are stored.
+    """Check that a sweep may add rows to the stored ones.
 
     Args:
-        stored: None where nothing is stored yet.
+        stored: None if nothing is stored yet.
 
     Raises:
-        ChangedSweepError: With each difference.
+        ChangedSweepError: It may not; the message lists each difference.
     """
     if stored is None:
         return

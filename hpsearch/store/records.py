@@ -1,4 +1,4 @@
-"""What the store's rows hold: JSON records, NPZ arrays, checksums."""
+"""The contents of the store's rows: JSON records, NPZ arrays, checksums."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hpsearch.space.trial import Curve, Snapshot, Status, TrialResult
 
-#: Of each table of the store; the last one is the checksum of those before it.
+#: The columns of each table; the last is the checksum of those before it.
 COLUMNS = {
     "meta": ("key", "value", "checksum"),
     "trials": ("number", "config", "seed", "fold", "hyperparameters", "checksum"),
@@ -25,7 +25,7 @@ COLUMNS = {
     "snapshots": ("trial", "epoch", "best", "arrays", "checksum"),
 }
 
-#: What json, numpy and zipfile raise at data that is none.
+#: The errors that json, numpy and zipfile raise when data is damaged.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -41,10 +41,10 @@ UNREADABLE = (
 
 
 def schema_faults(db: sqlite3.Connection) -> dict[str, str]:
-    """What is wrong with the tables of a store, by table.
+    """Return what is wrong with each table of a store; empty if nothing is.
 
     Raises:
-        sqlite3.Error: It cannot be read.
+        sqlite3.Error: The store cannot be read.
     """
     query = "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p"
     found: dict[str, set[str]] = {}
@@ -63,7 +63,7 @@ def schema_faults(db: sqlite3.Connection) -> dict[str, str]:
 
 
 def checksum_of(*parts: Any) -> str:
-    """The checksum of a row's cells, as 32 hex digits."""
+    """Return the checksum of a row's cells, 32 hex digits."""
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -72,22 +72,22 @@ def checksum_of(*parts: Any) -> str:
 
 
 def as_json(result: TrialResult) -> str:
-    """A result without its arrays."""
-    # Not `asdict`, which copies every number of the curve.
+    """Encode a result without its arrays."""
+    # `asdict` would copy every number of the curve.
     record = {**vars(result)}
     del record["state"], record["snapshot"], record["trial"]
     curve = result.curve
-    # One list a metric: a tenth of the text that one mapping an epoch takes.
+    # A list for each metric takes a tenth of the space of a mapping for each epoch.
     names = list(curve[0]) if curve else []
     record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
     return json.dumps({"trial": result.trial, **record})
 
 
 def mapping(text: str) -> dict[str, Any]:
-    """The mapping that a cell holds as JSON.
+    """Decode a cell that holds a mapping as JSON.
 
     Raises:
-        One of UNREADABLE: It holds none.
+        UNREADABLE: `text` is not a mapping.
     """
     found = json.loads(text)
     if not isinstance(found, dict):
@@ -96,10 +96,10 @@ def mapping(text: str) -> dict[str, Any]:
 
 
 def from_json(text: str) -> TrialResult:
-    """What `as_json` wrote.
+    """Decode the output of `as_json`.
 
     Raises:
-        One of UNREADABLE: It is none.
+        UNREADABLE: `text` is not a valid record.
     """
     record = mapping(text)
     record["status"] = Status(record["status"])
@@ -112,12 +112,12 @@ def from_json(text: str) -> TrialResult:
 
 
 def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Arrays in their order, without pickle.
+    """Encode arrays in their order, without pickle.
 
     Raises:
-        ValueError: An array of objects, which only pickle could write.
+        ValueError: An array holds objects, which need pickle.
     """
-    # No allow_pickle: some NumPys' savez would store it as an array of that name.
+    # Some versions of `np.savez` would store `allow_pickle` as an array of that name.
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("Object arrays cannot be saved when allow_pickle=False")
     buffer = io.BytesIO()
@@ -126,20 +126,20 @@ def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
 
 
 def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
-    """What `as_npz` wrote; never unpickles.
+    """Decode the output of `as_npz`; never unpickles.
 
     Raises:
-        One of UNREADABLE: It is none.
+        UNREADABLE: `blob` is not a valid archive.
     """
     with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
         return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
 
 
 def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
-    """A snapshot from its cells; the last `best` arrays are the weights at the best epoch.
+    """Decode a snapshot; the last `best` of its arrays are the weights at the best epoch.
 
     Raises:
-        One of UNREADABLE: They hold none.
+        UNREADABLE: `blob` is not a valid archive.
     """
     arrays = from_npz(blob)
     cut = len(arrays) - best

@@ -6,18 +6,19 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 import numpy.typing as npt
 
-from hpsearch.errors import StoreError
+from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
 from hpsearch.space.space import Config
 from hpsearch.space.trial import Snapshot, Trial, TrialResult
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.records import (
+    COLUMNS,
     UNREADABLE,
     as_json,
     as_npz,
@@ -31,7 +32,7 @@ from hpsearch.store.records import (
 
 _APPLICATION_ID = 0x68707331
 _SCHEMA_VERSION = 3
-#: Fold 0 is none.
+#: Without folds, `fold` is 0.
 _TRIALS = """
 CREATE TABLE trials(
     number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL, fold INTEGER NOT NULL,
@@ -51,7 +52,7 @@ CREATE TABLE snapshots(
     best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
-#: Format 2 had `fold * _FOLD + seed` in the column `seed`.
+#: Format 2 had no column `fold`; its column `seed` held `fold * _FOLD + seed`.
 _FOLD = 2**32
 
 
@@ -59,7 +60,8 @@ class Store:
     """The `sweep.db` of a results directory.
 
     Args:
-        path: Of the file; created where it is missing, unless `read_only`.
+        path: The file; a writer creates it if it is missing.
+        read_only: Open it for reading, without a lock; a file of an older format stays as it is.
 
     Raises:
         StoreError: It is no store of hpsearch, is damaged, or cannot be opened.
@@ -72,7 +74,7 @@ class Store:
                 self._create()
             self._db = self._open_read_only() if read_only else self._connect("rw")
             try:
-                self._check()
+                self._check(read_only=read_only)
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
             except BaseException:
@@ -80,13 +82,13 @@ class Store:
                 raise
 
     def _create(self) -> None:
-        """Made beside its place and moved there: a kill leaves a whole store or none."""
+        """Create a temporary file and rename it: a kill leaves a whole store or none."""
         temporary = self.path.with_name(f".{self.path.name}.new")
-        # SQLite would take the log of a store that somebody removed for that of the new one.
+        # SQLite would take the log of a removed store for that of the new one.
         for leftover in (temporary, *self._logs(temporary), *self._logs(self.path)):
             leftover.unlink(missing_ok=True)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
-            # Dropped weights and snapshots give their room back.
+            # Removed weights and snapshots give their space back.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
@@ -107,9 +109,14 @@ class Store:
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.path.exists():
             raise StoreError(f"{self.path}: there is no such store")
-        # Only a connection that may write removes, when it is closed, the log that it makes. Where
-        # there is a log already, it is another's, or what a killed driver left: it stays as it is.
+        # Only a connection that may write removes the log that it makes. A log that is there
+        # already belongs to a driver, or to one that was killed, and stays as it is.
         made = not any(log.exists() for log in self._logs(self.path))
+        own_ids = os.access in os.supports_effective_ids
+        if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
+            # Nor does a connection to a file that it may not write: the log would stay, and keep
+            # the file's owner from writing.
+            return self._connect("ro&immutable=1")
         db = self._connect("rw" if made else "ro")
         try:
             db.execute("PRAGMA query_only=ON")
@@ -121,14 +128,14 @@ class Store:
                 log.exists() and log.stat().st_size
             ):
                 raise
-            # A directory that cannot be written has no room for the log, and needs none.
+            # In a directory that cannot be written SQLite cannot make a log, and needs none.
             return self._connect("ro&immutable=1")
         except BaseException:
             db.close()
             raise
         return db
 
-    def _check(self) -> None:
+    def _check(self, *, read_only: bool) -> None:
         if not self.path.stat().st_size:
             raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
@@ -142,42 +149,20 @@ class Store:
             )
         self._check_size()
         if version == 2:
-            self._upgrade()
+            self._upgrade(in_memory=read_only)
         for fault in schema_faults(self._db).values():
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
-        # Checksums see a changed row, this a missing one; it takes a third of a second a GB.
+        # Checksums find a changed row, this finds a missing one; it takes 0.3 s per GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
 
-    def _upgrade(self) -> None:
-        """Give a store of format 2 the column `fold`; a read-only one is upgraded in memory."""
-        if self._db.execute("PRAGMA query_only").fetchone()[0] or not os.access(self.path, os.W_OK):
-            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._db.backup(memory)
-            self._db.close()
-            self._db = memory
-        rows = self._db.execute(
-            "SELECT number, config, seed, hyperparameters, checksum FROM trials"
-        ).fetchall()
-        with self._transaction():
-            self._db.execute("DROP TABLE trials")
-            self._db.execute(_TRIALS)
-            for *row, checksum in rows:
-                number, config, seed, values = self._checked(
-                    f"trial {row[0]}", row, *row, checksum=checksum
-                )
-                fold, seed = divmod(seed, _FOLD)
-                self._insert_trial(number, config, seed, fold, values)
-            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-
-    def _insert_trial(self, *row: Any) -> None:
-        statement = "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)"
-        self._db.execute(statement, (*row, checksum_of(*row)))
-
     def _check_size(self) -> None:
-        """A page that ends early reads as if zeros followed; a log may have the whole one."""
+        """Refuse a file that ends within a page, whose rest would read as zeros.
+
+        A log may hold the whole page.
+        """
         size, log = self.path.stat().st_size, self._logs(self.path)[0]
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if size % page and not (log.exists() and log.stat().st_size):
@@ -186,22 +171,41 @@ class Store:
                 f"of {page}; {self._advice()}"
             )
 
+    def _upgrade(self, *, in_memory: bool) -> None:
+        """Give a store of format 2 the column `fold`, in the file or in a copy of it."""
+        if in_memory:
+            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._db.backup(memory)
+            self._db.close()
+            self._db = memory
+        with self._transaction():
+            columns = [column for column in COLUMNS["trials"] if column != "fold"]
+            rows = self._rows("trials", "trial {}", columns=columns)
+            self._db.execute("DROP TABLE trials")
+            self._db.execute(_TRIALS)
+            for number, config, folded, values in rows:
+                fold, seed = divmod(folded, _FOLD)
+                self._insert("trials", number, config, seed, fold, values)
+            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        if in_memory:
+            self._db.execute("PRAGMA query_only=ON")
+
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns what SQLite and the file system say into one line."""
+        """Turn the errors of SQLite and the file system into a StoreError of one line."""
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-            # A damaged schema's text is part of what SQLite says.
+            # SQLite quotes a damaged schema, line ends included.
             said = " ".join(str(error).split())
             raise StoreError(f"{self.path}: the store failed: {said}; {self._advice()}") from error
 
     @contextmanager
     def _decoding(self, what: str) -> Iterator[None]:
-        """Turns a row that is no record, although its checksum says so, into one line."""
+        """Turn the errors of a row that is damaged, although its checksum fits, into one line."""
         try:
             yield
         except UNREADABLE as error:
@@ -222,6 +226,41 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def _rows(
+        self,
+        table: str,
+        what: str,
+        *,
+        trial: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> list[list[Any]]:
+        """Read rows in the order of their keys, without the checksums, which are checked.
+
+        Args:
+            what: Names a row in error messages; `{}` stands for its key.
+            trial: Read only the row of this trial.
+            columns: Those of the table if None.
+        """
+        names = ", ".join(columns or COLUMNS[table])
+        which = "" if trial is None else f"WHERE trial = {trial:d}"
+        with self._explained():
+            query = f"SELECT {names} FROM {table} {which} ORDER BY 1"  # noqa: S608 - all our own
+            found = self._db.execute(query).fetchall()
+        rows = []
+        for *row, checksum in found:
+            if checksum_of(*row) != checksum:
+                raise StoreError(
+                    f"{self.path}: {what.format(row[0])} does not match its checksum: the file was "
+                    f"damaged or edited; {self._advice()}"
+                )
+            rows.append(row)
+        return rows
+
+    def _insert(self, table: str, *row: Any, replace: bool = False) -> None:
+        verb = "INSERT OR REPLACE" if replace else "INSERT"
+        marks = ", ".join("?" for _ in COLUMNS[table])
+        self._db.execute(f"{verb} INTO {table} VALUES ({marks})", (*row, checksum_of(*row)))
+
     def __enter__(self) -> Self:
         return self
 
@@ -229,156 +268,113 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close it; a writer leaves one file behind, with no log beside it."""
+        """Close the store; a writer leaves one file without a log."""
         self._db.close()
 
-    def copy_to(self, other: sqlite3.Connection) -> None:
-        """Copy all of it into another database."""
-        with self._explained():
-            self._db.backup(other)
+    def copy_to(self, target: Path) -> None:
+        """Copy the store, its log included; a kill leaves a whole copy or none.
 
-    # What the sweep is
+        Raises:
+            OSError: The copy cannot be written.
+            StoreError: The store cannot be read.
+        """
+        temporary = target.with_name(f".{target.name}.new")
+        with self._explained(), closing(sqlite3.connect(temporary)) as copy:
+            self._db.backup(copy)
+        temporary.replace(target)
+
+    # Facts about the sweep
 
     def facts(self) -> Facts:
-        """What was stored with `set_facts`."""
+        """Return the facts that `set_facts` stored."""
         return Facts(self.meta())
 
     def set_facts(self, **changes: Unpack[Changes]) -> None:
-        """Store facts about the sweep as a whole; those that are not named stay."""
+        """Store facts about the sweep as a whole; other facts stay."""
         self.set_meta(Facts.encoded(**changes))
 
     def meta(self) -> dict[str, str]:
-        """The rows of `meta` as they are; see `facts`."""
-        with self._explained():
-            rows = self._db.execute("SELECT key, value, checksum FROM meta").fetchall()
-        return {
-            key: self._checked(f"meta {key!r}", value, key, value, checksum=checksum)
-            for key, value, checksum in rows
-        }
+        """Return the encoded facts; see `facts`."""
+        return dict(self._rows("meta", "meta {!r}"))
 
     def set_meta(self, values: Mapping[str, str]) -> None:
-        """Store rows of `meta`, over those of the same keys; see `set_facts`."""
+        """Store encoded facts; see `set_facts`."""
         with self._transaction():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)",
-                [(key, value, checksum_of(key, value)) for key, value in values.items()],
-            )
+            for key, value in values.items():
+                self._insert("meta", key, value, replace=True)
 
-    def _checked(self, what: str, value: Any, *parts: Any, checksum: str) -> Any:
-        if checksum_of(*parts) != checksum:
-            raise StoreError(
-                f"{self.path}: {what} does not match its checksum: the file was damaged or "
-                f"edited; {self._advice()}"
-            )
-        return value
-
-    # What is planned
+    # Trials
 
     def add_trials(self, trials: Iterable[Trial]) -> None:
-        """Fix the numbers of planned trials, all of them or none."""
+        """Store planned trials, whose numbers are then fixed; all of them or none."""
         with self._transaction():
             for trial in trials:
                 values = json.dumps(dict(trial.config.values))
                 row = (trial.number, trial.config.id, trial.seed, trial.fold or 0, values)
-                self._insert_trial(*row)
+                self._insert("trials", *row)
 
     def trials(self) -> list[Trial]:
-        """Every planned trial, by number."""
+        """Return every planned trial, by number."""
         facts = self.facts()
         with self._decoding("what its configs are of"):
             kind = facts.kind
-        with self._explained():
-            rows = self._db.execute("SELECT * FROM trials ORDER BY number").fetchall()
         trials = []
-        for *row, checksum in rows:
-            number, _, seed, fold, values = row
-            text = self._checked(f"trial {number}", values, *row, checksum=checksum)
+        for number, _, seed, fold, values in self._rows("trials", "trial {}"):
             with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(mapping(text), kind), seed, fold or None))
+                trials.append(Trial(number, Config(mapping(values), kind), seed, fold or None))
         return trials
 
-    # What came out
+    # Results
 
     def add_results(self, results: Sequence[TrialResult]) -> None:
-        """Acknowledge results: status, score, curve, weights, snapshot, in one transaction.
+        """Store results with their weights and snapshots, all of them or none.
 
-        A result of the same trial is replaced, and with it its weights and its snapshot.
+        A trial's earlier result is replaced, and its weights and snapshot with it.
         """
         with self._transaction():
             for result in results:
-                row = (result.trial, str(result.status), as_json(result))
-                self._db.execute(
-                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*row, checksum_of(*row))
-                )
-                self._replace_arrays(result)
-
-    def _replace_arrays(self, result: TrialResult) -> None:
-        for table in ("weights", "snapshots"):
-            self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (result.trial,))  # noqa: S608
-        if result.state is not None:
-            blob = as_npz(result.state)
-            self._db.execute(
-                "INSERT INTO weights VALUES (?, ?, ?)",
-                (result.trial, blob, checksum_of(result.trial, blob)),
-            )
-        if result.snapshot is not None:
-            best = result.snapshot.best or ()
-            blob = as_npz((*result.snapshot.state, *best))
-            row = (result.trial, result.snapshot.epoch, len(best), blob)
-            self._db.execute(
-                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, checksum_of(*row))
-            )
+                number = result.trial
+                self._insert("results", number, str(result.status), as_json(result), replace=True)
+                for table in ("weights", "snapshots"):
+                    self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))  # noqa: S608
+                if result.state is not None:
+                    self._insert("weights", number, as_npz(result.state))
+                if result.snapshot is not None:
+                    best = result.snapshot.best or ()
+                    blob = as_npz((*result.snapshot.state, *best))
+                    self._insert("snapshots", number, result.snapshot.epoch, len(best), blob)
 
     def results(self) -> dict[int, TrialResult]:
-        """Every result, by trial; without weights."""
-        with self._explained():
-            rows = self._db.execute(
-                "SELECT trial, status, record, checksum FROM results ORDER BY trial"
-            ).fetchall()
-        results = {}
-        for *row, checksum in rows:
-            what = f"the result of trial {row[0]}"
-            text = self._checked(what, row[2], *row, checksum=checksum)
-            with self._decoding(what):
-                results[row[0]] = from_json(text)
+        """Return every result, by trial; without weights and snapshots."""
+        what, results = "the result of trial {}", {}
+        for number, _, record in self._rows("results", what):
+            with self._decoding(what.format(number)):
+                results[number] = from_json(record)
         return results
 
     def weights(self, trial: int) -> tuple[npt.NDArray[Any], ...] | None:
-        """The kept weights of a trial, in the order of `model.get_weights()`."""
-        with self._explained():
-            row = self._db.execute(
-                "SELECT arrays, checksum FROM weights WHERE trial = ?", (trial,)
-            ).fetchone()
-        if row is None:
-            return None
-        blob, checksum = row
+        """Return the kept weights of a trial, in the order of `model.get_weights()`."""
         what = f"the weights of trial {trial}"
-        self._checked(what, blob, trial, blob, checksum=checksum)
-        with self._decoding(what):
-            return from_npz(blob)
+        for _, blob in self._rows("weights", what, trial=trial):
+            with self._decoding(what):
+                return from_npz(blob)
+        return None
 
     def snapshot(self, trial: int) -> Snapshot | None:
-        """What the training of a trial can go on from."""
-        with self._explained():
-            row = self._db.execute(
-                "SELECT trial, epoch, best, arrays, checksum FROM snapshots WHERE trial = ?",
-                (trial,),
-            ).fetchone()
-        if row is None:
-            return None
+        """Return the snapshot from which the training of a trial can continue."""
         what = f"the snapshot of trial {trial}"
-        _, epoch, best, blob, checksum = row
-        self._checked(what, blob, *row[:-1], checksum=checksum)
-        with self._decoding(what):
-            return snapshot_of(epoch, best, blob)
+        for _, *cells in self._rows("snapshots", what, trial=trial):
+            with self._decoding(what):
+                return snapshot_of(*cells)
+        return None
 
     def snapshots(self) -> list[tuple[int, int, int]]:
-        """Trial, epoch and bytes of each snapshot."""
+        """Return trial, epoch and size in bytes of each snapshot."""
         with self._explained():
             return self._db.execute("SELECT trial, epoch, length(arrays) FROM snapshots").fetchall()
 
     def flush(self) -> None:
-        """Have the disk write what was committed: a power cut then loses none of it."""
+        """Flush what was committed to the disk: a power cut then loses none of it."""
         log = self._logs(self.path)[0]
         with suppress(FileNotFoundError):
             handle = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
@@ -388,21 +384,70 @@ class Store:
                 os.close(handle)
 
     def keep_weights(self, trials: Iterable[int]) -> None:
-        """Drop the weights of all other trials."""
-        wanted = set(trials)
+        """Remove the weights of all other trials."""
         with self._explained():
-            kept = [row[0] for row in self._db.execute("SELECT trial FROM weights")]
+            stored = {row[0] for row in self._db.execute("SELECT trial FROM weights")}
         with self._transaction():
             self._db.executemany(
-                "DELETE FROM weights WHERE trial = ?",
-                [(trial,) for trial in kept if trial not in wanted],
+                "DELETE FROM weights WHERE trial = ?", [(n,) for n in stored - set(trials)]
             )
         with self._explained():
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
+def keep_store_at(where: ResultsDirectory, place: Path) -> None:
+    """Keep a directory's store at another place; a store in the directory moves there.
+
+    Raises:
+        RefusedError: The store is at a third place, or there is another store at this one.
+        HpsearchError: The place cannot be written.
+    """
+    wanted, elsewhere = place.absolute(), where.store_elsewhere
+    if elsewhere is not None:
+        if elsewhere.resolve() != wanted.resolve():
+            raise RefusedError(f"{where.path}: its store is at {elsewhere} already, not {place}")
+        return
+    here = where.store
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(DirectoryLock(wanted.parent, lock_of_store(wanted)))
+            if here.exists():
+                _hold_if_possible(where, stack)
+            if wanted.exists() and not _is_new(wanted):
+                raise RefusedError(
+                    f"{place}: is there already, and is not the store of {where.path}; "
+                    "name another file"
+                )
+            if here.exists():
+                with Store(here) as store:
+                    store.copy_to(wanted)
+            else:
+                Store(wanted).close()
+            where.pointer.write_text(f"{wanted}\n", encoding="utf-8")
+            here.unlink(missing_ok=True)
+    except OSError as error:
+        raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None
+
+
+def _hold_if_possible(where: ResultsDirectory, stack: ExitStack) -> None:
+    """Lock the directory, unless its file system has no locks, often the reason for the move."""
+    try:
+        stack.enter_context(where.hold())
+    except LockedError:
+        raise
+    except RefusedError:
+        return
+
+
+def _is_new(path: Path) -> bool:
+    """Return whether a store is empty: a run was killed before it wrote the pointer to it."""
+    with Store(path, read_only=True) as store:
+        return not store.meta() and not store.trials()
+
+
 def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
-    """Every evaluation on a directory's record, the first one first.
+    """Return every recorded evaluation of a results directory, in order of time.
 
     Raises:
         RefusedError: There is no store, or it is damaged.
@@ -412,7 +457,7 @@ def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
 
 
 def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:
-    """Those of a directory, or of the one that a results.csv lies in; none without a store.
+    """Return the evaluations of a directory or a results.csv; none if it has no store.
 
     Raises:
         RefusedError: The store is damaged.

@@ -1,4 +1,4 @@
-"""The results table and the curves: one schema, for writing and reading CSV."""
+"""The schema of results.csv and curves.csv, by which both are written and read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,7 @@ from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Kind
 from hpsearch.space.trial import TrialResult
-from hpsearch.store.cells import (
-    _cell,
-    _escaped,
-    _escaped_hyperparameter,
-    _one_line,
-    _parsed,
-    _unescaped,
-)
+from hpsearch.store.cells import cell_of, escaped, parsed, printable, unescaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,20 +64,9 @@ _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
 
-def metric_columns(task: Task, scored: str = "") -> tuple[str, ...]:
-    """The columns of metrics: the task's, then those of another metric where one is scored.
-
-    Args:
-        scored: Its name, or `name:goal:epoch`.
-    """
-    name = scored.partition(":")[0].removeprefix("val_")
-    usual = TASK_METRICS[task]
-    return usual if not name or name in usual else (*usual, name, f"val_{name}")
-
-
 @dataclass(frozen=True)
 class Provenance:
-    """What every row of one sweep has in common."""
+    """The columns whose values are the same in every row of a sweep."""
 
     metric: str
     sweep: str
@@ -97,7 +79,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Record:
-    """One row before it is a row: the trial, its config and what came out."""
+    """A trial, its config and its result, from which its rows are made."""
 
     trial: int
     config: str
@@ -109,26 +91,26 @@ class Record:
 
 
 def column_of(hyperparameter: str) -> str:
-    """The column of a hyperparameter: its name, or `hp_` and its name where that is taken."""
-    # `hp_score` too, or it would share its column with a hyperparameter `score`.
+    """Return the column of a hyperparameter: its name, with `hp_` before it if that is taken."""
+    # `hp_score` is taken too: it would share its column with a hyperparameter `score`.
     taken = _PREFIXES.sub("", hyperparameter) in _RESERVED
     return f"hp_{hyperparameter}" if taken else hyperparameter
 
 
 def hyperparameter_of(column: str) -> str:
-    """The hyperparameter of a column: the inverse of `column_of`."""
+    """Return the hyperparameter of a column; the inverse of `column_of`."""
     name = column.removeprefix("hp_")
     return name if column_of(name) == column else column
 
 
 def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of a results table that hold hyperparameters."""
+    """Return the columns of a results table that hold hyperparameters."""
     columns = list(table.columns)
     return list(takewhile(lambda c: c not in _RESERVED, columns[columns.index("score") + 1 :]))
 
 
 def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
-    result, where = record.result, record.provenance
+    result = record.result
     at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
     last = result.curve[-1] if result.curve else {}
     row: dict[str, Any] = {
@@ -139,8 +121,10 @@ def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> di
         "score": result.score,
     }
     values = record.values  # noqa: PD011 - a mapping
-    row.update((column_of(name), _cell(values[name]) if name in values else None) for name in names)
-    # A diverged trial has no scored epoch; its last one shows what became of it.
+    row.update(
+        (column_of(name), cell_of(values[name]) if name in values else None) for name in names
+    )
+    # A diverged trial has no scored epoch; its last epoch shows what happened.
     row.update((column, at_score.get(n, last.get(n))) for n, column in metrics.items())
     row.update(
         best_epoch=result.best_epoch,
@@ -151,8 +135,8 @@ def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> di
         shared_with=result.shared_with,
         trainer=result.trainer,
         fold=record.fold,
-        error=_one_line(result.error),
-        **vars(where),
+        error=" ".join(printable(result.error).split()),
+        **vars(record.provenance),
     )
     return row
 
@@ -165,20 +149,21 @@ def results_table(
     *,
     kind: Kind = Kind.MLP,
 ) -> pd.DataFrame:
-    """The results table, one row a trial in the order of their numbers.
+    """Make the results table: a row for each record, in the order of the trials' numbers.
 
     Args:
         records: The trials that have a result.
-        task: Decides between the accuracy and the mae columns; metrics of a model's own follow.
-        hyperparameters: Names in file order; the notes' seven come first in any case of an MLP.
-        scored: The metric; it has columns of its own where the task's are others.
-        kind: What the configs are of.
+        task: Decides the metric columns; the other metrics of a custom model follow.
+        hyperparameters: Names in file order. An MLP's table begins with the notes' seven.
+        scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
+            metrics do not include it.
+        kind: The kind of the configs.
     """
-    import pandas as pd
+    import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.trial)
-    names = _in_order(hyperparameters, records, _always(task, kind))
-    head = [*HEAD, *(column_of(name) for name in names)]
+    names = _names_in_order(hyperparameters, records, task, kind)
+    head = [*HEAD, *map(column_of, names)]
     metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
     rows = [_row(record, metrics, names) for record in records]
     columns = [*head, *metrics.values(), *TAIL]
@@ -188,39 +173,35 @@ def results_table(
 def header_lines(
     task: Task, hyperparameters: Sequence[str], scored: str = "", *, kind: Kind = Kind.MLP
 ) -> tuple[str, str]:
-    """What both files hold while no trial has a result, without pandas, whose import takes long.
-
-    Returns:
-        The text of results.csv and that of curves.csv.
-    """
-    names = _in_order(hyperparameters, (), _always(task, kind))
-    head = [*HEAD, *(column_of(name) for name in names)]
+    """Return results.csv and curves.csv without rows, made without pandas, which imports slowly."""
+    names = _names_in_order(hyperparameters, (), task, kind)
     metrics = _metrics((), task, scored, kind)
-    return _header([*head, *metrics, *TAIL]), _header([*CURVES, *metrics])
+    return (
+        _header([*HEAD, *map(column_of, names), *metrics, *TAIL]),
+        _header([*CURVES, *metrics]),
+    )
 
 
 def _header(columns: Sequence[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(map(_escaped, columns))
+    csv.writer(text, lineterminator="\n").writerow(map(escaped, columns))
     return text.getvalue()
 
 
-def _always(task: Task, kind: Kind) -> Sequence[str]:
-    return NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
-
-
-def _in_order(
-    hyperparameters: Sequence[str], records: Sequence[Record], always: Sequence[str]
+def _names_in_order(
+    hyperparameters: Sequence[str], records: Sequence[Record], task: Task, kind: Kind
 ) -> list[str]:
+    """The notes' seven of an MLP, the sweep's in file order, then others that trials have."""
+    first = NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
     met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
-    return list(dict.fromkeys([*always, *hyperparameters, *met]))
+    return list(dict.fromkeys([*first, *hyperparameters, *met]))
 
 
 def curves_table(
     records: Iterable[Record], task: Task, scored: str = "", *, kind: Kind = Kind.MLP
 ) -> pd.DataFrame:
-    """The learning curves in long form: trial, epoch (from 1), then one column a metric."""
-    import pandas as pd
+    """Make the learning curves: trial, epoch (from 1), and a column for each metric."""
+    import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.trial)
     metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
@@ -234,21 +215,23 @@ def curves_table(
 
 
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
-    """Those of the task and the scored one; of a model of one's own, those that it reports."""
-    if not kind.is_model:
-        return list(metric_columns(task, scored))
-    curves = (record.result.curve for record in records)
-    met = (name for curve in curves if len(curve) for name in curve[0])
-    return list(dict.fromkeys([*TASK_METRICS[task], *met]))
+    """The task's metrics and the scored one; for a custom model, those that it reports."""
+    usual = TASK_METRICS[task]
+    if kind.is_model:
+        curves = (record.result.curve for record in records)
+        met = (name for curve in curves if len(curve) for name in curve[0])
+        return list(dict.fromkeys([*usual, *met]))
+    name = scored.partition(":")[0].removeprefix("val_")
+    return [*usual] if not name or name in usual else [*usual, name, f"val_{name}"]
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Metric -> its column: its name, or `metric_` and its name where that is taken."""
+    """Metric -> its column: its name, with `metric_` before it if that is taken."""
     return {name: f"metric_{name}" if name in taken else name for name in metrics}
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the schema's dtypes; hyperparameters as numbers where all of them are."""
+    """`table` with the schema's dtypes; columns of hyperparameters are numeric if all cells are."""
     declared = HEAD | TAIL | CURVES | dict.fromkeys(_metrics_of(table), _FLOAT)
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
@@ -261,7 +244,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _metrics_of(table: pd.DataFrame) -> list[str]:
-    """The columns from the first that is always a metric to the first that never is one."""
+    """The columns from the first of the usual metrics to the first of the schema's others."""
     after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
     return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
 
@@ -278,34 +261,34 @@ def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table so that a reader sees the old file or the new one, whole.
+    """Write a table; readers see the old file or the new one, whole.
 
     Text that a spreadsheet would run as a formula is escaped with an apostrophe.
 
     Raises:
-        OSError: The file cannot be written; the old one is untouched.
+        OSError: The file cannot be written; the old one is unchanged.
     """
-    import pandas as pd
+    import pandas as pd  # slow to import
 
-    escaped = table.copy(deep=False)
+    written = table.copy(deep=False)
     for column in table.columns:
-        if table[column].dtype == object or table[column].dtype == _TEXT:
-            escape = _escaped if table[column].dtype == _TEXT else _escaped_hyperparameter
+        typed = table[column].dtype == object
+        if typed or table[column].dtype == _TEXT:
             cells = [
-                escape(cell) if isinstance(cell, str) else cell
+                escaped(cell, typed=typed) if isinstance(cell, str) else cell
                 for cell in table[column].astype(object)
             ]
-            # Of a list, pandas would make numbers where it can, and round the large ones.
-            escaped[column] = pd.Series(cells, dtype=object, index=table.index)
-    escaped.columns = [_escaped(column) for column in table.columns]
-    write_atomically(path, escaped.to_csv(index=False, lineterminator="\n"))
+            # From a plain list pandas would infer numbers, and round large ones.
+            written[column] = pd.Series(cells, dtype=object, index=table.index)
+    written.columns = [escaped(column) for column in table.columns]
+    write_atomically(path, written.to_csv(index=False, lineterminator="\n"))
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by way of a temporary one beside it, flushed to the disk first.
+    """Write a temporary file in the same directory, flush it to the disk, and rename it.
 
     Raises:
-        OSError: The disk is full or read-only; the old file is untouched.
+        OSError: The disk is full or read-only; the old file is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -328,25 +311,25 @@ def _umask() -> int:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a results.csv or curves.csv, or the directory that holds them, with its dtypes.
+    """Read a results.csv or curves.csv, or a directory's results.csv, with the schema's dtypes.
 
     Lists and mappings in hyperparameter cells stay JSON text.
 
     Raises:
-        InputError: There is no such table, or it is not hpsearch's.
+        InputError: There is no such table, or hpsearch did not write it.
     """
     return typed_table(read_cells(path), path)
 
 
 def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The cells of a results.csv or curves.csv with the schema's dtypes.
+    """Give the cells of a results.csv or curves.csv the schema's dtypes.
 
     Args:
-        table: As `read_cells` gives it; it is changed.
-        path: For messages.
+        table: The result of `read_cells`; it is changed.
+        path: Named in error messages.
 
     Raises:
-        InputError: The table is not hpsearch's.
+        InputError: hpsearch did not write the table.
     """
     if "trial" not in table.columns:
         raise InputError(
@@ -360,12 +343,12 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
 
 
 def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a CSV of any program, or a directory's results.csv: numbers, booleans, text, None.
+    """Read any program's CSV file, or a directory's results.csv: numbers, booleans, text, None.
 
     Raises:
-        InputError: There is no such file, or it is no CSV.
+        InputError: There is no such file, or it is not a CSV file.
     """
-    import pandas as pd
+    import pandas as pd  # slow to import
 
     source = Path(path)
     source = source / "results.csv" if source.is_dir() else source
@@ -382,37 +365,36 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
             f"{source}: not a results table: its header must have a name of its own for each "
             f"column, not {', '.join(names[:8])}"
         )
-    raw.columns = [_unescaped(column) for column in raw.columns]
+    raw.columns = [unescaped(column) for column in raw.columns]
     table = raw.astype(object)
-    text_columns = {name for name, dtype in (HEAD | TAIL).items() if dtype == _TEXT}
     for column in raw.columns:
-        as_text = column in text_columns
-        cells = [_parsed(cell, as_text=as_text) for cell in raw[column]]
+        as_text = (HEAD | TAIL).get(column) == _TEXT
+        cells = [parsed(cell, as_text=as_text) for cell in raw[column]]
         table[column] = pd.Series(cells, dtype=object, index=raw.index)
     return table
 
 
 def varying_columns(table: pd.DataFrame) -> list[str]:
-    """Columns of hyperparameters that take more than one value; dead is one."""
+    """Return the columns of hyperparameters with several values; an empty cell is a value."""
     return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
 
 
 def goal_of(table: pd.DataFrame) -> str:
-    """`maximize` or `minimize`, as the table's metric column says."""
+    """Return `maximize` or `minimize` from the table's metric column."""
     metrics = table["metric"].dropna()
     parts = str(metrics.iloc[0]).split(":") if len(metrics) else []
     return parts[1] if len(parts) > 1 else "maximize"
 
 
 def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have a score, best first; of equal ones, the first trial."""
+    """Return the rows that have a score, best first; equal ones in the order of trials."""
     scored = table[table["status"].isin(["completed", "stopped"]) & table["score"].notna()]
     ascending = goal_of(table) == "minimize"
     return scored.sort_values(["score", "trial"], ascending=[ascending, True])
 
 
 def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
-    """The row of the best trial, as `best_of` has it; None where none has a score."""
+    """Return the row of the best trial (see `best_of`), or None if no row has a score."""
     rows = ranked_rows(table)
     scored = zip(rows["trial"], rows["config"], rows["score"], strict=True)
     best = best_of(scored, goal_of(table))
@@ -420,14 +402,17 @@ def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
 
 
 def best_of(scored: Iterable[tuple[int, str, float]], goal: str) -> tuple[int, float] | None:
-    """The best trial of the config with the best mean score, and that mean.
+    """Return the best trial of the config with the best mean score, and that mean.
 
-    Only configs with as many trials as the one with the most can win: a mean of fewer draws is
-    lucky more easily. Of equal ones, the first. None where there is no trial.
+    Only configs with as many trials as the one with the most can win, since a mean of fewer
+    scores is more easily good by luck. The first of equal ones wins.
 
     Args:
         scored: Number, config and score of each trial that has a score.
         goal: `maximize` or `minimize`.
+
+    Returns:
+        None if `scored` is empty.
     """
     sign = 1 if goal == "maximize" else -1
     configs: dict[str, list[tuple[int, float]]] = {}

@@ -1,6 +1,6 @@
-"""The driver.
+"""The driver, which runs sweeps and revisits their trials.
 
 In: a sweep and settings.
-Out: a results directory that is complete.
+Out: a complete results directory.
 Next: `api`, the functions that users call.
 """

@@ -1,12 +1,13 @@
-"""A trial trained again, its model written; and best.keras."""
+"""Retrain a trial and write its model; best.keras."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy.typing as npt
 
@@ -17,7 +18,9 @@ from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
+from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import write_model
+from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
     Answered,
     Call,
@@ -29,49 +32,55 @@ from hpsearch.workers.protocol import (
     Lost,
     Work,
 )
+from hpsearch.workers.servers import Servers
 
 Weights = Sequence[npt.NDArray[Any]]
 
 _WAIT_SECONDS = 1.0
 
 
-class Retrainer:
-    """Has an executor's workers do what one trial needs.
+@contextmanager
+def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
+    """Open an executor with one worker and catch signals.
 
     Args:
-        dataset: What was provided to the executor.
-        check: Called while a worker is at it; raises to end it.
+        log: An open file for the worker's output.
+
+    Yields:
+        The executor, and a function that raises Interrupted once a signal came.
+    """
+    with signals() as stop, Servers(log) as servers, LocalExecutor(servers, 1) as executor:
+        yield executor, stop.check
+
+
+@dataclass(frozen=True)
+class Retrainer:
+    """Trains, evaluates and writes single trials with an executor's workers.
+
+    Attributes:
+        dataset: The data that the executor was given.
+        check: Called while a worker is busy; raises to end the wait.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        recipe: Recipe,
-        *,
-        dataset: TrainingData,
-        check: Callable[[], None],
-    ) -> None:
-        self._executor, self._recipe = executor, recipe
-        self._dataset = dataset
-        self._check = check
+    executor: Executor
+    recipe: Recipe
+    dataset: TrainingData
+    check: Callable[[], None]
 
     def train(self, trial: Trial, epochs: int) -> TrialResult:
-        """What the trial gives when it is trained alone, weights included.
+        """Train a trial alone.
 
         Args:
-            epochs: How many its row's training took.
+            epochs: How long its row's training took.
 
         Returns:
-            Its result; of status `killed` where the worker ended.
+            The result with its weights; its status is `killed` if the worker ended.
         """
         values = trial.config.trained
-        stops = ((epochs, trial.number),)
-        training = Training(values, trial.seed, stops, fold=trial.fold)
-        dataset = self._dataset.of_fold(trial.fold)
-        problem = Problem(self._recipe, dataset.input, dataset.target)
-        needed = needs_tensorflow(problem, values)
+        training = Training(values, trial.seed, ((epochs, trial.number),), fold=trial.fold)
+        job = Job(training, self.recipe, tensorflow=needs_tensorflow(self._problem(trial), values))
         answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
-        for event in self._events_of(Job(training, self._recipe, tensorflow=needed)):
+        for event in self._events_of(job):
             match event:
                 case Answered() if event.result.trial == trial.number:
                     answer = event.result
@@ -82,42 +91,32 @@ class Retrainer:
         return answer
 
     def weights(self, trial: Trial, result: TrialResult) -> Weights:
-        """The weights of a row, from the same training once more.
+        """Retrain a row for its weights.
 
         Raises:
-            RefusedError: It did not give the row's score.
+            RefusedError: The training did not reach the row's score again.
         """
         again = self.train(trial, len(result.curve))
         if again.state is None or again.score != result.score:
             found = again.error or f"it scored {again.score!r}"
             raise RefusedError(
-                f"trial {trial.number} did not give its row's {self._recipe.metric}, "
+                f"trial {trial.number} did not give its row's {self.recipe.metric}, "
                 f"{result.score!r}, when it was trained again: {found}; another processor type or "
                 "other versions than those of its row?"
             )
         return again.state
 
-    def call(self, call: Call) -> str:
-        """Call a function in a worker.
-
-        Returns:
-            Why it failed, or empty.
-        """
-        return self.ask(call).error
-
     def ask(self, call: Call) -> Called:
-        """What a function gives in a worker."""
+        """Call a function in a worker."""
         return next(event for event in self._events_of(call) if isinstance(event, Called))
 
     def write(self, path: Path, trial: Trial, weights: Weights) -> str:
-        """Have a worker write the trial's model, for that takes Keras; an earlier file is replaced.
+        """Have a worker, which may import Keras, write the trial's model over an earlier file.
 
         Returns:
             Why it cannot be written, or empty.
         """
-        values = trial.config.trained
-        dataset = self._dataset.of_fold(trial.fold)
-        problem = Problem(self._recipe, dataset.input, dataset.target)
+        model = (self._problem(trial), trial.config.trained, trial.seed, weights)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a
             # signal ends the driver.
@@ -125,75 +124,66 @@ class Retrainer:
                 dir=path.parent, prefix=f".{path.stem}-", ignore_cleanup_errors=True
             ) as scratch:
                 written = Path(scratch).absolute() / path.name
-                error = self.call(
-                    Call(write_model, (written, problem, values, trial.seed, weights))
-                )
+                error = self.ask(Call(write_model, (written, *model))).error
                 if not error:
                     written.replace(path)
                 return error
         except OSError as failure:
             return failure.strerror or str(failure)
 
+    def _problem(self, trial: Trial) -> Problem:
+        dataset = self.dataset.of_fold(trial.fold)
+        return Problem(self.recipe, dataset.input, dataset.target)
+
     def _events_of(self, work: Work) -> Iterator[Event]:
-        """Submits it, and gives what happens for as long as it is asked for."""
-        while not self._executor.free:
-            # A sweep that was given up leaves trainings of which nobody wants to hear.
-            self._executor.events(_WAIT_SECONDS)
-            self._check()
-        self._executor.submit(work)
+        while not self.executor.free:
+            # A sweep that gave up leaves trainings; their events are dropped.
+            self.executor.events(_WAIT_SECONDS)
+            self.check()
+        self.executor.submit(work)
         while True:
-            yield from self._executor.events(_WAIT_SECONDS)
-            self._check()
+            yield from self.executor.events(_WAIT_SECONDS)
+            self.check()
 
 
+@dataclass(frozen=True)
 class BestModel:
-    """Writes the best trial's model where it is not written yet, or sees to its weights alone.
+    """Writes best.keras, or only stores the best trial's weights."""
 
-    Args:
-        check: Called while a worker is at it; raises to end it.
-    """
-
-    def __init__(
-        self,
-        where: ResultsDirectory,
-        store: Store,
-        executor: Executor,
-        recipe: Recipe,
-        *,
-        dataset: TrainingData,
-        check: Callable[[], None],
-    ) -> None:
-        self._where, self._store = where, store
-        self._again = Retrainer(executor, recipe, dataset=dataset, check=check)
+    where: ResultsDirectory
+    store: Store
+    retrainer: Retrainer
 
     def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
-        """Write it, unless it is there.
+        """Write the trial's model, unless best.keras is that model already.
+
+        Args:
+            keep_all: Whether to keep the weights of other trials.
 
         Returns:
-            Why there is no model, or empty: the table stands either way. An earlier model, which
-            would be another trial's, is gone then.
+            Why there is no model, or empty. A model of another trial is removed even then.
         """
         mark = f"{trial.number}:{trial.config.id}"
-        if self._where.model.exists() and self._store.facts().best_model == mark:
+        if self.where.model.exists() and self.store.facts().best_model == mark:
             return ""
-        self._where.model.unlink(missing_ok=True)
+        self.where.model.unlink(missing_ok=True)
         try:
             weights = self._weights(trial, result)
         except RefusedError as error:
-            return f"{self._where.model} is not written: {error}"
-        failure = self._again.write(self._where.model, trial, weights)
+            return f"{self.where.model} is not written: {error}"
+        failure = self.retrainer.write(self.where.model, trial, weights)
         if failure:
-            return f"{self._where.model} cannot be written: {failure}"
+            return f"{self.where.model} cannot be written: {failure}"
         if not keep_all:
-            self._store.keep_weights([trial.number])
-        self._store.set_facts(best_model=mark)
+            self.store.keep_weights([trial.number])
+        self.store.set_facts(best_model=mark)
         return ""
 
     def keep(self, trial: Trial, result: TrialResult) -> str:
-        """See that its weights are stored.
+        """Store the trial's weights, unless they are stored already.
 
         Returns:
-            Why they are not, or empty.
+            Why they are not stored, or empty.
         """
         try:
             self._weights(trial, result)
@@ -202,10 +192,10 @@ class BestModel:
         return ""
 
     def _weights(self, trial: Trial, result: TrialResult) -> Weights:
-        """The stored ones; with several seeds, the best config is known only at the end."""
-        kept = self._store.weights(trial.number)
+        kept = self.store.weights(trial.number)
         if kept is not None:
             return kept
-        weights = self._again.weights(trial, result)
-        self._store.add_results([replace(result, state=tuple(weights))])
+        # With several seeds, the best config is known only at the end.
+        weights = self.retrainer.weights(trial, result)
+        self.store.add_results([replace(result, state=tuple(weights))])
         return weights

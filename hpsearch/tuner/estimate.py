@@ -1,4 +1,4 @@
-"""How long trainings take and how much memory: a formula, or a few measured steps."""
+"""Estimate the time and memory of trainings by a formula, or by a few measured steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from hpsearch.training.make import make_trainer, needs_tensorflow
 from hpsearch.tuner.planning import Summary, summarize, tally
 
 _START_SECONDS = 3.0
-#: Forward, gradient of the weights, gradient of the inputs: a multiply and an add each.
+#: A multiply and an add each for the outputs and the gradients of weights and inputs.
 _OPERATIONS_PER_WEIGHT_AND_ROW = 6
 _DRIVER_BYTES = 150 * 2**20
 _MOST_WEIGHT_COPIES = 6
@@ -30,7 +29,7 @@ _MOST_WEIGHT_COPIES = 6
 
 @dataclass(frozen=True)
 class _Costs:
-    """Of a trainer, on one core: seconds, and bytes of a worker."""
+    """A trainer's costs on one core, in seconds, and its worker's memory."""
 
     build: float
     step: float
@@ -41,13 +40,13 @@ class _Costs:
 
 _NATIVE = _Costs(0.002, 5e-6, 1 / 80e9, 0.2e-9, 60 * 2**20)
 _TENSORFLOW = _Costs(0.15, 100e-6, 1 / 30e9, 0.5e-9, 500 * 2**20)
-#: The process that imports TensorFlow, for the model that is written at the end.
+#: The process that imports TensorFlow; best.keras needs it at the end.
 _SERVER_BYTES = 500 * 2**20
 
 
 @dataclass(frozen=True)
 class DataSizes:
-    """Of the data: rows of training and validation, features, outputs, bytes of all arrays."""
+    """The sizes of the data; `data_bytes` counts all arrays."""
 
     rows: int
     validation_rows: int
@@ -58,7 +57,7 @@ class DataSizes:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """A range of wall seconds, and bytes of memory at most."""
+    """A range of wall seconds, and an upper bound on bytes of memory."""
 
     low_seconds: float
     high_seconds: float
@@ -66,7 +65,7 @@ class CostEstimate:
 
 
 def step_seconds(training: Training, sizes: DataSizes, *, tensorflow: bool = False) -> float:
-    """About how long one training step takes, by the native trainer or by TensorFlow."""
+    """Estimate the time of one training step, by the native trainer or by TensorFlow."""
     costs = _TENSORFLOW if tensorflow else _NATIVE
     batch = MLPConfig(training.values).batch_size
     weights = _weights(training, sizes)
@@ -77,7 +76,11 @@ def step_seconds(training: Training, sizes: DataSizes, *, tensorflow: bool = Fal
 def training_seconds(
     training: Training, sizes: DataSizes, step: float | None = None, *, tensorflow: bool = False
 ) -> float:
-    """About how long a training takes; `step` where a step's seconds were measured."""
+    """Estimate the time of a training.
+
+    Args:
+        step: A step's measured seconds; None estimates them.
+    """
     costs = _TENSORFLOW if tensorflow else _NATIVE
     step = step_seconds(training, sizes, tensorflow=tensorflow) if step is None else step
     batch = MLPConfig(training.values).batch_size
@@ -100,14 +103,12 @@ def estimate_cost(
     step: Callable[[Training], float] | None = None,
     spread: float = 2.0,
 ) -> CostEstimate:
-    """How long `trainings` take.
+    """Estimate the time and memory of all `trainings`.
 
     Args:
-        trainings: What is to be trained.
-        sizes: Of the data.
-        workers: How many trainings run at a time.
-        tensorflow: Whether a training needs it.
-        step: Seconds of one step of a training, where measured.
+        workers: Trainings at a time.
+        tensorflow: Whether a training needs TensorFlow.
+        step: Measured seconds of a training's step, or None.
         spread: The range is from `1 / spread` to `spread` times the estimate.
     """
     need = [tensorflow(each) for each in trainings]
@@ -130,49 +131,32 @@ def estimate_cost(
     )
 
 
-class Costs(Protocol):
-    """What the loop asks before it hands out work."""
-
-    def needs_tensorflow(self, training: Training) -> bool:
-        """Whether it needs a worker in which TensorFlow can be used."""
-        ...
-
-    def seconds(self, training: Training) -> float | None:
-        """About how long it takes; None where nobody knows."""
-        ...
-
-    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        """What they come to."""
-        ...
-
-
 @dataclass(frozen=True)
 class NetworkCosts:
-    """Of MLPs.
-
-    Attributes:
-        sizes: Of the data.
-    """
+    """Estimates what trainings of MLPs need."""
 
     problem: Problem
     sizes: DataSizes
 
     def needs_tensorflow(self, training: Training) -> bool:
+        """Whether the training needs a worker with TensorFlow."""
         return needs_tensorflow(self.problem, training.values)
 
     def seconds(self, training: Training) -> float | None:
+        """About how long the training takes; None if unknown."""
         needed = self.needs_tensorflow(training)
         return training_seconds(training, self.sizes, tensorflow=needed)
 
     def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
+        """Count trials, trainings and epochs."""
         return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
 
 
-class FunctionCosts:
-    """Of a function of the user's."""
+@dataclass(frozen=True)
+class UnknownCosts:
+    """Stands in for `NetworkCosts` where sizes are unknown: for functions and custom models."""
 
-    #: Whether it is called where TensorFlow can be used.
-    tensorflow = False
+    tensorflow: bool
 
     def needs_tensorflow(self, training: Training) -> bool:
         del training
@@ -183,40 +167,12 @@ class FunctionCosts:
         return None
 
     def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        return Summary(
-            trials=len(trials),
-            configs=len({trial.config.id for trial in trials}),
-            trainings=len(trainings),
-            epochs_asked=0,
-            epochs_trained=0,
-            weights=None,
-        )
-
-
-class ModelCosts(FunctionCosts):
-    """Of models of the user's own, whose size nobody knows before they are built."""
-
-    tensorflow = True
-
-    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
         return tally(trials, trainings)
 
 
+Costs = NetworkCosts | UnknownCosts
+
 _STEPS = 50
-
-
-@dataclass(frozen=True)
-class StepTimings:
-    """What was measured: the formula's steps are so many times too short, `factor`."""
-
-    sizes: DataSizes
-    factor: float
-    tensorflow: Callable[[Training], bool]
-
-    def step_seconds(self, training: Training) -> float:
-        """Seconds of one step."""
-        formula = step_seconds(training, self.sizes, tensorflow=self.tensorflow(training))
-        return self.factor * formula
 
 
 def measure_steps(
@@ -224,10 +180,15 @@ def measure_steps(
     trainings: Sequence[Training],
     sizes: DataSizes,
     tensorflow: Callable[[Training], bool],
-) -> StepTimings:
-    """Time steps of the smallest, the middle and the largest training."""
+) -> Callable[[Training], float]:
+    """Time steps of the smallest, the middle and the largest training.
+
+    Returns:
+        A function that gives the seconds of a training's step: the formula's, times the median
+        factor by which it was wrong.
+    """
     if any(map(tensorflow, trainings)):
-        import tensorflow as tf
+        import tensorflow as tf  # slow to import
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -235,16 +196,17 @@ def measure_steps(
     problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
     arrays = preprocessing.arrays(dataset, sweep.class_weight)
     ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
-    chosen = {0: ordered[0], 1: ordered[len(ordered) // 2], 2: ordered[-1]}
-    factors = [
-        _step_seconds(each, problem, arrays)
-        / step_seconds(each, sizes, tensorflow=tensorflow(each))
-        for each in chosen.values()
-    ]
-    return StepTimings(sizes, float(np.median(factors)), tensorflow)
+
+    def estimated(training: Training) -> float:
+        return step_seconds(training, sizes, tensorflow=tensorflow(training))
+
+    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
+    factors = [_measured(each, problem, arrays) / estimated(each) for each in chosen]
+    factor = float(np.median(factors))
+    return lambda training: factor * estimated(training)
 
 
-def _step_seconds(training: Training, problem: Problem, arrays: Arrays) -> float:
+def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
     batch = MLPConfig(training.values).batch_size
     rows = min(len(arrays.x_train), batch * _STEPS)
     part = replace(
@@ -257,7 +219,7 @@ def _step_seconds(training: Training, problem: Problem, arrays: Arrays) -> float
         w_val=None if arrays.w_val is None else arrays.w_val[:1],
     )
     trainer = make_trainer(problem, training.values, training.seed, part)
-    # The first one builds what the others use.
+    # The first epoch also builds the program.
     trainer.run_epoch()
     began = time.perf_counter()
     trainer.run_epoch()

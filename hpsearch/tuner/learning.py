@@ -1,19 +1,17 @@
-"""Planning by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
+"""Plan by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
 
 from __future__ import annotations
 
 import bisect
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
-from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import Outcome, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.space.trial import (
     Repetition,
@@ -24,20 +22,18 @@ from hpsearch.space.trial import (
     TrialKey,
     TrialResult,
 )
-from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.settings import SeedRace
-from hpsearch.spec.sweep import Sweep
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
 from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group, prefix_of
+from hpsearch.tuner.search import Search
 
 
 class CurveReuse:
-    """Trials that differ only in epochs are points of one curve.
+    """Answers trials from the curves of trials that differ only in epochs.
 
     Args:
-        results: By trial; the driver's, which grows.
-        snapshots: Epoch of the snapshot that is stored of a trial; the driver's, which grows.
+        results: By trial; the loop's, which grows.
+        snapshots: The epoch of each trial's stored snapshot; the loop's, which grows.
     """
 
     def __init__(
@@ -49,13 +45,15 @@ class CurveReuse:
         self._alike: dict[TrialKey, list[Trial]] = {}
 
     def add(self, trial: Trial) -> None:
-        """A trial that has a number."""
+        """Add a trial that has a number."""
         self._alike.setdefault(prefix_of(trial), []).append(trial)
 
     def answer(self, trial: Trial, epochs: int) -> TrialResult | None:
-        """The result of a trial of so many epochs, where another one's curve holds it."""
-        for other in self._others(trial):
-            result = self._results[other.number]
+        """Return the result of a trial after `epochs` if another trial's curve holds it."""
+        for other in self._alike[prefix_of(trial)]:
+            result = self._results.get(other.number)
+            if other.number == trial.number or result is None or not result.curve:
+                continue
             if len(result.curve) >= epochs or _ended(result, other):
                 known = followed(result.curve, epochs, self._recipe)
                 return replace(
@@ -68,7 +66,7 @@ class CurveReuse:
         return None
 
     def source(self, trial: Trial, epochs: int) -> int | None:
-        """The trial that got furthest of those that this one can go on from."""
+        """Return the most trained trial from which this one can continue, or None."""
         able = [
             (self._snapshots[other.number], -other.number)
             for other in self._alike[prefix_of(trial)]
@@ -76,40 +74,31 @@ class CurveReuse:
         ]
         return -max(able)[1] if able else None
 
-    def _others(self, trial: Trial) -> list[Trial]:
-        return [
-            other
-            for other in self._alike[prefix_of(trial)]
-            if other.number != trial.number
-            and other.number in self._results
-            and self._results[other.number].curve
-        ]
-
 
 def _ended(result: TrialResult, trial: Trial) -> bool:
-    """Whether the training ended by itself: more epochs would change nothing."""
+    """Whether the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:
         return True
     return result.status is Status.COMPLETED and len(result.curve) < trial.epochs
 
 
 _CONFIDENCE = 0.95
-#: Below, two scores that are close by chance would end a race before it began.
+#: With fewer, two scores that are close by chance would end a race.
 _FEWEST_DEGREES = 5
 
 
 class Race:
-    """Which config gets another seed: one whose interval overlaps the leader's.
+    """Gives further seeds to configs whose score may be the best.
 
-    The interval is Student's, of the config's mean, with the variance within configs pooled over
-    all that have several seeds (as in an analysis of variance: it takes configs to be equally
-    noisy); before it has a few degrees of freedom, everything overlaps. The leader has the best
-    mean; it gets another seed, too, while anyone overlaps it.
+    These are the leader, which has the best mean, and the configs whose interval overlaps the
+    leader's. Intervals are Student's, of a config's mean. Their variance is pooled over all configs
+    with several seeds, as in an analysis of variance, which takes configs to be equally noisy. All
+    intervals overlap until the variance has a few degrees of freedom.
 
     Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
 
     Args:
-        most: Seeds of a config at most.
+        most: The most seeds of a config.
     """
 
     def __init__(self, most: int, *, maximize: bool) -> None:
@@ -117,12 +106,12 @@ class Race:
         self._sign = 1 if maximize else -1
 
     def next(self, scores: Mapping[str, Sequence[float]]) -> str | None:
-        """The config that gets another seed: with the fewest, then the best; None for none.
+        """Return the racing config with the fewest seeds, then the best mean; None if none races.
 
         Args:
-            scores: Of each config, one a seed.
+            scores: Each config's scores, one for each seed.
         """
-        if len(scores) < 2:  # nobody to overlap with
+        if len(scores) < 2:
             return None
         means = {config: self._sign * sum(s) / len(s) for config, s in scores.items()}
         leader = max(means, key=means.__getitem__)
@@ -135,7 +124,7 @@ class Race:
 
 
 def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
-    """Standard deviation within configs, and its degrees of freedom."""
+    """The standard deviation within configs, and its degrees of freedom."""
     squares, freedom = 0.0, 0
     for each in scores.values():
         if len(each) > 1:
@@ -153,20 +142,20 @@ def _half_width(spread: float, freedom: int, seeds: int) -> float:
 
 @cache
 def _quantile(freedom: int) -> float:
-    from scipy.stats import t
+    from scipy.stats import t  # slow to import
 
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
-#: Trainings that must have come to an epoch before anyone is stopped at it.
+#: Nothing stops at an epoch that fewer trainings have reached.
 _FEWEST = 5
 
 
 class Medians:
-    """Of each epoch, the median of the completed trainings' running averages.
+    """The median, at each epoch, of the completed trainings' running averages.
 
-    Source: Golovin et al., Google Vizier (2017): a trial is stopped at an epoch if its best score
-    so far is worse than the median of the running averages of all completed trials there.
+    Source: Golovin et al., Google Vizier (2017): a trial stops at an epoch if its best score so
+    far is worse than the median of the running averages of all completed trials at that epoch.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -174,7 +163,7 @@ class Medians:
         self._averages: list[list[float]] = []
 
     def note(self, result: TrialResult) -> None:
-        """A result; those that a training was stopped for, or shares with another, do not count."""
+        """Take note of a result; it counts if a training of its own completed."""
         if result.status is not Status.COMPLETED or result.shared_with is not None:
             return
         total = 0.0
@@ -185,7 +174,7 @@ class Medians:
             bisect.insort(self._averages[index], total / (index + 1))
 
     def floors(self) -> tuple[float, ...]:
-        """The medians, for the first epochs to which enough trainings came."""
+        """Return the medians of the first epochs, as far as enough trainings came."""
         floors = []
         for averages in self._averages:
             if len(averages) < _FEWEST:
@@ -196,15 +185,15 @@ class Medians:
         return tuple(floors)
 
 
-#: Beyond, a training that is to go on starts anew, to the same numbers.
+#: Snapshots beyond this are not stored; such trainings start anew, with the same numbers.
 _MOST_BYTES = 2**30
 
 
 class Snapshots:
-    """The stored ones.
+    """Index of the stored snapshots.
 
     Attributes:
-        epochs: Of each trial that has one, how far it was trained.
+        epochs: The epoch of each trial's snapshot.
     """
 
     def __init__(self, store: Store) -> None:
@@ -217,11 +206,11 @@ class Snapshots:
 
     @property
     def has_room(self) -> bool:
-        """Whether another one is to be stored."""
+        """Whether another snapshot may be stored."""
         return self._total < _MOST_BYTES
 
     def note(self, result: TrialResult) -> None:
-        """A result is stored, and with it its snapshot, or none."""
+        """Take note of a stored result, and of its snapshot if it has one."""
         self._total -= self._bytes.pop(result.trial, 0)
         self.epochs.pop(result.trial, None)
         if result.snapshot is not None:
@@ -230,30 +219,28 @@ class Snapshots:
             self.epochs[result.trial] = result.snapshot.epoch
 
     def past(self, training: Training, results: Mapping[int, TrialResult]) -> ResumePoint | None:
-        """What a training goes on from; None where it starts anew."""
+        """Return the point from which a training continues; None if it starts anew."""
         if training.source is None or training.source not in self.epochs:
             return None
         snapshot = self._store.snapshot(training.source)
         if snapshot is None:
             return None
         result = results[training.source]
-        # Another trial's seconds are its own.
+        # The seconds of another trial stay in its row.
         own = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
         return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
 
 
-class AdaptivePlanner:
-    """Plans what results decide.
+class AdaptivePlanner(Planner):
+    """Plans what results decide; a config's outcome is its mean score over seeds and folds.
 
     Args:
-        strategy: Proposes, and is told the mean score over a config's seeds once all are known.
-        numbers: The trials' numbers; of a race, for all its seeds.
-        repetitions: That every config gets.
+        numbers: Numbers the trials; in a race, those of all its seeds.
         results: By trial; the loop's, which grows.
-        reuse: What is known of trainings.
-        race: Gives further seeds, or None.
-        longest: The most epochs that the space has, where trainings may go on; else None.
+        reuse: Answers trials from other trials' curves.
+        race: Gives configs further seeds, or None.
+        longest: The most epochs of the space, if trainings may be continued; else None.
     """
 
     adaptive = True
@@ -270,51 +257,36 @@ class AdaptivePlanner:
         race: Race | None = None,
         longest: int | None = None,
     ) -> None:
-        self._strategy, self._numbers = strategy, numbers
-        self._repetitions = tuple(repetitions)
+        super().__init__(strategy, numbers, repetitions)
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._members: dict[str, list[Trial]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
-        #: Of each config, how far it was proposed to train last; None for to its end.
+        #: The epochs that each config was last proposed to reach; None for its own.
         self._goals: dict[str, int | None] = {}
 
     @property
-    def current(self) -> Sequence[Trial]:
-        """The trials of this sweep that are stored already."""
-        return self._numbers.current
-
-    @property
     def expected(self) -> int | None:
-        """Rows of the budget."""
         remaining = self._numbers.remaining
         return None if remaining is None else len(self.current) + max(0, remaining)
 
     @property
     def over(self) -> bool:
-        """Whether no further config will come; those that halted may go on."""
         return self._numbers.spent or self._strategy.exhausted
-
-    @property
-    def left_over(self) -> int:
-        """Rows of the budget that an exhausted space leaves unused."""
-        return (self._numbers.remaining or 0) if self.over else 0
 
     # From earlier runs
 
     def begin(self, answered: Collection[int]) -> Step:
-        """Take up what is stored; what is under way is trained further."""
+        """Take up the stored trials, and plan the rest of their trainings."""
         for trial in self.current:
             self._join(trial)
             if trial.number in answered:
                 self._unanswered.discard(trial.number)
         configs = [members[0].config for members in self._members.values()]
         self._strategy.restore(configs, list(self._known_outcomes(configs)))
-        # A seed that the file gained since.
-        added = self._numbers.new(configs, self._repetitions)
-        for trial in added:
-            self._join(trial)
+        # The file may have gained a seed since.
+        added = self._new(configs, self._repetitions)
         for config in configs:
             self._goals[config.id] = self._goal_of(config)
         return self._step(configs, added)
@@ -343,10 +315,10 @@ class AdaptivePlanner:
                 if all(self._ended(trial, rung) for trial in self._members[config.id]):
                     break
 
-    # What is next
+    # The next step
 
     def next(self, room: int) -> Step:
-        """Further seeds of leaders first, then what the strategy proposes."""
+        """Plan further seeds of the race first, then what the strategy proposes."""
         while room > 0:
             step = self._further_seed() or self._proposed(room)
             if step is None or step:
@@ -356,18 +328,15 @@ class AdaptivePlanner:
     def _further_seed(self) -> Step | None:
         if self._race is None or self._numbers.spent:
             return None
-        scores = self._raced()
-        winner = self._race.next(scores)
+        winner = self._race.next(self._raced())
         if winner is None:
             return None
         config = self._members[winner][0].config
-        trials = self._numbers.new([config], [Repetition(len(self._members[winner]))])
-        for trial in trials:
-            self._join(trial)
+        trials = self._new([config], [Repetition(len(self._members[winner]))])
         return self._step([config], trials)
 
     def _raced(self) -> dict[str, list[float]]:
-        """The scores of configs that are trained to their end with every seed so far."""
+        """The scores of configs that ended with every seed so far."""
         raced: dict[str, list[float]] = {}
         for config, members in self._members.items():
             if not self._complete(config, None):
@@ -379,28 +348,29 @@ class AdaptivePlanner:
         return raced
 
     def _proposed(self, room: int) -> Step | None:
-        """What the strategy proposes; None where it proposes nothing now."""
+        """Plan what the strategy proposes; None if it proposes nothing now."""
         count = max(1, room // len(self._repetitions))
-        if self._numbers.spent:
-            if not isinstance(self._strategy, HalvingStrategy):
-                return None
+        if not self._numbers.spent:
+            count = self._configs_within(count)
+        elif isinstance(self._strategy, HalvingStrategy):
             self._strategy.close()
-        elif self._numbers.remaining is not None:
-            count = min(count, -(-self._numbers.remaining // len(self._repetitions)))
+        else:
+            return None
         proposals = self._strategy.ask(count)
         if not proposals:
             return None
-        return self._planned(proposals)
-
-    def _planned(self, proposals: Sequence[Proposal]) -> Step:
         added = []
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:
-                added += self._numbers.new([proposal.config], self._repetitions)
-        for trial in added:
-            self._join(trial)
+                added += self._new([proposal.config], self._repetitions)
         return self._step([proposal.config for proposal in proposals], added)
+
+    def _new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
+        trials = self._numbers.new(configs, repetitions)
+        for trial in trials:
+            self._join(trial)
+        return trials
 
     def _join(self, trial: Trial) -> None:
         self._members.setdefault(trial.config.id, []).append(trial)
@@ -409,7 +379,7 @@ class AdaptivePlanner:
         self._reuse.add(trial)
 
     def _step(self, configs: Iterable[Config], added: Sequence[Trial]) -> Step:
-        """What takes the trials of `configs` as far as they are to go."""
+        """Plan what takes the trials of `configs` to their goals."""
         trainings, answers = [], []
         for config in configs:
             members = self._members.get(config.id, ())
@@ -423,7 +393,7 @@ class AdaptivePlanner:
                 else:
                     trainings.append(self._training(trial, epochs))
             if members and not missing:
-                # It ended before it came so far; nothing will be heard of it.
+                # It ended before its goal, so no result will come of it.
                 self._tell([config.id])
         return Step(tuple(added), tuple(trainings), tuple(answers))
 
@@ -436,14 +406,13 @@ class AdaptivePlanner:
             source=self._reuse.source(trial, epochs),
         )
 
-    def goes_on(self, training: Training) -> bool:
-        """Whether more epochs may be asked for."""
+    def may_continue(self, training: Training) -> bool:
         return training.whole is not None or training.epochs < (self._longest or 0)
 
-    # What came out
+    # Results
 
     def learn(self, results: Sequence[TrialResult]) -> None:
-        """Tell the strategy of configs of which no seed is missing any more."""
+        """Tell the strategy of each config whose last seed is answered."""
         numbers = [result.trial for result in results if result.trial in self._config_of]
         self._unanswered.difference_update(numbers)
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
@@ -461,7 +430,7 @@ class AdaptivePlanner:
         return all(self._reached(trial, epochs) for trial in self._members[config])
 
     def _reached(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether a trial was trained so far, or ended before."""
+        """Whether a trial was trained for `epochs`, or ended before."""
         if trial.number in self._unanswered:
             return False
         return self._ended(trial, epochs) or (
@@ -469,7 +438,7 @@ class AdaptivePlanner:
         )
 
     def _ended(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether it will not be trained further than it was, which is not beyond `epochs`."""
+        """Whether a trial ended at or before `epochs`, and will not be trained further."""
         result = self._results[trial.number]
         short = len(result.curve) <= _least(epochs, trial.epochs)
         return short and (result.status is not Status.STOPPED or not self._strategy.rungs)
@@ -491,61 +460,6 @@ def _least(goal: int | None, epochs: int) -> int:
     return epochs if goal is None else min(goal, epochs)
 
 
-@dataclass(frozen=True)
-class Search:
-    """What is searched, and how.
-
-    Attributes:
-        space: What can vary.
-        listed: Configs to try first.
-        repetitions: That every config gets.
-        limit: Rows of the table at most, or None.
-        seed: Of the proposals.
-        race: Who gets further seeds, or None.
-    """
-
-    method: MethodSpec
-    space: Space
-    listed: tuple[Config, ...]
-    repetitions: tuple[Repetition, ...]
-    limit: int | None
-    seed: int
-    race: SeedRace | None = None
-
-    @classmethod
-    def of(cls, sweep: Sweep) -> Search:
-        """A sweep's."""
-        return cls(
-            method=sweep.method,
-            space=sweep.space,
-            listed=sweep.listed,
-            repetitions=sweep.repetitions,
-            limit=sweep.budget.trials if sweep.budget else None,
-            seed=sweep.seed,
-            race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
-        )
-
-
-def listed_configs(
-    space: Space,
-    configs: Sequence[Mapping[str, Any]],
-    first: Mapping[str, Any],
-    where: str = "",
-) -> tuple[Config, ...]:
-    """The configs to try first; what one leaves open has its value in `first`.
-
-    Raises:
-        InputError: One breaks a constraint.
-    """
-    listed = []
-    for index, values in enumerate(configs):
-        config = space.config({**first, **values})
-        if config is None:
-            raise InputError(f"{where}configs[{index}]: it breaks a constraint")
-        listed.append(config)
-    return tuple(listed)
-
-
 def make_planner(
     search: Search,
     recipe: Recipe,
@@ -553,11 +467,11 @@ def make_planner(
     results: Mapping[int, TrialResult],
     snapshots: Snapshots,
 ) -> Planner:
-    """The planner of a method.
+    """Return the planner of a search.
 
     Args:
         stored: Trials that have a number already.
-        results: By trial; grows while the sweep runs, as `snapshots` does.
+        results: By trial; the loop's, which grows, as `snapshots` does.
     """
     limit, race, repetitions = search.limit, search.race, search.repetitions
     strategy = make_strategy(
@@ -568,16 +482,15 @@ def make_planner(
         seed=search.seed,
         trials=None if limit is None else -(-limit // len(repetitions)),
     )
-    if not strategy.adaptive and race is None:
-        return FixedPlanner(
-            search.space, search.listed, repetitions, strategy, stored=stored, limit=limit
-        )
     space = at_top(search.space) if strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
+    numbers = TrialNumbers(space, listed, every, stored=stored, limit=limit)
+    if not strategy.adaptive and race is None:
+        return FixedPlanner(strategy, numbers, repetitions, search.listed)
     return AdaptivePlanner(
         strategy,
-        TrialNumbers(space, listed, every, stored=stored, limit=limit),
+        numbers,
         repetitions,
         recipe=recipe,
         results=results,
@@ -588,7 +501,7 @@ def make_planner(
 
 
 def _longest(space: Space, strategy: Strategy) -> int | None:
-    """The most epochs, where a proposal may be an earlier one with more of them."""
+    """The most epochs of the space, if a proposal may be an earlier one with more epochs."""
     epochs = next((p for p in space.parameters if p.name == "epochs"), None)
     if epochs is None or strategy.rungs or (epochs.choices and len(epochs.choices) == 1):
         return None

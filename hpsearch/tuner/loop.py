@@ -1,4 +1,4 @@
-"""The loop: ask, plan, execute, store, tell."""
+"""The loop of a run: plan, train, store, learn."""
 
 from __future__ import annotations
 
@@ -28,24 +28,11 @@ from hpsearch.workers.protocol import (
     Said,
 )
 
-#: Machines that may go under one training, before it is taken to be what ends them.
+#: Machines that may be lost during one training before it is blamed for their loss.
 _MACHINES = 3
-#: Trainings that may fail alike, with no success between, before the sweep gives up.
+#: The sweep gives up if so many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
 _WAIT_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the driver does about time and deaths.
-
-    Attributes:
-        time_seconds: No training is handed out after it; None for no limit.
-        retries: Of a training whose worker died.
-    """
-
-    time_seconds: float | None = None
-    retries: int = 1
 
 
 @dataclass
@@ -53,13 +40,15 @@ class Loop:
     """One run over a sweep's trials.
 
     Attributes:
-        results: Every result that is stored, by trial; those of earlier runs at first.
+        results: Every stored result, by trial; at first those of earlier runs.
         keep: `best` or `all`: whose weights are kept.
-        costs: What a training needs of its worker, and about what it takes.
-        snapshots: What trainings can go on from.
-        medians: Stops trainings that are worse than half of the earlier ones, or None.
-        objective: What gives the scores in place of an MLP, or None.
-        watch: Shown the rows so far whenever the tables are written, or None.
+        costs: Estimates what a training needs.
+        snapshots: Stored states from which trainings can continue.
+        medians: Floors that stop trainings worse than half of the earlier ones, or None.
+        objective: The function that gives the scores; None for models.
+        watch: Called with the rows so far whenever the tables are written, or None.
+        time_seconds: No training begins after it; None for no limit.
+        retries: How often a training is repeated whose worker died.
     """
 
     planner: Planner
@@ -68,7 +57,6 @@ class Loop:
     tables: Tables
     reporter: Reporter
     recipe: Recipe
-    limits: Limits
     stop: Stop
     results: dict[int, TrialResult]
     keep: str
@@ -77,6 +65,8 @@ class Loop:
     medians: Medians | None = None
     objective: Objective | None = None
     watch: Callable[[Sequence[Record]], None] | None = None
+    time_seconds: float | None = None
+    retries: int = 1
     _queue: deque[Training] = field(default_factory=deque)
     _trials: dict[int, Trial] = field(default_factory=dict)
     _stored: list[Trial] = field(default_factory=list)
@@ -88,20 +78,20 @@ class Loop:
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """The trials of this sweep so far, by number."""
+        """This sweep's trials so far, ordered by number."""
         return [self._trials[number] for number in sorted(self._trials)]
 
     @property
     def records(self) -> list[Record]:
-        """The rows so far, those of earlier runs included."""
+        """The rows so far, including those of earlier runs."""
         return self.tables.records(self._stored, self.results)
 
     def run(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
-        """Train all that is not `answered`, until the work, the budget or patience ends.
+        """Train what is not `answered` until nothing is left, a limit is met or a signal comes.
 
         Args:
-            answered: Trials whose stored result counts.
-            all_trials: Every trial that is stored by now, for the tables.
+            answered: Trials whose stored results count.
+            all_trials: Returns every stored trial, for the tables.
         """
         began = time.monotonic()
         self._begin(answered, all_trials)
@@ -121,15 +111,14 @@ class Loop:
                     self.watch(self.records)
 
     def _note_score(self, result: TrialResult) -> None:
-        """Keep the best score so far: the weights of a trial that is no better are not kept."""
-        score = result.score
+        score, best = result.score, self._best_score
         if not result.status.scored or score is None:
             return
-        if self._best_score is None or self.recipe.better(score, self._best_score):
+        if best is None or self.recipe.better(score, best):
             self._best_score = score
 
     def _note_late(self, result: TrialResult) -> None:
-        """Say which hyperparameters came up that no build before the run had asked for."""
+        """Report hyperparameters that no build before the run had asked for."""
         for name in result.late.keys() - self._came_late:
             self._came_late.add(name)
             how = "its default" if self.recipe.late == "default" else "drawn from its range"
@@ -166,14 +155,14 @@ class Loop:
             )
 
     def _late(self, began: float) -> bool:
-        limit = self.limits.time_seconds
+        limit = self.time_seconds
         return limit is not None and time.monotonic() - began >= limit
 
     def _refill(self, *, late: bool) -> None:
         """Plan further trials while a worker would be idle."""
         while not late:
-            # A strategy that learns is not asked before a worker is free; where none is at work,
-            # one will be.
+            # A strategy that learns is asked only if a worker is free. If none is busy, one
+            # will be free.
             waits = self.planner.adaptive and self.executor.busy
             free = self.executor.free if waits else max(1, self.executor.free)
             if len(self._queue) >= free:
@@ -184,7 +173,7 @@ class Loop:
             self._take(step, 0)
 
     def _take(self, step: Step, done: int) -> None:
-        """Store what is new, answer what needs no training, queue the rest."""
+        """Store new trials, queue the trainings, and take the answers that need none."""
         if step.trials:
             self.store.add_trials(step.trials)
             self._trials.update((trial.number, trial) for trial in step.trials)
@@ -195,12 +184,11 @@ class Loop:
             self._acknowledge(step.answers)
 
     def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
-        """Longest first, so that no worker is left alone with a long one at the end.
+        """Sort trainings by estimated time, the longest first, so that workers end together.
 
-        By a formula, so the order is the same each time. With a limit of time, in the order of
-        the proposals: more of them come to an end.
+        With a time limit they keep the order of the proposals, so that more of them finish.
         """
-        if self.limits.time_seconds is not None or self.planner.adaptive:
+        if self.time_seconds is not None or self.planner.adaptive:
             return list(trainings)
         return sorted(trainings, key=lambda each: self.costs.seconds(each) or 0.0, reverse=True)
 
@@ -214,15 +202,18 @@ class Loop:
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 floors=self.medians.floors() if self.medians else (),
-                snapshot=self._may_go_on(training) and self.snapshots.has_room,
+                snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
                 objective=self.objective,
             )
         )
 
-    def _may_go_on(self, training: Training) -> bool:
-        """Whether its state is wanted; what is told its epochs is trained anew for more of them."""
+    def _needs_snapshot(self, training: Training) -> bool:
+        """Whether the training's last state may be needed.
+
+        A model that knows how many epochs it trains starts anew for more of them.
+        """
         kind = self._trials[training.number].config.kind
-        return kind is not Kind.WHOLE_MODEL and self.planner.goes_on(training)
+        return kind is not Kind.WHOLE_MODEL and self.planner.may_continue(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[TrialResult] = []
@@ -245,10 +236,10 @@ class Loop:
             self._judge(training)
 
     def _acknowledge(self, results: Sequence[TrialResult]) -> None:
-        """Store results, then let the rest of the world know."""
+        """Store results before anyone learns of them."""
         self.store.add_results(results)
         for result in results:
-            # The weights are on disk now; thousands of trials must not pile up here.
+            # The weights are on disk; memory must not hold those of thousands of trials.
             kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
             self.results[result.trial] = kept
             self.snapshots.note(result)
@@ -260,16 +251,16 @@ class Loop:
         self.planner.learn(results)
 
     def _bury(self, lost: Lost, ended: list[Training]) -> list[TrialResult]:
-        """A worker died: its training once more, or rows that say so."""
+        """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
         left = tuple(stop for stop in training.stops if stop[1] not in lost.answered)
         if not left:
             ended.append(training)
             return []
         deaths = self._deaths[training.number] = self._deaths.get(training.number, 0) + 1
-        # What was over a limit once would be so again.
+        # A training that exceeded a limit would exceed it again.
         limited = lost.timed_out or lost.too_large
-        retries = max(self.limits.retries, _MACHINES) if lost.machine_lost else self.limits.retries
+        retries = max(self.retries, _MACHINES) if lost.machine_lost else self.retries
         if not limited and deaths <= retries:
             self.reporter.note(f"trial {training.number}: {lost.reason}; trying once more")
             self._queue.appendleft(replace(training, stops=left))
@@ -288,7 +279,7 @@ class Loop:
         ]
 
     def _judge(self, training: Training) -> None:
-        """Give up when the first trainings all fail for the same reason."""
+        """Give up if the first trainings all fail for the same reason."""
         result = self.results.get(training.number)
         if result is None or self._succeeded:
             return

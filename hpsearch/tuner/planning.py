@@ -1,10 +1,11 @@
-"""From proposed configs to numbered trials and the trainings that answer them. Pure."""
+"""Number the trials of proposed configs and group them into trainings. Pure."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar
 
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.mlp import MLPConfig
@@ -20,12 +21,12 @@ def number_trials(
     first_number: int,
     limit: int | None = None,
 ) -> list[Trial]:
-    """The trials of `configs`, each with every repetition, that are not yet `known`.
+    """Number the trials of `configs` with every repetition that are not yet `known`.
 
     Args:
         known: Trials that have a number, by their key.
         first_number: The number of the first new trial.
-        limit: How many new trials at most.
+        limit: Upper bound on the new trials, or None.
     """
     trials: dict[TrialKey, Trial] = {}
     for config in configs:
@@ -40,15 +41,15 @@ def number_trials(
 
 
 def prefix_of(trial: Trial) -> TrialKey:
-    """Equal for trials that differ only in epochs."""
+    """Return a key that trials share if they differ only in epochs."""
     return trial.config.prefix, trial.repetition
 
 
 def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Training]:
-    """The trainings that answer `trials`, in the order of their first trial.
+    """Return the trainings that answer `trials`, in the order of their first trials.
 
     Args:
-        trials: At most one a key.
+        trials: At most one for each key.
         answered: Numbers of trials that need no training.
     """
     groups: dict[TrialKey, list[Trial]] = {}
@@ -67,7 +68,11 @@ def _training(trials: list[Trial]) -> Training:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a plan comes to."""
+    """The size of a plan.
+
+    Attributes:
+        weights: The least and the most weights of a model; None if unknown.
+    """
 
     trials: int
     configs: int
@@ -85,38 +90,37 @@ class Summary:
 def summarize(
     trials: Sequence[Trial], trainings: Sequence[Training], features: int, outputs: int
 ) -> Summary:
-    """Counts trials, trainings, epochs and weights."""
+    """Count trials, trainings, epochs and weights of MLPs."""
     counts = [MLPConfig(training.values).weight_count(features, outputs) for training in trainings]
     known = [count for count in counts if count is not None]
     return replace(tally(trials, trainings), weights=(min(known), max(known)) if known else None)
 
 
 def tally(trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-    """Counts trials, trainings and epochs; those of what ends by itself are not known."""
-    told = [training for training in trainings if training.epochs < ENDLESS]
+    """Count trials, trainings and the epochs of trainings that do not end by themselves."""
+    bounded = [training for training in trainings if training.epochs < ENDLESS]
     answered = {number for training in trainings for number in training.trials}
     return Summary(
         trials=len(answered),
         configs=len({t.config.id for t in trials if t.number in answered}),
         trainings=len(trainings),
-        epochs_asked=sum(epochs for training in told for epochs, _ in training.stops),
-        epochs_trained=sum(training.epochs for training in told),
+        epochs_asked=sum(epochs for training in bounded for epochs, _ in training.stops),
+        epochs_trained=sum(training.epochs for training in bounded),
         weights=None,
     )
 
 
-#: Proposals are asked for in windows of a fixed size, whatever the number of workers, since
-#: trainings are shared within a window.
+#: Configs are asked for in windows. Trainings are shared within a window, so its size must not
+#: depend on the number of workers.
 _WINDOW = 4_096
 
 
 @dataclass(frozen=True)
 class Step:
-    """What comes next.
+    """The next step of a run.
 
     Attributes:
-        trials: New ones, to be stored before anything trains.
-        trainings: What is to be trained.
+        trials: New trials, to be stored before anything trains.
         answers: Results that need no training.
     """
 
@@ -128,55 +132,18 @@ class Step:
         return bool(self.trials or self.trainings or self.answers)
 
 
-class Planner(Protocol):
-    """What the loop needs to know what to train next."""
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether what comes next depends on results: then nothing is asked for in advance."""
-        ...
-
-    @property
-    def current(self) -> Sequence[Trial]:
-        """The trials of this sweep that are stored already."""
-        ...
-
-    @property
-    def expected(self) -> int | None:
-        """How many trials there will be at most, where they are not known in advance."""
-        ...
-
-    @property
-    def left_over(self) -> int:
-        """Rows of the budget that an exhausted space leaves unused."""
-        ...
-
-    def begin(self, answered: Collection[int]) -> Step:
-        """What was planned before and has no result; called once, first."""
-        ...
-
-    def next(self, room: int) -> Step:
-        """About `room` further trainings; an empty step where it waits for results, or is over."""
-        ...
-
-    def learn(self, results: Sequence[TrialResult]) -> None:
-        """Results are stored."""
-        ...
-
-    def goes_on(self, training: Training) -> bool:
-        """Whether a training may be continued later."""
-        ...
-
-
 class TrialNumbers:
-    """The trials of a sweep and their numbers.
+    """The numbers of a sweep's trials, within its budget.
 
     Args:
-        space: The sweep's.
-        listed: Ids of configs that belong to the sweep wherever they lie.
-        repetitions: Of every config.
+        listed: Ids of configs that belong to the sweep even outside its space.
+        repetitions: The seeds and folds of every config.
         stored: Trials that have a number already.
-        limit: Rows of the table at most (`budget.trials`), or None.
+        limit: Upper bound on the table's rows (`budget.trials`), or None.
+
+    Attributes:
+        current: The stored trials that belong to this sweep.
+        remaining: Rows that the budget leaves, or None.
     """
 
     def __init__(
@@ -206,7 +173,7 @@ class TrialNumbers:
         return self.remaining is not None and self.remaining <= 0
 
     def new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
-        """The trials of `configs`, with every repetition, that had no number, within the budget."""
+        """Number the trials of `configs` with each repetition that had no number, within budget."""
         trials = number_trials(
             configs, repetitions, self._known, first_number=self._next_number, limit=self.remaining
         )
@@ -217,61 +184,101 @@ class TrialNumbers:
         return trials
 
 
-class FixedPlanner:
-    """Plans what no result changes: listed points first, then a strategy's, with every repetition.
+class Planner(ABC):
+    """Decides what the loop trains next.
 
     Args:
-        space: The sweep's.
-        first: Configs to try first.
-        repetitions: Of every config.
-        strategy: Where further configs come from; it learns nothing.
-        stored: Trials that have a number already.
-        limit: Rows of the table at most (`budget.trials`), or None.
+        strategy: Proposes configs.
+        numbers: Numbers the trials.
+        repetitions: The seeds and folds of every config.
+
+    Attributes:
+        adaptive: Whether plans depend on results; then nothing is planned in advance.
     """
 
-    adaptive = False
-    expected = None
+    adaptive: ClassVar[bool]
 
     def __init__(
-        self,
-        space: Space,
-        first: Sequence[Config],
-        repetitions: Sequence[Repetition],
-        strategy: Strategy,
-        *,
-        stored: Sequence[Trial],
-        limit: int | None,
+        self, strategy: Strategy, numbers: TrialNumbers, repetitions: Sequence[Repetition]
     ) -> None:
-        self._first = list(first)
+        self._strategy, self._numbers = strategy, numbers
         self._repetitions = tuple(repetitions)
-        self._strategy = strategy
-        self._ahead: list[Config] = []
-        listed = {config.id for config in first}
-        self._numbers = TrialNumbers(space, listed, self._repetitions, stored=stored, limit=limit)
 
     @property
-    def current(self) -> list[Trial]:
+    def current(self) -> Sequence[Trial]:
         """The trials of this sweep that are stored already."""
         return self._numbers.current
+
+    @property
+    def expected(self) -> int | None:
+        """Upper bound on the trials, if they are not known in advance."""
+        return None
+
+    @property
+    @abstractmethod
+    def over(self) -> bool:
+        """Whether no further config will come."""
 
     @property
     def left_over(self) -> int:
         """Rows of the budget that an exhausted space leaves unused."""
         return (self._numbers.remaining or 0) if self.over else 0
 
+    @abstractmethod
+    def begin(self, answered: Collection[int]) -> Step:
+        """Return what was planned before and has no result; called once, first."""
+
+    @abstractmethod
+    def next(self, room: int) -> Step:
+        """Plan about `room` trainings; an empty step waits for results, or is the end."""
+
+    @abstractmethod
+    def learn(self, results: Sequence[TrialResult]) -> None:
+        """Take note of results that are stored."""
+
+    @abstractmethod
+    def may_continue(self, training: Training) -> bool:
+        """Whether the training may be continued later."""
+
+    def _configs_within(self, most: int) -> int:
+        """At most `most`, and as many configs as the budget has rows for.
+
+        Known configs may be among them: they are proposed again and count for nothing.
+        """
+        remaining = self._numbers.remaining
+        return most if remaining is None else min(most, -(-remaining // len(self._repetitions)))
+
+
+class FixedPlanner(Planner):
+    """Plans what no result changes: listed configs first, then a strategy's.
+
+    Args:
+        first: Configs to try first.
+    """
+
+    adaptive = False
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        numbers: TrialNumbers,
+        repetitions: Sequence[Repetition],
+        first: Sequence[Config],
+    ) -> None:
+        super().__init__(strategy, numbers, repetitions)
+        self._first = list(first)
+        self._ahead: list[Config] = []
+
     @property
     def over(self) -> bool:
-        """Whether no further trial will come."""
         more = self._first or self._ahead or not self._strategy.exhausted
         return self._numbers.spent or not more
 
     def begin(self, answered: Collection[int]) -> Step:
-        """What was planned before and has no result."""
-        pending = [trial for trial in self.current if trial.number not in answered]
-        return Step(trainings=tuple(group(pending)))
+        return Step(trainings=tuple(group(self.current, answered)))
 
     def next(self, room: int) -> Step:
-        """The next window, whatever the room."""
+        """Plan the next window, whatever the room."""
         del room
         while not self.over:
             trials = self.new_trials()
@@ -280,40 +287,31 @@ class FixedPlanner:
         return Step()
 
     def learn(self, results: Sequence[TrialResult]) -> None:
-        """Ask for as many as are used up: no stage of a run is slower than another."""
+        """Ask for as many configs as results came, so that no stage of a run is slower."""
         self.look_ahead(len(results))
 
-    def goes_on(self, training: Training) -> bool:
-        """Trainings run to their end."""
+    def may_continue(self, training: Training) -> bool:
         del training
         return False
 
     def look_ahead(self, count: int) -> None:
         """Ask for `count` of the next window's configs already.
 
-        Asked for all at once, they would keep the workers waiting at the window's beginning.
+        Workers would wait at the window's beginning if all were asked for at once.
         """
         if not self._first and not self._strategy.exhausted:
-            missing = self._wanted() - len(self._ahead)
+            missing = self._configs_within(_WINDOW) - len(self._ahead)
             if missing > 0:
                 self._ahead += self._asked(min(count, missing))
 
     def _asked(self, count: int) -> list[Config]:
         return [proposal.config for proposal in self._strategy.ask(count)]
 
-    def _wanted(self) -> int:
-        """How many configs the next window is to have."""
-        remaining = self._numbers.remaining
-        if remaining is None:
-            return _WINDOW
-        # Known ones are proposed again and count for nothing.
-        return min(_WINDOW, -(-remaining // len(self._repetitions)))
-
     def new_trials(self) -> list[Trial]:
-        """The next window's trials, without those that are stored; may be empty."""
+        """Return the next window's trials without the stored ones; may be empty."""
         configs, self._first = self._first, []
         if not configs:
             configs, self._ahead = self._ahead, []
             if not self._strategy.exhausted:
-                configs += self._asked(self._wanted() - len(configs))
+                configs += self._asked(self._configs_within(_WINDOW) - len(configs))
         return self._numbers.new(configs, self._repetitions)

@@ -1,9 +1,8 @@
-"""The best configs of several tables, trained again with fresh seeds."""
+"""Train the best configs of several tables again with fresh seeds."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings, Silent
 
-#: What the sweep file says of the search; the one config is all that is searched.
+#: The sweep's keys of the search, which the best config alone replaces.
 _SEARCH = ("method", "parameters", "constraints", "configs", "seeds", "budget", "keep")
-#: What the fresh rows must have in common with the table's.
+#: Columns in which the fresh rows must equal the table's.
 _SAME = ("data", "metric", "recipe")
 
 
@@ -30,21 +30,25 @@ class Rescorer:
     """Trains each table's best config again.
 
     Attributes:
-        count: How many fresh seeds.
-        workers: Trainings at a time; None as the sweep files say.
-        reporter: Makes one that is told of a run.
+        count: The number of fresh seeds.
+        workers: Trainings at a time; None for the sweep files' setting.
+        reporter: Makes the reporter of a run.
     """
 
     count: int
     workers: int | None = None
     reporter: Callable[[], Reporter] = Silent
 
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {self.count}")
+
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """The fresh scores: label -> seed -> score.
+        """Return the fresh scores: label -> seed -> score.
 
         Raises:
             InputError: A table is no results directory, or has no score or no usable sweep.yaml.
-            RefusedError: The data, the metric or the recipe are no longer the table's.
+            RefusedError: The data, the metric or the recipe has changed.
         """
         sweeps = {table.label: _sweep(table) for table in tables}
         seeds = _fresh_seeds(tables, self.count)
@@ -83,23 +87,25 @@ def _sweep(table: Table) -> Sweep:
 
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:
-    """The smallest seeds that no table has."""
+    """The smallest seeds that no table uses."""
     taken = {seed for table in tables for seed in table.trials["seed"].dropna()}
     free = (seed for seed in itertools.count() if seed not in taken)
     return list(itertools.islice(free, count))
 
 
 def _values(table: Table) -> dict[str, Any]:
-    """The best config's live hyperparameters, as a sweep file writes them.
+    """The best config's active hyperparameters, as a sweep file writes them.
 
     Raises:
         InputError: They do not give the config's id.
     """
+    import pandas as pd  # slow to import
+
     assert table.best is not None
     values = {
-        hyperparameter_of(column): _value(cell)
+        hyperparameter_of(column): value_of(cell)
         for column, cell in table.values(table.best).items()
-        if not _missing(cell)
+        if not pd.isna(cell)
     }
     found = MLPConfig(values).id
     if found != table.best:
@@ -108,19 +114,6 @@ def _values(table: Table) -> dict[str, Any]:
             "changed; run its sweep again, which writes it anew"
         )
     return values
-
-
-def _missing(cell: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(cell))
-
-
-def _value(cell: Any) -> Any:
-    """A cell's value: lists, mappings and unprintable text are JSON."""
-    if isinstance(cell, str) and cell.startswith(("[", "{", '"')):
-        return json.loads(cell)
-    return cell.item() if hasattr(cell, "item") else cell
 
 
 def _require_same(table: Table, fresh: Any) -> None:

@@ -1,11 +1,11 @@
-"""A finished run, revisited: export, evaluate or reproduce a trial."""
+"""Export, evaluate or reproduce a trial of an earlier run."""
 
 from __future__ import annotations
 
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
-from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
@@ -26,13 +26,10 @@ from hpsearch.store.directory import DirectoryLock, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
-from hpsearch.tuner.best_model import Retrainer, Weights
+from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.tuner.custom_model import load_data, recipe_of, training_data
-from hpsearch.tuner.settings import Stop, signals
 from hpsearch.workers.calls import REGULARISATION, evaluate_rows
-from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Call
-from hpsearch.workers.servers import Servers
 
 Say = Callable[[str], None]
 
@@ -42,8 +39,8 @@ class StoredRun:
     """An earlier run with its data.
 
     Attributes:
-        sweep: As the store has it.
-        trials, results: By number.
+        sweep: The stored sweep.
+        trials, results: By trial number.
     """
 
     where: ResultsDirectory
@@ -54,7 +51,10 @@ class StoredRun:
     results: Mapping[int, TrialResult]
 
     def scored(self, number: int | None) -> tuple[Trial, TrialResult]:
-        """A trial that has a score, and its result; without a number the best one.
+        """Return a trial that has a score, and its result.
+
+        Args:
+            number: The trial; None for the best one.
 
         Raises:
             InputError: There is no such trial, or it has no score.
@@ -83,31 +83,22 @@ class StoredRun:
         return self.trials[number], result
 
     @contextmanager
-    def workers(self) -> Iterator[Retrainer]:
-        """Workers that have the data.
+    def retrainer(self) -> Iterator[Retrainer]:
+        """Open a worker that has the data.
 
         Raises:
             Interrupted: A signal came; no process is left.
         """
-        stop = Stop()
+        with _log(self.where) as log, one_worker(log) as (executor, check):
+            rows = training_data(self.dataset, self.sweep)
+            executor.provide(rows)
+            yield Retrainer(executor, self.recipe, rows, check)
 
-        def check() -> None:
-            if stop.signal is not None:
-                raise Interrupted(stop.signal)
-
-        with ExitStack() as stack:
-            stack.enter_context(signals(stop))
-            servers = stack.enter_context(Servers(stack.enter_context(_log(self.where))))
-            executor = stack.enter_context(LocalExecutor(servers, 1))
-            dataset = training_data(self.dataset, self.sweep)
-            executor.provide(dataset)
-            yield Retrainer(executor, self.recipe, dataset=dataset, check=check)
-
-    def weights(self, again: Retrainer, trial: Trial, result: TrialResult, say: Say) -> Weights:
-        """The weights of the row: those that were kept, or those of the same training once more.
+    def weights(self, retrainer: Retrainer, trial: Trial, result: TrialResult, say: Say) -> Weights:
+        """Return the row's weights: those that were kept, or those of the same training again.
 
         Raises:
-            RefusedError: It did not give the row's score again.
+            RefusedError: The training did not reach the row's score again.
         """
         with Store(self.where.store, read_only=True) as store:
             kept = store.weights(trial.number)
@@ -115,33 +106,31 @@ class StoredRun:
             return kept
         say(f"trial {trial.number}: its weights were not kept; training it again")
         try:
-            return again.weights(trial, result)
+            return retrainer.weights(trial, result)
         except RefusedError as error:
             raise RefusedError(f"{self.where.path}: {error}") from None
 
 
 @contextmanager
 def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
-    """The run's log; a file that nobody sees where the directory cannot be written."""
+    """The run's log; a temporary file if the directory cannot be written."""
     try:
-        log = where.log.open("a", encoding="utf-8")
+        log: IO[Any] = where.log.open("a", encoding="utf-8")
     except OSError:
-        with tempfile.TemporaryFile("a", encoding="utf-8") as unseen:
-            yield unseen
-        return
+        log = tempfile.TemporaryFile("a", encoding="utf-8")  # noqa: SIM115 - closed below
     with log:
         yield log
 
 
 def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
-    """Open a results directory and load what its rows were made from.
+    """Open a results directory and load its data.
 
     Args:
-        load: Gives the rows; None reads what `data:` names.
+        load: Loads the rows; None reads the sweep's `data:`.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
-        RefusedError: The store is damaged, or the data is another now.
+        RefusedError: The store is damaged, or the data has changed.
     """
     where = ResultsDirectory(directory)
     if not where.store.exists():
@@ -177,29 +166,29 @@ def export_model(
     directory: Path,
     out: Path,
     number: int | None = None,
-    say: Say = print,
+    say: Say = lambda _: None,
     load: Loader | None = None,
 ) -> int:
-    """Write a trial's model, preprocessing included, where an earlier file is replaced.
+    """Write a trial's model, preprocessing included, over an earlier file.
 
     Args:
-        number: The trial; the best one where None.
-        say: Takes a line when something takes a while.
-        load: As for `visit`.
+        number: The trial; None for the best one.
+        say: Takes a line about what takes a while.
+        load: As for `open_run`.
 
     Returns:
         The trial's number.
 
     Raises:
-        InputError: No such trial, no score, or a path that Keras cannot write.
-        RefusedError: Another run's data, or the trial did not give its row's score again.
+        InputError: There is no such trial, it has no score, or Keras cannot write the path.
+        RefusedError: The data has changed, or the training did not reach the row's score again.
     """
     _require_writable(out)
-    visited = open_run(directory, load)
-    trial, result = visited.scored(number)
-    with visited.workers() as again:
-        weights = visited.weights(again, trial, result, say)
-        error = again.write(out, trial, weights)
+    run = open_run(directory, load)
+    trial, result = run.scored(number)
+    with run.retrainer() as retrainer:
+        weights = run.weights(retrainer, trial, result, say)
+        error = retrainer.write(out, trial, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
     return trial.number
@@ -216,11 +205,11 @@ def _require_writable(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A trial's row, and what it gave when it was trained once more.
+    """A trial's row, and the result of training it again.
 
     Attributes:
-        metric: What is scored.
-        row, again: The result in the store, and the new one.
+        metric: The metric of the score.
+        row, again: The stored result and the new one.
     """
 
     trial: int
@@ -230,12 +219,12 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Whether the score is equal, to the last bit."""
+        """Whether the scores are equal to the last bit."""
         return self.again.score == self.row.score
 
     @property
     def first_difference(self) -> int | None:
-        """The first epoch (from 1) in which any metric differs; None where none does."""
+        """The first epoch (from 1) in which a metric differs, or None."""
         curves = list(self.row.curve), list(self.again.curve)
         for epoch in range(max(map(len, curves))):
             ours, theirs = (curve[epoch : epoch + 1] for curve in curves)
@@ -245,63 +234,62 @@ class Reproduction:
 
 
 def reproduce_trial(directory: Path, number: int, load: Loader | None = None) -> Reproduction:
-    """Train a trial again, from its row alone, for as many epochs as it was trained.
+    """Train a trial again from its row alone, for as many epochs as before.
 
     Args:
-        load: As for `visit`.
+        load: As for `open_run`.
 
     Raises:
-        InputError: No such trial, or no score.
-        RefusedError: The data is another now.
+        InputError: There is no such trial, or it has no score.
+        RefusedError: The data has changed.
     """
-    visited = open_run(directory, load)
-    trial, result = visited.scored(number)
-    with visited.workers() as again:
-        retrained = again.train(trial, len(result.curve))
-    return Reproduction(trial.number, visited.recipe.metric, result, retrained)
+    run = open_run(directory, load)
+    trial, result = run.scored(number)
+    with run.retrainer() as retrainer:
+        again = retrainer.train(trial, len(result.curve))
+    return Reproduction(trial.number, run.recipe.metric, result, again)
 
 
 SPLITS = ("train", "validation", "test")
 _CONFIDENCE = 0.95
-#: More rows than this are normal enough for Student's t, and would take seconds to draw from.
+#: The mean of more rows is nearly normal, and a bootstrap of them would take seconds.
 _MOST_BOOTSTRAPPED = 2_000
 _RESAMPLES = 9_999
 
 Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float, str]
 
 
 def evaluate_trial(
     directory: Path,
     split: str,
     number: int | None = None,
-    say: Say = print,
+    say: Say = lambda _: None,
     load: Loader | None = None,
 ) -> Evaluation:
-    """Evaluate a trial's model on a split; the look is recorded before it is returned.
+    """Evaluate a trial's model on a split; record the evaluation before returning it.
 
     Args:
         split: `train`, `validation` or `test`.
-        number: The trial; the best one where None.
-        say: Takes a line when something takes a while.
-        load: As for `visit`.
+        number: The trial; None for the best one.
+        say: Takes a line about what takes a while.
+        load: As for `open_run`.
 
     Raises:
-        InputError: No such trial, split or score.
-        RefusedError: Another run holds the directory, it cannot be written, the data is another
-            now, or the trial did not give its row's score again.
+        InputError: There is no such trial or split, or the trial has no score.
+        RefusedError: Another run holds the directory, it cannot be written, the data has changed,
+            or the training did not reach the row's score again.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    visited = open_run(directory, load)
-    trial, result = visited.scored(number)
-    rows = _rows_of(visited, split, trial)
+    run = open_run(directory, load)
+    trial, result = run.scored(number)
+    rows = _rows_of(run, split, trial)
     with _held(directory):
-        with visited.workers() as again:
-            weights = visited.weights(again, trial, result, say)
-            measured = _measured(visited, again, trial, weights, rows)
-        scored = visited.recipe.metric.removeprefix("val_")
-        look = Evaluation(
+        with run.retrainer() as retrainer:
+            weights = run.weights(retrainer, trial, result, say)
+            measured = _measured(run, retrainer, trial, weights, rows)
+        scored = run.recipe.metric.removeprefix("val_")
+        evaluation = Evaluation(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             trial=trial.number,
             config=trial.config.id,
@@ -311,9 +299,9 @@ def evaluate_trial(
             metric=scored if scored in measured else next(iter(measured)),
             metrics=measured,
         )
-        with Store(visited.where.store) as store:
-            store.set_facts(evaluations=(*store.facts().evaluations, look))
-    return look
+        with Store(run.where.store) as store:
+            store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
+    return evaluation
 
 
 def _held(directory: Path) -> DirectoryLock:
@@ -326,11 +314,11 @@ def _held(directory: Path) -> DirectoryLock:
         ) from None
 
 
-def _rows_of(visited: StoredRun, split: str, trial: Trial) -> Split:
-    rows: Split | None = getattr(visited.dataset.of_fold(trial.fold), split)
+def _rows_of(run: StoredRun, split: str, trial: Trial) -> Split:
+    rows: Split | None = getattr(run.dataset.of_fold(trial.fold), split)
     if rows is None:
         raise InputError(
-            f"{visited.where.path}: there is no test split: {visited.dataset.name} ships none, "
+            f"{run.where.path}: there is no test split: {run.dataset.name} ships none, "
             "and the sweep sets none aside. A sweep with data.test (a fraction or a file) has "
             "one; since that makes another data set, give it a results directory of its own"
         )
@@ -338,15 +326,15 @@ def _rows_of(visited: StoredRun, split: str, trial: Trial) -> Split:
 
 
 def _measured(
-    visited: StoredRun, again: Retrainer, trial: Trial, weights: Weights, rows: Split
+    run: StoredRun, retrainer: Retrainer, trial: Trial, weights: Weights, rows: Split
 ) -> dict[str, Measurement]:
-    """Name -> what was measured, the loss first."""
-    dataset = visited.dataset.of_fold(trial.fold)
-    problem = Problem(visited.recipe, dataset.input, dataset.target)
+    """Measurements by name, the loss first."""
+    dataset = run.dataset.of_fold(trial.fold)
+    problem = Problem(run.recipe, dataset.input, dataset.target)
     model = (problem, trial.config.trained, trial.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "rows.npz"
-        error = again.call(Call(evaluate_rows, (path, *model, rows.x, rows.y)))
+        error = retrainer.ask(Call(evaluate_rows, (path, *model, rows.x, rows.y))).error
         if error:
             raise HpsearchError(f"trial {trial.number} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:
@@ -371,49 +359,49 @@ def _intervals(arrays: Mapping[str, Floats], rows: int) -> dict[str, Measurement
 
 
 def share_interval(right: int, rows: int) -> Measurement:
-    """The share of rows that are right, with Wilson's 95% interval.
+    """Return the share of rows that are right, with Wilson's 95% interval.
 
-    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), as
-    `scipy.stats.binomtest` has it.
+    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), by
+    `scipy.stats.binomtest`.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # slow to import
 
     interval = binomtest(right, rows).proportion_ci(_CONFIDENCE, method="wilson")
     return Measurement(right / rows, float(interval.low), float(interval.high), "wilson")
 
 
 def mean_interval(values: Floats) -> Measurement:
-    """The mean of `(n_samples,)` numbers with a 95% interval.
+    """Return the mean of `(n_samples,)` numbers with a 95% interval.
 
-    Losses are skewed: of few rows, the bootstrap's (bias-corrected and accelerated, from a fixed
-    seed), which stays where losses are; of many, Student's t.
+    Losses are skewed, so few rows get the bootstrap's interval (bias-corrected and accelerated,
+    with a fixed seed), which stays within the range of losses. Many rows get Student's.
 
-    Source: B. Efron, Journal of the American Statistical Association 82 (1987), as
-    `scipy.stats.bootstrap` has it; `scipy.stats.ttest_1samp`.
+    Source: B. Efron, Journal of the American Statistical Association 82 (1987), by
+    `scipy.stats.bootstrap`; `scipy.stats.ttest_1samp`.
     """
     mean = float(values.mean())
-    if len(values) < 2 or not np.isfinite(mean):  # no spread of one
+    if len(values) < 2 or not np.isfinite(mean):
         return Measurement(mean)
     if np.ptp(values) == 0:
         return Measurement(mean, mean, mean, "bootstrap")
-    low, high, method = _t(values) if len(values) > _MOST_BOOTSTRAPPED else _bootstrap(values)
+    few = len(values) <= _MOST_BOOTSTRAPPED
+    low, high = _bootstrap(values) if few else _student(values)
     if not np.isfinite([low, high]).all():
         return Measurement(mean)
-    return Measurement(mean, float(low), float(high), method)
+    return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
 
 
-def _t(values: Floats) -> Interval:
-    from scipy.stats import ttest_1samp
+def _student(values: Floats) -> tuple[float, float]:
+    from scipy.stats import ttest_1samp  # slow to import
 
-    low, high = ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)
-    return low, high, "t"
+    return ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)  # type: ignore[no-any-return]
 
 
-def _bootstrap(values: Floats) -> Interval:
-    from scipy.stats import DegenerateDataWarning, bootstrap
+def _bootstrap(values: Floats) -> tuple[float, float]:
+    from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
 
     with warnings.catch_warnings():
-        # Its interval is NaN then, which is seen to.
+        # Its interval is then NaN, which `mean_interval` leaves out.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         result = bootstrap(
             (values,),
@@ -423,5 +411,4 @@ def _bootstrap(values: Floats) -> Interval:
             batch=_RESAMPLES // 10,
             rng=np.random.default_rng(0),
         )
-    low, high = result.confidence_interval
-    return low, high, "bootstrap"
+    return result.confidence_interval  # type: ignore[no-any-return]

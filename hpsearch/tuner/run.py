@@ -1,4 +1,4 @@
-"""A whole run: the directory, the lock, the log, signals and workers around its steps."""
+"""Run a sweep: the directory, its lock and log, signals and workers around the steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.models.installed import require_names
-from hpsearch.spec.settings import Execution
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
@@ -15,7 +14,6 @@ from hpsearch.tuner.settings import (
     RunOutcome,
     Settings,
     Silent,
-    Stop,
     log_file,
     require_engine,
     signals,
@@ -36,8 +34,8 @@ def run_sweep(
     """Run a sweep to its end: train what has no row, write the tables and the best model.
 
     Args:
-        load: Gives the rows; None reads what `data:` names.
-        servers: What forks workers, and stays; None starts them for this run.
+        load: Loads the rows; None reads the sweep's `data:`.
+        servers: Borrowed servers that fork workers; None starts them for this run.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -49,29 +47,20 @@ def run_sweep(
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:
-        _keep_store_at(where, settings.store)
-    stop = Stop()
+        # Starts slowly: the store needs NumPy.
+        from hpsearch.store.store import keep_store_at
+
+        keep_store_at(where, settings.store)
     with ExitStack() as stack:
         stack.enter_context(where.hold())
         log = stack.enter_context(log_file(where))
-        stack.enter_context(signals(stop))
-        if _forks(sweep.execution, settings) and servers is None:
+        stop = stack.enter_context(signals())
+        forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
+        if forks and servers is None:
             servers = stack.enter_context(Servers(log))
-        # Not at the top: NumPy and all else that the steps need is imported while the servers
-        # import TensorFlow.
+        # NumPy and the like are imported while the servers import TensorFlow.
         from hpsearch.tuner.steps import take_steps
 
         return take_steps(
             sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers, load=load
         )
-
-
-def _forks(execution: Execution, settings: Settings) -> bool:
-    return execution.engine == "local" and not settings.trains_elsewhere
-
-
-def _keep_store_at(where: ResultsDirectory, place: Path) -> None:
-    # Not at the top: the store needs NumPy.
-    from hpsearch.store.elsewhere import keep_store_at
-
-    keep_store_at(where, place)

@@ -1,4 +1,4 @@
-"""How to run a sweep, who watches, what interrupts it, and what it came to."""
+"""The settings of a run, its outcome, who watches it and what interrupts it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.machine import cores, require_fork
 from hpsearch.space.trial import Trial
 from hpsearch.spec.settings import Execution
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run, as opposed to what.
+    """How to run a sweep.
 
     Attributes:
         out: The results directory; None for `experiments/NAME`.
-        workers: Overrides the sweep's.
-        retry: Whether failed, killed and timed-out trials are trained again.
-        fresh: Whether an existing directory is moved aside.
-        live: Whether report.html is rewritten while the run is on.
-        store: Where the store is kept; None for the results directory.
-        report: Whether report.html is written in the end.
-        model: Whether best.keras is.
-        weights: Whether the best trial's are stored where best.keras is not written.
-        in_process: Whether trainings run in this process, one at a time, whatever the engine.
-        pool: Whose processes train, whatever the engine; None for the engine.
+        workers: Trainings at a time; None for the sweep's setting.
+        retry: Whether to train failed, killed and timed-out trials again.
+        fresh: Whether to move an existing directory aside.
+        live: Whether to rewrite report.html during the run.
+        store: The store's file; None for one in the results directory.
+        report: Whether to write report.html at the end.
+        model: Whether to write best.keras.
+        weights: Whether to store the best trial's weights if best.keras is not written.
+        in_process: Whether this process trains, one training at a time, whatever the engine.
+        pool: An executor whose processes train, whatever the engine.
     """
 
     out: Path | None = None
@@ -61,14 +61,14 @@ class Settings:
 
     @property
     def trains_elsewhere(self) -> bool:
-        """Whether the trainings are not run by the sweep's engine."""
+        """Whether something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
     def workers_for(self, sweep: Sweep) -> int | None:
-        """How many trainings run at a time.
+        """Return how many trainings run at a time.
 
-        `auto` is one a core that this process may use; on a cluster, None: as many as it has
-        room for.
+        `auto` is one for each core that this process may use. On a cluster it is None: as many
+        as there is room for.
         """
         asked = self.workers or sweep.execution.workers
         if asked == "auto":
@@ -79,22 +79,31 @@ class Settings:
 
 @dataclass
 class Stop:
-    """Why a run ends before its work is done; set from a signal handler."""
+    """Why a run ends early; a signal handler may set it at any time."""
 
     signal: int | None = None
     reason: str = ""
 
+    def check(self, where: Path | None = None) -> None:
+        """Raise Interrupted if a signal came.
+
+        Args:
+            where: The directory that holds the results so far, or None.
+        """
+        if self.signal is not None:
+            raise Interrupted(self.signal, where)
+
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         completed: Trials of the sweep with a score.
         trials: Trials of the sweep with a result.
         trained: Results that this run added.
         best: The best config's best trial, and the config's mean score.
-        stopped: Why it ended early, or empty.
+        stopped: Why the run ended early, or empty.
     """
 
     directory: Path
@@ -106,27 +115,27 @@ class RunOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 where no trial completed."""
+        """0, or 1 if no trial completed or the run ended early."""
         return 0 if self.completed and not self.stopped else 1
 
 
 _LOG = logging.getLogger("hpsearch")
 
 
-class Reporter(Protocol):
-    """Shows a run; it decides nothing, and what it raises is a bug."""
+class Reporter:
+    """Shows a run. A reporter decides nothing and must not raise; this one shows nothing."""
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        """The run is set up; `directory` is where its files go."""
+        """The run is set up; its files go to `directory`."""
 
     def expected(self, trials: int) -> None:
-        """So many there will be at most, which are not known one by one before they are due."""
+        """Upper bound on the trials of a run that does not know them in advance."""
 
     def planned(self, summary: Summary, already_done: int) -> None:
-        """More trials are known: what they all come to, and how many had results before."""
+        """More trials are planned; `already_done` of them had results before."""
 
     def event(self, event: Event) -> None:
-        """An executor's event."""
+        """The executor reports an event."""
 
     def result(self, trial: Trial, result: TrialResult) -> None:
         """A result is stored."""
@@ -135,45 +144,24 @@ class Reporter(Protocol):
         """Show a line."""
 
     def ended(self) -> None:
-        """Nothing further comes."""
+        """The run sends nothing further."""
 
 
-class Silent:
+class Silent(Reporter):
     """Shows nothing."""
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        """Nothing."""
 
-    def expected(self, trials: int) -> None:
-        """Nothing."""
-
-    def planned(self, summary: Summary, already_done: int) -> None:
-        """Nothing."""
-
-    def event(self, event: Event) -> None:
-        """Nothing."""
-
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        """Nothing."""
+class AsWarnings(Reporter):
+    """Issues warnings as Python's, located at the caller's line; shows nothing else."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
-        """Nothing."""
-
-    def ended(self) -> None:
-        """Nothing."""
-
-
-class AsWarnings(Silent):
-    """Tells what is worth a line as Python's warnings, at the line that called."""
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        """Issue a warning; other notes are not shown."""
+        """Issue a warning."""
         if warning:
-            warnings.warn(message, UserWarning, stacklevel=outside())
+            warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
 
 
-def outside() -> int:
-    """The stack level, for `warnings.warn` in the caller, of the first frame that is not ours."""
+def stack_level_of_caller() -> int:
+    """Return `warnings.warn`'s `stacklevel` for the first frame outside hpsearch."""
     level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
         level, frame = level + 1, frame.f_back
@@ -184,8 +172,8 @@ def require_engine(execution: Execution) -> None:
     """Check that the engine can run here.
 
     Raises:
-        NotSupportedError: Not on this system.
-        InputError: What it needs is not installed.
+        NotSupportedError: The system does not support it.
+        InputError: A package that it needs is not installed.
     """
     if execution.engine == "local":
         require_fork()
@@ -198,7 +186,7 @@ def require_engine(execution: Execution) -> None:
 
 @contextmanager
 def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
-    """run.log, with what the driver says going there.
+    """Open run.log and send the driver's log messages to it.
 
     Raises:
         HpsearchError: It cannot be written.
@@ -221,10 +209,11 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def signals(stop: Stop) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks the loop to end; a second one ends it at once."""
+def signals() -> Iterator[Stop]:
+    """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -234,7 +223,7 @@ def signals(stop: Stop) -> Iterator[None]:
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,56 +1,78 @@
-"""The steps of a run, in order: data, store, loop, tables, model."""
+"""The steps of a run, of a sweep or a function: data, store, loop, tables, report, model."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import IO
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
-from hpsearch.data.dataset import Dataset
+import numpy as np
+from pydantic import ValidationError
+
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Task, TrainingData, n_features
-from hpsearch.errors import Interrupted
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.layers import load_object
+from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
+from hpsearch.space.space import Kind
 from hpsearch.space.trial import Status
 from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.rules import faults_of
+from hpsearch.spec.settings import Execution
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_trial
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Identity
+from hpsearch.store.facts import Changes, Identity
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.tuner.custom_model import (
     find_hyperparameters,
     load_data,
-    model_search,
     recipe_of,
     training_data,
     unused_parameters,
 )
-from hpsearch.tuner.estimate import Costs, DataSizes, ModelCosts, NetworkCosts
-from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
-from hpsearch.tuner.settings import Reporter, RunOutcome, Settings, Stop
+from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
+from hpsearch.tuner.learning import Medians, Snapshots, make_planner
+from hpsearch.tuner.loop import Loop
+from hpsearch.tuner.search import Search, model_search
+from hpsearch.tuner.settings import (
+    Reporter,
+    RunOutcome,
+    Settings,
+    Silent,
+    Stop,
+    log_file,
+    require_engine,
+    signals,
+)
 from hpsearch.workers.engines import opened_executor
+from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Executor, Objective
 from hpsearch.workers.servers import Servers
 
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class _Prepared:
     """A search that is ready to run.
 
     Attributes:
         identity: What its rows have in common.
         name: The cell of the column `sweep`.
         columns: Hyperparameters in file order.
-        text: The resolved sweep; empty where no file says it.
+        time_seconds, retries: As in `Loop`.
+        text: The resolved sweep; empty for a function.
         keep: `best` or `all`: whose weights are kept.
-        objective: What gives the scores in place of a model, or None.
+        objective: The function that gives the scores; None for models.
     """
 
     search: Search
@@ -60,76 +82,114 @@ class Prepared:
     name: str
     columns: Sequence[str]
     costs: Costs
-    limits: Limits
+    time_seconds: float | None
+    retries: int = 1
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
 
 
-def make_loop(
-    prepared: Prepared,
-    where: ResultsDirectory,
-    store: Store,
-    executor: Executor,
-    *,
-    reporter: Reporter,
-    stop: Stop,
-) -> Loop:
-    """The loop of a search over what the store holds already; `store` is claimed for it.
+@dataclass(frozen=True)
+class _Run:
+    """Runs a search in a results directory that is held."""
 
-    Reads every row: a store that is damaged, or older than its table, is refused as it was found.
+    settings: Settings
+    reporter: Reporter
+    where: ResultsDirectory
+    stop: Stop
+    executor: Executor
+    workers: int | None
 
-    Raises:
-        RefusedError: It is.
-    """
-    search, recipe, kind = prepared.search, prepared.recipe, prepared.search.space.kind
-    results, snapshots = store.results(), Snapshots(store)
-    tables = Tables(
-        where,
-        prepared.task,
-        prepared.columns,
-        prepared.identity.provenance(prepared.name),
-        kind=kind,
-        flush=store.flush,
-    )
-    tables.require_known(results)
-    at_median = search.method.options.get("median_stopping")
-    loop = Loop(
-        planner=make_planner(search, recipe, store.trials(), results, snapshots),
-        executor=executor,
-        store=store,
-        tables=tables,
-        reporter=reporter,
-        recipe=recipe,
-        limits=prepared.limits,
-        stop=stop,
-        results=results,
-        keep=prepared.keep,
-        costs=prepared.costs,
-        snapshots=snapshots,
-        medians=Medians(recipe) if at_median else None,
-        objective=prepared.objective,
-    )
-    store.set_facts(identity=prepared.identity, task=prepared.task)
-    if prepared.text:
-        store.set_facts(sweep=prepared.text)
-    return loop
+    def search(
+        self,
+        prepared: _Prepared,
+        store: Store,
+        finish: Callable[[Loop, Collection[int]], _Outcome],
+        sweep: Sweep | None = None,
+    ) -> _Outcome:
+        """Train what has no result, write the tables, and return what `finish` returns.
 
+        Args:
+            finish: Called with the loop and the trials that counted as answered before, while
+                the report is drawn.
 
-def run_loop(loop: Loop, answered: Collection[int], text: str = "") -> None:
-    """Train all that is not `answered`, and write the tables, whatever ends it.
+        Raises:
+            RefusedError: The store is damaged, or older than its table.
+            Interrupted: A signal came.
+        """
+        loop = self._loop(prepared, store)
+        retried = _RETRIED if self.settings.retry else ()
+        answered = {n for n, result in loop.results.items() if result.status not in retried}
+        page = ReportFile(self.where, loop.tables, sweep)
+        if self.settings.live:
+            loop.watch = page.update
+        self.reporter.began(prepared.name, str(self.where.path), loop.recipe, self.workers)
+        loop.tables.begin()
+        if prepared.text:
+            loop.tables.write_sweep(prepared.text)
+        try:
+            loop.run(answered, store.trials)
+        finally:
+            self.reporter.ended()
+            loop.tables.write(store.trials(), loop.results)
+        if self.settings.report:
+            page.begin(loop.records, interrupted=self.stop.signal is not None)
+        try:
+            self.check_signal()
+            return finish(loop, answered)
+        finally:
+            self.warn(page.finish(interrupted=self.stop.signal is not None))
 
-    Args:
-        text: The resolved sweep, to be written beside the tables.
-    """
-    loop.tables.begin()
-    if text:
-        loop.tables.write_sweep(text)
-    try:
-        loop.run(answered, loop.store.trials)
-    finally:
-        loop.reporter.ended()
-        loop.tables.write(loop.store.trials(), loop.results)
+    def _loop(self, prepared: _Prepared, store: Store) -> Loop:
+        """The loop over what the store holds; the store is claimed for the search.
+
+        Every row is read first, so that a store that is refused stays as it is.
+        """
+        search, recipe = prepared.search, prepared.recipe
+        results, snapshots = store.results(), Snapshots(store)
+        tables = Tables(
+            self.where,
+            prepared.task,
+            prepared.columns,
+            prepared.identity.provenance(prepared.name),
+            kind=search.space.kind,
+            flush=store.flush,
+        )
+        tables.require_known(results)
+        at_median = search.method.options.get("median_stopping")
+        loop = Loop(
+            planner=make_planner(search, recipe, store.trials(), results, snapshots),
+            executor=self.executor,
+            store=store,
+            tables=tables,
+            reporter=self.reporter,
+            recipe=recipe,
+            time_seconds=prepared.time_seconds,
+            retries=prepared.retries,
+            stop=self.stop,
+            results=results,
+            keep=prepared.keep,
+            costs=prepared.costs,
+            snapshots=snapshots,
+            medians=Medians(recipe) if at_median else None,
+            objective=prepared.objective,
+        )
+        facts = Changes(identity=prepared.identity, task=prepared.task)
+        if prepared.text:
+            facts["sweep"] = prepared.text
+        if search.space.kind is not Kind.MLP:
+            facts["kind"] = search.space.kind
+        store.set_facts(**facts)
+        return loop
+
+    def check_signal(self) -> None:
+        """Raise Interrupted if a signal came."""
+        self.stop.check(self.where.path)
+
+    def warn(self, warning: str) -> None:
+        """Show a warning, unless it is empty."""
+        if warning:
+            self.reporter.note(warning, warning=True)
 
 
 def take_steps(
@@ -146,8 +206,8 @@ def take_steps(
     """Run a sweep in a directory that is held.
 
     Args:
-        servers: What forks workers, where they are forked.
-        load: Gives the rows; None reads what `data:` names.
+        servers: Fork the workers; needed by the local engine alone.
+        load: Loads the rows; None reads the sweep's `data:`.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -161,157 +221,239 @@ def take_steps(
         pool=settings.pool,
         in_process=settings.in_process,
     ) as executor:
-        steps = _Steps(sweep, settings, reporter, where=where, stop=stop, executor=executor)
-        return steps.run(load)
+        run = _Run(settings, reporter, where, stop, executor, workers)
+        return _SweepSteps(run, sweep, load).take()
 
 
-class _Steps:
-    """What the steps of a sweep share."""
+@dataclass(frozen=True)
+class _SweepSteps:
+    run: _Run
+    sweep: Sweep
+    load: Loader | None
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        settings: Settings,
-        reporter: Reporter,
-        *,
-        where: ResultsDirectory,
-        stop: Stop,
-        executor: Executor,
-    ) -> None:
-        self.sweep, self.settings, self.reporter = sweep, settings, reporter
-        self.where, self.stop, self.executor = where, stop, executor
-
-    def run(self, load: Loader | None) -> RunOutcome:
-        dataset = load_data(self.sweep, load)
-        for warning in (*self.sweep.warnings, *dataset.warnings):
-            self._warn(warning)
-        recipe = recipe_of(self.sweep, dataset.target.task, load)
-        identity = identify(self.sweep, dataset, recipe)
-        with Store(self.where.store) as store:
-            require_unchanged(store.facts().identity, identity, str(self.where.path))
-            self._check_signal()
-            rows = self._provided(dataset)
-            prepared = self._prepared(store, rows, recipe, identity, load)
-            loop = make_loop(
-                prepared, self.where, store, self.executor, reporter=self.reporter, stop=self.stop
-            )
-            answered = self._answered(loop)
-            page = ReportFile(self.where, loop.tables, self.sweep)
-            if self.settings.live:
-                loop.watch = page.update
-            workers = self.settings.workers_for(self.sweep)
-            self.reporter.began(self.sweep.name, str(self.where.path), loop.recipe, workers)
-            run_loop(loop, answered, prepared.text)
-            interrupted = self.stop.signal is not None
-            if self.settings.report:
-                page.begin(loop.records, interrupted=interrupted)
-            try:
-                self._check_signal()
-                return self._finish(loop, answered, rows)
-            finally:
-                self._warn(page.finish(interrupted=self.stop.signal is not None))
-
-    def _check_signal(self) -> None:
-        if self.stop.signal is not None:
-            raise Interrupted(self.stop.signal, self.where.path)
-
-    def _warn(self, warning: str) -> None:
-        if warning:
-            self.reporter.note(warning, warning=True)
-
-    def _provided(self, loaded: Dataset) -> TrainingData:
-        """What workers read of it, where they find it."""
-        dataset = training_data(loaded, self.sweep)
-        self.executor.provide(dataset)
-        return dataset
+    def take(self) -> RunOutcome:
+        sweep, run, path = self.sweep, self.run, self.run.where.path
+        dataset = load_data(sweep, self.load)
+        for warning in (*sweep.warnings, *dataset.warnings):
+            run.warn(warning)
+        recipe = recipe_of(sweep, dataset.target.task, self.load)
+        identity = identify(sweep, dataset, recipe)
+        with Store(run.where.store) as store:
+            require_unchanged(store.facts().identity, identity, str(path))
+            run.check_signal()
+            rows = training_data(dataset, sweep)
+            run.executor.provide(rows)
+            prepared = self._prepared(store, rows, recipe, identity)
+            return run.search(prepared, store, partial(self._finish, rows), sweep)
 
     def _prepared(
-        self,
-        store: Store,
-        dataset: TrainingData,
-        recipe: Recipe,
-        identity: Identity,
-        load: Loader | None,
-    ) -> Prepared:
+        self, store: Store, rows: TrainingData, recipe: Recipe, identity: Identity
+    ) -> _Prepared:
         sweep, budget = self.sweep, self.sweep.budget
         search, text, known = Search.of(sweep), dump_sweep(sweep), tuple(sweep.parameters)
         if recipe.model:
-            recipe, search, text = self._asked(store, recipe, dataset, load)
+            recipe, search, text = self._asked(store, recipe, rows)
             known = search.space.names
         listed = (name for point in sweep.configs for name in point)
-        return Prepared(
+        return _Prepared(
             search=search,
             recipe=recipe,
             identity=identity,
-            task=dataset.target.task,
+            task=rows.target.task,
             name=sweep.name,
             columns=list(dict.fromkeys([*known, *listed])),
-            costs=_costs(recipe, dataset),
-            limits=Limits(budget.time_seconds if budget else None, sweep.execution.retries),
+            costs=_costs(recipe, rows),
+            time_seconds=budget.time_seconds if budget else None,
+            retries=sweep.execution.retries,
             text=text,
             keep=sweep.keep,
         )
 
     def _asked(
-        self, store: Store, recipe: Recipe, dataset: TrainingData, load: Loader | None
+        self, store: Store, recipe: Recipe, rows: TrainingData
     ) -> tuple[Recipe, Search, str]:
-        """What a model of the user's own asks for, and the sweep with that."""
-        retrainer = Retrainer(self.executor, recipe, dataset=dataset, check=self._check_signal)
-        found = find_hyperparameters(self.sweep, recipe, retrainer, load)
+        """The recipe, the search and the sweep's text with what a custom model asks for."""
+        retrainer = Retrainer(self.run.executor, recipe, rows, self.run.check_signal)
+        found = find_hyperparameters(self.sweep, recipe, retrainer, self.load)
         for warning in unused_parameters(self.sweep, found):
-            self._warn(warning)
+            self.run.warn(warning)
         search = model_search(self.sweep, found)
-        # Before the rows, whose kind it is; a store that says so already is left as it is.
+        # The kind is stored before the rows are read: it says how. No write if nothing changes.
         facts = store.facts()
         if (facts.kind, facts.asked) != (search.space.kind, found.asked):
             store.set_facts(kind=search.space.kind, asked=found.asked)
         text = dump_sweep(self.sweep, found.parameters)
         return replace(recipe, asked=found.asked), search, text
 
-    def _answered(self, loop: Loop) -> set[int]:
-        """Trials whose stored result counts."""
-        return {
-            number
-            for number, result in loop.results.items()
-            if not (self.settings.retry and result.status in _RETRIED)
-        }
-
-    def _finish(self, loop: Loop, before: Collection[int], dataset: TrainingData) -> RunOutcome:
+    def _finish(self, rows: TrainingData, loop: Loop, before: Collection[int]) -> RunOutcome:
+        run, settings = self.run, self.run.settings
         current = [trial for trial in loop.trials if trial.number in loop.results]
         best = best_trial(current, loop.results, loop.recipe)
-        if best is not None and (self.settings.model or self.settings.weights):
-            keeper = BestModel(
-                self.where,
-                loop.store,
-                self.executor,
-                loop.recipe,
-                dataset=dataset,
-                check=self._check_signal,
-            )
+        if best is not None and (settings.model or settings.weights):
+            retrainer = Retrainer(run.executor, loop.recipe, rows, run.check_signal)
+            keeper = BestModel(run.where, loop.store, retrainer)
             result = loop.results[best[0].number]
-            if self.settings.model:
-                self._warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
+            if settings.model:
+                run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
             else:
-                self._warn(keeper.keep(best[0], result))
+                run.warn(keeper.keep(best[0], result))
         return RunOutcome(
-            directory=self.where.path,
+            directory=run.where.path,
             completed=sum(loop.results[t.number].status.scored for t in current),
             trials=len(current),
             trained=sum(t.number not in before for t in current),
             best=best,
-            stopped=self.stop.reason,
+            stopped=run.stop.reason,
         )
 
 
-def _costs(recipe: Recipe, dataset: TrainingData) -> Costs:
+def _costs(recipe: Recipe, rows: TrainingData) -> Costs:
     if recipe.model:
-        return ModelCosts()
-    arrays = dataset.arrays
+        return UnknownCosts(tensorflow=True)
+    arrays = rows.arrays
     sizes = DataSizes(
         rows=len(arrays.x_train),
         validation_rows=len(arrays.x_val),
-        features=n_features(dataset.input),
-        outputs=dataset.target.outputs,
+        features=n_features(rows.input),
+        outputs=rows.target.outputs,
         data_bytes=arrays.x_train.nbytes + arrays.x_val.nbytes,
     )
-    return NetworkCosts(Problem(recipe, dataset.input, dataset.target), sizes)
+    return NetworkCosts(Problem(recipe, rows.input, rows.target), sizes)
+
+
+@dataclass(frozen=True)
+class FunctionRun:
+    """A search over a function, and how to run it.
+
+    Attributes:
+        objective: Gives the scores; several workers find it by its module and name.
+        goal: `maximize` or `minimize`.
+        workers: 1 calls it in this process, unless `execution` names a cluster.
+        time_seconds: No trial begins after it; None for no limit.
+        report: Whether to write report.html.
+    """
+
+    objective: Objective
+    search: Search
+    goal: str
+    out: Path
+    workers: int = 1
+    time_seconds: float | None = None
+    execution: Execution = field(default_factory=Execution)
+    report: bool = True
+
+    @property
+    def _prepared(self) -> _Prepared:
+        name = f"{self.objective.__module__}:{self.objective.__qualname__}"
+        seed, space = self.search.seed, self.search.space
+        return _Prepared(
+            search=self.search,
+            recipe=Recipe(seed, "", "", METRIC, self.goal),
+            identity=Identity(
+                data="d" + hashlib.sha256(name.encode()).hexdigest()[:11],
+                split={"function": name},
+                metric=f"{METRIC}:{self.goal}:last",
+                recipe={"seed": seed, "kind": str(space.kind)},
+            ),
+            task=Task.OBJECTIVE,
+            name=self.out.name,
+            columns=space.names,
+            costs=UnknownCosts(tensorflow=False),
+            time_seconds=self.time_seconds,
+            objective=self.objective,
+        )
+
+    def run(self, reporter: Reporter | None = None) -> ResultsDirectory:
+        """Search to the end; trials that have results are not run again.
+
+        Raises:
+            HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+        """
+        where, prepared = ResultsDirectory(self.out), self._prepared
+
+        def finish(loop: Loop, _: Collection[int]) -> None:
+            if loop.stop.reason:
+                raise HpsearchError(f"{where.path}: {loop.stop.reason}")
+
+        where.prepare(fresh=False)
+        with (
+            where.hold(),
+            signals() as stop,
+            self._executor(where) as executor,
+            Store(where.store) as store,
+        ):
+            require_unchanged(store.facts().identity, prepared.identity, str(where.path))
+            settings, watching = Settings(report=self.report), reporter or Silent()
+            run = _Run(settings, watching, where, stop, executor, self.workers)
+            run.search(prepared, store, finish)
+        return where
+
+    @contextmanager
+    def _executor(self, where: ResultsDirectory) -> Iterator[Executor]:
+        local = self.execution.engine == "local"
+        with ExitStack() as stack:
+            if local and self.workers == 1:
+                executor: Executor = stack.enter_context(InProcessExecutor())
+            else:
+                log = stack.enter_context(log_file(where))
+                servers = stack.enter_context(Servers(log, tensorflow=False)) if local else None
+                opened = opened_executor(self.execution, self.workers, log, servers=servers)
+                executor = stack.enter_context(opened)
+            executor.provide(_no_rows())
+            yield executor
+
+
+def _no_rows() -> TrainingData:
+    nothing = np.zeros((0, 1), np.float32)
+    arrays = Arrays(nothing, nothing, nothing, nothing)
+    return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
+
+
+def execution_of(
+    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
+) -> Execution:
+    """Return where a function runs.
+
+    Raises:
+        InputError: It is no execution, or its engine cannot run here.
+    """
+    if workers < 1:
+        raise InputError(f"workers: must be at least 1, not {workers}")
+    given = given or {}
+    twice = {"workers", "timeout"} & given.keys()
+    if twice:
+        raise InputError(f"execution.{min(twice)}: is an argument of its own")
+    try:
+        found = Execution.model_validate(dict(given) | {"workers": workers})
+    except ValidationError as error:
+        place, message = faults_of(error, Execution.keys())[0]
+        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
+    if given:
+        require_engine(found)
+    return found.model_copy(update={"timeout_seconds": timeout_seconds})
+
+
+def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
+    """Check that the objective can be called by its workers.
+
+    Args:
+        elsewhere: Whether they are on a cluster.
+
+    Raises:
+        InputError: It is no function, or other processes cannot import it.
+    """
+    if not callable(objective):
+        raise InputError(f"objective: must be a function, not {type(objective).__name__}")
+    if workers == 1 and not elsewhere:
+        return
+    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
+    found: Any = None
+    if module != "__main__":
+        with suppress(InputError):
+            found = load_object(f"{module}:{name}")
+    if found is not objective:
+        raise InputError(
+            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
+            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
+            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
+        )

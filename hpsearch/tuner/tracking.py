@@ -1,4 +1,4 @@
-"""Telling trackers of trials: of a finished run, or during one."""
+"""Log trials to trackers: those of a finished run, or during one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from hpsearch.workers.protocol import Event
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
-    """Tell a tracker of every trial that has a result; how many there are.
+    """Log every trial that has a result, and return their number.
 
     Raises:
-        InputError: There are no results, or TrackerError.
+        InputError: There are no results, or the tracker fails (TrackerError).
         RefusedError: The store is damaged.
     """
     where = ResultsDirectory(directory)
@@ -58,14 +58,14 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
 
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
-    # A search over a function has no sweep, and is called as its directory is.
+    # A search over a function has no sweep, and is named after its directory.
     name = sweep_from_text(facts.sweep).name if facts.sweep else where.path.resolve().name
     identity = facts.identity
     return None if identity is None else identity.provenance(name)
 
 
 def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
-    """Those that the table's rows name; the store has none."""
+    """The versions in the table's rows; the store has none."""
     if not where.results.exists():
         return {}
     names = ["version", "tensorflow", "keras"]
@@ -75,9 +75,9 @@ def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
 
 @contextmanager
 def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporter]:
-    """A reporter that tells trackers of results, too, and waits for them in the end.
+    """Give a reporter that also logs results to trackers, and wait for these at the end.
 
-    After an interruption it does not wait; the next run tells what is missing.
+    After an interruption it does not wait; the next run logs what is missing.
     """
     if not trackers:
         yield reporter
@@ -86,27 +86,34 @@ def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporte
     try:
         yield tracking
     except BaseException:
-        tracking.abandon()
+        tracking.abandoned.set()
         raise
-    tracking.finish()
+    finally:
+        tracking.results.put(None)
+    tracking.wait()
 
 
 @dataclass
-class _Tracking:
-    """Tells from a thread of its own, so that a slow tracker keeps no worker waiting."""
+class _Tracking(Reporter):
+    """Logs in a thread, so that a slow tracker keeps no worker waiting.
+
+    Attributes:
+        results: New results for the thread, which ends at a None.
+        abandoned: Set if the thread is to log nothing further.
+    """
 
     reporter: Reporter
     trackers: Sequence[Tracker]
-    _news: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
+    results: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
         default_factory=queue.SimpleQueue
     )
     _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
-    _abandoned: threading.Event = field(default_factory=threading.Event)
+    abandoned: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         where = ResultsDirectory(Path(directory))
-        self._thread = threading.Thread(target=self._tell, args=(where,), daemon=True)
+        self._thread = threading.Thread(target=self._log_all, args=(where,), daemon=True)
         self._thread.start()
         self.reporter.began(name, directory, recipe, workers)
 
@@ -120,7 +127,7 @@ class _Tracking:
         self.reporter.event(event)
 
     def result(self, trial: Trial, result: TrialResult) -> None:
-        self._news.put((trial, result))
+        self.results.put((trial, result))
         self.reporter.result(trial, result)
         self._note_failures()
 
@@ -130,27 +137,21 @@ class _Tracking:
     def ended(self) -> None:
         self.reporter.ended()
 
-    def finish(self) -> None:
-        """Wait until all is told."""
-        self._news.put(None)
+    def wait(self) -> None:
+        """Wait until everything is logged."""
         if self._thread is not None:
             self._thread.join()
         self._note_failures()
-
-    def abandon(self) -> None:
-        """Tell nothing further."""
-        self._abandoned.set()
-        self._news.put(None)
 
     def _note_failures(self) -> None:
         while not self._failures.empty():
             self.reporter.note(self._failures.get(), warning=True)
 
-    def _tell(self, where: ResultsDirectory) -> None:
+    def _log_all(self, where: ResultsDirectory) -> None:
         active = list(self.trackers)
         for record in self._records(where):
             for tracker in list(active):
-                if self._abandoned.is_set():
+                if self.abandoned.is_set():
                     return
                 try:
                     tracker.log(record)
@@ -162,7 +163,7 @@ class _Tracking:
                     )
 
     def _records(self, where: ResultsDirectory) -> Iterator[Record]:
-        """Those of earlier runs, which may not have been told, then what comes."""
+        """Records of earlier runs, which may not have been logged, then those of this run."""
         try:
             yield from _stored(where)
             with Store(where.store, read_only=True) as store:
@@ -170,6 +171,6 @@ class _Tracking:
         except HpsearchError as error:
             self._failures.put(str(error))
             return
-        while (news := self._news.get()) is not None:
+        while (new := self.results.get()) is not None:
             assert provenance is not None, "a sweep claims its store before it trains"
-            yield record_of(*news, provenance)
+            yield record_of(*new, provenance)

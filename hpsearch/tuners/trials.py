@@ -26,7 +26,7 @@ from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
-from hpsearch.tuner.custom_model import AtHand
+from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings, Silent
 from hpsearch.tuners.arguments import NotOnEngine, Request
@@ -201,7 +201,9 @@ def search(tuner: keras_tuner.Tuner, request: Request) -> None:
         return dataset
 
     try:
-        outcome = run_sweep(sweep, settings, _Telling(tuner), AtHand(rows, model), kept_servers())
+        outcome = run_sweep(
+            sweep, settings, _Telling(tuner), LoaderWithModel(rows, model), kept_servers()
+        )
     except ChangedSweepError as error:
         raise RefusedError(
             f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"

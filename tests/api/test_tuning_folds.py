@@ -163,7 +163,7 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     assert "validation" not in (tmp_path / "f" / "sweep.yaml").read_text(encoding="utf-8")
     assert load_sweep(tmp_path / "f" / "sweep.yaml").data.cv == 2
     both = {**sweep, "data": {"dataset": "wine", "cv": 2, "validation": 0.2}}
-    with pytest.raises(SweepFileError, match="cv: 2 makes validation parts"):
+    with pytest.raises(SweepFileError, match="cv: 2 takes validation rows"):
         sweep_from_mapping(both)
     raced = {**sweep, "seeds": {"min": 1, "max": 3}}
     with pytest.raises(SweepFileError, match="a race of seeds and cross-validation"):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from made_tables import LOSS, Made, Row, write
 
+from hpsearch.comparison.findings import between_bests, moves, within_pairs
 from hpsearch.comparison.questions import config_differences
 from hpsearch.comparison.table import read_tables
-from hpsearch.comparison.verdict import between_bests, moves, within_pairs
 
 GRID = list(itertools.product(["adam", "sgd"], [8, 16, 32], ["relu", "tanh"]))
 

@@ -40,7 +40,7 @@ def test_a_directory_and_its_csv_are_the_same(made):
     assert file.directory is None
     assert str(directory.metric) == "val_accuracy:maximize:last"
     assert directory.sign == 1
-    assert not directory.foreign
+    assert directory.provenance
     assert directory.best == directory.trials["config"][0]
 
 
@@ -73,7 +73,7 @@ def test_minimised_scores_are_best_where_small(tmp_path):
 def test_another_program_s_table(wandb):
     columns = Columns("val_acc", ("lr", "units"), "maximize")
     table, _ = read_tables([wandb, wandb], columns)
-    assert table.foreign
+    assert not table.provenance
     assert str(table.metric) == "val_acc:maximize"
     # 0.1 and 0.10, 32 and 32.0 are one config, tried twice; a crash has no score.
     assert list(table.means["seeds"]) == [2, 1]

@@ -8,8 +8,8 @@ import pytest
 from made_tables import Made, Row, units, write
 
 from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.findings import deciding, overall_winner, verdicts
 from hpsearch.comparison.questions import Answer, Estimate, Question
-from hpsearch.comparison.verdict import deciding, overall_winner, verdicts
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
 

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from hpsearch.cli.show import print_comparison
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.document import number
-from hpsearch.comparison.writing import as_html, as_markdown, require_suffix, write_comparison
+from hpsearch.comparison.writing import as_html, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError
 
 HOSTILE = [
@@ -122,7 +121,7 @@ def test_cells_with_line_ends_stay_in_their_row(tmp_path):
 
 
 def test_json_holds_what_it_promises(plain, tmp_path):
-    write_comparison(plain, tmp_path / "c.json")
+    plain.write(tmp_path / "c.json")
     told = json.loads((tmp_path / "c.json").read_text())
     assert told["comparable"] is True
     assert told["winner"] == "first"
@@ -191,10 +190,10 @@ def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
 
 def test_a_page_is_written_whole_or_not_at_all(plain, tmp_path):
     for suffix in (".md", ".html", ".json", ".HTML"):
-        write_comparison(plain, tmp_path / f"c{suffix}")
+        plain.write(tmp_path / f"c{suffix}")
         assert (tmp_path / f"c{suffix}").stat().st_size > 500
     with pytest.raises(InputError, match=r"\.md, \.json, \.html"):
-        write_comparison(plain, tmp_path / "c.pdf")
+        plain.write(tmp_path / "c.pdf")
     with pytest.raises(InputError):
         require_suffix("none")
     with pytest.raises(HpsearchError, match="cannot be written"):

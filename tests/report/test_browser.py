@@ -351,7 +351,7 @@ def test_evaluations_are_shown_where_there_are_any(visit, page_of):
     metrics = {"loss": Measurement(0.41234, 0.3, 0.6, "t"), "accuracy": Measurement(0.9)}
     look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
     evaluated = path.with_name("evaluated.html")
-    write_page([replace(load_source(path.parent), looks=(look,))], evaluated)
+    write_page([replace(load_source(path.parent), evaluations=(look,))], evaluated)
     seen = visit(evaluated).draw_all()
     rows = seen.page.locator("#evaluations tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [

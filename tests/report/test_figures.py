@@ -20,7 +20,7 @@ from hpsearch.report.drawing import (
     with_theme,
 )
 from hpsearch.report.pictures import as_figure, every_figure
-from hpsearch.report.source import plot_axes, savings_of
+from hpsearch.report.source import plot_axis
 from hpsearch.report.trial_figures import curves_figure, parallel_figure, progress_figure
 from hpsearch.store.cells import text_of
 
@@ -61,7 +61,7 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
     assert trials[0] == ranking[-1]
 
 
-def test_parallel_coordinates_place_dead_values_below(source_of):
+def test_parallel_coordinates_place_inactive_values_below(source_of):
     source = source_of(100)
     (trace,) = parallel_figure(source)["data"]
     labels = [dimension["label"] for dimension in trace["dimensions"]]
@@ -83,7 +83,7 @@ def test_hovering_tells_the_config(source_of):
 
 def test_savings_are_counted_by_trainings(source_of):
     source = source_of(100)
-    saved = savings_of(source)
+    saved = source.savings
     table = source.table
     shared = table[table["shared_with"].notna()]
     assert saved.shared_trials == len(shared) == 5
@@ -107,12 +107,13 @@ def test_a_spread_has_both_ends():
 
 def test_dimensions(source_of):
     table = source_of(100).table
-    found = plot_axes(table, ["units", "layer_type", "learning_rate", "dropout"])
+    columns = ["units", "layer_type", "learning_rate", "dropout"]
+    found = {name: plot_axis(table[name]) for name in columns}
     assert found["units"].marked == (32.0, 64.0, 128.0)
     assert set(found["layer_type"].levels) == {"dense", "dropout", "batch_norm"}
     assert found["learning_rate"].log
-    assert found["dropout"].dead
-    assert found["dropout"].positions(table["dropout"]).min() == found["dropout"].dead_at
+    assert found["dropout"].gaps
+    assert found["dropout"].positions(table["dropout"]).min() == found["dropout"].gap_position
 
 
 def test_words():

@@ -153,7 +153,7 @@ def test_a_conditional_hyperparameter_has_its_share_of_the_whole_space():
     assert set(shares) == set(truth)
     for key, share in shares.items():
         assert abs(share.share - truth[key]) < 0.06, (key, share.share, truth[key])
-    # The same cells with one value for dead ones would give the condition's effect to both.
+    # The same cells with one value for inactive ones would give the condition's effect to both.
     assert shares["layer_type",].share == pytest.approx(truth["layer_type",], abs=0.06)
 
 

@@ -343,6 +343,29 @@ def test_a_read_only_directory_can_be_read() -> None:
             directory.chmod(0o755)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
+    """Which would be the reader's, and keep the owner from writing."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        path = Path(name) / "sweep.db"
+        try:
+            os.seteuid(65533)
+            with Store(path) as store:
+                store.add_trials(TRIALS)
+            os.seteuid(0)
+            os.seteuid(65534)
+            with Store(path, read_only=True) as store:
+                assert store.trials() == TRIALS
+            assert list(Path(name).iterdir()) == [path]
+            os.seteuid(0)
+            os.seteuid(65533)
+            with Store(path) as store:
+                store.add_results(RESULTS)
+        finally:
+            os.seteuid(0)
+
+
 def test_many_trials_stay_small_and_quick(store: Store) -> None:
     curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
     store.add_trials([Trial(n, Config({"units": n}), 0) for n in range(1, 1001)])

@@ -18,7 +18,7 @@ from hpsearch.space.space import Config
 from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.tuner.best_model import BestModel
+from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Call, Called, Event, Job, Lost, Started
@@ -51,20 +51,14 @@ class Directory:
         self.store = Store(self.where.store)
         self.executor: Any = InProcessExecutor(DATASET)
         keeper = self.keeper()
-        self.result = keeper._again.train(trial, trial.epochs)
+        self.result = keeper.retrainer.train(trial, trial.epochs)
         assert self.result.status is Status.COMPLETED
         self.store.add_trials([trial])
         self.store.add_results([self.result])
 
     def keeper(self, check: Any = lambda: None) -> BestModel:
-        return BestModel(
-            self.where,
-            self.store,
-            self.executor,
-            RECIPE,
-            dataset=DATASET,
-            check=check,
-        )
+        retrainer = Retrainer(self.executor, RECIPE, DATASET, check)
+        return BestModel(self.where, self.store, retrainer)
 
     def save(self, **changes: Any) -> str:
         keep_all = changes.pop("keep_all", False)

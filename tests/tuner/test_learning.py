@@ -22,8 +22,9 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Medians, Search, Snapshots, make_planner
-from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.learning import Medians, Snapshots, make_planner
+from hpsearch.tuner.loop import Loop
+from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Silent, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job
 
@@ -139,7 +140,7 @@ def search(
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
             reporter=Silent(), recipe=recipe, costs=COSTS,
-             limits=Limits(), stop=Stop(), results=results,
+             stop=Stop(), results=results,
             keep="best",
             medians=Medians(recipe) if stops else None,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
-from hpsearch.tuner.loop import Limits, Loop
+from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, TrialNumbers
 from hpsearch.tuner.settings import Silent, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
@@ -133,9 +133,9 @@ def loop_of(
     with Store(where.store) as store:
         results, snapshots, stored = store.results(), Snapshots(store), store.trials()
         repetitions = list(map(Repetition, seeds))
-        planner: Planner = FixedPlanner(space, (), repetitions, oracle, stored=stored, limit=None)
+        numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
+        planner: Planner = FixedPlanner(oracle, numbers, repetitions, ())
         if oracle.adaptive:
-            numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
             reuse = CurveReuse(RECIPE, results, snapshots.epochs)
             planner = AdaptivePlanner(
                 oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
@@ -149,7 +149,6 @@ def loop_of(
             reporter=Watcher(),
             recipe=RECIPE,
             costs=COSTS,
-            limits=Limits(),
             stop=Stop(),
             results=results,
             keep="best",

@@ -12,7 +12,7 @@ from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.space.trial import Repetition, Trial
 from hpsearch.tuner import planning
-from hpsearch.tuner.planning import FixedPlanner, group
+from hpsearch.tuner.planning import FixedPlanner, TrialNumbers, group
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -58,10 +58,9 @@ def all_of(asker: FixedPlanner) -> list[Trial]:
 
 def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
     settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
-    first, seeds = settings.pop("first"), settings.pop("seeds")
-    return FixedPlanner(
-        space, first, list(map(Repetition, seeds)), oracle or grid(space), **settings
-    )
+    first, repetitions = settings.pop("first"), list(map(Repetition, settings.pop("seeds")))
+    numbers = TrialNumbers(space, {config.id for config in first}, repetitions, **settings)
+    return FixedPlanner(oracle or grid(space), numbers, repetitions, first)
 
 
 def shown(trials: Iterable[Trial]) -> list[tuple[int, Any, int]]:

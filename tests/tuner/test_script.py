@@ -132,7 +132,7 @@ def row_of(name: str, home: Path, seed: int = 5) -> tuple[StoredRun, Trial, Any]
     recipe = make_recipe(sweep, dataset.target.task)
     trial = Trial(1, sweep.listed[0], seed)
     rows = training_data(dataset, sweep)
-    again = Retrainer(InProcessExecutor(rows), recipe, dataset=rows, check=lambda: None)
+    again = Retrainer(InProcessExecutor(rows), recipe, rows, check=lambda: None)
     result = again.train(trial, trial.epochs)
     assert result.status is Status.COMPLETED, result.error
     assert result.trainer == asked.trainer

@@ -1,6 +1,6 @@
-// Elements, numbers and what the page remembers.
+// HTML elements, number formats, and state that survives a reload.
 
-/** An element; text is always text, never markup. */
+/** Create an element; children that are strings become text, never markup. */
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -31,14 +31,14 @@ function brief(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
-/** Text that Plotly shows as it stands: it reads some HTML in labels. */
+/** Escape text for Plotly, which reads some HTML in labels. */
 function inert(text) {
   const all = String(text);
   const cut = all.length > 60 ? all.slice(0, 59) + "…" : all;
   return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** What survives the reload of a page that is live; a browser may forbid it. */
+/** State that survives reloads of a live page, unless the browser forbids storage. */
 const memory = {
   get(key, otherwise) {
     try {
@@ -52,7 +52,7 @@ const memory = {
     try {
       sessionStorage.setItem("hpsearch:" + key, JSON.stringify(value));
     } catch {
-      // It is forgotten, then.
+      // The state is lost at the next reload.
     }
   },
 };

@@ -1,4 +1,4 @@
-// Drawing figures: colours of the theme, what a pointer is told, and only when they come in sight.
+// Figures: themes, hover texts, and drawing when a figure comes into view.
 
 const COLOURED = new Set(["color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"]);
 const drawn = new Map();
@@ -25,10 +25,10 @@ function themed(part, words) {
 function withHover(trace, trials) {
   const meta = trace.meta || {};
   if (meta.trials) {
-    return { ...trace, hovertext: meta.trials.map((trial) => trials.described(trial)), hoverinfo: "text" };
+    return { ...trace, hovertext: meta.trials.map((trial) => trials.hoverText(trial)), hoverinfo: "text" };
   }
   if (meta.trial !== undefined) {
-    return { ...trace, hovertext: trials.described(meta.trial), hoverinfo: "text" };
+    return { ...trace, hovertext: trials.hoverText(meta.trial), hoverinfo: "text" };
   }
   return trace;
 }
@@ -40,7 +40,7 @@ const observer = new IntersectionObserver(
   { rootMargin: "300px" },
 );
 
-/** Show a figure in a node: now if it is in sight, else when it comes near. */
+/** Show a figure in a node as soon as the node is near the view. */
 function show(node, spec, options) {
   drawn.set(node, { ...drawn.get(node), ...options, spec, ready: false });
   node.style.height = `${spec.layout.height || 380}px`;
@@ -53,7 +53,7 @@ function render(node) {
   if (!entry || entry.ready) return;
   entry.ready = true;
   const look = payload.themes[theme];
-  const spec = themed(entry.spec, look.words);
+  const spec = themed(entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
   const layout = {
@@ -62,13 +62,13 @@ function render(node) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     autosize: true,
-    // A finger that scrolls the page must not draw a box.
+    // On a touch screen, dragging scrolls the page instead of zooming.
     dragmode: coarse ? false : "zoom",
   };
   const config = {
     responsive: true,
     displaylogo: false,
-    // Named one by one: others offer to share the figure on a server.
+    // An explicit list, because the default ones can send the figure to a server.
     modeBarButtons: [spec.layout.xaxis ? ["toImage", "zoom2d", "pan2d", "resetScale2d"] : ["toImage"]],
     displayModeBar: coarse ? false : "hover",
     toImageButtonOptions: { format: "svg", filename: entry.name || "figure" },
@@ -101,7 +101,7 @@ function setTheme(name) {
   redraw();
 }
 
-/** The node of a figure; `label` is what it shows, for those who cannot see it. */
-function plot(label, className) {
-  return el("div", { className: className || "plot", role: "img", "aria-label": label });
+/** Create the node of a figure; screen readers read `label`. */
+function plot(label) {
+  return el("div", { className: "plot", role: "img", "aria-label": label });
 }

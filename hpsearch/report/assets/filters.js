@@ -1,4 +1,4 @@
-// Filters: brushes on the parallel coordinates and the form beneath are one and the same.
+// Filters of the table, set by brushes in the parallel coordinates or in the form below them.
 
 class Filters {
   constructor(trials, node, onChange) {
@@ -21,15 +21,15 @@ class Filters {
     return el("fieldset", {}, el("legend", {}, column.label), body);
   }
 
-  /** Position and text of each value, where they are few. */
+  /** Position and text of each value; null if there are too many. */
   choices(column) {
     if (column.levels) {
       const list = column.levels.map((text, at) => [at, text]);
-      return column.dead ? [...list, [column.dead_at, "-"]] : list;
+      return column.gaps ? [...list, [column.gap_position, "-"]] : list;
     }
     if (!column.marked || !column.marked.length) return null;
     const list = column.marked.map((value) => [column.log ? Math.log10(value) : value, brief(value)]);
-    return column.dead ? [[column.dead_at, "-"], ...list] : list;
+    return column.gaps ? [[column.gap_position, "-"], ...list] : list;
   }
 
   boxes(choices, index) {
@@ -87,18 +87,18 @@ class Filters {
     this.onChange();
   }
 
-  /** The figure's axes are the first of the dimensions and, last, the score. */
+  /** The dimension of an axis of the figure: the first ones, and the score as the last. */
   column(axis, axes) {
     return axis === axes - 1 ? this.trials.dimensions.length - 1 : axis;
   }
 
-  /** Ranges as the figure knows them: within the ends of its axis. */
+  /** The ranges of a filter, cut to the ends of the figure's axis. */
   brush(index, dimension) {
     const ranges = this.trials.filters[index];
     if (!ranges) return undefined;
     const [least, most] = dimension.range || [-1e300, 1e300];
     const cut = ranges.map(([low, high]) => [Math.max(low, least), Math.min(high, most)]);
-    // No range at all would mean no filter.
+    // An empty list would mean no filter, so this range lies outside the axis.
     return cut.length ? cut : [[most + 1, most + 2]];
   }
 
@@ -114,7 +114,7 @@ class Filters {
   toPlot() {
     if (!this.node || !this.node.data) return;
     const { dimensions } = this.node.data[0];
-    // A mark by which `fromPlot` knows that it is told of this.
+    // Lets `fromPlot` recognize and ignore this change.
     const change = { meta: "filters" };
     dimensions.forEach((dimension, axis) => {
       const range = this.brush(this.column(axis, dimensions.length), dimension);
@@ -123,7 +123,7 @@ class Filters {
     Plotly.restyle(this.node, change, [0]);
   }
 
-  /** After a brush in the figure: `change` names the axes that were brushed. */
+  /** Take over brushes from the figure; `change` names the brushed axes. */
   fromPlot([change]) {
     if ("meta" in change) return;
     const { dimensions } = this.node.data[0];

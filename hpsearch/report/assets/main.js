@@ -1,4 +1,4 @@
-// The page: which sweep it shows, its theme, and its reloads while a run is on.
+// The page: the chosen sweep, the theme, and reloads during a run.
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
@@ -45,7 +45,7 @@ function openSweep(index, focus) {
   if (focus) main.focus();
 }
 
-/** The chosen trial's curve stands out from the others. */
+/** Emphasize the curve of the chosen trial. */
 function markCurve(view, trial) {
   if (!view.curves) return;
   const spec = view.sweep.figures.curves[view.metric];
@@ -66,7 +66,7 @@ function startTheme() {
   });
 }
 
-/** While a run is on, the page reads its file again; what was chosen and where one was stays. */
+/** During a run, reload the page regularly and keep its state and scroll position. */
 function startLive() {
   if (!payload.live) return;
   const node = document.getElementById("live");

@@ -6,7 +6,7 @@ class Trials {
     this.columns = sweep.columns;
     this.size = sweep.columns[0].values.length;
     this.byName = new Map(this.columns.map((column) => [column.name, column]));
-    // As in the figure: the score is the last axis.
+    // The score is the last axis, as in the figure.
     const axes = this.columns.filter((column) => column.axis && column.name !== "score");
     this.dimensions = [...axes, this.byName.get("score")];
     this.rowOf = new Map(this.columns[0].values.map((trial, row) => [trial, row]));
@@ -14,7 +14,7 @@ class Trials {
     this.status = "scored";
   }
 
-  /** The cell as text. */
+  /** The text of a cell. */
   text(column, row) {
     const value = column.values[row];
     if (value === null) return "-";
@@ -22,10 +22,10 @@ class Trials {
     return column.name === "score" ? score(value) : brief(value);
   }
 
-  /** Where a row stands on an axis; the same as in hpsearch/report/dimensions.py. */
+  /** The position of a row on an axis; the same as `PlotAxis.positions` of source.py. */
   position(column, row) {
     const value = column.values[row];
-    if (value === null) return column.name === "score" ? null : column.dead_at;
+    if (value === null) return column.name === "score" ? null : column.gap_position;
     return column.log ? Math.log10(value) : value;
   }
 
@@ -52,8 +52,8 @@ class Trials {
     return this.filters.some((ranges) => ranges !== null);
   }
 
-  /** What a pointer at a trial is told, as Plotly's text. */
-  described(trial) {
+  /** The hover text of a trial, for Plotly. */
+  hoverText(trial) {
     const row = this.rowOf.get(trial);
     if (row === undefined) return `<b>trial ${trial}</b>`;
     const value = this.byName.get("score").values[row];

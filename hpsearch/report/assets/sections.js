@@ -54,7 +54,7 @@ function curvesSection(view) {
   const { curves } = view.sweep.figures;
   const names = Object.keys(curves);
   if (!names.length) return card("curves", "Learning curves", "There are no learning curves.");
-  const node = plot("Learning curves, a line a trial, coloured by rank.");
+  const node = plot("Learning curves, one line for each trial, coloured by rank.");
   const draw = (metric) => {
     view.metric = metric;
     show(node, curves[metric], { trials: view.trials, name: `curves-${metric}`, wire: (at) => highlight(at, view) });
@@ -65,7 +65,7 @@ function curvesSection(view) {
   return card("curves", "Learning curves", view.sweep.notes.curves, metric, node);
 }
 
-/** The line under the pointer stands out; a click chooses its trial. */
+/** Emphasize the line under the pointer, and choose its trial on a click. */
 function highlight(node, view) {
   const widths = (index, width) => Plotly.restyle(node, { "line.width": width, opacity: 1 }, [index]);
   let last = null;
@@ -87,7 +87,7 @@ function highlight(node, view) {
 function parallelSection(view) {
   const { sweep, filters } = view;
   if (!sweep.figures.parallel) return card("parallel", "Parallel coordinates", "No trial has a score yet.");
-  const node = plot("Parallel coordinates: a line a trial through its hyperparameters to its score. The filters beneath do what brushing does.");
+  const node = plot("Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below have the same effect as brushing.");
   const axes = sweep.figures.parallel.data[0].dimensions.length;
   if (axes < 2) return card("parallel", "Parallel coordinates", "No hyperparameter varies.");
   const holder = el("div", { className: "scroll", style: `--least:${axes * 92}px` }, node);
@@ -103,29 +103,29 @@ function parallelSection(view) {
 function importanceSection(view) {
   const { sweep } = view;
   if (sweep.importance.reason) return card("importance", "Importance", `Not known: ${sweep.importance.reason}.`);
-  const node = plot("Share of the score's variance that each hyperparameter and pair explains; the same as a table beneath.");
+  const node = plot("Share of the score's variance that each hyperparameter and pair explains; the table below has the same numbers.");
   show(node, sweep.figures.shares, { name: "importance" });
   const percent = (value) => `${(100 * value).toFixed(1)}%`;
   const rows = sweep.importance.shares.map(([names, share, low, high]) => [names.join(" × "), percent(share), `${percent(low)} to ${percent(high)}`]);
   const table = el("details", {}, el("summary", {}, "As a table"), listTable(["hyperparameter", "share", "90% interval"], rows, ["words", "", ""]));
   const weak = sweep.importance.explained < 0.3;
   return card("importance", "Importance", sweep.notes.importance, null,
-    weak && el("p", { className: "note warn" }, "The forest explains little of the score: take these shares as a hint at most."), node, table);
+    weak && el("p", { className: "note warn" }, "The forest explains little of the score, so these shares are at most a hint."), node, table);
 }
 
 function effectsSection(view) {
   const effects = Object.entries(view.sweep.figures.effects);
   if (!effects.length) return null;
   const nodes = effects.map(([name, spec]) => {
-    const node = plot(`Mean score by ${name}, with its band.`);
+    const node = plot(`Mean score by ${name}, with its interval.`);
     show(node, spec, { name: `effect-${name}` });
     return node;
   });
   return card("effects", "Marginal effects", view.sweep.notes.effects, null, el("div", { className: "effects" }, nodes));
 }
 
-/** The figure of (x, y) from that of (y, x). */
-function turned(spec) {
+/** The same figure with its axes exchanged. */
+function transposed(spec) {
   const data = spec.data.map((trace) => ({
     ...trace, x: trace.y, y: trace.x,
     ...(trace.z ? { z: trace.z[0].map((_, column) => trace.z.map((row) => row[column])) } : {}),
@@ -142,7 +142,7 @@ function contourSection(view) {
     const [x, y] = [Number(across.value), Number(up.value)];
     const other = x === y ? (y + 1) % names.length : y;
     up.value = String(other);
-    const spec = specs[`${x}|${other}`] || turned(specs[`${other}|${x}`]);
+    const spec = specs[`${x}|${other}`] || transposed(specs[`${other}|${x}`]);
     show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable });
   };
   const [first, across] = chooser("Across", options, draw, view.sweep.figures.contours.first[0]);
@@ -172,7 +172,7 @@ function evaluationsSection(view) {
 
 function workSection(view) {
   if (!view.sweep.total) return card("work", "Shared and saved", "No trial has ended yet.");
-  const node = plot("Epochs that were trained, shared and spared.");
+  const node = plot("Epochs that were trained, shared, and not needed.");
   show(node, view.sweep.figures.work, { name: "work" });
   return card("work", "Shared and saved", view.sweep.notes.work, null, node, pairsOf(view.sweep.work));
 }
@@ -194,6 +194,6 @@ function overviewSection() {
     el("button", { type: "button", className: "pick", onclick: () => openSweep(index, true) }, sweep.name),
     ...sweep.summary]);
   return card("overview", "Sweeps", payload.overview.note, null,
-    listTable(["sweep", "metric", "best", "trial", "trials", "with a score", "training time"], rows.map((row) => row),
+    listTable(["sweep", "metric", "best", "trial", "trials", "with a score", "training time"], rows,
       ["words", "words", "", "", "", "", ""]), node);
 }

@@ -1,4 +1,4 @@
-// The table of trials: filtered, sorted, in pages; a trial can be chosen.
+// The table of trials, with filters, sorting, pages, and details of a chosen trial.
 
 const PAGE = 20;
 
@@ -9,7 +9,7 @@ class TrialTable {
     this.sort = { column: null, down: false };
     this.page = 0;
     this.chosen = null;
-    this.said = el("p", { className: "note", role: "status", "aria-live": "polite" });
+    this.status = el("p", { className: "note", role: "status", "aria-live": "polite" });
     this.head = el("tr");
     this.body = el("tbody");
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
@@ -21,7 +21,7 @@ class TrialTable {
       el("table", { id: "trials" }, el("thead", {}, this.head), this.body),
     );
     this.node = el("div", {}, region, el("div", { className: "controls", style: "margin-top:.6rem" },
-      this.back, this.forth, this.said));
+      this.back, this.forth, this.status));
     this.columns = trials.columns.filter((column) => !column.detail);
     this.drawHead();
     this.update();
@@ -80,8 +80,8 @@ class TrialTable {
     const span = rows.length ? `${count(first + 1)} to ${count(first + shown.length)} of ` : "";
     const which = filtered ? "trials in the brushed ranges" : "trials";
     const left = sweep.total > size ? `; the page holds ${count(size)} of ${count(sweep.total)}` : "";
-    this.said.textContent = `${span}${count(rows.length)} ${which}${left}`;
-    this.said.dataset.matching = rows.length;
+    this.status.textContent = `${span}${count(rows.length)} ${which}${left}`;
+    this.status.dataset.matching = rows.length;
   }
 
   line(row) {

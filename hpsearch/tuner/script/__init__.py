@@ -1,6 +1,6 @@
-"""A row as a program.
+"""Write a trial as a program.
 
 In: a stored trial.
-Out: the text of a Keras program that trains it without hpsearch.
+Out: the text of a Keras program that trains the trial without hpsearch.
 Next: `api`.
 """

@@ -17,12 +17,12 @@ from hpsearch.data.tables import scan
 from hpsearch.spec.data import DataSpec
 
 _WIDTH = 96
-#: Room for what stands around an expression.
+#: Characters around an expression on its line.
 _AROUND = 20
 
 
 def literal(value: Any) -> str:
-    """A value as its source text."""
+    """Return a value's source text."""
     if isinstance(value, Mapping):
         items = (f"{literal(key)}: {literal(item)}" for key, item in value.items())
         return f"{{{', '.join(items)}}}"
@@ -34,13 +34,13 @@ def literal(value: Any) -> str:
 
 
 def listing(values: Iterable[Any]) -> str:
-    """A list; over several lines where it is long."""
+    """Return a list's source text, over several lines if it is long."""
     items = [literal(value) for value in values]
     if sum(len(item) + 2 for item in items) <= _WIDTH - _AROUND:
         return f"[{', '.join(items)}]"
     lines = [""]
     for item in items:
-        # Not by words: there may be spaces in an item.
+        # `textwrap` would break within items that contain spaces.
         if lines[-1] and len(lines[-1]) + len(item) + 2 > _WIDTH:
             lines.append("")
         lines[-1] += f"{item}, "
@@ -48,7 +48,7 @@ def listing(values: Iterable[Any]) -> str:
 
 
 def numbers(values: Sequence[float]) -> str:
-    """Numbers `(n,)` as a float32 array, or one number as itself."""
+    """Return the source text of `(n,)` numbers as a float32 array, or of one as a scalar."""
     if len(values) == 1:
         return f"np.float32({values[0]!r})"
     return f'np.array({listing(values)}, "float32")'
@@ -57,7 +57,7 @@ def numbers(values: Sequence[float]) -> str:
 def call(
     function: str, positional: Sequence[str] = (), named: Mapping[str, str] | None = None
 ) -> str:
-    """A call; over several lines where it is long.
+    """Return a call's source text, over several lines if it is long.
 
     Args:
         positional, named: The arguments' source text.
@@ -71,7 +71,7 @@ def call(
 
 
 def imported(reference: str, name: str) -> str:
-    """Statements after which what `package.module:attribute` refers to is called `name`."""
+    """Return statements that import `package.module:attribute` as `name`."""
     module, _, attribute = reference.partition(":")
     first, *inner = attribute.split(".")
     line = f"from {module} import {first} as {name}"
@@ -79,7 +79,7 @@ def imported(reference: str, name: str) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Parts of a program, with two blank lines around definitions and one between others."""
+    """Join parts of a program, with two blank lines around definitions and one elsewhere."""
     text = ""
     for part in (each.strip("\n") for each in parts):
         if text:
@@ -94,7 +94,7 @@ _DIGITS = 16
 
 _IMAGES = '''\
 def idx(folder, name):
-    """The array in an IDX file of bytes, gzipped or not."""
+    """Read the array in an IDX file of bytes, gzipped or not."""
     path = Path(folder, name)
     packed = path.with_name(path.name + ".gz")
     data = gzip.open(packed).read() if packed.is_file() else path.read_bytes()
@@ -111,7 +111,7 @@ else:
 
 _CSV = '''\
 def read(path, names):
-    """A table, with text where hpsearch reads text."""
+    """Read a table, as text in the columns that hpsearch reads as text."""
     return pd.read_csv(
         path, names=names, header=0, usecols=[*FEATURES, TARGET], dtype=dict.fromkeys(TEXT, str),
         na_filter=False, skipinitialspace=True, low_memory=False, index_col=False, encoding="utf-8",
@@ -120,12 +120,12 @@ def read(path, names):
 
 _FEATURES_OF_TABLE = '''\
 def numbers(x):
-    """The columns of numbers."""
+    """Return the columns of numbers."""
     return np.ascontiguousarray(x[NUMBERS].to_numpy("float32"))
 
 
 def features(x):
-    """Scaled numbers, then a column for each word, of which the first stands for new ones."""
+    """Return scaled numbers and one-hot words; the first column of a block is for new words."""
     blocks = [{scaled}] if NUMBERS else []
     for name, words in WORDS.items():
         places = {{word: place for place, word in enumerate(words, start=1)}}
@@ -137,18 +137,18 @@ def features(x):
 
 _FEATURES = '''\
 def numbers(x):
-    """A line of numbers a row."""
+    """Return the numbers, one line for each row."""
     return np.asarray(x).reshape(len(x), -1).astype("float32")
 
 
 def features(x):
-    """The numbers as the model reads them."""
+    """Return the numbers that the model reads."""
     return {scaled}
 '''
 
 _INDICES = '''\
 def encoded(y):
-    """Class indices."""
+    """Return class indices."""
     return np.asarray(y).astype("int64")
 '''
 
@@ -157,7 +157,7 @@ CLASSES = {classes}
 
 
 def encoded(y):
-    """Class indices; one-hot rows are classes, too."""
+    """Return class indices of labels or of one-hot rows."""
     y = np.asarray(y)
     y = y.astype(str) if y.dtype.kind == "S" else y
     if y.ndim == 2 and y.shape[1] > 1:
@@ -170,14 +170,14 @@ Y_MEAN, Y_STD = np.array({mean}), np.array({std})
 
 
 def encoded(y):
-    """Standardised targets, a line a row."""
+    """Return standardised targets, one line for each row."""
     y = np.asarray({given}, "float64").reshape(len(y), -1)
     return ((y - Y_MEAN) / Y_STD).astype("float32")
 '''
 
 _CHECK = '''\
 def checksum(x, y):
-    """Of numbers and words, from whatever file they came."""
+    """Return a checksum of numbers, words and targets."""
     words = [str(cell) for name in WORDS for cell in x[name]]
     found = hashlib.sha256(numbers(x).tobytes() + "\\0".join(words).encode())
     found.update(np.ascontiguousarray(y, "float64").tobytes())
@@ -186,7 +186,7 @@ def checksum(x, y):
 
 
 def read_code(spec: DataSpec, source: RawData, dataset: Dataset) -> str:
-    """Statements that leave `x` and `y`, and those of a validation part of its own."""
+    """Return statements that read `x` and `y`, and the validation part if the source has one."""
     if spec.dataset is not None:
         return _builtin(spec.dataset, spec.folder)
     if spec.csv is not None:
@@ -254,7 +254,7 @@ def _function(reference: str, source: RawData, dataset: Dataset) -> str:
 
 
 def _in_form(source: RawData, dataset: Dataset) -> Iterator[str]:
-    """Where some columns are text, a table; else an array."""
+    """Yield statements that make `x` a table if some columns are text, else an array."""
     for name in ("x", "x_validation"):
         if name == "x" or source.validation is not None:
             if dataset.input.columns is not None:
@@ -270,7 +270,7 @@ def _words(spec: InputSpec) -> dict[str, tuple[str, ...]]:
 
 
 def split_code(source: RawData, options: Options, dataset: Dataset) -> str:
-    """Statements that leave `x`, `y` encoded, and `x_validation`, `y_validation`."""
+    """Return statements that encode the targets and split the rows."""
     strata = "" if dataset.target.task is Task.REGRESSION else ", stratify=y[rows]"
     counts = {"validation": len(dataset.validation), "test": len(dataset.test or ())}
     taken = [name for name in ("test", "validation") if getattr(options, name) is not None]
@@ -294,7 +294,7 @@ def split_code(source: RawData, options: Options, dataset: Dataset) -> str:
 
 
 def target_code(source: RawData, target: Target) -> str:
-    """`encoded(y)`: class indices, or a regression's standardised values."""
+    """Return the program's function `encoded(y)`."""
     if target.task is Task.REGRESSION:
         given = "pd.to_numeric(pd.Series(y))" if source.train.y.dtype == object else "y"
         return _REGRESSION.format(mean=list(target.mean), std=list(target.std), given=given)
@@ -313,7 +313,7 @@ def _is_numeric(classes: tuple[str, ...]) -> bool:
 
 
 def feature_code(spec: InputSpec) -> str:
-    """`numbers(x)` and `features(x)`, with what was fitted on the training rows."""
+    """Return the program's functions `numbers(x)` and `features(x)` with fitted constants."""
     parts, scaled = [], "numbers(x)"
     if spec.mean:
         parts.append(f"MEAN = {numbers(spec.mean)}\nVARIANCE = {numbers(spec.variance)}")
@@ -333,7 +333,7 @@ def feature_code(spec: InputSpec) -> str:
 
 
 def checksum(spec: InputSpec, split: Split) -> str:
-    """Of a split's raw rows and targets, as the program's function of that name has it."""
+    """Return the checksum of a split that the program's function of that name computes."""
     x = split.x
     words = [word for name in _words(spec) for word in _column(x, name)]
     found = hashlib.sha256(_numbers(spec, x).tobytes() + "\0".join(words).encode())

@@ -1,10 +1,11 @@
-"""A row of the table as a standalone Keras program that needs no hpsearch."""
+"""Write a row of the table as a Keras program that needs no hpsearch."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,13 @@ _FIXED = frozenset({"constant", "identity", "one", "ones", "zero", "zeros"})
 
 _INITIALIZER = '''\
 def initializer(seed):
-    """Of a layer's kernel."""
+    """Return a kernel's initializer."""
     return keras.initializers.get({{"class_name": {name}, "config": {config}}})
 '''
 
 _OWN_LAYER = '''\
 def layer(function, x, seed, values):
-    """What a function of one's own makes of `x`, from whichever values it names."""
+    """Apply a custom layer type to `x`, with those of the values that it names."""
     keras.utils.set_random_seed(seed)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     if not any(each.kind is each.VAR_KEYWORD for each in parameters):
@@ -52,10 +53,10 @@ def layer(function, x, seed, values):
 
 
 def model_code(problem: Problem, values: Mapping[str, Any], seed: int) -> str:
-    """Statements that leave `inputs`, `outputs` and `model`.
+    """Return statements that define `inputs`, `outputs` and `model`.
 
     Raises:
-        NotSupportedError: The model is built by a function of one's own.
+        NotSupportedError: It is a custom model.
     """
     recipe, features = problem.recipe, n_features(problem.input)
     if recipe.model:
@@ -81,23 +82,24 @@ def model_code(problem: Problem, values: Mapping[str, Any], seed: int) -> str:
     return joined([*parts, "\n".join(lines)])
 
 
+@dataclass(frozen=True)
 class _Layers:
-    """The layers of one model as text."""
+    """Writes the layers of one model."""
 
-    def __init__(self, config: MLPConfig, seed: int, recipe: Recipe) -> None:
-        self._config, self._seed, self._recipe = config, seed, recipe
-        self._activation = config.activation
+    config: MLPConfig
+    seed: int
+    recipe: Recipe
 
     def _block_seed(self, layer: int) -> int:
-        return derive(self._recipe.sweep_seed, self._seed, layer)
+        return derive(self.recipe.sweep_seed, self.seed, layer)
 
     def width(self, units: int) -> int:
-        """Of a block's output: Keras' glu halves it."""
-        return units // 2 if self._activation == "glu" else units
+        """The width of a block's output, which Keras' glu halves."""
+        return units // 2 if self.config.activation == "glu" else units
 
     def initializer(self) -> str:
-        """The function that gives a kernel's initializer."""
-        own = self._config.kernel_initializer
+        """The program's function `initializer`."""
+        own = self.config.kernel_initializer
         named = {"name": own} if isinstance(own, str) else dict(own)
         name = named.pop("name")
         config = {**INITIALIZERS.get(name, {}), **named}
@@ -120,22 +122,19 @@ class _Layers:
         if not use_bias:
             named["use_bias"] = "False"
         named["kernel_initializer"] = f"initializer({derive(self._block_seed(layer), part)})"
-        if self._config.l2:
-            named["kernel_regularizer"] = f"keras.regularizers.L2({self._config.l2!r})"
+        if self.config.l2:
+            named["kernel_regularizer"] = f"keras.regularizers.L2({self.config.l2!r})"
         return call("keras.layers.Dense", [repr(units)], named)
 
     def block(self, layer: int, units: int, incoming: int) -> Iterator[str]:
-        """A hidden block, from `x` to `x`."""
-        layer_type = self._config.layer_type
+        """A hidden block, from `hidden` to `hidden`."""
+        layer_type = self.config.layer_type
         if is_custom(layer_type):
             yield self._own(layer, units)
-        elif layer_type == "batch_norm":
-            yield f"hidden = {self.dense(layer, units, use_bias=False)}(hidden)"
-            yield "hidden = keras.layers.BatchNormalization()(hidden)"
-            yield self._activate()
-        elif layer_type == "layer_norm":
-            yield f"hidden = {self.dense(layer, units)}(hidden)"
-            yield "hidden = keras.layers.LayerNormalization()(hidden)"
+        elif layer_type in ("batch_norm", "layer_norm"):
+            kind = "Batch" if layer_type == "batch_norm" else "Layer"
+            yield f"hidden = {self.dense(layer, units, use_bias=kind != 'Batch')}(hidden)"
+            yield f"hidden = keras.layers.{kind}Normalization()(hidden)"
             yield self._activate()
         elif layer_type == "residual":
             yield "before = hidden"
@@ -147,29 +146,29 @@ class _Layers:
         else:
             yield from self._activated(layer, units)
             if layer_type == "dropout":
-                rate, seed = self._config.dropout, derive(self._block_seed(layer), 2)
+                rate, seed = self.config.dropout, derive(self._block_seed(layer), 2)
                 yield f"hidden = keras.layers.Dropout({rate!r}, seed={seed})(hidden)"
 
     def _activated(self, layer: int, units: int) -> Iterator[str]:
-        if self._activation in RESHAPING_ACTIVATIONS:
-            yield f"hidden = {self.dense(layer, units)}(hidden)"
+        reshapes = self.config.activation in RESHAPING_ACTIVATIONS
+        activation = None if reshapes else self.config.activation
+        yield f"hidden = {self.dense(layer, units, activation=activation)}(hidden)"
+        if reshapes:
             yield self._activate()
-        else:
-            yield f"hidden = {self.dense(layer, units, activation=self._activation)}(hidden)"
 
     def _activate(self) -> str:
-        if self._activation in RESHAPING_ACTIVATIONS:
-            return f"hidden = keras.activations.get({literal(self._activation)})(hidden)"
-        return f"hidden = keras.layers.Activation({literal(self._activation)})(hidden)"
+        if self.config.activation in RESHAPING_ACTIVATIONS:
+            return f"hidden = keras.activations.get({literal(self.config.activation)})(hidden)"
+        return f"hidden = keras.layers.Activation({literal(self.config.activation)})(hidden)"
 
     def _own(self, layer: int, units: int) -> str:
-        offered = {**self._config.values, "units": units, "activation": self._activation}
+        offered = {**self.config.values, "units": units, "activation": self.config.activation}
         seed = repr(self._block_seed(layer))
         return f"hidden = {call('layer', ['own_layer', 'hidden', seed, literal(offered)])}"
 
 
 def optimizer_code(values: Mapping[str, Any]) -> str:
-    """The optimizer, as an expression."""
+    """Return the expression of the optimizer."""
     name, settings = MLPConfig(values).optimizer
     named = {key: literal(value) for key, value in settings.items()}
     rate = settings.get("learning_rate")
@@ -182,27 +181,27 @@ def optimizer_code(values: Mapping[str, Any]) -> str:
     return call(f"keras.optimizers.{OPTIMIZER_CLASSES[name]}", named=named)
 
 
-#: What rounding may do to a score in so many steps; over more it grows, to the last of these.
-_TOLERANCE, _STEPS, _MOST = 1e-3, 1_500, 1e-2
-#: How many rows of a share may fall to the other side.
+#: Rounding may change a score by the tolerance in so many steps, and in proportion in more.
+_TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
+#: Rows of an accuracy that rounding may turn right or wrong.
 _EDGE_ROWS = 2
 
 _HEAD = '''\
 """Trial {trial} of the sweep {sweep} as a Keras program, without hpsearch.
 
-It reads the data, splits it, and trains the model as the row of the table says: the first
-weights, the dropout masks and the order of the rows come from the sweep's and the trial's seed.
-The row's trainer was {trainer}. Sums that are added up in another order are rounded otherwise,
-which grows over {steps:,} steps: so a loss agrees to {tolerance:g}, not to the bit, an accuracy to
+It reads the data, splits it, and trains the model of the table's row: the initial weights, the
+dropout masks and the order of the rows come from the seeds of the sweep and the trial. The row's
+trainer was {trainer}, which may add numbers up in another order. The rounding errors grow over
+{steps:,} steps, so a loss agrees to {tolerance:g}, not to the bit, and an accuracy to
 {tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
 
-Exit code 0: the score was reached; 1: it was not, or the data is another.
+Exit code 0: the score was reached; 1: it was not, or the data has changed.
 """
 '''
 
 _OWN_UNITS = '''\
 def in_own_units(function):
-    """A metric of the targets in their own units."""
+    """Return a metric of the targets in their own units."""
 
     def measured(true, predicted):
         true = keras.ops.reshape(true, keras.ops.shape(predicted))
@@ -212,7 +211,7 @@ def in_own_units(function):
 
 
 def metrics():
-    """New ones, for each model that is compiled."""
+    """Return new metrics for a model to be compiled with."""
     loss = keras.losses.get(LOSS)
     return [
         keras.metrics.MeanMetricWrapper(in_own_units(loss), name="own_loss"),
@@ -224,20 +223,20 @@ def metrics():
 
 
 def reported(numbers):
-    """In the targets' own units; regularisation is what the loss has beside its mean."""
+    """Return loss and mae in the targets' own units, the loss with its regularisation."""
     regularisation = numbers["loss"] - numbers["standardised_loss"]
     return {"loss": numbers["own_loss"] + regularisation, "mae": numbers["mae"]}
 '''
 
 _XLA = """\
-# XLA draws other dropout masks, and trained the row's full batches only.
+# XLA draws its own dropout masks, and trained only the full batches of the row.
 last = keras.Model(inputs, outputs)
 last.compile(optimizer=model.optimizer, loss=LOSS, metrics={metrics}, jit_compile=False)
 """
 
 _TRAINING = '''\
 def order(epoch):
-    """The order in which an epoch visits the rows."""
+    """Return the order of the rows in an epoch."""
     sequence = np.random.SeedSequence([SWEEP_SEED, TRIAL_SEED, epoch])
     return np.random.Generator(np.random.PCG64(sequence)).permutation(len(x))
 
@@ -265,11 +264,11 @@ sys.exit(0 if reached else 1)
 
 _ENVIRONMENT = """\
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# Else sums are added up in an order of oneDNN's own.
+# oneDNN would add numbers up in an order of its own.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 """
 
-#: What the body may use -> the line that imports it, in their order.
+#: A name that the body may use -> the line that imports it, in order.
 _STANDARD = {
     "gzip": "import gzip",
     "hashlib": "import hashlib",
@@ -287,38 +286,41 @@ _OTHERS = {
 }
 
 
-def program(visited: StoredRun, trial: Trial, result: TrialResult) -> str:
-    """The text of a program that trains as the row says, and ends with whether it scored so.
+def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
+    """Return the text of a program that trains a row again and says whether it scores the same.
 
     Raises:
-        NotSupportedError: The model is built by a function of one's own, rows have weights, or
-            another metric than the usual ones is scored.
+        NotSupportedError: It is a custom model, rows have weights or folds, or the metric is not
+            loss, accuracy or mae.
         DataError: The data cannot be read.
     """
-    _require_plain(visited, trial)
-    body = joined(_parts(visited, trial, result))
+    _require_plain(run, trial)
+    batches = math.ceil(len(run.dataset.train) / MLPConfig(trial.config.values).batch_size)
+    steps = batches * (result.scored_epoch or 0)
+    tolerance = round(min(_TOLERANCE * max(1.0, steps / _STEPS), _MOST_TOLERANCE), 4)
+    body = joined(_parts(run, trial, result, tolerance))
     head = _HEAD.format(
         trial=trial.number,
-        sweep=visited.sweep.name,
+        sweep=run.sweep.name,
         trainer=result.trainer,
-        steps=_steps(visited, trial, result),
-        tolerance=_tolerance(visited, trial, result),
+        steps=steps,
+        tolerance=tolerance,
         edge=_EDGE_ROWS,
         **installed(),
     )
     return joined([head, _imports(body), body])
 
 
-def _require_plain(visited: StoredRun, trial: Trial) -> None:
-    recipe = visited.recipe
+def _require_plain(run: StoredRun, trial: Trial) -> None:
+    recipe = run.recipe
     found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
     if recipe.weighted:
         found = "weights of rows"
-    if trial.fold is not None or visited.sweep.data.split is not None:
+    if trial.fold is not None or run.sweep.data.split is not None:
         found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
-            f"a program of one's own is not written for {found}, which this sweep has: "
+            f"a program is not written for {found}, which this sweep has: "
             "`hpsearch reproduce` without --script trains the row again"
         )
 
@@ -330,14 +332,14 @@ def _imports(body: str) -> str:
 
     lines = [*used(_STANDARD), "", _ENVIRONMENT, *used(_OTHERS)]
     if re.search(r"^from \S+ import own_|^from .* as own_", body, re.MULTILINE):
-        # Where the user's own functions lie.
+        # The user's functions are found where hpsearch found them.
         lines += ["", f"sys.path.append({str(Path.cwd())!r})"]
     return "\n".join(lines)
 
 
-def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[str]:
-    dataset, recipe, values = visited.dataset, visited.recipe, trial.config.without_epochs
-    source, options = read_raw(visited.sweep.data)
+def _parts(run: StoredRun, trial: Trial, result: TrialResult, tolerance: float) -> Iterator[str]:
+    dataset, recipe, values = run.dataset, run.recipe, trial.config.without_epochs
+    source, options = read_raw(run.sweep.data)
     batch_size = MLPConfig(values).batch_size
     yield (
         f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {trial.seed}\n"
@@ -346,7 +348,7 @@ def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[st
         f"SCORE = {result.score!r}"
     )
     yield "# The rows"
-    yield read_code(visited.sweep.data, source, dataset)
+    yield read_code(run.sweep.data, source, dataset)
     yield target_code(source, dataset.target)
     yield split_code(source, options, dataset)
     yield "# What the model reads of them"
@@ -372,12 +374,12 @@ def _parts(visited: StoredRun, trial: Trial, result: TrialResult) -> Iterator[st
     yield _TRAINING.format(
         step="(model if len(batch) == BATCH_SIZE else last)" if xla else "model",
         reported="reported" if in_own_units else "dict",
-        allowed=_allowed(recipe, _tolerance(visited, trial, result)),
+        allowed=_allowed(recipe, tolerance),
     )
 
 
 def _shaped(recipe: Recipe, target: Target) -> str:
-    """Targets as the loss wants them; see `hpsearch.training.measures.prepared`."""
+    """A statement that shapes targets for the loss; see `hpsearch.training.measures.prepared`."""
     if "sparse" in recipe.loss.lower() or target.task is Task.REGRESSION:
         return ""
     if target.task is Task.MULTICLASS:
@@ -385,16 +387,6 @@ def _shaped(recipe: Recipe, target: Target) -> str:
     else:
         shaped = '{0}.astype("float32").reshape(-1, 1)'
     return f"\ny, y_validation = {shaped.format('y')}, {shaped.format('y_validation')}"
-
-
-def _steps(visited: StoredRun, trial: Trial, result: TrialResult) -> int:
-    batch_size = MLPConfig(trial.config.values).batch_size
-    return math.ceil(len(visited.dataset.train) / batch_size) * (result.scored_epoch or 0)
-
-
-def _tolerance(visited: StoredRun, trial: Trial, result: TrialResult) -> float:
-    grown = _TOLERANCE * max(1.0, _steps(visited, trial, result) / _STEPS)
-    return round(min(grown, _MOST), 4)
 
 
 def _allowed(recipe: Recipe, tolerance: float) -> str:
@@ -405,11 +397,11 @@ def _allowed(recipe: Recipe, tolerance: float) -> str:
 
 
 def trial_script(directory: Path, number: int) -> str:
-    """The program of a trial.
+    """Return the program of a trial.
 
     Raises:
-        InputError: No such trial, no score, or no program can be had for it.
-        RefusedError: The data is another now.
+        InputError: There is no such trial, it has no score, or no program can be written for it.
+        RefusedError: The data has changed.
     """
-    visited = open_run(directory)
-    return program(visited, *visited.scored(number))
+    run = open_run(directory)
+    return program(run, *run.scored(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_tables import LOSS, Made, units, write
 
-from hpsearch.comparison import sameness
+from hpsearch.comparison import comparing
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.errors import RefusedError
 
@@ -21,16 +21,16 @@ def tables(tmp_path, *made, columns=None, sweeps=()):
 
 def refused(found, *, anyway=False):
     with pytest.raises(RefusedError) as caught:
-        sameness.require_comparable(found, sameness.differences(found), anyway=anyway)
+        comparing.require_comparable(found, comparing.differences(found), anyway=anyway)
     return str(caught.value)
 
 
 def test_the_same_data_split_and_metric_are_comparable(tmp_path):
     found = tables(tmp_path, Made(units([0.1, 0.2])), Made(units([0.3])))
-    assert sameness.differences(found) == []
-    sameness.require_comparable(found, [], anyway=False)
-    assert sameness.assumptions(found) == []
-    assert sameness.side_notes(found) == []
+    assert comparing.differences(found) == []
+    comparing.require_comparable(found, [], anyway=False)
+    assert comparing.assumptions(found) == []
+    assert comparing.side_notes(found) == []
 
 
 def test_other_data_are_refused_with_both_fingerprints_and_what_the_files_say(tmp_path):
@@ -42,7 +42,7 @@ def test_other_data_are_refused_with_both_fingerprints_and_what_the_files_say(tm
     assert "data: t0 d0123456789a, t1 dfffffffffff (other values, labels or another split)" in told
     assert "data.validation: t0 0.2, t1 0.3" in told
     assert "--anyway" in told
-    sameness.require_comparable(found, sameness.differences(found), anyway=True)
+    comparing.require_comparable(found, comparing.differences(found), anyway=True)
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy:maximize:best", "accuracy:maximize:last"])
@@ -57,7 +57,7 @@ def test_opposite_goals_have_no_difference_at_all(tmp_path):
     by_loss = tables(
         tmp_path, Made(units([0.1])), Made(units([0.3]), LOSS), columns=Columns("val_loss")
     )
-    assert sameness.differences(by_loss) == []
+    assert comparing.differences(by_loss) == []
 
 
 def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
@@ -67,7 +67,7 @@ def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
     path.write_text("\n".join([head, first, second.replace("d0123456789a", "d1")]) + "\n")
     mixed = read_tables([tmp_path / "t0", tmp_path / "t0"])
     assert "d0123456789a and d1" in refused(mixed)
-    assert sameness.differences(found) == []
+    assert comparing.differences(found) == []
 
 
 def test_what_other_tables_do_not_say_is_assumed(tmp_path):
@@ -76,16 +76,16 @@ def test_what_other_tables_do_not_say_is_assumed(tmp_path):
     columns = Columns("val_accuracy", ("units",))
     (tmp_path / "w.csv").write_text("units,val_accuracy\n1,0.5\n")
     found = read_tables([ours, tmp_path / "w.csv"], columns)
-    assert sameness.differences(found) == []
-    assert sameness.assumptions(found) == ["data and split: not told by w; taken to be the same"]
+    assert comparing.differences(found) == []
+    assert comparing.assumptions(found) == ["data and split: not told by w; taken to be the same"]
 
 
 def test_recipes_and_versions_may_differ_and_are_told(tmp_path):
     sweeps = [SWEEP.format(validation=0.2, seed=seed) for seed in (0, 7)]
     other = Made(units([0.3]), recipe="r1", software=("0.2.0", "2.21.0", "3.15.1"))
     found = tables(tmp_path, Made(units([0.1])), other, sweeps=sweeps)
-    assert sameness.differences(found) == []
-    assert sameness.side_notes(found) == ["seed: t0 0, t1 7", "version: t0 0.1.0, t1 0.2.0"]
+    assert comparing.differences(found) == []
+    assert comparing.side_notes(found) == ["seed: t0 0, t1 7", "version: t0 0.1.0, t1 0.2.0"]
 
 
 def test_a_broken_sweep_file_does_not_hide_the_difference(tmp_path):
