@@ -1,4 +1,4 @@
-"""What is declared, what is pinned, and what CI installs agree."""
+"""The declared, the pinned and the oldest tested versions agree."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ MISTAKEN = {
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    """What mypy says of both."""
+    """The messages of mypy about both."""
     home = tmp_path_factory.mktemp("user")
     (home / "sound.py").write_text(SOUND, encoding="utf-8")
     lines = ["import hpsearch", *MISTAKEN]

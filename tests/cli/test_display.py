@@ -1,4 +1,4 @@
-"""What watchers of a run see: a bar on a terminal, lines elsewhere."""
+"""The display of a run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def console(*, terminal, width=160):
 
 
 def text_of(screen):
-    """What was written, without the codes that move the cursor."""
+    """The output, without the codes that move the cursor."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""What may be compared, and what is said where it may not."""
+"""Which tables may be compared, and the messages for those that may not."""
 
 from __future__ import annotations
 

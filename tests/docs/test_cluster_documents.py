@@ -1,4 +1,4 @@
-"""What the README says of clusters works: its lines for SLURM, and Dask's executor."""
+"""The lines of the clusters' README work: those for SLURM, and Dask's executor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents show works: their sweep files plan, their code runs."""
+"""The documents' sweep files plan, and their code runs."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def no_driver_is_left():
 
 @pytest.fixture
 def home(finished, tmp_path):
-    """A directory of one's own with sweep.yaml and its results in `out`."""
+    """A fresh directory with sweep.yaml and its results in `out`."""
     shutil.copy(finished / "sweep.yaml", tmp_path)
     shutil.copytree(finished / "two", tmp_path / "out")
     return tmp_path

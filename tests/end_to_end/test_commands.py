@@ -1,4 +1,4 @@
-"""What the commands print, refuse and leave alone."""
+"""The commands: what they print and refuse, and which files they do not touch."""
 
 from __future__ import annotations
 

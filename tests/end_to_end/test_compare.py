@@ -57,7 +57,7 @@ def sweeps(tmp_path_factory):
 
 
 def verdict(*arguments, cwd, code=0):
-    """What the command prints, and the JSON that it writes."""
+    """Return the command's output and the JSON that it writes."""
     out = cwd / "verdict.json"
     out.unlink(missing_ok=True)
     said = hpsearch("compare", *arguments, "--out", out, cwd=cwd, code=code)

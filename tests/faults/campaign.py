@@ -80,7 +80,7 @@ class Scenario:
 
 @dataclass
 class Tally:
-    """What happened to one scenario."""
+    """The outcome of one scenario."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     sweeps: int = 0

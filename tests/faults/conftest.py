@@ -1,4 +1,4 @@
-"""What the tests of faults have in common; the files are numbered in the order of the faults."""
+"""Fixtures of the fault tests, whose files have the numbers of the faults."""
 
 from __future__ import annotations
 

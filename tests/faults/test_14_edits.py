@@ -24,7 +24,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def home(finished, tmp_path):
-    """A directory of one's own with sweep.yaml and its results in `out`."""
+    """A fresh directory with sweep.yaml and its results in `out`."""
     return shutil.copytree(finished, tmp_path / "home")
 
 

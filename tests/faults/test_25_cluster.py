@@ -163,7 +163,7 @@ def _end_of(source: str, environment: dict[str, str]) -> tuple[int | None, str]:
 
 
 def _our_own(home: Path, address: str, environment: dict[str, str]) -> str:
-    """What our own driver says, when it has the wrong token."""
+    """Return the message of a driver that has the wrong token."""
     where = f"execution.address={address}"
     command = ("run", "sweep.yaml", "--engine", "ray", "--set", where)
     return hpsearch(*command, cwd=home, code=2, env=environment).stderr

@@ -1,4 +1,4 @@
-"""What a model asks for is known before it is searched, those under conditions included."""
+"""A model's hyperparameters are found before the search, conditional ones included."""
 
 from __future__ import annotations
 

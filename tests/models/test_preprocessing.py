@@ -86,7 +86,7 @@ WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 @st.composite
 def scalings(draw, n_features, *, in_table=False):
-    """What `data.scaling` may fit: one number a feature, or, for `unit`, one for all."""
+    """The scaling's numbers: one for each feature or, for `unit`, one for all."""
     kind = draw(st.sampled_from(["none", "standard", "unit"])) if n_features else "none"
     if kind == "none":
         return {}

@@ -17,7 +17,7 @@ _LOAD = "import sys, pickle; print(pickle.loads(sys.stdin.buffer.read())(20))"
 
 
 def called_elsewhere(code):
-    """What the function gives in a process that has none of this one's modules."""
+    """Call the function in a process that has none of this one's modules."""
     done = subprocess.run(
         [sys.executable, "-c", _LOAD], input=code, capture_output=True, check=False, cwd="/"
     )

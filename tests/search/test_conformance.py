@@ -1,4 +1,4 @@
-"""What every strategy promises, asked directly."""
+"""Every strategy keeps the protocol's promises when it is asked directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stock KerasTuner 1.4.8 does to its users, trap by trap, and that our oracles do not."""
+"""The traps of KerasTuner 1.4.8, one by one: it falls into each, and our oracles do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every strategy promises, asked through KerasTuner's Oracle, and what that adds."""
+"""Every strategy keeps the protocol's promises behind KerasTuner's `Oracle`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides a score, and that nothing of it changes under stored rows."""
+"""Provenance: what decides a score cannot change under stored rows."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def wait_for(
 
 
 def within(seconds: float, call: Callable[[], Result], attempts: int = 3) -> Result:
-    """What `call` returns, once in time: a loaded machine may be slow, but not each time."""
+    """Return the result of a call that takes so long at most; a loaded machine has several attempts."""
     took = []
     for _ in range(attempts):
         began = time.monotonic()
@@ -94,7 +94,7 @@ class Running:
         assert self.process.poll() is None, self.process.communicate()
 
     def log(self) -> str:
-        """What this run has written to run.log so far."""
+        """The lines of run.log that this run has written so far."""
         log = self.directory / "run.log"
         return log.read_bytes()[self.log_begins :].decode() if log.exists() else ""
 

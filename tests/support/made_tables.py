@@ -31,7 +31,7 @@ class Row:
 
 @dataclass
 class Made:
-    """What a table holds."""
+    """The contents of a table."""
 
     rows: Iterable[Row]
     metric: str = ACCURACY

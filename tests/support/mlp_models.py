@@ -91,7 +91,7 @@ def regressor(hp):
 
 
 def plain(hidden=1):
-    """What each of `UNKNOWN` is in all but one thing."""
+    """A model that the native trainer knows; each of `UNKNOWN` differs from it in one thing."""
     return _compiled(_stack(*[layers.Dense(8) for _ in range(hidden)]))
 
 

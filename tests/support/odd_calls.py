@@ -1,4 +1,4 @@
-"""What an executor is asked to call; it imports nothing that a light worker has not."""
+"""Functions for executors to call; they import only what a light worker has."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""What a run left, read without hpsearch, and whether two runs came to the same."""
+"""The files of a run, read without hpsearch, and a comparison of two runs."""
 
 from __future__ import annotations
 

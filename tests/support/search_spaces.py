@@ -51,7 +51,7 @@ CONTINUOUS = Space(
     )
 )
 
-#: Of a function of one's own.
+#: A space of a custom function.
 FUNCTION = Space(
     (
         Parameter("kind", Choices(("a", "b"))),

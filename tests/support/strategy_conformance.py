@@ -1,4 +1,4 @@
-"""What every strategy promises, whatever its method; one suite for both faces of them.
+"""The promises of every strategy, in one suite for strategies and for oracles.
 
 A class that inherits it gives a fixture `make`: from a method's name, a space and keywords to
 something that asks and tells.

@@ -22,7 +22,7 @@ Graph = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Structure:
-    """What was measured.
+    """The measured figures.
 
     Attributes:
         lines: Of each module.

@@ -1,4 +1,4 @@
-"""What stands in the write-ahead log of an SQLite database.
+"""The contents of an SQLite database's write-ahead log.
 
 Source: the SQLite documentation, "WAL-mode File Format".
 """

@@ -202,7 +202,7 @@ def test_models_of_ones_own(digits, function, kind):
 
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 def test_in_a_program_that_was_used(digits, kind):
-    """What a worker has trained before makes no difference to what it continues."""
+    """A worker's earlier trainings make no difference to one that it continues."""
     config = values("lion", learning_rate=0.01)
     curve, states = whole(make(config, digits, kind))
     programs = Programs()

@@ -1,4 +1,4 @@
-"""Models of one's own that are MLPs: the native trainer gives Keras' numbers, or leaves them."""
+"""Custom models that are MLPs: the native trainer gives Keras' numbers, or leaves them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KNOWN = ("guide", "functional", "logits", "separate_softmax", "without_metrics")
 
 
 def keras_curve(problem, epochs=EPOCHS):
-    """What `train_on_batch` and `evaluate` report: one mapping an epoch."""
+    """The numbers of `train_on_batch` and `evaluate`: one mapping for each epoch."""
     recipe, arrays = problem.recipe, problem.arrays
     model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
     shape = rows_shape(model, arrays.x_train.shape[1:])

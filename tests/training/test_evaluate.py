@@ -11,7 +11,7 @@ VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
 
 
 def evaluated(problem, tmp_path, values=VALUES):
-    """What the trainer says after an epoch, and what is written of the same rows."""
+    """Return the trainer's numbers after an epoch, and those that are written for the same rows."""
     trainer = problem.trainer(values, 0)
     said = trainer.run_epoch()
     path, arrays = tmp_path / "rows.npz", problem.arrays

@@ -1,4 +1,4 @@
-"""What is built: layers, initial weights, and the model for people."""
+"""The built model: layers, initial weights, and the model that takes raw rows."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_saved_model_gives_the_reported_numbers(name, request, tmp_path):
 
 
 def raw_validation(problem, name):
-    """What features and targets were before preprocessing."""
+    """Return features and targets as they were before preprocessing."""
     arrays = problem.arrays
     if name != "diabetes":
         return arrays.x_val, arrays.y_val

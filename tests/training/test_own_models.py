@@ -21,7 +21,7 @@ SEED = 1
 
 
 def keras_curve(problem, epochs=2, size=32):
-    """What `train_on_batch` and `evaluate` report of the problem's model."""
+    """The numbers of `train_on_batch` and `evaluate` for the problem's model."""
     recipe, arrays = problem.recipe, problem.arrays
     model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
     shape = model.input_shape[1:]

@@ -1,4 +1,4 @@
-"""Sharing, repeatability, the choice of a trainer, and models of one's own."""
+"""Sharing, repeatability, the choice of a trainer, and custom models."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def search(
 
 
 def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], Trains]:
-    """What the table would hold, by trial."""
+    """The rows of the table, by trial."""
     with search(directory, method, **changes) as (loop, executor):
         try:
             loop.run(set(loop.results), loop.store.trials)

@@ -59,7 +59,7 @@ def sweep_of(drawn: tuple[dict[str, Any], str | None, int | None, int]) -> dict[
 
 
 def network(values: dict[str, Any]) -> tuple[Any, ...]:
-    """What is trained, whatever it is written as: equal where two configs train equally."""
+    """Normalise a config: equal for two configs that train equally."""
     depth = values.get("hidden_layers", 1)
     rest = (values.get("epochs", 10), values.get("optimizer", "rmsprop"))
     if depth == 0:

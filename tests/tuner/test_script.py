@@ -106,7 +106,7 @@ CASES = {
 
 
 def write_files(home: Path) -> None:
-    """What the cases read."""
+    """Write the files that the cases read."""
     rng = np.random.default_rng(5)
     for name, rows in (("numbers", 200), ("words", 200), ("more", 60)):
         lines = [" size ,town,kind, price"]
@@ -142,7 +142,7 @@ def row_of(name: str, home: Path, seed: int = 5) -> tuple[StoredRun, Trial, Any]
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the program of each case said, all of them in one process without hpsearch."""
+    """The output of each case's program; all run in one process without hpsearch."""
     home = tmp_path_factory.mktemp("programs")
     write_files(home)
     paths, scores = {}, {}

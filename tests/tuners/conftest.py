@@ -42,5 +42,5 @@ def numbers():
 
 @pytest.fixture(scope="session")
 def tuners():
-    """What code has in place of `import keras_tuner`."""
+    """The module in place of `import keras_tuner`."""
     return kt

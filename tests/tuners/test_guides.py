@@ -1,4 +1,4 @@
-"""What KerasTuner's published guides do, with the import changed and on small data.
+"""KerasTuner's published guides, with the import changed and on small data.
 
 Guides: getting started, tailoring the search space, writing one's own tuner. The steps and names
 are the guides'; where a guide's own line does not run on this Keras with KerasTuner either, the

@@ -1,4 +1,4 @@
-"""What a worker compiles, it uses again; rows do not depend on it."""
+"""A worker reuses its compiled programs, and rows do not depend on that."""
 
 from __future__ import annotations
 
