@@ -42,7 +42,7 @@ def wait_for(
 
 
 def within(seconds: float, call: Callable[[], Result], attempts: int = 3) -> Result:
-    """Return the result of a call that takes so long at most; a loaded machine has several attempts."""
+    """Return the result of a call that ends in time at one of several attempts."""
     took = []
     for _ in range(attempts):
         began = time.monotonic()
