@@ -14,10 +14,9 @@ import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
 from hpsearch.search.draws import DrawStrategy
-from hpsearch.search.oracle import StrategyOracle, config_from, hyperparameters_of, make_oracle
+from hpsearch.search.oracle import StrategyOracle, config_from, hyperparameters_of
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
-from hpsearch.spec.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 
@@ -29,12 +28,12 @@ def space_of(**choices: list[Any]) -> Space:
 SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
 
 
-def grid(space: Space = SPACE, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("grid"), space, **settings)
+def grid(space: Space = SPACE, *, goal: str = "maximize") -> StrategyOracle:
+    return StrategyOracle(DrawStrategy("grid", space, (), 0), space, goal=goal)
 
 
-def random_search(space: Space = SPACE, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("random"), space, **settings)
+def random_search(space: Space = SPACE, *, seed: int = 0) -> StrategyOracle:
+    return StrategyOracle(DrawStrategy("random", space, (), seed), space, seed=seed)
 
 
 def configs(oracle: StrategyOracle, count: int) -> list[Config]:
