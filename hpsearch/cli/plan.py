@@ -102,7 +102,7 @@ def _when(parameter: Parameter) -> str:
 
 def _trials(sweep: Sweep, search: Search, limit: int | None) -> list[Trial]:
     drawn = draws(search.method.name, search.space, search.listed, search.seed)
-    configs = itertools.chain(search.listed, (config for config, _ in drawn))
+    configs = itertools.chain(search.listed, drawn)
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # Only time ends the search, so the plan is of its first trials.
         limit = 1_000 * len(sweep.repetitions)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpsearch.search.draws import Draw, grid_draws, listed_draws, random_draws
+from hpsearch.search.draws import grid_draws, random_draws
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Config, Space
@@ -129,7 +129,7 @@ class AdaptiveStrategy:
         self.exhausted = False
         self.encoding = Encoding(space)
         self.history = History(self.encoding, maximize=goal == "maximize")
-        self._listed = listed_draws(listed)
+        self._listed = iter(listed)
         self._random = random_draws(space, seed)
         self._seed = seed
         self._stream = int.from_bytes(
@@ -180,9 +180,9 @@ class AdaptiveStrategy:
         # The random draws also end if the space holds no new config.
         return self._first_new(self._random)
 
-    def _first_new(self, draws: Iterator[Draw]) -> Config | None:
+    def _first_new(self, draws: Iterator[Config]) -> Config | None:
         """Return the next draw not in `history`; skipped draws are in it for good."""
-        return next((config for config, _ in draws if config not in self.history), None)
+        return next((config for config in draws if config not in self.history), None)
 
     def table(self) -> tuple[list[Config], Array] | None:
         """Return every config and its row if the space is finite and small, else None."""
@@ -190,7 +190,7 @@ class AdaptiveStrategy:
         if size is None or size > _SMALL:
             return None
         if self._table is None:
-            configs = [config for config, _ in grid_draws(self.space)]
+            configs = list(grid_draws(self.space))
             self._table = configs, np.array([self.encoding.row(c) for c in configs])
         return self._table
 

@@ -13,9 +13,6 @@ from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.seeds import uniform
 from hpsearch.space.space import Config, Space
 
-#: A config, and the assignment of values to the space's parameters that gives it.
-Draw = tuple[Config, dict[str, Any]]
-
 #: The methods whose proposals do not depend on scores; `configs` is a list without a method.
 FIXED_METHODS = ("grid", "random", "sobol", "configs")
 
@@ -31,7 +28,7 @@ _BLOCK = 256
 _SOBOL_BITS = 40
 
 
-def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Draw]:
+def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Config]:
     """Return the proposals of a method of FIXED_METHODS, in order; `configs` takes `listed`.
 
     Raises:
@@ -39,7 +36,7 @@ def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Ite
     """
     match method:
         case "configs":
-            return listed_draws(listed)
+            return distinct(listed)
         case "grid":
             return grid_draws(space)
         case "random":
@@ -49,30 +46,25 @@ def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Ite
     raise ValueError(f"the proposals of {method} depend on scores")
 
 
-def listed_draws(configs: Iterable[Config]) -> Iterator[Draw]:
-    """Yield each config once, in order; it need not be in a space, so no assignment is given."""
-    seen: set[str] = set()
+def distinct(configs: Iterable[Config | None]) -> Iterator[Config]:
+    """Yield each config once, in order, and skip None."""
+    met: set[str] = set()
     for config in configs:
-        if config.id not in seen:
-            seen.add(config.id)
-            yield config, {}
+        if config is not None and config.id not in met:
+            met.add(config.id)
+            yield config
 
 
-def grid_draws(space: Space) -> Iterator[Draw]:
+def grid_draws(space: Space) -> Iterator[Config]:
     """Yield every config once, in file order: the last parameter varies fastest.
 
     Raises:
         ValueError: A parameter is continuous.
     """
-    seen: set[str] = set()
-    for assignment in space.assignments():
-        config = space.config(assignment)
-        if config is not None and config.id not in seen:
-            seen.add(config.id)
-            yield config, assignment
+    yield from distinct(map(space.config, space.assignments()))
 
 
-def random_draws(space: Space, seed: int) -> Iterator[Draw]:
+def random_draws(space: Space, seed: int) -> Iterator[Config]:
     """Yield uniform points, each config once, until the space is exhausted.
 
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
@@ -82,12 +74,11 @@ def random_draws(space: Space, seed: int) -> Iterator[Draw]:
     distinct: int | None = None
     met: set[str] = set()
     failures = 0
-    for assignment in _random_assignments(space, seed):
-        config = space.config(assignment)
+    for config in map(space.config, _random_assignments(space, seed)):
         if config is not None and config.id not in met:
             met.add(config.id)
             failures = 0
-            yield config, assignment
+            yield config
         else:
             failures += 1
             if countable and failures == _SUSPICIOUS and distinct is None:
@@ -96,7 +87,7 @@ def random_draws(space: Space, seed: int) -> Iterator[Draw]:
             return
 
 
-def sobol_draws(space: Space, seed: int) -> Iterator[Draw]:
+def sobol_draws(space: Space, seed: int) -> Iterator[Config]:
     """Yield points that fill the space evenly, each config once, until it is exhausted.
 
     Draw k is point k of a Sobol' sequence with a dimension for each parameter that varies,
@@ -108,16 +99,15 @@ def sobol_draws(space: Space, seed: int) -> Iterator[Draw]:
     """
     met: set[str] = set()
     failures = 0
-    for assignment in _sobol_assignments(space, seed):
-        config = space.config(assignment)
+    for config in map(space.config, _sobol_assignments(space, seed)):
         if config is not None and config.id not in met:
             met.add(config.id)
             failures = 0
-            yield config, assignment
+            yield config
             continue
         failures += 1
         if failures == _SUSPICIOUS and _is_countable(space):
-            rest = [draw for draw in grid_draws(space) if draw[0].id not in met]
+            rest = [config for config in grid_draws(space) if config.id not in met]
             keys = uniform(seed, range(len(rest)), _stream("sobol")).tolist()
             yield from (rest[index] for index in sorted(range(len(rest)), key=keys.__getitem__))
             return
@@ -179,14 +169,14 @@ class DrawStrategy:
     rungs: tuple[int, ...] = ()
 
     def __init__(self, method: str, space: Space, listed: Sequence[Config], seed: int) -> None:
-        self._draws = itertools.chain(listed_draws(listed), draws(method, space, listed, seed))
+        self._draws = itertools.chain(listed, draws(method, space, listed, seed))
         self._met: set[str] = set()
         self.exhausted = False
 
     def ask(self, count: int) -> list[Proposal]:
         """Return at most `count` configs that were not proposed before; fewer once exhausted."""
         proposals: list[Proposal] = []
-        new = (config for config, _ in self._draws if config.id not in self._met)
+        new = (config for config in self._draws if config.id not in self._met)
         for config in itertools.islice(new, count):
             self._met.add(config.id)
             proposals.append(Proposal(config))

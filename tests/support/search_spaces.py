@@ -22,7 +22,7 @@ FINITE = Space(
     ),
     (parse("hidden_layers * units <= 40"),),
 )
-CONFIGS = [config for config, _ in grid_draws(FINITE)]
+CONFIGS = list(grid_draws(FINITE))
 
 #: Of every domain, with conditions and a constraint.
 MIXED = Space(
