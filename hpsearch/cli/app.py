@@ -39,6 +39,7 @@ DirectoryArgument = Annotated[
 Trial = Annotated[int | None, typer.Option(min=1, help="The trial's number; default the best one.")]
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
 Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
@@ -75,9 +76,7 @@ def run(
     sweep: SweepArgument,
     *,
     out: Out = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
-    ] = None,
+    workers: Workers = None,
     set_: Set = None,
     engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
     retry: Annotated[
@@ -136,9 +135,7 @@ def plan(
     sweep: SweepArgument,
     *,
     out: Out = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
-    ] = None,
+    workers: Workers = None,
     set_: Set = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Time a few steps of a few sizes.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from hpsearch.search.draws import grid_draws, random_draws
+from hpsearch.search.draws import grid_draws, random_draws, stream_of
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Config, Space
@@ -132,11 +132,8 @@ class AdaptiveStrategy:
         self._listed = iter(listed)
         self._random = random_draws(space, seed)
         self._seed = seed
-        self._stream = int.from_bytes(
-            hashlib.sha256(type(self).__name__.encode()).digest()[:8], "little"
-        )
+        self._stream = stream_of(type(self).__name__)
         self._initial = initial
-        self._table: tuple[list[Config], Array] | None = None
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a config that is not in `history`; None if the model finds none.
@@ -184,15 +181,14 @@ class AdaptiveStrategy:
         """Return the next draw not in `history`; skipped draws are in it for good."""
         return next((config for config in draws if config not in self.history), None)
 
+    @cached_property
     def table(self) -> tuple[list[Config], Array] | None:
-        """Return every config and its row if the space is finite and small, else None."""
+        """Every config and its row if the space is finite and small, else None."""
         size = self.space.cardinality()
         if size is None or size > _SMALL:
             return None
-        if self._table is None:
-            configs = list(grid_draws(self.space))
-            self._table = configs, np.array([self.encoding.row(c) for c in configs])
-        return self._table
+        configs = list(grid_draws(self.space))
+        return configs, np.array([self.encoding.row(config) for config in configs])
 
     def first_new_config(self, points: Array) -> Config | None:
         """Return the config of the first point whose config is valid and not in `history`."""

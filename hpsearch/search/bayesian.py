@@ -106,7 +106,7 @@ class GaussianProcess:
         self._root = cholesky(covariance, lower=True, check_finite=False)
         self._solved = cho_solve((self._root, True), self.y, check_finite=False)
 
-    def believe(self, x: Array) -> None:
+    def add_pending(self, x: Array) -> None:
         """Add configs in training, shape `(p, D)`, with their predicted means."""
         if len(x):
             mean, _ = self.predict(x)
@@ -177,10 +177,9 @@ class BayesianStrategy(AdaptiveStrategy):
             features, losses = self._features(known.rows), _warped(known.losses)
             process = GaussianProcess(features, losses, self._categories, self._alpha)
             best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
-            process.believe(self._features(known.pending))
-            table = self.table()
-            if table is not None:
-                return self._best_in_table(*table, process, best)
+            process.add_pending(self._features(known.pending))
+            if self.table is not None:
+                return self._best_in_table(*self.table, process, best)
             return self._best_found(random, process, best, known)
 
     def _features(self, rows: Array) -> Array:
@@ -215,14 +214,14 @@ class BayesianStrategy(AdaptiveStrategy):
         # Inactive values are drawn, so that a child may make them active.
         parents = np.where(np.isnan(rows), self.encoding.uniform(random.random(rows.shape)), rows)
         pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
-        pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
+        pools += [self._children(random, parents[:_PARENTS], step) for step in _STEPS]
         points = np.concatenate(pools)
         utilities = self._utility(self.encoding.rows(points), process, best)
         for step in _REFINEMENTS:
             top = self._valid(points[np.argsort(-utilities, kind="stable")])
             if not len(top):
                 return None
-            more = self._children(random, top, _NEAR, step)
+            more = self._children(random, top, step)
             points = np.concatenate([points, more])
             judged = self._utility(self.encoding.rows(more), process, best)
             utilities = np.concatenate([utilities, judged])
@@ -233,17 +232,15 @@ class BayesianStrategy(AdaptiveStrategy):
         places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
         return points[list(islice(places, _PARENTS))]
 
-    def _children(
-        self, random: np.random.Generator, parents: Array, count: int, step: float
-    ) -> Array:
+    def _children(self, random: np.random.Generator, parents: Array, step: float) -> Array:
         """Return points near parents; about two columns of each change."""
         columns = len(self.encoding.dimensions)
-        children = parents[random.integers(len(parents), size=count)].copy()
-        changed = random.random((count, columns)) < min(1.0, 2.0 / columns)
-        changed[np.arange(count), random.integers(columns, size=count)] = True
+        children = parents[random.integers(len(parents), size=_NEAR)].copy()
+        changed = random.random(children.shape) < min(1.0, 2.0 / columns)
+        changed[np.arange(_NEAR), random.integers(columns, size=_NEAR)] = True
         moved = np.abs(children + step * random.standard_normal((count, columns)))
         moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
-        other = self.encoding.uniform(random.random((count, columns)))
+        other = self.encoding.uniform(random.random(children.shape))
         new = np.where(self._categories[None], other, moved)
         return np.where(changed, new, children)
 

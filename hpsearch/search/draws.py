@@ -108,7 +108,7 @@ def sobol_draws(space: Space, seed: int) -> Iterator[Config]:
         failures += 1
         if failures == _SUSPICIOUS and _is_countable(space):
             rest = [config for config in grid_draws(space) if config.id not in met]
-            keys = uniform(seed, range(len(rest)), _stream("sobol")).tolist()
+            keys = uniform(seed, range(len(rest)), stream_of("sobol")).tolist()
             yield from (rest[index] for index in sorted(range(len(rest)), key=keys.__getitem__))
             return
         if failures == _PATIENCE:
@@ -121,7 +121,7 @@ def _is_countable(space: Space) -> bool:
 
 
 def _random_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
-    streams = [(parameter, _stream(parameter.name)) for parameter in space.parameters]
+    streams = [(parameter, stream_of(parameter.name)) for parameter in space.parameters]
     for first in itertools.count(0, _BLOCK):
         block = range(first, first + _BLOCK)
         positions = [uniform(seed, block, stream).tolist() for _, stream in streams]
@@ -142,7 +142,7 @@ def _sobol_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
     varying = sorted(p.name for p in space.parameters if p.choices is None or len(p.choices) > 1)
     if not varying:
         yield from itertools.repeat(fixed)
-    stream = np.random.SeedSequence([seed, _stream("sobol")])
+    stream = np.random.SeedSequence([seed, stream_of("sobol")])
     points = qmc.Sobol(len(varying), rng=np.random.default_rng(stream), bits=_SOBOL_BITS)
     while points.num_generated + _BLOCK <= 2**_SOBOL_BITS:
         for positions in points.random(_BLOCK).tolist():
@@ -150,7 +150,8 @@ def _sobol_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
             yield fixed | {name: parameters[name].at(position) for name, position in drawn}
 
 
-def _stream(name: str) -> int:
+def stream_of(name: str) -> int:
+    """Return the number of a stream of random numbers, for `seeds.uniform`."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 

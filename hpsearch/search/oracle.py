@@ -14,7 +14,7 @@ from keras_tuner.src.engine import oracle as kt_oracle
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
-from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.space import Config, Range, Space
 
 _RUNNING = kt_trial.TrialStatus.RUNNING
 _OVER = (kt_trial.TrialStatus.COMPLETED, kt_trial.TrialStatus.FAILED)
@@ -24,20 +24,17 @@ def hyperparameters_of(space: Space) -> keras_tuner.HyperParameters:
     """Return the space as KerasTuner's; a finite parameter becomes the indices of its values."""
     hp = keras_tuner.HyperParameters()
     for parameter in space.parameters:
-        _declare(hp, parameter)
+        name, domain = parameter.name, parameter.domain
+        if parameter.choices is not None:
+            hp.Choice(name, list(range(len(parameter.choices))), ordered=False)
+            continue
+        assert isinstance(domain, Range)
+        sampling = "log" if domain.log else "linear"
+        if domain.integer:
+            hp.Int(name, int(domain.min), int(domain.max), sampling=sampling)
+        else:
+            hp.Float(name, float(domain.min), float(domain.max), sampling=sampling)
     return hp
-
-
-def _declare(hp: keras_tuner.HyperParameters, parameter: Parameter) -> None:
-    domain, choices = parameter.domain, parameter.choices
-    if isinstance(domain, Choices) or choices is not None:
-        hp.Choice(parameter.name, list(range(len(choices or ()))), ordered=False)
-        return
-    sampling = "log" if domain.log else "linear"
-    if domain.integer:
-        hp.Int(parameter.name, int(domain.min), int(domain.max), sampling=sampling)
-    else:
-        hp.Float(parameter.name, float(domain.min), float(domain.max), sampling=sampling)
 
 
 def config_from(space: Space, values: Mapping[str, Any]) -> Config | None:

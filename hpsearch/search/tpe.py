@@ -44,20 +44,15 @@ class Parzen:
             else:
                 # The share of a kernel that is spread evenly over all categories.
                 self._widths[:, column] = 1.0 / (active + 2)
-        self._cells = [dimension.cells for dimension in self._dimensions]
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
         """Draw points, shape `(count, D)`."""
         known, columns = self._rows.shape
         chosen = random.choice(known + 1, size=count, p=self._weights)
-        at = np.minimum(chosen, max(known - 1, 0))
         first, second = random.random((count, columns)), random.random((count, columns))
-        if not known:
-            centres = np.full((count, columns), np.nan)
-            widths = np.ones((count, columns))
-        else:
-            centres = np.where((chosen == known)[:, None], np.nan, self._rows[at])
-            widths = self._widths[at]
+        # The last kernel is the uniform one.
+        centres = np.vstack([self._rows, np.full(columns, np.nan)])[chosen]
+        widths = np.vstack([self._widths, np.ones(columns)])[chosen]
         sampled = np.empty((count, columns))
         for column, dimension in enumerate(self._dimensions):
             centre, width, draw = centres[:, column], widths[:, column], first[:, column]
@@ -106,7 +101,7 @@ class Parzen:
         value = np.where(np.isnan(values), 0.5, values)
         centre = np.where(np.isnan(centres), 0.5, centres)
         inside = ndtr((1 - centre) / widths) - ndtr(-centre / widths)
-        cells = self._cells[column]
+        cells = self._dimensions[column].cells
         if cells is None:
             scaled = (value[:, None] - centre[None]) / widths
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -122,10 +122,7 @@ class Network:
         return outputs.reshape(_BATCH, -1)[: len(x)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
+        return {name: value for name, value in vars(self).items() if name != "model"}
 
 
 def cv_results(table: pd.DataFrame) -> pd.DataFrame:

@@ -223,7 +223,6 @@ class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it 
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         return {"name": "grid"}
 
 
@@ -232,7 +231,6 @@ class RandomSearch(OnEngine, keras_tuner.RandomSearch):  # type: ignore[misc]
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         return {"name": "random"}
 
 
@@ -241,7 +239,6 @@ class BayesianOptimization(OnEngine, keras_tuner.BayesianOptimization):  # type:
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         points, beta = self.oracle.num_initial_points, self.oracle.beta
         method = {"name": "bayesian", "beta": float(beta)}
         return method if points is None else {**method, "num_initial_points": int(points)}
@@ -252,7 +249,6 @@ class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         method = {"name": "hyperband", "factor": int(self.oracle.factor)}
         iterations = self.oracle.hyperband_iterations
         endless = iterations == float("inf")
@@ -260,5 +256,4 @@ class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
 
     @property
     def most_epochs(self) -> int | None:
-        """See `OnEngine`."""
         return int(self.oracle.max_epochs)
