@@ -238,7 +238,7 @@ class BayesianStrategy(AdaptiveStrategy):
         children = parents[random.integers(len(parents), size=_NEAR)].copy()
         changed = random.random(children.shape) < min(1.0, 2.0 / columns)
         changed[np.arange(_NEAR), random.integers(columns, size=_NEAR)] = True
-        moved = np.abs(children + step * random.standard_normal((count, columns)))
+        moved = np.abs(children + step * random.standard_normal(children.shape))
         moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
         other = self.encoding.uniform(random.random(children.shape))
         new = np.where(self._categories[None], other, moved)

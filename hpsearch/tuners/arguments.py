@@ -97,6 +97,8 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
     given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
     x = _array("x", given.get("x"))
     y, parts = _targets("y", given.get("y"), x)
+    if given.get("sample_weight") is not None:
+        raise NotOnEngine("there is a sample_weight")
     if len(x) != len(y):
         raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
     split = given.get("validation_split") or 0.0

@@ -46,8 +46,8 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
 
     Workers train several trials at a time. The project's directory gets the files of
     `hpsearch run`: results.csv, sweep.db, run.log. A tuner that overrides `run_trial` or a hook,
-    data that is not arrays, and several objectives run in this process, as KerasTuner runs them,
-    and `search` prints why.
+    data that is not arrays, sample weights, and several objectives run in this process, as
+    KerasTuner runs them, and `search` prints why.
 
     Args:
         args, kwargs: KerasTuner's.

@@ -204,6 +204,7 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
         (({"a": np.ones(3)}, np.ones(3)), {"validation_split": 0.5}, "x is no array but dict"),
         ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
+        ((np.ones((3, 2)), np.ones(3)), {"sample_weight": np.ones(3)}, "a sample_weight"),
     ],
 )
 def test_why_not(args, kwargs, reason):
