@@ -69,7 +69,7 @@ def test_random_draws_depend_on_the_seed_alone() -> None:
 
 
 def test_a_draw_depends_on_names_not_on_places() -> None:
-    """A line that moves in the file changes no proposal."""
+    """Reordering the file's lines changes no proposal."""
     moved = Space(LARGE.parameters[::-1])
     assert ids(islice(random_draws(moved, 7), 50)) == ids(islice(random_draws(LARGE, 7), 50))
 
@@ -91,7 +91,7 @@ def test_constraints_and_what_nothing_satisfies() -> None:
 
 
 def test_a_large_space_ends_when_nothing_new_comes() -> None:
-    """A hundred thousand values of a key that is dead in all but a few configs."""
+    """A million values of a key that is inactive in every config."""
     space = Space(
         (
             Parameter("hidden_layers", Choices((0,))),

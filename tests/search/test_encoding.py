@@ -1,4 +1,4 @@
-"""Configs as numbers and back."""
+"""Configs as rows of numbers, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stock KerasTuner 1.4.8 does to its users, trap by trap, and that our oracles do not."""
+"""The faults of stock KerasTuner 1.4.8, one by one, and their absence in our oracles."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def configs(oracle: StrategyOracle, count: int) -> list[Config]:
 
 
 class Stock(keras_tuner.Oracle):  # type: ignore[misc]
-    """KerasTuner's own, with the least that makes it run."""
+    """A minimal KerasTuner oracle."""
 
     def __init__(self, **changes: Any) -> None:
         hp = keras_tuner.HyperParameters()
@@ -55,7 +55,7 @@ class Stock(keras_tuner.Oracle):  # type: ignore[misc]
 
 
 class Quiet(Stock):
-    """That one without its files and tables."""
+    """A stock oracle without its files and tables."""
 
     def __init__(self, **changes: Any) -> None:
         super().__init__(**changes)
@@ -76,7 +76,7 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
 
 
 def best(oracle: StrategyOracle) -> Config | None:
-    """Of KerasTuner's book-keeping: the config of the best trial that completed."""
+    """Return the config of KerasTuner's best completed trial."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
     return oracle._started[found[0].trial_id].config if found else None
 
@@ -117,7 +117,7 @@ def test_choices_hold_any_value() -> None:
 
 
 def test_kerastuners_values_name_ours() -> None:
-    """Each trial's values lie in the declared space, and give its config back."""
+    """A trial's values are in the declared space and convert back to its config."""
     space = Space(
         (
             Parameter("units", Choices((10, [20, 5]))),
@@ -148,7 +148,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
         hp.Int("width", 1, 3)
     hp.values["layer_type"] = "dropout"
     with hp.conditional_scope("layer_type", ["dropout"]):
-        # The value of the other branch, outside of this one's range.
+        # The value of the other branch, outside this one's range.
         assert hp.Int("width", 10, 30) == 1
 
     when = {"layer_type": ("dense", "dropout")}
@@ -168,7 +168,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
 def test_no_value_is_discovered_late() -> None:
     stock = Quiet()
     trial = stock.create_trial("a")
-    # What a hypermodel meets first inside a trial is not drawn: it is the default.
+    # A hyperparameter first declared during a trial is not drawn; it gets its default.
     assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
     oracle = random_search(SPACE)
     oracle.ask(1)
@@ -178,7 +178,7 @@ def test_no_value_is_discovered_late() -> None:
     with pytest.raises(RuntimeError, match="found new entries"):
         oracle.end_trial(trial)
     assert [hp.name for hp in oracle.get_space().space] == ["units"]
-    # Which left KerasTuner's lock held; the next call of ours does not care.
+    # KerasTuner's lock is still held; our next call releases it.
     assert len(oracle.ask(1)) == 1
 
 
@@ -211,7 +211,7 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
     other.start()
     other.join(timeout=10)
     assert [config.values["units"] for config in asked] == [2, 3, 4]
-    # Nor after a `tell` that fails.
+    # The same after a `tell` that fails.
     monkeypatch.setattr(oracle, "score_trial", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         oracle.tell([Outcome(asked[0], 1.0)])
@@ -219,7 +219,7 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads of one name are let in together by the stock oracle, one inside the other."""
+    """The stock oracle lets in two threads with the same name at once."""
     stock, inside = Quiet(), []
 
     def populate(trial_id: str) -> dict[str, Any]:
@@ -236,9 +236,9 @@ def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "populate_space", populate)
     stock.create_trial("a")
     assert len(inside) == 2
-    # And both were given one number.
+    # Both got the same number.
     assert len(stock.trials) == 1
-    # Ours holds nothing between calls, so threads that take turns never wait.
+    # Ours holds no lock between calls, so threads that take turns never wait.
     oracle = grid(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
@@ -350,7 +350,7 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_asking_stays_cheap() -> None:
-    """No walk over all trials at each call: the last hundred cost what the first do."""
+    """A call does not walk over all trials."""
     oracle = random_search(Space((Parameter("l2", Range(0.0, 1.0)),)))
     for _ in range(2000):
         (config,) = configs(oracle, 1)

@@ -1,4 +1,4 @@
-"""What every strategy promises, asked through KerasTuner's Oracle, and what that adds."""
+"""The conformance suite on strategies behind KerasTuner's Oracle, and the Oracle's own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_none_but_a_finite_score_wins(method: str, goal: str) -> None:
 
 
 def run_as_kerastuner(oracle: StrategyOracle, workers: int) -> list[str]:
-    """KerasTuner's own loop, several tuners in turn; the statuses that they were given."""
+    """Run KerasTuner's own loop with several tuners in turn; return the statuses they got."""
     running: dict[str, object] = {}
     statuses: list[str] = []
     while len(statuses) < 10_000:
