@@ -261,7 +261,7 @@ def evaluate(
     ],
     trial: Trial = None,
 ) -> None:
-    """Evaluate a trial on a split, with 95% intervals; each evaluation goes on the record."""
+    """Evaluate a trial on a split, with 95% intervals; each evaluation is recorded."""
     from hpsearch.cli import revisit
 
     revisit.evaluate(directory, split, trial, _console())

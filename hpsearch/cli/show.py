@@ -47,7 +47,7 @@ def _methods() -> Rows:
         "sobol": "evenly spread points: a scrambled Sobol sequence",
         "bayesian": "where a Gaussian process expects the greatest improvement",
         "tpe": "where good configs are dense and others are not: Parzen estimators",
-        "hyperband": "successive halving in brackets: many configs for few epochs, the best go on",
+        "hyperband": "successive halving in brackets: many configs for few epochs, then the best",
         "asha": "asynchronous successive halving",
         "auto": "bayesian up to 200 trials, else tpe",
     }

@@ -144,12 +144,12 @@ class Encoding:
     def row_if_inside(self, config: Config) -> Array | None:
         """Return the row of any config; None if the space cannot express it."""
         row = self.row(config)
-        live = {
+        active = {
             d.parameter.name: config.values[d.parameter.name]
             for d, number in zip(self.dimensions, row, strict=True)
             if not math.isnan(number)
         }
-        found = self.space.config({**self._fixed, **live})
+        found = self.space.config({**self._fixed, **active})
         return row if found is not None and found.id == config.id else None
 
     def _assignment(self, point: Array) -> dict[str, Any]:

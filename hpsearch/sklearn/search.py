@@ -255,6 +255,6 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
     recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
     problem = Problem(recipe, rows.input, rows.target)
     network = Network(problem, trial.config.without_epochs, trial.seed, weights)
-    live = dict(trial.config.values)
-    params = {name: live[name] for name in sweep.parameters if name in live}
+    active = dict(trial.config.values)
+    params = {name: active[name] for name in sweep.parameters if name in active}
     return SearchResult(network, params, score, table)

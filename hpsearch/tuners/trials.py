@@ -64,10 +64,10 @@ def _copy_worker_log(path: Path) -> None:
     if not _kept:
         return
     kept = _kept[0]
-    said = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
-    kept.read += len(said)
+    output = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
+    kept.read += len(output)
     with path.open("ab") as file:
-        file.write(said)
+        file.write(output)
 
 
 @atexit.register
