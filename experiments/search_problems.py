@@ -52,8 +52,8 @@ class Problem:
             every = [_finite(curve[-1]) for curve in self.curves.values()]
         else:
             drawn = itertools.islice(random_draws(self.space, _MEDIAN_SEED), _DRAWS)
-            every = [self.loss(config) for config, _ in drawn]
-        # A diverged training is worse than any other.
+            every = [self.loss(config) for config in drawn]
+        # A diverged training is worse than any.
         return statistics.median(math.inf if loss is None else loss for loss in every)
 
     @property

@@ -65,7 +65,7 @@ class Job:
     def configs(self) -> dict[str, Config]:
         """Config id -> its values, in grid order."""
         space = load_sweep(Path(self.sweep)).space
-        return {config.id: dict(config.values) for config, _ in grid_draws(space)}
+        return {config.id: dict(config.values) for config in grid_draws(space)}
 
     def read(self) -> tuple[Any, ...]:
         """x_train, y_train, x_val, y_val."""

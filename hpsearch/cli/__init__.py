@@ -1,6 +1,6 @@
 """The command line.
 
 In: arguments.
-Out: what the functions of `api` do, in words, and an exit code.
-Next: nobody: this is the last room.
+Out: the results of `api`'s functions in words, and an exit code.
+Next: no room: this is the last one.
 """

@@ -1,4 +1,4 @@
-"""Commands, their options, and what an error looks like."""
+"""Commands and their options, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
 if TYPE_CHECKING:
+    from hpsearch.tuner.rescoring import Rescorer
     from hpsearch.tuner.settings import Reporter
 
-# Each command imports what it runs by: `run` starts its workers before NumPy is imported, and
-# `--help` answers at once.
+# Each command imports its own modules, so that `--help` answers at once and `run` starts its
+# workers before it imports NumPy.
 
 app = typer.Typer(
     name="hpsearch",
@@ -35,18 +36,17 @@ app = typer.Typer(
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The results directory of a run.")
 ]
-Trial = Annotated[
-    int | None, typer.Option(min=1, help="The trial's number; the best one where absent.")
-]
+Trial = Annotated[int | None, typer.Option(min=1, help="The trial's number; default the best one.")]
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
 Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
 ]
 
 _TRACKERS = "tensorboard:DIR|mlflow:URI"
-#: Where lines do not end at a terminal's edge.
+#: Width of tables that are not printed on a terminal.
 _FILE_WIDTH = 200
 
 
@@ -76,9 +76,7 @@ def run(
     sweep: SweepArgument,
     *,
     out: Out = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
-    ] = None,
+    workers: Workers = None,
     set_: Set = None,
     engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
     retry: Annotated[
@@ -96,10 +94,10 @@ def run(
     ] = None,
     log: Annotated[
         list[str] | None,
-        typer.Option(metavar=_TRACKERS, help="Log as it goes; may be given again."),
+        typer.Option(metavar=_TRACKERS, help="Log each result; may be repeated."),
     ] = None,
 ) -> None:
-    """Run a sweep; run again, it continues with what has no row yet."""
+    """Run a sweep; run it again to train only what has no row yet."""
     from hpsearch.cli.display import make_display
     from hpsearch.spec.sweep import load_sweep
     from hpsearch.tuner.run import run_sweep
@@ -109,27 +107,27 @@ def run(
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
     loaded = load_sweep(sweep, overrides)
-
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
     with _logged(make_display(_console(stderr=True)), log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
-    from hpsearch.cli.show import summary
+    # Only now: it imports NumPy.
+    from hpsearch.cli.show import print_summary
 
-    summary(outcome, _console())
+    print_summary(outcome, _console())
     raise typer.Exit(outcome.exit_code)
 
 
 @contextmanager
 def _logged(reporter: Reporter, targets: Sequence[str]) -> Iterator[Reporter]:
-    """The reporter, which tells trackers, too."""
+    """Yield a reporter that logs to trackers, too."""
     if not targets:
         yield reporter
         return
     from hpsearch.trackers.targets import make_tracker
     from hpsearch.tuner.tracking import tracked
 
-    with tracked(reporter, [make_tracker(target) for target in targets]) as telling:
-        yield telling
+    with tracked(reporter, [make_tracker(target) for target in targets]) as logging:
+        yield logging
 
 
 @app.command()
@@ -137,15 +135,13 @@ def plan(
     sweep: SweepArgument,
     *,
     out: Out = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")
-    ] = None,
+    workers: Workers = None,
     set_: Set = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Time a few steps of a few sizes.")
     ] = False,
 ) -> None:
-    """Say what a run would train and about how long it would take; trains nothing."""
+    """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
     from hpsearch.spec.sweep import load_sweep
 
@@ -155,8 +151,8 @@ def plan(
 
 @app.command()
 def show(
-    source: Annotated[Path, typer.Argument(metavar="DIR|CSV", help="Results to look at.")],
-    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 10,
+    source: Annotated[Path, typer.Argument(metavar="DIR|CSV", help="The results to show.")],
+    top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
     from hpsearch.cli.show import print_results
@@ -171,7 +167,8 @@ def compare(
     ],
     *,
     score: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Compare by it; for foreign tables.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Compare by this column; for foreign tables."),
     ] = None,
     params: Annotated[
         str | None,
@@ -181,17 +178,19 @@ def compare(
         str | None, typer.Option(metavar="maximize|minimize", help="For foreign tables.")
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Compare other data, splits and metrics, too.")
+        bool, typer.Option("--anyway", help="Compare despite different data, splits and metrics.")
     ] = False,
     rescore: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000, metavar="K", help="Train the bests with K fresh seeds."),
+        typer.Option(
+            min=1, max=10_000, metavar="K", help="Train the best configs with K fresh seeds."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it, as .md, .json or .html.")
+        Path | None, typer.Option(metavar="FILE", help="Also write a file: .md, .json or .html.")
     ] = None,
 ) -> None:
     """Say which of several results is better, by how much, how sure, and why."""
@@ -203,17 +202,15 @@ def compare(
     if out is not None:
         require_suffix(out)
     columns = Columns(score, tuple(params.split(",")) if params else (), goal)
-    again = _rescorer(rescore, workers)
-    compared = compare_tables(tables, columns, anyway=anyway, rescore=again)
-    # The file first: whoever reads the terminal may close it before the end, as `head` does.
+    rescorer = None if rescore is None else _rescorer(rescore, workers)
+    compared = compare_tables(tables, columns, anyway=anyway, rescore=rescorer)
+    # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
         compared.write(out)
     print_comparison(compared, _console())
 
 
-def _rescorer(count: int | None, workers: int | None) -> Any:
-    if count is None:
-        return None
+def _rescorer(count: int, workers: int | None) -> Rescorer:
     from hpsearch.cli.display import make_display
     from hpsearch.tuner.rescoring import Rescorer
 
@@ -230,13 +227,13 @@ def report(
         Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each figure to this directory, too.")
+        Path | None, typer.Option(metavar="DIR", help="Also write each figure to this directory.")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="svg|png|pdf", help="Of those figures.")
+        str, typer.Option("--format", metavar="svg|png|pdf", help="The format of those figures.")
     ] = "svg",
 ) -> None:
-    """Write one page of pictures about one sweep or several; it opens offline."""
+    """Write one page of figures about one or several sweeps; it opens offline."""
     from hpsearch.cli.revisit import write_report
 
     write_report(sources, out, figures, format_)
@@ -259,20 +256,22 @@ def export(
 def evaluate(
     directory: DirectoryArgument,
     *,
-    split: Annotated[str, typer.Option(metavar="test|validation|train", help="Which rows.")],
+    split: Annotated[
+        str, typer.Option(metavar="test|validation|train", help="The rows to evaluate on.")
+    ],
     trial: Trial = None,
 ) -> None:
-    """Evaluate a trial on a split, with 95% intervals; each evaluation goes on the record."""
+    """Evaluate a trial on a split, with 95% intervals; each evaluation is recorded."""
     from hpsearch.cli import revisit
 
     revisit.evaluate(directory, split, trial, _console())
 
 
 class _OptionalFile(TyperCommand):
-    """A command whose `--script` may come without its file."""
+    """A command whose `--script` may be given without a file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the dash that means stdout."""
+        """Add the dash that stands for stdout."""
         if "--script" in args:
             place = args.index("--script") + 1
             if place == len(args) or args[place].startswith("--"):
@@ -291,11 +290,11 @@ def reproduce(
             allow_dash=True,
             metavar="[FILE]",
             help="Instead, write a Keras program that reaches the score without hpsearch; "
-            "without a file to stdout.",
+            "without a file, to stdout.",
         ),
     ] = None,
 ) -> None:
-    """Train a trial again from its row; exit code 1 if it scores anything else."""
+    """Train a trial again from its row; exit code 1 if its score differs."""
     from hpsearch.cli import revisit
 
     if script is not None:
@@ -316,9 +315,9 @@ def doctor(directory: DirectoryArgument) -> None:
 def log(
     directory: DirectoryArgument,
     *,
-    to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="Where to; may be given again.")],
+    to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="The target; may be repeated.")],
 ) -> None:
-    """Log every trial to TensorBoard or MLflow; logged again, it replaces what was there."""
+    """Log every trial to TensorBoard or MLflow, replacing an earlier log."""
     from hpsearch.trackers.targets import make_tracker
     from hpsearch.tuner.tracking import log_results
 
@@ -329,9 +328,11 @@ def log(
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="To write.")] = Path("sweep.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path(
+        "sweep.yaml"
+    ),
 ) -> None:
-    """Write a commented sweep file to start from, and the schema that editors check it by."""
+    """Write a commented sweep file to start from, and the schema for editors."""
     from hpsearch.spec.dump import SCHEMA_NAME, STARTER, sweep_schema
 
     target = path / "sweep.yaml" if path.is_dir() else path
@@ -383,29 +384,21 @@ def help_(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code; no traceback for a user's mistake."""
-    # TensorFlow's messages about the machine are no user's concern.
+    """Run the command line and exit with its code; a user's mistake gives no traceback."""
+    # TensorFlow's messages about the machine do not concern users.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # The user's functions are found by the console script, too; after all that is installed.
+    # Lets the console script import the user's modules; last, so that they hide no package.
     sys.path.append(str(Path.cwd()))
     try:
-        _run(arguments)
+        app(arguments)
     except HpsearchError as error:
-        _complain(str(error))
+        sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        _complain("interrupted")
+        sys.stderr.write("interrupted\n")
         raise SystemExit(130) from None
     except BrokenPipeError:
         # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-
-
-def _run(arguments: list[str] | None) -> Any:
-    return app(arguments)
-
-
-def _complain(message: str) -> None:
-    sys.stderr.write(message + "\n")

@@ -1,35 +1,52 @@
-"""What a run looks like: a progress bar on a terminal, plain lines elsewhere."""
+"""The progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from hpsearch.models.problem import Recipe
 from hpsearch.space.trial import Training, Trial, TrialResult
-from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Lost, Said, Started
 
-if TYPE_CHECKING:
-    from hpsearch.tuner.revisit import Say
-
 _LINE_EVERY_SECONDS = 1.0
-#: Of workers, below the bar.
-_MOST_LINES = 16
+#: The most workers that get a line below the bar.
+_MOST_WORKER_LINES = 16
 
 
 def make_display(console: Console) -> Reporter:
-    """The bar where `console` is a terminal, else lines."""
+    """Return a bar if `console` is a terminal, else lines."""
     return Bar(console) if console.is_terminal else Lines(console)
+
+
+def line_printer(console: Console) -> Callable[[str], None]:
+    """Return a function that prints a line verbatim, without markup, colours or line breaks."""
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return say
+
+
+def number_text(value: float) -> str:
+    """Return a measured value as people read it."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: 42 s, 3:20, 1:03:20."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds_left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
 
 
 class _Tally:
@@ -43,23 +60,25 @@ class _Tally:
         self.expected = 0
         self.best: tuple[float, int] | None = None
         self.began = time.monotonic()
-        self._known = 0
         self._trained: dict[int, int] = {}
         self._met: set[int] = set()
+
+    def start(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.began = time.monotonic()
 
     def expect(self, trials: int) -> None:
         self.expected = self.total = trials
 
     def plan(self, summary: Summary, already_done: int) -> None:
-        self._known += summary.trials + already_done
-        self.total = self.expected or self._known
+        self.total = self.expected or self.total + summary.trials + already_done
         self.done += already_done
         self.at_start += already_done
         self.epochs_left += summary.epochs_trained
 
     def add(self, result: TrialResult) -> bool:
-        """Count a result; whether it is the best so far."""
-        # One that halted and went on counts once.
+        """Count a result; return whether it is the best so far."""
+        # A trial that halted and continued counts once.
         self.done += result.trial not in self._met
         self._met.add(result.trial)
         training = result.shared_with or result.trial
@@ -89,42 +108,25 @@ class _Tally:
         return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3:20, 1:03:20."""
-    whole = round(seconds)
-    if whole < 60:  # seconds a minute
-        return f"{whole} s"
-    minutes, seconds_left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
-
-
-def _workers(count: int | None) -> str:
-    if count is None:
-        return "as many workers as the cluster has room for"
-    return f"{count} workers"
-
-
-def _noted(message: str, *, warning: bool) -> str:
-    return f"warning: {message}" if warning else message
+def _heading(name: str, directory: str, workers: int | None) -> str:
+    count = (
+        "as many workers as the cluster has room for" if workers is None else f"{workers} workers"
+    )
+    return f"{name}: {count}, results in {directory}"
 
 
 class Lines(Reporter):
-    """A line a second at most, but for new bests, failures and notes."""
+    """Prints at most one line a second, except for new bests, failures and notes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        self._say = line_printer(console)
         self._clock = clock
         self._tally = _Tally()
         self._last = 0.0
 
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        self._tally.recipe = recipe
-        self._tally.began = time.monotonic()
-        self._say(f"sweep {name}: {_workers(workers)}, results in {directory}")
+        self._tally.start(recipe)
+        self._say(f"sweep {_heading(name, directory, workers)}")
 
     def expected(self, trials: int) -> None:
         self._tally.expect(trials)
@@ -141,7 +143,7 @@ class Lines(Reporter):
             )
 
     def event(self, event: Event) -> None:
-        """Epochs are too many for lines."""
+        """Do nothing: epochs are too many for lines."""
 
     def result(self, trial: Trial, result: TrialResult) -> None:
         is_best = self._tally.add(result)
@@ -159,14 +161,14 @@ class Lines(Reporter):
         )
 
     def note(self, message: str, *, warning: bool = False) -> None:
-        self._say(_noted(message, warning=warning))
+        self._say("warning: " * warning + message)
 
     def ended(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class Bar(Reporter):
-    """A bar for the sweep, and a line a worker with its trial and epoch."""
+    """Shows a bar for the sweep, and a line for each worker with its trial and epoch."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -183,13 +185,11 @@ class Bar(Reporter):
         self._workers = {}  # type: ignore[var-annotated]  # TaskID is rich's own int
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        self._tally.recipe = recipe
-        self._tally.began = time.monotonic()
-        self._console.print(
-            f"sweep [bold]{escape(name)}[/]: {_workers(workers)}, results in {escape(directory)}"
-        )
-        # More lines than a terminal has would move it all the time.
-        shown = workers if workers is not None and workers <= _MOST_LINES else 0
+        self._tally.start(recipe)
+        heading = _heading(f"[bold]{escape(name)}[/]", escape(directory), workers)
+        self._console.print(f"sweep {heading}")
+        # More lines than a terminal has would make it scroll all the time.
+        shown = workers if workers is not None and workers <= _MOST_WORKER_LINES else 0
         for worker in range(1, shown + 1):
             self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
         self._bar.start()
@@ -224,7 +224,6 @@ class Bar(Reporter):
                 self._bar.update(task, completed=0, text="idle")
 
     def _show(self, task: int, training: Training, epoch: int) -> None:
-        # Epochs stand in the bar's count.
         self._bar.update(
             task,  # type: ignore[arg-type]
             total=training.epochs,
@@ -240,52 +239,9 @@ class Bar(Reporter):
         self._refresh()
 
     def note(self, message: str, *, warning: bool = False) -> None:
-        self._bar.console.print(escape(_noted(message, warning=warning)))
+        self._bar.console.print(escape("warning: " * warning + message))
 
     def ended(self) -> None:
         for task in self._workers.values():
             self._bar.remove_task(task)
         self._bar.stop()
-
-
-_METHODS = {
-    "wilson": "Wilson's",
-    "bootstrap": "by the bootstrap",
-    "t": "Student's t",
-}
-
-
-def say_on(console: Console) -> Say:
-    """What prints a line as it is."""
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return say
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
-
-
-def _interval(measured: Measurement) -> str:
-    if measured.low is None or measured.high is None:
-        return ""
-    ends = f"{_number(measured.low)} to {_number(measured.high)}"
-    return f"95% interval {ends}, {_METHODS[measured.method]}"
-
-
-def print_looks(looks: Iterable[Evaluation], console: Console) -> None:
-    """Each look at a split, in the order in which they were taken."""
-    looks = list(looks)
-    if not looks:
-        return
-    shown = Table(title=Text("evaluations"), title_justify="left", box=None, pad_edge=False)
-    for column in ("time", "trial", "split", "rows", "metric", "value", "95% interval"):
-        shown.add_column(Text(column), justify="right", overflow="fold")
-    for look in looks:
-        score = look.score
-        ends: Any = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
-        cells = (look.time, look.trial, look.split, look.rows, look.metric, _number(score.value))
-        shown.add_row(*(Text(str(cell)) for cell in (*cells, ends)))
-    console.print(shown)

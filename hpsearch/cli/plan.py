@@ -1,15 +1,13 @@
-"""`hpsearch plan`: what a run would train, and about how long it would take."""
+"""`hpsearch plan`: the trials and trainings of a run, and about how long they would take."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from hpsearch.cli.display import duration
+from hpsearch.cli.display import duration, line_printer
 from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import probe_dataset
 from hpsearch.data.specs import InputSpec, Target
@@ -17,7 +15,7 @@ from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem
 from hpsearch.search.draws import FIXED_METHODS, draws
-from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.space.space import Choices, Parameter
 from hpsearch.space.trial import Training, Trial, TrialKey
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -25,27 +23,63 @@ from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import needs_tensorflow
 from hpsearch.tuner.custom_model import plan_search
-from hpsearch.tuner.estimate import (
-    CostEstimate,
-    DataSizes,
-    estimate_cost,
-    measure_steps,
-)
+from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.planning import Summary, group, number_trials, summarize, tally
 from hpsearch.tuner.search import Search
 
 _MOST_VALUES = 6
 
 
-def print_space(search: Search, console: Console) -> None:
-    """A line for each hyperparameter."""
-    for parameter in search.space.parameters:
-        console.print(
-            f"  {parameter.name}: {_domain(parameter)}{_when(parameter)}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+def print_plan(
+    sweep: Sweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
+) -> None:
+    """Print the plan of a run of `sweep`.
+
+    Args:
+        measure: Time a few training steps for the estimate.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    say = line_printer(console)
+    custom = isinstance(sweep.model, str)
+    shape = probe_dataset(sweep.data)
+    where = ResultsDirectory(out or Path("experiments") / sweep.name)
+    search = plan_search(sweep)
+    say(
+        f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
+        f"{shape.validation_rows:,} validation rows, {shape.features:,} features, {shape.task}"
+    )
+    for warning in sweep.warnings:
+        say(f"warning: {warning}")
+    if custom:
+        say(f"{sweep.model} asks for")
+        for parameter in search.space.parameters:
+            say(f"  {parameter.name}: {_domain(parameter)}{_when(parameter)}")
+    limit = sweep.budget.trials if sweep.budget else None
+    if search.method.name not in FIXED_METHODS:
+        trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
+        name = sweep.method.name
+        say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
+        return
+    trials = _trials(sweep, search, limit)
+    answered = _answered(where)
+    done = [trial for trial in trials if trial.key in answered]
+    trainings = group(trials, answered={trial.number for trial in done})
+    if custom:
+        lines = [
+            *_counts(tally(trials, trainings), len(done)),
+            "time       unknown: the models are your own",
+        ]
+    else:
+        summary = summarize(trials, trainings, shape.features, shape.outputs)
+        asked = workers or sweep.execution.workers
+        count = cores() if asked == "auto" else int(asked)
+        estimate = _estimate(sweep, shape, trainings, count, measure=measure)
+        lines = [*_counts(summary, len(done)), *_costs(summary, estimate, count)]
+        if search.method.name == "random" and limit is None:
+            lines.append("only budget.time ends this search: the figures are of its first trials")
+    say("\n".join(lines))
 
 
 def _domain(parameter: Parameter) -> str:
@@ -66,149 +100,53 @@ def _when(parameter: Parameter) -> str:
     return f" (where {' and '.join(conditions)})" if conditions else ""
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What a results directory holds already."""
-
-    trials: dict[TrialKey, Trial]
-    answered: frozenset[int]
-
-
-def _proposals(search: Search) -> Iterable[Config] | None:
-    """What is tried, in order; None where it depends on scores."""
-    method = search.method.name
-    if method not in FIXED_METHODS:
-        return None
-    drawn = draws(method, search.space, search.listed, search.seed)
-    return itertools.chain(search.listed, (config for config, _ in drawn))
+def _trials(sweep: Sweep, search: Search, limit: int | None) -> list[Trial]:
+    drawn = draws(search.method.name, search.space, search.listed, search.seed)
+    configs = itertools.chain(search.listed, drawn)
+    if sweep.method.name in {"random", "sobol"} and limit is None:
+        # Only time ends the search, so the plan is of its first trials.
+        limit = 1_000 * len(sweep.repetitions)
+    return number_trials(configs, sweep.repetitions, {}, first_number=1, limit=limit)
 
 
-def _trials(search: Search, configs: Iterable[Config]) -> list[Trial]:
-    limit = search.limit
-    if search.method.name in {"random", "sobol"} and limit is None:
-        # Only the clock ends it: a window stands for the rest.
-        limit = 1_000 * len(search.repetitions)
-    return number_trials(configs, search.repetitions, {}, first_number=1, limit=limit)
-
-
-def _known(where: ResultsDirectory) -> _Known:
+def _answered(where: ResultsDirectory) -> set[TrialKey]:
+    """Return the keys of trials that have a result already."""
     if not where.store.exists():
-        return _Known({}, frozenset())
+        return set()
     try:
         with Store(where.store, read_only=True) as store:
-            trials = {trial.key: trial for trial in store.trials()}
-            return _Known(trials, frozenset(store.results()))
+            results = store.results()
+            return {trial.key for trial in store.trials() if trial.number in results}
     except RefusedError:
-        # A run would say what is wrong with it; a plan only counts.
-        return _Known({}, frozenset())
+        # A run would say what is wrong with the store; a plan only counts.
+        return set()
 
 
-def print_plan(
-    sweep: Sweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
-) -> None:
-    """Print the plan of a run of `sweep`.
-
-    Raises:
-        DataError: The data cannot be used.
-    """
-    shape = probe_dataset(sweep.data)
-    where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    search = plan_search(sweep)
-    configs = _proposals(search)
-    console.print(
-        f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
-        f"{shape.validation_rows:,} validation rows, {shape.features:,} features, {shape.task}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    for warning in sweep.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
-    if isinstance(sweep.model, str):
-        console.print(f"{sweep.model} asks for", highlight=False, markup=False)
-        print_space(search, console)
-    if configs is None:
-        _print_unknown(sweep, console)
-        return
-    trials = _trials(search, configs)
-    known = _known(where)
-    done = [
-        t for t in trials if t.key in known.trials and known.trials[t.key].number in known.answered
-    ]
-    trainings = group(trials, answered={t.number for t in done})
-    if isinstance(sweep.model, str):
-        _print_counts(tally(trials, trainings), len(done), console)
-        return
-    summary = summarize(trials, trainings, shape.features, shape.outputs)
-    sizes = _sizes(shape)
-    asked = workers or sweep.execution.workers
-    count = cores() if asked == "auto" else int(asked)
-    tensorflow = _needs_tensorflow(sweep, shape)
-    guess = _measured(sweep, trainings, sizes, count, tensorflow) if measure else None
-    guess = guess or estimate_cost(trainings, sizes, count, tensorflow=tensorflow)
-    _print(summary, len(done), guess, count, console)
-    if sweep.method.name == "random" and (sweep.budget is None or sweep.budget.trials is None):
-        console.print("only budget.time ends this search: the figures are of its first trials")
-
-
-def _sizes(shape: Shape) -> DataSizes:
+def _estimate(
+    sweep: Sweep, shape: Shape, trainings: list[Training], workers: int, *, measure: bool
+) -> CostEstimate:
     rows = shape.train_rows + shape.validation_rows + shape.test_rows
-    images = len(shape.input_shape) > 1
-    return DataSizes(
+    bytes_per_value = 1 if len(shape.input_shape) > 1 else 4
+    sizes = DataSizes(
         shape.train_rows,
         shape.validation_rows,
         shape.features,
         shape.outputs,
-        rows * shape.features * (1 if images else 4),
+        rows * shape.features * bytes_per_value,
     )
-
-
-def _needs_tensorflow(sweep: Sweep, shape: Shape) -> Callable[[Training], bool]:
     problem = Problem(
         make_recipe(sweep, shape.task),
         InputSpec((shape.features,), "float32"),
         Target(shape.task, shape.outputs),
     )
-    return lambda training: needs_tensorflow(problem, training.values)
 
+    def tensorflow(training: Training) -> bool:
+        return needs_tensorflow(problem, training.values)
 
-def _measured(
-    sweep: Sweep,
-    trainings: list[Training],
-    sizes: DataSizes,
-    workers: int,
-    tensorflow: Callable[[Training], bool],
-) -> CostEstimate | None:
-
-    if not trainings:
-        return None
-    measured = measure_steps(sweep, trainings, sizes, tensorflow)
-    return estimate_cost(
-        trainings,
-        sizes,
-        workers,
-        tensorflow=tensorflow,
-        step=measured,
-        spread=1.4,
-    )
-
-
-def _print(
-    summary: Summary, done: int, guess: CostEstimate, workers: int, console: Console
-) -> None:
-    lines = _counts(summary, done)
-    if summary.weights is not None:
-        low, high = summary.weights
-        lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
-    if summary.trainings:
-        lines.append(
-            f"time       {duration(guess.low_seconds)} to {duration(guess.high_seconds)} "
-            f"with {workers} workers"
-        )
-        lines.append(f"memory     about {guess.memory_bytes / 2**30:.1f} GB")
-    else:
-        lines.append("time       nothing to train")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if not (measure and trainings):
+        return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow)
+    step = measure_steps(sweep, trainings, sizes, tensorflow)
+    return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
 def _counts(summary: Summary, done: int) -> list[str]:
@@ -221,17 +159,14 @@ def _counts(summary: Summary, done: int) -> list[str]:
     ]
 
 
-def _print_counts(summary: Summary, done: int, console: Console) -> None:
-    lines = [*_counts(summary, done), "time       unknown: the models are of your own"]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_unknown(sweep: Sweep, console: Console) -> None:
-    limit = sweep.budget.trials if sweep.budget else None
-    trials = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
-    console.print(
-        f"trials     {trials}; {sweep.method.name} chooses them by the scores of earlier ones",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
+    lines = []
+    if summary.weights is not None:
+        low, high = summary.weights
+        lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
+    if not summary.trainings:
+        return [*lines, "time       nothing to train"]
+    times = f"{duration(estimate.low_seconds)} to {duration(estimate.high_seconds)}"
+    lines.append(f"time       {times} with {workers} workers")
+    lines.append(f"memory     about {estimate.memory_bytes / 2**30:.1f} GB")
+    return lines

@@ -5,33 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.display import _interval, _number, say_on
+from hpsearch.cli.display import line_printer, number_text
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
-from hpsearch.store.facts import Evaluation, installed
+from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.store import evaluations_beside, evaluations_of
 from hpsearch.store.tables import read_table, write_atomically
-from hpsearch.tuner.revisit import evaluate_trial, export_model, reproduce_trial
+from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
 from hpsearch.tuner.script.program import trial_script
 
-if TYPE_CHECKING:
-    from hpsearch.tuner.revisit import Reproduction
+_INTERVALS = {
+    "wilson": "Wilson's",
+    "bootstrap": "by the bootstrap",
+    "t": "Student's t",
+}
 
 
-def _looks(source: Path) -> tuple[Evaluation, ...]:
-    """Of a damaged store none: the tables, which are sound, are the report's."""
+def _evaluations(source: Path) -> tuple[Evaluation, ...]:
     try:
         return evaluations_beside(source)
     except RefusedError as error:
+        # The store is damaged; the report needs only the tables.
         typer.echo(f"evaluations are not shown: {error}", err=True)
         return ()
 
@@ -39,12 +41,12 @@ def _looks(source: Path) -> tuple[Evaluation, ...]:
 def write_report(
     sources: Sequence[Path], out: Path | None, figures: Path | None, kind: str
 ) -> None:
-    """Write the page, and each figure where asked for.
+    """Write the page, and each figure if `figures` is given.
 
     Raises:
         InputError: There is no such table, or the file cannot be written.
     """
-    loaded = [replace(load_source(path), evaluations=_looks(path)) for path in sources]
+    loaded = [replace(load_source(path), evaluations=_evaluations(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
@@ -61,77 +63,79 @@ def write_report(
 
 
 def export(directory: Path, out: Path, trial: int | None, console: Console) -> None:
-    """Write a trial's model and say so."""
-    number = export_model(directory, out, trial, say_on(Console(stderr=True)))
-    say_on(console)(f"wrote the model of trial {number} to {out}; it takes raw rows")
+    """Write a trial's model and print where."""
+    number = export_model(directory, out, trial, line_printer(Console(stderr=True)))
+    line_printer(console)(f"wrote the model of trial {number} to {out}; it takes raw rows")
 
 
 def evaluate(directory: Path, split: str, trial: int | None, console: Console) -> None:
-    """Evaluate a trial and print what was measured."""
-    look = evaluate_trial(directory, split, trial, say_on(Console(stderr=True)))
-    say = say_on(console)
-    which = f"trial {look.trial} ({look.config}, seed {look.seed})"
-    say(f"{which} on the {split} split, {look.rows} rows")
+    """Evaluate a trial and print its metrics."""
+    evaluation = evaluate_trial(directory, split, trial, line_printer(Console(stderr=True)))
+    say = line_printer(console)
+    which = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed})"
+    say(f"{which} on the {split} split, {evaluation.rows} rows")
     shown = Table(box=None, pad_edge=False, show_header=False)
-    for name, measured in look.metrics.items():
-        shown.add_row(Text(name), Text(_number(measured.value)), Text(_interval(measured)))
+    for name, measured in evaluation.metrics.items():
+        shown.add_row(Text(name), Text(number_text(measured.value)), Text(_interval(measured)))
     console.print(shown)
-    looks = [each for each in evaluations_of(directory) if each.split == split]
-    say(f"recorded: look {len(looks)} at the {split} split of this directory")
-    others = {each.trial for each in looks} - {look.trial}
-    if split == "test" and others:
+    recorded = [each for each in evaluations_of(directory) if each.split == split]
+    say(f"recorded: look {len(recorded)} at the {split} split of this directory")
+    trials = {each.trial for each in recorded} | {evaluation.trial}
+    if split == "test" and len(trials) > 1:
         say(
-            f"warning: the test split has judged {len(others) + 1} trials now; the best of their "
+            f"warning: the test split has judged {len(trials)} trials now; the best of their "
             "test scores is too good to be expected of new rows"
         )
 
 
+def _interval(measured: Measurement) -> str:
+    if measured.low is None or measured.high is None:
+        return ""
+    ends = f"{number_text(measured.low)} to {number_text(measured.high)}"
+    return f"95% interval {ends}, {_INTERVALS[measured.method]}"
+
+
 def reproduce(directory: Path, trial: int, console: Console) -> int:
-    """Train a trial again and say whether it scored the same.
+    """Train a trial again and print whether its score is the same.
 
     Returns:
         The exit code: 0, or 1 for another score.
     """
-    told = reproduce_trial(directory, trial)
-    say = say_on(console)
-    for line in _verdict(told, directory):
+    reproduction = reproduce_trial(directory, trial)
+    say = line_printer(console)
+    for line in _verdict(reproduction, directory):
         say(line)
-    return 0 if told.equal else 1
+    return 0 if reproduction.equal else 1
 
 
-def _verdict(told: Reproduction, directory: Path) -> Iterable[str]:
-    again, row = told.again, told.row
-    if told.equal:
-        first = told.first_difference
+def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
+    again, row = found.again, found.row
+    if found.equal:
+        first = found.first_difference
         curve = (
             "so is every metric of every epoch"
             if first is None
             else f"other metrics differ from epoch {first} on"
         )
-        yield f"trial {told.trial}: {told.metric} {row.score!r} again, equal to its row; {curve}"
+        yield f"trial {found.trial}: {found.metric} {row.score!r} again, equal to its row; {curve}"
         return
-    found = repr(again.score) if again.score is not None else f"no score ({again.status})"
-    yield f"trial {told.trial}: {told.metric} {found}, not equal to its row's {row.score!r}"
+    score = repr(again.score) if again.score is not None else f"no score ({again.status})"
+    yield f"trial {found.trial}: {found.metric} {score}, not equal to its row's {row.score!r}"
     if again.error:
         yield f"  {' '.join(again.error.split())}"
-    if told.first_difference is not None:
-        yield f"  the first epoch that differs is {told.first_difference} of {len(row.curve)}"
+    if found.first_difference is not None:
+        yield f"  the first epoch that differs is {found.first_difference} of {len(row.curve)}"
     if again.trainer != row.trainer:
         yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
-    yield from _versions(directory, told.trial)
-
-
-def _versions(directory: Path, trial: int) -> Iterable[str]:
-    """The versions of the row, where they are others than here."""
     table = read_table(directory)
     for name, now in installed().items():
-        then = table.loc[table["trial"] == trial, name]
+        then = table.loc[table["trial"] == found.trial, name]
         if len(then) and str(then.iloc[0]) != now:
             yield f"  {name} was {then.iloc[0]} and is {now} now"
 
 
 def write_script(directory: Path, trial: int, file: Path, console: Console) -> None:
-    """Write the trial's program; to stdout where the file is a dash."""
+    """Write the trial's program; to stdout if the file is a dash."""
     text = trial_script(directory, trial)
     if str(file) == "-":
         typer.echo(text, nl=False)
@@ -140,4 +144,4 @@ def write_script(directory: Path, trial: int, file: Path, console: Console) -> N
         write_atomically(file, text)
     except OSError as error:
         raise InputError(f"{file}: the program cannot be written: {error.strerror}") from None
-    say_on(console)(f"wrote {file}; next: python {file}")
+    line_printer(console)(f"wrote {file}; next: python {file}")

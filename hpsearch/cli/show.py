@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.display import print_looks
+from hpsearch.cli.display import line_printer, number_text
 from hpsearch.comparison.comparing import Comparison
 from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
@@ -21,6 +21,7 @@ from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.doctor import Severity, examine
+from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
 from hpsearch.store.tables import goal_of, ranked_rows, read_table, varying_columns
 from hpsearch.tuner.settings import RunOutcome
@@ -33,7 +34,6 @@ Rows = Iterable[tuple[str, str]]
 
 
 def _datasets() -> Rows:
-
     for name, known in datasets().items():
         test = f" + {known.test_rows:,} test" if known.test_rows else ""
         shape = "x".join(map(str, known.shape))
@@ -41,57 +41,44 @@ def _datasets() -> Rows:
 
 
 def _methods() -> Rows:
-
     texts = {
         "grid": "every config of the space, in file order",
         "random": "uniform points, no config twice",
         "sobol": "evenly spread points: a scrambled Sobol sequence",
         "bayesian": "where a Gaussian process expects the greatest improvement",
         "tpe": "where good configs are dense and others are not: Parzen estimators",
-        "hyperband": "successive halving in brackets: many configs for few epochs, the best go on",
+        "hyperband": "successive halving in brackets: many configs for few epochs, then the best",
         "asha": "asynchronous successive halving",
         "auto": "bayesian up to 200 trials, else tpe",
     }
     yield from ((name, texts[name]) for name in METHODS)
 
 
-def _activations() -> Rows:
-
-    return ((name, "") for name in ACTIVATIONS)
-
-
 def _optimizers() -> Rows:
-
     for alias, (name, settings) in OPTIMIZER_ALIASES.items():
         yield alias, f"{name} with " + ", ".join(f"{k}={v}" for k, v in settings.items())
     for name, arguments in OPTIMIZERS.items():
         yield name, ", ".join(f"{k}={v}" for k, v in list(arguments.items())[:6])
 
 
-def _layer_types() -> Rows:
-
-    yield from DESCRIPTIONS.items()
-    yield "package.module:function", "one's own: function(x, units, activation, ...) -> tensor"
-
-
-def _engines() -> Rows:
-
-    yield "local", "workers on this machine, forked"
-    yield "ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"
-
-
 _LISTS: dict[str, Callable[[], Rows]] = {
     "datasets": _datasets,
     "methods": _methods,
-    "activations": _activations,
+    "activations": lambda: ((name, "") for name in ACTIVATIONS),
     "optimizers": _optimizers,
-    "layer-types": _layer_types,
-    "engines": _engines,
+    "layer-types": lambda: (
+        *DESCRIPTIONS.items(),
+        ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
+    ),
+    "engines": lambda: (
+        ("local", "workers on this machine, forked"),
+        ("ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"),
+    ),
 }
 
 
 def print_list(what: str, console: Console) -> None:
-    """Print one list, a name a line.
+    """Print one list, a name on each line.
 
     Raises:
         InputError: There is no such list.
@@ -108,67 +95,56 @@ def print_list(what: str, console: Console) -> None:
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print what `document` says of it."""
+    """Print the comparison's document."""
     for index, section in enumerate(document(comparison)):
         if index:
             console.print()
         console.print(Text(section.title, style="bold"))
         for part in section.parts:
             if isinstance(part, Grid):
-                console.print(_grid_table(part))
+                shown = _table(part.header)
+                for row in part.rows:
+                    shown.add_row(*map(Text, row))
+                console.print(shown)
             else:
                 console.print(Text(part), soft_wrap=True)
 
 
-def _grid_table(grid: Grid) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in grid.header:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    for row in grid.rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-_REFUSED = 3
-_MOST_TOLD = 10
-
-
 def print_examination(directory: Path, console: Console) -> int:
-    """Print what is found.
+    """Examine a results directory and print the findings.
 
     Returns:
-        The exit code: 3 where something is wrong.
+        The exit code: 3 if something is wrong, else 0.
 
     Raises:
         HpsearchError: There is nothing to examine.
     """
     findings = examine(directory)
     wrong = any(finding.level is Severity.WRONG for finding in findings)
-    lines = [f"{finding.part:12} {finding.level}: {finding.text}" for finding in findings]
-    for line in (*lines, "something is wrong" if wrong else "all is sound"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return _REFUSED if wrong else 0
+    say = line_printer(console)
+    for finding in findings:
+        say(f"{finding.part:12} {finding.level}: {finding.text}")
+    say("something is wrong" if wrong else "all is sound")
+    return RefusedError.exit_code if wrong else 0
 
 
-def summary(outcome: RunOutcome, console: Console) -> None:
-    """The last lines of a run."""
+def print_summary(outcome: RunOutcome, console: Console) -> None:
+    """Print the last lines of a run."""
+    say = line_printer(console)
     if outcome.stopped:
-        console.print(f"stopped early: {outcome.stopped}", markup=False, highlight=False)
-    console.print(
+        say(f"stopped early: {outcome.stopped}")
+    say(
         f"{outcome.trials} trials, {outcome.completed} completed, {outcome.trained} trained now; "
-        f"results in {outcome.directory}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"results in {outcome.directory}"
     )
     if outcome.completed:
         print_results(outcome.directory, 5, console)
     elif outcome.trials:
-        console.print("no trial completed; the error column of results.csv says why")
+        say("no trial completed; the error column of results.csv says why")
 
 
 def print_results(source: Path, top: int, console: Console) -> None:
-    """Print what a results table says.
+    """Print the best trials of a results table, and the means of each hyperparameter's values.
 
     Raises:
         InputError: There is no such table.
@@ -178,25 +154,30 @@ def print_results(source: Path, top: int, console: Console) -> None:
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
     names = varying_columns(table)
-    _print_counts(table, console)
+    statuses = table["status"].value_counts()
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    say = line_printer(console)
+    say(f"{len(table)} trials: {counts}")
     _print_best(table, names, top, console)
     _print_means(table, names, console)
-    _print_looks(source, console)
-
-
-def _print_looks(source: Path, console: Console) -> None:
-    """The evaluations on the record of the directory that the table lies in."""
     try:
-        print_looks(evaluations_beside(source), console)
+        _print_evaluations(evaluations_beside(source), console)
     except RefusedError as error:
-        line = f"evaluations are not shown: {error}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(f"evaluations are not shown: {error}")
 
 
-def _print_counts(table: pd.DataFrame, console: Console) -> None:
-    counts = table["status"].value_counts()
-    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console.print(f"{len(table)} trials: {parts}", markup=False, highlight=False)
+def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
+    if not evaluations:
+        return
+    columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
+    shown = _table(columns, "evaluations")
+    for each in evaluations:
+        score = each.score
+        ends = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
+        value = number_text(score.value)
+        cells = (each.time, each.trial, each.split, each.rows, each.metric, value, ends)
+        shown.add_row(*(Text(str(cell)) for cell in cells))
+    console.print(shown)
 
 
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
@@ -208,7 +189,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
         _print_best_configs(best, metric, names, top, console)
         return
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
-    shown = _table(f"best trials by {metric}", ["trial", metric, *names, *extra])
+    shown = _table(["trial", metric, *names, *extra], f"best trials by {metric}")
     for _, row in best.head(top).iterrows():
         cells = [row[name] for name in [*names, *extra]]
         shown.add_row(_text(row["trial"]), Text(f"{row['score']:.4f}"), *map(_text, cells))
@@ -218,35 +199,32 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
 def _print_best_configs(
     ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
 ) -> None:
-    """With several seeds or folds a config counts by its mean: the best trial is the luckiest."""
+    """Rank configs by their means: of several seeds or folds, the best trial is the luckiest."""
     configs = ranked.groupby("config", sort=False)
     means = configs["score"].agg(["mean", "std", "size"])
     ascending = goal_of(ranked) == "minimize"
-    # The sort is stable, so configs with more seeds, then earlier ones, come first.
+    # The sort is stable: of equal means, that of more trials comes first, then the earlier one.
     order = means.sort_values("size", ascending=False, kind="stable")
     order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
-    columns = ["config", f"mean {metric}", "sd", _draws(ranked), *names]
-    shown = _table(f"best configs by mean {metric}", columns)
+    repetitions = "folds and seeds" if _has_folds(ranked) else "seeds"
+    columns = ["config", f"mean {metric}", "sd", repetitions, *names]
+    shown = _table(columns, f"best configs by mean {metric}")
     firsts = {str(config): row for config, row in configs.first().iterrows()}
     for config, (mean, deviation, size) in order.iterrows():
         cells = [firsts[str(config)][name] for name in names]
-        sd = "-" if size < 2 else f"{deviation:.4f}"  # no spread of one
+        sd = "-" if size < 2 else f"{deviation:.4f}"
         figures = (f"{mean:.4f}", sd, str(int(size)))
         shown.add_row(Text(str(config)), *map(Text, figures), *map(_text, cells))
     console.print(shown)
-
-
-def _draws(ranked: pd.DataFrame) -> str:
-    """What repeats configs."""
-    return "folds and seeds" if _has_folds(ranked) else "seeds"
 
 
 def _has_folds(table: pd.DataFrame) -> bool:
     return "fold" in table.columns and bool(table["fold"].notna().any())
 
 
-def _table(title: str, columns: list[str]) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+def _table(columns: Iterable[str], title: str | None = None) -> Table:
+    heading = None if title is None else Text(title)
+    table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(Text(column), justify="right", overflow="fold")
     return table
@@ -260,14 +238,14 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
     scored = ranked_rows(table)
     if not len(scored) or not names:
         return
-    shown = _table("mean score by value", ["hyperparameter", "value", "mean", "best", "trials"])
+    shown = _table(["hyperparameter", "value", "mean", "best", "trials"], "mean score by value")
     shown.columns[0].justify = "left"
     best = "min" if goal_of(table) == "minimize" else "max"
     for name in names:
         keys = groups(scored[name])
-        summary = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
+        means = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
         for index, key in enumerate(in_order(keys)):
-            mean, extreme, size = map(float, summary.loc[key])
+            mean, extreme, size = map(float, means.loc[key])
             figures = (f"{mean:.4f}", f"{extreme:.4f}", f"{size:.0f}")
             label = Text(name if index == 0 else "")
             shown.add_row(label, Text(str(key)), *map(Text, figures))

@@ -1,4 +1,4 @@
-"""What proposes.
+"""Search methods, which propose configs.
 
 In: a space, and the outcomes so far.
 Out: proposals: configs, and how many epochs to train each.

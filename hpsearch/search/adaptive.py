@@ -1,15 +1,15 @@
-"""The part that model-based strategies share: the order of proposals, and what they know."""
+"""The base of model-based strategies: the order of proposals, and the known outcomes."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from hpsearch.search.draws import Draw, grid_draws, listed_draws, random_draws
+from hpsearch.search.draws import grid_draws, random_draws, stream_of
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Config, Space
@@ -17,12 +17,12 @@ from hpsearch.space.space import Config, Space
 
 @dataclass(frozen=True)
 class Observations:
-    """Configs that have an outcome, and those under way; `D` columns.
+    """The rows of configs, with `D` columns.
 
     Attributes:
-        rows: Shape `(n, D)`, of those with an outcome; NaN where dead.
-        losses: Shape `(n,)`, the less the better; infinite where a trial failed.
-        pending: Shape `(p, D)`.
+        rows: Configs that have an outcome, shape `(n, D)`; NaN where inactive.
+        losses: Shape `(n,)`, lower is better; infinite if a trial failed.
+        pending: Configs in training, shape `(p, D)`.
     """
 
     rows: Array
@@ -31,11 +31,7 @@ class Observations:
 
 
 class History:
-    """Proposals in their order, then what was told of others, by their id.
-
-    Args:
-        maximize: Whether a greater score is better.
-    """
+    """Proposals in order, then other configs that have an outcome, ordered by id."""
 
     def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
         self._encoding = encoding
@@ -54,23 +50,23 @@ class History:
 
     @property
     def proposed(self) -> int:
-        """How many configs were proposed."""
+        """The number of configs that were proposed."""
         return len(self._places)
 
     def propose(self, config: Config) -> None:
-        """Note a proposal; told before or not."""
+        """Note a proposal, which may have an outcome already."""
         place = self._places.setdefault(config.id, len(self._places))
         if place == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
             self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
         known = self._foreign.pop(config.id, None)
-        row = self._encoding.foreign_row(config)
-        # One that the space cannot express is in no model's data.
+        row = self._encoding.row_if_inside(config)
+        # An infinite row keeps a config that the space cannot express out of the observations.
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
-    def tell(self, outcomes: Collection[Outcome]) -> None:
-        """Note outcomes; of several of one config, the one of the most epochs counts."""
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Note outcomes; of several for one config, the one with the most epochs counts."""
         for outcome in outcomes:
             identity = outcome.config.id
             epochs = math.inf if outcome.epochs is None else outcome.epochs
@@ -86,10 +82,10 @@ class History:
             elif identity in self._foreign:
                 self._foreign[identity] = (self._foreign[identity][0], loss)
             else:
-                self._foreign[identity] = (self._encoding.foreign_row(outcome.config), loss)
+                self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
 
     def observations(self) -> Observations:
-        """All that a model can use."""
+        """Return the configs that the space can express."""
         count = len(self._places)
         rows, losses = self._rows[:count], self._losses[:count]
         foreign = [
@@ -103,24 +99,24 @@ class History:
         return Observations(rows[known], losses[known], rows[usable & ~known])
 
 
-#: The configs of a space no larger than this are all known, and compared, before each proposal.
+#: All configs of a finite space of at most this size are compared before each proposal.
 _SMALL = 4_096
 
 
 class AdaptiveStrategy:
-    """Proposes listed configs, then random ones, then what a model of the scores suggests.
+    """Proposes listed configs, then random ones, then those that a model of the scores suggests.
 
-    Subclasses say in `suggest` what that is.
+    Subclasses implement `suggest`.
 
     Args:
         listed: Configs to try first.
         goal: `maximize` or `minimize`.
-        seed: Of the proposals; not negative.
-        initial: How many configs are known, or under way, before the model is asked.
+        seed: Seed of the proposals; not negative.
+        initial: The number of configs, known or in training, before the model is asked.
 
     Attributes:
-        encoding: Configs as rows of numbers, and back.
-        history: What was proposed, and what came of it.
+        encoding: Converts configs to rows of numbers, and back.
+        history: The proposals and their outcomes.
     """
 
     adaptive = True
@@ -133,25 +129,22 @@ class AdaptiveStrategy:
         self.exhausted = False
         self.encoding = Encoding(space)
         self.history = History(self.encoding, maximize=goal == "maximize")
-        self._listed = listed_draws(listed)
+        self._listed = iter(listed)
         self._random = random_draws(space, seed)
         self._seed = seed
-        self._stream = int.from_bytes(
-            hashlib.sha256(type(self).__name__.encode()).digest()[:8], "little"
-        )
+        self._stream = stream_of(type(self).__name__)
         self._initial = initial
-        self._table: tuple[list[Config], Array] | None = None
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """A config that `history` does not hold; None where the model finds none.
+        """Return a config that is not in `history`; None if the model finds none.
 
         Args:
-            random: Of this proposal alone.
+            random: A generator for this proposal alone.
         """
         raise NotImplementedError
 
     def ask(self, count: int) -> list[Proposal]:
-        """At most `count` configs; fewer once the space is exhausted."""
+        """Return at most `count` configs; fewer once the space is exhausted."""
         proposals: list[Proposal] = []
         while len(proposals) < count and not self.exhausted:
             config = self._next()
@@ -163,11 +156,11 @@ class AdaptiveStrategy:
         return proposals
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what came of proposals, or of configs that were never proposed."""
+        """Learn the outcomes of proposals, or of configs that were never proposed."""
         self.history.tell(outcomes)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Take up a search: nothing is asked for again."""
+        """Resume a search: none of these configs is proposed again."""
         for config in configs:
             self.history.propose(config)
         self.history.tell(outcomes)
@@ -181,28 +174,23 @@ class AdaptiveStrategy:
             config = self.suggest(np.random.default_rng(entropy))
             if config is not None:
                 return config
-        # Which also finds out whether the space holds any further one.
+        # The random draws also end if the space holds no new config.
         return self._first_new(self._random)
 
-    def _first_new(self, draws: Iterator[Draw]) -> Config | None:
-        """The next draw that is not known; those before it never will be unknown again."""
-        return next((config for config, _ in draws if config not in self.history), None)
+    def _first_new(self, draws: Iterator[Config]) -> Config | None:
+        """Return the next draw not in `history`; skipped draws are in it for good."""
+        return next((config for config in draws if config not in self.history), None)
 
+    @cached_property
     def table(self) -> tuple[list[Config], Array] | None:
-        """Every config and its row, of a small finite space; None of another."""
+        """Every config and its row if the space is finite and small, else None."""
         size = self.space.cardinality()
         if size is None or size > _SMALL:
             return None
-        if self._table is None:
-            configs = [config for config, _ in grid_draws(self.space)]
-            self._table = configs, np.array([self.encoding.row(c) for c in configs])
-        return self._table
+        configs = list(grid_draws(self.space))
+        return configs, np.array([self.encoding.row(config) for config in configs])
 
-    def new_configs(self, rows: Array) -> Iterator[tuple[int, Config]]:
-        """The places of rows that give a config that is not known yet, each config once."""
-        met: set[str] = set()
-        for place, row in enumerate(rows):
-            config = self.encoding.config(row)
-            if config is not None and config not in self.history and config.id not in met:
-                met.add(config.id)
-                yield place, config
+    def first_new_config(self, points: Array) -> Config | None:
+        """Return the config of the first point whose config is valid and not in `history`."""
+        configs = map(self.encoding.config, points)
+        return next((c for c in configs if c is not None and c not in self.history), None)

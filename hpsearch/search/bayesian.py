@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from hpsearch.search.adaptive import AdaptiveStrategy, Observations
 from hpsearch.search.encoding import Array
@@ -22,13 +23,15 @@ _TINY = 1e-12
 
 
 class GaussianProcess:
-    """Fitted when it is made: length scales, variance and noise by their posterior mode.
+    """A process with a Matern 5/2 kernel, fitted when it is made.
+
+    Length scales, variance and noise are those of the greatest posterior density.
 
     Args:
         x: Shape `(n, D)`, without NaN.
         y: Shape `(n,)`, standardised.
-        categories: Shape `(D,)`: whether values of a column are equal or not, and no more.
-        noise: Variance of `y` about the process, in place of a fitted one.
+        categories: Shape `(D,)`, True for columns of categories, which are only equal or different.
+        noise: Variance of `y` about the process; fitted if None.
     """
 
     def __init__(
@@ -51,13 +54,16 @@ class GaussianProcess:
         self._factor()
 
     def _differences(self, a: Array, b: Array) -> Array:
-        """Squared, shape `(D, len(a), len(b))`."""
+        """Return the squared differences, shape `(D, len(a), len(b))`."""
         differences: Array = a.T[:, :, None] - b.T[:, None, :]
         differences[self._categories] = differences[self._categories] != 0
         return differences**2
 
     def _loss(self, parameters: Array) -> tuple[float, Array]:
-        """Negative log posterior of log inverse squared lengths, log variance, log noise."""
+        """Return the negative log posterior and its gradient.
+
+        Parameters are the logarithms of inverse squared lengths, of the variance, of the noise.
+        """
         count, columns = self._x.shape
         inverse, variance = np.exp(parameters[:columns]), np.exp(parameters[columns])
         noise = np.exp(parameters[-1]) + _LEAST_NOISE
@@ -100,34 +106,34 @@ class GaussianProcess:
         self._root = cholesky(covariance, lower=True, check_finite=False)
         self._solved = cho_solve((self._root, True), self.y, check_finite=False)
 
-    def believe(self, x: Array) -> None:
-        """Take configs under way, shape `(p, D)`, for what is predicted of them."""
+    def add_pending(self, x: Array) -> None:
+        """Add configs in training, shape `(p, D)`, with their predicted means."""
         if len(x):
             mean, _ = self.predict(x)
             self._x, self.y = np.concatenate([self._x, x]), np.concatenate([self.y, mean])
             self._factor()
 
     def predict(self, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation at rows, shape `(m,)` each."""
+        """Return mean and standard deviation at rows, shape `(m,)` each."""
         kernel = self._kernel(x, self._x)
         solved = solve_triangular(self._root, kernel.T, lower=True, check_finite=False)
         variance = self._variance - np.einsum("ij,ij->j", solved, solved)
         return kernel @ self._solved, np.sqrt(np.maximum(variance, _TINY))
 
 
-#: Configs that the process is fitted to: the best of them, then the latest. An ask costs no more
-#: than with so many.
+#: The process is fitted to the best configs and the latest; the limit bounds the cost of an ask.
 _MOST_KNOWN = 200
 _MOST_BEST = 50
-#: Configs before the process is asked: with fewer it takes the first that fail for their category.
+#: Configs before the process is asked: after fewer, one bad score rules a category out.
 _LEAST_INITIAL = 10
 _INITIAL_A_COLUMN = 2
-#: For every other proposal less than so many standard deviations is no improvement: these look
-#: further afield, where those between refine the best.
+#: Standard deviations that every other proposal must improve by, which makes it explore more; the
+#: proposals between refine the best config.
 _MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
-#: How far from a parent, on [0, 1]: coarse, then finer around the best that were found.
+#: Distances of children from a parent in [0, 1]: first around known configs, then around the
+#: best candidates.
 _STEPS = (0.1, 0.02)
 _REFINEMENTS = (0.05, 0.02, 0.008, 0.003)
 
@@ -136,24 +142,24 @@ class BayesianStrategy(AdaptiveStrategy):
     """Proposes the config with the greatest expected improvement over the best score.
 
     Args:
-        initial: How many configs are known, or under way, before the process is asked; None for
-            two a parameter that varies, at least ten.
-        alpha: Noise of the scores, as in KerasTuner: what is added to the diagonal of the kernel
-            matrix, where scores have a variance of 1. None to fit it.
-        beta: With it, the lower confidence bound `mean - beta * deviation` decides instead, as
+        initial: The number of configs, known or in training, before the process is asked; None for
+            two for each parameter that varies, but at least ten.
+        alpha: Observation noise on the kernel matrix's diagonal, as in KerasTuner, for scores
+            scaled to a variance of 1; fitted if None.
+        beta: If given, the lower confidence bound `mean - beta * deviation` decides instead, as
             in KerasTuner.
     """
 
     def __init__(
         self,
         space: Space,
-        listed: Sequence[Config] = (),
+        listed: Sequence[Config],
         *,
         goal: str,
         seed: int,
-        initial: int | None = None,
-        alpha: float | None = None,
-        beta: float | None = None,
+        initial: int | None,
+        alpha: float | None,
+        beta: float | None,
     ) -> None:
         super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
         if initial is None:
@@ -163,27 +169,23 @@ class BayesianStrategy(AdaptiveStrategy):
         self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """A config that is not known; None where fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or none is found."""
         known = _limited(self.history.observations())
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
-        # Imported here: it takes a look at all loaded libraries.
-        from threadpoolctl import threadpool_limits
-
         with threadpool_limits(1, "blas"):
             features, losses = self._features(known.rows), _warped(known.losses)
             process = GaussianProcess(features, losses, self._categories, self._alpha)
             best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
-            process.believe(self._features(known.pending))
-            table = self.table()
-            if table is not None:
-                return self._best_of(table[0], table[1], process, best)
-            return self._found(random, process, best, known)
+            process.add_pending(self._features(known.pending))
+            if self.table is not None:
+                return self._best_in_table(*self.table, process, best)
+            return self._best_found(random, process, best, known)
 
     def _features(self, rows: Array) -> Array:
-        """Rows without NaN: a dead value is in the middle, or a category of its own."""
-        dead = np.where(self._categories, -1.0, 0.5)
-        return np.where(np.isnan(rows), dead[None], rows)
+        """Return rows without NaN: an inactive value is in the middle, or a category of its own."""
+        inactive = np.where(self._categories, -1.0, 0.5)
+        return np.where(np.isnan(rows), inactive[None], rows)
 
     def _utility(self, rows: Array, process: GaussianProcess, best: float) -> Array:
         mean, deviation = process.predict(self._features(rows))
@@ -191,65 +193,60 @@ class BayesianStrategy(AdaptiveStrategy):
             return self._beta * deviation - mean
         return _log_improvement(mean, deviation, best)
 
-    def _best_of(
+    def _best_in_table(
         self, configs: Sequence[Config], rows: Array, process: GaussianProcess, best: float
     ) -> Config | None:
-        fresh = [place for place, config in enumerate(configs) if config not in self.history]
-        if not fresh:
+        new = [place for place, config in enumerate(configs) if config not in self.history]
+        if not new:
             return None
-        return configs[fresh[int(np.argmax(self._utility(rows[fresh], process, best)))]]
+        return configs[new[int(np.argmax(self._utility(rows[new], process, best)))]]
 
-    def _found(
+    def _best_found(
         self,
         random: np.random.Generator,
         process: GaussianProcess,
         best: float,
         known: Observations,
     ) -> Config | None:
-        """The best of random points and of those near good ones, refined around the best."""
+        """Return the best of random points and points near good ones, refined around the best."""
         columns = len(self.encoding.dimensions)
-        parents = self._whole(random, known.rows[np.argsort(known.losses, kind="stable")])
+        rows = known.rows[np.argsort(known.losses, kind="stable")]
+        # Inactive values are drawn, so that a child may make them active.
+        parents = np.where(np.isnan(rows), self.encoding.uniform(random.random(rows.shape)), rows)
         pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
-        pools += [self._children(random, parents[:_PARENTS], _NEAR, step) for step in _STEPS]
+        pools += [self._children(random, parents[:_PARENTS], step) for step in _STEPS]
         points = np.concatenate(pools)
-        utilities = self._utility(self.encoding.live(points), process, best)
+        utilities = self._utility(self.encoding.rows(points), process, best)
         for step in _REFINEMENTS:
             top = self._valid(points[np.argsort(-utilities, kind="stable")])
             if not len(top):
                 return None
-            more = self._children(random, top, _NEAR, step)
+            more = self._children(random, top, step)
             points = np.concatenate([points, more])
-            judged = self._utility(self.encoding.live(more), process, best)
+            judged = self._utility(self.encoding.rows(more), process, best)
             utilities = np.concatenate([utilities, judged])
-        ranked = points[np.argsort(-utilities, kind="stable")]
-        return next((config for _, config in self.new_configs(ranked)), None)
+        return self.first_new_config(points[np.argsort(-utilities, kind="stable")])
 
     def _valid(self, points: Array) -> Array:
-        """The first few that break no constraint."""
+        """Return the first few points that break no constraint."""
         places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
         return points[list(islice(places, _PARENTS))]
 
-    def _whole(self, random: np.random.Generator, rows: Array) -> Array:
-        """Rows with values where they are dead."""
-        fill = self.encoding.uniform(random.random(rows.shape))
-        return np.where(np.isnan(rows), fill, rows)
-
-    def _children(
-        self, random: np.random.Generator, parents: Array, count: int, step: float
-    ) -> Array:
-        """Points near parents: about two columns of each are changed."""
+    def _children(self, random: np.random.Generator, parents: Array, step: float) -> Array:
+        """Return points near parents; about two columns of each change."""
         columns = len(self.encoding.dimensions)
-        children = parents[random.integers(len(parents), size=count)].copy()
-        changed = random.random((count, columns)) < min(1.0, 2.0 / columns)
-        changed[np.arange(count), random.integers(columns, size=count)] = True
-        moved = np.abs(children + step * random.standard_normal((count, columns)))
+        children = parents[random.integers(len(parents), size=_NEAR)].copy()
+        changed = random.random(children.shape) < min(1.0, 2.0 / columns)
+        changed[np.arange(_NEAR), random.integers(columns, size=_NEAR)] = True
+        moved = np.abs(children + step * random.standard_normal(children.shape))
         moved = np.clip(np.where(moved > 1, 2 - moved, moved), 0.0, 1.0)
-        other = self.encoding.uniform(random.random((count, columns)))
+        other = self.encoding.uniform(random.random(children.shape))
         new = np.where(self._categories[None], other, moved)
         return np.where(changed, new, children)
 
 
 def _limited(known: Observations) -> Observations:
+    """Return the best and the latest observations."""
     if len(known.losses) <= _MOST_KNOWN:
         return known
     best = np.argsort(known.losses, kind="stable")[:_MOST_BEST]
@@ -259,13 +256,13 @@ def _limited(known: Observations) -> Observations:
 
 
 def _warped(losses: Array) -> Array:
-    """Standardised losses: beyond the median by rank alone, failures like the worst.
+    """Standardise losses; those beyond the median count by rank only, failures as the worst.
 
     Source: Song et al., The Vizier Gaussian Process Bandit Algorithm (2024), "half rank".
     """
     finite = np.isfinite(losses)
     values = losses[finite]
-    # Squares of huge ones would overflow.
+    # Squares of huge values would overflow.
     values = values / (np.abs(values).max() or 1.0)
     middle = np.median(values)
     good = values[values < middle]
@@ -284,7 +281,7 @@ def _warped(losses: Array) -> Array:
 
 
 def _log_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """The logarithm of the expected improvement, where that itself would be zero, too."""
+    """Return the logarithm of the expected improvement, even if that underflows to zero."""
     z = (best - mean) / deviation
     high = np.maximum(z, -1.0)
     likely = np.log(np.exp(-0.5 * high**2) / np.sqrt(2 * np.pi) + high * ndtr(high))

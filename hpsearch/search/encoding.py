@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 
 def _key(value: Any) -> str:
-    """Equal for values that are equal, whatever their type of number."""
+    """A text that is equal for equal values, whether integers or floats."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True)
@@ -31,7 +31,8 @@ def _is_number(value: Any) -> bool:
 class Dimension:
     """A parameter that varies, as one column.
 
-    A discrete ordered value owns a cell of [0, 1] and is encoded as its middle.
+    The values of a discrete ordered parameter divide [0, 1] into cells; a value is encoded as the
+    middle of its cell.
     """
 
     parameter: Parameter
@@ -44,16 +45,15 @@ class Dimension:
 
     @cached_property
     def count(self) -> int | None:
-        """How many values it has; None where it is continuous."""
-        choices, domain = self.parameter.choices, self.parameter.domain
-        if choices is not None:
-            return len(choices)
-        assert isinstance(domain, Range)
-        return int(domain.max) - int(domain.min) + 1 if domain.integer else None
+        """The number of its values; None if it is continuous."""
+        if self.parameter.choices is not None:
+            return len(self.parameter.choices)
+        low, high = self._range.min, self._range.max
+        return int(high) - int(low) + 1 if self._range.integer else None
 
     @cached_property
     def _values(self) -> tuple[Any, ...]:
-        """Choices: sorted where ordered, else as in the file."""
+        """Its choices: sorted if ordered, else as in the file."""
         choices = self.parameter.choices or ()
         return tuple(sorted(choices)) if self.ordered else tuple(choices)
 
@@ -61,32 +61,34 @@ class Dimension:
     def _indices(self) -> dict[str, int]:
         return {_key(value): index for index, value in enumerate(self._values)}
 
+    @property
+    def _range(self) -> Range:
+        """Its range, if it has no choices."""
+        assert isinstance(self.parameter.domain, Range)
+        return self.parameter.domain
+
     def encode(self, value: Any) -> float | None:
-        """A number in [0, 1] where ordered, else the category's; None where it is no value."""
+        """Return a number in [0, 1] if ordered, else the category's index; None if not a value."""
         if self._values:
             index = self._indices.get(_key(value))
             if index is None or not self.ordered:
                 return index
             return (index + 0.5) / len(self._values)
-        domain = self.parameter.domain
-        assert isinstance(domain, Range)
-        if not _is_number(value) or not domain.min <= value <= domain.max:
+        if not _is_number(value) or not self._range.min <= value <= self._range.max:
             return None
-        if domain.integer:
+        if self._range.integer:
             return (self._edge(math.floor(value)) + self._edge(math.floor(value) + 1)) / 2
         return self._edge(value)
 
     def _edge(self, value: float) -> float:
-        """Where on [0, 1] a value of a range without a step begins."""
-        domain = self.parameter.domain
-        assert isinstance(domain, Range)
-        low, high = domain.min, domain.max + (1 if domain.integer else 0)
-        if domain.log:
+        """Return where the cell of a range's value begins in [0, 1]."""
+        low, high = self._range.min, self._range.max + (1 if self._range.integer else 0)
+        if self._range.log:
             return math.log(value / low) / math.log(high / low)
         return (value - low) / (high - low)
 
     def decode(self, number: float) -> Any:
-        """The value whose cell holds `number`, or the category of that number."""
+        """Return the value whose cell holds `number`, or the category of that index."""
         if self._values:
             index = int(number * len(self._values)) if self.ordered else int(number)
             return self._values[min(max(index, 0), len(self._values) - 1)]
@@ -99,10 +101,8 @@ class Dimension:
             return None
         if self._values:
             return np.linspace(0.0, 1.0, self.count + 1)
-        domain = self.parameter.domain
-        assert isinstance(domain, Range)
-        edges = np.arange(domain.min, domain.max + 2, dtype=np.float64)
-        edges = np.log(edges) if domain.log else edges
+        edges = np.arange(self._range.min, self._range.max + 2, dtype=np.float64)
+        edges = np.log(edges) if self._range.log else edges
         scaled: Array = (edges - edges[0]) / (edges[-1] - edges[0])
         return scaled
 
@@ -110,8 +110,11 @@ class Dimension:
 class Encoding:
     """The columns of a space: its parameters that have more than one value.
 
+    A row holds a config's values, NaN for inactive ones. A point has a value in every column; a
+    config ignores those that are inactive.
+
     Attributes:
-        dimensions: In the file's order; `D` of them.
+        dimensions: The `D` columns, in the file's order.
     """
 
     def __init__(self, space: Space) -> None:
@@ -119,11 +122,15 @@ class Encoding:
         every = [Dimension(parameter) for parameter in space.parameters]
         self.dimensions = tuple(dimension for dimension in every if dimension.count != 1)
         self._fixed = {d.parameter.name: d.decode(0.0) for d in every if d.count == 1}
+        deciding = space.deciding
+        self._deciding = np.array([d.parameter.name in deciding for d in self.dimensions], bool)
+        self._unconstrained = replace(space, constraints=())
 
     def row(self, config: Config) -> Array:
-        """A config of this space as numbers, shape `(D,)`; NaN where a value is dead.
+        """Return the row of a config of this space, shape `(D,)`.
 
-        So is one that another parameter decides, as a list of units decides `hidden_layers`.
+        A value that another parameter decides is NaN, too, such as `hidden_layers` when `units` is
+        a list.
         """
         row = np.full(len(self.dimensions), np.nan)
         for column, dimension in enumerate(self.dimensions):
@@ -134,64 +141,54 @@ class Encoding:
                     row[column] = number
         return row
 
-    def foreign_row(self, config: Config) -> Array | None:
-        """The row of a config that was not proposed; None where the space cannot express it."""
+    def row_if_inside(self, config: Config) -> Array | None:
+        """Return the row of any config; None if the space cannot express it."""
         row = self.row(config)
-        live = {
+        active = {
             d.parameter.name: config.values[d.parameter.name]
             for d, number in zip(self.dimensions, row, strict=True)
             if not math.isnan(number)
         }
-        found = self.space.config({**self._fixed, **live})
+        found = self.space.config({**self._fixed, **active})
         return row if found is not None and found.id == config.id else None
 
-    def assignment(self, row: Array) -> dict[str, Any]:
-        """Values of all parameters, of a row without NaN."""
-        pairs = zip(self.dimensions, row.tolist(), strict=True)
+    def _assignment(self, point: Array) -> dict[str, Any]:
+        pairs = zip(self.dimensions, point.tolist(), strict=True)
         return {**self._fixed, **{d.parameter.name: d.decode(number) for d, number in pairs}}
 
-    def config(self, row: Array) -> Config | None:
-        """The config of a row without NaN; None where a constraint fails."""
-        return self.space.config(self.assignment(row))
+    def config(self, point: Array) -> Config | None:
+        """Return the config of a point; None if a constraint fails."""
+        return self.space.config(self._assignment(point))
 
     def uniform(self, numbers: Array) -> Array:
-        """Points for numbers in [0, 1), shape `(n, D)`: categories are cut out of them evenly."""
+        """Return points for numbers in [0, 1), shape `(n, D)`; categories are equally likely."""
         points = numbers.copy()
         for column, dimension in enumerate(self.dimensions):
             if not dimension.ordered:
                 points[:, column] = np.floor(numbers[:, column] * (dimension.count or 1))
         return points
 
-    def live(self, points: Array) -> Array:
-        """The rows of points, shape `(n, D)`, as of their configs; constraints aside.
+    def rows(self, points: Array) -> Array:
+        """Return the rows of points' configs, shape `(n, D)`, ignoring constraints.
 
-        A point has a value in every column. What lives is the same in all points that agree in
-        the parameters that decide it, so few configs are made.
+        Points that agree in the deciding parameters have the same active columns, so only one
+        config is made for each such group.
         """
-        rows = self._snapped(points)
+        snapped = self._snapped(points)
         _, first, group = np.unique(
-            rows[:, self._deciding], axis=0, return_index=True, return_inverse=True
+            snapped[:, self._deciding], axis=0, return_index=True, return_inverse=True
         )
         patterns = np.empty((len(first), len(self.dimensions)))
         for pattern, place in zip(patterns, first, strict=True):
-            config = self._unconstrained.config(self.assignment(points[place]))
+            config = self._unconstrained.config(self._assignment(points[place]))
             assert config is not None
             pattern[:] = self.row(config)
         patterns = patterns[group.ravel()]
-        # A list of units decides the number of layers.
-        return np.where(np.isnan(patterns) | self._deciding[None], patterns, rows)
-
-    @cached_property
-    def _unconstrained(self) -> Space:
-        return replace(self.space, constraints=())
-
-    @cached_property
-    def _deciding(self) -> npt.NDArray[np.bool_]:
-        deciding = self.space.deciding
-        return np.array([d.parameter.name in deciding for d in self.dimensions], bool)
+        # Deciding columns come from the config: a list of units decides the number of layers.
+        return np.where(np.isnan(patterns) | self._deciding[None], patterns, snapped)
 
     def _snapped(self, points: Array) -> Array:
-        """Points with each discrete number in the middle of its cell."""
+        """Return points with each discrete number moved to the middle of its cell."""
         snapped = points.copy()
         for column, dimension in enumerate(self.dimensions):
             edges = dimension.cells

@@ -6,7 +6,6 @@ import bisect
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.seeds import derive
@@ -14,7 +13,7 @@ from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 
 
 def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
-    """Epochs at which trainings halt: `first`, then `factor` times more each, and at last `top`.
+    """Return the epochs at which trainings halt: `first`, `factor` times more each, and `top`.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (2020).
     """
@@ -27,13 +26,27 @@ def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
 
 
 def rungs_below(top: int, factor: float, halvings: int) -> tuple[int, ...]:
-    """Epochs at which trainings halt: `top`, and `factor` times less each, `halvings` times."""
+    """Return the epochs at which trainings halt: `top`, and `factor` times less each below."""
     below = (max(1, round(top / factor**halving)) for halving in range(1, halvings + 1))
     return tuple(sorted({top, *below}))
 
 
+def at_top(space: Space) -> Space:
+    """Return a space with the largest `epochs` only, which is the top rung."""
+
+    def topped(parameter: Parameter) -> Parameter:
+        if parameter.name != "epochs":
+            return parameter
+        if parameter.choices is not None:
+            return replace(parameter, domain=Choices((max(parameter.choices),)))
+        assert isinstance(parameter.domain, Range)
+        return replace(parameter, domain=Choices((parameter.domain.max,)))
+
+    return replace(space, parameters=tuple(map(topped, space.parameters)))
+
+
 class Rung:
-    """The scores at one rung, best first; of equal ones, the config that was proposed first."""
+    """The scores at one rung, best first; of equal scores, that of the earlier proposal first."""
 
     def __init__(self, *, maximize: bool) -> None:
         self._sign = -1.0 if maximize else 1.0
@@ -44,35 +57,35 @@ class Rung:
     def __len__(self) -> int:
         return len(self._ranked)
 
-    def __contains__(self, config: Config) -> bool:
-        return config.id in self._entries
-
     def enter(self, config: Config, order: int, score: float | None) -> None:
-        """Take down a score, or that there is none, which is the worst; over an earlier one."""
+        """Record a config's score in place of an earlier one; None ranks last."""
         known = self._entries.get(config.id)
         if known is not None:
             del self._ranked[bisect.bisect_left(self._ranked, known)]
-        finite = score is not None and math.isfinite(score)
-        entry = (self._sign * score if finite and score is not None else math.inf, order, config.id)
+        loss = math.inf
+        if score is not None and math.isfinite(score):
+            loss = self._sign * score
+        entry = loss, order, config.id
         bisect.insort(self._ranked, entry)
         self._entries[config.id] = entry
         self._configs[config.id] = config
 
     def best(self, count: int) -> Iterator[Config]:
-        """The best `count`, without those that failed."""
-        for key, _, config in self._ranked[:count]:
-            if key < math.inf:
+        """Yield the best `count` configs, without those that failed."""
+        for loss, _, config in self._ranked[:count]:
+            if loss < math.inf:
                 yield self._configs[config]
 
 
 @dataclass
-class _Ladder:
-    """A bracket: its rungs, and how far each of its configs was sent.
+class _Bracket:
+    """A bracket's rungs, and how far it sent each of its configs.
 
     Attributes:
         first: Index of the rung where its configs begin.
-        size: Configs that it takes; None for any number.
-        sent: Of each config, the index of the last rung that it was proposed for.
+        size: The number of configs that it takes; None for any number.
+        sent: For each config, the index of the last rung that it was proposed for.
+        over: Whether no config will continue any more.
     """
 
     rungs: list[Rung]
@@ -80,9 +93,7 @@ class _Ladder:
     factor: float
     size: int | None = None
     sent: dict[str, int] = field(default_factory=dict)
-
-    def begin(self, config: Config) -> None:
-        self.sent[config.id] = self.first
+    over: bool = False
 
     def enter(self, config: Config, order: int, index: int, score: float | None) -> None:
         if index >= self.first:
@@ -90,33 +101,31 @@ class _Ladder:
             self.sent[config.id] = max(self.sent[config.id], index)
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
-        """Configs that may go on, and the index of the rung that they go on to.
+        """Yield configs that may continue, each with the index of its next rung.
 
         Args:
             closed: Whether no further config begins.
         """
         raise NotImplementedError
 
-    def _still_at(self, index: int, configs: Iterable[Config]) -> Iterator[tuple[Config, int]]:
+    def _waiting_at(self, index: int, configs: Iterable[Config]) -> Iterator[tuple[Config, int]]:
         for config in configs:
             if self.sent[config.id] == index:
                 yield config, index + 1
 
 
-class _Greedy(_Ladder):
-    """Promotes whoever is among the best of those that a rung has seen so far."""
+class _AsynchronousBracket(_Bracket):
+    """Promotes a config as soon as it is among the best of those that a rung has seen."""
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
         del closed
         for index in range(len(self.rungs) - 2, self.first - 1, -1):
             best = self.rungs[index].best(int(len(self.rungs[index]) / self.factor))
-            yield from self._still_at(index, best)
+            yield from self._waiting_at(index, best)
 
 
-class _Patient(_Ladder):
-    """Promotes once all have come to a rung."""
-
-    over: bool = False
+class _SynchronousBracket(_Bracket):
+    """Promotes configs once all have reached a rung."""
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
         expected = len(self.sent) if closed or self.size is None else self.size
@@ -128,36 +137,15 @@ class _Patient(_Ladder):
             best = list(self.rungs[index].best(int(expected / self.factor)))
             # Those that failed are missing.
             expected = len(best)
-            yield from self._still_at(index, best)
+            yield from self._waiting_at(index, best)
         self.over = True
 
 
-def at_top(space: Space) -> Space:
-    """A space without other epochs than the largest, which is the top rung."""
-    return replace(
-        space,
-        parameters=tuple(
-            replace(parameter, domain=Choices((_largest(parameter),)))
-            if parameter.name == "epochs"
-            else parameter
-            for parameter in space.parameters
-        ),
-    )
-
-
-def _largest(parameter: Parameter) -> Any:
-    if parameter.choices is not None:
-        return max(parameter.choices)
-    assert isinstance(parameter.domain, Range)
-    return parameter.domain.max
-
-
 class HalvingStrategy:
-    """What both methods have in common: a bracket for each proposal, by its number.
+    """The base of both methods: the number of a proposal decides its bracket.
 
     Args:
-        proposer: Where configs come from; it is told the score of the highest rung that each
-            reached.
+        proposer: Proposes the configs; it is told the score of the highest rung that each reached.
         rungs: Epochs, ascending.
     """
 
@@ -168,24 +156,24 @@ class HalvingStrategy:
         self._proposer = proposer
         self._maximize = goal == "maximize"
         self._orders: dict[str, int] = {}
-        self._brackets: list[_Ladder] = []
+        self._brackets: list[_Bracket] = []
         self._closed = False
 
     @property
     def exhausted(self) -> bool:
-        """Whether no further config will begin."""
+        """Whether no new config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
 
     def first_epochs(self, config: Config) -> int:
-        """How far a config that was proposed goes before it halts for the first time."""
+        """Return the epochs at which a config that was proposed halts for the first time."""
         return self.rungs[self._bracket(self._orders[config.id]).first]
 
     def close(self) -> None:
-        """No further config is wanted: those that began are all that compete."""
+        """Begin no further config: those that began are all that compete."""
         self._closed = True
 
     def ask(self, count: int) -> list[Proposal]:
-        """At most `count` proposals: configs that go on first, then new ones."""
+        """Return at most `count` proposals: configs that continue first, then new ones."""
         proposals: list[Proposal] = []
         while len(proposals) < count:
             proposal = self._promotion() or self._beginning()
@@ -201,8 +189,8 @@ class HalvingStrategy:
                 return Proposal(config, self.rungs[index])
         return None
 
-    def _open(self) -> Iterable[_Ladder]:
-        """Brackets in which somebody may go on."""
+    def _open(self) -> Iterable[_Bracket]:
+        """The brackets in which a config may continue."""
         return self._brackets
 
     def _beginning(self) -> Proposal | None:
@@ -213,15 +201,15 @@ class HalvingStrategy:
             return Proposal(proposal.config, self.rungs[bracket.first])
         return None
 
-    def _begin(self, config: Config) -> _Ladder:
+    def _begin(self, config: Config) -> _Bracket:
         number = len(self._orders)
         self._orders[config.id] = number
         bracket = self._bracket(number)
-        bracket.begin(config)
+        bracket.sent[config.id] = bracket.first
         return bracket
 
-    def _bracket(self, number: int) -> _Ladder:
-        """The bracket of proposal `number` (from 0)."""
+    def _bracket(self, number: int) -> _Bracket:
+        """Return the bracket of proposal `number` (from 0)."""
         index = self._index(number)
         while index >= len(self._brackets):
             self._brackets.append(self._make(len(self._brackets)))
@@ -230,7 +218,7 @@ class HalvingStrategy:
     def _index(self, number: int) -> int:
         raise NotImplementedError
 
-    def _make(self, index: int) -> _Ladder:
+    def _make(self, index: int) -> _Bracket:
         raise NotImplementedError
 
     def _full(self, number: int) -> bool:
@@ -242,12 +230,12 @@ class HalvingStrategy:
         return [Rung(maximize=self._maximize) for _ in self.rungs]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Scores at rungs; those of other epochs, or of configs of others', only teach."""
+        """Learn scores at rungs; any other outcome is told to the proposer only."""
         self._enter(outcomes)
         self._proposer.tell(_highest(outcomes))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """As each config was proposed, and with the scores of the rungs that it reached."""
+        """Resume a search: see `Strategy.restore`."""
         self._proposer.restore(configs, _highest(outcomes))
         for config in configs:
             self._begin(config)
@@ -268,7 +256,7 @@ class HalvingStrategy:
 
 
 def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Of each config the outcome of most epochs, as if it had been trained to its end."""
+    """Return each config's outcome with the most epochs, as if it had trained to its end."""
     best: dict[str, Outcome] = {}
     for outcome in outcomes:
         known = best.get(outcome.config.id)
@@ -281,10 +269,10 @@ class AshaStrategy(HalvingStrategy):
     """Asynchronous successive halving: no rung waits for another config.
 
     Args:
-        factor: One of so many goes on from each rung.
-        brackets: Bracket b begins at rung b; a proposal falls to it with a weight of
-            `factor ** -b`, by its number.
-        seed: Of that.
+        factor: One config in `factor` continues from each rung.
+        brackets: Bracket b begins at rung b; a proposal's number and the seed choose its bracket,
+            with weights `factor ** -b`.
+        seed: Seed of that choice.
     """
 
     def __init__(
@@ -313,18 +301,21 @@ class AshaStrategy(HalvingStrategy):
                 return index
         return self._count - 1
 
-    def _make(self, index: int) -> _Ladder:
-        return _Greedy(self._new_rungs(), index, self._factor)
+    def _make(self, index: int) -> _Bracket:
+        return _AsynchronousBracket(self._new_rungs(), index, self._factor)
 
 
 class HyperbandStrategy(HalvingStrategy):
     """Brackets of successive halving, from the one that begins with most configs to fewest.
 
-    A bracket begins while another waits for its rung, so workers need not.
+    A bracket begins while another waits for its rung, so workers need not wait.
 
     Args:
-        factor: One of so many goes on from each rung.
-        iterations: How often all brackets are run through; None for as long as it is asked.
+        factor: One config in `factor` continues from each rung.
+        iterations: How often all brackets are run; None repeats them for as long as it is asked.
+
+    Source: Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization
+    (2018).
     """
 
     def __init__(
@@ -354,21 +345,15 @@ class HyperbandStrategy(HalvingStrategy):
             index += 1
         return whole * len(self._sizes) + index
 
-    def _make(self, index: int) -> _Ladder:
+    def _make(self, index: int) -> _Bracket:
         first = index % len(self._sizes)
-        return _Patient(self._new_rungs(), first, self._factor, self._sizes[first])
+        return _SynchronousBracket(self._new_rungs(), first, self._factor, self._sizes[first])
 
     def _full(self, number: int) -> bool:
         return self._iterations is not None and number >= self._iterations * sum(self._sizes)
 
-    def _open(self) -> Iterable[_Ladder]:
-        # A bracket that is over stays so: hundreds of them must not be looked at each time.
-        self._finished = next(
-            (n for n in range(self._finished, len(self._brackets)) if not self._is_over(n)),
-            len(self._brackets),
-        )
+    def _open(self) -> Iterable[_Bracket]:
+        # A bracket that is over stays so, and there may be hundreds of them.
+        while self._finished < len(self._brackets) and self._brackets[self._finished].over:
+            self._finished += 1
         return self._brackets[self._finished :]
-
-    def _is_over(self, index: int) -> bool:
-        bracket = self._brackets[index]
-        return isinstance(bracket, _Patient) and bracket.over

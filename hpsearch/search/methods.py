@@ -1,4 +1,4 @@
-"""From a method's name and options to a strategy."""
+"""Make the strategy of a method from its name and options."""
 
 from __future__ import annotations
 
@@ -13,29 +13,18 @@ from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.method import MethodSpec
 
-#: As KerasTuner's Hyperband has it.
+#: As in KerasTuner's Hyperband.
 _FACTOR = 3
-#: Random configs before TPE's densities are asked.
-_INITIAL = 10
-#: How often, where `min_epochs` does not say: scores after so few epochs that a training would halt
-#: once more hardly tell which config is good in the end.
+#: Times that a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
+#: scores hardly tell which config is good in the end.
 _HALVINGS = 2
 #: Trials up to which `auto` is `bayesian`.
 _FEW = 200
 
 
 @dataclass(frozen=True)
-class StrategyContext:
-    """What a strategy is made for.
-
-    Attributes:
-        space: What can vary.
-        listed: Configs to try first.
-        goal: `maximize` or `minimize`.
-        seed: Of the proposals; not negative.
-        trials: How many configs the budget allows; None where only the clock ends the search.
-        options: Of the method: a built-in one's checked by `sweep.method`, a package's as they are.
-    """
+class _Search:
+    """The arguments of `make_strategy`, and the method's checked options."""
 
     space: Space
     listed: Sequence[Config]
@@ -45,111 +34,113 @@ class StrategyContext:
     options: Mapping[str, Any]
 
 
-def _drawn(method: str) -> Callable[[StrategyContext], Strategy]:
-    return lambda task: DrawStrategy(method, task.space, task.listed, task.seed)
+def _drawn(method: str) -> Callable[[_Search], Strategy]:
+    return lambda search: DrawStrategy(method, search.space, search.listed, search.seed)
 
 
-def _tpe(task: StrategyContext) -> Strategy:
+def _tpe(search: _Search) -> Strategy:
+    # SciPy is slow to import.
     from hpsearch.search.tpe import TPEStrategy
 
     return TPEStrategy(
-        task.space,
-        task.listed,
-        goal=task.goal,
-        seed=task.seed,
-        initial=task.options.get("num_initial_points", _INITIAL),
-        candidates=task.options.get("candidates", 24),
+        search.space,
+        search.listed,
+        goal=search.goal,
+        seed=search.seed,
+        initial=search.options.get("num_initial_points", 10),
+        candidates=search.options.get("candidates", 24),
     )
 
 
-def _bayesian(task: StrategyContext) -> Strategy:
+def _bayesian(search: _Search) -> Strategy:
+    # SciPy is slow to import.
     from hpsearch.search.bayesian import BayesianStrategy
 
     return BayesianStrategy(
-        task.space,
-        task.listed,
-        goal=task.goal,
-        seed=task.seed,
-        initial=task.options.get("num_initial_points"),
-        alpha=task.options.get("alpha"),
-        beta=task.options.get("beta"),
+        search.space,
+        search.listed,
+        goal=search.goal,
+        seed=search.seed,
+        initial=search.options.get("num_initial_points"),
+        alpha=search.options.get("alpha"),
+        beta=search.options.get("beta"),
     )
 
 
-def _auto(task: StrategyContext) -> Strategy:
-    """Bayesian where the budget is small enough for a Gaussian process, else TPE."""
-    few = task.trials is not None and task.trials <= _FEW
-    return _bayesian(task) if few else _tpe(task)
+def _auto(search: _Search) -> Strategy:
+    """Make the Bayesian strategy if the budget is small enough for a Gaussian process, else TPE."""
+    few = search.trials is not None and search.trials <= _FEW
+    return _bayesian(search) if few else _tpe(search)
 
 
-def _proposer(task: StrategyContext, default: str = "random") -> Strategy:
-    """Where the configs of a halving method come from."""
-    maker = _MAKERS[task.options.get("proposals", default)]
-    return maker(replace(task, space=at_top(task.space), options={}))
+def _proposer(search: _Search, default: str = "random") -> Strategy:
+    """Make the strategy that proposes the configs of a halving method."""
+    maker = _MAKERS[search.options.get("proposals", default)]
+    return maker(replace(search, space=at_top(search.space), options={}))
 
 
-def _top(task: StrategyContext) -> int:
-    """The most epochs of the space."""
-    parameter = next((p for p in at_top(task.space).parameters if p.name == "epochs"), None)
+def _top(search: _Search) -> int:
+    """Return the largest `epochs` of the space."""
+    parameter = next((p for p in at_top(search.space).parameters if p.name == "epochs"), None)
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
 
 
-def _rungs(task: StrategyContext, factor: float) -> tuple[int, ...]:
-    first = task.options.get("min_epochs")
+def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
+    first = search.options.get("min_epochs")
     if first is None:
-        return rungs_below(_top(task), factor, _HALVINGS)
-    return rungs_of(_top(task), first, factor)
+        return rungs_below(_top(search), factor, _HALVINGS)
+    return rungs_of(_top(search), first, factor)
 
 
-def _asha(task: StrategyContext) -> Strategy:
-    factor = task.options.get("factor", _FACTOR)
+def _asha(search: _Search) -> Strategy:
+    factor = search.options.get("factor", _FACTOR)
     return AshaStrategy(
-        _proposer(task),
-        _rungs(task, factor),
-        goal=task.goal,
+        _proposer(search),
+        _rungs(search, factor),
+        goal=search.goal,
         factor=factor,
-        brackets=task.options.get("brackets", 1),
-        seed=task.seed,
+        brackets=search.options.get("brackets", 1),
+        seed=search.seed,
     )
 
 
-def _hyperband(task: StrategyContext) -> Strategy:
-    """With configs that TPE proposes.
+def _hyperband(search: _Search) -> Strategy:
+    """Make Hyperband, with configs that TPE proposes by default.
 
     Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
     """
-    if "early_terminate" in task.options:
-        return _early_terminate(task, task.options["early_terminate"])
-    factor = task.options.get("factor", _FACTOR)
+    if "early_terminate" in search.options:
+        return _early_terminate(search, search.options["early_terminate"])
+    factor = search.options.get("factor", _FACTOR)
     return HyperbandStrategy(
-        _proposer(task, "tpe"),
-        _rungs(task, factor),
-        goal=task.goal,
+        _proposer(search, "tpe"),
+        _rungs(search, factor),
+        goal=search.goal,
         factor=factor,
-        iterations=task.options.get("hyperband_iterations"),
+        iterations=search.options.get("hyperband_iterations"),
     )
 
 
-def _early_terminate(task: StrategyContext, options: Mapping[str, Any]) -> Strategy:
-    """W&B's: rungs from the bottom (`min_iter`) or from the top (`max_iter`, `s`), no barrier.
+def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
+    """Make W&B's Hyperband: asynchronous, rungs by `min_iter` or by `max_iter` and `s`.
 
-    W&B stops a run that is not among the best at a rung; here it halts, and goes on if it turns
+    W&B stops a run that is not among the best at a rung; here it halts, and continues if it turns
     out to be among the best.
     """
     factor = options.get("eta", _FACTOR)
-    top = _top(task)
+    top = _top(search)
     first = options.get("min_iter", 1)
     if "max_iter" in options:
         top = min(top, options["max_iter"])
         first = max(1, round(top / factor ** options.get("s", 1)))
     rungs = rungs_of(top, min(first, top), factor)
-    if top < _top(task):
-        rungs = (*rungs, _top(task))
-    return AshaStrategy(_proposer(task), rungs, goal=task.goal, factor=factor, seed=task.seed)
+    if top < _top(search):
+        rungs = (*rungs, _top(search))
+    return AshaStrategy(_proposer(search), rungs, goal=search.goal, factor=factor, seed=search.seed)
 
 
-#: Method -> what makes its strategy. Those that need NumPy import it when they are made.
-_MAKERS: dict[str, Callable[[StrategyContext], Strategy]] = {
+#: Method -> the function that makes its strategy.
+_MAKERS: dict[str, Callable[[_Search], Strategy]] = {
     **{method: _drawn(method) for method in FIXED_METHODS},
     "tpe": _tpe,
     "bayesian": _bayesian,
@@ -171,16 +162,15 @@ def make_strategy(
     seed: int = 0,
     trials: int | None = None,
 ) -> Strategy:
-    """The strategy of a method over a space.
+    """Make the strategy of a method over a space.
 
     Args:
-        listed: Configs to try first; without a method (`configs`), all there is to try.
+        listed: Configs to try first; without a method (`configs`), the only ones.
         goal: `maximize` or `minimize`.
-        seed: Of the proposals; not negative.
-        trials: How many configs the budget allows; None where only the clock ends the search.
+        seed: Seed of the proposals; not negative.
+        trials: The number of configs that the budget allows; None if only time ends the search.
 
     Raises:
         ValueError: A grid's parameter is continuous.
     """
-    task = StrategyContext(space, listed, goal, seed, trials, method.options)
-    return _MAKERS[method.name](task)
+    return _MAKERS[method.name](_Search(space, listed, goal, seed, trials, method.options))

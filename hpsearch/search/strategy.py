@@ -1,4 +1,4 @@
-"""The strategy protocol: `ask` for proposals, `tell` outcomes; and strategies of other packages."""
+"""The strategy protocol: `ask` for proposals, `tell` their outcomes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Proposal:
     """A config to train.
 
     Attributes:
-        epochs: How far, for now; None for as many epochs as the config says. A config that was
-            proposed before is to go on from where it stopped.
+        epochs: Train the config up to this epoch, for now; None trains as many epochs as the config
+            says. A config that was proposed before continues from where it stopped.
     """
 
     config: Config
@@ -24,10 +24,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a proposal; a later one of the same config and epochs replaces it.
+    """The score of a proposal; a later outcome of the same config and epochs replaces it.
 
     Attributes:
-        score: The mean over the seeds that are known; None where a trial failed or diverged.
+        score: The mean over the seeds that are known; None if a trial failed or diverged.
         epochs: As proposed.
     """
 
@@ -37,18 +37,18 @@ class Outcome:
 
 
 class Strategy(Protocol):
-    """A method at work.
+    """A search method at work.
 
     Proposal k is a function of the space, the listed configs, the seed, k, and the outcomes that
-    were told before it was asked for, in whatever order these were told: so a driver that asks
-    for one at a time, tells each outcome and is killed goes on as if it had not been.
+    were told before it was asked for; their order does not matter. So a driver that asks for one
+    proposal at a time, tells each outcome and is killed can continue as if nothing had happened.
     """
 
     @property
     def exhausted(self) -> bool:
-        """Whether no further config will come, whatever is told.
+        """Whether no new config will come, whatever is told.
 
-        One that was proposed may still be proposed to go on.
+        A config that was proposed may still be proposed to continue.
         """
         ...
 
@@ -59,29 +59,26 @@ class Strategy(Protocol):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which trainings halt, ascending; empty where all run to their end."""
+        """Epochs at which trainings halt, ascending; empty if every training runs to its end."""
         ...
 
     def ask(self, count: int) -> list[Proposal]:
-        """At most `count` proposals; fewer where it waits for outcomes or is exhausted.
+        """Return at most `count` proposals; fewer if it waits for outcomes or is exhausted.
 
-        No config is proposed twice, but to go on. Listed configs come first.
+        A config is proposed once, and again only to continue. Listed configs come first.
         """
         ...
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what came of proposals, or of configs that were never proposed."""
+        """Learn the outcomes of proposals, or of configs that were never proposed."""
         ...
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Take up a search; called before anything is asked for or told.
+        """Resume a search; called before the first `ask` or `tell`.
 
         Args:
-            configs: What was proposed before, in that order, each once.
-            outcomes: What came of them, of each rung that was reached where there are rungs; a
-                config without one is still under way, and will be told.
+            configs: Every config that was proposed before, once each, in that order.
+            outcomes: Their outcomes, with rungs one for each rung that a config reached. A config
+                without one is still in training; its outcome will be told.
         """
         ...
-
-
-_MEMBERS = ("exhausted", "adaptive", "rungs", "ask", "tell", "restore")

@@ -12,20 +12,20 @@ from hpsearch.search.adaptive import AdaptiveStrategy
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.space.space import Config, Space
 
-#: Of a kernel on [0, 1], before it shrinks, and at least.
+#: Width of a kernel on [0, 1]: at first, and the least that it shrinks to as configs are added.
 _WIDTH = 0.1
 _LEAST_WIDTH = 0.01
-#: Of a discrete value's cell, how much a kernel covers at least.
+#: The least width of a kernel, in cells of a discrete value.
 _LEAST_CELLS = 0.25
 _TINY = 1e-300
 
 
 class Parzen:
-    """The mixture over rows; where a row is dead (NaN), its kernel is uniform.
+    """A mixture of a kernel around each row and a uniform one.
 
     Args:
-        rows: Shape `(n, D)`.
-        weights: Of their kernels, shape `(n,)`; the uniform one has their mean.
+        rows: Shape `(n, D)`; in a column where a row is inactive (NaN), its kernel is uniform.
+        weights: Weights of the rows' kernels, shape `(n,)`; the uniform one has their mean.
     """
 
     def __init__(self, encoding: Encoding, rows: Array, weights: Array) -> None:
@@ -36,28 +36,23 @@ class Parzen:
         self._weights = whole / whole.sum()
         self._widths = np.ones((count, columns))
         for column, dimension in enumerate(self._dimensions):
-            alive = int((~np.isnan(rows[:, column])).sum())
+            active = int((~np.isnan(rows[:, column])).sum())
             if dimension.ordered:
-                shrunk = _WIDTH * max(alive, 1) ** (-1.0 / (columns + 4))
+                shrunk = _WIDTH * max(active, 1) ** (-1.0 / (columns + 4))
                 least = _LEAST_CELLS / dimension.count if dimension.count else 0.0
                 self._widths[:, column] = max(shrunk, _LEAST_WIDTH, least)
             else:
-                # Any category, as if one of each had been seen beside those that were.
-                self._widths[:, column] = 1.0 / (alive + 2)
-        self._cells = [dimension.cells for dimension in self._dimensions]
+                # The share of a kernel that is spread evenly over all categories.
+                self._widths[:, column] = 1.0 / (active + 2)
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
-        """Rows without NaN, shape `(count, D)`."""
+        """Draw points, shape `(count, D)`."""
         known, columns = self._rows.shape
         chosen = random.choice(known + 1, size=count, p=self._weights)
-        at = np.minimum(chosen, max(known - 1, 0))
         first, second = random.random((count, columns)), random.random((count, columns))
-        if not known:
-            centres = np.full((count, columns), np.nan)
-            widths = np.ones((count, columns))
-        else:
-            centres = np.where((chosen == known)[:, None], np.nan, self._rows[at])
-            widths = self._widths[at]
+        # The last kernel is the uniform one.
+        centres = np.vstack([self._rows, np.full(columns, np.nan)])[chosen]
+        widths = np.vstack([self._widths, np.ones(columns)])[chosen]
         sampled = np.empty((count, columns))
         for column, dimension in enumerate(self._dimensions):
             centre, width, draw = centres[:, column], widths[:, column], first[:, column]
@@ -75,7 +70,7 @@ class Parzen:
         return sampled
 
     def log_density(self, rows: Array) -> Array:
-        """Of rows of configs, shape `(m, D)`, NaN where dead: shape `(m,)`."""
+        """Return the log density of rows, shape `(m, D)` with NaN where inactive: shape `(m,)`."""
         known = len(self._rows)
         total = np.zeros((len(rows), known + 1))
         for column in range(len(self._dimensions)):
@@ -84,9 +79,9 @@ class Parzen:
         return density
 
     def _log_kernels(self, column: int, values: Array) -> Array:
-        """One column's share, shape `(m, n + 1)`; the last kernel is uniform."""
+        """Return one column's log densities, shape `(m, n + 1)`; the last kernel is uniform."""
         centres, widths = self._rows[:, column], self._widths[:, column]
-        dead, nowhere = np.isnan(values), np.isnan(centres)
+        inactive, nowhere = np.isnan(values), np.isnan(centres)
         if self._dimensions[column].ordered:
             kernels, uniform = self._ordered(column, values, centres, widths)
         else:
@@ -96,23 +91,23 @@ class Parzen:
             kernels = np.log(np.where(same, 1 - widths[None] + spread, spread))
             uniform = np.full(len(values), -np.log(count))
         found = np.column_stack([np.where(nowhere[None], uniform[:, None], kernels), uniform])
-        found[dead] = 0.0
+        found[inactive] = 0.0
         return found
 
     def _ordered(
         self, column: int, values: Array, centres: Array, widths: Array
     ) -> tuple[Array, Array]:
-        """Truncated normal kernels, integrated over the cell of a discrete value."""
+        """Return truncated normal kernels, integrated over a discrete value's cell, and uniform."""
         value = np.where(np.isnan(values), 0.5, values)
         centre = np.where(np.isnan(centres), 0.5, centres)
         inside = ndtr((1 - centre) / widths) - ndtr(-centre / widths)
-        cells = self._cells[column]
+        cells = self._dimensions[column].cells
         if cells is None:
             scaled = (value[:, None] - centre[None]) / widths
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
             return log, np.zeros(len(value))
         place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
-        # Of many values few are different.
+        # Few of the many values differ.
         different, which = np.unique(place, return_inverse=True)
         low, high = cells[different], cells[different + 1]
         mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
@@ -122,35 +117,36 @@ class Parzen:
 
 _GOOD_SHARE = 0.1
 _MOST_GOOD = 25
-#: Of those that are not good, the latest: an ask costs no more than with so many.
+#: The latest of the other configs; the limit bounds the cost of an ask.
 _MOST_OTHERS = 1_000
 _ATTEMPTS = 4
 
 
 class TPEStrategy(AdaptiveStrategy):
-    """Of candidates near good configs, the one with the greatest ratio of densities.
+    """Proposes the candidate with the greatest ratio of good configs' density to the others'.
 
-    Configs under way, and those that failed, count as not good.
+    Candidates are drawn near good configs. Configs that failed or are in training count as others.
 
     Args:
-        candidates: Drawn for each proposal.
+        initial: The number of configs, known or in training, before a candidate is proposed.
+        candidates: The number drawn for each proposal.
     """
 
     def __init__(
         self,
         space: Space,
-        listed: Sequence[Config] = (),
+        listed: Sequence[Config],
         *,
         goal: str,
         seed: int,
-        initial: int = 10,
-        candidates: int = 24,
+        initial: int,
+        candidates: int,
     ) -> None:
         super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
         self._candidates = candidates
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """A config that is not known; None where fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or none is found."""
         known = self.history.observations()
         finite = int(np.isfinite(known.losses).sum())
         if finite < 2 or not self.encoding.dimensions:
@@ -164,10 +160,9 @@ class TPEStrategy(AdaptiveStrategy):
         bad = Parzen(self.encoding, rest, np.ones(len(rest)))
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self._candidates * 2**attempt)
-            rows = self.encoding.live(points)
+            rows = self.encoding.rows(points)
             ratio = good.log_density(rows) - bad.log_density(rows)
-            best_first = points[np.argsort(-ratio, kind="stable")]
-            config = next((config for _, config in self.new_configs(best_first)), None)
+            config = self.first_new_config(points[np.argsort(-ratio, kind="stable")])
             if config is not None:
                 return config
         return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,19 +20,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hpsearch.sklearn.search import cv_results, holdout, search
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hpsearch.sklearn.search import Network
+from hpsearch.sklearn.search import Network, cv_results, holdout, search
 
 _MOST_SEED = 2**31 - 1
 _DTYPES = (np.float64, np.float32)
 
 
 class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What both have in common."""
+    """The base of both estimators."""
 
     _kind = ""
     n_features_in_: int
@@ -86,7 +82,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _search(
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], sample_weight: Any, classes: Any = None
     ) -> Self:
-        """Search on checked rows, and keep what was found."""
+        """Search on checked rows and set the fitted attributes."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
@@ -122,13 +118,13 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return self
 
     def _raw(self, seed: int) -> dict[str, Any]:
-        """What a sweep file would hold."""
-        ends = self.trials is not None or self.time_seconds is not None
-        default = "auto" if ends else "grid"
+        """Return the mapping of a sweep file, without `name` and `data`."""
+        bounded = self.trials is not None or self.time_seconds is not None
+        default = "auto" if bounded else "grid"
         raw = {
             "seed": seed,
             "parameters": dict(self.parameters or {}),
-            "method": self.method or (None if self.configs and not ends else default),
+            "method": self.method or (None if self.configs and not bounded else default),
             "budget": _given(trials=self.trials, time=self.time_seconds),
             "metric": self.metric,
             "model": _given(loss=self.loss),
@@ -147,7 +143,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
 
 class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
-    """The best of many MLPs, by its score on rows that it was not trained on.
+    """A classifier that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_wine
     >>> from hpsearch.sklearn import SweepClassifier
@@ -159,31 +155,32 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
     2
 
     Args:
-        parameters: Hyperparameters by name, as for `hpsearch.tune`; None is one MLP of all
+        parameters: Hyperparameters by name, as for `hpsearch.tune`; None is one MLP with all
             defaults.
-        method: Where absent, `grid`; with `trials` or `time_seconds`, `auto`.
-        trials: How many trainings at most; each seed and each fold of a config is one.
-        metric: `val_accuracy` where absent, for regression `val_loss`; as in a sweep file.
-        validation_fraction: The share of rows to score on, of each class. The best MLP is not
+        method: A method of a sweep file; None for `grid`, or `auto` with `trials` or
+            `time_seconds`.
+        trials: The most trainings; each seed and each fold of a config is one.
+        metric: As in a sweep file; None for `val_accuracy`, in regression `val_loss`.
+        validation_fraction: The share of rows, of each class, to score on. The best MLP is not
             trained again with them.
-        cv: In place of that, score by cross-validation in so many folds; the MLP is that of the
-            best config's best fold.
-        scale: `auto`, `none`, `unit` or `standard`: within the MLP, fitted on training rows.
-        loss: A Keras name; the task decides where absent.
+        cv: Score by cross-validation with this many folds instead; the MLP is that of the best
+            config's best fold.
+        scale: `auto`, `none`, `unit` or `standard`; a layer of the MLP, fitted on training rows.
+        loss: The name of a Keras loss; None for the task's default.
         early_stopping, seeds, constraints, configs: As in a sweep file.
-        time_seconds: No trial is begun after it.
+        time_seconds: No trial begins after this time.
         n_jobs: Trainings at a time. None or 1 trains in this process, more in others; -1 is one
-            a core.
-        random_state: Of the rows that are set aside, of weights, shuffles and proposals.
-        out: The results directory, for `hpsearch.load` and the command line, in which a later
-            fit of the same data goes on; None keeps nothing on disk.
+            for each core.
+        random_state: Seed of the held-out rows, of weights, shuffles and proposals.
+        out: The results directory, for `hpsearch.load` and the command line; a later fit on the
+            same data continues in it. None keeps nothing on disk.
 
     Attributes:
-        best_params_: Of the best config: the values of `parameters` that are alive in it.
+        best_params_: The best config's active values of `parameters`.
         best_score_: Its `mean_test_score`.
-        cv_results_: A frame, one row a config, with the columns of `GridSearchCV.cv_results_`;
-            `mean_test_score` is of the rows that were set aside, over seeds and folds; the greater
-            the better, so that a loss has its sign turned.
+        cv_results_: A frame with a row for each config and the columns of
+            `GridSearchCV.cv_results_`. `mean_test_score` is the mean over seeds and folds on
+            held-out rows; greater is better, so a loss is negated.
         model_: The best trial's `keras.Model`; it takes raw rows.
         classes_: The labels `(n_classes,)`, in the order of `predict_proba`'s columns.
         n_features_in_, feature_names_in_: As seen in `fit`.
@@ -198,10 +195,9 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         Args:
             X: `(n_samples, n_features)` numbers.
             y: `(n_samples,)` labels.
-            sample_weight: `(n_samples,)`: each row's weight in the loss, in the `val_loss` that
-                may be the score, too. As in Keras, accuracy and other metrics count rows alike,
-                and so do the rows that are set aside and the batches: a weight of 2 is not a row
-                that stands twice.
+            sample_weight: `(n_samples,)`: each row's weight in `loss` and `val_loss`. As in Keras,
+                accuracy and other metrics count all rows alike. So do the holdout and the batches:
+                a weight of 2 does not equal a row that occurs twice.
 
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
@@ -214,21 +210,21 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         return self._search(x, codes, sample_weight, codes)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
-        """The probability of each class, `(n_samples, n_classes)`."""
+        """Return the probability of each class, `(n_samples, n_classes)`."""
         outputs = self._outputs(X)
         if outputs.shape[1] == 1:
             return np.concatenate([1 - outputs, outputs], axis=1)
         return outputs
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """The most probable label of each row, `(n_samples,)`."""
+        """Return the most probable label of each row, `(n_samples,)`."""
         probabilities = self.predict_proba(X)
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels
 
 
 class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
-    """The best of many MLPs for numbers, as `SweepClassifier` is for classes.
+    """A regressor that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_diabetes
     >>> from hpsearch.sklearn import SweepRegressor
@@ -237,7 +233,7 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
     >>> bool(search.score(x, y) > 0.3)
     True
 
-    Args and attributes: as of `SweepClassifier`, `classes_` apart.
+    Arguments and attributes are those of `SweepClassifier`, except for `classes_`.
     """
 
     _kind = "regression"
@@ -249,7 +245,7 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
         Args:
             X: `(n_samples, n_features)` numbers.
             y: `(n_samples,)` or `(n_samples, outputs)` numbers.
-            sample_weight: As of `SweepClassifier.fit`.
+            sample_weight: See `SweepClassifier.fit`.
 
         Raises:
             ValueError: The data or a setting cannot be used, or no trial completed.
@@ -261,7 +257,7 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
         return self._search(x, y.astype(np.float64), sample_weight)
 
     def predict(self, X: Any) -> npt.NDArray[np.float64]:
-        """The predictions, shaped as `y` was in `fit`."""
+        """Return the predictions, shaped like the `y` of `fit`."""
         outputs = self._outputs(X).astype(np.float64)
         return outputs[:, 0] if self._flat else outputs
 
@@ -272,7 +268,7 @@ class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
 
 
 def _workers(n_jobs: int | None) -> int | None:
-    """How many processes train: None for one a core."""
+    """Return the number of processes; None for one on each core."""
     if n_jobs is None:
         return 1
     if n_jobs == -1:

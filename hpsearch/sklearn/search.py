@@ -1,35 +1,30 @@
-"""A search on behalf of an estimator: holdout, sweep, network, `cv_results_`."""
+"""The search behind an estimator: holdout, sweep, network, `cv_results_`."""
 
 from __future__ import annotations
 
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from hpsearch.data.dataset import Options
+from hpsearch.data.dataset import Dataset, Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.models.problem import Problem
-from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import AsWarnings, Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hpsearch.data.dataset import Dataset
-    from hpsearch.spec.sweep import Sweep
 
 Rows = npt.NDArray[np.intp]
 
@@ -40,10 +35,10 @@ def holdout(
     random: np.random.RandomState,
     classes: npt.NDArray[np.intp] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Rows to train on, and rows to score on, both in the order of the data.
+    """Return rows to train on and rows to score on, both in the order of the data.
 
-    Of each class, the fraction is set aside as nearly as whole rows allow, and at least one row
-    stays in training: a class that has a single row is never scored on, where scikit-learn's own
+    The fraction is set aside of each class, as nearly as whole rows allow, and each class keeps at
+    least one row in training. So a class with a single row is never scored on; scikit-learn's own
     stratified splits refuse it.
 
     Args:
@@ -54,7 +49,10 @@ def holdout(
     """
     order = random.permutation(n_samples)
     count = max(1, round(fraction * n_samples))
-    free = order[1:] if classes is None else _beyond_first(order, classes)
+    free = order[1:]
+    if classes is not None:
+        _, first_of_class = np.unique(classes[order], return_index=True)
+        free = np.delete(order, first_of_class)
     if not len(free):
         raise ValueError(
             f"no row can be set aside to score on: n_samples={n_samples}, and each class needs one "
@@ -67,16 +65,10 @@ def holdout(
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
-def _beyond_first(order: Rows, classes: npt.NDArray[np.intp]) -> Rows:
-    """The rows in an order, without the first of each class."""
-    _, first = np.unique(classes[order], return_index=True)
-    return np.delete(order, first)
-
-
 def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
-    """Rows in such an order that each beginning of it has about each class' share.
+    """Order rows so that the first k, for each k, hold about each class' share.
 
-    Row k of a class that has m lies at (k + 1/2) / m.
+    Row k of a class with m rows gets the position (k + 1/2) / m.
     """
     places = np.empty(len(rows))
     of_rows = classes[rows]
@@ -92,12 +84,12 @@ _BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What `hypermodel.trained_model` needs; pickled and copied without Keras' objects.
+    """A trained network, pickled and copied without Keras' objects.
 
     Attributes:
-        values: The live hyperparameters.
+        values: The active hyperparameters.
         seed: The trial's seed.
-        weights: In the order of `model.get_weights()`.
+        weights: Arrays in the order of `model.get_weights()`.
     """
 
     problem: Problem
@@ -108,45 +100,41 @@ class Network:
     @cached_property
     def model(self) -> Any:
         """The `keras.Model`; it takes raw rows."""
+        # Keras and TensorFlow are slow to import.
         from hpsearch.models.mlp import trained_model
 
         return trained_model(self.problem, self.values, self.seed, self.weights)
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The model's outputs `(n_samples, outputs)`.
+        """Return the model's outputs `(n_samples, outputs)`.
 
-        Not by `keras.Model.predict`, which traces a graph first: a second for a few rows.
+        `keras.Model.predict` would trace a graph first, which takes a second.
         """
         parts = [self._batch(x[begin : begin + _BATCH]) for begin in range(0, len(x), _BATCH)]
         return np.concatenate(parts)
 
     def _batch(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        # Always as many rows: matrix products of other shapes round otherwise, and a row's
-        # prediction would depend on how many others are predicted with it.
+        # A matrix product's rounding depends on its shape: with a fixed number of rows, a
+        # prediction does not depend on the rows that it is made with.
         rows = np.zeros((_BATCH, *x.shape[1:]), np.float32)
         rows[: len(x)] = x
         outputs = np.asarray(self.model(rows, training=False))
         return outputs.reshape(_BATCH, -1)[: len(x)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
+        return {name: value for name, value in vars(self).items() if name != "model"}
 
 
 def cv_results(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a config, in the order in which they were first tried.
+    """Return one row for each config, in the order in which they were first tried.
 
-    Columns: `mean_fit_time`; `param_NAME` a hyperparameter; `params`, all of these in one mapping;
-    `mean_test_score` over seeds and folds, `std_test_score`, `rank_test_score` (the best is 1; a
-    config of which a trial failed has no score and the last rank); `status`: completed, or that of
-    the first of its trials that is not.
+    Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, all of these in one
+    mapping; `mean_test_score` and `std_test_score` over seeds and folds; `rank_test_score`, from 1;
+    `status`: completed, or that of the first trial that is not. A config with a failed trial has
+    no score and the last rank.
 
-    A score that is to be minimised has its sign turned, as scikit-learn's `neg_` scores.
+    A score to minimise is negated, as in scikit-learn's `neg_` scores.
     """
-    import pandas as pd
-
     sign = -1.0 if goal_of(table) == "minimize" else 1.0
     names = hyperparameter_columns(table)
     rows = []
@@ -172,11 +160,9 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as Python has it; None where it is empty."""
+    """Return a cell as a plain Python value; None if it is empty."""
     if isinstance(value, list | dict):
         return value
-    import pandas as pd
-
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value
@@ -184,13 +170,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What came of a search.
+    """The results of a search.
 
     Attributes:
-        network: The best trial's.
-        params: Of the best config: the values of the sweep's parameters that are alive in it.
+        network: The best trial's network.
+        params: The best config's active values of the sweep's parameters.
         score: The best config's mean score.
-        table: One row a trial, as `hpsearch.Results.table`.
+        table: `hpsearch.Results.table`.
     """
 
     network: Network
@@ -213,15 +199,15 @@ def search(
     """Run the sweep that `raw` describes on arrays.
 
     Args:
-        raw: What a sweep file would hold, without `name` and `data`.
-        train, validation: x, y and maybe the rows' weights; no validation with `cv`.
-        cv: Into how many folds `train` is cut, or None.
-        workers: How many processes train; 1 for this one.
+        raw: The mapping of a sweep file, without `name` and `data`.
+        train, validation: x, y and optionally the rows' weights; no validation with `cv`.
+        cv: The number of folds of `train`, or None.
+        workers: The number of processes that train; 1 trains in this one.
         out: The results directory; None keeps nothing on disk.
 
     Raises:
         ValueError: The settings or the data cannot be used, or no trial completed.
-        HpsearchError: As `hpsearch.run`.
+        HpsearchError: See `hpsearch.run`.
     """
     x, y, weights = (*train, None)[:3]
     about = InMemoryRows(x, y, weights, validation=validation).described
@@ -268,6 +254,6 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
     recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
     problem = Problem(recipe, rows.input, rows.target)
     network = Network(problem, trial.config.without_epochs, trial.seed, weights)
-    live = dict(trial.config.values)
-    params = {name: live[name] for name in sweep.parameters if name in live}
+    active = dict(trial.config.values)
+    params = {name: active[name] for name in sweep.parameters if name in active}
     return SearchResult(network, params, score, table)

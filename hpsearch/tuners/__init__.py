@@ -1,10 +1,10 @@
-"""KerasTuner's tuners by their names, on hpsearch's engine: code for them needs another import.
+"""KerasTuner's tuners on hpsearch's engine: replace `import keras_tuner`, and change nothing else.
 
 >>> import hpsearch.tuners as keras_tuner  # doctest: +SKIP
 >>> tuner = keras_tuner.RandomSearch(build_model, objective="val_accuracy")  # doctest: +SKIP
 
-`GridSearch`, `RandomSearch`, `BayesianOptimization` and `Hyperband` subclass KerasTuner's and take
-the same arguments. All else here is KerasTuner's own: `HyperModel`, `Objective`, `oracles`, ...
+`GridSearch`, `RandomSearch`, `BayesianOptimization` and `Hyperband` subclass KerasTuner's classes
+and take the same arguments. Every other name is KerasTuner's: `HyperModel`, `Objective`, ...
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch"]
 
 
 def __getattr__(name: str) -> Any:
-    """What KerasTuner has under that name."""
+    """Return KerasTuner's object of that name."""
     return getattr(keras_tuner, name)
 
 

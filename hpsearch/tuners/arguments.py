@@ -1,4 +1,4 @@
-"""What was passed to `search`: what the engine takes, and why it does not."""
+"""The arguments of a tuner's `search`, checked for the engine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from hpsearch.data.dataset import Dataset, Split, are_several, packed, several_t
 from hpsearch.data.specs import Arrays, InputSpec, Target, TargetPart, Task
 from hpsearch.errors import DataError
 
-#: Arguments of `fit` that the engine has of its own.
-_OURS = frozenset({"x", "y", "batch_size", "callbacks", "epochs", "validation_data", "verbose"})
-#: And with the values by which they change nothing.
+#: Arguments of `fit` that the engine understands.
+_UNDERSTOOD = frozenset(
+    {
+        "x", "y", "batch_size", "callbacks", "epochs", "validation_data", "validation_split",
+        "verbose",
+    }
+)  # fmt: skip
+#: Other arguments, with the values that change nothing.
 _NEUTRAL: dict[str, Any] = {
     "class_weight": None,
     "initial_epoch": 0,
@@ -25,27 +30,26 @@ _NEUTRAL: dict[str, Any] = {
     "steps_per_epoch": None,
     "validation_batch_size": None,
     "validation_freq": 1,
-    "validation_split": 0.0,
     "validation_steps": None,
 }
-#: Positions of `fit`'s arguments, as KerasTuner passes them on.
+#: Arguments of `fit` by position, as KerasTuner passes them on.
 _POSITIONS = ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split")
 
 
 class NotOnEngine(Exception):
-    """Why trials run in this process instead, in words."""
+    """The reason why trials run in this process instead."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `search` is to train on, and how.
+    """The checked arguments of `search`.
 
     Attributes:
         arrays: Rows to train on and to validate on, as Keras would take them.
-        epochs, batch_size: None where they were not said.
-        callbacks: Of Keras.
-        arguments: Of `fit`, that only `fit` itself understands.
-        parts: Of several targets, whose columns the arrays have; else empty.
+        epochs, batch_size: None if they were not given.
+        callbacks: Keras' callbacks.
+        arguments: Arguments of `fit` that only `fit` itself understands.
+        parts: The targets whose columns the arrays hold, if there are several; else empty.
     """
 
     arrays: Arrays
@@ -57,7 +61,7 @@ class Request:
 
     @property
     def target(self) -> Target:
-        """What is predicted, with nothing encoded or standardised."""
+        """The target, neither encoded nor standardised."""
         if self.parts:
             return several_target(self.parts)
         outputs = int(np.prod(self.arrays.y_train.shape[1:], dtype=np.int64))
@@ -65,15 +69,14 @@ class Request:
 
     @property
     def dataset(self) -> Dataset:
-        """The same for a sweep: with nothing scaled, encoded or standardised."""
+        """The arrays as a dataset, neither scaled, encoded nor standardised."""
         arrays = self.arrays
-        shape = arrays.x_train.shape[1:]
         train = Split(arrays.x_train, arrays.y_train)
         validation = Split(arrays.x_val, arrays.y_val)
         parts = {"train": train, "validation": validation}
         return Dataset(
             name="memory",
-            input=InputSpec(tuple(shape), str(arrays.x_train.dtype)),
+            input=InputSpec(tuple(arrays.x_train.shape[1:]), str(arrays.x_train.dtype)),
             target=self.target,
             train=train,
             validation=validation,
@@ -83,23 +86,25 @@ class Request:
 
 
 def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
-    """What `search(*args, **kwargs)` asks for.
+    """Check the arguments of `search(*args, **kwargs)`.
 
     Raises:
-        NotOnEngine: The engine cannot do it.
+        NotOnEngine: The engine cannot do what they ask for.
     """
     if len(args) > len(_POSITIONS):
         raise NotOnEngine("search was given more positional arguments than x, y and those of fit")
     given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
     x = _array("x", given.get("x"))
     y, parts = _targets("y", given.get("y"), x)
+    if given.get("sample_weight") is not None:
+        raise NotOnEngine("there is a sample_weight")
     if len(x) != len(y):
         raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
     split = given.get("validation_split") or 0.0
     if given.get("validation_data") is not None:
         x_val, y_val = _pair(given["validation_data"], parts)
     elif split:
-        # As Keras does: the last rows, before any shuffle.
+        # Keras takes the last rows, before any shuffle.
         first = int(len(x) * (1.0 - split))
         x, x_val, y, y_val = x[:first], x[first:], y[:first], y[first:]
     else:
@@ -107,14 +112,15 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
     others = {
         name: value
         for name, value in given.items()
-        if name not in _OURS and not _is_neutral(name, value) and name != "validation_split"
+        if name not in _UNDERSTOOD and not _is_neutral(name, value)
     }
     epochs, batch_size = given.get("epochs"), given.get("batch_size")
+    callbacks = given.get("callbacks") or ()
     return Request(
         Arrays(x, y, x_val, y_val),
         None if epochs is None else int(epochs),
         None if batch_size is None else int(batch_size),
-        tuple(_listed(given.get("callbacks"))),
+        tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,),
         others,
         parts,
     )
@@ -122,12 +128,6 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
 
 def _is_neutral(name: str, value: Any) -> bool:
     return name in _NEUTRAL and (value is None or value == _NEUTRAL[name])
-
-
-def _listed(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
 def _pair(given: Any, parts: tuple[TargetPart, ...]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -140,7 +140,7 @@ def _pair(given: Any, parts: tuple[TargetPart, ...]) -> tuple[npt.NDArray[Any], 
 def _targets(
     name: str, given: Any, x: npt.NDArray[Any], like: tuple[TargetPart, ...] | None = None
 ) -> tuple[npt.NDArray[Any], tuple[TargetPart, ...]]:
-    """The targets; several ones in columns."""
+    """Return the targets, and what the columns are if there are several."""
     if not are_several(given, len(x)):
         if like:
             raise NotOnEngine(f"{name} has not the targets of y")
@@ -153,7 +153,7 @@ def _targets(
 
 
 def _array(name: str, given: Any) -> npt.NDArray[Any]:
-    """As Keras' adapter takes an array: floats as float32, whole numbers as they are."""
+    """Convert an array as Keras' adapter does: floats to float32, integers unchanged."""
     if hasattr(given, "to_numpy"):
         given = given.to_numpy()
     if type(given).__module__.startswith("tensorflow") and hasattr(given, "numpy"):

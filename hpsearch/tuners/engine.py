@@ -18,12 +18,11 @@ from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
 from hpsearch.space.space import Choices, Parameter
-from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.store.store import Store
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of
 from hpsearch.tuners.trials import TunerTrials, kept_servers, row_shape_in, search
 
-#: What a subclass may replace, and only KerasTuner's own loop calls.
+#: Methods that a subclass may override and that only KerasTuner's own loop calls.
 _HOOKS = (
     "_build_and_fit_model",
     "_build_hypermodel",
@@ -43,22 +42,21 @@ _HOOKS = (
 
 
 class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
-    """The part that all four tuners share.
+    """The base of the four tuners.
 
-    Trials are trained by workers, several at a time, and stored in the project's directory as
-    `hpsearch run` stores them: results.csv, sweep.db, run.log. What the engine cannot do runs in
-    this process, as KerasTuner runs it, and `search` says why: a tuner that overrides `run_trial`
-    or a hook, data that is no arrays, several objectives.
+    Workers train several trials at a time. The project's directory gets the files of
+    `hpsearch run`: results.csv, sweep.db, run.log. A tuner that overrides `run_trial` or a hook,
+    data that is not arrays, sample weights, and several objectives run in this process, as
+    KerasTuner runs them, and `search` prints why.
 
     Args:
         args, kwargs: KerasTuner's.
-        workers: How many trials at a time; one a core where None.
+        workers: The number of trials at a time; None for one on each core.
     """
 
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
-        #: How many trials at a time; one a core where None.
         self.workers = workers
-        self._rows = TunerTrials(self)
+        self._trials = TunerTrials(self)
         if not _overridden(type(self)):
             kept_servers()
         super().__init__(*args, **kwargs)
@@ -67,22 +65,22 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """The method, as a sweep file names it."""
+        """The `method` of a sweep file."""
         raise NotImplementedError
 
     @property
     def most_epochs(self) -> int | None:
-        """How many epochs a trial trains, where the method says that and not `search`."""
+        """Epochs of a trial, if the method decides them and not `search`."""
         return None
 
     @property
     def _store(self) -> Path:
         return Path(self.project_dir, "sweep.db")
 
-    # What KerasTuner calls
+    # KerasTuner's methods
 
     def _activate_all_conditions(self) -> None:
-        """Finds the hyperparameters; more of them than KerasTuner's first builds do."""
+        """Find the hyperparameters, including some that KerasTuner's first builds miss."""
         if not (self.oracle.tune_new_entries and self.oracle.allow_new_entries):
             super()._activate_all_conditions()
             return
@@ -96,13 +94,13 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
     def _configure_tensorboard_dir(
         self, callbacks: Sequence[Any], trial: Any, execution: int = 0
     ) -> None:
-        """KerasTuner's imports tensorboard, and fails the trial where it is not installed."""
+        """Call KerasTuner's only for TensorBoard: it needs the package tensorboard."""
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
             super()._configure_tensorboard_dir(callbacks, trial, execution)
 
     def load_model(self, trial: Any) -> Any:
-        """The model of a trial, with the weights of its best epoch."""
-        number = self._rows.best_number(trial.trial_id)
+        """Return the model of a trial, with the weights of its best epoch."""
+        number = self._trials.best_number(trial.trial_id)
         if number is None:
             return super().load_model(trial)
         values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
@@ -117,7 +115,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         return model
 
     def reload(self) -> None:
-        """Takes up what the project's directory holds."""
+        """Load the trials from the project's directory."""
         if not self._store.exists():
             super().reload()
             return
@@ -125,12 +123,10 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             trials, results = store.trials(), store.results()
         for trial in trials:
             if trial.number in results:
-                self._rows.take(trial, results[trial.number], self.executions_per_trial)
-
-    # The search
+                self._trials.take(trial, results[trial.number])
 
     def search(self, *args: Any, **kwargs: Any) -> None:
-        """Searches for the best hyperparameters; arguments as of KerasTuner's, and of `fit`.
+        """Search for the best hyperparameters; takes KerasTuner's arguments, and those of `fit`.
 
         Raises:
             HpsearchError: The project's directory holds another search's results, or cannot be
@@ -140,18 +136,17 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         if "verbose" in kwargs:
             self.oracle.verbose = kwargs["verbose"]
         try:
-            request = self._request(args, kwargs)
-            search(self, request)
+            search(self._trials, self._request(args, kwargs))
         except NotOnEngine as reason:
             if self.oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")  # noqa: T201
             super().search(*args, **kwargs)
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
-        """What the engine is to do.
+        """Return the request for the engine.
 
         Raises:
-            NotOnEngine: It cannot.
+            NotOnEngine: The engine cannot run this tuner or these arguments.
         """
         overridden = _overridden(type(self))
         if overridden:
@@ -162,11 +157,11 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             raise NotOnEngine("there is a distribution_strategy")
         return request_of(args, kwargs)
 
-    def found(self, request: Request) -> ModelHyperparameters:
-        """The space of the search as it is now known, those of the model's `fit` included.
+    def model_hyperparameters(self, request: Request) -> ModelHyperparameters:
+        """Return the known hyperparameters, including those that the model's `fit` declares.
 
         Raises:
-            NotOnEngine: It is none that the engine has.
+            NotOnEngine: The engine cannot express them.
         """
         custom_fit = trains_itself(self.hypermodel)
         if custom_fit and self.oracle.tune_new_entries and self.oracle.allow_new_entries:
@@ -175,16 +170,15 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             name, known = self.model_name, self._parameters()
             with contextlib.redirect_stdout(io.StringIO()):
                 self._note(declared_in(self.hypermodel, name, known, rows, request.target))
-        parameters = self._parameters()
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
         trained_by_fit = custom_fit or bool(request.callbacks or request.arguments)
-        return ModelHyperparameters(tuple(parameters), defaults, custom_fit=trained_by_fit)
+        return ModelHyperparameters(tuple(self._parameters()), defaults, custom_fit=trained_by_fit)
 
     def _parameters(self) -> list[Parameter]:
-        """KerasTuner's space as ours.
+        """Convert KerasTuner's space.
 
         Raises:
-            NotOnEngine: One name stands for several things.
+            NotOnEngine: A name has several meanings.
         """
         declared: dict[str, list[Any]] = {}
         for hyperparameter in self.oracle.hyperparameters.space:
@@ -197,30 +191,25 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
     def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
         parameter = described(name, declared)
         if self.method["name"] == "grid" and parameter.choices is None:
-            # As KerasTuner's grid does with a range without a step.
+            # KerasTuner's grid takes these values of a range without a step.
             values = sorted(set(declared[0].values))
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
 
     @property
+    def given_model(self) -> Any:
+        """The function or hypermodel that the user passed."""
+        model = self.hypermodel
+        return model.build if isinstance(model, DefaultHyperModel) else model
+
+    @property
     def model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
-        model = self.hypermodel
-        return model_reference(model.build if isinstance(model, DefaultHyperModel) else model)
-
-    def user_objects(self, request: Request) -> list[Any]:
-        """What of the user's crosses to the workers."""
-        model = self.hypermodel
-        given = model.build if isinstance(model, DefaultHyperModel) else model
-        return [given, self.optimizer, self.loss, self.metrics, *request.callbacks]
-
-    def took(self, trial: Trial, result: TrialResult) -> None:
-        """A result is stored."""
-        self._rows.take(trial, result, self.executions_per_trial, tell=True)
+        return model_reference(self.given_model)
 
 
 def _overridden(tuner: type) -> str:
-    """The first hook that a subclass of the user's replaces; empty where none is."""
+    """Return the first hook that a user's subclass overrides; empty if it overrides none."""
     return next((name for name in _HOOKS if _is_users(tuner, name)), "")
 
 
@@ -230,47 +219,41 @@ def _is_users(tuner: type, name: str) -> bool:
 
 
 class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
-    """Every combination of values; of a range without a step, ten, as KerasTuner's has it."""
+    """Tries every combination; ten values of a range without a step, as KerasTuner does."""
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         return {"name": "grid"}
 
 
 class RandomSearch(OnEngine, keras_tuner.RandomSearch):  # type: ignore[misc]
-    """Uniform points of the space."""
+    """Tries uniform points of the space."""
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         return {"name": "random"}
 
 
 class BayesianOptimization(OnEngine, keras_tuner.BayesianOptimization):  # type: ignore[misc]
-    """A Gaussian process; `alpha` is not used, since the process learns how noisy scores are."""
+    """Models scores by a Gaussian process, which ignores `alpha` and fits the noise."""
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         points, beta = self.oracle.num_initial_points, self.oracle.beta
         method = {"name": "bayesian", "beta": float(beta)}
         return method if points is None else {**method, "num_initial_points": int(points)}
 
 
 class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
-    """Brackets of successive halving; a config that goes on keeps its optimizer's state."""
+    """Halves brackets of configs; one that continues keeps its optimizer's state."""
 
     @property
     def method(self) -> Mapping[str, Any]:
-        """See `OnEngine`."""
         method = {"name": "hyperband", "factor": int(self.oracle.factor)}
         iterations = self.oracle.hyperband_iterations
-        if iterations == float("inf"):
-            return method
-        return {**method, "hyperband_iterations": int(iterations)}
+        endless = iterations == float("inf")
+        return method if endless else {**method, "hyperband_iterations": int(iterations)}
 
     @property
     def most_epochs(self) -> int | None:
-        """See `OnEngine`."""
         return int(self.oracle.max_epochs)

@@ -17,13 +17,11 @@ import keras_tuner
 from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.data.dataset import Dataset
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import ChangedSweepError, InputError, Interrupted, RefusedError
 from hpsearch.models.custom import Tailored
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters, shipped
 from hpsearch.space.trial import Trial, TrialResult
-from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 from hpsearch.tuner.custom_model import LoaderWithModel
@@ -35,11 +33,11 @@ from hpsearch.workers.servers import Servers
 
 @dataclass
 class _Kept:
-    """Of this process.
+    """The servers that all tuners of this process share.
 
     Attributes:
-        pid: A fork of this process has none.
-        read: How much of the log is in some project's.
+        pid: The process that started them; a fork of it starts its own.
+        read: The length of the log that was copied to projects.
     """
 
     servers: Servers
@@ -52,29 +50,29 @@ _kept: list[_Kept] = []
 
 
 def kept_servers() -> Servers:
-    """Those that are there, or new ones where none is, or they have ended."""
+    """Return this process's servers, starting them if there are none or they have ended."""
     if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
         return _kept[0].servers
     close_servers()
-    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - as long as they are
+    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run
     _kept.append(_Kept(Servers(log), log, os.getpid()))
     return _kept[0].servers
 
 
-def copy_worker_log(path: Path) -> None:
-    """Append to a project's log what the workers have said since the last time."""
+def _copy_worker_log(path: Path) -> None:
+    """Append what the workers have written since the last call to a project's log."""
     if not _kept:
         return
     kept = _kept[0]
-    said = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
-    kept.read += len(said)
+    output = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
+    kept.read += len(output)
     with path.open("ab") as file:
-        file.write(said)
+        file.write(output)
 
 
 @atexit.register
 def close_servers() -> None:
-    """End them, and all that they forked."""
+    """End the servers and all processes that they forked."""
     while _kept:
         kept = _kept.pop()
         if kept.pid == os.getpid():
@@ -82,51 +80,46 @@ def close_servers() -> None:
         kept.log.close()
 
 
-_OURS = ("epochs", "batch_size")
-
-
 class TunerTrials:
-    """The rows of one tuner's project.
+    """The rows of a tuner's project as trials of its oracle.
 
-    A trial of KerasTuner's is a config with all its executions; its score is their mean, and each
-    execution's that of its best epoch.
+    A trial of KerasTuner is a config with all its executions. Its score is the mean of theirs, each
+    at its best epoch.
     """
 
     def __init__(self, tuner: keras_tuner.Tuner) -> None:
-        self._tuner = tuner
+        self.tuner = tuner
         self._results: dict[str, dict[int, TrialResult]] = {}
         self._ids: dict[str, str] = {}
 
     def best_number(self, trial_id: str) -> int | None:
-        """The row whose weights are those of a trial: its best execution's."""
+        """Return the number of a trial's best execution, whose weights are the trial's."""
         config = next((c for c, known in self._ids.items() if known == trial_id), None)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
-        sign = 1.0 if self._tuner.oracle.objective.direction == "max" else -1.0
+        sign = 1.0 if self.tuner.oracle.objective.direction == "max" else -1.0
         return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.trial)).trial
 
-    def take(
-        self, trial: Trial, result: TrialResult, executions: int, *, tell: bool = False
-    ) -> None:
-        """A row is stored.
+    def take(self, trial: Trial, result: TrialResult, *, show: bool = False) -> None:
+        """Add a row; the last execution of a config completes the trial.
 
         Args:
-            tell: Whether the screen is told of a trial that is complete.
+            show: Display a trial that is complete.
         """
-        known = self._results.setdefault(trial.config.id, {})
-        known[trial.number] = result
-        if len(known) < executions:
+        results = self._results.setdefault(trial.config.id, {})
+        results[trial.number] = result
+        if len(results) < self.tuner.executions_per_trial:
             return
-        made = self._make(trial, known)
-        if tell and self._tuner.oracle.verbose:
-            self._show(made, sum(each.seconds for each in known.values()))
+        made = self._make(trial, results)
+        if show and self.tuner.oracle.verbose:
+            self._show(made, sum(each.seconds for each in results.values()))
 
     def _make(self, trial: Trial, results: Mapping[int, TrialResult]) -> Any:
-        oracle = self._tuner.oracle
+        oracle = self.tuner.oracle
         config = trial.config.id
         if config not in self._ids:
-            # Before, KerasTuner's own loop may have run some.
+            # KerasTuner's own loop may have added trials before.
             number = next(n for n in range(10**9) if f"{n:04d}" not in oracle.trials)
             self._ids[config] = f"{number:04d}"
         hyperparameters = oracle.hyperparameters.copy()
@@ -135,7 +128,7 @@ class TunerTrials:
         hyperparameters.values = {
             name: value
             for name, value in {**trial.config.values, **late}.items()
-            if name in declared or name not in _OURS
+            if name in declared or name not in ("epochs", "batch_size")
         }
         made = kt_trial.Trial(hyperparameters, self._ids[config], kt_trial.TrialStatus.RUNNING)
         self._end(made, list(results.values()))
@@ -146,7 +139,7 @@ class TunerTrials:
         return made
 
     def _end(self, made: Any, results: list[TrialResult]) -> None:
-        objective = self._tuner.oracle.objective
+        objective = self.tuner.oracle.objective
         scores = [result.score for result in results if result.status.scored]
         known = [score for score in scores if score is not None and math.isfinite(score)]
         if len(known) < len(results):
@@ -158,7 +151,7 @@ class TunerTrials:
         made.score = sum(known) / len(known)
         epochs = [result.scored_epoch or 1 for result in results]
         made.best_step = sum(epochs) // len(epochs) - 1
-        metrics = [r.curve[(r.scored_epoch or 1) - 1] for r in results]
+        metrics = [r.curve[epoch - 1] for r, epoch in zip(results, epochs, strict=True)]
         made.metrics = kt_metrics.MetricsTracker()
         for name in metrics[0]:
             direction = objective.direction if name == objective.name else None
@@ -167,43 +160,49 @@ class TunerTrials:
             made.metrics.update(name, sum(values) / len(values), step=made.best_step)
 
     def _show(self, made: Any, seconds: float) -> None:
-        """As KerasTuner's display has it: a trial that has ended."""
-        display = self._tuner.oracle._display  # noqa: SLF001 - it has no other way
+        """Show a trial that has ended as KerasTuner does."""
+        display = self.tuner.oracle._display  # noqa: SLF001 - there is no public way
         now = datetime.now()  # noqa: DTZ005 - KerasTuner's clock has no zone
         display.search_start = display.search_start or now - timedelta(seconds=seconds)
         display.trial_start[made.trial_id] = now - timedelta(seconds=seconds)
-        display.trial_number[made.trial_id] = len(self._tuner.oracle.trials)
+        display.trial_number[made.trial_id] = len(self.tuner.oracle.trials)
         display.on_trial_end(made)
 
 
-#: Keras' own, where `search` is told none.
-_EPOCHS, _BATCH_SIZE = 1, 32
+class _Reporter(Silent):
+    """Adds results to the tuner's trials, and prints notes."""
+
+    def __init__(self, trials: TunerTrials) -> None:
+        self._trials = trials
+
+    def result(self, trial: Trial, result: TrialResult) -> None:
+        self._trials.take(trial, result, show=True)
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        if self._trials.tuner.oracle.verbose:
+            print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
 
 
-def search(tuner: keras_tuner.Tuner, request: Request) -> None:
-    """Runs a tuner's search to its end.
+def search(trials: TunerTrials, request: Request) -> None:
+    """Run a tuner's search to its end.
 
     Raises:
         HpsearchError: The directory holds another search's results, or cannot be written.
-        KeyboardInterrupt: It came.
+        KeyboardInterrupt: The user interrupted it.
         RuntimeError: No trial completed.
+        NotOnEngine: The model cannot be sent to workers.
     """
-    found = tuner.found(request)
-    sweep = sweep_of(tuner, request, found)
-    model = CustomModel(
-        _code(tuner, request, found), found, "drawn" if _tunes(tuner) else "default"
-    )
+    tuner = trials.tuner
+    hyperparameters = tuner.model_hyperparameters(request)
+    sweep = _sweep(tuner, request, hyperparameters)
+    late = "drawn" if tuner.oracle.tune_new_entries else "default"
+    model = CustomModel(_code(tuner, request, hyperparameters), hyperparameters, late)
     where = Path(tuner.project_dir)
     settings = Settings(out=where, workers=tuner.workers, report=False, model=False)
     dataset = request.dataset
-
-    def rows(_: DataSpec) -> Dataset:
-        return dataset
-
     try:
-        outcome = run_sweep(
-            sweep, settings, _Telling(tuner), LoaderWithModel(rows, model), kept_servers()
-        )
+        loader = LoaderWithModel(lambda _: dataset, model)
+        outcome = run_sweep(sweep, settings, _Reporter(trials), loader, kept_servers())
     except ChangedSweepError as error:
         raise RefusedError(
             f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
@@ -213,35 +212,21 @@ def search(tuner: keras_tuner.Tuner, request: Request) -> None:
             raise KeyboardInterrupt from error
         raise
     finally:
-        copy_worker_log(where / "run.log")
+        _copy_worker_log(where / "run.log")
     if not outcome.completed:
-        raise RuntimeError(_failure(tuner))
+        failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
+        why = failed[-1].message if failed else "none was tried"
+        raise RuntimeError(f"no trial completed; the last one: {why}")
 
 
-class _Telling(Silent):
-    """Tells a tuner of its results."""
-
-    def __init__(self, tuner: keras_tuner.Tuner) -> None:
-        self._tuner = tuner
-
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        """It makes a trial of KerasTuner's of it."""
-        self._tuner.took(trial, result)
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        """A line on the screen."""
-        if self._tuner.oracle.verbose:
-            print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
-
-
-def sweep_of(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> Sweep:
-    """What a sweep file would say."""
+def _sweep(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> Sweep:
     objective, executions = tuner.oracle.objective, int(tuner.executions_per_trial)
-    most = tuner.oracle.max_trials
+    arrays = request.arrays
+    rows = InMemoryRows(arrays.x_train, arrays.y_train, validation=(arrays.x_val, arrays.y_val))
     raw: dict[str, Any] = {
         "name": _name(tuner.project_name),
         "seed": int(tuner.oracle.seed),
-        "data": {"memory": _described(request)},
+        "data": {"memory": rows.described},
         "model": tuner.model_name,
         "metric": {
             "name": objective.name,
@@ -249,34 +234,34 @@ def sweep_of(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparame
             "epoch": "best",
         },
         "method": dict(tuner.method),
-        "parameters": _told(tuner, request, found),
+        "parameters": _fixed(tuner, request, found),
         "seeds": executions,
         "keep": "all",
     }
-    if most:
-        raw["budget"] = {"trials": int(most) * executions}
+    if tuner.oracle.max_trials:
+        raw["budget"] = {"trials": int(tuner.oracle.max_trials) * executions}
     elif tuner.method["name"] == "hyperband":
-        # Its brackets end it.
+        # Its brackets end the search.
         raw["budget"] = {"trials": 10**9}
     return sweep_from_mapping(raw)
 
 
-def _told(
+def _fixed(
     tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters
 ) -> dict[str, int]:
-    """The epochs and the batch size of every trial, but for those that the model asks for."""
-    epochs = tuner.most_epochs or request.epochs
-    told: dict[str, int | None] = {"epochs": epochs, "batch_size": request.batch_size}
+    """Return the epochs and batch size of every trial, without those that the model declares."""
+    fixed = {"epochs": tuner.most_epochs or request.epochs, "batch_size": request.batch_size}
     if not found.custom_fit:
-        told = {"epochs": epochs or _EPOCHS, "batch_size": request.batch_size or _BATCH_SIZE}
-    return {n: v for n, v in told.items() if v is not None and n not in found.defaults}
+        defaults_of_fit = {"epochs": 1, "batch_size": 32}
+        fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
+    return {n: v for n, v in fixed.items() if v is not None and n not in found.defaults}
 
 
 def _code(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> bytes:
-    """The hypermodel as workers get it.
+    """Pickle the hypermodel for workers.
 
     Raises:
-        NotOnEngine: It cannot be sent.
+        NotOnEngine: It cannot be pickled.
     """
     tailored = Tailored(
         tuner.hypermodel,
@@ -288,14 +273,11 @@ def _code(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameter
         callbacks=request.callbacks,
         arguments=request.arguments,
     )
+    users = [tuner.given_model, tuner.optimizer, tuner.loss, tuner.metrics, *request.callbacks]
     try:
-        return shipped(tailored, tuner.model_name, of=tuner.user_objects(request))
+        return shipped(tailored, tuner.model_name, of=users)
     except InputError as error:
         raise NotOnEngine(str(error)) from None
-
-
-def _tunes(tuner: keras_tuner.Tuner) -> bool:
-    return bool(tuner.oracle.tune_new_entries)
 
 
 def _name(project: str) -> str:
@@ -303,23 +285,8 @@ def _name(project: str) -> str:
     return cleaned if cleaned.strip(".") else "tuner"
 
 
-def _described(request: Request) -> dict[str, str]:
-    arrays = request.arrays
-    return InMemoryRows(
-        arrays.x_train, arrays.y_train, validation=(arrays.x_val, arrays.y_val)
-    ).described
-
-
 def row_shape_in(store: Store) -> tuple[int, ...]:
-    """The shape of a row of the data that a store's trials were trained on."""
-    sweep = sweep_from_text(store.facts().sweep)
-    memory = sweep.data.memory
-    described = memory.x if memory is not None else ""
-    shape = re.match(r"\(([\d, ]*)\)", described)
+    """Return the shape of a row of the data that a store's trials were trained on."""
+    memory = sweep_from_text(store.facts().sweep).data.memory
+    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
     return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]
-
-
-def _failure(tuner: keras_tuner.Tuner) -> str:
-    failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
-    why = failed[-1].message if failed else "none was tried"
-    return f"no trial completed; the last one: {why}"

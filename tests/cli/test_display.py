@@ -31,7 +31,7 @@ def console(*, terminal, width=160):
 
 
 def text_of(screen):
-    """The output, without the codes that move the cursor."""
+    """Return the output without the codes that move the cursor."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
 
 
@@ -54,7 +54,7 @@ def summary(trials=4, epochs=20, saved=3):
 
 @pytest.fixture(params=[Bar, Lines])
 def shown(request):
-    """A display that has begun, and its screen."""
+    """A started display, and its screen."""
     screen = console(terminal=request.param is Bar)
     display = request.param(screen)
     display.began("digits", "experiments/digits", RECIPE, 2)
@@ -154,7 +154,7 @@ def bar(screen):
 
 
 def drawn(display, screen):
-    """The bar as it is drawn now."""
+    """Return the lines of the bar as it is drawn now."""
     start = len(screen.file.getvalue())
     display._bar.refresh()
     seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue()[start:])
@@ -176,7 +176,7 @@ def test_the_bar_shows_each_workers_trial_and_epoch():
     _, first, second = drawn(display, screen)
     assert "idle" in first
     assert "idle" in second
-    # One that came late, after its worker's line was taken away.
+    # An event of a worker that has no line.
     display.event(Started(9, training()))
     display.ended()
 

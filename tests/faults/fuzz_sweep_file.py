@@ -46,7 +46,7 @@ def one(content: bytes) -> None:
         return
     method = sweep.method.name if sweep.method.name in FIXED_METHODS else "random"
     drawn = draws(method, sweep.space, sweep.listed, sweep.seed)
-    configs = itertools.islice((config for config, _ in drawn), _MOST_TRIALS)
+    configs = itertools.islice(drawn, _MOST_TRIALS)
     trials = number_trials(
         configs, [Repetition(0), Repetition(1)], {}, first_number=1, limit=_MOST_TRIALS
     )

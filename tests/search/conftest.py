@@ -1,4 +1,4 @@
-"""The suite's asserts say what was compared."""
+"""Rewrite the shared suite's asserts, so that failures show the compared values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every strategy keeps the protocol's promises when it is asked directly."""
+"""The conformance suite on strategies themselves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_method_of_a_sweep_file_has_a_strategy() -> None:
 
 
 class Watched(dict[str, object]):
-    """Options that say which of them were asked for."""
+    """Options that record which of them were read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Watched(dict[str, object]):
         return False
 
 
-#: What the driver looks at, not the strategy.
+#: Options that the driver reads, not the strategy.
 OF_THE_DRIVER = {"median_stopping"}
 
 

@@ -28,13 +28,13 @@ LARGE = Space(
 
 
 def ids(draws: Any) -> list[str]:
-    return [config.id for config, _ in draws]
+    return [config.id for config in draws]
 
 
 def test_grid_order_is_the_files_the_last_fastest() -> None:
     drawn = [
         (config.values["hidden_layers"], config.values.get("units"), config.values["epochs"])
-        for config, _ in grid_draws(SMALL)
+        for config in grid_draws(SMALL)
     ]
     assert drawn == [
         (0, None, 5), (0, None, 7),
@@ -45,16 +45,9 @@ def test_grid_order_is_the_files_the_last_fastest() -> None:
 
 def test_grid_of_ranges_with_steps() -> None:
     space = Space((Parameter("l2", Range(0.1, 0.3, 0.1)), Parameter("units", Choices((1, 2)))))
-    assert [(c.values["l2"], c.values["units"]) for c, _ in grid_draws(space)] == [
+    assert [(c.values["l2"], c.values["units"]) for c in grid_draws(space)] == [
         (0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2), (0.3, 1), (0.3, 2),
     ]  # fmt: skip
-
-
-def test_a_draw_comes_with_an_assignment_that_gives_it() -> None:
-    for draws in (grid_draws(SMALL), random_draws(SMALL, 3), islice(random_draws(LARGE, 3), 20)):
-        for config, assignment in draws:
-            again = (SMALL if "epochs" in assignment else LARGE).config(assignment)
-            assert again == config
 
 
 def test_an_empty_space_has_one_config() -> None:
@@ -76,13 +69,13 @@ def test_random_draws_depend_on_the_seed_alone() -> None:
 
 
 def test_a_draw_depends_on_names_not_on_places() -> None:
-    """A line that moves in the file changes no proposal."""
+    """Reordering the file's lines changes no proposal."""
     moved = Space(LARGE.parameters[::-1])
     assert ids(islice(random_draws(moved, 7), 50)) == ids(islice(random_draws(LARGE, 7), 50))
 
 
 def test_draws_are_uniform_on_their_scales() -> None:
-    drawn = [config.values for config, _ in islice(random_draws(LARGE, 11), 3000)]
+    drawn = [config.values for config in islice(random_draws(LARGE, 11), 3000)]
     below = sum(values["learning_rate"] < 10**-2.5 for values in drawn) / 3000
     assert below == pytest.approx(0.5, abs=0.03)
     assert sum(v["activation"] == "relu" for v in drawn) / 3000 == pytest.approx(0.5, abs=0.03)
@@ -93,12 +86,12 @@ def test_constraints_and_what_nothing_satisfies() -> None:
     bounded = Space(SMALL.parameters, (parse("hidden_layers * units <= 20"),))
     drawn = list(random_draws(bounded, 0))
     assert set(ids(drawn)) == set(ids(grid_draws(bounded)))
-    assert all(c.values["hidden_layers"] * c.values.get("units", 0) <= 20 for c, _ in drawn)
+    assert all(c.values["hidden_layers"] * c.values.get("units", 0) <= 20 for c in drawn)
     assert not list(random_draws(Space(SMALL.parameters, (parse("epochs > 9"),)), 0))
 
 
 def test_a_large_space_ends_when_nothing_new_comes() -> None:
-    """A hundred thousand values of a key that is dead in all but a few configs."""
+    """A million values of a key that is inactive in every config."""
     space = Space(
         (
             Parameter("hidden_layers", Choices((0,))),

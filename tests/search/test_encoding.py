@@ -1,4 +1,4 @@
-"""Configs as numbers and back."""
+"""Configs as rows of numbers, and back."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_many_points_are_encoded_as_one_by_one(space: Space) -> None:
     points = encoding.uniform(random.random((300, len(encoding.dimensions))))
     found = [(place, encoding.config(point)) for place, point in enumerate(points)]
     valid = [(place, config) for place, config in found if config is not None]
-    rows = encoding.live(points)[[place for place, _ in valid]]
+    rows = encoding.rows(points)[[place for place, _ in valid]]
     np.testing.assert_allclose(rows, [encoding.row(config) for _, config in valid], atol=1e-12)
     assert len(valid) > 100
 
@@ -96,6 +96,6 @@ def test_what_the_space_cannot_express_has_no_row() -> None:
     encoding = Encoding(FINITE)
     inside = FINITE.config(next(FINITE.assignments()))
     assert inside is not None
-    assert encoding.foreign_row(inside) is not None
+    assert encoding.row_if_inside(inside) is not None
     for values in ({"units": 77}, {**inside.values, "epochs": 3}, {**inside.values, "l2": 0.1}):
-        assert encoding.foreign_row(Config(values)) is None
+        assert encoding.row_if_inside(Config(values)) is None

@@ -1,4 +1,4 @@
-"""Successive halving: who goes on, when, and from where a search takes up again."""
+"""Successive halving: which configs continue, when, and how a search resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = Space(
 def made(
     name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any
 ) -> HalvingStrategy:
-    """From the first epoch on, with random configs, where nothing else is said."""
+    """By default with random configs and rungs from the first epoch on."""
     options = {"min_epochs": 1, "proposals": "random"} | options
     options = {name: value for name, value in options.items() if value is not None}
     strategy = make_strategy(MethodSpec(name, options), space, goal=goal, seed=3)
@@ -44,7 +44,7 @@ def run(
     *,
     configs: int = 60,
 ) -> Iterator[Proposal]:
-    """One at a time, until so many configs began and nobody may go on."""
+    """Yield one proposal at a time until `configs` have begun and none may continue."""
     begun: set[str] = set()
     while True:
         if len(begun) >= configs:
@@ -80,7 +80,7 @@ def test_asha_promotes_a_third_of_each_rung() -> None:
     proposals = list(run(made("asha"), configs=81))
     reached = Counter(proposal.epochs for proposal in proposals)
     assert reached[1] == 81
-    # Without a barrier some go on that would not, in the end, be among the best third.
+    # Without a barrier, some continue that are not among the best third in the end.
     assert 27 <= reached[3] <= 40
     assert 9 <= reached[9] <= 14
     assert 3 <= reached[27] <= 5
@@ -236,7 +236,7 @@ def test_an_early_end_counts_at_the_rung_where_the_config_began() -> None:
 
 
 def test_an_ask_stays_cheap() -> None:
-    """No stopwatch: what grows is counted."""
+    """Count the configs that are looked at, since a stopwatch would be unreliable."""
     looked = 0
 
     class Counting(Rung):

@@ -1,4 +1,4 @@
-"""The traps of KerasTuner 1.4.8, one by one: it falls into each, and our oracles do not."""
+"""The faults of stock KerasTuner 1.4.8, one by one, and their absence in our oracles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 
 from hpsearch.search.draws import DrawStrategy
-from hpsearch.search.oracle import StrategyOracle, config_from, hyperparameters_of, make_oracle
+from hpsearch.search.oracle import StrategyOracle, config_from, hyperparameters_of
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
-from hpsearch.spec.method import MethodSpec
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 
@@ -31,12 +30,12 @@ def space_of(**choices: list[Any]) -> Space:
 SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
 
 
-def grid(space: Space = SPACE, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("grid"), space, **settings)
+def grid(space: Space = SPACE, *, goal: str = "maximize") -> StrategyOracle:
+    return StrategyOracle(DrawStrategy("grid", space, (), 0), space, goal=goal)
 
 
-def random_search(space: Space = SPACE, **settings: Any) -> StrategyOracle:
-    return make_oracle(MethodSpec("random"), space, **settings)
+def random_search(space: Space = SPACE, *, seed: int = 0) -> StrategyOracle:
+    return StrategyOracle(DrawStrategy("random", space, (), seed), space, seed=seed)
 
 
 def configs(oracle: StrategyOracle, count: int) -> list[Config]:
@@ -44,7 +43,7 @@ def configs(oracle: StrategyOracle, count: int) -> list[Config]:
 
 
 class Stock(keras_tuner.Oracle):  # type: ignore[misc]
-    """KerasTuner's own, with the least that makes it run."""
+    """A minimal KerasTuner oracle."""
 
     def __init__(self, **changes: Any) -> None:
         hp = keras_tuner.HyperParameters()
@@ -58,7 +57,7 @@ class Stock(keras_tuner.Oracle):  # type: ignore[misc]
 
 
 class Quiet(Stock):
-    """That one without its files and tables."""
+    """A stock oracle without its files and tables."""
 
     def __init__(self, **changes: Any) -> None:
         super().__init__(**changes)
@@ -79,7 +78,7 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
 
 
 def best(oracle: StrategyOracle) -> Config | None:
-    """Of KerasTuner's book-keeping: the config of the best trial that completed."""
+    """Return the config of KerasTuner's best completed trial."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
     return oracle._started[found[0].trial_id].config if found else None
 
@@ -120,7 +119,7 @@ def test_choices_hold_any_value() -> None:
 
 
 def test_kerastuners_values_name_ours() -> None:
-    """Each trial's values lie in the declared space, and give its config back."""
+    """A trial's values are in the declared space and convert back to its config."""
     space = Space(
         (
             Parameter("units", Choices((10, [20, 5]))),
@@ -151,7 +150,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
         hp.Int("width", 1, 3)
     hp.values["layer_type"] = "dropout"
     with hp.conditional_scope("layer_type", ["dropout"]):
-        # The value of the other branch, outside of this one's range.
+        # The value of the other branch, outside this one's range.
         assert hp.Int("width", 10, 30) == 1
 
     when = {"layer_type": ("dense", "dropout")}
@@ -171,7 +170,7 @@ def test_a_name_may_live_under_two_conditions() -> None:
 def test_no_value_is_discovered_late() -> None:
     stock = Quiet()
     trial = stock.create_trial("a")
-    # What a hypermodel meets first inside a trial is not drawn: it is the default.
+    # A hyperparameter first declared during a trial is not drawn; it gets its default.
     assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
     oracle = random_search(SPACE)
     oracle.ask(1)
@@ -181,7 +180,7 @@ def test_no_value_is_discovered_late() -> None:
     with pytest.raises(RuntimeError, match="found new entries"):
         oracle.end_trial(trial)
     assert [hp.name for hp in oracle.get_space().space] == ["units"]
-    # Which left KerasTuner's lock held; the next call of ours does not care.
+    # KerasTuner's lock is still held; our next call releases it.
     assert len(oracle.ask(1)) == 1
 
 
@@ -214,7 +213,7 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
     other.start()
     other.join(timeout=10)
     assert [config.values["units"] for config in asked] == [2, 3, 4]
-    # Nor after a `tell` that fails.
+    # The same after a `tell` that fails.
     monkeypatch.setattr(oracle, "score_trial", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         oracle.tell([Outcome(asked[0], 1.0)])
@@ -222,7 +221,7 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads of one name are let in together by the stock oracle, one inside the other."""
+    """The stock oracle lets in two threads with the same name at once."""
     stock, inside = Quiet(), []
 
     def populate(trial_id: str) -> dict[str, Any]:
@@ -239,9 +238,9 @@ def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "populate_space", populate)
     stock.create_trial("a")
     assert len(inside) == 2
-    # And both were given one number.
+    # Both got the same number.
     assert len(stock.trials) == 1
-    # Ours holds nothing between calls, so threads that take turns never wait.
+    # Ours holds no lock between calls, so threads that take turns never wait.
     oracle = grid(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
@@ -353,7 +352,7 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_asking_stays_cheap() -> None:
-    """No walk over all trials at each call: the last hundred execute as much as the first."""
+    """A call does not walk over all trials."""
     oracle = random_search(Space((Parameter("l2", Range(0.0, 1.0)),)))
 
     def executed(trials: int) -> int:

@@ -1,4 +1,4 @@
-"""Every strategy keeps the protocol's promises behind KerasTuner's `Oracle`."""
+"""The conformance suite on strategies behind KerasTuner's Oracle, and the Oracle's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
 from strategy_conformance import HALVING, OWN, Conformance, Make, search
 
 from hpsearch.search.methods import STRATEGIES, make_strategy
-from hpsearch.search.oracle import StrategyOracle, config_from, make_oracle
+from hpsearch.search.oracle import StrategyOracle, config_from
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.method import MethodSpec
@@ -19,9 +19,16 @@ _OVER = {"COMPLETED", "FAILED"}
 
 
 def _make(
-    method: str, space: Space, listed: Sequence[Config] = (), **settings: object
+    method: str,
+    space: Space,
+    listed: Sequence[Config] = (),
+    *,
+    goal: str = "maximize",
+    seed: int = 0,
+    trials: int | None = None,
 ) -> StrategyOracle:
-    return make_oracle(MethodSpec(method), space, listed, **settings)
+    strategy = make_strategy(MethodSpec(method), space, listed, goal=goal, seed=seed, trials=trials)
+    return StrategyOracle(strategy, space, goal=goal, seed=seed)
 
 
 class TestOracles(Conformance):
@@ -71,7 +78,7 @@ def test_none_but_a_finite_score_wins(method: str, goal: str) -> None:
 
 
 def run_as_kerastuner(oracle: StrategyOracle, workers: int) -> list[str]:
-    """KerasTuner's own loop, several tuners in turn; the statuses that they were given."""
+    """Run KerasTuner's own loop with several tuners in turn; return the statuses they got."""
     running: dict[str, object] = {}
     statuses: list[str] = []
     while len(statuses) < 10_000:
@@ -145,9 +152,9 @@ def test_it_waits_only_for_what_is_under_way() -> None:
     assert oracle.create_trial("late").status == "STOPPED"
 
 
-def test_make_oracle() -> None:
+def test_an_oracle_of_a_list_or_of_a_ranges_grid() -> None:
     assert {*STRATEGIES} == {*OWN, "configs"}
-    listed = make_oracle(MethodSpec("configs"), FINITE, CONFIGS[3:5], goal="minimize")
+    listed = _make("configs", FINITE, CONFIGS[3:5], goal="minimize")
     assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
     with pytest.raises(ValueError, match="a grid needs a list of values or a step"):
-        make_oracle(MethodSpec("grid"), CONTINUOUS).ask(1)
+        _make("grid", CONTINUOUS).ask(1)

@@ -1,4 +1,4 @@
-"""The Gaussian process: its posterior, and what is fitted or given."""
+"""The Gaussian process: its posterior, with fitted and with given noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def posterior_mean(process: GaussianProcess, noise: float) -> np.ndarray:
 def test_a_given_noise_is_added_to_the_diagonal(alpha: float) -> None:
     process = GaussianProcess(X, Y, NUMBERS, alpha)
     mean, _ = process.predict(X)
-    # The least that keeps the matrix regular is added, too.
+    # 1e-6 is added, too, which keeps the matrix regular.
     np.testing.assert_allclose(mean, posterior_mean(process, alpha + 1e-6), atol=1e-6)
 
 

@@ -24,7 +24,7 @@ from hpsearch.sklearn.search import holdout
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
 TWO = {"units": [2, 16], "epochs": 20, "optimizer": "adam"}
-#: Check -> why it does not apply.
+#: Checks that do not apply, with the reason.
 NOT_APPLICABLE = {
     "check_array_api_input": "it runs only where SCIPY_ARRAY_API is set; NumPy arrays are taken",
     "check_sample_weight_equivalence_on_dense_data": (
@@ -46,7 +46,7 @@ def fitted(wine):
 @pytest.mark.parametrize("estimator", [SweepClassifier, SweepRegressor])
 def test_scikit_learn_s_own_checks(estimator):
     with warnings.catch_warnings():
-        # Of made-up data: columns that are constant, labels in a column.
+        # The checks' data has constant columns, and labels in a column.
         warnings.simplefilter("ignore")
         found = check_estimator(
             estimator(SMALL),
@@ -153,7 +153,7 @@ def test_weights_count_in_the_loss(wine):
     x, y = wine
     weights = np.where(y == 2, 0.0, 1.0)
     fitted = SweepClassifier(SMALL).fit(x, y, sample_weight=weights)
-    # Of the third class nothing is learnt, whose rows are scored on all the same.
+    # The third class is not learned, but its rows are still scored.
     assert 2 not in fitted.predict(x)
     assert fitted.score(x, y) < 0.75 < fitted.score(x[y < 2], y[y < 2])
     same = SweepClassifier(SMALL).fit(x, y, np.ones(len(y)))
@@ -234,7 +234,7 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
         np.testing.assert_array_equal(fitted.predict_proba(many[rows]), whole[rows])
 
 
-# Rows to score on
+# The holdout
 
 
 def test_each_class_gives_its_share():

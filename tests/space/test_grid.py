@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hpsearch.search.draws import grid_draws
 from hpsearch.space import space as space_module
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import Choices, Kind, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 _VALUES: dict[str, list[Any]] = {
     "hidden_layers": [0, 1, 2, 3],
@@ -59,16 +59,15 @@ def spaces(draw: st.DrawFn) -> Space:
     return Space(tuple(parameters), tuple(map(parse, texts)) if kind is Kind.MLP else (), kind)
 
 
-def every_point(space: Space) -> list[tuple[Any, dict[str, Any]]]:
-    """Each config at the first of all points that give it."""
+def every_point(space: Space) -> list[Config]:
+    """Each config once, in the order of the first of all points that give it."""
     seen: set[str] = set()
     found = []
     for point in product(*(parameter.choices or () for parameter in space.parameters)):
-        assignment = dict(zip(space.names, point, strict=True))
-        config = space.config(assignment)
+        config = space.config(dict(zip(space.names, point, strict=True)))
         if config is not None and config.id not in seen:
             seen.add(config.id)
-            found.append((config, assignment))
+            found.append(config)
     return found
 
 

@@ -30,7 +30,7 @@ def grid(parameters: Mapping[str, Any], *constraints: str) -> list[dict[str, Any
     shown = {*parameters, "hidden_layers", "units"}
     return [
         {name: value for name, value in config.values.items() if name in shown}
-        for config, _ in grid_draws(space_of(parameters, *constraints))
+        for config in grid_draws(space_of(parameters, *constraints))
     ]
 
 

@@ -9,7 +9,7 @@ from hpsearch.search.draws import grid_draws
 from hpsearch.space.constraints import parse
 from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
-#: Dead keys, conditions, lists, mappings, a constraint, one value for epochs.
+#: Inactive keys, conditions, lists, mappings, a constraint, one value for epochs.
 FINITE = Space(
     (
         Parameter("hidden_layers", Choices((0, 1, 2))),
@@ -22,9 +22,9 @@ FINITE = Space(
     ),
     (parse("hidden_layers * units <= 40"),),
 )
-CONFIGS = [config for config, _ in grid_draws(FINITE)]
+CONFIGS = list(grid_draws(FINITE))
 
-#: Of every domain, with conditions and a constraint.
+#: Every kind of domain, with conditions and a constraint.
 MIXED = Space(
     (
         Parameter("hidden_layers", Choices((0, 1, 2, 3))),
@@ -42,7 +42,7 @@ MIXED = Space(
     (parse("hidden_layers * units <= 600"), parse("batch_size <= units * 16")),
 )
 
-#: Nothing but numbers on a line.
+#: Continuous ranges only.
 CONTINUOUS = Space(
     (
         Parameter("units", Range(1, 500, integer=True)),
@@ -51,7 +51,7 @@ CONTINUOUS = Space(
     )
 )
 
-#: A space of a custom function.
+#: The space of a user's function.
 FUNCTION = Space(
     (
         Parameter("kind", Choices(("a", "b"))),
@@ -65,7 +65,7 @@ FUNCTION = Space(
 
 
 def score_of(config: Config, epochs: int | None = None) -> float | None:
-    """Different for each config, None for one of seven; better after more epochs."""
+    """Return a config's own score, which improves with epochs; None for one config in seven."""
     number = int(hashlib.sha256(config.id.encode()).hexdigest()[:8], 16)
     if number % 7 == 0:
         return None
@@ -73,7 +73,7 @@ def score_of(config: Config, epochs: int | None = None) -> float | None:
 
 
 def smooth(config: Config) -> float:
-    """A score that a model can learn: best at 0.003, 64 units and relu."""
+    """Return a score that a model can learn: best at 0.003, 64 units and relu."""
     values = config.values
     rate = math.log10(values.get("learning_rate", 0.01)) + 2.5
     width = math.log2(values.get("units", 1)) - 6 if "units" in values else -4

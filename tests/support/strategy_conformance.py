@@ -1,7 +1,7 @@
-"""The promises of every strategy, in one suite for strategies and for oracles.
+"""The promises of every strategy, in one suite for strategies and their oracles.
 
-A class that inherits it gives a fixture `make`: from a method's name, a space and keywords to
-something that asks and tells.
+A class that inherits it defines a fixture `make`, a function from a method's name, a space and
+keywords to an object with `ask` and `tell`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hpsearch.space.space import Choices, Config, Parameter, Space
 
 Make = Callable[..., Strategy]
 
-#: Those that need a score to propose all they can: a rung waits for those below it.
+#: Methods that need scores to propose everything, since a rung waits for those below it.
 HALVING = {"asha", "hyperband"}
-#: The methods that propose of their own, beside a list.
+#: The methods that propose more than a list.
 OWN = [method for method in STRATEGIES if method != "configs"]
 MODELS = [method for method in OWN if method in {"tpe", "bayesian", "auto"}]
 SPACES = {"finite": FINITE, "mixed": MIXED, "continuous": CONTINUOUS, "function": FUNCTION}
@@ -37,7 +37,7 @@ def outcome(proposal: Proposal) -> Outcome:
 
 
 def search(strategy: Strategy, steps: int, *, width: int = 1) -> list[Proposal]:
-    """So many proposals; each `width` of them are told before the next is asked for."""
+    """Return at most `steps` proposals; ask for `width` of them, tell them, and repeat."""
     made: list[Proposal] = []
     while len(made) < steps:
         asked = strategy.ask(min(width, steps - len(made)))
@@ -60,7 +60,7 @@ def spaces_of(method: str) -> dict[str, Space]:
 
 @pytest.mark.parametrize("method", OWN)
 class Conformance:
-    """For every method."""
+    """Tests of every method."""
 
     def test_it_proposes_exactly_a_finite_space(self, make: Make, method: str) -> None:
         strategy = make(method, FINITE)
@@ -98,7 +98,7 @@ class Conformance:
             assert len({*ids(strategy.ask(9)), *ids(strategy.ask(9))}) == 18
 
     def test_only_the_seed_makes_a_difference(self, make: Make, method: str) -> None:
-        """Not the global streams, nor how many are asked for at a time."""
+        """Neither global random streams nor the number asked for at a time matter."""
         for space in spaces_of(method).values():
             first = search(make(method, space, seed=5), 24, width=6)
             random.seed(99)
@@ -126,7 +126,7 @@ class Conformance:
             assert back.ask(3) == forth.ask(3), name
 
     def test_killed_anywhere_it_goes_on(self, make: Make, method: str) -> None:
-        """With every outcome known, and with the last proposal still under way."""
+        """With every outcome known, and with the last proposal still in training."""
         for space in spaces_of(method).values():
             whole = search(make(method, space), 26)
             told = [outcome(proposal) for proposal in whole]
@@ -147,7 +147,7 @@ class Conformance:
                     assert again.ask(1) == whole[cut : cut + 1], cut
 
     def test_failures_are_told(self, make: Make, method: str) -> None:
-        """Everything may fail, in every way that a number can."""
+        """All trials may fail, with every kind of number that is no score."""
         for score in (None, math.nan, math.inf, -math.inf):
             strategy = make(method, FINITE)
             asked = 0
@@ -172,7 +172,7 @@ class Conformance:
         assert asked >= len(CONFIGS)
 
     def test_told_again_the_last_counts(self, make: Make, method: str) -> None:
-        """More seeds came."""
+        """More seeds change a mean."""
         for space in spaces_of(method).values():
             once, twice = make(method, space), make(method, space)
             for _ in range(4):
@@ -185,7 +185,7 @@ class Conformance:
             assert once.ask(4) == twice.ask(4)
 
     def test_others_outcomes_do_no_harm(self, make: Make, method: str) -> None:
-        """Of configs that nobody proposed, in the space or not."""
+        """Outcomes of configs that were never proposed, inside and outside the space."""
         strategy = make(method, FINITE)
         strategy.tell([])
         strategy.tell(
@@ -234,7 +234,7 @@ class Conformance:
             assert strategy.exhausted
 
     def test_it_does_not_spin(self, make: Make, method: str) -> None:
-        """Asking when there is nothing is over at once, a hundred times."""
+        """A hundred asks of an exhausted strategy return at once."""
         strategy = make(method, FINITE)
         search(strategy, 10_000, width=5)
         began = time.process_time()

@@ -156,7 +156,7 @@ def loop_of(
 
 
 def learner(space: Space, *, adaptive: bool = True) -> Learner:
-    return Learner((config for config, _ in grid_draws(space)), adaptive=adaptive)
+    return Learner(grid_draws(space), adaptive=adaptive)
 
 
 def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -> None:

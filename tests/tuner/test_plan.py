@@ -16,7 +16,7 @@ from hpsearch.tuner.planning import group, number_trials, summarize
 
 def configs(**choices: list[Any]) -> list[Config]:
     parameters = tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items())
-    return [config for config, _ in grid_draws(Space(parameters))]
+    return list(grid_draws(Space(parameters)))
 
 
 SEEDS = (Repetition(0), Repetition(1))

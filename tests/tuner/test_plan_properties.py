@@ -94,7 +94,7 @@ def expected(sweep: dict[str, Any]) -> set[tuple[Any, ...]]:
 
 
 def planned(sweep: Sweep) -> list[Trial]:
-    configs = [config for config, _ in draws("grid", sweep.space, (), 0)]
+    configs = list(draws("grid", sweep.space, (), 0))
     return number_trials(configs, sweep.repetitions, {}, first_number=1)
 
 
@@ -135,7 +135,7 @@ def test_random_points_come_to_cover_exactly_the_same_space(
         return
     space = sweep_from_mapping(raw).space
     ids = {
-        method: [config.id for config, _ in draws(method, space, (), 3)]
+        method: [config.id for config in draws(method, space, (), 3)]
         for method in ("grid", "random", "sobol")
     }
     for found in ids.values():

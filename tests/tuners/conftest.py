@@ -1,4 +1,4 @@
-"""Small data as KerasTuner's guides shape theirs, and a place for their directories."""
+"""Small data in the shapes of KerasTuner's guides, and a directory for their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def images():
-    """Digits as the guide has MNIST: images with a channel in [0, 1], one-hot classes."""
+    """Digits in the form of the guide's MNIST: images with a channel, one-hot classes."""
     digits = load_digits()
     x = (digits.images / 16).astype("float32")[..., None]
     y = np.eye(10)[digits.target]
@@ -31,7 +31,7 @@ def images():
 
 @pytest.fixture(scope="session")
 def numbers():
-    """As the guide's random data for a regression."""
+    """Random data for a regression, as in the guide."""
     random = np.random.default_rng(0)
     return {
         "x": random.random((100, 10)),
@@ -42,5 +42,5 @@ def numbers():
 
 @pytest.fixture(scope="session")
 def tuners():
-    """The module in place of `import keras_tuner`."""
+    """The module that replaces `keras_tuner`."""
     return kt

@@ -1,4 +1,4 @@
-"""KerasTuner's classes beyond its guides: methods, resuming, hooks, what runs in process."""
+"""KerasTuner's classes beyond its guides: methods, resuming, hooks, runs in process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def table():
 
 @pytest.fixture
 def search(images):
-    """Makes a tuner and searches with it."""
+    """Return a function that makes a tuner and searches with it."""
     x, y, x_val, y_val = images
 
     def searching(tuner_class, *, epochs=2, fit=None, **arguments):
@@ -61,7 +61,7 @@ def test_they_are_kerastuners():
 
 def test_a_grid_tries_each_combination_once(search):
     tuner = search(kt.GridSearch, epochs=1)
-    # Ten rates, as KerasTuner has it, since the range has no step.
+    # Ten rates, as in KerasTuner, since the range has no step.
     assert len(table()) == 2 * 2 * 10
     assert table()["rate"].nunique() == 10
     assert len(tuner.oracle.trials) == 40
@@ -212,6 +212,7 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
         (({"a": np.ones(3)}, np.ones(3)), {"validation_split": 0.5}, "x is no array but dict"),
         ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
+        ((np.ones((3, 2)), np.ones(3)), {"sample_weight": np.ones(3)}, "a sample_weight"),
     ],
 )
 def test_why_not(args, kwargs, reason):

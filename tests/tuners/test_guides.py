@@ -1,8 +1,7 @@
 """KerasTuner's published guides, with the import changed and on small data.
 
-Guides: getting started, tailoring the search space, writing one's own tuner. The steps and names
-are the guides'; where a guide's own line does not run on this Keras with KerasTuner either, the
-test says so.
+Guides: getting started, tailoring the search space, custom tuners. The steps and names are the
+guides'; where a guide's line fails on this Keras with KerasTuner, too, the test says so.
 """
 
 from __future__ import annotations
@@ -70,12 +69,12 @@ class TestGettingStarted:
         assert trials[0].metrics.exists("val_loss")
 
         # The guide then builds the best model for images without the channel that it was trained
-        # with, which Keras 3 refuses, KerasTuner's model as ours.
+        # with, which Keras 3 refuses with KerasTuner, too.
         best = tuner.get_best_models(num_models=2)[0]
         best.build(input_shape=(None, 8, 8, 1))
         accuracy = best.evaluate(x_val, y_val, verbose=0)[1]
         executions = table.groupby("config")["score"]
-        # Several configs may be the best: 80 rows tell few means apart.
+        # Several configs may share the best mean of 80 rows.
         means = executions.mean()
         bests = executions.max()[means >= means.max() - 1e-9]
         assert any(accuracy == pytest.approx(each, abs=1e-6) for each in bests)
