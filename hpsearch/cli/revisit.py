@@ -79,7 +79,7 @@ def evaluate(directory: Path, split: str, trial: int | None, console: Console) -
         shown.add_row(Text(name), Text(number_text(measured.value)), Text(_interval(measured)))
     console.print(shown)
     recorded = [each for each in evaluations_of(directory) if each.split == split]
-    say(f"recorded: look {len(recorded)} at the {split} split of this directory")
+    say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
     trials = {each.trial for each in recorded} | {evaluation.trial}
     if split == "test" and len(trials) > 1:
         say(

@@ -309,7 +309,7 @@ def _held(directory: Path) -> DirectoryLock:
         return DirectoryLock(directory, ResultsDirectory(directory).lock)
     except OSError as error:
         raise RefusedError(
-            f"{directory}: each look at a split goes on the record, and the directory cannot be "
+            f"{directory}: each evaluation goes on the record, and the directory cannot be "
             f"written: {error.strerror}"
         ) from None
 

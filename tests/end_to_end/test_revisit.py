@@ -271,19 +271,19 @@ def test_the_test_split_by_hand(own):
     predicted = keras.models.load_model(own / "digits" / "best.keras").predict(split.x, verbose=0)
     right = predicted.argmax(axis=1) == split.y
     losses = -np.log(predicted[np.arange(len(split)), split.y].astype(np.float64))
-    (look,) = package.load(own / "digits").evaluations
-    assert (look.trial, look.split, look.rows) == (row["trial"], "test", 360)
-    assert look.metric == "accuracy"
-    assert look.score.value == pytest.approx(right.mean())
+    (found,) = package.load(own / "digits").evaluations
+    assert (found.trial, found.split, found.rows) == (row["trial"], "test", 360)
+    assert found.metric == "accuracy"
+    assert found.score.value == pytest.approx(right.mean())
     interval = binomtest(int(right.sum()), 360).proportion_ci(0.95, method="wilson")
-    assert (look.score.low, look.score.high) == pytest.approx((interval.low, interval.high))
-    loss, by_hand = look.metrics["loss"], mean_interval(losses)
+    assert (found.score.low, found.score.high) == pytest.approx((interval.low, interval.high))
+    loss, by_hand = found.metrics["loss"], mean_interval(losses)
     assert (loss.value, loss.low, loss.high) == pytest.approx(
         (by_hand.value, by_hand.low, by_hand.high), rel=1e-4
     )
     assert f"accuracy  {right.mean():.4f}" in said
     assert f"95% interval {interval.low:.4f} to {interval.high:.4f}, Wilson's" in said
-    assert "recorded: look 1 at the test split" in said
+    assert "recorded: evaluation 1 on the test split" in said
 
 
 def evaluations_in(page):
@@ -301,21 +301,21 @@ def test_each_look_is_on_the_record_and_shown(own):
     hpsearch("evaluate", "digits", "--split", "test", cwd=own)
     hpsearch("evaluate", "digits", "--split", "validation", "--trial", 1, cwd=own)
     said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 1, cwd=own).stdout
-    assert "recorded: look 2 at the test split" in said
+    assert "recorded: evaluation 2 on the test split" in said
     assert "the test split has judged 2 trials now" in said
-    looks = package.load(own / "digits").evaluations
-    assert [look.split for look in looks] == ["test", "validation", "test"]
+    evaluations = package.load(own / "digits").evaluations
+    assert [each.split for each in evaluations] == ["test", "validation", "test"]
     shown = hpsearch("show", "digits", cwd=own).stdout
     assert shown.startswith(before)
-    for look in looks:
-        assert look.time in shown
-        assert f"{look.score.value:.4f}" in shown
+    for each in evaluations:
+        assert each.time in shown
+        assert f"{each.score.value:.4f}" in shown
     assert hpsearch("show", "digits/results.csv", cwd=own).stdout == shown
     hpsearch("report", "digits", cwd=own)
-    assert evaluations_in(own / "digits" / "report.html") == 2 * [look.time for look in looks]
+    assert evaluations_in(own / "digits" / "report.html") == 2 * [each.time for each in evaluations]
     # A run that goes on keeps them, and its report has them.
     hpsearch("run", "digits.yaml", "--out", "digits", "--set", "parameters.epochs=[1, 2]", cwd=own)
-    assert package.load(own / "digits").evaluations == looks
+    assert package.load(own / "digits").evaluations == evaluations
     assert len(evaluations_in(own / "digits" / "report.html")) == 6
 
 
@@ -328,7 +328,7 @@ def test_the_validation_split_gives_the_row(own, name, metrics):
         look = package.load(own / name).evaluate("validation", trial)
         row = rows_of(own / name).loc[trial]
         for metric in metrics:
-            measured = look.metrics[metric]
+            measured = found.metrics[metric]
             assert measured.value == pytest.approx(row[f"val_{metric}"], rel=1e-5), metric
             assert measured.low < measured.value < measured.high
     assert rows_of(own / "diabetes").loc[4, "l2"] > 0
@@ -336,10 +336,10 @@ def test_the_validation_split_gives_the_row(own, name, metrics):
 
 def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
     look = package.load(own / "shops").evaluate()
-    assert (look.split, look.rows) == ("test", 48)
+    assert (found.split, found.rows) == ("test", 48)
     split = dataset_of(own, "shops").test
     predicted = keras.models.load_model(own / "shops" / "best.keras").predict(split.x, verbose=0)
-    assert look.score.value == pytest.approx(((predicted[:, 0] > 0.5) == split.y).mean())
+    assert found.score.value == pytest.approx(((predicted[:, 0] > 0.5) == split.y).mean())
 
 
 def test_no_test_split(finished):
@@ -366,7 +366,7 @@ def test_a_directory_that_cannot_be_written(own):
     hpsearch("reproduce", "digits", "--trial", 1, cwd=own)
     hpsearch("export", "digits", "--out", "m.keras", cwd=own)
     said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
-    assert "each look at a split goes on the record, and the directory cannot be written" in said
+    assert "each evaluation goes on the record, and the directory cannot be written" in said
 
 
 def test_show_survives_a_damaged_record(own):
@@ -452,7 +452,7 @@ def test_from_python(own, tmp_path, capfd):
     assert opened.evaluations == (look,)
     with pytest.raises(InputError, match="no trial 99"):
         opened.export(tmp_path / "n.keras", trial=99)
-    assert json.dumps(look.metrics["loss"].value)
+    assert json.dumps(found.metrics["loss"].value)
     assert "training it again" not in capfd.readouterr().out
 
 

@@ -18,13 +18,13 @@ import json, os, time
 from pathlib import Path
 import hpsearch
 
-looks = []
+snapshots = []
 
 def objective(config):
     calls[0] += 1
     if calls[0] % 1000 == 1 or calls[0] == 10_000:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        looks.append((time.process_time(), pages * os.sysconf("SC_PAGE_SIZE")))
+        snapshots.append((time.process_time(), pages * os.sysconf("SC_PAGE_SIZE")))
     return float(config["x"])
 
 calls = [0]
@@ -32,7 +32,7 @@ results = hpsearch.optimize(
     objective, {"x": {"min": 1, "max": 10_000, "step": 1, "type": "int"}}, method="grid",
     goal="minimize", out="out",
 )
-print(json.dumps(looks))
+print(json.dumps(snapshots))
 """
 
 
