@@ -325,7 +325,7 @@ def test_each_look_is_on_the_record_and_shown(own):
 def test_the_validation_split_gives_the_row(own, name, metrics):
     """So what is measured is what the table says, in its units, regularisation included."""
     for trial in (1, 4):
-        look = package.load(own / name).evaluate("validation", trial)
+        found = package.load(own / name).evaluate("validation", trial)
         row = rows_of(own / name).loc[trial]
         for metric in metrics:
             measured = found.metrics[metric]
@@ -335,7 +335,7 @@ def test_the_validation_split_gives_the_row(own, name, metrics):
 
 
 def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
-    look = package.load(own / "shops").evaluate()
+    found = package.load(own / "shops").evaluate()
     assert (found.split, found.rows) == ("test", 48)
     split = dataset_of(own, "shops").test
     predicted = keras.models.load_model(own / "shops" / "best.keras").predict(split.x, verbose=0)
@@ -448,8 +448,8 @@ def test_from_python(own, tmp_path, capfd):
     opened.export(tmp_path / "m.keras", trial=4)
     split = dataset_of(own, "digits").validation
     assert accuracy(tmp_path / "m.keras", split) == told.row.score
-    look = opened.evaluate(trial=4)
-    assert opened.evaluations == (look,)
+    found = opened.evaluate(trial=4)
+    assert opened.evaluations == (found,)
     with pytest.raises(InputError, match="no trial 99"):
         opened.export(tmp_path / "n.keras", trial=99)
     assert json.dumps(found.metrics["loss"].value)
