@@ -343,16 +343,17 @@ def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
 
 
 def test_no_test_split(finished):
+    before = package.load(finished / "two").evaluations
     said = hpsearch("evaluate", "two", "--split", "test", cwd=finished, code=2).stderr
     assert "there is no test split: digits ships none" in said
     assert "data.test" in said
     said = hpsearch("evaluate", "two", "--split", "tset", cwd=finished, code=2).stderr
     assert "train, validation, test, not 'tset'" in said
     assert "--split" in hpsearch("evaluate", "two", cwd=finished, code=2).stderr
-    assert package.load(finished / "two").evaluations == ()
+    assert package.load(finished / "two").evaluations == before
 
 
-def test_no_look_while_another_run_holds_the_directory(own):
+def test_nothing_is_evaluated_while_another_run_holds_the_directory(own):
     with DirectoryLock(own / "digits"):
         said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
     assert f"process {os.getpid()}" in said
