@@ -23,7 +23,7 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
-from hpsearch.training.make import needs_tensorflow
+from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.custom_model import prospect
 from hpsearch.tuner.estimate import (
     CostEstimate,

@@ -1,4 +1,4 @@
-"""Whether the installed Keras has every name that a sweep uses."""
+"""Check that the installed Keras has every name that a sweep uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hpsearch.space.mlp import OPTIMIZER_ALIASES, optimizer_name
 from hpsearch.spec.sweep import Sweep
 
 _EXPORTED = re.compile(r"^(?:from \S+ import \w+|    \w+) as (\w+),?$", re.MULTILINE)
-#: Keras takes these, and exports them under their full names.
+#: Short names of initializers; Keras exports only the full ones.
 _INITIALIZERS = {
     "normal": "random_normal",
     "uniform": "random_uniform",
@@ -33,7 +33,7 @@ _INITIALIZERS = {
 
 
 class _Name(NamedTuple):
-    """A name that a sweep uses: under which key, and what of Keras it stands for."""
+    """A name in a sweep: its key, and the folder and name of Keras' export."""
 
     key: str
     name: str
@@ -51,10 +51,10 @@ def require_names(sweep: Sweep) -> None:
     if installed == KERAS_VERSION:
         return
     lacking = [
-        f"{each.key}: {each.name!r} is not in the installed Keras, {installed} (the names that "
-        f"sweep files may have are those of {KERAS_VERSION}); install that, or name another"
+        f"{each.key}: {each.name!r} is not in the installed Keras, {installed} (sweep files may "
+        f"use the names of {KERAS_VERSION}); install that, or name another"
         for each in dict.fromkeys(_names(sweep))
-        # Of a Keras that says nothing, nothing is known.
+        # Skip the check if Keras' exports cannot be read.
         if (exported := _exported(each.folder)) and each.exported not in exported
     ]
     if lacking:
@@ -78,7 +78,7 @@ def _names(sweep: Sweep) -> Iterator[_Name]:
     if metric in METRIC_CLASSES:
         yield _Name("metric", metric, "metrics", METRIC_CLASSES[metric])
     if isinstance(sweep.model, str):
-        # Its hyperparameters mean what its author says.
+        # The hyperparameters of a custom model have other meanings.
         return
     if sweep.model.loss in LOSSES:
         yield _Name("model.loss", sweep.model.loss, "losses", LOSSES[sweep.model.loss])

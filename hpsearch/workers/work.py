@@ -20,10 +20,11 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Problem
 from hpsearch.space.trial import Status, TrialResult
-from hpsearch.training.follow import Steps, follow
+from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.training.programs import Programs
+from hpsearch.training.trainer import Trainer
 from hpsearch.workers.protocol import (
     Answered,
     Call,
@@ -110,17 +111,17 @@ def _results(
         yield replace(result, late=late) if late else result
 
 
-def _late(job: Job, trainer: Steps) -> Mapping[str, Any]:
+def _late(job: Job, trainer: Trainer) -> Mapping[str, Any]:
     """What a model of the user's own asked for beside the values of its config."""
     if not job.recipe.model or job.objective is not None:
         return {}
     from hpsearch.models.custom import built_with
 
-    values = built_with(trainer.model)  # type: ignore[attr-defined]  # of a model, it has one
+    values = built_with(trainer.model)
     return dict(values.late) if values is not None else {}
 
 
-def _trainer(job: Job, dataset: TrainingData) -> Steps:
+def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
