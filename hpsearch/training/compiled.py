@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.data.specs import Arrays
+from hpsearch.native.keras_model import FIT_METHODS
 from hpsearch.training.measures import Measures, Sums
 from hpsearch.training.trainer import KerasTrainer
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
@@ -99,18 +100,6 @@ def _tensor(array: npt.NDArray[Any]) -> Any:
     return tf.constant(array)
 
 
-#: Methods that `fit` calls and a subclass may override; the compiled trainer replaces them.
-_FIT_METHODS = (
-    "compute_metrics",
-    "evaluate",
-    "fit",
-    "make_test_function",
-    "make_train_function",
-    "test_step",
-    "train_step",
-)
-
-
 def expressible(model: keras.Model, *, several_targets: bool = False) -> bool:
     """Return whether the compiled trainer trains this model as `fit` would.
 
@@ -121,14 +110,14 @@ def expressible(model: keras.Model, *, several_targets: bool = False) -> bool:
     Args:
         several_targets: Whether each output has its own target.
     """
-    methods = (getattr(type(model), name) for name in _FIT_METHODS)
+    methods = (getattr(type(model), name) for name in FIT_METHODS)
     layers = model._flatten_layers()  # noqa: SLF001
     return (
         all(method.__module__.startswith("keras.") for method in methods)
         and not model.run_eagerly
         and _is_single(model, "inputs")
         and (several_targets or _is_single(model, "outputs"))
-        and not any(_hides_state(layer) or _is_stateful(layer) for layer in layers)
+        and not any(_keeps_state(layer) for layer in layers)
     )
 
 
@@ -137,11 +126,9 @@ def _is_single(model: keras.Model, name: str) -> bool:
     return tensors is None or len(tensors) == 1
 
 
-def _is_stateful(layer: Any) -> bool:
-    return bool(getattr(layer, "stateful", False)) and isinstance(layer, keras.layers.RNN)
-
-
-def _hides_state(layer: Any) -> bool:
+def _keeps_state(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.RNN) and getattr(layer, "stateful", False):
+        return True
     return any(isinstance(value, tf.Variable) for value in vars(layer).values())
 
 

@@ -21,14 +21,14 @@ Tensor = Any
 
 
 class KerasMetric:
-    """One metric object, of which a graph has one, too.
+    """A Keras metric of an MLP's predictions.
 
-    Of several classes, metrics that are no `sparse_...` see one-hot targets, F-scores are the
-    mean over classes (`average="macro"`), and the others are as Keras has them: `auc`, `precision`
-    and `recall` count each class of a row as a row of its own.
+    With several classes, all metrics except `sparse_...` get one-hot targets. F-scores are the
+    mean over classes (`average="macro"`). `auc`, `precision` and `recall` count each class of a
+    row as a separate row, which is Keras' default.
 
     Args:
-        name: Of the table `METRIC_CLASSES`.
+        name: A name in `METRIC_CLASSES`.
     """
 
     def __init__(self, name: str, target: Target) -> None:
@@ -38,7 +38,7 @@ class KerasMetric:
         self._metric = getattr(keras.metrics, METRIC_CLASSES[name])(**_arguments(name, target))
 
     def reset(self) -> None:
-        """Begin with no rows."""
+        """Forget all rows."""
         self._metric.reset_state()
 
     def add(self, y: Tensor, prediction: Tensor) -> None:
@@ -56,7 +56,7 @@ class KerasMetric:
         self._metric.update_state(y, prediction)
 
     def result(self) -> Tensor:
-        """Of all rows so far, a scalar."""
+        """Return the metric of all rows so far, a scalar."""
         return tf.cast(self._metric.result(), tf.float32)
 
 
@@ -65,16 +65,16 @@ def _arguments(name: str, target: Target) -> dict[str, Any]:
         return {"k": int(found[1])}
     if METRIC_CLASSES[name] not in ("F1Score", "FBetaScore"):
         return {}
-    # Without a threshold, the most probable class counts, and one column has no other.
-    one = {"threshold": 0.5} if target.outputs == 1 else {}
-    return {"average": "macro", **one}
+    # Without a threshold Keras takes the most probable column, and binary targets have only one.
+    threshold = {"threshold": 0.5} if target.outputs == 1 else {}
+    return {"average": "macro", **threshold}
 
 
 Sums = tuple[Tensor, ...]
+#: x, y, prediction, and weights of the rows.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""x, y, prediction and the rows' weights."""
 
-#: Losses that depend on the error alone: there the target's mean would only cost precision.
+#: Losses that depend on the error only: adding the target's mean would only cost precision.
 _SHIFT_INVARIANT = frozenset(
     {"huber", "log_cosh", "mae", "mean_absolute_error", "mean_squared_error", "mse"}
 )
@@ -83,42 +83,43 @@ _SHIFT_INVARIANT = frozenset(
 class Measures(Protocol):
     """The part of an epoch's graph that judges predictions.
 
-    `start`, one `add` a batch, `result`: the sums are carried by the loop.
+    Calls are `start`, `add` for each batch, and `result`; the loop carries the sums.
     """
 
     def build(self, x: Tensor, y: Tensor) -> None:
-        """Makes the variables that it needs, given a row `(1, ...)` of the data."""
+        """Make all variables, given a row `(1, ...)` of the data."""
         ...
 
     def prepare(self, y: Tensor) -> Tensor:
-        """Targets `(rows, ...)` as the loss wants them; once per epoch."""
+        """Return targets `(rows, ...)` in the form that the loss takes; called once an epoch."""
         ...
 
     def objective(
         self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
     ) -> Tensor:
-        """The scalar to minimise on a batch, regularisation included.
+        """Return the scalar to minimise on a batch, regularisation included.
 
         Args:
-            weights: Of the rows, `(rows,)`; as in Keras, the sum is divided by the rows.
+            weights: Weights of the rows, `(rows,)`; as in Keras, the sum is divided by the number
+                of rows.
         """
         ...
 
     def start(self) -> Sums:
-        """Sums over no rows."""
+        """Return sums over no rows."""
         ...
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
-        """Sums with a batch added."""
+        """Return the sums with a batch added."""
         ...
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        """Name -> mean over `rows` samples."""
+        """Return the mean over `rows` samples by name."""
         ...
 
 
 def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
-    """The quick form for the MLPs of a sweep, the general one for a model of one's own."""
+    """Return the fast form for MLPs, the general one for custom models."""
     units = _Units(target, recipe.loss)
     if recipe.model:
         return _Compiled(model, units, target.parts)
@@ -126,9 +127,9 @@ def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measure
 
 
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-    """The metric beside the loss: its name, and its values of rows, from targets and predictions.
+    """Return the name of an MLP's metric, and its function of targets and predictions.
 
-    Source: `keras.src.trainers.compile_utils`: which accuracy "accuracy" is.
+    Source of the choice of accuracy: `keras.src.trainers.compile_utils`.
     """
     if target.task is Task.REGRESSION:
         return "mae", keras.metrics.mean_absolute_error
@@ -140,7 +141,7 @@ def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Te
 
 
 def prepared(y: Tensor, recipe: Recipe, target: Target) -> Tensor:
-    """Targets `(rows, ...)` as the loss and the metric want them."""
+    """Return targets `(rows, ...)` in the form that the loss and the metric take."""
     if _is_sparse(recipe):
         return y
     if target.task is Task.MULTICLASS:
@@ -153,7 +154,7 @@ def _is_sparse(recipe: Recipe) -> bool:
 
 
 class _Units:
-    """From standardised numbers to the target's own units."""
+    """Converts standardised numbers to the target's own units."""
 
     def __init__(self, target: Target, loss: str) -> None:
         self._std = np.asarray(target.std, np.float32)
@@ -165,12 +166,12 @@ class _Units:
         )
 
     def restore(self, tensor: Tensor) -> Tensor:
-        """Tensor `(rows, outputs)`; the same where there is nothing to restore."""
+        """Convert `(rows, outputs)`; targets that are not standardised stay as they are."""
         return tensor * self._std + self._mean if self.standardised else tensor
 
 
 class _Plain:
-    """A Keras loss by name, and accuracy or mae, without Keras' metric objects."""
+    """A Keras loss by name, and accuracy or mae without Keras' metric objects."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, target: Target, units: _Units) -> None:
         self._model = model
@@ -271,11 +272,11 @@ class _Compiled:
 
 
 def _as_tensor(columns: Tensor, part: TargetPart) -> Tensor:
-    """One of several targets, as `data.several` makes it of an array."""
+    """Return one of several targets; `data.dataset` does the same for arrays."""
     shaped = tf.reshape(columns, (-1, *part.shape))
     return tf.cast(shaped, tf.int32 if part.whole else tf.float32)
 
 
 def _mean(total: Tensor, rows: int) -> Tensor:
-    """As Keras' metrics divide: TensorFlow makes `/` by a constant a product, a bit off."""
+    """Divide as Keras' metrics do: TensorFlow turns `/` by a constant into a less exact product."""
     return tf.math.divide_no_nan(total, float(rows))
