@@ -10,7 +10,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 import keras
@@ -30,6 +30,19 @@ from hpsearch.space.mlp import hashed
 from hpsearch.space.seeds import derive
 
 Choose = Callable[[Any], Any]
+
+#: Methods that `fit` calls and a model may override.
+FIT_METHODS: Final = frozenset(
+    {
+        "compute_metrics",
+        "evaluate",
+        "fit",
+        "make_test_function",
+        "make_train_function",
+        "test_step",
+        "train_step",
+    }
+)
 
 
 class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no types

@@ -77,7 +77,7 @@ class Recipe:
 
 
 class Patience:
-    """Early stopping on the recipe's metric.
+    """Early stopping on the recipe's metric; never exhausted if the recipe has none.
 
     An epoch improves if it is better than the best one by more than `min_delta`. The training
     stops at the `patience`-th epoch in a row without improvement (with patience 0 at the first).
@@ -85,22 +85,24 @@ class Patience:
     Source: `keras.callbacks.EarlyStopping`.
     """
 
-    def __init__(self, recipe: Recipe, rule: EarlyStopping) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._rule = rule
         self._best: float | None = None
         self._waited = 0
         self.exhausted = False
 
     def see(self, score: float) -> None:
         """Record the next epoch's score."""
-        delta = abs(self._rule.min_delta)
+        rule = self._recipe.early_stopping
+        if rule is None:
+            return
+        delta = abs(rule.min_delta)
         margin = score - delta if self._recipe.goal == "maximize" else score + delta
         if self._best is None or self._recipe.better(margin, self._best):
             self._best, self._waited = score, 0
             return
         self._waited += 1
-        self.exhausted = self._waited >= self._rule.patience
+        self.exhausted = self._waited >= rule.patience
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -101,7 +101,7 @@ def _word(text: str) -> str:
 
 
 def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
-    """Return `value` by cloudpickle.
+    """Return `value` by cloudpickle, with all of its modules that workers cannot import.
 
     Args:
         name: Its name in messages.
@@ -115,7 +115,9 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
     try:
         with contextlib.ExitStack() as stack:
             for module in modules.values():
-                stack.enter_context(_by_value(module))
+                if module.__name__ != "__main__" and not _is_importable(module):
+                    cloudpickle.register_pickle_by_value(module)
+                    stack.callback(cloudpickle.unregister_pickle_by_value, module)
             return bytes(cloudpickle.dumps(value))
     except Exception as error:
         raise InputError(
@@ -123,19 +125,6 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
             f"{error}; everything it refers to must be picklable: create open files, locks "
             "and loaded data inside it"
         ) from error
-
-
-@contextlib.contextmanager
-def _by_value(module: ModuleType) -> Iterator[None]:
-    """Pickle a module's functions and classes by value if workers cannot import the module."""
-    if module.__name__ == "__main__" or _is_importable(module):
-        yield
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_importable(module: ModuleType) -> bool:

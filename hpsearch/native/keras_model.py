@@ -13,6 +13,7 @@ import numpy.typing as npt
 from keras.src.models.functional import Functional
 
 from hpsearch.data.specs import Arrays
+from hpsearch.models.custom import FIT_METHODS
 from hpsearch.native.network import (
     ACTIVATIONS,
     BIAS,
@@ -30,18 +31,6 @@ from hpsearch.native.network import (
 )
 from hpsearch.space.keras_names import OPTIMIZER_CLASSES
 
-#: Methods that `fit` calls and a model may override.
-FIT_METHODS: Final = frozenset(
-    {
-        "compute_metrics",
-        "evaluate",
-        "fit",
-        "make_test_function",
-        "make_train_function",
-        "test_step",
-        "train_step",
-    }
-)
 _OPTIMIZERS: Final = {
     getattr(keras.optimizers, OPTIMIZER_CLASSES[name]): name for name in OPTIMIZERS
 }

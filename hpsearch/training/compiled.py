@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.data.specs import Arrays
-from hpsearch.native.keras_model import FIT_METHODS
+from hpsearch.models.custom import FIT_METHODS
 from hpsearch.training.measures import Measures, Sums
 from hpsearch.training.trainer import KerasTrainer
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update

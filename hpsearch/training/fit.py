@@ -21,8 +21,7 @@ from hpsearch.space.seeds import derive
 from hpsearch.training.trainer import KerasTrainer, State
 
 if TYPE_CHECKING:
-    from hpsearch.models.problem import Recipe
-    from hpsearch.training.kinds import TrainerRequest
+    from hpsearch.models.problem import Problem, Recipe
 
 _OWN_LOSS = "own_units_loss"
 _OWN_MAE = "own_units_mae"
@@ -159,17 +158,26 @@ class CustomFitTrainer(KerasTrainer):
     Args:
         hypermodel: Has its own `fit`.
         model: Built by `build_custom_model`.
+        problem, values, seed, arrays, epochs: See `make_trainer`.
     """
 
     kind = "fit"
 
-    def __init__(
-        self, hypermodel: keras_tuner.HyperModel, model: keras.Model, request: TrainerRequest
+    def __init__(  # noqa: PLR0917 - as `make_trainer`
+        self,
+        hypermodel: keras_tuner.HyperModel,
+        model: keras.Model,
+        problem: Problem,
+        values: Mapping[str, Any],
+        seed: int,
+        arrays: Arrays,
+        *,
+        epochs: int | None,
     ) -> None:
         super().__init__(model)
-        self._hypermodel = hypermodel
-        self._request = request
-        self._recipe = request.problem.recipe
+        self._hypermodel, self._arrays = hypermodel, arrays
+        self._recipe, self._target = problem.recipe, problem.target
+        self._values, self._seed, self._epochs = values, seed, epochs
         self._curve: list[Epoch] | None = None
         self._best: State | None = None
 
@@ -199,15 +207,14 @@ class CustomFitTrainer(KerasTrainer):
 
     def _fit(self) -> list[Epoch]:
         watcher = _Watcher(self._recipe)
-        arrays, target = self._request.arrays, self._request.problem.target
         arguments = self._arguments()
-        with seeded(derive(self._recipe.sweep_seed, self._request.seed, _FIT)):
+        with seeded(derive(self._recipe.sweep_seed, self._seed, _FIT)):
             given = self._hypermodel.fit(
                 built_with(self.model),
                 self.model,
-                arrays.x_train,
-                _targets(arrays.y_train, target),
-                validation_data=_validation(arrays, target),
+                self._arrays.x_train,
+                _targets(self._arrays.y_train, self._target),
+                validation_data=_validation(self._arrays, self._target),
                 callbacks=[watcher],
                 **arguments,
             )
@@ -219,17 +226,16 @@ class CustomFitTrainer(KerasTrainer):
         return curve * int(arguments.get("epochs", 1))
 
     def _arguments(self) -> dict[str, Any]:
-        values, weights = self._request.values, self._request.arrays.w_train
         arguments: dict[str, Any] = {
-            name: int(values[name])
+            name: int(self._values[name])
             for name in ("batch_size", "epochs")
-            if name in values and name not in self._recipe.asked
+            if name in self._values and name not in self._recipe.asked
         }
-        if "epochs" in arguments and self._request.epochs is not None:
+        if "epochs" in arguments and self._epochs is not None:
             # As many as the trial has, or fewer if the method stops it earlier.
-            arguments["epochs"] = self._request.epochs
-        if weights is not None:
-            arguments["sample_weight"] = weights
+            arguments["epochs"] = self._epochs
+        if self._arrays.w_train is not None:
+            arguments["sample_weight"] = self._arrays.w_train
         return arguments
 
 
@@ -240,8 +246,7 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._recipe = recipe
         self._score: float | None = None
-        rule = recipe.early_stopping
-        self._patience = Patience(recipe, rule) if rule is not None else None
+        self._patience = Patience(recipe)
         self.best: State | None = None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -253,9 +258,8 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
             self._score = score
             if self._recipe.epoch == "best":
                 self.best = tuple(self.model.get_weights())
-        if self._patience is not None:
-            self._patience.see(score)
-            self.model.stop_training = self.model.stop_training or self._patience.exhausted
+        self._patience.see(score)
+        self.model.stop_training = self.model.stop_training or self._patience.exhausted
 
 
 def _epochs(given: Any, metric: str) -> list[Epoch]:

@@ -106,25 +106,23 @@ class _Run:
     curve: list[Mapping[str, float]] = field(default_factory=list)
     floors: Sequence[float] = ()
     diverged: bool = False
-    fell: bool = False
+    below_floor: bool = False
     finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
-    patience: Patience | None = None
 
     def __post_init__(self) -> None:
-        if self.recipe.early_stopping is not None:
-            self.patience = Patience(self.recipe, self.recipe.early_stopping)
+        self.patience = Patience(self.recipe)
 
     @property
     def _ended(self) -> bool:
         """Whether the training ended by itself."""
-        return self.finished or (self.patience is not None and self.patience.exhausted)
+        return self.finished or self.patience.exhausted
 
     @property
     def over(self) -> bool:
         """Whether no further epoch is trained."""
-        return self.diverged or self.fell or self._ended
+        return self.diverged or self.below_floor or self._ended
 
     def resume(self, past: ResumePoint) -> None:
         """Resume; `floors` apply to later epochs only."""
@@ -146,7 +144,7 @@ class _Run:
             self.best_state = self.trainer.weights()
         if self.best_epoch and len(self.curve) <= len(self.floors):
             floor = self.floors[len(self.curve) - 1]
-            self.fell = self.recipe.better(floor, self._score(self.best_epoch))
+            self.below_floor = self.recipe.better(floor, self._score(self.best_epoch))
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
@@ -162,8 +160,7 @@ class _Run:
         score = metrics[self.recipe.metric]
         if not self.best_epoch or self.recipe.better(score, self._score(self.best_epoch)):
             self.best_epoch = len(self.curve)
-        if self.patience is not None:
-            self.patience.see(score)
+        self.patience.see(score)
 
     def result(
         self,
@@ -200,7 +197,7 @@ class _Run:
         )
 
     def _status(self, training: Training) -> Status:
-        if self.fell:
+        if self.below_floor:
             return Status.STOPPED
         halted = training.whole is not None and len(self.curve) < training.whole
         return Status.STOPPED if halted and not self._ended else Status.COMPLETED

@@ -45,14 +45,15 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
     if programs is not None:
         key = program_key(problem, request.values, arrays, kind=kind)
         if (program := programs.find(key)) is not None:
-            program.trainer.restart(
+            compiled: CompiledTrainer = program.trainer
+            compiled.restart(
                 as_tensors(arrays),
                 order=request.order,
                 set_random=partial(program.seeds.set, *seeds),
                 optimizer=build_optimizer(request.values),
                 l2=MLPConfig(request.values).l2,
             )
-            return program.trainer
+            return compiled
     model = build_model(problem, request.values, request.seed)
     if problem.recipe.model:
         request = replace(request, arrays=_as_input(model, request))
@@ -92,7 +93,15 @@ def _custom_trainer(
     """Return the trainer for a hypermodel's own `fit`, or else the native one, if possible."""
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
-        return CustomFitTrainer(hypermodel, model, request)
+        return CustomFitTrainer(
+            hypermodel,
+            model,
+            request.problem,
+            request.values,
+            request.seed,
+            request.arrays,
+            epochs=request.epochs,
+        )
     if kind in (None, "native"):
         target = request.problem.target
         made = None

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from hpsearch.data.specs import Arrays
-    from hpsearch.models.mlp import Seeds
     from hpsearch.models.problem import Problem
-    from hpsearch.training.compiled import CompiledTrainer
 
 #: Hyperparameters that a program's key leaves out or has in another form.
 NUMBERS: Final = frozenset(
@@ -33,10 +31,15 @@ _MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled trainer, and the source of its model's random numbers."""
+    """A compiled trainer, and the source of its model's random numbers.
 
-    trainer: CompiledTrainer
-    seeds: Seeds
+    Attributes:
+        trainer: A `compiled.CompiledTrainer`.
+        seeds: A `models.mlp.Seeds`.
+    """
+
+    trainer: Any
+    seeds: Any
 
 
 class Programs:
