@@ -274,21 +274,19 @@ class CompiledTrainer(KerasTrainer):
         def step(begin: Tensor, rows: Tensor, sums: Sums) -> Sums:
             x_batch, y_batch = x[begin : begin + rows], y[begin : begin + rows]
             weights = None if w is None else w[begin : begin + rows]
-            prediction = self._call(x_batch, training=False)
-            objective = self._measures.objective(x_batch, y_batch, prediction, weights)
-            return self._measures.add(sums, (x_batch, y_batch, prediction, weights), objective)
+            batch = (x_batch, y_batch, self._call(x_batch, training=False), weights)
+            return self._measures.add(sums, batch, self._measures.objective(batch))
 
         return _over_rows(x.shape[0], _VALIDATION_ROWS, step, self._measures.start())
 
-    def _step(self, batch: Rows, sums: Sums) -> Sums:
-        x, y, weights = batch
-        optimizer = self.model.optimizer
+    def _step(self, rows: Rows, sums: Sums) -> Sums:
+        x, y, weights = rows
         with tf.GradientTape() as tape:
-            prediction = self._call(x, training=True)
-            objective = self._measures.objective(x, y, prediction, weights)
-            scaled = optimizer.scale_loss(objective)
+            batch = (x, y, self._call(x, training=True), weights)
+            objective = self._measures.objective(batch)
+            scaled = self.model.optimizer.scale_loss(objective)
         # Before the update: regularisation is that of the weights that predicted.
-        sums = self._measures.add(sums, (x, y, prediction, weights), objective)
+        sums = self._measures.add(sums, batch, objective)
         gradients = tape.gradient(scaled, self._variables)
         self._update.apply(gradients, self._variables)
         return sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Tensor = Any
 
@@ -80,50 +80,65 @@ _SHIFT_INVARIANT = frozenset(
 )
 
 
-class Measures(Protocol):
+class Measures:
     """The part of an epoch's graph that judges predictions.
 
-    Calls are `start`, `add` for each batch, and `result`; the loop carries the sums.
+    Calls are `start`, `add` for each batch, and `result`; the loop carries the sums, the first of
+    which is that of the loss.
     """
+
+    def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
+        self._model, self._recipe, self._target = model, recipe, target
+        self._std = np.asarray(target.std, np.float32)
+        self._mean = np.asarray(target.mean, np.float32)
+        if recipe.loss in _SHIFT_INVARIANT:
+            self._mean = np.zeros_like(self._mean)
+        self._standardised = target.task is Task.REGRESSION and bool(
+            np.any(self._std != 1) or np.any(self._mean)
+        )
 
     def build(self, x: Tensor, y: Tensor) -> None:
         """Make all variables, given a row `(1, ...)` of the data."""
-        ...
+        raise NotImplementedError
 
     def prepare(self, y: Tensor) -> Tensor:
         """Return targets `(rows, ...)` in the form that the loss takes; called once an epoch."""
-        ...
+        return y
 
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
+    def objective(self, batch: Batch) -> Tensor:
         """Return the scalar to minimise on a batch, regularisation included.
 
-        Args:
-            weights: Weights of the rows, `(rows,)`; as in Keras, the sum is divided by the number
-                of rows.
+        As in Keras, a weighted sum is divided by the number of rows.
         """
-        ...
+        raise NotImplementedError
 
     def start(self) -> Sums:
         """Return sums over no rows."""
-        ...
+        raise NotImplementedError
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
         """Return the sums with a batch added."""
-        ...
+        x, y, prediction, weights = batch
+        rows = tf.cast(tf.shape(y)[0], tf.float32)
+        if self._standardised:
+            batch = (x, self._in_own_units(y), self._in_own_units(prediction), weights)
+            objective = self.objective(batch)
+        return (sums[0] + objective * rows, *self._add_metrics(sums[1:], batch))
+
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
+        raise NotImplementedError
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         """Return the mean over `rows` samples by name."""
-        ...
+        raise NotImplementedError
+
+    def _in_own_units(self, tensor: Tensor) -> Tensor:
+        return tensor * self._std + self._mean if self._standardised else tensor
 
 
 def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
     """Return the fast form for MLPs, the general one for custom models."""
-    units = _Units(target, recipe.loss)
-    if recipe.model:
-        return _Compiled(model, units, target.parts)
-    return _Plain(model, recipe, target, units)
+    return (_CompiledMeasures if recipe.model else _MLPMeasures)(model, recipe, target)
 
 
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -153,31 +168,11 @@ def _is_sparse(recipe: Recipe) -> bool:
     return "sparse" in recipe.loss.lower()
 
 
-class _Units:
-    """Converts standardised numbers to the target's own units."""
-
-    def __init__(self, target: Target, loss: str) -> None:
-        self._std = np.asarray(target.std, np.float32)
-        self._mean = np.asarray(target.mean, np.float32)
-        if loss in _SHIFT_INVARIANT:
-            self._mean = np.zeros_like(self._mean)
-        self.standardised = target.task is Task.REGRESSION and bool(
-            np.any(self._std != 1) or np.any(self._mean)
-        )
-
-    def restore(self, tensor: Tensor) -> Tensor:
-        """Convert `(rows, outputs)`; targets that are not standardised stay as they are."""
-        return tensor * self._std + self._mean if self.standardised else tensor
-
-
-class _Plain:
+class _MLPMeasures(Measures):
     """A Keras loss by name, and accuracy or mae without Keras' metric objects."""
 
-    def __init__(self, model: keras.Model, recipe: Recipe, target: Target, units: _Units) -> None:
-        self._model = model
-        self._recipe = recipe
-        self._target = target
-        self._units = units
+    def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
+        super().__init__(model, recipe, target)
         self._loss = keras.losses.get(recipe.loss)
         self._name, self._metric = metric_of(recipe, target)
         scored = recipe.keras_metric
@@ -185,34 +180,30 @@ class _Plain:
 
     def build(self, x: Tensor, y: Tensor) -> None:
         if self._scored is not None:
-            self._scored.add(self._units.restore(self.prepare(y)), self._model(x))
+            self._scored.add(self._in_own_units(self.prepare(y)), self._model(x))
 
     def prepare(self, y: Tensor) -> Tensor:
         return prepared(y, self._recipe, self._target)
 
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
-        del x
-        return self._mean_loss(y, prediction, weights) + self._regularisation()
+    def objective(self, batch: Batch) -> Tensor:
+        _, y, prediction, weights = batch
+        values, penalties = self._loss(y, prediction), self._model.losses
+        loss = tf.reduce_mean(values if weights is None else values * weights)
+        return loss + (tf.add_n(list(map(tf.reduce_sum, penalties))) if penalties else 0.0)
 
     def start(self) -> Sums:
         if self._scored is not None:
             self._scored.reset()
         return tf.constant(0.0), tf.constant(0.0)
 
-    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
-        _, y, prediction, weights = batch
-        rows = tf.cast(tf.shape(prediction)[0], tf.float32)
-        if self._units.standardised:
-            y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self._mean_loss(y, prediction, weights) + self._regularisation()
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
+        _, y, prediction, _ = batch
         if self._scored is not None:
             self._scored.add(y, prediction)
         values = self._metric(y, prediction)
         if len(values.shape) > 1:
             values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))
-        return sums[0] + objective * rows, sums[1] + tf.reduce_sum(values)
+        return (sums[0] + tf.reduce_sum(values),)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         numbers = {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
@@ -220,34 +211,17 @@ class _Plain:
             numbers[self._scored.name] = self._scored.result()
         return numbers
 
-    def _mean_loss(self, y: Tensor, prediction: Tensor, weights: Tensor | None) -> Tensor:
-        values = self._loss(y, prediction)
-        return tf.reduce_mean(values if weights is None else values * weights)
 
-    def _regularisation(self) -> Tensor:
-        losses = self._model.losses
-        return tf.add_n([tf.reduce_sum(loss) for loss in losses]) if losses else tf.constant(0.0)
-
-
-class _Compiled:
+class _CompiledMeasures(Measures):
     """The loss and metric objects that a model was compiled with."""
 
-    def __init__(self, model: keras.Model, units: _Units, parts: Sequence[TargetPart] = ()) -> None:
-        self._model = model
-        self._units = units
-        self._parts = parts
-
     def build(self, x: Tensor, y: Tensor) -> None:
-        prediction = self._model(x)
-        self.objective(x, y, prediction)
-        self._model.compute_metrics(x, self._targets(y), prediction)
+        batch = (x, y, self._model(x), None)
+        self.objective(batch)
+        self._add_metrics((), batch)
 
-    def prepare(self, y: Tensor) -> Tensor:
-        return y
-
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
+    def objective(self, batch: Batch) -> Tensor:
+        x, y, prediction, weights = batch
         y = self._targets(y)
         return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
 
@@ -255,20 +229,16 @@ class _Compiled:
         self._model.reset_metrics()
         return (tf.constant(0.0),)
 
-    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
         x, y, prediction, weights = batch
-        rows = tf.cast(tf.shape(y)[0], tf.float32)
-        if self._units.standardised:
-            y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self.objective(x, y, prediction, weights)
         self._model.compute_metrics(x, self._targets(y), prediction, sample_weight=weights)
-        return (sums[0] + objective * rows,)
+        return sums
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
 
     def _targets(self, y: Tensor) -> Any:
-        return unpacked(y, self._parts, _as_tensor) if self._parts else y
+        return unpacked(y, self._target.parts, _as_tensor) if self._target.parts else y
 
 
 def _as_tensor(columns: Tensor, part: TargetPart) -> Tensor:
