@@ -76,9 +76,10 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
 
 
 def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
-    """Return the data in the shape that the model takes; its own `fit` gets rows of any shape."""
+    """Return the data with rows in the shape, and labels in the form, that the model takes."""
     arrays, target = request.arrays, request.problem.target
     shape = arrays.x_train.shape[1:]
+    # A hypermodel's own `fit` gets images as they are.
     if len(shape) == 1 or not trains_itself(_hypermodel(request)):
         shape = rows_shape(model, shape)
     if target.parts:
@@ -90,7 +91,7 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
 def _custom_trainer(
     model: keras.Model, request: TrainerRequest, kind: str | None
 ) -> Trainer | None:
-    """Return the trainer for a hypermodel's own `fit`, or else the native one, if possible."""
+    """Return the trainer for a hypermodel's own `fit`, else the native one; None if neither can."""
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
         return CustomFitTrainer(
