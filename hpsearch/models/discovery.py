@@ -196,8 +196,7 @@ class _Probe:
         """Run the hypermodel's own `fit` on a few rows; a failure will show again in the trials."""
         x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
         # It may set the epochs itself, or need them as an argument.
-        arguments: dict[str, Any]
-        for arguments in ({}, {"epochs": 1}):
+        for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)
             try:
                 with seeded(0), fresh_names():
@@ -205,8 +204,8 @@ class _Probe:
                     targets = [y, y_val]
                     if target is not None:
                         targets = [labels_for(model, each, target) for each in targets]
-                    arguments["validation_data"] = (x_val, targets[1])
-                    self.hypermodel.fit(values, model, x, targets[0], callbacks=[], **arguments)
+                    arguments = {"validation_data": (x_val, targets[1]), "callbacks": [], **epochs}
+                    self.hypermodel.fit(values, model, x, targets[0], **arguments)
             except Exception:  # noqa: BLE001 - user code; a trial will report the error
                 traceback.print_exc()
             else:

@@ -62,7 +62,7 @@ class Programs:
     @property
     def traces(self) -> int:
         """Number of traces of all programs that were ever kept."""
-        return self._traces + sum(program.trainer.traces for program in self._kept.values())
+        return self._traces + sum(int(each.trainer.traces) for each in self._kept.values())
 
     def find(self, key: Hashable) -> Program | None:
         """Return the program with that key, or None."""
