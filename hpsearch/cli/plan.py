@@ -21,7 +21,7 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
-from hpsearch.training.make import needs_tensorflow
+from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.planning import Summary, group, number_trials, summarize, tally

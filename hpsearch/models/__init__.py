@@ -1,6 +1,6 @@
 """The networks.
 
 In: a config and a `Problem`.
-Out: a compiled Keras model, and the model for users that takes raw rows.
-Next: `native`, which trains those that C can train.
+Out: a compiled Keras model, and the full model, which takes raw rows.
+Next: `native`, which describes networks to the engine in C.
 """

@@ -1,4 +1,4 @@
-"""Models of the user's own: KerasTuner hypermodels, loaded, built and tracked."""
+"""Custom models: KerasTuner hypermodels, loaded, built and tracked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 import keras
@@ -31,11 +31,24 @@ from hpsearch.space.seeds import derive
 
 Choose = Callable[[Any], Any]
 
+#: Methods that `fit` calls and a model may override.
+FIT_METHODS: Final = frozenset(
+    {
+        "compute_metrics",
+        "evaluate",
+        "fit",
+        "make_test_function",
+        "make_train_function",
+        "test_step",
+        "train_step",
+    }
+)
+
 
 class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no types
-    """A choice among values that KerasTuner's refuses, or turns into others.
+    """A choice among values that KerasTuner's `Choice` refuses or converts.
 
-    None, values of several types, lists; truth values stay what they are.
+    These are None, values of several types, lists, and booleans.
     """
 
     def __init__(
@@ -53,26 +66,26 @@ class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no typ
 
     @property
     def default(self) -> Any:
-        """As KerasTuner says: None where it is one of the values, else the first."""
+        """The given default; else None if it is one of the values, else the first value."""
         if self._default is not None:
             return self._default
         return None if None in self._values else self._values[0]
 
 
-# KerasTuner copies hyperparameters by way of their configs, and finds the classes here.
+# KerasTuner copies hyperparameters through their configs and looks up the classes here.
 hp_types.ALL_CLASSES.setdefault(AnyChoice.__name__, AnyChoice)
 
 
 class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
-    """What a model is built with.
+    """The hyperparameters that a model is built with.
 
     Args:
-        values: By name; those that live.
-        choose: The value of a hyperparameter that has none.
+        values: Values of the active hyperparameters, by name.
+        choose: Returns a value for a hyperparameter that has none.
 
     Attributes:
-        late: What was chosen.
-        read: Names that were read, by `get` or `[]`.
+        late: The values that `choose` returned, by name.
+        read: Names that were read by `get` or `[]`.
     """
 
     def __init__(self, values: Mapping[str, Any], choose: Choose) -> None:
@@ -83,15 +96,15 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         self._choose = choose
 
     def get(self, name: str) -> Any:
-        """The value of a name.
+        """Return the value of a hyperparameter.
 
         Raises:
-            KeyError, ValueError: It has none.
+            KeyError, ValueError: It has no value.
         """
         self.read.add(self._get_name(name))
         return super().get(name)
 
-    def Choice(  # noqa: N802, PLR0917 - KerasTuner's
+    def Choice(  # noqa: N802, PLR0917 - KerasTuner's signature
         self,
         name: str,
         values: Sequence[Any],
@@ -100,7 +113,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         parent_name: str | None = None,
         parent_values: Any = None,
     ) -> Any:
-        """KerasTuner's, for any values."""
+        """KerasTuner's `Choice`, with values of any type."""
         types = {type(value) for value in values}
         if len(types) == 1 and not types & {bool, type(None), list, tuple, dict}:
             return super().Choice(name, values, ordered, default, parent_name, parent_values)
@@ -120,15 +133,15 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
 
 class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
-    """Builds and fits as another hypermodel does.
+    """A hypermodel with the settings of a tuner applied to it.
 
     Args:
-        hypermodel: The other one.
-        custom_fit: Whether models are trained by its `fit`.
-        optimizer, loss, metrics: In place of those that a model was compiled with; None keeps them.
-        most_weights: A larger model is refused; None for none.
-        callbacks: Of each training a copy.
-        arguments: Of `fit`, beside the data.
+        hypermodel: The hypermodel that builds and fits.
+        custom_fit: Whether its own `fit` trains the models; see `trains_itself`.
+        optimizer, loss, metrics: Replace those that a model was compiled with; None keeps them.
+        most_weights: Largest number of weights of a model; None for no limit.
+        callbacks: Passed to `fit`; each training gets a copy.
+        arguments: Further arguments of `fit`.
     """
 
     def __init__(
@@ -145,22 +158,21 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     ) -> None:
         super().__init__()
         self._hypermodel = hypermodel
-        #: See `loading.trains_itself`.
         self.custom_fit = custom_fit
-        self._instead = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+        self._optimizer, self._loss, self._metrics = optimizer, loss, metrics
         self._most_weights = most_weights
         self._callbacks, self._arguments = list(callbacks), dict(arguments or {})
 
     def build(self, hp: Any) -> Any:
-        """A model of the other hypermodel, compiled with what stands in place of its own.
+        """Build a model and compile it again with the replacements.
 
         Raises:
-            InputError: It has too many weights.
+            InputError: The model has too many weights.
         """
         model = self._hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             return model
-        compiled_anew(model, **self._instead)
+        self._compile(model)
         if self._most_weights and model.built:
             count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
             if count > self._most_weights:
@@ -170,29 +182,27 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """What the other hypermodel's `fit` gives."""
+        """Call `fit` of the hypermodel with the callbacks and arguments added."""
         callbacks = [*copy.deepcopy(self._callbacks), *kwargs.pop("callbacks", ())]
         return self._hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
 
-
-def compiled_anew(
-    model: Any, *, optimizer: Any = None, loss: Any = None, metrics: Any = None
-) -> None:
-    """Compiles a model with what is given, and with what it had where nothing is."""
-    if optimizer is None and loss is None and metrics is None:
-        return
-    arguments = dict(model._compile_config.config) if model.compiled else {}  # noqa: SLF001
-    if optimizer is not None and not isinstance(optimizer, str):
-        # Each model needs one of its own.
-        optimizer = type(optimizer).from_config(optimizer.get_config())
-    instead = {"optimizer": optimizer, "loss": loss, "metrics": copy.deepcopy(metrics)}
-    arguments.update((name, value) for name, value in instead.items() if value is not None)
-    model.compile(**arguments)
+    def _compile(self, model: keras.Model) -> None:
+        optimizer = self._optimizer
+        if optimizer is None and self._loss is None and self._metrics is None:
+            return
+        arguments = dict(model._compile_config.config) if model.compiled else {}  # noqa: SLF001
+        if optimizer is not None and not isinstance(optimizer, str):
+            # An optimizer's variables belong to one model.
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        metrics = copy.deepcopy(self._metrics)
+        replacements = {"optimizer": optimizer, "loss": self._loss, "metrics": metrics}
+        arguments.update({name: each for name, each in replacements.items() if each is not None})
+        model.compile(**arguments)
 
 
-#: Keras' losses of one-hot classes.
+#: Keras losses that take one-hot classes.
 _ONE_HOT = frozenset(
     {
         "categorical_crossentropy",
@@ -201,23 +211,22 @@ _ONE_HOT = frozenset(
         "kl_divergence",
     }
 )
-#: What each model was built with, for as long as there is one.
-_VALUES: weakref.WeakKeyDictionary[keras.Model, TrackedHyperParameters] = (
+#: The hyperparameters that each existing model was built with.
+_BUILT_WITH: weakref.WeakKeyDictionary[keras.Model, TrackedHyperParameters] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def hypermodel_of(recipe: Recipe) -> keras_tuner.HyperModel:
-    """What the recipe's model names, as a hypermodel; the same one each time in a process.
+@lru_cache(maxsize=8)
+def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
+    """Return a recipe's model as a hypermodel; the same object each time in a process.
+
+    Args:
+        name, code: `Recipe.model` and `Recipe.code`.
 
     Raises:
         InputError: It cannot be loaded, or is neither a function nor a hypermodel.
     """
-    return _hypermodel(recipe.model, recipe.code)
-
-
-@lru_cache(maxsize=8)
-def _hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
     given: Any = cloudpickle.loads(code) if code else load_object(name)
     if isinstance(given, type):
         if not issubclass(given, keras_tuner.HyperModel):
@@ -241,7 +250,7 @@ def _hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
 
 
 def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
-    """Whether it has a `fit` of its own."""
+    """Return whether a hypermodel has its own `fit`."""
     if isinstance(hypermodel, Tailored):
         return hypermodel.custom_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
@@ -249,40 +258,40 @@ def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
 
 
 def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:
-    """The model that the values describe, as its function leaves it.
+    """Build the model that the values describe, as its function returns it.
 
     Raises:
-        InputError: It cannot be loaded, or gives something else than a model.
+        InputError: The function cannot be loaded or does not return a model.
     """
-    hypermodel = hypermodel_of(recipe)
-    given = TrackedHyperParameters(values, _late(recipe, values))
-    with seeded(derive(recipe.sweep_seed, seed)), named_anew():
-        model = hypermodel.build(given)
+    hypermodel = load_hypermodel(recipe.model, recipe.code)
+    hp = TrackedHyperParameters(values, _late(recipe, values))
+    with seeded(derive(recipe.sweep_seed, seed)), fresh_names():
+        model = hypermodel.build(hp)
     require_model(model, recipe.model)
-    _VALUES[model] = given
+    _BUILT_WITH[model] = hp
     return model
 
 
 def require_model(model: Any, name: str) -> None:
-    """Check what a function gave.
+    """Check that a function returned a model.
 
     Raises:
-        InputError: It is no model.
+        InputError: It did not.
     """
     if not isinstance(model, keras.Model):
         raise InputError(f"{name}: must return a keras.Model, not {type(model).__name__}")
 
 
 def built_with(model: keras.Model) -> TrackedHyperParameters | None:
-    """What `build` built a model with; None of another model."""
-    return _VALUES.get(model)
+    """Return the hyperparameters of a model from `build_custom_model`; None for other models."""
+    return _BUILT_WITH.get(model)
 
 
 def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
-    """Class indices `(n_samples,)` as the loss that a model was compiled with takes them.
+    """Return targets in the form that a compiled model's loss takes.
 
-    One-hot, float32 `(n_samples, outputs)`, for losses that want probabilities of all classes.
-    Of several targets' columns, these by name, or as a list.
+    Class indices `(n_samples,)` become one-hot, float32 `(n_samples, outputs)`, for losses that
+    need it. Columns of several targets become a mapping by name or a list.
     """
     if target.parts:
         return unpacked(y, target.parts)
@@ -294,10 +303,10 @@ def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
     return one_hot
 
 
-def _late(recipe: Recipe, values: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """The value of a hyperparameter that the space does not hold.
+def _late(recipe: Recipe, values: Mapping[str, Any]) -> Choose:
+    """Return the function that chooses values of hyperparameters outside the space.
 
-    Drawn, it is a function of the config and the sweep's seed: the same in every worker, and again.
+    Drawn values are a function of the config and the sweep's seed: the same in every worker.
     """
     if recipe.late == "default":
         return lambda hyperparameter: hyperparameter.default
@@ -313,7 +322,7 @@ def _late(recipe: Recipe, values: Mapping[str, Any]) -> Callable[[Any], Any]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Keras' seeds from `seed`; the caller's Python and NumPy streams are left as they were."""
+    """Set Keras' seeds, and restore the caller's Python and NumPy random states at the end."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         keras.utils.set_random_seed(seed)
@@ -324,11 +333,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named_anew() -> Iterator[None]:
-    """Layers and metrics get the names that a fresh process would give them.
+def fresh_names() -> Iterator[None]:
+    """Name layers and metrics as a new process would.
 
-    A metric without a name of its own would be `auc` in a process' first model and `auc_1` in the
-    next, and the score is read by name. `keras.utils.clear_session` would take much more away.
+    Otherwise an unnamed metric would be `auc` in the first model of a process and `auc_1` in the
+    next, and the score is read by name. `keras.utils.clear_session` would reset much more.
     """
     key = "object_name_uids"
     before = global_state.get_global_attribute(key)

@@ -1,4 +1,4 @@
-"""Finding a hypermodel's hyperparameters by building it until no new ones appear."""
+"""Find a hypermodel's hyperparameters by building it until no new ones appear."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hpsearch.data.specs import Target
 from hpsearch.errors import InputError
 from hpsearch.models.custom import (
     TrackedHyperParameters,
-    hypermodel_of,
+    fresh_names,
     labels_for,
-    named_anew,
+    load_hypermodel,
     require_model,
     seeded,
     trains_itself,
@@ -27,20 +27,30 @@ from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
 
-#: A log scale's steps: below it a value counts as the last one, as KerasTuner rounds.
+#: Tolerance in steps, as in KerasTuner: a step that ends so little beyond a range belongs to it.
 _ROUNDING = 1e-8
+#: Builds of one model at most. A count, not a time: the result must not depend on the machine.
+_MOST_BUILDS = 64
+#: Values tried of one list at most.
+_MOST_VALUES = 8
+#: Rows that a hypermodel's own `fit` is run on.
+_ROWS = 64
 
+_PACKAGE = str(Path(__file__).parents[1])
+
+Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 When = Mapping[str, tuple[Any, ...]]
 
 
 def described(name: str, declared: Sequence[Any]) -> Parameter:
-    """A parameter for all that was declared under one name.
+    """Merge all declarations of one name into a parameter.
 
-    Where it was declared under several conditions, it lives under any of them; where these are
-    not of one parent, under what they have in common, so that it may live where it is not used.
+    A parameter declared under several conditions is active under any of them. If these differ in
+    more than one parent, it is active wherever their common part holds, so it may be active where
+    the model does not use it.
 
     Raises:
-        InputError: They differ in more than their conditions.
+        InputError: The declarations differ in more than their conditions.
     """
     domains = [domain_of(each) for each in declared]
     if any(domain != domains[0] for domain in domains):
@@ -57,16 +67,14 @@ def described(name: str, declared: Sequence[Any]) -> Parameter:
 def _conditions(hyperparameter: Any) -> When:
     accepted: dict[str, tuple[Any, ...]] = {}
     for condition in hyperparameter.conditions:
-        known = accepted.get(condition.name)
         values = tuple(condition.values)
-        accepted[condition.name] = (
-            values if known is None else tuple(value for value in known if value in values)
-        )
+        known = accepted.get(condition.name, values)
+        accepted[condition.name] = tuple(value for value in known if value in values)
     return accepted
 
 
 def _either(one: When, other: When) -> When:
-    """What holds where one of two conditions does, or more than that."""
+    """Return a condition that holds wherever one of two does, and perhaps elsewhere."""
     shared = [name for name in one if name in other]
     differing = [name for name in shared if one[name] != other[name]]
     if len(shared) < max(len(one), len(other)) or len(differing) > 1:
@@ -75,13 +83,13 @@ def _either(one: When, other: When) -> When:
 
 
 def domain_of(hyperparameter: Any) -> Choices | Range:
-    """Its values.
+    """Return the values of a KerasTuner hyperparameter.
 
-    A range whose step does not divide it ends at its last step, as KerasTuner's does; one with a
-    step on a logarithmic scale is a list. Of `reverse_log` without a step only the ends are kept.
+    A range that its step does not divide ends at the last step, as in KerasTuner. A range with a
+    step on a logarithmic scale becomes a list. `reverse_log` without a step becomes linear.
 
     Raises:
-        InputError: KerasTuner has a kind of hyperparameter that is not known here.
+        InputError: The hyperparameter is of an unknown type.
     """
     if isinstance(hyperparameter, hp_types.Boolean):
         return Choices((False, True))
@@ -89,39 +97,26 @@ def domain_of(hyperparameter: Any) -> Choices | Range:
         return Choices(tuple(hyperparameter.values))
     if not isinstance(hyperparameter, hp_types.Int | hp_types.Float):
         raise InputError(
-            f"hp: {hyperparameter.name!r} is a {type(hyperparameter).__name__}; what is known are "
-            "Int, Float, Choice, Boolean and Fixed"
+            f"hp: {hyperparameter.name!r} is a {type(hyperparameter).__name__}; the known types "
+            "are Int, Float, Choice, Boolean and Fixed"
         )
     return _numbers(hyperparameter, whole=isinstance(hyperparameter, hp_types.Int))
 
 
 def _numbers(hyperparameter: Any, *, whole: bool) -> Choices | Range:
     low, high, step = hyperparameter.min_value, hyperparameter.max_value, hyperparameter.step
-    linear = hyperparameter.sampling == "linear"
     if low == high:
         return Choices((low,))
     if step is None:
         return Range(low, high, log=hyperparameter.sampling == "log", integer=whole)
-    if not linear:
-        numbers = list(hyperparameter.values)
+    if hyperparameter.sampling != "linear":
+        numbers = hyperparameter.values
         return Choices(tuple(int(n) if whole else float(f"{n:.12g}") for n in numbers))
     steps = math.floor((high - low) / step + _ROUNDING)
     if steps < 1:
         return Choices((low,))
     last = low + steps * step
     return Range(low, last if whole else float(f"{last:.12g}"), step, integer=whole)
-
-
-#: Builds in all. A count, not a time: what is found must not depend on the machine.
-_MOST_BUILDS = 64
-#: Values of one list that are tried.
-_MOST_VALUES = 8
-#: Rows that a `fit` of one's own is tried with.
-_ROWS = 64
-
-_OURS = str(Path(__file__).parents[1])
-
-Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def discover(
@@ -131,33 +126,22 @@ def discover(
     validation: Pair,
     target: Target | None = None,
 ) -> ModelHyperparameters:
-    """The hyperparameters of a recipe's model.
+    """Return the hyperparameters of a recipe's model.
 
     Args:
-        given: Of the sweep, in place of what the model says of that name.
-        train, validation: x and y; a `fit` of one's own is run once on some of the rows, with the
-            defaults, for the hyperparameters that it has.
-        target: What is predicted, where y is as `labels_for` takes it.
+        given: Parameters of the sweep; they replace the model's own of the same name.
+        train, validation: x and y. The hypermodel's own `fit` is run once on some of the rows,
+            with the defaults, to find its hyperparameters.
+        target: What is predicted, if y needs `labels_for`.
 
     Raises:
-        InputError: It cannot be loaded, or not be built with its defaults.
+        InputError: The model cannot be loaded, or cannot be built with its defaults.
     """
-    return discover_in(hypermodel_of(recipe), recipe.model, given, train, validation, target)
-
-
-def discover_in(  # noqa: PLR0917 - as `discover`
-    hypermodel: Any,
-    name: str,
-    given: Sequence[Parameter] = (),
-    train: Pair | None = None,
-    validation: Pair | None = None,
-    target: Target | None = None,
-) -> ModelHyperparameters:
-    """As `discover`, of a hypermodel that is at hand; without rows its `fit` is not run."""
+    hypermodel = load_hypermodel(recipe.model, recipe.code)
     custom_fit = trains_itself(hypermodel)
-    probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
+    probe = _Probe(hypermodel, recipe.model, {parameter.name: parameter for parameter in given})
     probe.run()
-    if custom_fit and train is not None and validation is not None:
+    if custom_fit:
         probe.fit(train, validation, target)
     return probe.found(custom_fit=custom_fit)
 
@@ -169,10 +153,13 @@ def declared_in(
     rows: tuple[Pair, Pair] | None = None,
     target: Target | None = None,
 ) -> list[Any]:
-    """What a hypermodel asks for, as KerasTuner's own hyperparameters.
+    """Return the KerasTuner hyperparameters that a hypermodel requests.
 
     Args:
-        rows: To train and to validate on: its `fit` is run on some of them, and nothing else.
+        name: The model's name in messages.
+        given: As for `discover`.
+        rows: Training and validation data. If given, the hypermodel's `fit` is run on some of the
+            rows, in place of the builds.
         target: As for `discover`.
     """
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
@@ -185,7 +172,7 @@ def declared_in(
 
 @dataclass
 class _Probe:
-    """Builds so far, and what they asked for: KerasTuner's hyperparameters by name."""
+    """The builds of one model, and the KerasTuner hyperparameters that they declared, by name."""
 
     hypermodel: Any
     name: str
@@ -195,45 +182,38 @@ class _Probe:
     builds: int = 0
 
     def run(self) -> None:
-        """All builds: the defaults, every condition, then combinations of values."""
-        self._build(TrackedHyperParameters({}, self._default))
+        """Build with the defaults, under every condition, then with combinations of values."""
+        self._build({}, must_succeed=True)
         tried: list[dict[str, Any]] = []
         while self.builds < _MOST_BUILDS:
             wanted = next((each for each in self._combinations() if each not in tried), None)
             if wanted is None:
                 return
             tried.append(wanted)
-            self._try(wanted)
+            self._build(self._values(wanted), must_succeed=False)
 
     def fit(self, train: Pair, validation: Pair, target: Target | None = None) -> None:
-        """Runs the model's own `fit` on a few rows; what it fails by will show in the trials."""
+        """Run the hypermodel's own `fit` on a few rows; a failure will show again in the trials."""
         x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
-        # It may set the epochs by itself, or want to be told them.
-        for arguments in ({}, {"epochs": 1}):
+        # It may set the epochs itself, or need them as an argument.
+        for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)
             try:
-                with seeded(0), named_anew():
+                with seeded(0), fresh_names():
                     model = self.hypermodel.build(values)
+                    targets = [y, y_val]
                     if target is not None:
-                        y, y_val = (labels_for(model, each, target) for each in (y, y_val))
-                    self.hypermodel.fit(
-                        values,
-                        model,
-                        x,
-                        y,
-                        validation_data=(x_val, y_val),
-                        callbacks=[],
-                        **arguments,
-                    )
-            except Exception:  # noqa: BLE001 - the user's code; a trial will say it
+                        targets = [labels_for(model, each, target) for each in targets]
+                    arguments = {"validation_data": (x_val, targets[1]), "callbacks": [], **epochs}
+                    self.hypermodel.fit(values, model, x, targets[0], **arguments)
+            except Exception:  # noqa: BLE001 - user code; a trial will report the error
                 traceback.print_exc()
+            else:
+                return
+            finally:
                 self._note(values)
-                continue
-            self._note(values)
-            return
 
     def found(self, *, custom_fit: bool) -> ModelHyperparameters:
-        """What came of it."""
         parameters = [self._parameter(name, declared) for name, declared in self.declared.items()]
         defaults = {name: declared[0].default for name, declared in self.declared.items()}
         return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read), custom_fit)
@@ -244,31 +224,23 @@ class _Probe:
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from None
 
-    # The builds
-
-    def _build(self, values: TrackedHyperParameters) -> None:
+    def _build(self, fixed: Mapping[str, Any], *, must_succeed: bool) -> None:
+        """Build once; not every combination of values makes a model."""
         self.builds += 1
+        values = TrackedHyperParameters(fixed, self._default)
         try:
-            with seeded(0), named_anew():
+            with seeded(0), fresh_names():
                 model = self.hypermodel.build(values)
         except Exception as error:
-            raise InputError(
-                f"{self.name}: fails with the defaults of its hyperparameters"
-                f"{_shown(values.values)}: {_words(error)}"
-            ) from error
-        finally:
-            self._note(values)
-        require_model(model, self.name)
-
-    def _try(self, wanted: Mapping[str, Any]) -> None:
-        """A build that may fail: not every combination makes a model."""
-        self.builds += 1
-        values = TrackedHyperParameters(self._values(wanted), self._default)
-        try:
-            with seeded(0), named_anew():
-                self.hypermodel.build(values)
-        except Exception as error:  # noqa: BLE001 - the user's code; a trial will say it
-            print(f"{self.name}: a build failed{_shown(values.values)}: {_words(error)}")  # noqa: T201
+            reason = f"{_shown(values.values)}: {_words(error)}"
+            if must_succeed:
+                raise InputError(
+                    f"{self.name}: fails with the defaults of its hyperparameters{reason}"
+                ) from error
+            print(f"{self.name}: a build failed{reason}")  # noqa: T201
+        else:
+            if must_succeed:
+                require_model(model, self.name)
         self._note(values)
 
     def _note(self, values: TrackedHyperParameters) -> None:
@@ -283,7 +255,7 @@ class _Probe:
         return hyperparameter.default if ours is None else ours.at(0.0)
 
     def _values(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Values of all that lives where `wanted` holds; defaults of what it does not name."""
+        """Return values of everything active under `wanted`, defaults for names not in it."""
         values = {
             name: parameter.at(0.0)
             for name, parameter in self.given.items()
@@ -296,10 +268,10 @@ class _Probe:
         return values
 
     def _combinations(self) -> Iterator[dict[str, Any]]:
-        """What is still to be tried, by what is known now.
+        """Yield the values to try, given the declarations so far.
 
-        Every condition is met once. Then all parameters take their second value together, their
-        third, and so on, so that every value occurs; then their last ones one at a time.
+        First each condition is met once. Then all parameters take their second values together,
+        their third, and so on, so that every value occurs; then their last values one at a time.
         """
         for declared in self.declared.values():
             for hyperparameter in declared:
@@ -313,7 +285,7 @@ class _Probe:
                 yield {name: each[-1]}
 
     def _tried(self, name: str) -> Sequence[Any]:
-        """A default, then other values: all of a short list, the ends of a range."""
+        """Return the default, then other values: all of a short list, the ends of a range."""
         ours, declared = self.given.get(name), self.declared[name][0]
         domain = domain_of(declared) if ours is None else ours.domain
         first = self._default(declared)
@@ -336,11 +308,12 @@ def _shown(values: Mapping[str, Any]) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The exception, and the last line of the user's code that it passed."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        f for f in frames if not f.filename.startswith(_OURS) and "site-packages" not in f.filename
+    """Return the exception's text with the last line of user code in its traceback."""
+    user_frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_PACKAGE) and "site-packages" not in frame.filename
     ]
-    at = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    at = f" ({user_frames[-1].filename}:{user_frames[-1].lineno})" if user_frames else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}{at}"

@@ -1,4 +1,4 @@
-"""Whether the installed Keras has every name that a sweep uses."""
+"""Check that the installed Keras has every name that a sweep uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
@@ -23,8 +23,8 @@ from hpsearch.space.mlp import OPTIMIZER_ALIASES, optimizer_name
 from hpsearch.spec.sweep import Sweep
 
 _EXPORTED = re.compile(r"^(?:from \S+ import \w+|    \w+) as (\w+),?$", re.MULTILINE)
-#: Keras takes these, and exports them under their full names.
-_INITIALIZERS = {
+#: Short names of initializers; Keras exports only the full ones.
+_FULL_NAMES = {
     "normal": "random_normal",
     "uniform": "random_uniform",
     "one": "ones",
@@ -32,13 +32,8 @@ _INITIALIZERS = {
 }
 
 
-class _Name(NamedTuple):
-    """A name that a sweep uses: under which key, and what of Keras it stands for."""
-
-    key: str
-    name: str
-    folder: str
-    exported: str
+#: A name in a sweep: its key, and the folder and name of Keras' export.
+_Name = tuple[str, str, str, str]
 
 
 def require_names(sweep: Sweep) -> None:
@@ -51,11 +46,11 @@ def require_names(sweep: Sweep) -> None:
     if installed == KERAS_VERSION:
         return
     lacking = [
-        f"{each.key}: {each.name!r} is not in the installed Keras, {installed} (the names that "
-        f"sweep files may have are those of {KERAS_VERSION}); install that, or name another"
-        for each in dict.fromkeys(_names(sweep))
-        # Of a Keras that says nothing, nothing is known.
-        if (exported := _exported(each.folder)) and each.exported not in exported
+        f"{key}: {name!r} is not in the installed Keras, {installed} (sweep files may "
+        f"use the names of {KERAS_VERSION}); install that, or name another"
+        for key, name, folder, export in dict.fromkeys(_names(sweep))
+        # Skip the check if Keras' exports cannot be read.
+        if (exported := _exported(folder)) and export not in exported
     ]
     if lacking:
         raise InputError("\n".join(lacking))
@@ -76,12 +71,12 @@ def _exported(folder: str) -> frozenset[str]:
 def _names(sweep: Sweep) -> Iterator[_Name]:
     metric = sweep.metric.name.removeprefix("val_") if sweep.metric else ""
     if metric in METRIC_CLASSES:
-        yield _Name("metric", metric, "metrics", METRIC_CLASSES[metric])
+        yield "metric", metric, "metrics", METRIC_CLASSES[metric]
     if isinstance(sweep.model, str):
-        # Its hyperparameters mean what its author says.
+        # The hyperparameters of a custom model have other meanings.
         return
     if sweep.model.loss in LOSSES:
-        yield _Name("model.loss", sweep.model.loss, "losses", LOSSES[sweep.model.loss])
+        yield "model.loss", sweep.model.loss, "losses", LOSSES[sweep.model.loss]
     yield from _activation("model.output_activation", sweep.model.output_activation)
     for parameter in sweep.space.parameters:
         for value in parameter.choices or ():
@@ -99,22 +94,20 @@ def _of_value(key: str, parameter: str, value: Any) -> Iterator[_Name]:
             yield from _optimizer(key, value)
         case "kernel_initializer":
             name = str(value["name"] if isinstance(value, Mapping) else value)
-            yield _Name(key, name, "initializers", _INITIALIZERS.get(name, name))
+            yield key, name, "initializers", _FULL_NAMES.get(name, name)
 
 
 def _activation(key: str, value: Any) -> Iterator[_Name]:
     if value in ACTIVATIONS:
-        yield _Name(key, value, "activations", value)
+        yield key, value, "activations", value
 
 
 def _optimizer(key: str, value: Any) -> Iterator[_Name]:
     name = optimizer_name(value)
     name = OPTIMIZER_ALIASES.get(name, (name,))[0]
     if name in OPTIMIZER_CLASSES:
-        yield _Name(key, name, "optimizers", OPTIMIZER_CLASSES[name])
+        yield key, name, "optimizers", OPTIMIZER_CLASSES[name]
     rate = value.get("learning_rate") if isinstance(value, Mapping) else None
     if isinstance(rate, Mapping):
-        schedule = rate["name"]
-        yield _Name(
-            f"{key}.learning_rate", schedule, "optimizers/schedules", SCHEDULE_CLASSES[schedule]
-        )
+        name = rate["name"]
+        yield f"{key}.learning_rate", name, "optimizers/schedules", SCHEDULE_CLASSES[name]

@@ -1,9 +1,11 @@
-"""From a config to a compiled Keras model, and to the model for users that takes raw rows."""
+"""From a config to a compiled Keras model, and to the full model, which takes raw rows."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -12,25 +14,166 @@ import keras_tuner
 
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
-from hpsearch.models import preprocessing
 from hpsearch.models.custom import build_custom_model, built_with, seeded
-from hpsearch.models.layers import Block, hidden_block, with_seed
+from hpsearch.models.layers import RESHAPING_ACTIVATIONS, load_object
+from hpsearch.models.preprocessing_layers import feature_layers, input_model, output_layers
 from hpsearch.models.problem import Problem
-from hpsearch.space.keras_names import OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
-#: The output layer's place in the derivation of seeds: the same at every depth.
+#: The output layer's number in the derivation of seeds: the same at every depth.
 _OUTPUT_LAYER = 0
-#: A block's random parts (see `Block.part_seed`).
-_PARTS = range(3)
+#: The random parts of a block.
+_KERNEL, _PROJECTION, _MASK = range(3)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The settings of a hidden block or of the output layer.
+
+    Attributes:
+        units: Width of the Dense layer.
+        activation: A Keras name.
+        dropout: Rate of `dropout` blocks.
+        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`; for all Dense kernels.
+        l2: Weight of each Dense kernel's squared norm in the loss.
+        seed: Weights and masks derive from it.
+    """
+
+    units: int
+    activation: str
+    dropout: float
+    kernel_initializer: str | Mapping[str, Any]
+    l2: float
+    seed: int
+
+    def dense(
+        self,
+        units: int | None = None,
+        *,
+        activation: str | None = None,
+        use_bias: bool = True,
+        part: int = _KERNEL,
+    ) -> keras.layers.Dense:
+        """Return a Dense layer with the block's initializer and L2."""
+        return keras.layers.Dense(
+            self.units if units is None else units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=self._initializer(derive(self.seed, part)),
+            kernel_regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
+        )
+
+    def _initializer(self, seed: int) -> Any:
+        given = self.kernel_initializer
+        arguments = {"name": given} if isinstance(given, str) else dict(given)
+        name = arguments.pop("name")
+        # With the defaults: Keras makes no `constant` without a value.
+        config = {**INITIALIZERS.get(name, {}), **arguments}
+        return _with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
+
+    def activate(self, x: Any) -> Any:
+        """Apply the activation."""
+        if self.activation in RESHAPING_ACTIVATIONS:
+            # The function, not the layer: as an operation it knows its output's width.
+            return keras.activations.get(self.activation)(x)
+        return keras.layers.Activation(self.activation)(x)
+
+
+def _hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any]) -> Any:
+    """Return the output of one hidden block.
+
+    Args:
+        x: Symbolic input `(batch, width)`.
+        layer_type: One of `space.mlp.LAYER_TYPES`, or `package.module:function`.
+        block: Its settings.
+        values: The active hyperparameters, which a user's function may take.
+
+    Returns:
+        A symbolic tensor `(batch, units)`; another width for activations such as glu.
+
+    Raises:
+        InputError: The function cannot be loaded or does not return a tensor.
+    """
+    builder = _BUILDERS.get(layer_type)
+    return builder(x, block) if builder else _user_block(x, layer_type, block, values)
+
+
+def _dense(x: Any, block: Block) -> Any:
+    if block.activation in RESHAPING_ACTIVATIONS:
+        return block.activate(block.dense()(x))
+    return block.dense(activation=block.activation)(x)
+
+
+def _dropout(x: Any, block: Block) -> Any:
+    return keras.layers.Dropout(block.dropout, seed=derive(block.seed, _MASK))(_dense(x, block))
+
+
+def _batch_norm(x: Any, block: Block) -> Any:
+    # No bias: normalisation cancels it, so its gradient is rounding noise, which adam and rmsprop
+    # scale up to whole steps; trainings would then agree across trainers to 1e-5 only.
+    x = block.dense(use_bias=False)(x)
+    return block.activate(keras.layers.BatchNormalization()(x))
+
+
+def _layer_norm(x: Any, block: Block) -> Any:
+    return block.activate(keras.layers.LayerNormalization()(block.dense()(x)))
+
+
+def _residual(x: Any, block: Block) -> Any:
+    y = _dense(x, block)
+    if x.shape[-1] != y.shape[-1]:
+        x = block.dense(y.shape[-1], use_bias=False, part=_PROJECTION)(x)
+    return keras.layers.Add()([x, y])
+
+
+_BUILDERS: dict[str, Callable[[Any, Block], Any]] = {
+    "dense": _dense,
+    "dropout": _dropout,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "residual": _residual,
+}
+
+
+def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
+    function = load_object(path)
+    if not callable(function):
+        raise InputError(f"{path}: is not a function but {type(function).__name__}")
+    arguments = _accepted(function, values)
+    # The function's layers draw their seeds from the global state, which each block sets anew.
+    keras.utils.set_random_seed(block.seed)
+    y = function(x, **(arguments | {"units": block.units, "activation": block.activation}))
+    if not keras.backend.is_keras_tensor(y):
+        raise InputError(f"{path}: must return a Keras tensor, not {type(y).__name__}")
+    return y
+
+
+def _accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(offered)
+    names = {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return {name: value for name, value in offered.items() if name in names}
+
+
+def _with_seed(initializer: Any, seed: int) -> Any:
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    return type(initializer).from_config({**config, "seed": seed})
 
 
 class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
-    """The MLPs of one sweep; `build(hp)` gives the compiled one that `hp.values` describes.
+    """The MLPs of one sweep: `build(hp)` returns the compiled one that `hp.values` describes.
 
     The model is the trained part alone. Its input is the features, float32 `(n_features,)`, or,
-    for uint8 images, the raw image, which is flattened and scaled inside.
+    for uint8 images, the raw image, which it flattens and scales.
 
     Args:
         seed: The trial's seed.
@@ -42,17 +185,17 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
         self._seed = seed
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The model that the live hyperparameters describe, compiled.
+        """Build and compile the model that the active hyperparameters describe.
 
         Raises:
-            InputError: If a layer type or an optimizer cannot be made.
+            InputError: A layer type or an optimizer cannot be made.
         """
         recipe, config = self._problem.recipe, MLPConfig(hp.values)
         with seeded(derive(recipe.sweep_seed, self._seed)):
             inputs, x = self._inputs()
             for layer, units in enumerate(config.widths, start=1):
                 block = self._block(config, layer, units)
-                x = hidden_block(x, config.layer_type, block, hp.values)
+                x = _hidden_block(x, config.layer_type, block, hp.values)
             output = self._block(config, _OUTPUT_LAYER, self._problem.target.outputs)
             outputs = output.dense(activation=recipe.output_activation)(x)
             model = keras.Model(inputs, outputs, name="mlp")
@@ -65,7 +208,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
             inputs = keras.Input((n_features(spec),), dtype="float32")
             return inputs, inputs
         inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
-        for layer in preprocessing.feature_layers(spec):
+        for layer in feature_layers(spec):
             x = layer(x)
         return inputs, x
 
@@ -81,13 +224,12 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
 
 
 def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
-    """The compiled model of one training: an MLP, or what the recipe's function builds.
+    """Return the compiled model of one training: an MLP, or a custom model.
 
-    A model of one's own keeps its optimizer, loss and metrics where it is compiled; else it gets
-    those of the sweep.
+    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's.
 
     Raises:
-        InputError: If a function of the user cannot be loaded or returns something else.
+        InputError: A user's function cannot be loaded, or returns something else than it must.
     """
     recipe = problem.recipe
     if not recipe.model:
@@ -106,10 +248,11 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
 
 
 def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape in which a model takes rows that have `shape`.
+    """Return the shape in which a model takes rows of the given shape.
 
-    Its own where that has as many numbers, so that an image of 28 x 28 pixels reaches an input of
-    (28, 28, 1) or (784,); else the rows' own, of which the model will say what is wrong.
+    This is the model's own input shape if it has as many numbers, so that an image of 28 x 28
+    pixels reaches an input of (28, 28, 1) or (784,). Otherwise it is the given shape, for which
+    the model will report the mismatch.
     """
     try:
         wanted = model.input_shape
@@ -121,7 +264,7 @@ def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Has a model that knows no shape yet make its weights, for rows of that shape."""
+    """Make the weights of a model that is not built, for rows of the given shape."""
     if isinstance(model, keras.Sequential):
         model.build((None, *shape))
     else:
@@ -129,19 +272,21 @@ def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
 
 
 class Seeds:
-    """Where the random numbers of a built MLP come from: a block and a part for each layer.
+    """The source of a built MLP's random numbers: a block and a part for each layer.
 
     Args:
-        model: Of built-in layer types.
-        sweep_seed, seed: Those that it was built with.
+        model: A model of built-in layer types.
+        sweep_seed, seed: The seeds that it was built with.
+
+    Attributes:
+        complete: Whether each layer's source is certain; two might share a seed by chance.
     """
 
     def __init__(self, model: keras.Model, sweep_seed: int, seed: int) -> None:
-        self._places: list[tuple[keras.Layer, tuple[int, int]]] = []
-        blocks = range(len(model.layers))
-        known = {_part_seed(sweep_seed, seed, place): place for place in product(blocks, _PARTS)}
-        #: Whether each layer's place is certain; two might have the same seed by chance.
-        self.complete = len(known) == len(blocks) * len(_PARTS)
+        self._sources: list[tuple[keras.Layer, tuple[int, int]]] = []
+        blocks, parts = range(len(model.layers)), (_KERNEL, _PROJECTION, _MASK)
+        known = {_part_seed(sweep_seed, seed, each): each for each in product(blocks, parts)}
+        self.complete = len(known) == len(blocks) * len(parts)
         for layer in model.layers:
             if isinstance(layer, keras.layers.Dense):
                 own = getattr(layer.kernel_initializer, "seed", None)
@@ -150,14 +295,14 @@ class Seeds:
             else:
                 continue
             self.complete = self.complete and (own is None or own in known)
-            self._places.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
+            self._sources.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
 
     def set(self, sweep_seed: int, seed: int) -> None:
-        """Gives kernels and masks the first values of other seeds, as `build_model` would."""
-        for layer, place in self._places:
-            own = _part_seed(sweep_seed, seed, place)
+        """Reset kernels and masks to the first values that `build_model` gives for other seeds."""
+        for layer, source in self._sources:
+            own = _part_seed(sweep_seed, seed, source)
             if isinstance(layer, keras.layers.Dense):
-                layer.kernel_initializer = with_seed(layer.kernel_initializer, own)
+                layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
                 kernel = layer.kernel
                 kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
             else:
@@ -166,18 +311,18 @@ class Seeds:
                     layer.seed_generator.state.assign([own, 0])
 
 
-def _part_seed(sweep_seed: int, seed: int, place: tuple[int, int]) -> int:
-    block, part = place
+def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:
+    block, part = source
     return derive(derive(sweep_seed, seed, block), part)
 
 
 def trained_model(
     problem: Problem, values: Mapping[str, Any], seed: int, weights: Sequence[Any]
 ) -> keras.Model:
-    """The model for people of a training that is over.
+    """Return the full model of a finished training.
 
     Args:
-        values: The live hyperparameters; `epochs` is not among what is read.
+        values: The active hyperparameters; `epochs` is ignored.
         seed: The trial's seed.
         weights: In the order of `model.get_weights()`.
     """
@@ -187,62 +332,59 @@ def trained_model(
 
 
 def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
-    """The model for people: raw rows in, predictions in the target's own units out.
+    """Return a model from raw rows to predictions in the target's own units.
 
     It shares the trained model's weights, and is compiled with its optimizer's settings, loss
     and metrics, so that `evaluate` on raw rows gives the reported numbers.
 
     Args:
-        trained: What `build_model` built.
-        input_spec: What a raw row is.
+        trained: A model from `build_model`.
+        input_spec: Describes a raw row.
         target: What is predicted.
     """
-    own = built_with(trained) is not None
-    if runs_in_graph(input_spec) and not own:
+    custom = built_with(trained) is not None
+    if runs_in_graph(input_spec) and not custom:
         inputs = x = keras.Input(input_spec.shape, dtype=input_spec.dtype)
     else:
-        features = preprocessing.input_model(input_spec)
+        features = input_model(input_spec)
         inputs, x = features.input, features.output
-    if own:
-        x = _as_rows(x, rows_shape(trained, row_shape(input_spec)))
+    if custom:
+        shape = rows_shape(trained, row_shape(input_spec))
+        x = x if x.shape[1:] == shape else keras.layers.Reshape(shape)(x)
     x = _named(_without_optimizer(trained)(x), trained)
-    # A model of one's own has its targets' units already, as a sweep hands them to it.
-    for layer in () if own and not target.standardised else preprocessing.output_layers(target):
+    # A custom model predicts in the target's own units unless the sweep standardised the target.
+    for layer in output_layers(target) if target.standardised or not custom else ():
         x = layer(x)
     model = keras.Model(inputs, x, name="hpsearch")
-    if own:
+    if custom:
         model.compile(**_compile_arguments(trained))
     else:
         model.compile_from_config(trained.get_compile_config())
-    # Saved without its variables, an optimizer is loaded with a warning.
+    # Loading an optimizer that was saved without its variables warns.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
 def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """What a model was compiled with, objects of one's own as they are; an optimizer like its."""
-    arguments = dict(model._compile_config.config)  # noqa: SLF001 - Keras gives them as JSON only
+    """Return what a model was compiled with: the user's objects, and a new optimizer like its."""
+    arguments = dict(model._compile_config.config)  # noqa: SLF001 - the public form is JSON
     optimizer = model.optimizer
     return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
 
 
-def _as_rows(features: Any, shape: tuple[int, ...]) -> Any:
-    return features if features.shape[1:] == shape else keras.layers.Reshape(shape)(features)
-
-
 def _without_optimizer(trained: keras.Model) -> keras.Model:
-    """The same layers in a model that would not save the training's optimizer state."""
+    """Return the same layers in a model that does not save the training's optimizer state."""
     if not getattr(trained, "inputs", None):
         return trained
     outputs = _one(trained.outputs)
     if len(trained.outputs) > 1:
-        # By name, where the model has them so.
+        # Outputs by name, if the model has names for them.
         outputs = getattr(trained, "_outputs_struct", outputs)
     return keras.Model(_one(trained.inputs), outputs, name=trained.name)
 
 
 def _named(outputs: Any, trained: keras.Model) -> Any:
-    """Several outputs in a list with the names that losses and metrics may know them by."""
+    """Give several outputs the names by which losses and metrics may refer to them."""
     names = getattr(trained, "output_names", None)
     if not isinstance(outputs, list | tuple) or names is None or len(names) != len(outputs):
         return outputs
@@ -252,7 +394,7 @@ def _named(outputs: Any, trained: keras.Model) -> Any:
 
 
 def _one(tensors: Sequence[Any]) -> Any:
-    """The only one as itself; Sequential models have no `input` before they are called."""
+    """Unpack a single tensor; Sequential models have no `input` before they are called."""
     return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
@@ -263,7 +405,7 @@ def _compile(model: keras.Model, values: Mapping[str, Any], problem: Problem) ->
 
 
 def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    """The optimizer that the live hyperparameters describe, without variables for weights."""
+    """Return the optimizer that the active hyperparameters describe, not built yet."""
     name, settings = MLPConfig(values).optimizer
     if settings.get("learning_rate") is not None:
         settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
@@ -271,7 +413,7 @@ def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
 
 
 def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
-    """A float, since Keras refuses `1`, or the schedule that `{name: ..., argument: ...}` names."""
+    """Return a float, since Keras refuses `1`, or the schedule of `{name: ..., argument: ...}`."""
     if not isinstance(rate, Mapping):
         return float(rate)
     arguments = dict(rate)

@@ -1,4 +1,4 @@
-"""What decides a score besides config, seed and rows: loss, metric, early stopping, model."""
+"""The part of a score that is not config, seed or rows: loss, metric, early stopping, model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.data.specs import InputSpec, Target, Task
 
-#: The name of what a function gives.
+#: The name of an objective function's score.
 METRIC = "objective"
 
 Objective = Callable[[dict[str, Any]], Any]
@@ -21,7 +21,7 @@ TASK_METRICS = {
     Task.OWN: ("loss", "val_loss"),
 }
 
-#: What every MLP reports, `mae` or `accuracy` by its task.
+#: Metrics that an MLP reports, by its task.
 _REPORTED = ("loss", "accuracy", "mae")
 
 
@@ -35,19 +35,20 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a score beside the config, the seed and the data.
+    """Everything that decides a score except the config, the seed and the data.
 
     Attributes:
         sweep_seed: Weights, shuffles and masks derive from it and the trial's seed.
         loss, output_activation: Keras names.
         metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
             epoch it is read at, `last` or `best`.
-        model: `package.module:name` of what builds the model, or empty for the MLP.
-        code: That function or class by cloudpickle, where it cannot be imported by its name.
-        late: What a hyperparameter that a model asks for beside those of its config is:
+        model: `package.module:name` of the function or class that builds the model; empty for
+            the MLP.
+        code: That function or class by cloudpickle, if it cannot be imported by its name.
+        late: The value of a hyperparameter that the model requests and the config lacks:
             `default`, or `drawn` from its range by the config and the sweep's seed.
-        asked: Of `epochs` and `batch_size`, those that the model asks for by itself: its own
-            `fit` is not told them.
+        asked: Which of `epochs` and `batch_size` the model requests itself; they are not passed
+            to its own `fit`.
         weighted: Whether rows have weights in the loss.
     """
 
@@ -66,47 +67,50 @@ class Recipe:
 
     @property
     def keras_metric(self) -> str:
-        """The metric that is scored, without `val_`, where no MLP reports it anyway; or empty."""
+        """The scored metric without `val_`; empty if the model reports it anyway."""
         name = self.metric.removeprefix("val_")
         return "" if self.model or name in _REPORTED else name
 
     def better(self, score: float, than: float) -> bool:
-        """Whether `score` is strictly better than `than`."""
+        """Return whether `score` is strictly better than `than`."""
         return score > than if self.goal == "maximize" else score < than
 
 
 class Patience:
-    """Early stopping on the recipe's metric.
+    """Early stopping on the recipe's metric; never exhausted if the recipe has none.
 
-    Source: `keras.callbacks.EarlyStopping`: an epoch improves when it is better than the best
-    one by more than `min_delta`; the training stops at the `patience`-th epoch in a row that
-    does not improve (with patience 0 at the first).
+    An epoch improves if it is better than the best one by more than `min_delta`. The training
+    stops at the `patience`-th epoch in a row without improvement (with patience 0 at the first).
+
+    Source: `keras.callbacks.EarlyStopping`.
     """
 
-    def __init__(self, recipe: Recipe, rule: EarlyStopping) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._rule = rule
         self._best: float | None = None
         self._waited = 0
         self.exhausted = False
 
     def see(self, score: float) -> None:
-        """Takes note of the next epoch's score."""
-        delta = abs(self._rule.min_delta)
+        """Record the next epoch's score."""
+        rule = self._recipe.early_stopping
+        if rule is None:
+            return
+        delta = abs(rule.min_delta)
         margin = score - delta if self._recipe.goal == "maximize" else score + delta
         if self._best is None or self._recipe.better(margin, self._best):
             self._best, self._waited = score, 0
             return
         self._waited += 1
-        self.exhausted = self._waited >= self._rule.patience
+        self.exhausted = self._waited >= rule.patience
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a model is built for and scored by; its rows stay apart, since workers share them.
+    """What a model is built for and scored by; the rows are separate, since workers share them.
 
     Attributes:
-        input: How raw rows become features.
+        input: Describes how raw rows become features.
         target: What is predicted.
     """
 

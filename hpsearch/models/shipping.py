@@ -1,14 +1,16 @@
-"""A user's own model as it crosses to workers, and the hyperparameters that it asked for."""
+"""A custom model on its way to the workers, and the hyperparameters that it requests."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
+
+import cloudpickle
 
 from hpsearch.errors import InputError
 from hpsearch.space.constraints import Constraint
@@ -21,10 +23,10 @@ class ModelHyperparameters:
     """The hyperparameters of a model.
 
     Attributes:
-        parameters: In the order in which the model asks for them.
-        defaults: Of each, as KerasTuner has it.
-        read: Names that the model reads without saying what they can be.
-        custom_fit: Whether its hypermodel trains it by a `fit` of its own.
+        parameters: In the order in which the model requests them.
+        defaults: KerasTuner's default of each.
+        read: Names that the model reads without declaring their values.
+        custom_fit: Whether its hypermodel has its own `fit`.
     """
 
     parameters: tuple[Parameter, ...]
@@ -34,24 +36,24 @@ class ModelHyperparameters:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Of `epochs` and `batch_size`, those that the model asks for by itself."""
+        """Which of `epochs` and `batch_size` the model requests itself."""
         return tuple(name for name in ("batch_size", "epochs") if name in self.defaults)
 
     @property
     def kind(self) -> Kind:
-        """Whether epochs are more than the end of a training."""
+        """The kind of space, by whether `epochs` only says when a training ends."""
         whole = self.custom_fit or "epochs" in self.defaults or "epochs" in self.read
         return Kind.WHOLE_MODEL if whole else Kind.MODEL
 
 
 @dataclass(frozen=True)
 class CustomModel:
-    """A model that a Python program has, as it crosses to workers.
+    """A model from a Python program, on its way to the workers.
 
     Attributes:
-        code: Of the function or hypermodel, by cloudpickle; empty where its name is enough.
-        found: What it asks for, where that is known.
-        late: See `Recipe.late`; None for what the method implies.
+        code: The function or hypermodel by cloudpickle; empty if its name is enough.
+        found: Its hyperparameters, if known.
+        late: See `Recipe.late`; None for the method's default.
     """
 
     code: bytes = b""
@@ -62,31 +64,31 @@ class CustomModel:
 def space_of(
     found: ModelHyperparameters, given: Sequence[Parameter], constraints: Iterable[Constraint] = ()
 ) -> Space:
-    """What can vary: what the model asks for, where `given` does not say otherwise.
+    """Return the space of a model's hyperparameters.
 
     Args:
-        given: Of the sweep: in place of what was found of that name, under the same conditions
-            unless it has its own; or what the model reads without saying what it can be.
+        given: Parameters of the sweep. Each replaces the model's own of the same name, under the
+            same conditions unless it has its own, or gives the values of a name that the model
+            only reads.
     """
-    ours = {parameter.name: parameter for parameter in given}
+    rest = {parameter.name: parameter for parameter in given}
     parameters = []
     for parameter in found.parameters:
-        instead = ours.pop(parameter.name, None)
-        if instead is not None and not instead.when:
-            instead = replace(instead, when=parameter.when)
-        parameters.append(instead or parameter)
-    parameters += ours.values()
+        replacement = rest.pop(parameter.name, parameter)
+        when = replacement.when or parameter.when
+        parameters.append(replace(replacement, when=when))
+    parameters += rest.values()
     names = {parameter.name for parameter in parameters}
-    # A `fit` of one's own is told what the sweep names, and nothing else.
+    # A hypermodel's own `fit` gets only what the sweep names.
     missing = () if found.custom_fit else ("batch_size", "epochs")
     parameters += [Parameter(n, Choices((DEFAULTS[n],))) for n in missing if n not in names]
     return Space(tuple(parameters), tuple(constraints), found.kind)
 
 
 def model_reference(model: Any) -> str:
-    """`module:name` of a function, or of a hypermodel's class, as a sweep file names a model.
+    """Return `module:name` of a function or of a hypermodel's class, as a sweep file names it.
 
-    A lambda, and what is defined within a function, has no such name: what comes nearest.
+    Lambdas and local functions have no such name and get a similar one.
     """
     named = model if hasattr(model, "__qualname__") else type(model)
     parts = [re.sub(r"\W", "", part) for part in named.__qualname__.split(".")]
@@ -99,50 +101,35 @@ def _word(text: str) -> str:
 
 
 def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
-    """`value` by cloudpickle.
+    """Return `value` by cloudpickle, with all of its modules that workers cannot import.
 
     Args:
-        name: How messages call it.
-        of: Objects within it that are the user's.
+        name: Its name in messages.
+        of: The user's objects within it.
 
     Raises:
-        InputError: It cannot cross to another process.
+        InputError: It cannot be sent to another process.
     """
-    import cloudpickle
-
     names = {getattr(each, "__module__", None) for each in (value, *of)}
     modules = {name: sys.modules[name] for name in names if name in sys.modules}
     try:
         with contextlib.ExitStack() as stack:
             for module in modules.values():
-                stack.enter_context(_by_value(module))
+                if module.__name__ != "__main__" and not _is_importable(module):
+                    cloudpickle.register_pickle_by_value(module)
+                    stack.callback(cloudpickle.unregister_pickle_by_value, module)
             return bytes(cloudpickle.dumps(value))
     except Exception as error:
         raise InputError(
             f"{name}: cannot be sent to the processes that train, {type(error).__name__}: "
-            f"{error}; what it refers to must be picklable: make open files, locks and loaded "
-            "data within it"
+            f"{error}; everything it refers to must be picklable: create open files, locks "
+            "and loaded data inside it"
         ) from error
 
 
-@contextlib.contextmanager
-def _by_value(module: ModuleType) -> Iterator[None]:
-    """Within it, what a module that workers cannot import defines is pickled whole."""
-    import cloudpickle
-
-    if module.__name__ == "__main__" or _is_importable(module):
-        yield
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-
-
 def _is_importable(module: ModuleType) -> bool:
-    """Whether its name leads to the file that it was loaded from, by the paths that workers get."""
-    # From the top down: a parent that is loaded here may be one that nobody else finds.
+    """Return whether a worker would import a module from the file it was loaded from."""
+    # From the top down: a parent that is loaded here may not be importable elsewhere.
     finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
     parts, path, found = module.__name__.split("."), None, None
     try:

@@ -1,6 +1,6 @@
 """Dense networks in C.
 
-In: an MLP's config, or a Keras model that is one.
-Out: the network as the extension in `src` takes it.
-Next: `training`, which runs it.
+In: an MLP's config, or a custom Keras model that is a dense network.
+Out: a description of the network for the extension, whose sources are in `src`.
+Next: `training`, which runs the extension.
 """

@@ -1,4 +1,4 @@
-"""The C extension that trains dense networks, where it was built and the processor can run it."""
+"""The C extension that trains dense networks, if it was built and the processor can run it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from types import ModuleType
 try:
     _EXTENSION: ModuleType | None = importlib.import_module("hpsearch.native._native")
 except ImportError:
-    # Installed without a compiler: TensorFlow trains all there is.
+    # Installed without a compiler: TensorFlow trains everything.
     _EXTENSION = None
 
 
 def native_extension() -> ModuleType:
-    """The extension; see `_native.pyi`.
+    """Return the extension; see `_native.pyi`.
 
     Raises:
         RuntimeError: It was not built.
@@ -24,10 +24,10 @@ def native_extension() -> ModuleType:
 
 
 def native_engines() -> tuple[str, ...]:
-    """Names of the instruction sets that this processor can use, the best first."""
+    """Return the instruction sets that this processor supports, the best first."""
     return tuple(_EXTENSION.engines()) if _EXTENSION is not None else ()
 
 
 def native_available() -> bool:
-    """Whether networks can be trained here."""
+    """Return whether the extension can train networks here."""
     return bool(native_engines())

@@ -1,11 +1,11 @@
-"""A user's Keras model as the C extension takes it, where it is in substance an MLP."""
+"""Describe a custom Keras model to the C extension, if it is a chain of Dense layers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import keras
 import numpy as np
@@ -13,11 +13,13 @@ import numpy.typing as npt
 from keras.src.models.functional import Functional
 
 from hpsearch.data.specs import Arrays
+from hpsearch.models.custom import FIT_METHODS
 from hpsearch.native.network import (
     ACTIVATIONS,
     BIAS,
     FLOATS,
     KERNEL,
+    OPTIMIZERS,
     SCALED_BYTES,
     SIGMOID_LOSS,
     SOFTMAX_LOSS,
@@ -27,72 +29,72 @@ from hpsearch.native.network import (
     WeightArray,
     optimizer_of,
 )
+from hpsearch.space.keras_names import OPTIMIZER_CLASSES
 
-#: What `fit` calls, and an instance may have one of its own of.
-_METHODS: Final = frozenset(
-    {
-        "call",
-        "compute_loss",
-        "compute_metrics",
-        "evaluate",
-        "fit",
-        "make_test_function",
-        "make_train_function",
-        "test_step",
-        "train_step",
-    }
-)
 _OPTIMIZERS: Final = {
-    keras.optimizers.SGD: "sgd",
-    keras.optimizers.Adam: "adam",
-    keras.optimizers.AdamW: "adamw",
-    keras.optimizers.RMSprop: "rmsprop",
-    keras.optimizers.Adagrad: "adagrad",
+    getattr(keras.optimizers, OPTIMIZER_CLASSES[name]): name for name in OPTIMIZERS
 }
 _CODES: Final = [(keras.activations.get(name), code) for name, code in ACTIVATIONS.items()]
-_LINEAR, _SIGMOID = keras.activations.linear, keras.activations.sigmoid
-#: `csrc/network.h`.
+_LINEAR = keras.activations.linear
+#: `MAX_LAYERS` in `hpsearch/native/src/network.h`.
 _MOST_LAYERS = 64
 
-_SPARSE, _ONE_HOT, _BINARY, _SQUARED = "sparse", "one-hot", "binary", "squared"
-#: The extension's code of each kind of loss.
-_LOSSES: Final = {
-    _SPARSE: SOFTMAX_LOSS,
-    _ONE_HOT: SOFTMAX_LOSS,
-    _BINARY: SIGMOID_LOSS,
-    _SQUARED: SQUARED_LOSS,
-}
-#: Which kind each of Keras' losses is.
-_KINDS: Final = {
-    keras.losses.SparseCategoricalCrossentropy: _SPARSE,
-    keras.losses.CategoricalCrossentropy: _ONE_HOT,
-    keras.losses.BinaryCrossentropy: _BINARY,
-    keras.losses.MeanSquaredError: _SQUARED,
-}
-_FUNCTIONS: Final = {
-    keras.losses.sparse_categorical_crossentropy: _SPARSE,
-    keras.losses.categorical_crossentropy: _ONE_HOT,
-    keras.losses.binary_crossentropy: _BINARY,
-    keras.losses.mean_squared_error: _SQUARED,
-}
-#: What the extension reports beside each kind of loss.
-_METRICS: Final = {
-    _SPARSE: keras.metrics.SparseCategoricalAccuracy,
-    _ONE_HOT: keras.metrics.CategoricalAccuracy,
-    _BINARY: keras.metrics.BinaryAccuracy,
-    _SQUARED: keras.metrics.MeanAbsoluteError,
-}
-#: The same by the names that people compile a model with.
-_NAMES: Final = {
-    _SPARSE: ("accuracy", "acc", "sparse_categorical_accuracy"),
-    _ONE_HOT: ("accuracy", "acc", "categorical_accuracy"),
-    _BINARY: ("accuracy", "acc", "binary_accuracy"),
-    _SQUARED: ("mae", "mean_absolute_error"),
-}
+
+class _Loss(NamedTuple):
+    """A loss of the extension in Keras' terms.
+
+    Attributes:
+        code: The extension's code.
+        function, loss: Keras' forms of the loss.
+        activation: The output layer's activation.
+        metric, names: The metric that the extension reports, and its names for `compile`.
+    """
+
+    code: int
+    function: Any
+    loss: Any
+    activation: Any
+    metric: Any
+    names: tuple[str, ...]
 
 
-class _UnknownError(Exception):
-    """The extension has no such thing."""
+_SPARSE: Final = _Loss(
+    SOFTMAX_LOSS,
+    keras.losses.sparse_categorical_crossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.activations.softmax,
+    keras.metrics.SparseCategoricalAccuracy,
+    ("accuracy", "acc", "sparse_categorical_accuracy"),
+)
+_ONE_HOT: Final = _Loss(
+    SOFTMAX_LOSS,
+    keras.losses.categorical_crossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.activations.softmax,
+    keras.metrics.CategoricalAccuracy,
+    ("accuracy", "acc", "categorical_accuracy"),
+)
+_BINARY: Final = _Loss(
+    SIGMOID_LOSS,
+    keras.losses.binary_crossentropy,
+    keras.losses.BinaryCrossentropy,
+    keras.activations.sigmoid,
+    keras.metrics.BinaryAccuracy,
+    ("accuracy", "acc", "binary_accuracy"),
+)
+_SQUARED: Final = _Loss(
+    SQUARED_LOSS,
+    keras.losses.mean_squared_error,
+    keras.losses.MeanSquaredError,
+    _LINEAR,
+    keras.metrics.MeanAbsoluteError,
+    ("mae", "mean_absolute_error"),
+)
+_LOSSES: Final = (_SPARSE, _ONE_HOT, _BINARY, _SQUARED)
+
+
+class _UnsupportedError(Exception):
+    """The extension cannot train the model."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,15 @@ class _Layer:
 def dense_model(
     model: keras.Model, arrays: Arrays, batch_size: int
 ) -> tuple[DenseNetwork, Arrays] | None:
-    """The network that a built and compiled model is, and the data as the extension takes it.
+    """Return the network of a built and compiled model, and the data for the extension.
 
-    Its first weights are the model's. None where the extension has no such thing.
+    The first weights are the model's. None if the extension cannot train the model.
     """
     try:
         _require(arrays.w_train is None and arrays.w_val is None)
         _require(type(model) in (keras.Sequential, Functional) and not model.run_eagerly)
-        _require(not _METHODS & vars(model).keys() and not model.losses)
+        overridable = FIT_METHODS | {"call", "compute_loss"}
+        _require(not overridable & vars(model).keys() and not model.losses)
         width, layers = _chain(model)
         loss, from_logits = _loss(model)
         layers[-1] = _before_the_loss(layers[-1], loss, from_logits=from_logits)
@@ -127,42 +130,42 @@ def dense_model(
             mask_seeds=tuple(layer.mask_seed for layer in layers),
             parts=_parts(width, layers),
             batch_size=batch_size,
-            loss=_LOSSES[loss],
+            loss=loss.code,
             optimizer=_optimizer(model.optimizer),
             l2=0.0,
             **_rows(arrays, width),
             metric=_metric(model, loss),
-            unit=(1.0,) * layers[-1].width if loss == _SQUARED else (),
+            unit=(1.0,) * layers[-1].width if loss is _SQUARED else (),
         )
         return network, _targets(arrays, loss, layers[-1].width)
-    except _UnknownError:
+    except _UnsupportedError:
         return None
 
 
-def _require(known: object) -> None:
-    if not known:
-        raise _UnknownError
+def _require(supported: object) -> None:
+    if not supported:
+        raise _UnsupportedError
 
 
 def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
-    """The width of a row, and the layers from the first one that is Dense."""
+    """Return the width of a row, and the layers from the first Dense one."""
     _require(len(model.inputs) == len(model.outputs) == 1)
     rows = model.inputs[0]
     _require(rows.dtype == "float32" and model.trainable and None not in rows.shape[1:])
     _require(len(rows.shape) == 2 or keras.layers.Flatten in map(type, model.layers))
-    made: list[_Layer] = []
+    chain: list[_Layer] = []
     for layer in _in_order(model):
         _require(layer.dtype_policy.name == "float32" and layer.trainable)
         _require(layer.activity_regularizer is None and "call" not in vars(layer))
-        made = _taken_in(layer, made)
-    _require(0 < len(made) <= _MOST_LAYERS)
-    return math.prod(rows.shape[1:]), made
+        chain = _extended(chain, layer)
+    _require(0 < len(chain) <= _MOST_LAYERS)
+    return math.prod(rows.shape[1:]), chain
 
 
 def _in_order(model: keras.Model) -> list[Any]:
-    """The layers, each of which takes what the one before gives.
+    """Return the layers if each takes the output of the one before.
 
-    Of a Sequential model they are that; of another its tensors say so.
+    In a Sequential model they do; in a functional model the tensors tell.
     """
     layers = list(model.layers)
     if isinstance(model, keras.Sequential):
@@ -170,43 +173,43 @@ def _in_order(model: keras.Model) -> list[Any]:
     _require(len(model.operations) == len(layers))
     _require(type(layers[0]) is keras.layers.InputLayer and layers[0].output is model.inputs[0])
     for before, layer in pairwise(layers):
-        (node, *others) = layer._inbound_nodes  # noqa: SLF001 - nothing else tells
+        (node, *others) = layer._inbound_nodes  # noqa: SLF001 - Keras has no public form
         _require(not others and len(node.input_tensors) == 1)
         _require(node.input_tensors[0] is before.output)
-        # `training=False` is what Keras notes of a call without it, and sets anew.
+        # Keras records `training=False` for a call without it, and sets it later.
         _require(len(node.arguments.args) == 1 and not any(node.arguments.kwargs.values()))
     _require(layers[-1].output is model.outputs[0])
     return layers[1:]
 
 
-def _taken_in(layer: Any, made: list[_Layer]) -> list[_Layer]:
-    """The layers so far and this one."""
+def _extended(chain: list[_Layer], layer: Any) -> list[_Layer]:
+    """Return the chain with a layer added."""
     kind = type(layer)
     if kind is keras.layers.Flatten:
-        _require(not made and layer.data_format == "channels_last")
-        return made
+        _require(not chain and layer.data_format == "channels_last")
+        return chain
     if kind is keras.layers.Dense:
-        return [*made, _dense(layer)]
-    # What else there is changes what a Dense layer gives.
-    _require(made)
-    *others, last = made
+        return [*chain, _dense(layer)]
+    # Any other layer changes the output of a Dense layer.
+    _require(chain)
+    *others, last = chain
     if kind is keras.layers.Activation or kind is keras.layers.ReLU:
         _require(last.activation is _LINEAR and not last.dropout)
         return [*others, replace(last, activation=_activation(layer))]
     _require(kind is keras.layers.Dropout and layer.noise_shape is None)
     if not layer.rate:
-        return made
+        return chain
     _require(layer.rate < 1 and not last.dropout)
     seed, drawn = layer.seed_generator.state.numpy()
     _require(not drawn)
-    # As TensorFlow's backend of Keras takes a seed: keras.src.backend.tensorflow.random.
+    # Source of the modulus: keras.src.backend.tensorflow.random.
     return [*others, replace(last, dropout=float(layer.rate), mask_seed=int(seed) % (2**31 - 2))]
 
 
 def _dense(layer: Any) -> _Layer:
     _require(layer.use_bias and not layer.lora_enabled and layer.quantization_mode is None)
-    apart = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
-    _require(all(getattr(layer, name) is None for name in apart))
+    unsupported = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint")
+    _require(all(getattr(layer, name) is None for name in unsupported))
     return _Layer(int(layer.units), layer.activation)
 
 
@@ -217,22 +220,22 @@ def _activation(layer: Any) -> Any:
     return keras.activations.relu
 
 
-def _before_the_loss(last: _Layer, loss: str, *, from_logits: bool) -> _Layer:
-    """The output layer, whose sums the extension's loss takes."""
-    wanted = {_BINARY: _SIGMOID, _SQUARED: _LINEAR}.get(loss, keras.activations.softmax)
+def _before_the_loss(last: _Layer, loss: _Loss, *, from_logits: bool) -> _Layer:
+    """Return the output layer without its activation, since the loss takes its sums."""
+    wanted = loss.activation
     if from_logits:
-        # Keras' accuracy of two classes would be of the sums.
-        _require(loss in (_SPARSE, _ONE_HOT))
+        # Keras would compute the accuracy of two classes from the sums.
+        _require(loss.code == SOFTMAX_LOSS)
         wanted = _LINEAR
     _require(last.activation is wanted and not last.dropout)
-    _require((last.width == 1) if loss == _BINARY else (last.width > 1 or loss == _SQUARED))
+    _require((last.width == 1) if loss is _BINARY else (last.width > 1 or loss is _SQUARED))
     return replace(last, activation=_LINEAR)
 
 
 def _code(activation: Any) -> int:
     code = next((code for function, code in _CODES if function is activation), None)
     if code is None:
-        raise _UnknownError
+        raise _UnsupportedError
     return code
 
 
@@ -245,24 +248,23 @@ def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
     return tuple(parts)
 
 
-def _loss(model: keras.Model) -> tuple[str, bool]:
-    """Its kind, and whether it takes sums in place of probabilities."""
-    compiled = model._compile_config.config  # noqa: SLF001 - Keras gives it as JSON only
+def _loss(model: keras.Model) -> tuple[_Loss, bool]:
+    """Return the loss, and whether it takes sums in place of probabilities."""
+    compiled = model._compile_config.config  # noqa: SLF001 - the public form is JSON
     _require(compiled["loss_weights"] is None and compiled["weighted_metrics"] is None)
-    loss = compiled["loss"]
-    if isinstance(loss, str):
+    given = compiled["loss"]
+    if isinstance(given, str):
         try:
-            loss = keras.losses.get(loss)
+            given = keras.losses.get(given)
         except ValueError:
-            raise _UnknownError from None
-    kind = next((kind for function, kind in _FUNCTIONS.items() if function is loss), None)
-    if kind is not None:
-        return kind, False
-    _require(type(loss) in _KINDS and loss.dtype == "float32")
-    settings = loss.get_config()
-    from_logits = bool(settings.get("from_logits"))
-    _require(_settings(loss, "from_logits") == _settings(type(loss)(), "from_logits"))
-    return _KINDS[type(loss)], from_logits
+            raise _UnsupportedError from None
+    for loss in _LOSSES:
+        if given is loss.function:
+            return loss, False
+        if type(given) is loss.loss and given.dtype == "float32":
+            _require(_settings(given, "from_logits") == _settings(loss.loss(), "from_logits"))
+            return loss, bool(given.get_config().get("from_logits"))
+    raise _UnsupportedError
 
 
 def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
@@ -270,27 +272,26 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("name", *but)}
 
 
-def _metric(model: keras.Model, loss: str) -> str:
-    """The name of the one metric; empty where there is none."""
+def _metric(model: keras.Model, loss: _Loss) -> str:
+    """Return the name of the only metric; empty if there is none."""
     metrics = model._compile_config.config["metrics"]  # noqa: SLF001
     if not metrics:
         return ""
     _require(isinstance(metrics, list | tuple) and len(metrics) == 1)
     (metric,) = metrics
     if isinstance(metric, str):
-        _require(metric in _NAMES[loss])
+        _require(metric in loss.names)
         return metric
-    known = _METRICS[loss]
-    _require(type(metric) is known and metric.name != "loss")
-    _require(_settings(metric) == _settings(known()))
+    _require(type(metric) is loss.metric and metric.name != "loss")
+    _require(_settings(metric) == _settings(loss.metric()))
     return str(metric.name)
 
 
 def _optimizer(optimizer: Any) -> Optimizer:
     name = _OPTIMIZERS.get(type(optimizer))
     if name is None:
-        raise _UnknownError
-    # A schedule is none.
+        raise _UnsupportedError
+    # A learning rate schedule is not a variable.
     _require(isinstance(optimizer._learning_rate, keras.Variable))  # noqa: SLF001
     _require(not int(optimizer.iterations.numpy()))
     excluded = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
@@ -299,12 +300,12 @@ def _optimizer(optimizer: Any) -> Optimizer:
     del settings["name"]
     known = optimizer_of(name, settings)
     if known is None:
-        raise _UnknownError
+        raise _UnsupportedError
     return known
 
 
 def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
-    """How the extension reads x: as it is."""
+    """Return the description of x, which the extension reads as it is."""
     x = arrays.x_train
     _require(math.prod(x.shape[1:]) == width and x.dtype == arrays.x_val.dtype)
     if x.dtype == np.uint8:
@@ -313,28 +314,28 @@ def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
     return {"rows": FLOATS}
 
 
-def _targets(arrays: Arrays, loss: str, outputs: int) -> Arrays:
-    """The data with targets as the extension reads them."""
-    y_train, y_val = (_read(y, loss, outputs) for y in (arrays.y_train, arrays.y_val))
+def _targets(arrays: Arrays, loss: _Loss, outputs: int) -> Arrays:
+    """Return the data with targets in the extension's form."""
+    y_train, y_val = (_converted(y, loss, outputs) for y in (arrays.y_train, arrays.y_val))
     return replace(arrays, y_train=y_train, y_val=y_val)
 
 
-def _read(y: npt.NDArray[Any], loss: str, outputs: int) -> npt.NDArray[Any]:
+def _converted(y: npt.NDArray[Any], loss: _Loss, outputs: int) -> npt.NDArray[Any]:
     if loss in (_SPARSE, _BINARY) or outputs == 1:
         _require(y.shape in ((len(y),), (len(y), 1)))
         y = y.reshape(-1)
     else:
         _require(y.shape == (len(y), outputs))
-    if loss == _SPARSE:
+    if loss is _SPARSE:
         whole = y.astype(np.int32)
         _require(np.array_equal(whole, y) and whole.min() >= 0 and whole.max() < outputs)
         return whole
     numbers = np.ascontiguousarray(y, np.float32)
-    if loss == _SQUARED:
+    if loss is _SQUARED:
         return numbers
-    # Anything between 0 and 1 would be a class in part.
+    # Numbers between 0 and 1 would be partial classes.
     _require(np.all((numbers == 0) | (numbers == 1)))
-    if loss == _BINARY:
+    if loss is _BINARY:
         return numbers
     _require(np.all(numbers.sum(axis=1) == 1))
     classes: npt.NDArray[Any] = numbers.argmax(axis=1).astype(np.int32)

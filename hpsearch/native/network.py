@@ -1,4 +1,4 @@
-"""An MLP config as the C extension takes it, or None where the extension cannot train it."""
+"""Describe an MLP config to the C extension, if the extension supports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
-#: The extension's codes (`src/network.h`), by Keras' names.
+#: The extension's codes (`hpsearch/native/src/network.h`), by Keras' names.
 ACTIVATIONS: Final = {
     "linear": 0,
     "relu": 1,
@@ -38,7 +38,15 @@ ACTIVATIONS: Final = {
     "mish": 16,
 }
 _SGD, _MOMENTUM, _NESTEROV, _ADAM, _RMSPROP, _RMSPROP_MOMENTUM, _ADAGRAD = range(7)
-#: Arrays that an update keeps of each array that it trains.
+#: The code of each optimizer without momentum, and the arguments that the extension takes.
+OPTIMIZERS: Final = {
+    "sgd": (_SGD, ("momentum",)),
+    "adam": (_ADAM, ("beta_1", "beta_2", "epsilon")),
+    "adamw": (_ADAM, ("beta_1", "beta_2", "epsilon")),
+    "rmsprop": (_RMSPROP, ("momentum", "rho", "epsilon")),
+    "adagrad": (_ADAGRAD, ("initial_accumulator_value", "epsilon")),
+}
+#: Arrays that an optimizer keeps for each trained array.
 _SLOTS: Final = {
     _SGD: 0,
     _MOMENTUM: 1,
@@ -59,7 +67,7 @@ _OUTPUTS: Final = {
 _BLOCKS: Final = {"dense": 0, "dropout": 0, "batch_norm": 1, "layer_norm": 2, "residual": 3}
 #: Parts of a layer.
 KERNEL, BIAS, _GAMMA, _BETA, _PROJECTION, _MOVING_MEAN, _MOVING_VARIANCE = range(7)
-#: Parts of each block in the order of Keras' `get_weights`; a projection comes first.
+#: Parts of each block in the order of Keras' `get_weights`; a projection would come first.
 _PARTS: Final = {
     0: (KERNEL, BIAS),
     1: (KERNEL, _GAMMA, _BETA, _MOVING_MEAN, _MOVING_VARIANCE),
@@ -67,7 +75,7 @@ _PARTS: Final = {
     3: (KERNEL, BIAS),
 }
 FLOATS, SCALED_BYTES, _STANDARDISED_BYTES = range(3)
-_UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
+UNIFORM, _NORMAL, _TRUNCATED, CONSTANT = range(4)
 
 #: Source: `keras.src.initializers.random_initializers`: scale, mode, distribution.
 _VARIANCE_SCALING: Final = {
@@ -79,25 +87,25 @@ _VARIANCE_SCALING: Final = {
     "lecun_normal": (1.0, "fan_in", "truncated_normal"),
 }
 _PLAIN: Final = {
-    "uniform": (_UNIFORM, "minval", "maxval"),
-    "random_uniform": (_UNIFORM, "minval", "maxval"),
+    "uniform": (UNIFORM, "minval", "maxval"),
+    "random_uniform": (UNIFORM, "minval", "maxval"),
     "normal": (_NORMAL, "mean", "stddev"),
     "random_normal": (_NORMAL, "mean", "stddev"),
     "truncated_normal": (_TRUNCATED, "mean", "stddev"),
 }
 _CONSTANTS: Final = {"zero": 0.0, "zeros": 0.0, "one": 1.0, "ones": 1.0}
-#: What a normal distribution loses where it is cut at two standard deviations.
+#: Standard deviation of a normal distribution that is cut at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
 @dataclass(frozen=True)
 class Initial:
-    """A kernel's first values.
+    """The distribution of a kernel's first values.
 
     Attributes:
         distribution: 0 uniform, 1 normal, 2 truncated normal, 3 constant.
         first, second: Least and largest value, or mean and standard deviation, or the constant.
-        seed: As TensorFlow's stateless operations take it.
+        seed: A seed for TensorFlow's stateless operations.
     """
 
     distribution: int
@@ -111,10 +119,10 @@ class WeightArray:
     """One array of weights.
 
     Attributes:
-        layer: From 0.
-        code: The extension's: kernel, bias, gamma and so on.
-        shape: As Keras has it.
-        initial: Its first values; None where a model at hand has them.
+        layer: Index of the layer.
+        code: The extension's code of the part: kernel, bias, gamma and so on.
+        shape: Keras' shape.
+        initial: Its first values; None if a model has them.
     """
 
     layer: int
@@ -130,7 +138,7 @@ class WeightArray:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The extension's code and the numbers of an update, in its order."""
+    """The extension's code of an optimizer, and the numbers of an update in its order."""
 
     code: int
     rate: float
@@ -144,25 +152,25 @@ class Optimizer:
 
     @property
     def slots(self) -> int:
-        """Arrays that it keeps of each array that it trains."""
+        """Number of arrays that it keeps for each trained array."""
         return _SLOTS[self.code]
 
 
 @dataclass(frozen=True)
 class DenseNetwork:
-    """An MLP as the extension takes it.
+    """A network's description for the extension.
 
     Attributes:
-        widths: Of the input, every hidden layer and the output.
+        widths: Widths of the input, every hidden layer and the output.
         activations: A code for each layer; the last is linear, since the loss takes its sums.
-        dropouts, mask_seeds: For each layer; 0 where there is none.
+        dropouts, mask_seeds: A rate and a seed for each layer; the rate is 0 without dropout.
         blocks: A code for each layer; the last is plain.
         parts: All weights, in the order of Keras' `get_weights`.
         loss: 0 softmax and crossentropy, 1 sigmoid and crossentropy, 2 squared error.
         rows: 0 float32, 1 bytes * scale + shift, 2 (bytes - shift) / scale.
         shift, scale: One number a feature, or empty.
-        metric: What is reported beside the loss, by its name; empty for nothing.
-        unit: Of squared errors, each target's own: what it is multiplied by; else empty.
+        metric: Name of the reported metric; empty for none.
+        unit: For squared errors, the factor to each target's own unit; else empty.
     """
 
     widths: tuple[int, ...]
@@ -183,31 +191,31 @@ class DenseNetwork:
 
     @property
     def weights_count(self) -> int:
-        """Numbers in all weights, trained or not."""
+        """Number of weights, trained or not."""
         return sum(math.prod(part.shape) for part in self.parts)
 
 
 def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNetwork | None:
-    """The network of one training, or None where the extension has no such thing."""
+    """Return the network of one training, or None if the extension does not support it."""
     if not knows(problem, values):
         return None
     recipe, target, config = problem.recipe, problem.target, MLPConfig(values)
     hidden, optimizer = config.widths, optimizer_of(*config.optimizer)
     assert optimizer is not None
     layer_type = config.layer_type if hidden else "dense"
-    every = (n_features(problem.input), *hidden, target.outputs)
+    widths = (n_features(problem.input), *hidden, target.outputs)
     blocks = (*[_BLOCKS[layer_type]] * len(hidden), 0)
     activation = ACTIVATIONS[config.activation] if hidden else 0
-    # The output layer's seeds are the same at every depth (see hypermodel).
+    # The output layer has number 0 at every depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     rows, shift, scale = _rows(problem.input)
     return DenseNetwork(
-        widths=every,
+        widths=widths,
         blocks=blocks,
         activations=(*[activation] * len(hidden), 0),
         dropouts=(*[config.dropout if layer_type == "dropout" else 0.0] * len(hidden), 0.0),
         mask_seeds=tuple(_stateless(derive(each, 2)) for each in seeds),
-        parts=_parts(config, every, blocks, seeds),
+        parts=_parts(config, widths, blocks, seeds),
         batch_size=config.batch_size,
         loss=_OUTPUTS[target.task, recipe.output_activation, recipe.loss],
         optimizer=optimizer,
@@ -221,7 +229,7 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
 
 
 def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
-    """Whether the extension has all that a config asks for."""
+    """Return whether the extension supports all of a config."""
     recipe, config = problem.recipe, MLPConfig(values)
     if recipe.weighted or recipe.keras_metric:
         return False
@@ -239,7 +247,10 @@ def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
 
 
 def _stateless(seed: int) -> int:
-    """A Keras seed as TensorFlow gets it; source: keras.src.backend.tensorflow.random."""
+    """Return the seed that Keras passes to TensorFlow.
+
+    Source: `keras.src.backend.tensorflow.random`.
+    """
     return seed % (2**31 - 2)
 
 
@@ -248,7 +259,7 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
         return FLOATS, (), ()
     n = n_features(spec)
     if spec.mean:
-        # As keras.layers.Normalization divides.
+        # Source: keras.layers.Normalization.
         deviations = tuple(max(math.sqrt(v), 1e-7) for v in spec.variance)
         return _STANDARDISED_BYTES, spec.mean, deviations
     scale, offset = spec.scale or (1.0,), spec.offset or (0.0,)
@@ -260,42 +271,42 @@ def _rows(spec: InputSpec) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
 
 
 def _parts(
-    config: MLPConfig, every: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
+    config: MLPConfig, widths: tuple[int, ...], blocks: tuple[int, ...], seeds: list[int]
 ) -> tuple[WeightArray, ...]:
     name, settings = _initializer(config)
     made = []
-    for layer, (shape, block, seed) in enumerate(zip(pairwise(every), blocks, seeds, strict=True)):
+    for layer, (shape, block, seed) in enumerate(zip(pairwise(widths), blocks, seeds, strict=True)):
         numbers = _initial_numbers(name, settings, *shape)
         assert numbers is not None
         codes = _PARTS[block]
-        if blocks[layer] == _BLOCKS["residual"] and shape[0] != shape[1]:
+        if block == _BLOCKS["residual"] and shape[0] != shape[1]:
             codes = (_PROJECTION, *codes)
         for code in codes:
             if code in (KERNEL, _PROJECTION):
-                # A block's seeds by part: see layer_types.
+                # Parts have the numbers of `models.mlp`.
                 kernel_seed = _stateless(derive(seed, 0 if code == KERNEL else 1))
                 made.append(WeightArray(layer, code, shape, Initial(*numbers, seed=kernel_seed)))
             else:
                 first = 1.0 if code in (_GAMMA, _MOVING_VARIANCE) else 0.0
-                made.append(WeightArray(layer, code, shape[1:], Initial(_CONSTANT, first, 0.0, 0)))
+                made.append(WeightArray(layer, code, shape[1:], Initial(CONSTANT, first, 0.0, 0)))
     return tuple(made)
 
 
 def _initializer(config: MLPConfig) -> tuple[str, dict[str, Any]]:
-    """Its name, and its arguments with Keras' defaults."""
+    """Return the initializer's name, and its arguments with Keras' defaults."""
     initializer = config.kernel_initializer
-    own = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
-    name = own.pop("name")
-    return name, {**keras_names.INITIALIZERS.get(name, {}), **own}
+    given = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
+    name = given.pop("name")
+    return name, {**keras_names.INITIALIZERS.get(name, {}), **given}
 
 
 def _initial_numbers(
     name: str, settings: Mapping[str, Any], fan_in: int, fan_out: int
 ) -> tuple[int, float, float] | None:
     if name in _CONSTANTS and not settings:
-        return _CONSTANT, _CONSTANTS[name], 0.0
+        return CONSTANT, _CONSTANTS[name], 0.0
     if name == "constant" and settings.keys() == {"value"}:
-        return _CONSTANT, float(settings["value"]), 0.0
+        return CONSTANT, float(settings["value"]), 0.0
     if name in _PLAIN:
         code, first, second = _PLAIN[name]
         if settings.keys() == {first, second}:
@@ -305,74 +316,43 @@ def _initial_numbers(
         fan = {"fan_in": fan_in, "fan_avg": (fan_in + fan_out) / 2}[mode]
         scale /= max(1.0, fan)
         if distribution == "uniform":
-            return _UNIFORM, -math.sqrt(3 * scale), math.sqrt(3 * scale)
+            return UNIFORM, -math.sqrt(3 * scale), math.sqrt(3 * scale)
         return _TRUNCATED, 0.0, math.sqrt(scale) / _TRUNCATED_STDDEV
     return None
 
 
-def optimizer_of(name: str, own: Mapping[str, Any]) -> Optimizer | None:
-    """Keras' optimizer of that name, with arguments of its own, or None where there is none."""
-    make = _OPTIMIZERS.get(name)
-    if make is None:
+def optimizer_of(name: str, given: Mapping[str, Any]) -> Optimizer | None:
+    """Return Keras' optimizer with the given arguments, or None if it is not supported."""
+    if name not in OPTIMIZERS:
         return None
-    settings = {**keras_names.OPTIMIZERS[name], **own}
+    defaults = keras_names.OPTIMIZERS[name]
+    settings = {**defaults, **given}
     rate, decay = settings.pop("learning_rate"), settings.pop("weight_decay")
     numbers = [rate] if decay is None else [rate, decay]
     numbers += [value for value in settings.values() if not isinstance(value, bool | None)]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         return None
-    used, optimizer = make(settings, float(rate), float(decay or 0.0))
-    plain = keras_names.OPTIMIZERS[name]
-    # Clipping, averages, accumulation and what else may come: Keras' own.
-    others = {key for key, value in settings.items() if value != plain.get(key, ...)} - used
-    # A mean of weights that nothing reads is no difference.
-    return None if others - {"ema_momentum"} else optimizer
+    code, names = OPTIMIZERS[name]
+    used = {key: float(settings[key]) for key in names}
+    momentum = used.get("momentum")
+    if momentum and name == "rmsprop":
+        code = _RMSPROP_MOMENTUM
+    elif momentum and name == "sgd":
+        code = _NESTEROV if settings["nesterov"] else _MOMENTUM
+    # Any other argument, such as clipping, averaging or accumulation, is left to Keras. Without
+    # averaging `ema_momentum` has no effect, nor has `nesterov` without momentum.
+    others = {key for key, value in settings.items() if value != defaults.get(key, ...)}
+    if others - {*names, "ema_momentum", "nesterov"} or not _are_valid(name, used):
+        return None
+    start = used.pop("initial_accumulator_value", 0.0)
+    return Optimizer(code, float(rate), float(decay or 0.0), slot_start=start, **used)
 
 
-Made = tuple[set[str], Optimizer | None]
-
-
-def _sgd(settings: Mapping[str, Any], rate: float, decay: float) -> Made:
-    momentum = float(settings["momentum"])
-    used = {"momentum", "nesterov"}
-    if not 0 <= momentum <= 1:
-        return used, None
-    # Keras has no velocity without momentum, and then no Nesterov's either.
-    code = (_NESTEROV if settings["nesterov"] else _MOMENTUM) if momentum else _SGD
-    return used, Optimizer(code, rate, decay, momentum=momentum)
-
-
-def _adam(settings: Mapping[str, Any], rate: float, decay: float) -> Made:
-    beta_1, beta_2 = float(settings["beta_1"]), float(settings["beta_2"])
-    epsilon = float(settings["epsilon"])
-    used = {"beta_1", "beta_2", "epsilon"}
-    if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1 and epsilon > 0):
-        return used, None
-    return used, Optimizer(_ADAM, rate, decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-
-
-def _rmsprop(settings: Mapping[str, Any], rate: float, decay: float) -> Made:
-    momentum, rho = float(settings["momentum"]), float(settings["rho"])
-    epsilon = float(settings["epsilon"])
-    used = {"momentum", "rho", "epsilon"}
-    if not (0 <= rho <= 1 and momentum >= 0 and epsilon > 0):
-        return used, None
-    code = _RMSPROP_MOMENTUM if momentum else _RMSPROP
-    return used, Optimizer(code, rate, decay, momentum=momentum, rho=rho, epsilon=epsilon)
-
-
-def _adagrad(settings: Mapping[str, Any], rate: float, decay: float) -> Made:
-    start, epsilon = float(settings["initial_accumulator_value"]), float(settings["epsilon"])
-    used = {"initial_accumulator_value", "epsilon"}
-    if start < 0 or epsilon <= 0:
-        return used, None
-    return used, Optimizer(_ADAGRAD, rate, decay, epsilon=epsilon, slot_start=start)
-
-
-_OPTIMIZERS: Final = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamw": _adam,
-    "rmsprop": _rmsprop,
-    "adagrad": _adagrad,
-}
+def _are_valid(name: str, numbers: Mapping[str, float]) -> bool:
+    return (
+        all(0 <= numbers.get(key, 0.0) < 1 for key in ("beta_1", "beta_2"))
+        and 0 <= numbers.get("rho", 0.0) <= 1
+        and 0 <= numbers.get("momentum", 0.0) <= (1 if name == "sgd" else math.inf)
+        and numbers.get("epsilon", 1.0) > 0
+        and numbers.get("initial_accumulator_value", 0.0) >= 0
+    )

@@ -1,48 +1,25 @@
-"""From a trainer's epochs to the results of the trials that its training answers. Pure."""
+"""From a trainer's epochs to the results of the trials that share its training. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Patience, Recipe
 from hpsearch.space.trial import ResumePoint, Snapshot, Status, Training, TrialResult
+from hpsearch.training.trainer import State, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-State = tuple[npt.NDArray[Any], ...]
-
-
-class Steps(Protocol):
-    """What is followed: a trainer, or a function of the user's."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def weights_count(self) -> int | None: ...
-
-    def run_epoch(self) -> Mapping[str, float] | None:
-        """Metrics of the next epoch; None where there is none."""
-        ...
-
-    def weights(self) -> State: ...
-
-    def state(self) -> State: ...
-
-    def resume(self, epoch: int, state: State) -> None: ...
 
 
 def follow(
     training: Training,
     recipe: Recipe,
-    trainer: Steps,
+    trainer: Trainer,
     *,
     clock: Callable[[], float],
     started: float,
@@ -52,32 +29,32 @@ def follow(
     floors: Sequence[float] = (),
     snapshot: bool = False,
 ) -> Iterator[TrialResult]:
-    """Trains, and yields the result of each stop as soon as it is reached.
+    """Train, and yield the result of each stop as soon as it is reached.
 
-    Each equals what its trial gives when it is trained alone to that epoch, but for `seconds`:
-    those since the previous stop. After an early stop or a divergence, every later stop has the
-    same curve, no seconds, and no further epoch is trained.
+    Each result equals that of its trial trained alone to that epoch, except for `seconds`, which
+    count from the previous stop. After an early stop or a divergence no further epoch is trained,
+    and every later stop has the same curve and no seconds.
 
     Args:
-        training: What is trained, and where it stops.
+        training: The training and its stops.
         recipe: The score, and when to stop early.
-        trainer: A fresh one.
-        clock: Seconds, monotonic.
-        started: The clock when the work on this training began; building and tracing are the
-            first stop's.
+        trainer: A new trainer.
+        clock: Returns monotonic seconds.
+        started: The clock when the work on this training began; building and tracing count
+            towards the first stop.
         on_epoch: Called with each epoch (from 1) and its metrics.
-        keep: Whether the weights of a trial with this score are wanted.
-        past: What the training goes on from; its seconds are the first stop's, too.
-        floors: Of each epoch, the best score so far that is needed to go on.
-        snapshot: Whether the last result has the state that the training can go on from.
+        keep: Returns whether the weights of a trial with this score are wanted.
+        past: The point to resume from; its seconds count towards the first stop.
+        floors: For each epoch, the best score so far that the training needs to go on.
+        snapshot: Whether the last result includes the state to resume from.
 
     Raises:
-        InputError: If an epoch does not report the metric that is the score.
+        InputError: An epoch does not report the metric of the score.
     """
     run = _Run(recipe, trainer, floors=floors)
     if past is not None:
         started -= past.seconds
-        run.take_up(past)
+        run.resume(past)
     for epochs, number in training.stops:
         while len(run.curve) < epochs and not run.over:
             run.advance()
@@ -93,18 +70,18 @@ def follow(
             keep=keep,
             snapshot=snapshot and number == training.number,
         )
-        # What the consumer does with a result is nobody's training time.
+        # The consumer's work on a result is not training time.
         started = clock()
 
 
 def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> TrialResult:
-    """What a trial of `epochs` gives whose training is known from `curve`: nothing is trained.
+    """Return the result of a trial of `epochs` from the curve of a training, without training.
 
     Args:
-        curve: Of at least so many epochs, unless the training ended by itself.
+        curve: At least so many epochs, unless the training ended by itself.
 
     Returns:
-        The result of trial 0, without seconds, trainer and weights.
+        A result of trial 0 without seconds, trainer and weights.
     """
     run = _Run(recipe, None)
     for metrics in curve[:epochs]:
@@ -113,44 +90,42 @@ def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
 
 
 def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> float | None:
-    """The score of a training after `epochs`, or after its last one where it ended before.
+    """Return the score after `epochs`, or after the last epoch of a shorter training.
 
-    None where it had diverged by then.
+    None if the training had diverged by then.
     """
     return followed(curve, epochs, recipe).score if curve else None
 
 
 @dataclass
 class _Run:
-    """A training so far; without a trainer, one that is only looked at."""
+    """A training so far; without a trainer, one whose curve is replayed."""
 
     recipe: Recipe
-    trainer: Steps | None
+    trainer: Trainer | None
     curve: list[Mapping[str, float]] = field(default_factory=list)
     floors: Sequence[float] = ()
     diverged: bool = False
-    fell: bool = False
+    below_floor: bool = False
     finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
-    patience: Patience | None = None
 
     def __post_init__(self) -> None:
-        if self.recipe.early_stopping is not None:
-            self.patience = Patience(self.recipe, self.recipe.early_stopping)
+        self.patience = Patience(self.recipe)
 
     @property
     def _ended(self) -> bool:
-        """Whether it ended by itself."""
-        return self.finished or (self.patience is not None and self.patience.exhausted)
+        """Whether the training ended by itself."""
+        return self.finished or self.patience.exhausted
 
     @property
     def over(self) -> bool:
         """Whether no further epoch is trained."""
-        return self.diverged or self.fell or self._ended
+        return self.diverged or self.below_floor or self._ended
 
-    def take_up(self, past: ResumePoint) -> None:
-        """Goes on from there; `floors` holds for what is still to come."""
+    def resume(self, past: ResumePoint) -> None:
+        """Resume; `floors` apply to later epochs only."""
         assert self.trainer is not None
         for metrics in past.curve:
             self.see(metrics)
@@ -158,7 +133,7 @@ class _Run:
         self.trainer.resume(past.snapshot.epoch, past.snapshot.state)
 
     def advance(self) -> None:
-        """Trains one epoch."""
+        """Train one epoch."""
         assert self.trainer is not None
         metrics = self.trainer.run_epoch()
         if metrics is None:
@@ -169,10 +144,10 @@ class _Run:
             self.best_state = self.trainer.weights()
         if self.best_epoch and len(self.curve) <= len(self.floors):
             floor = self.floors[len(self.curve) - 1]
-            self.fell = self.recipe.better(floor, self._score(self.best_epoch))
+            self.below_floor = self.recipe.better(floor, self._score(self.best_epoch))
 
     def see(self, metrics: Mapping[str, float]) -> None:
-        """Takes note of the next epoch."""
+        """Record the next epoch."""
         if self.recipe.metric not in metrics:
             raise InputError(
                 f"metric: the model does not report {self.recipe.metric!r}; it reports "
@@ -185,8 +160,7 @@ class _Run:
         score = metrics[self.recipe.metric]
         if not self.best_epoch or self.recipe.better(score, self._score(self.best_epoch)):
             self.best_epoch = len(self.curve)
-        if self.patience is not None:
-            self.patience.see(score)
+        self.patience.see(score)
 
     def result(
         self,
@@ -197,7 +171,7 @@ class _Run:
         keep: Callable[[float], bool],
         snapshot: bool = False,
     ) -> TrialResult:
-        """What a trial that stops here gives."""
+        """Return the result of a trial that stops here."""
         common: dict[str, Any] = {
             "trial": number,
             "curve": tuple(self.curve),
@@ -223,7 +197,7 @@ class _Run:
         )
 
     def _status(self, training: Training) -> Status:
-        if self.fell:
+        if self.below_floor:
             return Status.STOPPED
         halted = training.whole is not None and len(self.curve) < training.whole
         return Status.STOPPED if halted and not self._ended else Status.COMPLETED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,20 +15,20 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Tensor = Any
 
 
 class KerasMetric:
-    """One metric object, of which a graph has one, too.
+    """A Keras metric of an MLP's predictions.
 
-    Of several classes, metrics that are no `sparse_...` see one-hot targets, F-scores are the
-    mean over classes (`average="macro"`), and the others are as Keras has them: `auc`, `precision`
-    and `recall` count each class of a row as a row of its own.
+    With several classes, all metrics except `sparse_...` get one-hot targets. F-scores are the
+    mean over classes (`average="macro"`). `auc`, `precision` and `recall` count each class of a
+    row as a separate row, which is Keras' default.
 
     Args:
-        name: Of the table `METRIC_CLASSES`.
+        name: A name in `METRIC_CLASSES`.
     """
 
     def __init__(self, name: str, target: Target) -> None:
@@ -38,7 +38,7 @@ class KerasMetric:
         self._metric = getattr(keras.metrics, METRIC_CLASSES[name])(**_arguments(name, target))
 
     def reset(self) -> None:
-        """Begin with no rows."""
+        """Forget all rows."""
         self._metric.reset_state()
 
     def add(self, y: Tensor, prediction: Tensor) -> None:
@@ -56,7 +56,7 @@ class KerasMetric:
         self._metric.update_state(y, prediction)
 
     def result(self) -> Tensor:
-        """Of all rows so far, a scalar."""
+        """Return the metric of all rows so far, a scalar."""
         return tf.cast(self._metric.result(), tf.float32)
 
 
@@ -65,70 +65,86 @@ def _arguments(name: str, target: Target) -> dict[str, Any]:
         return {"k": int(found[1])}
     if METRIC_CLASSES[name] not in ("F1Score", "FBetaScore"):
         return {}
-    # Without a threshold, the most probable class counts, and one column has no other.
-    one = {"threshold": 0.5} if target.outputs == 1 else {}
-    return {"average": "macro", **one}
+    # Without a threshold Keras takes the most probable column, and binary targets have only one.
+    threshold = {"threshold": 0.5} if target.outputs == 1 else {}
+    return {"average": "macro", **threshold}
 
 
 Sums = tuple[Tensor, ...]
+#: x, y, prediction, and weights of the rows.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""x, y, prediction and the rows' weights."""
 
-#: Losses that depend on the error alone: there the target's mean would only cost precision.
+#: Losses that depend on the error only: adding the target's mean would only cost precision.
 _SHIFT_INVARIANT = frozenset(
     {"huber", "log_cosh", "mae", "mean_absolute_error", "mean_squared_error", "mse"}
 )
 
 
-class Measures(Protocol):
+class Measures:
     """The part of an epoch's graph that judges predictions.
 
-    `start`, one `add` a batch, `result`: the sums are carried by the loop.
+    Calls are `start`, `add` for each batch, and `result`; the loop carries the sums, the first of
+    which is that of the loss.
     """
 
+    def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
+        self._model, self._recipe, self._target = model, recipe, target
+        self._std = np.asarray(target.std, np.float32)
+        self._mean = np.asarray(target.mean, np.float32)
+        if recipe.loss in _SHIFT_INVARIANT:
+            self._mean = np.zeros_like(self._mean)
+        self._standardised = target.task is Task.REGRESSION and bool(
+            np.any(self._std != 1) or np.any(self._mean)
+        )
+
     def build(self, x: Tensor, y: Tensor) -> None:
-        """Makes the variables that it needs, given a row `(1, ...)` of the data."""
-        ...
+        """Make all variables, given a row `(1, ...)` of the data."""
+        raise NotImplementedError
 
     def prepare(self, y: Tensor) -> Tensor:
-        """Targets `(rows, ...)` as the loss wants them; once per epoch."""
-        ...
+        """Return targets `(rows, ...)` in the form that the loss takes; called once an epoch."""
+        return y
 
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
-        """The scalar to minimise on a batch, regularisation included.
+    def objective(self, batch: Batch) -> Tensor:
+        """Return the scalar to minimise on a batch, regularisation included.
 
-        Args:
-            weights: Of the rows, `(rows,)`; as in Keras, the sum is divided by the rows.
+        As in Keras, a weighted sum is divided by the number of rows.
         """
-        ...
+        raise NotImplementedError
 
     def start(self) -> Sums:
-        """Sums over no rows."""
-        ...
+        """Return sums over no rows."""
+        raise NotImplementedError
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
-        """Sums with a batch added."""
-        ...
+        """Return the sums with a batch added."""
+        x, y, prediction, weights = batch
+        rows = tf.cast(tf.shape(y)[0], tf.float32)
+        if self._standardised:
+            batch = (x, self._in_own_units(y), self._in_own_units(prediction), weights)
+            objective = self.objective(batch)
+        return (sums[0] + objective * rows, *self._add_metrics(sums[1:], batch))
+
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
+        raise NotImplementedError
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        """Name -> mean over `rows` samples."""
-        ...
+        """Return the mean over `rows` samples by name."""
+        raise NotImplementedError
+
+    def _in_own_units(self, tensor: Tensor) -> Tensor:
+        return tensor * self._std + self._mean if self._standardised else tensor
 
 
 def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
-    """The quick form for the MLPs of a sweep, the general one for a model of one's own."""
-    units = _Units(target, recipe.loss)
-    if recipe.model:
-        return _Compiled(model, units, target.parts)
-    return _Plain(model, recipe, target, units)
+    """Return the fast form for MLPs, the general one for custom models."""
+    return (_CompiledMeasures if recipe.model else _MLPMeasures)(model, recipe, target)
 
 
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-    """The metric beside the loss: its name, and its values of rows, from targets and predictions.
+    """Return the name of an MLP's metric, and its function of targets and predictions.
 
-    Source: `keras.src.trainers.compile_utils`: which accuracy "accuracy" is.
+    Source of the choice of accuracy: `keras.src.trainers.compile_utils`.
     """
     if target.task is Task.REGRESSION:
         return "mae", keras.metrics.mean_absolute_error
@@ -140,7 +156,7 @@ def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Te
 
 
 def prepared(y: Tensor, recipe: Recipe, target: Target) -> Tensor:
-    """Targets `(rows, ...)` as the loss and the metric want them."""
+    """Return targets `(rows, ...)` in the form that the loss and the metric take."""
     if _is_sparse(recipe):
         return y
     if target.task is Task.MULTICLASS:
@@ -152,31 +168,11 @@ def _is_sparse(recipe: Recipe) -> bool:
     return "sparse" in recipe.loss.lower()
 
 
-class _Units:
-    """From standardised numbers to the target's own units."""
+class _MLPMeasures(Measures):
+    """A Keras loss by name, and accuracy or mae without Keras' metric objects."""
 
-    def __init__(self, target: Target, loss: str) -> None:
-        self._std = np.asarray(target.std, np.float32)
-        self._mean = np.asarray(target.mean, np.float32)
-        if loss in _SHIFT_INVARIANT:
-            self._mean = np.zeros_like(self._mean)
-        self.standardised = target.task is Task.REGRESSION and bool(
-            np.any(self._std != 1) or np.any(self._mean)
-        )
-
-    def restore(self, tensor: Tensor) -> Tensor:
-        """Tensor `(rows, outputs)`; the same where there is nothing to restore."""
-        return tensor * self._std + self._mean if self.standardised else tensor
-
-
-class _Plain:
-    """A Keras loss by name, and accuracy or mae, without Keras' metric objects."""
-
-    def __init__(self, model: keras.Model, recipe: Recipe, target: Target, units: _Units) -> None:
-        self._model = model
-        self._recipe = recipe
-        self._target = target
-        self._units = units
+    def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
+        super().__init__(model, recipe, target)
         self._loss = keras.losses.get(recipe.loss)
         self._name, self._metric = metric_of(recipe, target)
         scored = recipe.keras_metric
@@ -184,34 +180,30 @@ class _Plain:
 
     def build(self, x: Tensor, y: Tensor) -> None:
         if self._scored is not None:
-            self._scored.add(self._units.restore(self.prepare(y)), self._model(x))
+            self._scored.add(self._in_own_units(self.prepare(y)), self._model(x))
 
     def prepare(self, y: Tensor) -> Tensor:
         return prepared(y, self._recipe, self._target)
 
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
-        del x
-        return self._mean_loss(y, prediction, weights) + self._regularisation()
+    def objective(self, batch: Batch) -> Tensor:
+        _, y, prediction, weights = batch
+        values, penalties = self._loss(y, prediction), self._model.losses
+        loss = tf.reduce_mean(values if weights is None else values * weights)
+        return loss + (tf.add_n(list(map(tf.reduce_sum, penalties))) if penalties else 0.0)
 
     def start(self) -> Sums:
         if self._scored is not None:
             self._scored.reset()
         return tf.constant(0.0), tf.constant(0.0)
 
-    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
-        _, y, prediction, weights = batch
-        rows = tf.cast(tf.shape(prediction)[0], tf.float32)
-        if self._units.standardised:
-            y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self._mean_loss(y, prediction, weights) + self._regularisation()
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
+        _, y, prediction, _ = batch
         if self._scored is not None:
             self._scored.add(y, prediction)
         values = self._metric(y, prediction)
         if len(values.shape) > 1:
             values = tf.reduce_mean(values, axis=tuple(range(1, len(values.shape))))
-        return sums[0] + objective * rows, sums[1] + tf.reduce_sum(values)
+        return (sums[0] + tf.reduce_sum(values),)
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         numbers = {"loss": _mean(sums[0], rows), self._name: _mean(sums[1], rows)}
@@ -219,34 +211,17 @@ class _Plain:
             numbers[self._scored.name] = self._scored.result()
         return numbers
 
-    def _mean_loss(self, y: Tensor, prediction: Tensor, weights: Tensor | None) -> Tensor:
-        values = self._loss(y, prediction)
-        return tf.reduce_mean(values if weights is None else values * weights)
 
-    def _regularisation(self) -> Tensor:
-        losses = self._model.losses
-        return tf.add_n([tf.reduce_sum(loss) for loss in losses]) if losses else tf.constant(0.0)
-
-
-class _Compiled:
+class _CompiledMeasures(Measures):
     """The loss and metric objects that a model was compiled with."""
 
-    def __init__(self, model: keras.Model, units: _Units, parts: Sequence[TargetPart] = ()) -> None:
-        self._model = model
-        self._units = units
-        self._parts = parts
-
     def build(self, x: Tensor, y: Tensor) -> None:
-        prediction = self._model(x)
-        self.objective(x, y, prediction)
-        self._model.compute_metrics(x, self._targets(y), prediction)
+        batch = (x, y, self._model(x), None)
+        self.objective(batch)
+        self._add_metrics((), batch)
 
-    def prepare(self, y: Tensor) -> Tensor:
-        return y
-
-    def objective(
-        self, x: Tensor, y: Tensor, prediction: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
+    def objective(self, batch: Batch) -> Tensor:
+        x, y, prediction, weights = batch
         y = self._targets(y)
         return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
 
@@ -254,28 +229,24 @@ class _Compiled:
         self._model.reset_metrics()
         return (tf.constant(0.0),)
 
-    def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
+    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
         x, y, prediction, weights = batch
-        rows = tf.cast(tf.shape(y)[0], tf.float32)
-        if self._units.standardised:
-            y, prediction = self._units.restore(y), self._units.restore(prediction)
-            objective = self.objective(x, y, prediction, weights)
         self._model.compute_metrics(x, self._targets(y), prediction, sample_weight=weights)
-        return (sums[0] + objective * rows,)
+        return sums
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
 
     def _targets(self, y: Tensor) -> Any:
-        return unpacked(y, self._parts, _as_tensor) if self._parts else y
+        return unpacked(y, self._target.parts, _as_tensor) if self._target.parts else y
 
 
 def _as_tensor(columns: Tensor, part: TargetPart) -> Tensor:
-    """One of several targets, as `data.several` makes it of an array."""
+    """Return one of several targets; `data.dataset` does the same for arrays."""
     shaped = tf.reshape(columns, (-1, *part.shape))
     return tf.cast(shaped, tf.int32 if part.whole else tf.float32)
 
 
 def _mean(total: Tensor, rows: int) -> Tensor:
-    """As Keras' metrics divide: TensorFlow makes `/` by a constant a product, a bit off."""
+    """Divide as Keras' metrics do: TensorFlow turns `/` by a constant into a less exact product."""
     return tf.math.divide_no_nan(total, float(rows))

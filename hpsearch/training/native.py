@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,11 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Arrays
 from hpsearch.native.extension import native_extension
-from hpsearch.native.network import DenseNetwork, Optimizer, WeightArray
+from hpsearch.native.network import CONSTANT, UNIFORM, DenseNetwork, WeightArray
 from hpsearch.training.trainer import State, require_fit
 
 if TYPE_CHECKING:
     from hpsearch.native._native import Network
-
-_CONSTANT = 3
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,12 +24,11 @@ class NativeTrainer:
     """Trains a dense network without TensorFlow.
 
     Args:
-        network: What to train.
-        arrays: Rows to train on and to validate on; contiguous ones are read where they lie.
+        network: The network to train.
+        arrays: Rows to train on and to validate on; contiguous arrays are not copied.
         order: Epoch (from 1) -> permutation of the training rows, int32.
-        model: Gives the Keras model of this training.
-        weights: The first ones, in the order of `model.get_weights()`, where the network does not
-            say them.
+        model: Returns the Keras model of this training.
+        weights: First weights in the order of `model.get_weights()`, if the network has none.
         engine: The instruction set, or empty for the best.
     """
 
@@ -52,8 +50,9 @@ class NativeTrainer:
         self._model = model
         self._epoch = 0
         self._metric = network.metric
-        self._train = _rows(arrays.x_train, arrays.y_train)
-        self._validation = _rows(arrays.x_val, arrays.y_val)
+        contiguous = np.ascontiguousarray
+        self._train = contiguous(arrays.x_train), contiguous(arrays.y_train)
+        self._validation = contiguous(arrays.x_val), contiguous(arrays.y_val)
         self._network = _make(network, len(arrays.x_train), engine)
         if weights is None:
             weights = [_first_values(part) for part in network.parts]
@@ -62,7 +61,7 @@ class NativeTrainer:
 
     @property
     def model(self) -> Any:
-        """The compiled Keras model with the present weights; imports TensorFlow."""
+        """The compiled Keras model with the current weights; imports TensorFlow."""
         model = self._model()
         model.set_weights(list(self.weights()))
         return model
@@ -73,16 +72,16 @@ class NativeTrainer:
         trained = self._network.train(*self._train, order)
         validated = self._network.evaluate(*self._validation)
         numbers = {}
-        for prefix, sums, rows in (
+        for prefix, (loss, metric), (_, y) in (
             ("", trained, self._train),
             ("val_", validated, self._validation),
         ):
-            numbers[f"{prefix}loss"] = _mean(sums[0], rows)
+            numbers[f"{prefix}loss"] = _mean(loss, len(y))
             if self._metric:
-                numbers[prefix + self._metric] = _mean(sums[1], rows)
+                numbers[prefix + self._metric] = _mean(metric, len(y))
         return numbers
 
-    def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
+    def weights(self) -> State:
         return tuple(self._numbers(part, 0) for part in self._parts)
 
     def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
@@ -91,7 +90,7 @@ class NativeTrainer:
 
     def state(self) -> State:
         numbers = [self._numbers(part, which) for part, which in self._arrays()]
-        # Masks and adam's corrections derive from it.
+        # Dropout masks and adam's corrections derive from the iterations.
         return (*numbers, np.array(self._network.iterations, np.int64))
 
     def resume(self, epoch: int, state: State) -> None:
@@ -103,7 +102,7 @@ class NativeTrainer:
         self._epoch = epoch
 
     def _arrays(self) -> list[tuple[WeightArray, int]]:
-        """Each part's values (0), and what the optimizer keeps of it (1, 2)."""
+        """Return each part with 0 for its values, and with 1 and 2 for the optimizer's arrays."""
         return [
             (part, which)
             for part in self._parts
@@ -119,19 +118,14 @@ class NativeTrainer:
         return values
 
 
-def _rows(
-    x: npt.NDArray[Any], y: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
-    return np.ascontiguousarray(x), np.ascontiguousarray(y)
-
-
-def _mean(total: float, rows: tuple[npt.NDArray[np.generic], ...]) -> float:
-    """As Keras' metrics have it, in float32."""
+def _mean(total: float, rows: int) -> float:
+    """Divide and round to float32, as Keras' metrics do."""
     with np.errstate(over="ignore"):
-        return float(np.float32(total / len(rows[1])))
+        return float(np.float32(total / rows))
 
 
 def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
+    optimizer, rate, decay, *numbers = astuple(network.optimizer)
     made: Network = native_extension().Network(
         engine,
         network.widths,
@@ -139,8 +133,8 @@ def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
         network.activations,
         network.dropouts,
         network.mask_seeds,
-        (min(network.batch_size, rows), network.loss, network.rows, network.optimizer.code),
-        _numbers(network.optimizer, network.l2),
+        (min(network.batch_size, rows), network.loss, network.rows, optimizer),
+        (rate, decay, network.l2, *numbers),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),
         np.asarray(network.unit, np.float32),
@@ -148,31 +142,16 @@ def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
     return made
 
 
-def _numbers(optimizer: Optimizer, l2: float) -> tuple[float, ...]:
-    return (
-        optimizer.rate,
-        optimizer.decay,
-        l2,
-        optimizer.momentum,
-        optimizer.rho,
-        optimizer.beta_1,
-        optimizer.beta_2,
-        optimizer.epsilon,
-        optimizer.slot_start,
-    )
-
-
 def _first_values(part: WeightArray) -> Floats:
-    """First values: to the bit what Keras' initializer gives for the seed."""
+    """Return the first values of a part: to the bit those of Keras' initializer."""
     initial = part.initial
     assert initial is not None
-    if initial.distribution == _CONSTANT:
+    if initial.distribution == CONSTANT:
         return np.full(part.shape, initial.first, np.float32)
     values = np.empty(part.shape, np.float32)
     native_extension().random(initial.distribution, initial.seed, values)
     first, second = np.float32(initial.first), np.float32(initial.second)
-    uniform = initial.distribution == 0
     # The operations of tf.random.stateless_uniform and stateless_normal.
-    values *= second - first if uniform else second
+    values *= second - first if initial.distribution == UNIFORM else second
     values += first
     return values

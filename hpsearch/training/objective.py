@@ -1,29 +1,26 @@
-"""A user's function in place of a model: its scores are the epochs."""
+"""A user's function in place of a model: each score is an epoch."""
 
 from __future__ import annotations
 
 import numbers
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from hpsearch.models.problem import METRIC, Objective
+from hpsearch.training.trainer import State
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-#: Generators that halted and may go on in this process; others are run through again.
+#: Stopped generators that may go on in this process; others run again from the start.
 _MOST_PAUSED = 1_000
 _paused: OrderedDict[tuple[str, int], tuple[Objective, Iterator[Any]]] = OrderedDict()
 
 
 class ObjectiveTrainer:
-    """Calls the function for its score, or for an iterator of one score an epoch.
+    """Calls a function for its score, or for an iterator of one score an epoch.
 
     Args:
-        objective: Called once, with a copy of the values.
-        values: The config's.
+        objective: The function; it is called once, with a copy of the values.
+        values: The values of the config.
     """
 
     kind = "function"
@@ -37,10 +34,10 @@ class ObjectiveTrainer:
         self._scores: Iterator[Any] | None = None
 
     def run_epoch(self) -> dict[str, float] | None:
-        """The next score as `METRIC`; None where there is none.
+        """Return the next score as `METRIC`; None after the last one.
 
         Raises:
-            TypeError: The function gave something else than a number.
+            TypeError: The function did not give a number.
         """
         if self._scores is None:
             given = self._objective(dict(self._values))
@@ -59,16 +56,16 @@ class ObjectiveTrainer:
         values = {name: value for name, value in self._values.items() if name != "epochs"}
         return repr(sorted(values.items(), key=str)), self._epoch
 
-    def state(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Nothing that could be stored; in this process the iterator waits to go on."""
+    def state(self) -> State:
+        """Return nothing to store; in this process the iterator is kept and can go on."""
         if self._scores is not None:
             _paused[self._key] = (self._objective, self._scores)
             while len(_paused) > _MOST_PAUSED:
                 _paused.popitem(last=False)
         return ()
 
-    def resume(self, epoch: int, state: Sequence[npt.NDArray[np.generic]]) -> None:
-        """Goes on after `epoch`, where another process had halted by running through it again."""
+    def resume(self, epoch: int, state: State) -> None:
+        """Continue after `epoch`; if another process stopped it, by running from the start."""
         del state
         self._epoch = epoch
         objective, scores = _paused.pop(self._key, (None, None))
@@ -79,9 +76,6 @@ class ObjectiveTrainer:
         while self._epoch < epoch and self.run_epoch() is not None:
             pass
 
-    def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """None."""
+    def weights(self) -> State:
+        """Return no weights."""
         return ()
-
-    def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
-        """Nothing to set."""

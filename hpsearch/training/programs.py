@@ -1,4 +1,4 @@
-"""Compiled trainers kept between trainings that differ only in numbers."""
+"""Compiled trainers, kept for later trainings that differ only in numbers."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from hpsearch.data.specs import Arrays
-    from hpsearch.models.mlp import Seeds
     from hpsearch.models.problem import Problem
-    from hpsearch.training.compiled import CompiledTrainer
 
-#: Hyperparameters that are no part of a program's key, or in another form.
+#: Hyperparameters that a program's key leaves out or has in another form.
 NUMBERS: Final = frozenset(
     {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
 )
 
-#: XLA's programs take about 11 MB each, graphs 3 MB; a worker may grow by 250 MB in all.
+#: An XLA program takes about 11 MB, a graph 3 MB; a worker may grow by 250 MB in all.
 _MOST_PROGRAMS = 8
 _MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled trainer, and where its model's random numbers come from."""
+    """A compiled trainer, and the source of its model's random numbers.
 
-    trainer: CompiledTrainer
-    seeds: Seeds
+    Attributes:
+        trainer: A `compiled.CompiledTrainer`.
+        seeds: A `models.mlp.Seeds`.
+    """
+
+    trainer: Any
+    seeds: Any
 
 
 class Programs:
-    """The programs of a process, the latest used last, a few at most.
+    """The programs of a process, at most a few, the most recently used last.
 
     Args:
-        most: How many are kept.
-        most_bytes: Of all their variables together.
+        most: Largest number of programs.
+        most_bytes: Largest size of all their variables together.
     """
 
     def __init__(self, most: int = _MOST_PROGRAMS, most_bytes: int = _MOST_BYTES) -> None:
@@ -58,45 +61,44 @@ class Programs:
 
     @property
     def traces(self) -> int:
-        """How often a graph was traced for all that were ever kept."""
-        return self._traces + sum(program.trainer.traces for program in self._kept.values())
+        """Number of traces of all programs that were ever kept."""
+        return self._traces + sum(int(each.trainer.traces) for each in self._kept.values())
 
     def find(self, key: Hashable) -> Program | None:
-        """The program of that key, now the latest used, or None."""
+        """Return the program with that key, or None."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
     def keep(self, key: Hashable, program: Program) -> None:
-        """Keeps a new program if it can begin anew; lets go of those not used for longest."""
+        """Keep a new program if it can restart; drop the least recently used ones if needed."""
         if not (program.trainer.restarts and program.seeds.complete):
             return
         self._kept[key] = program
-        while len(self._kept) > self._most or self._nbytes() > self._most_bytes:
+        while len(self._kept) > self._most or (
+            sum(each.trainer.nbytes for each in self._kept.values()) > self._most_bytes
+        ):
             _, dropped = self._kept.popitem(last=False)
             self._traces += dropped.trainer.traces
-
-    def _nbytes(self) -> int:
-        return sum(program.trainer.nbytes for program in self._kept.values())
 
 
 def program_key(
     problem: Problem, values: Mapping[str, Any], arrays: Arrays, *, kind: str | None
 ) -> Hashable | None:
-    """What two trainings must have in common for one graph to train both.
+    """Return a key that is equal for trainings that one graph can train.
 
     Args:
-        kind: That was asked for; what is asked for by None follows from the rest.
+        kind: The requested kind; if None, it follows from the rest.
 
     Returns:
-        None where nothing tells what a graph depends on: a model or a layer type of one's own.
+        None for custom models and layer types, whose graphs may depend on anything.
     """
     recipe, mlp = problem.recipe, MLPConfig(values)
     if recipe.model or is_custom(mlp.layer_type):
         return None
     others = {name: value for name, value in values.items() if name not in NUMBERS}
-    every = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
-    shapes = tuple((array.shape, str(array.dtype)) for array in every)
+    data = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    shapes = tuple((array.shape, str(array.dtype)) for array in data)
     weighted = (arrays.w_train is not None, arrays.w_val is not None)
     config = json.dumps([others, bool(mlp.l2), _structure(mlp)], sort_keys=True)
     rest = (problem.input, problem.target, shapes, weighted)
@@ -104,9 +106,9 @@ def program_key(
 
 
 def _structure(config: MLPConfig) -> list[Any]:
-    """The optimizer's name and arguments; of numbers that are variables, what branches ask."""
-    name, own = config.optimizer
-    settings = {**keras_names.OPTIMIZERS[name], **own}
+    """Return the optimizer's name and arguments; for variables, only what branches test."""
+    name, given = config.optimizer
+    settings = {**keras_names.OPTIMIZERS[name], **given}
     rate = settings.pop("learning_rate")
     schedule = _without_numbers(rate, SCHEDULE_NUMBERS) if isinstance(rate, dict) else None
     return [name, schedule, _without_numbers(settings, OPTIMIZER_NUMBERS)]

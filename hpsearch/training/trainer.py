@@ -1,71 +1,68 @@
-"""The trainer protocol, and the state that a halted training leaves."""
+"""The trainer protocol, and the state from which a stopped training can resume."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-#: Arguments of an optimizer that a graph reads as variables, beside a constant learning rate.
+State = tuple[npt.NDArray[Any], ...]
+
+#: Arguments of an optimizer that a graph reads as variables, like a constant learning rate.
 OPTIMIZER_NUMBERS: Final = ("weight_decay", "adam_weight_decay", "momentum")
 #: Arguments of a learning rate schedule that a graph reads as variables.
 SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
 
 class Trainer(Protocol):
-    """One MLP in training, an epoch at a time.
+    """One model, or a user's function, in training, an epoch at a time.
 
-    Equal arguments give equal numbers, to the bit, in any process on one processor type with
+    Equal arguments give equal numbers, to the bit, in any process on one type of processor with
     one TensorFlow thread.
 
     Attributes:
-        kind: `native`, `graph`, `xla` or `fit`.
-        weights_count: Numbers in all weights, trainable and not.
-        model: The compiled `keras.Model` that is trained.
+        kind: `native`, `graph`, `xla`, `fit` or `function`.
+        weights_count: Number of weights, trainable and not; None for a function.
+        model: The compiled `keras.Model` in training; None for a function.
     """
 
     @property
     def kind(self) -> str: ...
 
     @property
-    def weights_count(self) -> int: ...
+    def weights_count(self) -> int | None: ...
 
     @property
     def model(self) -> Any: ...
 
-    def run_epoch(self) -> dict[str, float] | None:
-        """Trains the next epoch, then validates; None where a `fit` of one's own has ended.
+    def run_epoch(self) -> Mapping[str, float] | None:
+        """Train the next epoch, then validate; None if the training has ended by itself.
 
         Returns:
             `loss`, `accuracy` (regression: `mae`), `val_loss`, `val_accuracy`, as
-            `keras.Model.fit` defines them, in the target's own units; a model of one's own has
-            its own metrics. NaN and infinity are returned as they are.
+            `keras.Model.fit` defines them, in the target's own units. Custom models report their
+            own metrics. NaN and infinity are returned as they are.
         """
         ...
 
-    def weights(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Copies of all weights, in the order of `model.get_weights()`."""
+    def weights(self) -> State:
+        """Return copies of all weights, in the order of `model.get_weights()`."""
         ...
 
-    def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
-        """Sets what `weights()` gave."""
-        ...
+    def state(self) -> State:
+        """Return copies of all that later epochs depend on, except the number of epochs so far.
 
-    def state(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Copies of all that later epochs depend on, beside how many are over.
-
-        Weights, the optimizer's variables and the states of random generators; arrays of numbers.
+        That is the weights, the optimizer's variables and the states of random generators.
         """
         ...
 
-    def resume(self, epoch: int, state: tuple[npt.NDArray[np.generic], ...]) -> None:
-        """Goes on after `epoch` epochs, from what `state()` gave then.
+    def resume(self, epoch: int, state: State) -> None:
+        """Continue after `epoch` epochs from the `state()` of that time.
 
-        The epochs that follow are to the bit those of the training that was halted, in any
-        process, where the trainer was made with the same arguments and is of the same kind.
+        The next epochs are to the bit those of the stopped training, in any process, if the
+        trainer was made with the same arguments and is of the same kind.
 
         Raises:
             ValueError: The epoch is negative, or the arrays are not those of such a training.
@@ -73,58 +70,39 @@ class Trainer(Protocol):
         ...
 
 
-State = tuple[npt.NDArray[np.generic], ...]
+class KerasTrainer:
+    """The part that trainers of a compiled Keras model share."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._epoch = 0
+
+    @property
+    def weights_count(self) -> int:
+        return int(self.model.count_params())
+
+    def weights(self) -> State:
+        return tuple(self.model.get_weights())
+
+    def state(self) -> State:
+        return tuple(np.array(variable.numpy()) for variable in self._state_variables())
+
+    def resume(self, epoch: int, state: State) -> None:
+        variables = self._state_variables()
+        require_fit(epoch, state, [variable.numpy() for variable in variables])
+        for variable, array in zip(variables, state, strict=True):
+            variable.assign(array)
+        self._epoch = epoch
+
+    def _state_variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
 
 
-class FirstValues:
-    """What Keras variables hold before a training, where that is one number all over.
-
-    Args:
-        variables: They hold it now.
-    """
-
-    def __init__(self, variables: Sequence[Any]) -> None:
-        arrays = [variable.numpy() for variable in variables]
-        self._numbers = [
-            (variable, array.flat[0])
-            for variable, array in zip(variables, arrays, strict=True)
-            if array.size and np.all(array == array.flat[0])
-        ]
-        #: Whether all variables are such.
-        self.complete = len(self._numbers) == len(arrays)
-
-    def restore(self) -> None:
-        """Sets these variables to what they held."""
-        for variable, number in self._numbers:
-            variable.assign(np.full(variable.shape, number))
-
-
-def nbytes(variables: Sequence[Any]) -> int:
-    """Memory that Keras variables take."""
-    return sum(math.prod(each.shape) * each.value.dtype.size for each in variables)
-
-
-def read(variables: Sequence[Any]) -> State:
-    """Copies of Keras variables."""
-    return tuple(np.array(variable.numpy()) for variable in variables)
-
-
-def write(variables: Sequence[Any], epoch: int, state: State) -> None:
-    """Sets Keras variables to what `read` gave of their like.
-
-    Raises:
-        ValueError: See `require_fit`.
-    """
-    require_fit(epoch, state, [variable.numpy() for variable in variables])
-    for variable, array in zip(variables, state, strict=True):
-        variable.assign(array)
-
-
-def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[np.generic]]) -> None:
+def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> None:
     """Check that a state can be that of a training after so many epochs.
 
     Args:
-        like: Arrays of the shapes and types that it must have.
+        like: Arrays with the expected shapes and types.
 
     Raises:
         ValueError: It cannot.

@@ -17,7 +17,7 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.training.make import needs_tensorflow
+from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.local import LocalExecutor

@@ -20,10 +20,11 @@ from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.space.trial import Status, TrialResult
-from hpsearch.training.follow import Steps, follow
+from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.training.programs import Programs
+from hpsearch.training.trainer import Trainer
 from hpsearch.workers.protocol import (
     Answered,
     Call,
@@ -118,7 +119,7 @@ def _results(
         yield replace(result, late=late) if late else result
 
 
-def _trainer(job: Job, dataset: TrainingData) -> Steps:
+def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
@@ -133,14 +134,14 @@ def _trainer(job: Job, dataset: TrainingData) -> Steps:
     )
 
 
-def _late_hyperparameters(job: Job, trainer: Steps) -> Mapping[str, Any]:
+def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
     """Return the values that a custom model requested beyond those of its config."""
     if not job.recipe.model or job.objective is not None:
         return {}
     # Imports Keras.
     from hpsearch.models.custom import built_with
 
-    values = built_with(trainer.model)  # type: ignore[attr-defined]  # every model's trainer has it
+    values = built_with(trainer.model)
     return dict(values.late) if values is not None else {}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cloudpickle
 import keras
 import keras_tuner
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.models.discovery import discover, discover_in
+from hpsearch.models.discovery import discover
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import space_of
 from hpsearch.space.space import Choices, Kind, Parameter, Range
@@ -16,6 +17,12 @@ from hpsearch.space.space import Choices, Kind, Parameter, Range
 def found(name, given=(), rows=((None, None), (None, None))):
     recipe = Recipe(0, "", "softmax", "val_accuracy", "maximize", model=f"user_models:{name}")
     return discover(recipe, given, *rows)
+
+
+def of_function(build):
+    code = cloudpickle.dumps(build)
+    recipe = Recipe(0, "", "", "val_loss", "minimize", model="build", code=code)
+    return discover(recipe, (), (None, None), (None, None))
 
 
 def by_name(found):
@@ -61,16 +68,10 @@ def test_defaults_are_kerastuners():
         hp.Fixed("x", 7)
         return keras.Sequential()
 
-    defaults = discover_in(_hypermodel(build), "build").defaults
+    defaults = of_function(build).defaults
     hp = keras_tuner.HyperParameters()
     build(hp)
     assert defaults == hp.values == {"i": 6, "f": 0.5, "c": "b", "b": False, "x": 7}
-
-
-def _hypermodel(build):
-    from keras_tuner.src.engine.hypermodel import get_hypermodel
-
-    return get_hypermodel(build)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_domains(declare, domain):
         declare(hp)
         return keras.Sequential()
 
-    (parameter,) = discover_in(_hypermodel(build), "build").parameters
+    (parameter,) = of_function(build).parameters
     assert parameter.domain == domain
     declared = keras_tuner.HyperParameters()
     declare(declared)
@@ -113,7 +114,7 @@ def test_one_name_under_two_conditions():
             hp.Int("depth", 1, 2)
         return keras.Sequential()
 
-    parameters = by_name(discover_in(_hypermodel(build), "build"))
+    parameters = by_name(of_function(build))
     assert parameters["units"].when == {"kind": ("a", "b")}
     # Either of two parents is no condition of ours: it may live where it is not used.
     assert parameters["depth"].when == {}
@@ -128,7 +129,7 @@ def test_one_name_with_two_meanings():
         return keras.Sequential()
 
     with pytest.raises(InputError, match=r"'units' is declared more than once.*a name of its own"):
-        discover_in(_hypermodel(build), "build")
+        of_function(build)
 
 
 def test_what_the_sweep_says_stands_in_place_of_what_the_model_says():
@@ -181,4 +182,4 @@ def test_builds_are_bounded():
         hp.Int(f"new_{count}", 1, 100)
         return keras.Sequential()
 
-    assert len(discover_in(_hypermodel(build), "build").parameters) <= 64
+    assert len(of_function(build).parameters) <= 64

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features, runs_in_graph
-from hpsearch.models import preprocessing
+from hpsearch.models import preprocessing, preprocessing_layers
 
 # Keras 3.15 converts TensorFlow's variables by np.array(x), which NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -53,12 +53,12 @@ def test_exported_layers_give_the_features(dataset, tmp_path):
     given = preprocessing.features(spec, raw)
     if runs_in_graph(spec):
         np.testing.assert_array_equal(given, raw)
-        for layer in preprocessing.feature_layers(spec):
+        for layer in preprocessing_layers.feature_layers(spec):
             given = layer(given)
         given = np.asarray(given, np.float32)
     assert given.dtype == np.float32
     assert given.shape == (len(dataset.validation), n_features(spec))
-    model = preprocessing.input_model(spec)
+    model = preprocessing_layers.input_model(spec)
     np.testing.assert_allclose(model.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
@@ -69,7 +69,7 @@ def assert_same_bits(spec, x):
     """Equal, the signs of zeros included; NaN has many bit patterns."""
     ours = preprocessing.features(spec, x)
     # Keras' one-hot numbers are integers until they meet others.
-    theirs = np.asarray(preprocessing.input_model(spec)(x), np.float32)
+    theirs = np.asarray(preprocessing_layers.input_model(spec)(x), np.float32)
     np.testing.assert_array_equal(ours, theirs, strict=True)
     number = ~np.isnan(ours)
     np.testing.assert_array_equal(np.signbit(ours)[number], np.signbit(theirs)[number])
@@ -171,7 +171,7 @@ def test_images_stay_bytes_until_the_graph():
     assert runs_in_graph(dataset.input)
     assert preprocessing.arrays(dataset).x_train.dtype == np.uint8
     x = dataset.train.x
-    for layer in preprocessing.feature_layers(dataset.input):
+    for layer in preprocessing_layers.feature_layers(dataset.input):
         x = layer(x)
     expected = dataset.train.x.reshape(len(dataset.train), -1) / 255
     np.testing.assert_allclose(x, expected, rtol=1e-6)
@@ -196,14 +196,14 @@ def test_big_data_is_cut_into_batches(monkeypatch):
 
 def test_a_table_has_no_chain_of_layers():
     with pytest.raises(ValueError, match="use input_model"):
-        preprocessing.feature_layers(dataset_from_arrays(TABLE, Y).input)
+        preprocessing_layers.feature_layers(dataset_from_arrays(TABLE, Y).input)
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../x", "<script>", "a b", "ü", "dense"])
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
 def test_any_column_name_can_be_exported(name, tmp_path):
     dataset = dataset_from_arrays(pd.DataFrame({name: ["u", "v"] * 25, "n": X[:, 0]}), Y)
-    inputs = preprocessing.input_model(dataset.input)
+    inputs = preprocessing_layers.input_model(dataset.input)
     model = keras.Model(inputs.input, keras.layers.Dense(1, name="output")(inputs.output))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
@@ -218,7 +218,7 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
     dataset = dataset_from_arrays(X, y, validation_data=(X + 1, y))
     assert dataset.target.task is Task.REGRESSION
     standard = keras.Input((dataset.target.outputs,))
-    (layer,) = preprocessing.output_layers(dataset.target)
+    (layer,) = preprocessing_layers.output_layers(dataset.target)
     model = keras.Model(standard, layer(standard))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
@@ -227,4 +227,4 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
 
 
 def test_probabilities_stay_as_they_are():
-    assert preprocessing.output_layers(dataset_from_arrays(X, Y).target) == []
+    assert preprocessing_layers.output_layers(dataset_from_arrays(X, Y).target) == []

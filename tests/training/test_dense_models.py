@@ -142,7 +142,7 @@ def test_weighted_rows_are_left_alone(digits):
 
 
 def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
-    monkeypatch.setattr("hpsearch.training.make.native_available", lambda: False)
+    monkeypatch.setattr("hpsearch.training.keras_trainers.native_available", lambda: False)
     assert of(digits, "logits").trainer({}, SEED).kind == "graph"
 
 

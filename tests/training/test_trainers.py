@@ -12,7 +12,7 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.training.compiled import as_tensors
-from hpsearch.training.make import choose
+from hpsearch.training.kinds import choose
 
 VALUES = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 

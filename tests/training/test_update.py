@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch.training.compiled import Update, is_fused
+from hpsearch.training.update import Update, is_fused
 
 STEPS = 200
 

@@ -15,7 +15,7 @@ from hpsearch.models.mlp import build_model
 from hpsearch.space import keras_names
 from hpsearch.space.seeds import epoch_order
 from hpsearch.training.fit import FitTrainer
-from hpsearch.training.make import needs_tensorflow
+from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.training.measures import KerasMetric
 
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}

@@ -67,8 +67,6 @@ class Curve:
     def weights(self) -> tuple[Any, ...]:
         return (np.array([self.epoch]),)
 
-    set_weights = None
-
     def state(self) -> tuple[Any, ...]:
         return (np.array([self.epoch, self.seed]),)
 

@@ -1,4 +1,8 @@
-/* Activations as Keras defines them, with their derivatives. */
+/* Keras' activations and their derivatives. */
+#pragma once
+
+#include "elementary.h"
+#include "network.h"
 
 #define SELU_SCALE 1.05070098735548049342f
 #define SELU_ALPHA 1.67326324235437728481f
@@ -16,7 +20,7 @@ INLINE vf clipped(vf z, vf low, vf high, vf within, vf *slope) {
     return MIN(high, MAX(low, z));
 }
 
-/* The output; `slope` is its derivative by z. NaN stays NaN, or divergence would go unseen. */
+/* Return the output, and its derivative by z in `slope`. NaN stays NaN, to show divergence. */
 INLINE vf activate(int kind, vf z, vf *slope) {
     const vf zero = SET(0.0f), one = SET(1.0f);
     vf a, s;

@@ -1,7 +1,10 @@
-/* exp, log and what activations are made of; each within 2 ulp where it is used.
+/* exp, log and the other functions in activations; each within 2 ulp over the range in use.
 
    Source of the coefficients: Cephes (expf, logf, tanhf), Taylor (expm1), and for erf the rational
    function of Eigen's `generic_fast_erf_float`. */
+#pragma once
+
+#include "vector.h"
 
 INLINE vf exp_of(vf x) {
     /* Out of range it saturates at the largest and the smallest normal number. */
@@ -17,14 +20,14 @@ INLINE vf exp_of(vf x) {
     p = FMA(p, r, SET(1.6666665459e-1f));
     p = FMA(p, r, SET(5.0000001201e-1f));
     p = ADD(FMA(MUL(r, r), p, r), SET(1.0f));
-    /* Two halves of the exponent, since 2^128 is no float. */
+    /* In two halves of the exponent, since no float is 2^128. */
     vi half = ISUB(IRIGHT(IADD(n, ISET(256)), 1), ISET(128));
     vf first = FLOAT(ILEFT(IADD(half, ISET(127)), 23));
     vf second = FLOAT(ILEFT(IADD(ISUB(n, half), ISET(127)), 23));
     return MUL(MUL(p, first), second);
 }
 
-INLINE vf log_of(vf x) { /* of normal positive numbers */
+INLINE vf log_of(vf x) { /* for normal positive numbers */
     vi bits = BITS(x);
     vi exponent = ISUB(IRIGHT(bits, 23), ISET(126));
     vf m = FLOAT(IOR(IAND(bits, ISET(0x007fffff)), ISET(0x3f000000)));
@@ -49,7 +52,7 @@ INLINE vf log_of(vf x) { /* of normal positive numbers */
     return FMA(e, SET(0.693359375f), ADD(m, y));
 }
 
-INLINE vf log1p_of(vf u) { /* 0 <= u <= 1; the correction is what 1 + u lost */
+INLINE vf log1p_of(vf u) { /* for 0 <= u <= 1; corrects the rounding of 1 + u */
     vf w = ADD(SET(1.0f), u);
     return ADD(log_of(w), DIV(SUB(u, SUB(w, SET(1.0f))), w));
 }

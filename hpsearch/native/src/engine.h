@@ -1,14 +1,12 @@
 /* A training step, an epoch and an evaluation, in the vector instructions of vector.h. */
 
-#include <string.h>
-#include <math.h>
+#pragma once
 
-#define MIN_LONG(a, b) ((a) < (b) ? (a) : (b))
+#include <math.h>
+#include <string.h>
 
 #include "network.h"
-#include "philox.h"
 #include "vector.h"
-#include "elementary.h"
 #include "activation.h"
 #include "product.h"
 #include "rows.h"
@@ -31,7 +29,7 @@ static void multiply_panels(float *to, const float *from, const float *by, long 
     for (long i = 0; i < size; i += LANES) STORE(to + i, MUL(LOAD(from + i), LOAD(by + i)));
 }
 
-/* The block's input, or its projection to the block's width, added to the block's output. */
+/* Add the block's input, or its projection to the block's width, to the block's output. */
 static void add_input(Network *net, Layer *layer, const float *input, long rows) {
     const float *projection = layer->part[PROJECTION].value;
     if (projection) {
@@ -61,7 +59,7 @@ static void forward(Network *net, long rows, int training) {
     }
 }
 
-/* The gradient of the loss by the last layer's sums, and the batch's loss and metric. */
+/* Compute the batch's loss and metric, and the gradient of the loss by the last layer's sums. */
 static void judge(Network *net, const void *y, const int32_t *order, long rows, Sums *sums,
                   float *delta) {
     switch (net->loss) {
@@ -112,7 +110,7 @@ static void update_matrix(Network *net, Layer *layer, Array *matrix, const float
     update_rest(&pending);
 }
 
-/* An array of one number a unit by its gradients, which have room for whole 16s. */
+/* Update an array of one number a unit; the gradients have room for whole 16s. */
 static void update_units(Network *net, Array *array, const float *gradient, long units) {
     Update update = net->update;
     update.l2_twice = 0;
@@ -130,7 +128,7 @@ static void update_biases(Network *net, Layer *layer, const float *delta, long r
     update_units(net, &layer->part[BIAS], net->units[2], layer->out);
 }
 
-/* By the sums of this layer (`delta`) and its outputs (`outer`): the gradient by its inputs. */
+/* Compute the gradient by inputs from those by sums (`delta`) and outputs (`outer`) of a layer. */
 static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
                     float *below) {
     panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
@@ -157,7 +155,7 @@ static void backward(Network *net, long rows) {
             multiply_panels(delta, outer, layer->ft, panels_size(layer, rows));
         }
         if (layer->normal) denormalise(net, layer, rows, delta);
-        /* Before the update: by the weights that predicted. */
+        /* Before the update, with the weights that predicted. */
         if (l) descend(net, layer, delta, outer, rows, below);
         update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
         update_biases(net, layer, delta, rows);
@@ -173,7 +171,7 @@ static void backward(Network *net, long rows) {
     }
 }
 
-/* Source: keras.src.optimizers.adam, whose powers are of the float32 of beta. */
+/* Source: keras.src.optimizers.adam, which takes powers of beta in float32. */
 static void begin_update(Network *net) {
     Update *u = &net->update;
     const double t = (double)++net->iterations;

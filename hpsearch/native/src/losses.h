@@ -1,6 +1,13 @@
-/* Losses: what a batch adds to the sums, and the gradient by the last layer's sums. */
+/* Losses: add a batch to the sums, and compute the gradient by the last layer's sums. */
+#pragma once
 
-/* Softmax and crossentropy by the logits, as Keras computes them (`_keras_logits`). */
+#include <math.h>
+
+#include "elementary.h"
+#include "network.h"
+#include "norms.h"
+
+/* Softmax and crossentropy of the logits, as in Keras (`_keras_logits`). */
 static void softmax_loss(Network *net, const int32_t *y, const int32_t *order, long rows,
                          Sums *sums, float *delta) {
     const long units = net->outputs;

@@ -1,4 +1,11 @@
 /* The Python object of a network, and the memory that it owns. */
+#pragma once
+
+#include <Python.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
 
 #define ALIGNMENT 64
 #define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 5) + 16)
@@ -11,7 +18,7 @@ typedef struct {
     const Engine *engine;
 } NetworkObject;
 
-/* Zeroed floats that live as long as the network; NULL with MemoryError. */
+/* Zeroed floats that are freed with the network; NULL with MemoryError. */
 static float *floats(NetworkObject *self, size_t count) {
     const size_t size = (count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     void *block = NULL;
@@ -30,9 +37,10 @@ static float *copied(NetworkObject *self, const Py_buffer *from, size_t count) {
     return to;
 }
 
+/* Floats from one row to the next: with multiples of 512 bytes, rows would share few cache sets. */
 static long row_length(long n) {
-    const long ld = padded(n, ROW_ALIGN);
-    return ld % 128 ? ld : ld + ROW_ALIGN;
+    const long ld = padded(n, 16);
+    return ld % 128 ? ld : ld + 16;
 }
 
 static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
@@ -64,7 +72,7 @@ static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
         if (PyErr_Occurred()) return -1;
         for (size_t i = 0; i < size; i++) array->slot[0][i] = slot_start;
     }
-    /* 16 more units: a block of the transposition reads beyond the last one. */
+    /* With room for 16 more units: the last block of a transposition reads beyond the end. */
     layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
     layer->ar = floats(self, rows * row_length(out));
     if (layer->block == BATCH_NORM || layer->block == LAYER_NORM) {

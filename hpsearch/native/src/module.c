@@ -1,13 +1,13 @@
-/* The Python module: networks, the random numbers of their first weights, buffers in and out. */
+/* The Python module: networks, and the random numbers of their first weights. */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "network.h"
 #include "philox.h"
-#include "memory.h"
 
 static const Engine *const ENGINES[] = {
 #if defined(__x86_64__)
@@ -39,7 +39,7 @@ static const Engine *find_engine(const char *name) {
     return NULL;
 }
 
-/* The int at `index` of a tuple, within 0..most. */
+/* Return the int at `index` of a tuple, checked to be within 0..most. */
 static long item(PyObject *tuple, Py_ssize_t index, long most) {
     const long value = PyLong_AsLong(PyTuple_GetItem(tuple, index));
     if (!PyErr_Occurred() && (value < 0 || value > most)) {
@@ -164,7 +164,7 @@ static int is_ready(NetworkObject *self) {
     return !PyErr_Occurred();
 }
 
-/* A part's numbers: its values (0) or what the optimizer keeps of it (1, 2). */
+/* Return a part's values (`which` 0) or the optimizer's arrays for it (1, 2). */
 static float *numbers_of(NetworkObject *self, int layer, int part, int which, size_t length,
                          Layer **found) {
     Network *net = self->net;
@@ -180,7 +180,7 @@ static float *numbers_of(NetworkObject *self, int layer, int part, int which, si
     return NULL;
 }
 
-/* A float32 array, matrices as Keras' `[in][out]`, into the network or out of it. */
+/* Copy a float32 array into the network or out of it; matrices have Keras' shape `[in][out]`. */
 static PyObject *move_numbers(NetworkObject *self, PyObject *args, int into) {
     int layer, part, which;
     Py_buffer buffer;
@@ -229,7 +229,7 @@ static int network_set_iterations(NetworkObject *self, PyObject *value, void *cl
     return 0;
 }
 
-/* Checks that the buffers hold whole rows, as many of each, and labels within range. */
+/* Check that both buffers have the same number of whole rows. */
 static int describe(const Network *net, const Py_buffer *x, const Py_buffer *y, Data *data) {
     const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
     const size_t target = sizeof(float) * (net->loss == SQUARED_ERROR ? net->outputs : 1);
@@ -283,7 +283,7 @@ static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
     return PyErr_Occurred() ? NULL : sums(&result);
 }
 
-/* random(distribution, seed, out): what tf.random.stateless_* gives for the seed [seed, 0]. */
+/* random(distribution, seed, out): the numbers of tf.random.stateless_* with seed [seed, 0]. */
 static PyObject *random_numbers(PyObject *module, PyObject *args) {
     static void (*const fill[])(uint64_t, uint64_t, float *, size_t) = {
         philox_uniform, philox_normal, philox_truncated};
@@ -332,7 +332,7 @@ static PyObject *engines(PyObject *module, PyObject *args) {
 
 static PyMethodDef network_methods[] = {
     {"set", (PyCFunction)network_set, METH_VARARGS, "set(layer, part, which, array)"},
-    {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, part, which, array): fills it."},
+    {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, part, which, array) fills array."},
     {"train", (PyCFunction)network_train, METH_VARARGS,
      "train(x, y, order) -> sums of loss and metric over an epoch."},
     {"evaluate", (PyCFunction)network_evaluate, METH_VARARGS,

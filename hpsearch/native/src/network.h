@@ -1,6 +1,5 @@
-/* A dense network in training: what the module holds and every engine works on. */
-#ifndef HPSEARCH_NETWORK_H
-#define HPSEARCH_NETWORK_H
+/* A dense network in training: the data that the module owns and every engine works on. */
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -9,8 +8,6 @@
    so that the products run along the batch without a remainder. */
 #define PANEL 32
 #define MAX_LAYERS 64
-/* Bytes between rows that are a multiple of a page would all fall into the same cache sets. */
-#define ROW_ALIGN 16
 
 enum activation {
     LINEAR, RELU, RELU6, LEAKY_RELU, SIGMOID, TANH, ELU, SELU, SOFTPLUS, SILU, SOFTSIGN,
@@ -31,10 +28,10 @@ typedef struct {
     float epsilon;
 } Update;
 
-/* A trained array and what its optimizer keeps of it. */
+/* A trained array and the optimizer's arrays for it. */
 typedef struct { float *value, *slot[2]; } Array;
 
-/* What a hidden layer is made of beside its product and activation. */
+/* What a hidden layer has besides its product and activation. */
 enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BLOCKS };
 
 enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
@@ -43,9 +40,9 @@ typedef struct {
     int in, out, block, activation;
     long ld;                 /* floats from one unit's weights to the next's */
     Array part[PARTS];       /* matrices are [out][ld], the transpose of Keras' kernel; else [out];
-                                those that the block has not are NULL */
-    float dropout, kept;     /* the rate, or 0; what is kept is multiplied by 1 / (1 - rate) */
-    uint32_t mask_seed;      /* of the generator whose second word counts the steps */
+                                parts that the block lacks are NULL */
+    float dropout, kept;     /* the rate, or 0; the factor of kept outputs, 1 / (1 - rate) */
+    uint32_t mask_seed;      /* first word of the masks' seed; the second counts the steps */
     float *at, *ft;          /* outputs and derivatives, transposed panels [out][PANEL] */
     float *ar;               /* outputs by row, [rows][ld of the next layer] */
     float *normal, *scale;   /* normalised sums in panels; 1 / deviation, by unit or by row */
@@ -70,7 +67,7 @@ typedef struct {
 typedef struct {
     const void *x;
     const void *y;
-    const int32_t *order;    /* NULL: rows as they lie */
+    const int32_t *order;    /* NULL: rows in their order */
     long rows;
 } Data;
 
@@ -85,6 +82,6 @@ typedef struct {
 
 extern const Engine engine_avx512, engine_avx2, engine_neon;
 
-static inline long padded(long n, long to) { return (n + to - 1) / to * to; }
+#define MIN_LONG(a, b) ((a) < (b) ? (a) : (b))
 
-#endif
+static inline long padded(long n, long to) { return (n + to - 1) / to * to; }

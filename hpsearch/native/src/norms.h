@@ -1,4 +1,10 @@
-/* Batch and layer normalisation, as Keras computes them (epsilon 1e-3, momentum 0.99). */
+/* Keras' batch and layer normalisation (epsilon 1e-3, momentum 0.99). */
+#pragma once
+
+#include <math.h>
+
+#include "network.h"
+#include "vector.h"
 
 #define NORM_EPSILON 1e-3f
 #define NORM_MOMENTUM 0.99f
@@ -14,8 +20,8 @@ static float lanes_sum(const float *x, long n) { /* n a multiple of 16; the orde
     return s[0];
 }
 
-/* Sum over the batch of one unit's numbers in panels, times those of `by` where it is given.
-   Rows that fill the last 16 must be zeros in `x`. */
+/* Sum one unit's numbers over the batch in panels, each times that of `by` if it is not NULL.
+   In `x`, rows that fill up the last 16 must be zeros. */
 static float unit_sum(const float *x, const float *by, long units, long unit, long rows) {
     float total = 0;
     for (long row = 0; row < rows; row += PANEL) {
@@ -38,7 +44,7 @@ static void zero_filling_rows(float *x, long units, long rows) {
     }
 }
 
-/* Moments of the batch, by unit; its deviations from the mean go to `normal`. */
+/* Moments of the batch for one unit; stores the deviations from the mean in `normal`. */
 static void batch_moments(Layer *layer, long rows, long unit, float *mean, float *variance) {
     const long units = layer->out, size = padded(rows, PANEL) / PANEL;
     *mean = unit_sum(layer->at, NULL, units, unit, rows) / (float)rows;
@@ -108,8 +114,8 @@ static void normalise(Layer *layer, long rows, int training) {
     else if (layer->block == LAYER_NORM) layer_norm(layer, rows);
 }
 
-/* From the gradient by normalised, scaled and shifted sums to that by the sums, in place; those by
-   gamma and beta go to `units`. Source: Ioffe and Szegedy 2015, section 3. */
+/* Turn the gradient by normalised, scaled and shifted sums into that by the sums, in place; store
+   those by gamma and beta in `units`. Source: Ioffe and Szegedy 2015, section 3. */
 static void denormalise(Network *net, Layer *layer, long rows, float *delta) {
     const long units = layer->out, panels = padded(rows, PANEL) / PANEL;
     const float *gamma = layer->part[GAMMA].value, *normal = layer->normal;

@@ -2,8 +2,7 @@
 
    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", and TensorFlow's
    core/lib/random/philox_random.h and core/kernels/stateless_random_ops.cc. */
-#ifndef HPSEARCH_PHILOX_H
-#define HPSEARCH_PHILOX_H
+#pragma once
 
 #include <stdint.h>
 #include <math.h>
@@ -73,7 +72,7 @@ static inline void philox_normal(uint64_t seed_0, uint64_t seed_1, float *out, s
     }
 }
 
-/* Within two standard deviations; each four numbers have 256 blocks of random words to try. */
+/* Within two standard deviations; every four numbers draw from up to 256 blocks of words. */
 static inline void philox_truncated(uint64_t seed_0, uint64_t seed_1, float *out, size_t count) {
     const Philox generator = philox_of(seed_0, seed_1);
     for (size_t i = 0; i < count; i += 4) {
@@ -93,5 +92,3 @@ static inline void philox_truncated(uint64_t seed_0, uint64_t seed_1, float *out
         for (size_t j = 0; j < 4 && i + j < count; j++) out[i + j] = found[j];
     }
 }
-
-#endif

@@ -1,7 +1,11 @@
-/* The three products of a step, by one tile: C[i][j] = sum over n of P(i, n) * Q[n][j].
+/* The three products of a step, in tiles: C[i][j] = sum over n of P(i, n) * Q[n][j].
 
-   The sum runs over n in order, one fused multiply-add each, whatever the tile's shape: so no
-   result depends on the machine's vector length, nor on which rows share a batch. */
+   The sum runs over n in order, one fused multiply-add each, for any shape of the tile. So no
+   result depends on the processor's vector length, nor on which rows share a batch. */
+#pragma once
+
+#include "network.h"
+#include "vector.h"
 
 typedef struct {
     const float *p;
@@ -9,7 +13,7 @@ typedef struct {
     const float *q;
     long q_step;             /* Q[n][j] = q[n * q_step + j] */
     long n;
-    long blocks, p_block, q_block, last; /* the sum goes on over blocks; the last has `last` */
+    long blocks, p_block, q_block, last; /* blocks of n terms; the last one has `last` terms */
 } Product;
 
 /* A tile of gradients that waits for its update. */
@@ -17,7 +21,7 @@ typedef struct {
     const Update *update;
     float *gradient;         /* vectors of the tile, row by row */
     float *w, *slot[2];
-    long ld, at;             /* where the tile lies in the weights */
+    long ld, at;             /* position of the tile in the weights */
     int shift, count;        /* log2 of the vectors a row; vectors in all */
 } Pending;
 
@@ -72,8 +76,8 @@ INLINE void update_vector(const Update *u, const float *gradient, float *w_, flo
     STORE(w_, w);
 }
 
-/* The update of vector t in three stages, one a call, so that a square root and a division are
-   under way while the products go on: at call t they are at vectors t, t - 1 and t - 2. */
+/* An update in three stages, so that square roots and divisions overlap the products: call t
+   runs the first stage of vector t, the second of t - 1 and the third of t - 2. */
 typedef struct { vf root, shift, quotient; } Stages;
 
 INLINE void adam_stage(const Pending *pending, int t, Stages *stages) {
@@ -109,8 +113,8 @@ INLINE void update_stage(const Pending *pending, const int adam, int t, Stages *
     }
 }
 
-/* Sums of R rows by V vectors. Between its steps it updates what is pending: the square roots and
-   divisions of an update take as long as the products, in units that these leave idle. */
+/* Sum R rows by V vectors, and update the pending tile between the steps: the square roots and
+   divisions of an update take as long as the products, in units that the products leave idle. */
 INLINE void tile(const int R, const int V, const int adam, const Product *restrict c,
                  const Pending *pending, long next, vf sum[TILE_ROWS][TILE_VECTORS]) {
     UNROLL for (int r = 0; r < R; r++) {
@@ -144,7 +148,7 @@ INLINE void tile(const int R, const int V, const int adam, const Product *restri
     while (pending && t < stages_left) update_stage(pending, adam, t++, &stages);
 }
 
-/* One tile of the plain product: bias[i] is added, and C is stored. */
+/* One tile of the plain product: add bias[i] and store C. */
 INLINE void store_tile(const int R, const int V, const Product *c, const float *bias, float *out,
                        long out_row) {
     vf sum[TILE_ROWS][TILE_VECTORS];
@@ -157,7 +161,7 @@ INLINE void store_tile(const int R, const int V, const Product *c, const float *
     }
 }
 
-/* One tile of gradients, which waits when the one before is updated. */
+/* One tile of gradients: update the tile before, and leave this one pending. */
 INLINE void update_tile(const int R, const int V, const Product *c, Pending *pending, long at) {
     vf sum[TILE_ROWS][TILE_VECTORS];
     if (pending->update->kind == ADAM) tile(R, V, 1, c, pending, at, sum);
@@ -226,7 +230,7 @@ static void update_rows(int rows, int whole, const Product *c, Pending *pending,
 
 #define TILE_COLUMNS (LANES * TILE_VECTORS)
 
-/* Rows of the next tile, where `left` remain: tiles of equal height rather than a low last one. */
+/* Rows of the next tile if `left` remain: all tiles get about the same height. */
 static inline int tile_rows(long left, long most) {
     long tiles = (left + most - 1) / most;
     return (int)((left + tiles - 1) / tiles);

@@ -1,4 +1,11 @@
-/* Rows of the data into a batch, dropout, and what lies between panels and rows. */
+/* Copies from data to batches and between rows and panels; dropout. */
+#pragma once
+
+#include <string.h>
+
+#include "network.h"
+#include "philox.h"
+#include "vector.h"
 
 #if defined(ENGINE_NEON)
 static inline unsigned flush_denormals(void) {
@@ -11,7 +18,7 @@ static inline void restore_denormals(unsigned mode) {
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode));
 }
 #else
-static inline unsigned flush_denormals(void) { /* As TensorFlow's threads do: FTZ and DAZ. */
+static inline unsigned flush_denormals(void) { /* FTZ and DAZ, as in TensorFlow's threads */
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040);
     return mode;
@@ -66,7 +73,7 @@ static void rows_of_panels(const float *at, long units, long rows, float *ar, lo
         for (long unit = 0; unit < units; unit += 16) {
             transpose_block(panel + unit * PANEL, PANEL, ar + row * ld + unit, ld);
         }
-        /* The last block brought what lies behind the panel's units. */
+        /* The last block copied numbers from behind the panel's units. */
         for (long r = row; r < row + 16; r++) {
             for (long unit = units; unit < padded(units, 16); unit++) ar[r * ld + unit] = 0;
         }
@@ -88,7 +95,7 @@ static void read_row(const Network *net, const Data *data, long row, float *rest
     }
 }
 
-/* Rows of the next batch on their way into the cache: they lie anywhere in memory. */
+/* Prefetch the rows of the next batch, which lie anywhere in memory. */
 static void expect_rows(const Network *net, const Data *data, const int32_t *order, long rows) {
     const size_t size = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
     for (long r = 0; r < rows; r++) {
@@ -97,7 +104,7 @@ static void expect_rows(const Network *net, const Data *data, const int32_t *ord
     }
 }
 
-/* The batch by row and in panels; rows that only fill its last 16 are zeros. */
+/* Copy the batch by row and into panels; fill its last 16 rows up with zeros. */
 static void take_rows(Network *net, const Data *data, const int32_t *order, long rows) {
     const long n = net->n_features, ld = net->ld_in;
     for (long r = 0; r < rows; r++) read_row(net, data, order[r], net->xr + r * ld);
@@ -114,12 +121,12 @@ static void take_rows(Network *net, const Data *data, const int32_t *order, long
     }
 }
 
-/* Inverted dropout on outputs and derivatives, by the masks of Keras' Dropout layer: those of
+/* Inverted dropout of outputs and derivatives with the masks of Keras' Dropout layer: those of
    `tf.nn.experimental.stateless_dropout` with the seed `[mask_seed, step]`. */
 static void drop(Network *net, Layer *layer, long rows) {
     const long units = layer->out, whole = padded(units, 16), count = rows * units;
     const float rate = layer->dropout, kept = layer->kept;
-    /* Free until the backward pass. */
+    /* delta[0] is unused until the backward pass. */
     float *words = net->delta[0], mask[16 * 16], block[16 * 16];
     philox_uniform(layer->mask_seed, (uint64_t)net->iterations, words, (size_t)count);
     for (long row = 0; row < rows; row += 16) {

@@ -1,13 +1,14 @@
-/* The vector instructions that the engine is written in; one set of names, three machines.
+/* One set of names for the vector instructions of three processor types.
 
-   Every operation is IEEE, lane by lane, and the sums have a fixed order, so all three give the
-   same bits. MIN and MAX give their second operand where one is NaN or both are zeros. */
+   Every operation is IEEE, lane by lane, and sums have a fixed order, so all three give the same
+   bits. MIN and MAX return their second operand if one is NaN or both are zeros. */
+#pragma once
 
 #if defined(ENGINE_AVX512)
 #include <immintrin.h>
 #define LANES 16
 #define TILE_ROWS 12
-#define UPDATE_ROWS 10 /* leaves registers for the update */
+#define UPDATE_ROWS 10 /* fewer, to leave registers for the update */
 #define TILE_VECTORS 2
 typedef __m512 vf;
 typedef __m512i vi;

@@ -1,0 +1,156 @@
+"""Make the trainers that start from a Keras model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import keras
+import keras_tuner
+
+from hpsearch.data.specs import Arrays, Task
+from hpsearch.errors import InputError
+from hpsearch.models.custom import labels_for, load_hypermodel, trains_itself
+from hpsearch.models.layers import is_custom
+from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
+from hpsearch.native.extension import native_available
+from hpsearch.native.keras_model import dense_model
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
+from hpsearch.training.fit import CustomFitTrainer, FitTrainer
+from hpsearch.training.kinds import TrainerRequest, choose, suits_gpu
+from hpsearch.training.measures import make_measures
+from hpsearch.training.native import NativeTrainer
+from hpsearch.training.programs import Program, Programs, program_key
+from hpsearch.training.update import is_fused
+
+if TYPE_CHECKING:
+    from hpsearch.training.trainer import Trainer
+
+
+def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs | None) -> Trainer:
+    """Return the trainer of a request that `make_trainer` could not answer without Keras.
+
+    Args:
+        kind, programs: See `make_trainer`.
+
+    Raises:
+        InputError, ValueError: See `make_trainer`.
+    """
+    problem, arrays = request.problem, request.arrays
+    seeds = (problem.recipe.sweep_seed, request.seed)
+    key = None
+    if programs is not None:
+        key = program_key(problem, request.values, arrays, kind=kind)
+        if (program := programs.find(key)) is not None:
+            compiled: CompiledTrainer = program.trainer
+            compiled.restart(
+                as_tensors(arrays),
+                order=request.order,
+                set_random=partial(program.seeds.set, *seeds),
+                optimizer=build_optimizer(request.values),
+                l2=MLPConfig(request.values).l2,
+            )
+            return compiled
+    model = build_model(problem, request.values, request.seed)
+    if problem.recipe.model:
+        request = replace(request, arrays=_as_input(model, request))
+        if (trainer := _custom_trainer(model, request, kind)) is not None:
+            return trainer
+    kind = _kind(model, request, kind)
+    if kind == "fit":
+        return _fit_trainer(model, request)
+    trainer = CompiledTrainer(
+        model,
+        as_tensors(request.arrays),
+        make_measures(model, problem.recipe, problem.target),
+        batch_size=request.batch_size,
+        order=request.order,
+        kind=kind,
+    )
+    if programs is not None and key is not None:
+        programs.keep(key, Program(trainer, Seeds(model, *seeds)))
+    return trainer
+
+
+def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
+    """Return the data with rows in the shape, and labels in the form, that the model takes."""
+    arrays, target = request.arrays, request.problem.target
+    shape = arrays.x_train.shape[1:]
+    # A hypermodel's own `fit` gets images as they are.
+    if len(shape) == 1 or not trains_itself(_hypermodel(request)):
+        shape = rows_shape(model, shape)
+    if target.parts:
+        return fitted(arrays, shape, classes=None)
+    one_hot = labels_for(model, arrays.y_train[:1], target).ndim > arrays.y_train.ndim
+    return fitted(arrays, shape, classes=target.outputs if one_hot else None)
+
+
+def _custom_trainer(
+    model: keras.Model, request: TrainerRequest, kind: str | None
+) -> Trainer | None:
+    """Return the trainer for a hypermodel's own `fit`, else the native one; None if neither can."""
+    hypermodel = _hypermodel(request)
+    if kind in (None, "fit") and trains_itself(hypermodel):
+        return CustomFitTrainer(
+            hypermodel,
+            model,
+            request.problem,
+            request.values,
+            request.seed,
+            request.arrays,
+            epochs=request.epochs,
+        )
+    if kind in (None, "native"):
+        target = request.problem.target
+        made = None
+        if native_available() and not target.parts and not target.standardised:
+            made = dense_model(model, request.arrays, request.batch_size)
+        if made is not None and not suits_gpu(made[0].widths, request.batch_size):
+            weights = model.get_weights()
+            return NativeTrainer(*made, request.order, model=lambda: model, weights=weights)
+    if kind == "native":
+        raise ValueError("the extension cannot train this MLP")
+    return None
+
+
+def _hypermodel(request: TrainerRequest) -> keras_tuner.HyperModel:
+    return load_hypermodel(request.problem.recipe.model, request.problem.recipe.code)
+
+
+def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
+    """Return the trainer by `fit`, unless it could not give the numbers that others give."""
+    recipe, target = request.problem.recipe, request.problem.target
+    if recipe.keras_metric:
+        raise InputError(
+            f"metric: {recipe.keras_metric} is not reported of a layer type that keeps state of "
+            "its own, which keras.Model.fit has to train; score loss, accuracy or mae, or leave "
+            "the layer type out"
+        )
+    if recipe.weighted and target.task is Task.REGRESSION and target.standardised:
+        raise InputError(
+            "sample_weight: a layer type that keeps state of its own, which keras.Model.fit has "
+            "to train, takes no weights for a regression; leave the weights or the layer type out"
+        )
+    return FitTrainer(model, request.arrays, target, request.batch_size, request.order)
+
+
+def _kind(model: keras.Model, request: TrainerRequest, asked: str | None) -> str:
+    recipe, target = request.problem.recipe, request.problem.target
+    if not expressible(model, several_targets=bool(target.parts)):
+        if asked not in (None, "fit"):
+            raise ValueError(f"a model with its own training step cannot be trained by {asked!r}")
+        return "fit"
+    if asked is not None:
+        return asked
+    # XLA has no kernels for all Keras metrics, and weights are untested under it.
+    if recipe.weighted or recipe.keras_metric:
+        return "graph"
+    config = MLPConfig(request.values)
+    if recipe.model or is_custom(config.layer_type):
+        return "graph"
+    widths = (math.prod(model.input_shape[1:]), *config.widths, target.outputs)
+    rows = len(request.arrays.x_train)
+    return choose(widths, request.batch_size, rows, fused=is_fused(model.optimizer))

@@ -1,0 +1,319 @@
+"""The optimizer's update inside a compiled trainer's graph: fused kernels, numbers as variables."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
+
+Tensor = Any
+Kernel = Callable[[Any, Tensor, Any], None]
+
+
+class Update:
+    """The update of weights by a built optimizer.
+
+    Args:
+        optimizer: A Keras optimizer. From now on it updates by fused kernels if there are any for
+            its formula.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._scratch = _scratch(optimizer)
+        _fuse(optimizer, self._scratch)
+        self._first = FirstValues(optimizer.variables)
+        # By name: not every Keras has the class.
+        self._begins_with_weights = type(optimizer).__name__ == "ScheduleFreeAdamW"
+
+    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
+        """Update `variables` once."""
+        self._optimizer.apply(gradients, variables)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether `restart` is possible: all first values are known."""
+        return self._first.complete or self._begins_with_weights
+
+    def restart(self) -> None:
+        """Reset the state to that before any update; the weights must have their first values."""
+        self._first.restore()
+        for variable in self._scratch:
+            variable.assign(tf.zeros_like(variable))
+        if self._begins_with_weights:
+            slots = self._optimizer._momentums  # noqa: SLF001
+            weights = self._optimizer._trainable_variables  # noqa: SLF001
+            for slot, weight in zip(slots, weights, strict=True):
+                slot.assign(weight)
+
+
+class FirstValues:
+    """The values of Keras variables before a training, if each is one number throughout.
+
+    Args:
+        variables: Hold these values now.
+
+    Attributes:
+        complete: Whether all variables are such.
+    """
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        arrays = [variable.numpy() for variable in variables]
+        self._numbers = [
+            (variable, array.flat[0])
+            for variable, array in zip(variables, arrays, strict=True)
+            if array.size and np.all(array == array.flat[0])
+        ]
+        self.complete = len(self._numbers) == len(arrays)
+
+    def restore(self) -> None:
+        """Reset those variables to these values."""
+        for variable, number in self._numbers:
+            variable.assign(np.full(variable.shape, number))
+
+
+def is_fused(optimizer: Any) -> bool:
+    """Return whether there is a kernel for this optimizer with its settings."""
+    return _maker(optimizer) is not None
+
+
+def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
+    maker = _maker(optimizer)
+    if maker is None:
+        return
+    kernel = maker(optimizer, scratch)
+    unfused = optimizer._backend_update_step  # noqa: SLF001
+
+    def update_step(
+        gradients: Sequence[Tensor], variables: Sequence[Any], learning_rate: Tensor
+    ) -> None:
+        if any(isinstance(g, tf.IndexedSlices) or g.dtype != tf.float32 for g in gradients):
+            unfused(gradients, variables, learning_rate)
+            return
+        kernel(gradients, variables, tf.cast(learning_rate, tf.float32))
+
+    optimizer._backend_update_step = update_step  # noqa: SLF001
+
+
+def _scratch(optimizer: Any) -> list[Any]:
+    """Return variables that a kernel writes to and Keras lacks; their values have no effect."""
+    if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.RMSprop):
+        return []
+    slots = [] if optimizer.momentum else optimizer._velocities  # noqa: SLF001
+    return [tf.Variable(tf.zeros_like(slot.value), trainable=False) for slot in slots]
+
+
+def _maker(optimizer: Any) -> Callable[[Any, Sequence[Any]], Kernel] | None:
+    # Of the exact class: a subclass may have another formula.
+    maker = _MAKERS.get(type(optimizer))
+    if maker is None or not hasattr(optimizer, "_backend_update_step"):
+        return None
+    if not 0 < getattr(optimizer, "beta_2", 0.5) < 1:
+        return None
+    if getattr(optimizer, "amsgrad", False) or getattr(optimizer, "centered", False):
+        return None
+    return maker
+
+
+def _handle(variable: Any) -> Any:
+    return getattr(variable, "value", variable).handle
+
+
+def _index(optimizer: Any, variable: Any) -> int:
+    return int(optimizer._get_variable_index(variable))  # noqa: SLF001
+
+
+def _sgd(optimizer: Any, _: Sequence[Any]) -> Kernel:
+    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if not optimizer.momentum:
+                tf.raw_ops.ResourceApplyGradientDescent(
+                    var=_handle(variable), alpha=rate, delta=gradient
+                )
+                continue
+            slot = optimizer.momentums[_index(optimizer, variable)]
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=_handle(variable),
+                accum=_handle(slot),
+                lr=rate,
+                grad=gradient,
+                momentum=optimizer.momentum,
+                use_nesterov=optimizer.nesterov,
+            )
+
+    return kernel
+
+
+def _adam(optimizer: Any, _: Sequence[Any]) -> Kernel:
+    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
+        step = tf.cast(optimizer.iterations + 1, tf.float32)
+        powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
+        rate = rate * _adam_correction(optimizer.beta_2, step, powers[1])
+        for gradient, variable in zip(gradients, variables, strict=True):
+            index = _index(optimizer, variable)
+            tf.raw_ops.ResourceApplyAdam(
+                var=_handle(variable),
+                m=_handle(optimizer._momentums[index]),  # noqa: SLF001
+                v=_handle(optimizer._velocities[index]),  # noqa: SLF001
+                beta1_power=powers[0],
+                beta2_power=powers[1],
+                lr=rate,
+                beta1=optimizer.beta_1,
+                beta2=optimizer.beta_2,
+                epsilon=optimizer.epsilon,
+                grad=gradient,
+            )
+
+    return kernel
+
+
+def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
+    """Return the factor of the learning rate that makes the kernel's step Keras' step.
+
+    The kernel weighs a squared gradient by `1 - float32(beta_2)`, Keras by `float32(1 - beta_2)`;
+    for 0.999 these differ by 1.3e-5. After t steps the kernel's velocity is Keras' times
+    `(1 - float32(beta_2)^t) / (1 - beta_2^t)`: exactly if squared gradients are constant, and
+    otherwise within 1e-8 for each step of their age.
+    """
+    return tf.sqrt((1.0 - power) / -tf.math.expm1(step * math.log(beta_2)))
+
+
+def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
+    # Without momentum, the kernel writes the increment to scratch variables.
+    momentums = scratch or [slot.value for slot in optimizer._momentums]  # noqa: SLF001
+
+    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
+        for gradient, variable in zip(gradients, variables, strict=True):
+            index = _index(optimizer, variable)
+            tf.raw_ops.ResourceApplyRMSProp(
+                var=_handle(variable),
+                ms=_handle(optimizer._velocities[index]),  # noqa: SLF001
+                mom=momentums[index].handle,
+                lr=rate,
+                rho=optimizer.rho,
+                momentum=optimizer.momentum,
+                epsilon=optimizer.epsilon,
+                grad=gradient,
+            )
+
+    return kernel
+
+
+def _adagrad(optimizer: Any, _: Sequence[Any]) -> Kernel:
+    for slot in optimizer._accumulators:  # noqa: SLF001
+        # Keras adds epsilon under the root at every step, the kernel never does: the sum of
+        # squares starts with it instead.
+        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
+
+    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
+        for gradient, variable in zip(gradients, variables, strict=True):
+            slot = optimizer._accumulators[_index(optimizer, variable)]  # noqa: SLF001
+            tf.raw_ops.ResourceApplyAdagrad(
+                var=_handle(variable), accum=_handle(slot), lr=rate, grad=gradient
+            )
+
+    return kernel
+
+
+_MAKERS: dict[type, Callable[[Any, Sequence[Any]], Kernel]] = {
+    keras.optimizers.SGD: _sgd,
+    keras.optimizers.Adam: _adam,
+    keras.optimizers.AdamW: _adam,
+    keras.optimizers.RMSprop: _rmsprop,
+    keras.optimizers.Adagrad: _adagrad,
+}
+
+
+class OptimizerNumbers:
+    """Variables for the numbers that Keras keeps in Python and a graph would make constants.
+
+    Args:
+        optimizer: A Keras optimizer; it and the regularizers keep Python numbers between traces.
+        regularizers: `keras.regularizers.L2` objects with one common weight.
+    """
+
+    def __init__(self, optimizer: Any, regularizers: Sequence[Any] = ()) -> None:
+        self._optimizer = optimizer
+        self._regularizers = regularizers
+        self._places = [*_places(optimizer), *((each, "l2") for each in regularizers)]
+        self._variables = [
+            tf.Variable(float(value), dtype=tf.float32, trainable=False)
+            for value in _values(self._places)
+        ]
+
+    @contextlib.contextmanager
+    def in_graph(self) -> Iterator[None]:
+        """Within this context, traced functions read the variables."""
+        values = _values(self._places)
+        _set(self._places, list(map(_Number, values, self._variables)))
+        try:
+            yield
+        finally:
+            _set(self._places, values)
+
+    def take(self, optimizer: Any, l2: float) -> None:
+        """Take the numbers of another optimizer with the same arguments, and an L2 weight."""
+        values = [*_values(_places(optimizer)), *[l2] * len(self._regularizers)]
+        _set(self._places, values)
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(float(value))
+        own, other = self._optimizer._learning_rate, optimizer._learning_rate  # noqa: SLF001
+        if isinstance(own, keras.Variable):
+            own.assign(other)
+
+
+class _Number:
+    """A number in a graph: Python branches see its value, operations its variable."""
+
+    def __init__(self, value: float, variable: Any) -> None:
+        self._value = value
+        self._variable = variable
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        return tf.convert_to_tensor(self._variable, dtype=dtype, name=name)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __gt__(self, other: float) -> bool:
+        return self._value > other
+
+    def __sub__(self, other: Any) -> Any:
+        return self._variable - other
+
+    def __mul__(self, other: Any) -> Any:
+        return self._variable * other
+
+
+Place = tuple[Any, str]
+
+
+def _places(optimizer: Any) -> list[Place]:
+    """Return the objects and the names of their attributes that hold a number."""
+    places = [(optimizer, name) for name in OPTIMIZER_NUMBERS]
+    rate = optimizer._learning_rate  # noqa: SLF001 - the property would call a schedule
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        places += [(rate, name) for name in SCHEDULE_NUMBERS]
+    return [place for place in places if isinstance(getattr(*place, None), int | float)]
+
+
+def _values(places: Sequence[Place]) -> list[Any]:
+    return [getattr(*place) for place in places]
+
+
+def _set(places: Sequence[Place], values: Sequence[Any]) -> None:
+    for (owner, name), value in zip(places, values, strict=True):
+        setattr(owner, name, value)
