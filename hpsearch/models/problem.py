@@ -107,7 +107,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a model is built for and scored by; the rows are separate, since workers share them.
+    """The task that a model is built for and scored by, without the rows, which workers share.
 
     Attributes:
         input: Describes how raw rows become features.

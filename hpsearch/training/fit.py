@@ -200,7 +200,7 @@ class CustomFitTrainer(KerasTrainer):
         Raises:
             ValueError: Always.
         """
-        raise ValueError("a fit of one's own does not go on from where it halted")
+        raise ValueError("a custom fit cannot continue a training")
 
     def _state_variables(self) -> list[Any]:
         return list(self.model.variables)
