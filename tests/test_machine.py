@@ -52,6 +52,7 @@ def test_a_run_needs_nothing_of_linux_alone(without):
     assert "2 trials, 2 completed" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_fork_all_but_training_works(without):
     home = without(ON_UNIX, ("fcntl", "resource"))
     assert "trials     2" in commands.hpsearch("plan", "s.yaml", cwd=home).stdout

@@ -80,6 +80,7 @@ def test_nothing_temporary_is_left_of_a_call_that_fails(wine, tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_directory_is_gone_on_with(wine, tmp_path):
     out = tmp_path / "wine"
     hpsearch.tune(*wine, parameters=SMALL, out=out)
@@ -172,6 +173,7 @@ def test_arguments_are_the_keys_of_a_file(wine):
     assert results.sweep.execution.workers == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "method", "rows"),
     [
@@ -265,6 +267,7 @@ def script(
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_prompt_leaves_the_results_so_far(tmp_path):
     code = ENDLESS + (
         "results = hpsearch.tune(x, y, parameters=parameters)\n"
@@ -305,6 +308,7 @@ def test_ctrl_c_ends_a_function_s_search_alike(tmp_path):
     assert "[1.0, 1.0]\n" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard_and_threads_may_call(tmp_path):
     code = """
 import asyncio, threading
@@ -332,6 +336,7 @@ print(len(scores), scores[0] == scores[1] == scores[2])
     assert done.stdout == "imported\n3 True\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_dataset_of_tensorflow_s_is_read_into_memory(wine):
     import tensorflow as tf
 

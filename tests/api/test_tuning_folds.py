@@ -41,6 +41,7 @@ def test_each_fold_is_a_row_and_their_mean_the_config_s_score(folded):
     assert len(set(table["data"])) == 1
 
 
+@pytest.mark.slow
 def test_a_fold_is_the_sweep_over_its_own_split(folded):
     """Scaling included: what is fitted is fitted on the fold's training rows."""
     dataset = folded.rows(folded.sweep.data)
@@ -69,6 +70,7 @@ def test_the_usual_folds_are_scikit_learn_s(wine):
         np.testing.assert_array_equal(fold.validation.y, y[validation])
 
 
+@pytest.mark.slow
 def test_rows_of_folds_can_be_gone_back_to(folded, tmp_path):
     assert folded.reproduce(5).equal
     folded.export(tmp_path / "fifth.keras", trial=5)
@@ -103,6 +105,7 @@ def test_methods_that_learn_learn_the_mean(wine):
     assert (by_config == 1).all()
 
 
+@pytest.mark.slow
 def test_splitters_and_row_numbers(wine):
     x, y = wine
     order = np.random.default_rng(0).permutation(len(y))
@@ -118,6 +121,7 @@ def test_splitters_and_row_numbers(wine):
     assert unseeded.reproduce(2).equal
 
 
+@pytest.mark.slow
 def test_one_pair_is_a_validation_split(wine):
     x, y = wine
     later = np.arange(len(y)) % 3 == 0
@@ -132,6 +136,7 @@ def test_one_pair_is_a_validation_split(wine):
     assert results.reproduce(1).equal
 
 
+@pytest.mark.slow
 def test_groups_are_on_one_side(wine):
     x, y = wine
     groups = np.arange(len(y)) % 11

@@ -19,6 +19,7 @@ def digits():
     return loaded.images[:500].astype("uint8"), loaded.target[:500]
 
 
+@pytest.mark.slow
 def test_a_function_of_this_file_and_its_model_again(digits):
     x, y = digits
     units = [4, 8]
@@ -87,8 +88,8 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
     ("model", "trainer", "listed"),
     [
         (user_models.two_outputs, "graph", False),
-        (user_models.two_listed_outputs, "graph", True),
-        (user_models.two_outputs_own_step, "fit", False),
+        pytest.param(user_models.two_listed_outputs, "graph", True, marks=pytest.mark.slow),
+        pytest.param(user_models.two_outputs_own_step, "fit", False, marks=pytest.mark.slow),
     ],
 )
 def test_several_targets(digits, model, trainer, listed):
@@ -107,9 +108,9 @@ def test_several_targets(digits, model, trainer, listed):
     best = results.best
     assert best["score"] == best["val_digit_accuracy"] > 0.25
     assert 0 < best["val_odd_loss"] < 0.8
-    look = results.evaluate("validation")
-    assert look.metrics["digit_accuracy"].value == pytest.approx(best["score"], abs=1e-6)
-    assert look.metrics["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
+    found = results.evaluate("validation")
+    assert found.metrics["digit_accuracy"].value == pytest.approx(best["score"], abs=1e-6)
+    assert found.metrics["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
     predicted = results.model().predict(x[:3], verbose=0)
     shapes = predicted if listed else [predicted["digit"], predicted["odd"]]
     assert [each.shape for each in shapes] == [(3, 10), (3, 1)]

@@ -18,6 +18,7 @@ def wine():
     return load_wine(return_X_y=True)
 
 
+@pytest.mark.slow
 def test_class_weights_are_sample_weights_by_class(wine):
     x, y = wine
     by_class = hpsearch.tune(x, y, parameters=SMALL, class_weight={0: 3.0, "2": 0.5})
@@ -77,6 +78,7 @@ def test_what_cannot_be_weighted_or_scored_is_told(wine, arguments, message):
         hpsearch.tune(*wine, parameters=SMALL, **arguments)
 
 
+@pytest.mark.slow
 def test_any_metric_of_keras_is_the_score(tmp_path):
     x, y = load_breast_cancer(return_X_y=True)
     out = tmp_path / "out"

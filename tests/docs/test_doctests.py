@@ -21,6 +21,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", EXAMPLES)
 def test_an_example_runs(test, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -68,6 +68,7 @@ def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path):
     run_python(code + check, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_tuner_s_page_runs(tmp_path):
     code, tuned = blocks("hpsearch/tuner/README.md", "python")
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
@@ -79,6 +80,7 @@ def test_the_python_of_the_tuner_s_page_runs(tmp_path):
     run_python(code + check, tmp_path)
 
 
+@pytest.mark.slow
 def test_custom_models_and_tuners_run(tmp_path):
     check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
     check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
@@ -116,6 +118,7 @@ def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_the_commands_about_rows_that_the_readme_shows_work(tmp_path):
     run_commands("rows", tmp_path)
     held = tmp_path / "experiments" / "held"
@@ -123,12 +126,14 @@ def test_the_commands_about_rows_that_the_readme_shows_work(tmp_path):
     assert "train_on_batch" in (held / "third.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_commands_about_trackers_work(tmp_path):
     last = run_commands("trackers", tmp_path)
     assert "34 trials are logged" in last.stdout
     assert len(list(tmp_path.glob("logs/digits/trial-*/events*"))) == 34
 
 
+@pytest.mark.slow
 def test_the_comparison_that_the_readme_shows_is_the_one_that_is_made(tmp_path):
     (shown,) = blocks("hpsearch/comparison/README.md", "console")
     done = run_commands("compare", tmp_path)

@@ -55,7 +55,7 @@ def table(directory: Path) -> pd.DataFrame:
     return pd.read_csv(directory / "results.csv").drop(columns="seconds")
 
 
-@pytest.mark.parametrize("method", ["asha", "hyperband"])
+@pytest.mark.parametrize("method", ["asha", pytest.param("hyperband", marks=pytest.mark.slow)])
 def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted(
     tmp_path: Path, method: str
 ) -> None:

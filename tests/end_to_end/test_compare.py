@@ -154,6 +154,7 @@ def test_missing_scores_are_left_out_and_told(sweeps, tmp_path):
     assert "3 configs that both plain and gaps tried left out" in said.stdout
 
 
+@pytest.mark.slow
 def test_fresh_seeds_take_the_place_of_the_bests_scores(sweeps):
     before = {p: p.stat().st_mtime_ns for p in sweeps.rglob("*") if p.is_file()}
     said, told = verdict("larger", "plain", "--rescore", 5, "--workers", 2, cwd=sweeps)

@@ -227,6 +227,7 @@ def test_rows_of_a_function_have_no_model(tmp_path):
 # Exported
 
 
+@pytest.mark.slow
 def test_the_best_model_and_any_other(past, tmp_path):
     rows, split = rows_of(past / "digits"), dataset_of(past, "digits").validation
     best = best_row(rows.reset_index())
@@ -295,6 +296,7 @@ def evaluations_in(page):
     return [row[0] for metric in ("loss", "accuracy") for row in rows if row[4] == metric]
 
 
+@pytest.mark.slow
 def test_each_look_is_on_the_record_and_shown(own):
     before = hpsearch("show", "digits", cwd=own).stdout
     assert "evaluations" not in before
@@ -360,6 +362,7 @@ def test_nothing_is_evaluated_while_another_run_holds_the_directory(own):
     assert package.load(own / "digits").evaluations == ()
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written(own):
     for name in ("run.log", ".lock"):
         (own / "digits" / name).unlink()
@@ -397,6 +400,7 @@ def run_program(path, *, cwd):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "trial"), [("digits", 2), ("digits", 6), ("diabetes", 3), ("shops", 2)]
 )
@@ -413,6 +417,7 @@ def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path, name, tria
     assert float(last.split()[1].rstrip(",")) == pytest.approx(row["score"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_program_knows_its_data(own):
     text = load_sweep(own / "shops.yaml")
     with Store(own / "shops" / "sweep.db") as store:
@@ -427,6 +432,7 @@ def test_a_program_knows_its_data(own):
     assert "the data is not that of the row" in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_program_that_misses_the_score_says_so(past, tmp_path):
     program = hpsearch("reproduce", "digits", "--script", "--trial", 1, cwd=past).stdout
     score = float(rows_of(past / "digits").loc[1, "score"])
@@ -440,6 +446,7 @@ def test_a_program_that_misses_the_score_says_so(past, tmp_path):
 # From Python, and ended
 
 
+@pytest.mark.slow
 def test_from_python(own, tmp_path, capfd):
     opened = package.load(own / "digits")
     told = opened.reproduce(4)
@@ -457,6 +464,7 @@ def test_from_python(own, tmp_path, capfd):
     assert "training it again" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_and_leaves_no_process(tmp_path, number, code):
     shutil.copy(ODD_LAYERS, tmp_path)

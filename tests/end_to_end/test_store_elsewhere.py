@@ -42,6 +42,7 @@ def test_locks_that_do_not_work_are_refused_with_the_reason(home, lockless, more
     assert not (home / out / "results.csv").exists()
 
 
+@pytest.mark.slow
 def test_with_its_store_elsewhere_it_runs_is_killed_and_goes_on(home, lockless):
     store = home / "local" / "mine.db"
     options = ("sweep.yaml", "--store", "local/mine.db")
@@ -71,6 +72,7 @@ def test_with_its_store_elsewhere_it_runs_is_killed_and_goes_on(home, lockless):
     assert f"its store is at {store} already" in said.stderr
 
 
+@pytest.mark.slow
 def test_a_store_that_is_there_is_moved(home):
     out = home / "later"
     half = ["--set", "parameters.hidden_layers=[1]"]

@@ -50,6 +50,7 @@ def test_a_grid_of_what_the_model_asks_for(place):
     hpsearch("show", "out", cwd=out.parent)
 
 
+@pytest.mark.slow
 def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path):
     text = "method: random\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
     _, out = place("dense", text, "--workers", 2)
@@ -63,6 +64,7 @@ def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path)
     assert two["dropout"].isin([True, False]).all()
 
 
+@pytest.mark.slow
 def test_the_exported_model_takes_raw_images(place):
     text = "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
     _, out = place("convolutional", text)
@@ -97,6 +99,7 @@ def test_a_model_that_fails_is_said_before_anything_trains(place):
     assert not (out / "results.csv").exists()
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_models_directory_sound(place):
     _, out = place("small", "parameters: {epochs: [1, 2]}\n")
     assert "all is sound" in hpsearch("doctor", "out", cwd=out.parent).stdout

@@ -152,7 +152,14 @@ def test_killed_within_commits_the_store_is_sound(tmp_path):
     assert within >= _KILLS_IN_COMMITS // 3
 
 
-@pytest.mark.parametrize("name", ["results.csv", "best.keras", "report.html"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("results.csv", marks=pytest.mark.slow),
+        "best.keras",
+        pytest.param("report.html", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_as_it_puts_a_file_in_place(tmp_path, name):
     """Tables, the model (which TensorFlow trained), the report: the next run has each of them."""
     sweep = {

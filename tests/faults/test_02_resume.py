@@ -46,7 +46,13 @@ def test_every_method_is_here() -> None:
     assert {each["name"] if isinstance(each, dict) else each for each in METHODS} == {*ALL_METHODS}
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+def marked(method: Any) -> Any:
+    """All but four are slow, which are of each kind: fixed, drawn, adaptive, halting."""
+    always = method in ("grid", "random", "tpe", "hyperband")
+    return method if always else pytest.param(method, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("method", list(map(marked, METHODS)), ids=str)
 def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(
     tmp_path: Path, method: Any
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pandas as pd
+import pytest
 from commands import hpsearch, start, wait_for
 from outcomes import assert_same
 
@@ -39,6 +40,7 @@ def kill_the_worker_of_trial_1(driver, times):
     return out, err
 
 
+@pytest.mark.slow
 def test_killed_once_a_worker_s_trial_is_tried_again_killed_twice_it_is_a_row(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)

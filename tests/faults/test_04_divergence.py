@@ -27,6 +27,7 @@ budget: {{trials: 12}}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "method"),
     [("val_accuracy", "grid"), ("val_loss", "grid"), ("val_loss", "tpe"), ("val_accuracy", "asha")],
@@ -83,6 +84,7 @@ for goal in ("minimize", "maximize"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "stepwise"),
     [("random", "no"), ("tpe", "no"), ("bayesian", "no"), ("hyperband", "yes"), ("asha", "yes")],

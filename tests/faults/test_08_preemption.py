@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from commands import hpsearch, in_sessions, start, wait_for
 from outcomes import assert_same, table
 
@@ -36,6 +37,7 @@ def terminated_again_and_again(home, times):
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
 
 
+@pytest.mark.slow
 def test_terminated_and_run_again_it_is_the_run_that_was_left_alone(tmp_path):
     ranged = "{min: 16, max: 64, scale: log}"
     for method, units, workers in (("grid", "[16, 32, 48]", 2), ("hyperband", ranged, 1)):

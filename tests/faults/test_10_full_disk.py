@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+import pytest
 from commands import hpsearch
 from disks import small_disk
 from outcomes import acknowledged, assert_same
@@ -20,6 +21,7 @@ keep: all
 _TRIALS = 24
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_ends_the_run_in_words_and_with_room_it_goes_on(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
@@ -46,6 +48,7 @@ def test_a_disk_that_is_full_ends_the_run_in_words_and_with_room_it_goes_on(tmp_
         assert (out / "best.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_report_or_model_that_cannot_be_written_is_a_warning(tmp_path):
     """The page has megabytes; the store has room for the weights once, and there is no more."""
     (tmp_path / "sweep.yaml").write_text(

@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pandas as pd
+import pytest
 from commands import ODD_LAYERS, session_of, start
 
 _LIMIT_SECONDS = 4
@@ -36,6 +37,7 @@ def lifetimes(driver, trials):
     return lived
 
 
+@pytest.mark.slow
 def test_trainings_that_hang_or_never_end_are_ended_in_time(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
     (tmp_path / "sweep.yaml").write_text(_SWEEP)

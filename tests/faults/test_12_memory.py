@@ -46,6 +46,7 @@ def test_a_worker_that_the_system_kills_is_a_killed_trial(tmp_path):
     assert "trying once more" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["asked for", "default"])
 def test_a_trial_beyond_its_memory_is_ended(tmp_path, limit):
     """By default a worker's part of the machine: with many workers, that is little."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from commands import ODD_LAYERS, hpsearch
 
 from hpsearch.store.store import Store
@@ -77,6 +78,7 @@ def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
     assert again["error"].notna().sum() == 8
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_all_trials_fail_alike_stops_early(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
     (tmp_path / "sweep.yaml").write_text(_ALL_FAIL)

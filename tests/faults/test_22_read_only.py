@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from commands import hpsearch
 from disks import read_only
 
@@ -11,6 +12,7 @@ parameters: {units: [4, 8], epochs: [1, 2]}
 """
 
 
+@pytest.mark.slow
 def test_reading_works_and_running_is_refused_at_once(tmp_path):
     tmp_path.chmod(0o755)
     (tmp_path / "sweep.yaml").write_text(_SWEEP)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 from commands import environment, hpsearch
 from outcomes import assert_same
 from preloaded import preload
@@ -27,6 +28,7 @@ print(max(seen) - min(seen))
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_disturbs_nothing(tmp_path):
     jumping = preload("jumping_clock", tmp_path)
     jump = subprocess.run(

@@ -132,6 +132,7 @@ def lambda_model(path) -> None:
         archive.writestr("model.weights.h5", b"")
 
 
+@pytest.mark.slow
 def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
     (tmp_path / "sweep.yaml").write_text("data: {dataset: iris}\nparameters: {units: [4, 8]}\n")
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)

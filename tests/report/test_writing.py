@@ -72,6 +72,7 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
     assert (tmp_path / "out" / "best.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_live_page_is_there_before_the_end(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         "name: longer\ndata: {dataset: digits, validation: 0.3, seed: 1}\n"
@@ -98,6 +99,7 @@ def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path)
     assert not is_current(page, tmp_path, ())
 
 
+@pytest.mark.slow
 def test_many_large_sweeps_still_fit(source_of):
     text = render([source_of(10_000)] * 3)
     assert len(text.encode()) < 6_000_000

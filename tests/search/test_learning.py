@@ -76,7 +76,9 @@ def regrets(method: str, name: str) -> list[float]:
     return [regret(method, FUNCTIONS[name], seed) for seed in SEEDS]
 
 
-@pytest.mark.parametrize("method", ["tpe", "bayesian", "asha", "hyperband"])
+@pytest.mark.parametrize(
+    "method", ["tpe", pytest.param("bayesian", marks=pytest.mark.slow), "asha", "hyperband"]
+)
 def test_it_learns(method):
     """Regret of at most three quarters of random search's, and better in two of three pairs."""
     better = 0

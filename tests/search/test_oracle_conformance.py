@@ -31,6 +31,7 @@ def _make(
     return StrategyOracle(strategy, space, goal=goal, seed=seed)
 
 
+@pytest.mark.slow
 class TestOracles(Conformance):
     @pytest.fixture
     def make(self) -> Make:

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hpsearch.space import keras_names
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_table_equals_the_installed_keras() -> None:
     script = ROOT / "tests" / "generate_keras_names.py"
     done = subprocess.run(

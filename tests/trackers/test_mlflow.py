@@ -12,6 +12,7 @@ from hpsearch.trackers.targets import make_tracker
 from hpsearch.trackers.tracker import hyperparameters, tags
 
 pytestmark = [
+    pytest.mark.slow,
     # MLflow's, on SQLAlchemy 2.1.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

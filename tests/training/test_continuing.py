@@ -105,6 +105,7 @@ def test_every_optimizer_under_xla(digits, name):
     assert_continues(values(name), digits, "xla")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer_type", [name for name in LAYER_TYPES if name != "dropout"])
 def test_every_layer_type_under_xla(digits, layer_type):
     assert_continues(values("lion", layer_type), digits, "xla")
@@ -120,6 +121,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule(digits, name):
     arguments = {key: value for key, value in ARGUMENTS.items() if key in SCHEDULES[name]}
@@ -127,6 +129,7 @@ def test_every_schedule(digits, name):
     assert_continues(values({"name": "adam", "learning_rate": rate}), digits, "graph")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -144,6 +147,7 @@ def test_optimizers_that_keep_more(digits, kind, optimizer):
     assert_continues(values(optimizer), digits, kind, halts=(1,), epochs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_fit(digits, layer_type):
     assert_continues(values("nadam", layer_type), digits, "fit", halts=(2,), epochs=3)
@@ -192,6 +196,7 @@ def own_step(hp):
     return OwnStep(hp.values["units"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "kind"), [("own_layers", "graph"), ("own_layers", "fit"), ("own_step", "fit")]
 )
@@ -200,6 +205,7 @@ def test_models_of_ones_own(digits, function, kind):
     assert_continues({"units": 8, "optimizer": "adam"}, problem, kind, halts=(1,), epochs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 def test_in_a_program_that_was_used(digits, kind):
     """A worker's earlier trainings make no difference to one that it continues."""
@@ -215,6 +221,7 @@ def test_in_a_program_that_was_used(digits, kind):
     assert_equal_arrays(continued.state(), states[4])
 
 
+@pytest.mark.slow
 def test_a_state_is_a_copy(digits):
     for kind in ("native", "graph", "fit"):
         trainer = make(values("adam"), digits, kind)
@@ -227,6 +234,7 @@ def test_a_state_is_a_copy(digits):
         assert_equal_arrays(before, kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "lion"])
 def test_in_another_process(digits, optimizer, tmp_path):
     arguments = (digits.problem, values(optimizer), SEED, digits.arrays)

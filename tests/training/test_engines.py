@@ -46,6 +46,7 @@ def test_64_bit_arm(wanted, tmp_path):
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_this_processor(wanted, tmp_path):
     for engine in {*native_engines()} - {"avx2"}:
         assert bits_of(engine, tmp_path) == wanted

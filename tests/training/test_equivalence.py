@@ -75,27 +75,40 @@ def small(layer_type="dense", optimizer="adam", **more):
     return values | more
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def grid(layer_types, optimizers):
+    """Each layer type with adam and each optimizer with dense; the other pairs are slow."""
+    return [
+        pytest.param(
+            layer_type,
+            optimizer,
+            marks=() if optimizer == "adam" or layer_type == "dense" else pytest.mark.slow,
+        )
+        for layer_type in layer_types
+        for optimizer in optimizers
+    ]
+
+
+@pytest.mark.parametrize(("layer_type", "optimizer"), grid(LAYER_TYPES, OPTIMIZERS))
 def test_graph_equals_keras(digits, layer_type, optimizer):
     values = small(layer_type, optimizer)
     assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
 
 
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "adamw", "adagrad"])
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize(
+    ("layer_type", "optimizer"), grid(LAYER_TYPES, [*OPTIMIZERS, "adamw", "adagrad"])
+)
 def test_native_equals_keras(digits, layer_type, optimizer):
     values = small(layer_type, optimizer)
     assert_equal(trainer_curve(values, digits, "native"), keras_curve(values, digits))
 
 
-# Keras' reference takes three compilations a case: the rest of the grid is for CI.
+# Keras' reference takes three compilations a case.
 XLA_GRID = [
     pytest.param(
         layer_type,
         optimizer,
         marks=()
-        if optimizer == "adam" or (layer_type, optimizer) == ("dense", "sgd")
+        if (layer_type, optimizer) in {("dense", "sgd"), ("batch_norm", "adam")}
         else pytest.mark.slow,
     )
     for layer_type in EXACT_TYPES
@@ -110,6 +123,7 @@ def test_xla_equals_keras_under_xla(digits, layer_type, optimizer):
     assert_equal(trainer_curve(values, digits, "xla"), theirs)
 
 
+@pytest.mark.slow
 def test_dropout_under_xla_agrees_in_distribution(digits):
     values = {"units": 32, "layer_type": "dropout", "optimizer": "adam", "dropout": 0.3}
 
@@ -129,6 +143,7 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
 OTHERS = sorted(keras_names.OPTIMIZERS.keys() - {*OPTIMIZERS, "momentum"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OTHERS)
 def test_graph_equals_keras_for_every_optimizer(digits, optimizer):
     values = small(optimizer=optimizer, activation="tanh")

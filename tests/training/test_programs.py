@@ -51,6 +51,7 @@ def assert_reused(problem, first, second, *, kind="graph", seeds=(1, 2), epochs=
     return before, again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer(digits, name):
     before, again = assert_reused(
@@ -62,11 +63,13 @@ def test_every_optimizer(digits, name):
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "muon"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["muon", *SLOW])
 def test_every_optimizer_under_xla(digits, name):
     assert_reused(digits, values(settings(name, 0)), values(settings(name, 1)), kind="xla")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 def test_every_layer_type(digits, layer_type, kind):
@@ -76,6 +79,7 @@ def test_every_layer_type(digits, layer_type, kind):
     assert_reused(digits, first, second, kind=kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -105,6 +109,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule(digits, name):
     arguments = {key: value for key, value in ARGUMENTS.items() if key in SCHEDULES[name]}

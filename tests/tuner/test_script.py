@@ -168,6 +168,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     return {name: {**line, "score": scores[name]} for name, line in zip(CASES, lines, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_reaches_the_row_s_score(told: dict[str, dict[str, Any]], name: str) -> None:
     line = told[name]

@@ -102,6 +102,7 @@ def test_a_fit_of_its_own(run):
     assert table["normalize"].isin([True, False]).all()
 
 
+@pytest.mark.slow
 def test_a_score_of_its_own(run):
     text = """\
 metric: {name: val_error, goal: minimize}

@@ -84,6 +84,7 @@ def test_rows_do_not_depend_on_the_workers(search):
     pd.testing.assert_frame_equal(*tables)
 
 
+@pytest.mark.slow
 def test_bayesian(search):
     settings = {"max_trials": 5, "num_initial_points": 2, "seed": 3, "workers": 1}
     tuner = search(kt.BayesianOptimization, **settings)
@@ -108,6 +109,7 @@ def test_hyperband_halts_and_goes_on(search):
     assert "epochs" not in best
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_was(search):
     first = search(kt.RandomSearch, max_trials=2, seed=5, executions_per_trial=2)
     before = table()
@@ -183,6 +185,7 @@ def test_models_that_all_fail(images):
     assert "no_such_loss" in next(iter(tuner.oracle.trials.values())).message
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading")
 def test_what_the_engine_cannot_do_runs_here(images, capsys):
     x, y, x_val, y_val = images
@@ -232,6 +235,7 @@ def test_the_rows_are_kerass():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [user_models.two_outputs, user_models.two_listed_outputs])
 def test_several_targets(images, model):
     x, y, x_val, y_val = (array.squeeze() for array in images)

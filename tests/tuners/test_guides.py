@@ -15,7 +15,7 @@ from keras import layers
 
 import hpsearch.tuners as keras_tuner
 
-pytestmark = pytest.mark.usefixtures("place")
+pytestmark = [pytest.mark.usefixtures("place"), pytest.mark.slow]
 
 WHERE = {"overwrite": True, "directory": "my_dir"}
 

@@ -26,6 +26,7 @@ SWEEP = {
 }
 
 
+@pytest.mark.slow
 def test_a_death_of_the_pool_is_told_and_costs_no_other_row(on_pool, job):
     with on_pool(workers=1) as executor:
         executor.submit(job((10**6, 1)))

@@ -115,6 +115,7 @@ def test_light_workers_import_nothing_before_their_work(start, ask):
         assert not maps_tensorflow(executor._pool.servers.light.pid)
 
 
+@pytest.mark.slow
 def test_a_training_that_needs_tensorflow_after_all_is_not_lost(start, job, drive):
     """The flag is about time: a light worker can import it, too."""
     with start(1) as executor:

@@ -84,6 +84,7 @@ def test_a_crash_in_native_code_is_told_by_its_name(start, job, drive):
         assert "SIGSEGV" in loss.reason
 
 
+@pytest.mark.slow
 def test_a_hang_that_ignores_sigterm_ends_in_time(start, job, drive):
     with start(2, timeout_seconds=4.0) as executor:
         hanging = job((1, 1), layer_type="odd_layers:hanging")
@@ -98,6 +99,7 @@ def test_a_hang_that_ignores_sigterm_ends_in_time(start, job, drive):
         assert answered(events) == [2]
 
 
+@pytest.mark.slow
 def test_a_hungry_training_is_ended_alone(start, job, drive):
     with start(2, memory_bytes=2**30) as executor:
         hungry = job((1, 1), layer_type="odd_layers:hungry")
@@ -167,6 +169,7 @@ def test_what_workers_say_is_in_the_log(start, job, drive, capfd):
     assert "said" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, drive, workers):
     jobs = [job((1, n), layer_type="odd_layers:noisy", units=n) for n in range(1, 9)]
@@ -194,6 +197,7 @@ def test_a_function_of_the_working_directory_is_found(start, job, drive, tmp_pat
     assert result.weights == (64 + 1) * 16 + (16 + 1) * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["light", "loaded"])
 def test_the_end_of_a_server_is_said(start, job, drive, victim):
     with start() as executor:

@@ -46,6 +46,7 @@ def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job,
     assert late["bytes"] - early["bytes"] < 10 * 2**20
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_what_a_worker_has_run(start, job, drive, tell):
     jobs = [
         job((1, number), optimizer={"name": "sgd", "clipnorm": 1.0}, seed=number, **numbers)
