@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ _SAVED_SECONDS_PER_LAYER_FUSED = 18e-6
 
 #: Multiplications in a layer's forward product above which dispatch no longer matters.
 _LARGE_PRODUCT = 10_000_000
+
+_NVIDIA_DEVICE, _AMD_DEVICE = Path("/dev/nvidia0"), Path("/dev/kfd")
+_CUDNN = "libcudnn.so.9"
 
 #: Epochs within which a compilation must pay. Fixed: were it the training's own number, trials
 #: that differ only in `epochs` could not share a training.
@@ -85,12 +90,41 @@ def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
-    """Return whether there is a GPU and a layer large enough for it.
+    """Return whether TensorFlow can use a GPU and a layer is large enough for it.
 
     Args:
         widths: Widths of the input, every hidden layer and the output.
     """
     largest = max(batch_size * width * units for width, units in pairwise(widths))
-    if largest <= _LARGE_PRODUCT or os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+    return largest > _LARGE_PRODUCT and gpu_is_usable()
+
+
+def gpu_is_usable() -> bool:
+    """Return whether there is a GPU and what TensorFlow needs for it; TensorFlow is not imported.
+
+    Source: https://www.tensorflow.org/install/pip, which has the libraries in packages of NVIDIA's
+    (`tensorflow[and-cuda]`) or in the system.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return False
-    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
+    if _AMD_DEVICE.exists():
+        return _is_installed("tensorflow-rocm")
+    if not _NVIDIA_DEVICE.exists() or _is_installed("tensorflow-cpu"):
+        return False
+    return _is_installed("nvidia-cudnn-cu12") or _loads(_CUDNN)
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

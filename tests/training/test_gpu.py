@@ -1,0 +1,50 @@
+"""The native trainer is left for a GPU only where TensorFlow can use one."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.training import kinds
+
+LARGE = {"hidden_layers": 2, "units": 1024, "batch_size": 1024}
+
+
+@pytest.fixture
+def device(monkeypatch, tmp_path):
+    """A machine with an NVIDIA GPU, as far as its device file says."""
+    file = tmp_path / "nvidia0"
+    file.touch()
+    monkeypatch.setattr(kinds, "_NVIDIA_DEVICE", file)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def install(monkeypatch, folder, name):
+    """A distribution of that name, as pip leaves it."""
+    info = folder / f"{name.replace('-', '_')}-9.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.1\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.mark.usefixtures("device")
+def test_a_tensorflow_without_cuda_leaves_the_native_trainer(digits, monkeypatch):
+    monkeypatch.setattr(kinds, "_CUDNN", "libcudnn.so.none")
+    assert digits.trainer(LARGE, 0).kind == "native"
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("visible", ["", "-1", "0"])
+def test_a_tensorflow_with_cuda_trains_large_layers(digits, monkeypatch, tmp_path, visible):
+    install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    large = digits.trainer(LARGE, 0).kind
+    assert (large != "native") == (visible == "0")
+    assert digits.trainer({"units": 16}, 0).kind == "native"
+
+
+@pytest.mark.usefixtures("device")
+def test_a_tensorflow_for_cpus_beside_libraries_of_cuda(monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
+    assert kinds.gpu_is_usable()
+    install(monkeypatch, tmp_path, "tensorflow-cpu")
+    assert not kinds.gpu_is_usable()
