@@ -11,7 +11,7 @@ from hpsearch.native.extension import native_engines
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "hpsearch" / "native" / "src"
-PROGRAM = ROOT / "tests" / "support" / "engine_bits.c"
+PROGRAM = ROOT / "tests" / "support" / "engine_bits"
 #: As setup.py compiles the extension.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"]
 
@@ -19,9 +19,9 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"]
 def bits_of(engine, folder, *, compiler="cc", emulator=()):
     """The bits that an engine gives: networks of all kinds in training, and activations."""
     program = folder / engine
-    sources = [PROGRAM, SOURCES / f"engine_{engine}.c"]
+    sources = [PROGRAM / "engine_bits.c", SOURCES / f"engine_{engine}.c"]
     subprocess.run(
-        [compiler, *FLAGS, f"-DENGINE=engine_{engine}", "-I", SOURCES, *sources,
+        [compiler, *FLAGS, f"-DENGINE=engine_{engine}", "-I", PROGRAM, "-I", SOURCES, *sources,
          "-static", "-lm", "-o", program],
         check=True,
     )  # fmt: skip

@@ -1,17 +1,11 @@
 /* Trains networks of every block, activation, optimizer, loss and kind of rows with one engine and
    prints every number that comes out, in hexadecimal: the same text on every processor.
 
-   cc -O3 -std=c11 -ffp-contract=off -DENGINE=engine_avx2 -I SOURCES engine_bits.c \
-      SOURCES/engine_avx2.c -lm */
+   cc -O3 -std=c11 -ffp-contract=off -DENGINE=engine_avx2 -I . -I SOURCES \
+      engine_bits.c SOURCES/engine_avx2.c -lm */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What memory.h takes of Python. */
-#define PyObject_HEAD
-typedef struct { const void *buf; long len; } Py_buffer;
-static void *PyErr_NoMemory(void) { abort(); }
-static int PyErr_Occurred(void) { return 0; }
 
 #include "network.h"
 #include "memory.h"
