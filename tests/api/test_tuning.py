@@ -49,6 +49,7 @@ def test_the_same_rows_in_a_file_give_the_same_table(tuned, wine, tmp_path):
     pd.testing.assert_frame_equal(tuned.table[COMPARED], ran.table[COMPARED])
 
 
+@pytest.mark.slow
 def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path):
     predicted = tuned.model().predict(wine[0][:5], verbose=0)
     assert predicted.shape == (5, 3)
@@ -64,6 +65,7 @@ def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path)
     assert tuned.sweep.data.memory.x == "(178, 13) float64"
 
 
+@pytest.mark.slow
 def test_what_is_temporary_goes_with_the_results(wine):
     results = hpsearch.tune(*wine, parameters={"epochs": 1, "units": 4})
     scratch = results.directory.parent
@@ -93,6 +95,7 @@ def test_a_directory_is_gone_on_with(wine, tmp_path):
     assert {path.name for path in out.iterdir()} >= {"results.csv", "sweep.yaml", "report.html"}
 
 
+@pytest.mark.slow
 def test_other_data_is_refused_with_the_difference(wine, tmp_path):
     out = tmp_path / "wine"
     hpsearch.tune(*wine, parameters=SMALL, out=out)
@@ -106,6 +109,7 @@ def test_other_data_is_refused_with_the_difference(wine, tmp_path):
     assert (out / "results.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
     out = tmp_path / "wine"
     pair = (wine[0][::3], wine[1][::3])
@@ -120,6 +124,7 @@ def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
         hpsearch.load(out).reproduce(1)
 
 
+@pytest.mark.slow
 def test_frames_are_encoded_as_files_are(tmp_path):
     frame = pd.DataFrame({"a": range(40), "word": ["x", "y", "z", "x"] * 10})
     label = pd.Series(["no", "yes"] * 20, name="label")
@@ -139,6 +144,7 @@ def test_a_regression_is_scored_by_its_loss():
     assert {"mae", "val_mae"} <= set(results.table)
 
 
+@pytest.mark.slow
 def test_arguments_are_the_keys_of_a_file(wine):
     results = hpsearch.tune(
         *wine,
@@ -225,6 +231,7 @@ def test_data_that_cannot_be_used_is_explained(wine):
         hpsearch.tune(broken, wine[1], parameters=SMALL)
 
 
+@pytest.mark.slow
 def test_what_a_run_warns_of_is_a_warning_at_the_caller_s_line():
     x, y = load_wine(return_X_y=True)
     x[:, 3] = 1

@@ -161,6 +161,7 @@ def test_a_regression_is_standardised_in_each_fold():
     assert results.table["val_loss"].between(100, 100_000).all()
 
 
+@pytest.mark.slow
 def test_a_sweep_file_asks_for_folds_too(tmp_path):
     sweep = {"name": "f", "data": {"dataset": "wine", "cv": 2}, "parameters": SMALL}
     results = hpsearch.run(sweep, out=tmp_path / "f")

@@ -117,6 +117,7 @@ def test_several_targets(digits, model, trainer, listed):
     assert results.reproduce(1).equal
 
 
+@pytest.mark.slow
 def test_several_targets_fold_by_fold(digits):
     x, y = digits
     results = hpsearch.tune(

@@ -41,6 +41,7 @@ def test_class_weights_are_sample_weights_by_class(wine):
     assert by_row.sweep.data.memory.sample_weight == "(178,) float64"
 
 
+@pytest.mark.slow
 def test_balanced_weights_and_those_of_validation_rows(wine, tmp_path):
     x, y = wine
     part = (x[::2], y[::2])
@@ -132,6 +133,7 @@ def test_a_sweep_file_names_such_a_metric_too(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_regression_is_scored_by_other_metrics():
     x, y = load_diabetes(return_X_y=True)
     results = hpsearch.tune(

@@ -90,6 +90,7 @@ def test_what_the_bests_have_otherwise_is_worth_what_the_model_says(tmp_path):
     assert changes["activation"].counts == (3, 4)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_worth_covers_it(tmp_path):
     rng = np.random.default_rng(5)
     covered = 0

@@ -91,6 +91,7 @@ def test_custom_models_and_tuners_run(tmp_path):
     assert "filters_0" in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_readme_s_keras_tuner_code_runs(tmp_path):
     built = block("models", "py").split("results =")[0]
     check = "assert model.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
@@ -156,6 +157,7 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
         assert f"{ignored} is W&B's key; hpsearch ignores it" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_estimator_works(tmp_path):
     check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
     check += "assert search.predict_proba(x).shape == (178, 3)\n"

@@ -66,7 +66,11 @@ parameters: {units: [8, 16], epochs: [1, 2], layer_type: dense}
 
 @pytest.mark.parametrize(
     "method",
-    ["method: grid", "method: random\nbudget: {trials: 2}", "configs: [{units: 8}, {units: 4}]"],
+    [
+        "method: grid",
+        pytest.param("method: random\nbudget: {trials: 2}", marks=pytest.mark.slow),
+        pytest.param("configs: [{units: 8}, {units: 4}]", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_s_driver_imports_no_tensorflow(tmp_path, method):
     """Its workers do: they write the model."""

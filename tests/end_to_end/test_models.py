@@ -47,6 +47,7 @@ def accuracy(model, x, y):
     return float(np.float32((chosen == y).sum()) / np.float32(len(y)))
 
 
+@pytest.mark.slow
 def test_digits(finished):
     row, model = best_and_model(finished / "two")
     loaded = validation_of(finished / "sweep.yaml")
@@ -102,6 +103,7 @@ def _raw_targets(loaded):
     return raw.round()
 
 
+@pytest.mark.slow
 def test_images_are_scaled_and_flattened_inside(tmp_path):
     rng = np.random.default_rng(5)
     y = rng.integers(3, size=300)

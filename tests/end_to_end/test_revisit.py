@@ -106,9 +106,11 @@ def accuracy(path, split):
 @pytest.mark.parametrize(
     ("name", "trial"),
     [
-        *(("digits", trial) for trial in range(1, _TRIALS + 1)),
-        *(("diabetes", trial) for trial in range(1, 5)),
+        ("digits", 1),
+        ("diabetes", 4),
         ("shops", 2),
+        *(pytest.param("digits", n, marks=pytest.mark.slow) for n in range(2, _TRIALS + 1)),
+        *(pytest.param("diabetes", n, marks=pytest.mark.slow) for n in range(1, 4)),
     ],
 )
 def test_every_row_is_reproduced(past, name, trial):
@@ -194,6 +196,7 @@ def test_a_trial_without_a_score_is_explained(own, command):
     assert not (own / "m.keras").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 def test_other_data_is_refused(own, command):
     before = rows_of(own / "shops")["data"].iloc[0]
@@ -265,6 +268,7 @@ def test_where_no_model_can_be_written(past, tmp_path, out, words):
 # Evaluated
 
 
+@pytest.mark.slow
 def test_the_test_split_by_hand(own):
     row = best_row(pd.read_csv(own / "digits" / "results.csv"))
     split = dataset_of(own, "digits").test
@@ -321,6 +325,7 @@ def test_each_look_is_on_the_record_and_shown(own):
     assert len(evaluations_in(own / "digits" / "report.html")) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metrics"), [("digits", ["loss", "accuracy"]), ("diabetes", ["loss", "mae"])]
 )

@@ -31,6 +31,7 @@ def lockless(home, tmp_path):
     return preload("lockless", tmp_path) | {"LOCKLESS": str(home / "share")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"REFUSED": "1"}], ids=["lie", "refuse"])
 def test_locks_that_do_not_work_are_refused_with_the_reason(home, lockless, more):
     out = f"share/refused-{len(more)}"

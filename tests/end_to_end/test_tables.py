@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pandas as pd
+import pytest
 from commands import hpsearch
 from pandas.testing import assert_frame_equal
 
@@ -146,6 +147,7 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
     assert_frame_equal(alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index])
 
 
+@pytest.mark.slow
 def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         "data: {dataset: wine, validation: 0.25, seed: 1}\n"

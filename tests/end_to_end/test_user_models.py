@@ -35,6 +35,7 @@ def table_of(directory):
     return pd.read_csv(directory / "results.csv")
 
 
+@pytest.mark.slow
 def test_a_grid_of_what_the_model_asks_for(place):
     said, out = place("small", "parameters: {epochs: [1, 2]}\n", "--workers", 2)
     assert "8 trials, 8 completed" in said.stdout
@@ -82,6 +83,7 @@ def test_the_exported_model_takes_raw_images(place):
     assert keras.models.load_model(out.parent / "m.keras").count_params() > 0
 
 
+@pytest.mark.slow
 def test_plan_builds_the_model(place, tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         'model: "user_models:conditional"\nmethod: random\nbudget: {trials: 5}\n' + _DIGITS

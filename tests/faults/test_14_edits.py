@@ -39,6 +39,7 @@ def edited(home, old, new):
     path.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_edits_train_only_what_is_new(home):
     before, out = table(home / "out"), home / "out"
     # A value more in a list; it stands before the old one.

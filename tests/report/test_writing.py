@@ -20,6 +20,7 @@ SWEEP = (
 )
 
 
+@pytest.mark.slow
 def test_the_command_writes_one_page_of_several_sweeps(sweep_of, tmp_path):
     first, second = sweep_of(1), write_sweep(tmp_path / "second", 12)
     said = hpsearch("report", first, second, "--out", "both.html", cwd=tmp_path)
@@ -63,6 +64,7 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     assert is_current(page, tmp_path / "out", ())
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     (tmp_path / "out" / "report.html").mkdir(parents=True)

@@ -86,6 +86,7 @@ def test_native(digits, layer_type, optimizer):
     assert_continues(config, digits, "native", halts=range(EPOCHS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer(digits, name):
     states = assert_continues(values(name), digits, "graph")

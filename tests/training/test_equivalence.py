@@ -153,6 +153,7 @@ def test_graph_equals_keras_for_every_optimizer(digits, optimizer):
 SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 30}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -178,6 +179,7 @@ def test_graph_equals_keras_with(digits, values):
     assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [

@@ -74,6 +74,7 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
     assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric", "made"),
     [

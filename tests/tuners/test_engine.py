@@ -140,6 +140,7 @@ def test_other_data_is_refused(search, images):
         tuner.search(x, y, epochs=2, validation_split=0.2, verbose=0)
 
 
+@pytest.mark.slow
 def test_callbacks_train_by_fit(search):
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
     search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop]})

@@ -32,6 +32,7 @@ def pid_of(executor, worker):
     return executor._pool.workers[worker].pid
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_only_what_it_ran(start, job, drive):
     with start(2) as executor:
         slow = [job((1, n), layer_type="odd_layers:slow", units=n) for n in (1, 2)]
@@ -60,6 +61,7 @@ def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
         assert loss.answered == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_deaths_while_nobody_looks_are_told(start, job, drive, workers):
     with start(workers) as executor:
