@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         self._trials = TunerTrials(self)
         if not _overridden(type(self)):
             kept_servers()
+        arguments = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        #: KerasTuner takes None and 0 for "choose one at random".
+        self._has_seed = bool(arguments.get("seed"))
         super().__init__(*args, **kwargs)
         if self._store.exists():
             self.reload()
@@ -115,12 +119,14 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         return model
 
     def reload(self) -> None:
-        """Load the trials from the project's directory."""
+        """Load the trials from the project's directory, and the seed unless one was given."""
         if not self._store.exists():
             super().reload()
             return
         with Store(self._store, read_only=True) as store:
-            trials, results = store.trials(), store.results()
+            trials, results, identity = store.trials(), store.results(), store.facts().identity
+        if identity is not None and not self._has_seed:
+            self.oracle.seed = identity.recipe["seed"]
         for trial in trials:
             if trial.number in results:
                 self._trials.take(trial, results[trial.number])

@@ -109,6 +109,18 @@ def test_hyperband_halts_and_goes_on(search):
     assert "epochs" not in best
 
 
+def test_without_a_seed_the_same_code_goes_on(search):
+    """KerasTuner draws a seed for each tuner; the project keeps its first one."""
+    first = search(kt.RandomSearch, max_trials=2)
+    before = table()
+    again = search(kt.RandomSearch, max_trials=3)
+    assert again.oracle.seed == first.oracle.seed
+    pd.testing.assert_frame_equal(table().iloc[:2], before)
+    assert len(table()) == 3
+    with pytest.raises(RefusedError, match=r"recipe\.seed"):
+        search(kt.RandomSearch, max_trials=3, seed=first.oracle.seed + 1)
+
+
 @pytest.mark.slow
 def test_a_search_goes_on_where_it_was(search):
     first = search(kt.RandomSearch, max_trials=2, seed=5, executions_per_trial=2)
