@@ -158,8 +158,8 @@ def _luck(comparison: Findings) -> list[str]:
         text = "unknown with one seed" if luck is None else f"about {number(luck)}"
         each.append(f"{best.label} {text} (best of {best.configs} configs)")
     return [
-        "the best of many has luck in it, which left-out seeds show and fresh ones (--rescore K) "
-        f"are free of: {', '.join(each)}"
+        "the best of many configs owes some of its score to luck, which seeds left out estimate "
+        f"and fresh seeds (--rescore K) remove: {', '.join(each)}"
     ]
 
 

@@ -36,7 +36,10 @@ def shares_figure(importance: Importance) -> Spec:
     kept = [s for s in importance.shares if len(s.names) == 1 or s.share >= _LEAST_OF_PAIR]
     kept = kept[:_MOST_SHARES]
     data = []
-    for size, name, colour in ((1, "one", "@accent"), (2, "two together, beyond each", "@second")):
+    for size, name, colour in (
+        (1, "one", "@accent"),
+        (2, "two together, beyond their own", "@second"),
+    ):
         members = [share for share in kept if len(share.names) == size]
         if not members:
             continue
