@@ -92,8 +92,8 @@ def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[st
         "Click outside a range to remove it. If a hyperparameter is inactive, the line passes "
         "below its numbers. " + (lined if scored > lines else ""),
         "importance": f"The share of the variance of {source.metric} over the whole space that "
-        "each hyperparameter explains, and each pair beyond its members: functional ANOVA on random "
-        "forests. Lines: 90% intervals over forests of half of the configs. From "
+        "each hyperparameter explains, and each pair beyond its members: functional ANOVA on "
+        "random forests. Lines: 90% intervals over forests of half of the configs. From "
         f"{found.trials:,} trials; the forest explains {max(0.0, found.explained):.0%} of the "
         "variance of trials it has not seen. An inactive hyperparameter makes no difference.",
         "effects": "The forest's mean score at each value, over all values of the others. Bands: "
