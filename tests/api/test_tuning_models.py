@@ -84,6 +84,7 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
             hpsearch.tune(*digits, model=build, workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "trainer", "listed"),
     [

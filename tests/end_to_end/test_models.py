@@ -78,6 +78,7 @@ def test_a_table_with_text_columns(tmp_path):
     assert accuracy(model, loaded.validation.x, loaded.validation.y) == row["val_accuracy"]
 
 
+@pytest.mark.slow
 def test_a_regression_in_the_targets_own_units(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_DIABETES)
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)

@@ -196,6 +196,7 @@ def test_best_keeps_one_trials_weights(finished):
     assert best_row(rows)["config"] == config
 
 
+@pytest.mark.slow
 def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path, table):
     (tmp_path / "sweep.yaml").write_text(
         "data: {dataset: iris, validation: 0.3, seed: 1}\n"

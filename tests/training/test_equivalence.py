@@ -211,6 +211,7 @@ def test_binary_losses(cancer, loss):
     assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["native", "graph", "fit"])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_regression_reports_the_targets_units(diabetes, kind, l2):

@@ -31,6 +31,7 @@ def run(tmp_path):
     return running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "trainer"), [("convolutional", "graph"), ("recurrent", "graph"), ("own_step", "fit")]
 )
@@ -93,6 +94,7 @@ def test_configs_take_the_models_defaults(run):
     assert list(table["lr"]) == [1e-3, 1e-3]
 
 
+@pytest.mark.slow
 def test_a_fit_of_its_own(run):
     table, _ = run("Fitted", "method: random\nbudget: {trials: 4}\n")
     assert set(table["status"]) == {"completed"}, table["error"].tolist()

@@ -68,6 +68,7 @@ def test_a_grid_tries_each_combination_once(search):
     assert tuner.oracle.get_best_trials()[0].score == table()["score"].max()
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_the_workers(search):
     tables = []
     for workers in (1, 2):
@@ -160,6 +161,7 @@ def test_callbacks_train_by_fit(search):
     assert (table()["epochs_trained"] == 2).all()
 
 
+@pytest.mark.slow
 def test_arguments_of_fit_are_passed_on(search):
     search(kt.RandomSearch, max_trials=1, fit={"class_weight": {0: 3.0}, "batch_size": 16})
     assert set(table()["trainer"]) == {"fit"}

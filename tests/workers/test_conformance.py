@@ -83,6 +83,7 @@ def of_training(events, training):
     ]
 
 
+@pytest.mark.slow
 def test_events_of_every_training_come_in_order(executor, jobs, drive):
     events = drive(executor, jobs)
     for job in jobs:
