@@ -24,7 +24,7 @@ from report import HERE, machine, report, versions
 
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings, Silent
+from hpsearch.tuner.settings import Reporter, Settings
 from hpsearch.workers.protocol import Event, Finished, Started
 
 _WORKERS = (1, 2)
@@ -40,7 +40,7 @@ def run_once(sweep: Path, workers: int, directory: Path) -> dict[str, float]:
     return {"trainings": float(json.loads(trained.read_text(encoding="utf-8"))), "all": seconds}
 
 
-class Clock(Silent):
+class Clock(Reporter):
     """A reporter that records when trainings begin and end."""
 
     def __init__(self) -> None:

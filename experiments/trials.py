@@ -36,7 +36,7 @@ from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Settings, Silent, Stop
+from hpsearch.tuner.settings import Reporter, Settings, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
 _LIMIT_MILLISECONDS = 2.0
@@ -148,7 +148,7 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
     yield Finished(worker, training)
 
 
-class Stages(Silent):
+class Stages(Reporter):
     """A reporter that reads the clocks and the memory at the end of each stage.
 
     Args:

@@ -35,7 +35,7 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import function_search, require_end
-from hpsearch.tuner.settings import AsWarnings, Reporter, Settings, Silent, stack_level_of_caller
+from hpsearch.tuner.settings import AsWarnings, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
 
@@ -92,7 +92,7 @@ def run(
         pool=executor,
     )
     try:
-        return _execute(sweep, settings, Silent(), log)
+        return _execute(sweep, settings, Reporter(), log)
     except Interrupted as error:
         return _results_at_prompt(error)
 

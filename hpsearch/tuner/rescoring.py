@@ -17,7 +17,7 @@ from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings, Silent
+from hpsearch.tuner.settings import Reporter, Settings
 
 #: The sweep's keys of the search, which the best config alone replaces.
 _SEARCH = ("method", "parameters", "constraints", "configs", "seeds", "budget", "keep")
@@ -37,7 +37,7 @@ class Rescorer:
 
     count: int
     workers: int | None = None
-    reporter: Callable[[], Reporter] = Silent
+    reporter: Callable[[], Reporter] = Reporter
 
     def __post_init__(self) -> None:
         if self.count < 1:

@@ -13,7 +13,6 @@ from hpsearch.tuner.settings import (
     Reporter,
     RunOutcome,
     Settings,
-    Silent,
     log_file,
     require_engine,
     signals,
@@ -40,7 +39,7 @@ def run_sweep(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    settings, reporter = settings or Settings(), reporter or Silent()
+    settings, reporter = settings or Settings(), reporter or Reporter()
     if not settings.trains_elsewhere:
         require_engine(sweep.execution)
     require_names(sweep)

@@ -147,10 +147,6 @@ class Reporter:
         """The run sends nothing further."""
 
 
-class Silent(Reporter):
-    """Shows nothing."""
-
-
 class AsWarnings(Reporter):
     """Issues warnings as Python's, located at the caller's line; shows nothing else."""
 

@@ -46,7 +46,6 @@ from hpsearch.tuner.settings import (
     Reporter,
     RunOutcome,
     Settings,
-    Silent,
     Stop,
     log_file,
     require_engine,
@@ -383,7 +382,7 @@ class FunctionRun:
             Store(where.store) as store,
         ):
             require_unchanged(store.facts().identity, prepared.identity, str(where.path))
-            settings, watching = Settings(report=self.report), reporter or Silent()
+            settings, watching = Settings(report=self.report), reporter or Reporter()
             run = _Run(settings, watching, where, stop, executor, self.workers)
             run.search(prepared, store, finish)
         return where

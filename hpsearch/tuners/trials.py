@@ -26,7 +26,7 @@ from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings, Silent
+from hpsearch.tuner.settings import Reporter, Settings
 from hpsearch.tuners.arguments import NotOnEngine, Request
 from hpsearch.workers.servers import Servers
 
@@ -169,7 +169,7 @@ class TunerTrials:
         display.on_trial_end(made)
 
 
-class _Reporter(Silent):
+class _Reporter(Reporter):
     """Adds results to the tuner's trials, and prints notes."""
 
     def __init__(self, trials: TunerTrials) -> None:

@@ -6,10 +6,10 @@ import pandas as pd
 
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings, Silent
+from hpsearch.tuner.settings import Reporter, Settings
 
 
-class Notes(Silent):
+class Notes(Reporter):
     """Keeps what is said."""
 
     def __init__(self):

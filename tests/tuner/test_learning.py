@@ -25,7 +25,7 @@ from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Silent, Stop
+from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -137,7 +137,7 @@ def search(
             planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
-            reporter=Silent(), recipe=recipe, costs=COSTS,
+            reporter=Reporter(), recipe=recipe, costs=COSTS,
              stop=Stop(), results=results,
             keep="best",
             medians=Medians(recipe) if stops else None,

@@ -23,7 +23,7 @@ from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Loop
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, TrialNumbers
-from hpsearch.tuner.settings import Silent, Stop
+from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -108,7 +108,7 @@ class Cluster(Instant):
         return super().events(seconds) if self.asked > 3 else [Said(f"waiting {self.asked}")]
 
 
-class Watcher(Silent):
+class Watcher(Reporter):
     def __init__(self) -> None:
         self.plans: list[Summary] = []
         self.notes: list[str] = []

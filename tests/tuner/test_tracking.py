@@ -17,7 +17,7 @@ from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError
-from hpsearch.tuner.settings import Silent
+from hpsearch.tuner.settings import Reporter
 from hpsearch.tuner.tracking import log_results, tracked
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
@@ -60,7 +60,7 @@ class Kept:
         self.told.append(record)
 
 
-class Noting(Silent):
+class Noting(Reporter):
     """Keeps notes."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Noting(Silent):
 
 
 def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
-    with tracked(shown or Silent(), trackers) as reporter:
+    with tracked(shown or Reporter(), trackers) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
         for trial in TRIALS[2:]:
             reporter.result(trial, result_of(trial.number))
@@ -79,7 +79,7 @@ def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
 
 
 def an_interrupted_run(directory: Path, tracker: Kept) -> None:
-    with tracked(Silent(), [tracker]) as reporter:
+    with tracked(Reporter(), [tracker]) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
         raise KeyboardInterrupt
 
@@ -139,7 +139,7 @@ def test_earlier_results_and_new_ones(directory: Path) -> None:
 
 
 def test_no_tracker_no_thread(directory: Path) -> None:
-    reporter = Silent()
+    reporter = Reporter()
     with tracked(reporter, []) as given:
         assert given is reporter
 
@@ -156,7 +156,7 @@ def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path
 
 def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
     slow = Kept(waiting=1)
-    with tracked(Silent(), [slow]) as reporter:
+    with tracked(Reporter(), [slow]) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
         for trial in TRIALS[2:]:
             reporter.result(trial, result_of(trial.number))
