@@ -40,7 +40,7 @@ import psutil
 from processes import environment
 from report import HERE, machine, report, versions
 
-from hpsearch.space.trial import Repetition
+from hpsearch.space.execution import Repetition
 
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
 _RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
@@ -110,7 +110,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
 
     from hpsearch.space.space import Kind
     from hpsearch.spec.method import MethodSpec
-    from hpsearch.spec.settings import Execution
+    from hpsearch.spec.settings import ExecutionSettings
     from hpsearch.tuner.search import Search
     from hpsearch.tuner.steps import FunctionRun
 
@@ -132,7 +132,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         Path(scratch) / "run",
         workers,
         report=False,
-        execution=Execution(engine="ray", workers=workers),
+        execution=ExecutionSettings(engine="ray", workers=workers),
     )
     job.run(clock)  # type: ignore[arg-type]  # __getattr__ provides all methods
     ray.shutdown()
@@ -186,21 +186,21 @@ def simulated(workers: int, trial: float, driver: float, way: float, rounds: int
 
 def _costs(out: Path) -> list[str]:
     """Measure a trial's commit and its messages; return one line for each."""
+    from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status
     from hpsearch.space.space import Config
-    from hpsearch.space.trial import Curve, Status, Trial, TrialResult
     from hpsearch.store.store import Store
 
     weights = (np.zeros((784, 100), np.float32), np.zeros((100, 10), np.float32))
     curve = Curve([{"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5}] * 20)
 
-    def result(number: int, state: Any = None) -> TrialResult:
-        return TrialResult(
+    def result(number: int, state: Any = None) -> ExecutionResult:
+        return ExecutionResult(
             number, Status.COMPLETED, score=0.5, seconds=1.0, curve=curve, state=state
         )
 
     count = 500
     with Store(out / "store.db") as store:
-        store.add_trials([Trial(n, Config({"x": n}), 0) for n in range(1, count + 1)])
+        store.add_executions([Execution(n, n, Config({"x": n}), 0) for n in range(1, count + 1)])
         began = time.monotonic()
         for number in range(1, count + 1):
             store.add_results([result(number)])

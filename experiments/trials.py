@@ -25,7 +25,7 @@ from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.trial import Status, Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -131,7 +131,7 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
         # The scores must not be sorted.
         score = number * 7919 % 10_007 / 10_007
         epoch = {"loss": 1.0, "accuracy": score, "val_loss": 1.0, "val_accuracy": score}
-        result = TrialResult(
+        result = ExecutionResult(
             trial=number,
             status=Status.COMPLETED,
             score=score,
@@ -171,7 +171,7 @@ class Stages(Reporter):
         del name, directory, recipe, workers
         self._begin()
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
+    def result(self, trial: Execution, result: ExecutionResult) -> None:
         """Count a trial, and end the stage if it is complete."""
         del trial, result
         now = time.perf_counter()
@@ -217,7 +217,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     with Store(where.store) as store, Instant(_WORKERS) as executor:
         results, snapshots = store.results(), Snapshots(store)
         loop = Loop(
-            planner=make_planner(Search.of(sweep), _RECIPE, store.trials(), results, snapshots),
+            planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
             snapshots=snapshots,
             executor=executor,
             store=store,
@@ -231,8 +231,8 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
                 Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
             ),
         )
-        loop.run(set(loop.results), store.trials)
-        loop.tables.write(store.trials(), loop.results)
+        loop.run(set(loop.results), store.executions)
+        loop.tables.write(store.executions(), loop.results)
     return len(loop.results)
 
 

@@ -18,11 +18,21 @@ from hpsearch.report.source import ReportSource, resolved_sweep
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import best_row, ranked_rows, read_table
-from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
+from hpsearch.store.tables import read_curves, read_table
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
+from hpsearch.tuner.revisit import (
+    Reproduction,
+    Which,
+    evaluate_trial,
+    export_model,
+    reproduce_trial,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Columns of the table that say nothing of a trial as a whole.
+_OF_EXECUTIONS = ("seed", "fold", "shared_with", "error")
 
 
 @dataclass(frozen=True)
@@ -51,13 +61,25 @@ class Results(Pictures):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """results.csv: one row for each trial, with dtypes."""
+        """results.csv: one row for each execution, with dtypes."""
         return read_table(self.directory / "results.csv")
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """curves.csv: one row for each trial and epoch."""
-        return read_table(self.directory / "curves.csv")
+        """curves.csv: one row for each execution and epoch."""
+        return read_curves(self.directory)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A line for each trial: its config, and the mean and spread of its executions' scores.
+
+        `score` and the metrics are means, `std` is the standard deviation of the scores, and
+        `executions` their number. `status` is that of the first execution without a score, if any.
+        """
+        trials = trials_of(self.table)
+        first = ["trial", "config", "status", "score", "std", "executions"]
+        others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS)]
+        return trials[[*first, *others]]
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -66,12 +88,15 @@ class Results(Pictures):
 
     @property
     def best(self) -> pd.Series[Any]:
-        """The row of the best trial, which is one of the config with the best mean score.
+        """The line of the best trial, as in `trials`, with everything that all its rows share.
+
+        The best has the best mean score over its executions, among the trials with the most of
+        them; of equal ones, the first.
 
         Raises:
             InputError: No trial has a score.
         """
-        row = best_row(self.table)
+        row = best_trial(self.table)
         if row is None:
             raise InputError(f"{self.directory}: no trial has a score")
         return row
@@ -88,7 +113,7 @@ class Results(Pictures):
         path = self.directory / "best.keras"
         if path.exists():
             return keras.models.load_model(path, safe_mode=True)
-        if best_row(self.table) is None:
+        if best_trial(self.table) is None:
             raise InputError(f"{path}: there is no model: no trial completed")
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
             written = Path(scratch, path.name)
@@ -99,25 +124,38 @@ class Results(Pictures):
     def _source(self) -> ReportSource:
         return ReportSource(self.table, self.curves, resolved_sweep(self.directory), self.directory)
 
-    def export(self, path: str | os.PathLike[str], trial: int | None = None) -> None:
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        trial: int | None = None,
+        seed: int | None = None,
+        fold: int | None = None,
+    ) -> None:
         """Write a trial's model as a `.keras` file that takes raw rows.
 
         Args:
             trial: The trial's number; None for the best one.
+            seed, fold: The execution; None for the trial's best one.
 
         Raises:
             InputError: There is no such trial, it has no score, or Keras cannot write the path.
             RefusedError: The data has changed, or the trial, trained again for its weights, did
                 not reach its row's score.
         """
-        export_model(self.directory, Path(path), trial, load=self.rows)
+        export_model(self.directory, Path(path), Which(trial, seed, fold), load=self.rows)
 
-    def evaluate(self, split: str = "test", trial: int | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        split: str = "test",
+        trial: int | None = None,
+        seed: int | None = None,
+        fold: int | None = None,
+    ) -> Evaluation:
         """Evaluate a trial on a split, and record that it was done.
 
         Args:
             split: `train`, `validation` or `test`.
-            trial: The trial's number; None for the best one.
+            trial, seed, fold: As for `export`.
 
         Returns:
             The loss and metrics with 95% intervals.
@@ -126,21 +164,26 @@ class Results(Pictures):
             InputError: There is no such trial or split, or the trial has no score.
             RefusedError: As for `export`; or the evaluation cannot be recorded.
         """
-        return evaluate_trial(self.directory, split, trial, load=self.rows)
+        return evaluate_trial(self.directory, split, Which(trial, seed, fold), load=self.rows)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every recorded evaluation, the oldest first."""
         return evaluations_of(self.directory)
 
-    def reproduce(self, trial: int) -> Reproduction:
+    def reproduce(
+        self, trial: int, seed: int | None = None, fold: int | None = None
+    ) -> Reproduction:
         """Train a trial again from its row; `equal` says whether it scored the same.
+
+        Args:
+            seed, fold: The execution; None for the trial's best one.
 
         Raises:
             InputError: There is no such trial, or it has no score.
             RefusedError: The data has changed.
         """
-        return reproduce_trial(self.directory, trial, self.rows)
+        return reproduce_trial(self.directory, Which(trial, seed, fold), self.rows)
 
     def detached(self) -> Results:
         """Return these results with their tables read, so that the directory may go."""
@@ -150,7 +193,7 @@ class Results(Pictures):
         return loaded
 
     def _repr_html_(self) -> str:
-        ranked = ranked_rows(self.table)
+        ranked = ranked_trials(self.table)
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
 
     def owning(self, scratch: str) -> Results:

@@ -37,6 +37,8 @@ DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The results directory of a run.")
 ]
 Trial = Annotated[int | None, typer.Option(min=1, help="The trial's number; default the best one.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of several executions, that of this seed.")]
+Fold = Annotated[int | None, typer.Option(min=1, help="Of several executions, that of this fold.")]
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
 Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")]
@@ -245,11 +247,13 @@ def export(
     *,
     out: Annotated[Path, typer.Option(metavar="MODEL.keras", help="The file to write.")],
     trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
 ) -> None:
     """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
     from hpsearch.cli import revisit
 
-    revisit.export(directory, out, trial, _console())
+    revisit.export(directory, out, (trial, seed, fold), _console())
 
 
 @app.command()
@@ -260,11 +264,13 @@ def evaluate(
         str, typer.Option(metavar="test|validation|train", help="The rows to evaluate on.")
     ],
     trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
 ) -> None:
     """Evaluate a trial on a split, with 95% intervals; each evaluation is recorded."""
     from hpsearch.cli import revisit
 
-    revisit.evaluate(directory, split, trial, _console())
+    revisit.evaluate(directory, split, (trial, seed, fold), _console())
 
 
 class _OptionalFile(TyperCommand):
@@ -284,6 +290,8 @@ def reproduce(
     directory: DirectoryArgument,
     *,
     trial: Annotated[int, typer.Option(min=1, help="The trial's number.")],
+    seed: Seed = None,
+    fold: Fold = None,
     script: Annotated[
         Path | None,
         typer.Option(
@@ -298,9 +306,9 @@ def reproduce(
     from hpsearch.cli import revisit
 
     if script is not None:
-        revisit.write_script(directory, trial, script, _console())
+        revisit.write_script(directory, (trial, seed, fold), script, _console())
         return
-    raise typer.Exit(revisit.reproduce(directory, trial, _console()))
+    raise typer.Exit(revisit.reproduce(directory, (trial, seed, fold), _console()))
 
 
 @app.command()

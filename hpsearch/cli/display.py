@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hpsearch.models.problem import Recipe
-from hpsearch.space.trial import Training, Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Lost, Said, Started
@@ -53,50 +54,57 @@ class _Tally:
     """Trials done, the best so far and the time left."""
 
     def __init__(self) -> None:
-        self.total = self.done = self.at_start = 0
+        self.at_start = 0
         self.epochs_left = 0
         self.epochs_done = 0
         self.recipe: Recipe | None = None
         self.expected = 0
-        self.best: tuple[float, int] | None = None
+        self.best: tuple[int, float] | None = None
+        self.best_is_new = False
+        self.repeated = False
         self.began = time.monotonic()
         self._trained: dict[int, int] = {}
-        self._met: set[int] = set()
+        self._waiting: Counter[int] = Counter()
+        self._done: set[int] = set()
+
+    @property
+    def done(self) -> int:
+        return len(self._done)
+
+    @property
+    def total(self) -> int:
+        return max(self.expected, len(self._waiting.keys() | self._done))
 
     def start(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.began = time.monotonic()
 
-    def expect(self, trials: int) -> None:
-        self.expected = self.total = trials
-
-    def plan(self, summary: Summary, already_done: int) -> None:
-        self.total = self.expected or self.total + summary.trials + already_done
-        self.done += already_done
-        self.at_start += already_done
+    def plan(self, summary: Summary, already_done: Collection[int]) -> None:
+        self._done.update(already_done)
+        self.at_start += len(already_done)
         self.epochs_left += summary.epochs_trained
+        self._waiting.update(summary.of_trials)
+        self.repeated = self.repeated or summary.executions > summary.trials
 
-    def add(self, result: TrialResult) -> bool:
-        """Count a result; return whether it is the best so far."""
-        # A trial that halted and continued counts once.
-        self.done += result.trial not in self._met
-        self._met.add(result.trial)
-        training = result.shared_with or result.trial
+    def lead(self, trial: int, score: float) -> None:
+        self.best_is_new = self.best != (trial, score)
+        self.best = (trial, score)
+
+    def add(self, execution: Execution, result: ExecutionResult) -> None:
+        """Count a result; its trial is done with the last of its executions."""
+        self._waiting[execution.trial] -= 1
+        if self._waiting[execution.trial] <= 0:
+            self._done.add(execution.trial)
+        training = result.shared_with or result.number
         new = max(0, len(result.curve) - self._trained.get(training, 0))
         self._trained[training] = len(result.curve)
         self.epochs_done += new
         self.epochs_left = max(0, self.epochs_left - new)
-        if result.score is None or not result.status.scored or self.recipe is None:
-            return False
-        if self.best is None or self.recipe.better(result.score, self.best[0]):
-            self.best = (result.score, result.trial)
-            return True
-        return False
 
     def best_text(self) -> str:
         if self.best is None or self.recipe is None:
             return "no score yet"
-        return f"best {self.recipe.metric} {self.best[0]:.4f} (trial {self.best[1]})"
+        return f"best {self.recipe.metric} {self.best[1]:.4f} (trial {self.best[0]})"
 
     def left_text(self) -> str:
         if not self.epochs_done:
@@ -115,6 +123,12 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
     return f"{name}: {count}, results in {directory}"
 
 
+def trials_text(summary: Summary) -> str:
+    """Return how many trials, and how many executions if they have several."""
+    more = summary.executions > summary.trials
+    return f"{summary.trials:,} trials" + (f", {summary.executions:,} executions," if more else "")
+
+
 class Lines(Reporter):
     """Prints at most one line a second, except for new bests, failures and notes."""
 
@@ -129,24 +143,28 @@ class Lines(Reporter):
         self._say(f"sweep {_heading(name, directory, workers)}")
 
     def expected(self, trials: int) -> None:
-        self._tally.expect(trials)
+        self._tally.expected = trials
         self._say(f"{trials} trials at most, each chosen by the results of earlier ones")
 
-    def planned(self, summary: Summary, already_done: int) -> None:
+    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
         self._tally.plan(summary, already_done)
         if already_done:
-            self._say(f"{already_done} trials have results already")
+            self._say(f"{len(already_done)} trials have results already")
         if summary.trials and not self._tally.expected:
             self._say(
-                f"{summary.trials} trials to train in {summary.trainings} trainings "
+                f"{trials_text(summary)} to train in {summary.trainings} trainings "
                 f"of {summary.epochs_trained} epochs ({summary.epochs_saved} saved)"
             )
 
     def event(self, event: Event) -> None:
         """Do nothing: epochs are too many for lines."""
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        is_best = self._tally.add(result)
+    def best(self, trial: int, score: float) -> None:
+        self._tally.lead(trial, score)
+
+    def result(self, execution: Execution, result: ExecutionResult) -> None:
+        self._tally.add(execution, result)
+        is_best, self._tally.best_is_new = self._tally.best_is_new, False
         now = self._clock()
         failed = not result.status.scored
         last = self._tally.done == self._tally.total
@@ -155,8 +173,9 @@ class Lines(Reporter):
         self._last = now
         score = "" if result.score is None else f" {result.score:.4f}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
+        which = execution.full_label if self._tally.repeated else execution.label
         self._say(
-            f"[{self._tally.done}/{self._tally.total}] trial {trial.number} {result.status}"
+            f"[{self._tally.done}/{self._tally.total}] {which} {result.status}"
             f"{score}{error}; {self._tally.best_text()}, {self._tally.left_text()}"
         )
 
@@ -195,10 +214,10 @@ class Bar(Reporter):
         self._bar.start()
 
     def expected(self, trials: int) -> None:
-        self._tally.expect(trials)
+        self._tally.expected = trials
         self._refresh()
 
-    def planned(self, summary: Summary, already_done: int) -> None:
+    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
         self._tally.plan(summary, already_done)
         self._refresh()
 
@@ -228,14 +247,17 @@ class Bar(Reporter):
             task,  # type: ignore[arg-type]
             total=training.epochs,
             completed=epoch,
-            text=f"trial {training.number}, epoch {epoch} of {training.epochs}",
+            text=f"{training.label}, epoch {epoch} of {training.epochs}",
         )
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        self._tally.add(result)
+    def best(self, trial: int, score: float) -> None:
+        self._tally.lead(trial, score)
+
+    def result(self, execution: Execution, result: ExecutionResult) -> None:
+        self._tally.add(execution, result)
         if not result.status.scored:
             error = " ".join(result.error.split())
-            self._bar.console.print(f"trial {trial.number} {result.status}: {escape(error)}")
+            self._bar.console.print(f"{execution.label} {result.status}: {escape(error)}")
         self._refresh()
 
     def note(self, message: str, *, warning: bool = False) -> None:

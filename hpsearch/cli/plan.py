@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,8 +16,8 @@ from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem
 from hpsearch.search.draws import FIXED_METHODS, draws
+from hpsearch.space.execution import Execution, ExecutionKey, Training
 from hpsearch.space.space import Choices, Parameter
-from hpsearch.space.trial import Training, Trial, TrialKey
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -24,7 +25,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
-from hpsearch.tuner.planning import Summary, group, number_trials, summarize, tally
+from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search
 
 _MOST_VALUES = 6
@@ -62,21 +63,21 @@ def print_plan(
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
         return
-    trials = _trials(sweep, search, limit)
+    executions = _executions(sweep, search, limit)
     answered = _answered(where)
-    done = [trial for trial in trials if trial.key in answered]
-    trainings = group(trials, answered={trial.number for trial in done})
+    done = [each for each in executions if each.key in answered]
+    trainings = group(executions, answered={each.number for each in done})
     if custom:
         lines = [
-            *_counts(tally(trials, trainings), len(done)),
+            *_counts(tally(executions, trainings), executions, done),
             "time       unknown: the models are your own",
         ]
     else:
-        summary = summarize(trials, trainings, shape.features, shape.outputs)
+        summary = summarize(executions, trainings, shape.features, shape.outputs)
         asked = workers or sweep.execution.workers
         count = cores() if asked == "auto" else int(asked)
         estimate = _estimate(sweep, shape, trainings, count, measure=measure)
-        lines = [*_counts(summary, len(done)), *_costs(summary, estimate, count)]
+        lines = [*_counts(summary, executions, done), *_costs(summary, estimate, count)]
         if search.method.name == "random" and limit is None:
             lines.append("only budget.time ends this search: the figures are of its first trials")
     say("\n".join(lines))
@@ -100,23 +101,29 @@ def _when(parameter: Parameter) -> str:
     return f" (where {' and '.join(conditions)})" if conditions else ""
 
 
-def _trials(sweep: Sweep, search: Search, limit: int | None) -> list[Trial]:
+def _executions(sweep: Sweep, search: Search, limit: int | None) -> list[Execution]:
     drawn = draws(search.method.name, search.space, search.listed, search.seed)
-    configs = itertools.chain(search.listed, drawn)
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # Only time ends the search, so the plan is of its first trials.
-        limit = 1_000 * len(sweep.repetitions)
-    return number_trials(configs, sweep.repetitions, {}, first_number=1, limit=limit)
+        limit = 1_000
+    listed = {config.id for config in search.listed}
+    trials = Trials(search.space, listed, sweep.repetitions, limit=limit)
+    executions: list[Execution] = []
+    for config in itertools.chain(search.listed, drawn):
+        if trials.spent:
+            break
+        executions += trials.new([config], sweep.repetitions)
+    return executions
 
 
-def _answered(where: ResultsDirectory) -> set[TrialKey]:
-    """Return the keys of trials that have a result already."""
+def _answered(where: ResultsDirectory) -> set[ExecutionKey]:
+    """Return the keys of executions that have a result already."""
     if not where.store.exists():
         return set()
     try:
         with Store(where.store, read_only=True) as store:
             results = store.results()
-            return {trial.key for trial in store.trials() if trial.number in results}
+            return {each.key for each in store.executions() if each.number in results}
     except RefusedError:
         # A run would say what is wrong with the store; a plan only counts.
         return set()
@@ -149,14 +156,27 @@ def _estimate(
     return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
-def _counts(summary: Summary, done: int) -> list[str]:
+def _counts(
+    summary: Summary, executions: Sequence[Execution], done: Sequence[Execution]
+) -> list[str]:
+    trials = {each.trial for each in executions}
+    complete = len(trials) - summary.trials
+    lines = [f"trials     {len(trials):,}" + _have_results(complete)]
+    if len(executions) > len(trials):
+        lines.append(
+            f"executions {len(executions):,} (a trial has one for each seed and fold)"
+            + _have_results(len(done))
+        )
     return [
-        f"trials     {summary.trials + done:,}"
-        + (f", {done:,} have results already" if done else ""),
+        *lines,
         f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
         f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
         f"; {summary.epochs_saved:,} saved",
     ]
+
+
+def _have_results(count: int) -> str:
+    return f", {count:,} have results already" if count else ""
 
 
 def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:

@@ -18,9 +18,18 @@ from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.store import evaluations_beside, evaluations_of
-from hpsearch.store.tables import read_table, write_atomically
-from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
+from hpsearch.store.tables import keys_of, read_table, write_atomically
+from hpsearch.tuner.revisit import (
+    Reproduction,
+    Which,
+    evaluate_trial,
+    export_model,
+    reproduce_trial,
+)
 from hpsearch.tuner.script.program import trial_script
+
+#: Trial, seed and fold, each None if it was not given.
+Choice = tuple[int | None, int | None, int | None]
 
 _INTERVALS = {
     "wilson": "Wilson's",
@@ -62,18 +71,19 @@ def write_report(
             typer.echo(f"wrote {written}")
 
 
-def export(directory: Path, out: Path, trial: int | None, console: Console) -> None:
+def export(directory: Path, out: Path, which: Choice, console: Console) -> None:
     """Write a trial's model and print where."""
-    number = export_model(directory, out, trial, line_printer(Console(stderr=True)))
-    line_printer(console)(f"wrote the model of trial {number} to {out}; it takes raw rows")
+    execution = export_model(directory, out, Which(*which), line_printer(Console(stderr=True)))
+    line_printer(console)(f"wrote the model of {execution.label} to {out}; it takes raw rows")
 
 
-def evaluate(directory: Path, split: str, trial: int | None, console: Console) -> None:
+def evaluate(directory: Path, split: str, which: Choice, console: Console) -> None:
     """Evaluate a trial and print its metrics."""
-    evaluation = evaluate_trial(directory, split, trial, line_printer(Console(stderr=True)))
+    evaluation = evaluate_trial(directory, split, Which(*which), line_printer(Console(stderr=True)))
     say = line_printer(console)
-    which = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed})"
-    say(f"{which} on the {split} split, {evaluation.rows} rows")
+    fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
+    model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{fold})"
+    say(f"{model} on the {split} split, {evaluation.rows} rows")
     shown = Table(box=None, pad_edge=False, show_header=False)
     for name, measured in evaluation.metrics.items():
         shown.add_row(Text(name), Text(number_text(measured.value)), Text(_interval(measured)))
@@ -95,13 +105,13 @@ def _interval(measured: Measurement) -> str:
     return f"95% interval {ends}, {_INTERVALS[measured.method]}"
 
 
-def reproduce(directory: Path, trial: int, console: Console) -> int:
+def reproduce(directory: Path, which: Choice, console: Console) -> int:
     """Train a trial again and print whether its score is the same.
 
     Returns:
         The exit code: 0, or 1 for another score.
     """
-    reproduction = reproduce_trial(directory, trial)
+    reproduction = reproduce_trial(directory, Which(*which))
     say = line_printer(console)
     for line in _verdict(reproduction, directory):
         say(line)
@@ -117,10 +127,11 @@ def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
             if first is None
             else f"other metrics differ from epoch {first} on"
         )
-        yield f"trial {found.trial}: {found.metric} {row.score!r} again, equal to its row; {curve}"
+        which = found.execution.label
+        yield f"{which}: {found.metric} {row.score!r} again, equal to its row; {curve}"
         return
     score = repr(again.score) if again.score is not None else f"no score ({again.status})"
-    yield f"trial {found.trial}: {found.metric} {score}, not equal to its row's {row.score!r}"
+    yield f"{found.execution.label}: {found.metric} {score}, not equal to its row's {row.score!r}"
     if again.error:
         yield f"  {' '.join(again.error.split())}"
     if found.first_difference is not None:
@@ -128,15 +139,16 @@ def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
     if again.trainer != row.trainer:
         yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
     table = read_table(directory)
+    place = keys_of(table).index(found.execution.key)
     for name, now in installed().items():
-        then = table.loc[table["trial"] == found.trial, name]
+        then = table[name].iloc[[place]]
         if len(then) and str(then.iloc[0]) != now:
             yield f"  {name} was {then.iloc[0]} and is {now} now"
 
 
-def write_script(directory: Path, trial: int, file: Path, console: Console) -> None:
+def write_script(directory: Path, which: Choice, file: Path, console: Console) -> None:
     """Write the trial's program; to stdout if the file is a dash."""
-    text = trial_script(directory, trial)
+    text = trial_script(directory, Which(*which))
     if str(file) == "-":
         typer.echo(text, nl=False)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS
+from hpsearch.space.execution import label
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
@@ -23,7 +25,8 @@ from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
-from hpsearch.store.tables import goal_of, ranked_rows, read_table, varying_columns
+from hpsearch.store.tables import goal_of, read_table
+from hpsearch.store.trials import ranked_trials, trials_of, varying_columns
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import did_you_mean
 
@@ -154,10 +157,12 @@ def print_results(source: Path, top: int, console: Console) -> None:
     if missing:
         raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
     names = varying_columns(table)
-    statuses = table["status"].value_counts()
+    trials = trials_of(table)
+    statuses = trials["status"].value_counts()
     counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    several = f", {len(table)} executions" if len(table) > len(trials) else ""
     say = line_printer(console)
-    say(f"{len(table)} trials: {counts}")
+    say(f"{len(trials)} trials{several}: {counts}")
     _print_best(table, names, top, console)
     _print_means(table, names, console)
     try:
@@ -175,51 +180,29 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
         score = each.score
         ends = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
         value = number_text(score.value)
-        cells = (each.time, each.trial, each.split, each.rows, each.metric, value, ends)
+        which = label(each.trial, each.seed, each.fold).removeprefix("trial ")
+        cells = (each.time, which, each.split, each.rows, each.metric, value, ends)
         shown.add_row(*(Text(str(cell)) for cell in cells))
     console.print(shown)
 
 
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
-    best = ranked_rows(table)
+    best = ranked_trials(table)
     if not len(best):
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
-    if best["seed"].nunique() > 1 or _has_folds(best):
-        _print_best_configs(best, metric, names, top, console)
-        return
+    several = bool((best["executions"] > 1).any())
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
-    shown = _table(["trial", metric, *names, *extra], f"best trials by {metric}")
+    scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
+    shown = _table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
     for _, row in best.head(top).iterrows():
+        figures = [f"{row['score']:.4f}"]
+        if several:
+            sd = "-" if math.isnan(row["std"]) else f"{row['std']:.4f}"
+            figures += [sd, str(row["executions"])]
         cells = [row[name] for name in [*names, *extra]]
-        shown.add_row(_text(row["trial"]), Text(f"{row['score']:.4f}"), *map(_text, cells))
+        shown.add_row(_text(row["trial"]), *map(Text, figures), *map(_text, cells))
     console.print(shown)
-
-
-def _print_best_configs(
-    ranked: pd.DataFrame, metric: str, names: list[str], top: int, console: Console
-) -> None:
-    """Rank configs by their means: of several seeds or folds, the best trial is the luckiest."""
-    configs = ranked.groupby("config", sort=False)
-    means = configs["score"].agg(["mean", "std", "size"])
-    ascending = goal_of(ranked) == "minimize"
-    # The sort is stable: of equal means, that of more trials comes first, then the earlier one.
-    order = means.sort_values("size", ascending=False, kind="stable")
-    order = order.sort_values("mean", ascending=ascending, kind="stable").head(top)
-    repetitions = "folds and seeds" if _has_folds(ranked) else "seeds"
-    columns = ["config", f"mean {metric}", "sd", repetitions, *names]
-    shown = _table(columns, f"best configs by mean {metric}")
-    firsts = {str(config): row for config, row in configs.first().iterrows()}
-    for config, (mean, deviation, size) in order.iterrows():
-        cells = [firsts[str(config)][name] for name in names]
-        sd = "-" if size < 2 else f"{deviation:.4f}"
-        figures = (f"{mean:.4f}", sd, str(int(size)))
-        shown.add_row(Text(str(config)), *map(Text, figures), *map(_text, cells))
-    console.print(shown)
-
-
-def _has_folds(table: pd.DataFrame) -> bool:
-    return "fold" in table.columns and bool(table["fold"].notna().any())
 
 
 def _table(columns: Iterable[str], title: str | None = None) -> Table:
@@ -235,7 +218,7 @@ def _text(value: Any) -> Text:
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
-    scored = ranked_rows(table)
+    scored = ranked_trials(table)
     if not len(scored) or not names:
         return
     shown = _table(["hyperparameter", "value", "mean", "best", "trials"], "mean score by value")

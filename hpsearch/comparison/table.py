@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
+from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
-from hpsearch.space.trial import Status
 from hpsearch.store.cells import printable
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
 

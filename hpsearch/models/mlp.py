@@ -176,7 +176,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
     for uint8 images, the raw image, which it flattens and scales.
 
     Args:
-        seed: The trial's seed.
+        seed: The execution's seed.
     """
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
@@ -323,7 +323,7 @@ def trained_model(
 
     Args:
         values: The active hyperparameters; `epochs` is ignored.
-        seed: The trial's seed.
+        seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
     """
     model = build_model(problem, values, seed)

@@ -38,7 +38,7 @@ class Recipe:
     """Everything that decides a score except the config, the seed and the data.
 
     Attributes:
-        sweep_seed: Weights, shuffles and masks derive from it and the trial's seed.
+        sweep_seed: Weights, shuffles and masks derive from it and the execution's seed.
         loss, output_activation: Keras names.
         metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
             epoch it is read at, `last` or `best`.

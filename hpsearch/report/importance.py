@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch.errors import InputError
 from hpsearch.report.forest import Axis, Codes, Floats, axes_of, design, fit, fold, sample
 from hpsearch.space.space import Space
-from hpsearch.store.tables import ranked_rows
+from hpsearch.store.trials import ranked_rows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,13 +23,14 @@ from hpsearch.store.cells import text_of
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.tables import (
     CURVES,
+    CURVES_TAIL,
     HEAD,
+    KEY,
     TAIL,
-    best_row,
-    ranked_rows,
+    read_curves,
     read_table,
-    varying_columns,
 )
+from hpsearch.store.trials import ranked_trials, trials_of, varying_columns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -136,19 +137,20 @@ def _texts(column: pd.Series[Any]) -> list[str | None]:
 
 @dataclass(frozen=True)
 class Savings:
-    """Counts over all trials of a sweep.
+    """Counts over all executions of a sweep.
 
     Attributes:
         trainings: Uninterrupted runs of an MLP.
         epochs_trained: Epochs of those trainings.
-        epochs_shared: Further epochs of trials that another trial's training answered.
-        epochs_stopped: Epochs that trials asked for but early stopping or the method spared.
+        shared: Executions that another trial's training answered.
+        epochs_shared: Further epochs of executions that another trial's training answered.
+        epochs_stopped: Epochs that executions asked for but early stopping or the method spared.
         seconds: Training time.
-        trainers: Number of trials by trainer.
+        trainers: Number of executions by trainer.
     """
 
     trainings: int
-    shared_trials: int
+    shared: int
     epochs_trained: int
     epochs_shared: int
     epochs_stopped: int
@@ -215,19 +217,35 @@ class ReportSource:
         return self._scoring[2]
 
     @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A line for each trial, with the means of its executions (see `trials_of`)."""
+        return trials_of(self.table)
+
+    @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The trials with a score, best first."""
-        return ranked_rows(self.table)
+        """The lines of `trials` with a score, the best first."""
+        return ranked_trials(self.table)
 
     @cached_property
     def unscored(self) -> pd.DataFrame:
-        """The trials without a score."""
-        return self.table[~self.table["trial"].isin(self.ranked["trial"])]
+        """The lines of `trials` without a score."""
+        return self.trials[~self.trials["trial"].isin(self.ranked["trial"])]
+
+    @property
+    def best(self) -> pd.Series[Any] | None:
+        """The best trial's line."""
+        return None if self.ranked.empty else self.ranked.iloc[0]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether trials have several executions."""
+        return len(self.table) > len(self.trials)
 
     @cached_property
-    def best(self) -> pd.Series[Any] | None:
-        """The best trial's row."""
-        return best_row(self.table)
+    def mean_curves(self) -> pd.DataFrame:
+        """The learning curve of each trial: the means of those of its executions."""
+        curves = self.curves.drop(columns=[*CURVES_TAIL], errors="ignore")
+        return curves.groupby([*CURVES], as_index=False).mean() if self.repeated else curves
 
     @cached_property
     def axes(self) -> dict[str, PlotAxis]:
@@ -238,7 +256,7 @@ class ReportSource:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the learning curves, the scored one first."""
-        found = [name for name in self.curves.columns if name not in CURVES]
+        found = [name for name in self.curves.columns if name not in CURVES | CURVES_TAIL]
         found = [name for name in found if self.curves[name].notna().any()]
         return sorted(found, key=lambda name: (name != self.metric, not name.startswith("val_")))
 
@@ -253,14 +271,15 @@ class ReportSource:
         """Epochs and trainings that sharing and early stopping saved."""
         table = self.table
         epochs = table["epochs_trained"].fillna(0).astype("int64")
-        training = table["shared_with"].fillna(table["trial"])
+        keys = table[KEY].assign(trial=table["shared_with"].fillna(table["trial"]))
+        training = keys.groupby(KEY, dropna=False).ngroup()
         trained = int(epochs.groupby(training).max().sum())
         ended = table["status"].isin(["completed", "stopped"])
         asked = table.get("epochs", epochs).astype("float64")
         spared = (asked - epochs).fillna(0).clip(lower=0)[ended]
         return Savings(
             trainings=int(training[epochs > 0].nunique()),
-            shared_trials=int(table["shared_with"].notna().sum()),
+            shared=int(table["shared_with"].notna().sum()),
             epochs_trained=trained,
             epochs_shared=int(epochs.sum()) - trained,
             epochs_stopped=int(spared.sum()),
@@ -270,15 +289,15 @@ class ReportSource:
 
     def hover_texts(self, trials: Sequence[int]) -> list[str]:
         """The config of each of these trials, as Plotly's text."""
-        places = {trial: place for place, trial in enumerate(self.table["trial"])}
-        return [self._hover_text(trial, self.table.iloc[places[trial]]) for trial in trials]
+        places = {trial: place for place, trial in enumerate(self.trials["trial"])}
+        return [self._hover_text(trial, self.trials.iloc[places[trial]]) for trial in trials]
 
     def _hover_text(self, trial: int, row: pd.Series[Any]) -> str:
         score = row["status"] if math.isnan(row["score"]) else number(float(row["score"]))
         lines = [f"<b>trial {trial}: {inert(score)}</b>"]
         lines += [f"{inert(name)}: {inert(text_of(row[name]))}" for name in self.axes]
-        if self.table["seed"].nunique() > 1:
-            lines.append(f"seed: {row['seed']}")
+        if self.repeated:
+            lines.append(f"executions: {row['executions']}")
         return "<br>".join(lines)
 
 
@@ -315,7 +334,7 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     has_curves = curves.exists() and given.name in (directory.name, "results.csv")
     return ReportSource(
         table=table,
-        curves=read_table(curves) if has_curves else pd.DataFrame(columns=[*CURVES]),
+        curves=read_curves(directory) if has_curves else pd.DataFrame(columns=[*CURVES]),
         sweep=resolved_sweep(directory),
         directory=directory,
     )

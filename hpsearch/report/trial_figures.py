@@ -49,7 +49,7 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
     if by != "trial":
         # Trials without a score took time, too.
-        seconds = source.table.sort_values("trial")["seconds"].fillna(0.0).cumsum()
+        seconds = source.trials.sort_values("trial")["seconds"].fillna(0.0).cumsum()
         x = seconds.loc[scored.index].to_numpy(np.float64)
         axis["title"] = {"text": "seconds of training, all trials so far"}
     elif x.max(initial=0) <= _MOST_MARKED:
@@ -138,7 +138,8 @@ def curves_figure(
     """A metric by epoch, None for the scored one; a line for each trial, the best emphasized."""
     metric = metric or (source.metrics[0] if source.metrics else source.metric)
     ranked = source.ranked["trial"].iloc[_best_and_spread(len(source.ranked), most, BEST_CURVES)]
-    rows = source.curves[source.curves["trial"].isin(ranked)]
+    curves = source.mean_curves
+    rows = curves[curves["trial"].isin(ranked)]
     groups = {int(group["trial"].iloc[0]): group for _, group in rows.groupby("trial")}
     trials = [trial for trial in map(int, ranked) if trial in groups and metric in rows]
     best = int(source.best["trial"]) if source.best is not None else None

@@ -29,15 +29,15 @@ def tiles(source: ReportSource) -> list[list[str]]:
     asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
     spared = 1 - saved.epochs_trained / asked if asked else 0.0
     trained = f"{saved.epochs_trained:,} trained of {asked:,} asked for"
-    configs = table["config"].nunique()
+    trials = source.trials
     failures = ", ".join(
         f"{count} {status}"
-        for status, count in table["status"].value_counts().items()
+        for status, count in trials["status"].value_counts().items()
         if status not in ("completed", "stopped")
     )
     found = [
         [f"best {source.metric}", *_best(source)],
-        ["trials", f"{len(table):,}", f"{configs:,} configs" if configs != len(table) else ""],
+        ["trials", f"{len(trials):,}", f"{len(table):,} executions" if source.repeated else ""],
         ["without a score", f"{len(source.unscored):,}", failures],
         ["training time", duration(saved.seconds), "summed over trials"],
         ["epochs saved", f"{spared:.0%}", trained],
@@ -52,12 +52,9 @@ def _best(source: ReportSource) -> tuple[str, str]:
     best = source.best
     if best is None:
         return "-", "no trial has a score"
-    rows = source.ranked[source.ranked["config"] == best["config"]]
     text = f"trial {best['trial']}"
-    if len(rows) > 1:
-        what = "seeds" if rows["fold"].isna().all() else "folds and seeds"
-        mean = number(float(rows["score"].mean()))
-        text += f"; its config's mean over {len(rows)} {what} {mean}"
+    if best["executions"] > 1:
+        text += f"; the mean of {best['executions']} executions, sd {number(float(best['std']))}"
     return number(float(best["score"])), text
 
 
@@ -140,10 +137,12 @@ def _measured(measured: Measurement) -> list[str]:
 def work(source: ReportSource) -> list[list[str]]:
     """Trials, trainings and epochs that were shared and saved."""
     saved = source.savings
+    rows_are = "executions" if source.repeated else "trials"
     rows = [
-        ["trials", f"{len(source.table):,}"],
+        ["trials", f"{len(source.trials):,}"],
+        *([["executions", f"{len(source.table):,}"]] if source.repeated else []),
         ["trainings", f"{saved.trainings:,}"],
-        ["trials answered by another's training", f"{saved.shared_trials:,}"],
+        [f"{rows_are} answered by another's training", f"{saved.shared:,}"],
         ["epochs trained", f"{saved.epochs_trained:,}"],
         ["epochs shared", f"{saved.epochs_shared:,}"],
         ["epochs spared by stopping early", f"{saved.epochs_stopped:,}"],
@@ -151,7 +150,7 @@ def work(source: ReportSource) -> list[list[str]]:
     if saved.epochs_trained:
         second = saved.seconds / saved.epochs_trained
         rows.append(["seconds an epoch", f"{second:.3g}"])
-    rows += [[f"trials by the {name} trainer", f"{n:,}"] for name, n in saved.trainers.items()]
+    rows += [[f"{rows_are} by the {name} trainer", f"{n:,}"] for name, n in saved.trainers.items()]
     best = source.best
     if best is not None and source.directory and (source.directory / "best.keras").exists():
         rows.append(["saved model", "best.keras"])
@@ -193,7 +192,7 @@ def _distinct(column: pd.Series[Any]) -> str:
 
 
 #: Columns that follow the hyperparameters in the page's table.
-_AFTER = ("status", "seed", "fold", "epochs_trained", "weights", "seconds")
+_AFTER = ("status", "std", "executions", "seed", "fold", "epochs_trained", "weights", "seconds")
 #: Columns that are shown only in the details of a chosen trial.
 _DETAILS = ("best_epoch", "shared_with", "trainer")
 
@@ -204,16 +203,16 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
     A number is itself, a category the index of its text in `levels`, an empty cell null.
     """
     scored, unscored = source.ranked.index, source.unscored.index
-    if len(source.table) > most:
+    if len(source.trials) > most:
         # Some failures stay, so that the page does not show only successes.
         failed = min(len(unscored), most // 10)
         scored, unscored = scored[: most - failed], unscored[:failed]
-    rows = source.table.loc[[*scored, *unscored]]
+    rows = source.trials.loc[[*scored, *unscored]]
     found = [_column(rows["trial"]), _score(source, rows)]
     found += [_hyperparameter(axis, rows[axis.name]) for axis in source.axes.values()]
     for name in (*_AFTER, *_DETAILS):
-        one_seed = name == "seed" and source.table[name].nunique() < 2
-        if not one_seed and source.table[name].notna().any():
+        dull = name in ("seed", "executions") and source.trials[name].nunique() < 2
+        if source.trials[name].notna().any() and (source.repeated or not dull):
             found.append(_column(rows[name]) | {"detail": name in _DETAILS})
     return found
 

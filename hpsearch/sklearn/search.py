@@ -246,14 +246,14 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
     if outcome.best is None:
         first = next((error for error in table["error"] if isinstance(error, str)), "none ran")
         raise ValueError(f"no trial completed: {outcome.stopped or first}")
-    trial, score = outcome.best
+    best, score = outcome.best
     with Store(outcome.directory / "sweep.db", read_only=True) as store:
-        weights = store.weights(trial.number)
+        weights = store.weights(best.number)
     if weights is None:
-        raise ValueError(f"trial {trial.number} is the best one, and its weights are lost")
-    recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(trial.fold)
+        raise ValueError(f"{best.label} is the best one, and its weights are lost")
+    recipe, rows = make_recipe(sweep, loaded.target.task), loaded.of_fold(best.fold)
     problem = Problem(recipe, rows.input, rows.target)
-    network = Network(problem, trial.config.without_epochs, trial.seed, weights)
-    active = dict(trial.config.values)
+    network = Network(problem, best.config.without_epochs, best.seed, weights)
+    active = dict(best.config.values)
     params = {name: active[name] for name in sweep.parameters if name in active}
     return SearchResult(network, params, score, table)

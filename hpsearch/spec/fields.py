@@ -11,8 +11,8 @@ from pydantic import Field
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
+from hpsearch.space.execution import Repetition
 from hpsearch.space.space import Config, Kind, Space
-from hpsearch.space.trial import Repetition
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.hyperparameters import rule_of
 from hpsearch.spec.method import CONFIGS, Method, MethodSpec
@@ -32,7 +32,7 @@ from hpsearch.spec.rules import (
 from hpsearch.spec.settings import (
     Budget,
     EarlyStoppingSpec,
-    Execution,
+    ExecutionSettings,
     Metric,
     Model,
     ModelSpec,
@@ -159,8 +159,9 @@ class SweepFields(Spec):
         EarlyStoppingSpec | None, about("End trainings that no longer improve.", {"patience": 3})
     ] = None
     execution: Annotated[
-        Execution, about("Where and how trainings run; scores do not depend on it.", {"workers": 2})
-    ] = Execution()
+        ExecutionSettings,
+        about("Where and how trainings run; scores do not depend on it.", {"workers": 2}),
+    ] = ExecutionSettings()
     model: Annotated[
         Model,
         about(

@@ -178,7 +178,7 @@ def _resources(value: Any) -> dict[str, float]:
     return check_each(number(minimum=0).check, require_mapping(value, requirement).items())
 
 
-class Execution(Spec):
+class ExecutionSettings(Spec):
     """Where and how trainings run; no key changes a score."""
 
     workers: Annotated[

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.space import Kind
-from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.ranking import mean, ranked
 from hpsearch.store.tables import (
     Provenance,
     Record,
-    best_of,
     curves_table,
     header_lines,
     results_table,
@@ -68,12 +67,16 @@ class Tables:
         self._spent = 0.0
         self._slowness = 1.0
 
-    def records(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> list[Record]:
-        """Make the records of all trials that have a result."""
+    def records(
+        self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
+    ) -> list[Record]:
+        """Make the records of all executions that have a result."""
+        executions = list(executions)
+        trials = {each.number: each.trial for each in executions}
         return [
-            record_of(trial, results[trial.number], self._provenance)
-            for trial in trials
-            if trial.number in results
+            record_of(execution, results[execution.number], self._provenance, trials)
+            for execution in executions
+            if execution.number in results
         ]
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
@@ -92,14 +95,17 @@ class Tables:
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
 
-    def require_known(self, results: Collection[int]) -> None:
-        """Check that the store holds every row of results.csv, which the next rewrite replaces.
+    def require_known(self, known: Collection[ExecutionKey]) -> None:
+        """Check that the store has every row of results.csv, which the next rewrite replaces.
+
+        Args:
+            known: The executions that have a result in the store.
 
         Raises:
             RefusedError: Rows are missing: the store is an older copy, or lost its log.
         """
         path = self._where.results
-        lost = [number for number in _numbers_in(path) if number not in results]
+        lost = [trial for trial, key in _rows_in(path) if key not in known]
         if lost:
             some = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
             raise RefusedError(
@@ -122,7 +128,9 @@ class Tables:
                 if not path.exists():
                     write_atomically(path, text)
 
-    def write(self, trials: Iterable[Trial], results: Mapping[int, TrialResult]) -> None:
+    def write(
+        self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
+    ) -> None:
         """Rewrite both files.
 
         Raises:
@@ -133,7 +141,7 @@ class Tables:
 
         del pd
         began = time.monotonic()
-        records = self.records(trials, results)
+        records = self.records(executions, results)
         with _explained(self._where):
             # In this order a kill never leaves a row without its curve, or without its result in
             # the store.
@@ -154,21 +162,40 @@ class Tables:
             write_atomically(self._where.sweep, text)
 
 
-def _numbers_in(path: Path) -> list[int]:
-    """The trials that have a row in a results table; none if it cannot be read as one."""
+def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
+    """The trial and the key of each row of a results table; none if it cannot be read as one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            at = next(rows, []).index("trial")
-            return [int(row[at]) for row in rows]
-    except (OSError, ValueError, LookupError, csv.Error):
+            return [
+                (int(row["trial"]), (row["config"], Repetition(int(row["seed"]), fold)))
+                for row in csv.DictReader(file)
+                for fold in [int(row["fold"]) if row["fold"] else None]
+            ]
+    except (OSError, ValueError, LookupError, TypeError, csv.Error):
         return []
 
 
-def record_of(trial: Trial, result: TrialResult, provenance: Provenance) -> Record:
-    """Make a trial's record, with the hyperparameters that its model requested in training."""
-    values = {**trial.config.values, **result.late}  # noqa: PD011 - a mapping
-    return Record(trial.number, trial.config.id, trial.seed, values, result, provenance, trial.fold)
+def record_of(
+    execution: Execution,
+    result: ExecutionResult,
+    provenance: Provenance,
+    trials: Mapping[int, int],
+) -> Record:
+    """Make an execution's record, with the hyperparameters that its model requested in training.
+
+    Args:
+        trials: Execution -> its trial, for every execution that may share a training.
+    """
+    return Record(
+        execution.trial,
+        execution.config.id,
+        execution.seed,
+        {**execution.config.values, **result.late},  # noqa: PD011 - a mapping
+        result,
+        provenance,
+        execution.fold,
+        None if result.shared_with is None else trials[result.shared_with],
+    )
 
 
 def _expected_seconds(rows: int) -> float:
@@ -186,17 +213,32 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
         ) from None
 
 
-def best_trial(
-    trials: Iterable[Trial], results: Mapping[int, TrialResult], recipe: Recipe
-) -> tuple[Trial, float] | None:
-    """Return the best trial (see `best_of`) and its config's mean score, or None."""
-    by_number = {trial.number: trial for trial in trials}
-    scored = [
-        (number, trial.config.id, result.score)
-        for number, trial in by_number.items()
-        if (result := results.get(number)) is not None
-        and result.status.scored
-        and result.score is not None
-    ]
-    best = best_of(scored, recipe.goal)
-    return best and (by_number[best[0]], best[1])
+def best_execution(
+    executions: Iterable[Execution],
+    results: Mapping[int, ExecutionResult],
+    goal: str,
+    trial: int | None = None,
+) -> tuple[Execution, float] | None:
+    """Return the best execution of the best trial, and the trial's mean score.
+
+    Args:
+        trial: Look at this trial alone.
+
+    Returns:
+        None if no execution has a score.
+    """
+    scores: dict[int, dict[int, float]] = {}
+    by_number = {each.number: each for each in executions}
+    for execution in by_number.values():
+        result = results.get(execution.number)
+        if trial not in (None, execution.trial) or result is None or not result.status.scored:
+            continue
+        if result.score is not None:
+            scores.setdefault(execution.trial, {})[execution.number] = result.score
+    numbers = ranked({number: [*found.values()] for number, found in scores.items()}, goal)
+    if not numbers:
+        return None
+    found, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
+    # Of equal ones, that of the first seed and fold.
+    best = min(found, key=lambda each: (-sign * found[each], by_number[each].repetition))
+    return by_number[best], mean([*found.values()])

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
-from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory, holder
 from hpsearch.store.facts import Facts
 from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
-from hpsearch.store.tables import read_cells, write_csv
+from hpsearch.store.tables import KEY, read_cells, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ class _Contents:
     """The readable contents of the store; `damage` has a line for each unreadable part."""
 
     facts: Facts = field(default_factory=lambda: Facts({}))
-    trials: list[Trial] = field(default_factory=list)
-    results: dict[int, TrialResult] = field(default_factory=dict)
+    executions: list[Execution] = field(default_factory=list)
+    results: dict[int, ExecutionResult] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
 
 
@@ -132,7 +132,7 @@ def _read_all(store: Store, contents: _Contents) -> None:
             return None
 
     contents.facts = read(store.facts) or contents.facts
-    contents.trials = read(store.trials) or []
+    contents.executions = read(store.executions) or []
     contents.results = read(store.results) or {}
     for number in contents.results:
         read(store.weights, number)
@@ -143,7 +143,8 @@ def _read_all(store: Store, contents: _Contents) -> None:
 def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     yield from _wrong(where.store.name, contents.damage)
     if not contents.damage:
-        counts = f"{len(contents.trials)} trials, {len(contents.results)} results"
+        trials = len({each.trial for each in contents.executions})
+        counts = f"{trials} trials, {len(contents.results)} results"
         yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
 
 
@@ -163,7 +164,7 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             text = "cannot be compared with the store, which does not say what was run"
             yield Finding(path.name, Severity.WRONG, text)
         return
-    for path, table, keys in zip(files, expected, (["trial"], ["trial", "epoch"]), strict=True):
+    for path, table, keys in zip(files, expected, (KEY, [*KEY, "epoch"]), strict=True):
         if not path.exists():
             text = "there is none; the next run writes it from the store"
             yield Finding(path.name, Severity.NOTE, text)
@@ -197,7 +198,7 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
         names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
     provenance = identity.provenance(name)
     tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
-    records = tables.records(contents.trials, contents.results)
+    records = tables.records(contents.executions, contents.results)
     return tables.results(records), tables.curves(records)
 
 
@@ -218,12 +219,12 @@ def _as_written(table: pd.DataFrame, keys: list[str]) -> Rows:
 def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
     missing = expected.keys() - found.keys()
     if missing:
-        what = "trials" if name == "results.csv" else "epochs"
+        what = "rows" if name == "results.csv" else "epochs"
         text = f"lacks {len(missing)} {what} that the store has; the next run adds them"
         yield Finding(name, Severity.NOTE, text)
     unknown = sorted(found.keys() - expected.keys(), key=str)
     lines = [f"{_place(key)} is not in the store" for key in unknown]
-    for key in sorted(found.keys() & expected.keys()):
+    for key in sorted(found.keys() & expected.keys(), key=str):
         lines += _changed_cells(_place(key), found[key], expected[key])
     yield from _wrong(name, lines)
     if not missing and not lines:
@@ -231,7 +232,8 @@ def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
 
 
 def _place(key: tuple[Any, ...]) -> str:
-    return f"trial {key[0]}" + (f", epoch {key[1]}" if len(key) > 1 else "")
+    trial, seed, fold, *epoch = key
+    return label(trial, seed, fold) + (f", epoch {epoch[0]}" if epoch else "")
 
 
 def _changed_cells(

@@ -84,7 +84,7 @@ class Evaluation:
 
     Attributes:
         time: The time in UTC, as ISO 8601 to the second.
-        trial, config, seed: The evaluated model.
+        trial, config, seed, fold: The evaluated model.
         split: `train`, `validation` or `test`.
         rows: The number of rows in the split.
         metric: The name in `metrics` that the sweep scores by.
@@ -99,6 +99,7 @@ class Evaluation:
     rows: int
     metric: str
     metrics: Mapping[str, Measurement]
+    fold: int | None = None
 
     @property
     def score(self) -> Measurement:
@@ -161,7 +162,7 @@ class Facts:
 
     @property
     def best_model(self) -> str:
-        """`TRIAL:CONFIG` of the model in best.keras."""
+        """`EXECUTION:CONFIG` of the model in best.keras."""
         return self.meta.get("best_model", "")
 
     @property

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.space.trial import Curve, Snapshot, Status, TrialResult
+from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
 
 #: The columns of each table; the last is the checksum of those before it.
 COLUMNS = {
     "meta": ("key", "value", "checksum"),
-    "trials": ("number", "config", "seed", "fold", "hyperparameters", "checksum"),
-    "results": ("trial", "status", "record", "checksum"),
-    "weights": ("trial", "arrays", "checksum"),
-    "snapshots": ("trial", "epoch", "best", "arrays", "checksum"),
+    "executions": ("number", "trial", "config", "seed", "fold", "hyperparameters", "checksum"),
+    "results": ("execution", "status", "record", "checksum"),
+    "weights": ("execution", "arrays", "checksum"),
+    "snapshots": ("execution", "epoch", "best", "arrays", "checksum"),
 }
 
 #: The errors that json, numpy and zipfile raise when data is damaged.
@@ -71,16 +71,16 @@ def checksum_of(*parts: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-def as_json(result: TrialResult) -> str:
+def as_json(result: ExecutionResult) -> str:
     """Encode a result without its arrays."""
     # `asdict` would copy every number of the curve.
     record = {**vars(result)}
-    del record["state"], record["snapshot"], record["trial"]
+    del record["state"], record["snapshot"], record["number"]
     curve = result.curve
     # A list for each metric takes a tenth of the space of a mapping for each epoch.
     names = list(curve[0]) if curve else []
     record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
-    return json.dumps({"trial": result.trial, **record})
+    return json.dumps({"execution": result.number, **record})
 
 
 def mapping(text: str) -> dict[str, Any]:
@@ -95,20 +95,22 @@ def mapping(text: str) -> dict[str, Any]:
     return found
 
 
-def from_json(text: str) -> TrialResult:
+def from_json(text: str) -> ExecutionResult:
     """Decode the output of `as_json`.
 
     Raises:
         UNREADABLE: `text` is not a valid record.
     """
     record = mapping(text)
+    # Stores before format 4 say `trial`.
+    record["number"] = record.pop("trial" if "trial" in record else "execution")
     record["status"] = Status(record["status"])
     names = list(record["curve"])
     record["curve"] = Curve(
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
-    return TrialResult(**record)
+    return ExecutionResult(**record)
 
 
 def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:

@@ -13,8 +13,8 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
+from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Snapshot, Trial, TrialResult
 from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.records import (
@@ -29,26 +29,28 @@ from hpsearch.store.records import (
     schema_faults,
     snapshot_of,
 )
+from hpsearch.store.tables import new_numbers
 
 _APPLICATION_ID = 0x68707331
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 #: Without folds, `fold` is 0.
-_TRIALS = """
-CREATE TABLE trials(
-    number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL, fold INTEGER NOT NULL,
-    hyperparameters TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
+_EXECUTIONS = """
+CREATE TABLE executions(
+    number INTEGER PRIMARY KEY, trial INTEGER NOT NULL, config TEXT NOT NULL,
+    seed INTEGER NOT NULL, fold INTEGER NOT NULL, hyperparameters TEXT NOT NULL,
+    checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
 """
 _SCHEMA = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
-{_TRIALS}
+{_EXECUTIONS}
 CREATE TABLE results(
-    trial INTEGER PRIMARY KEY REFERENCES trials(number), status TEXT NOT NULL,
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), status TEXT NOT NULL,
     record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
 CREATE TABLE weights(
-    trial INTEGER PRIMARY KEY REFERENCES trials(number), arrays BLOB NOT NULL,
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), arrays BLOB NOT NULL,
     checksum TEXT NOT NULL) STRICT;
 CREATE TABLE snapshots(
-    trial INTEGER PRIMARY KEY REFERENCES trials(number), epoch INTEGER NOT NULL,
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), epoch INTEGER NOT NULL,
     best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
 """
 _BUSY_MILLISECONDS = 10_000
@@ -142,14 +144,14 @@ class Store:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
-        if version not in (2, _SCHEMA_VERSION):
+        if not 2 <= version <= _SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
-                f"2 and {_SCHEMA_VERSION}"
+                f"2 to {_SCHEMA_VERSION}"
             )
         self._check_size()
-        if version == 2:
-            self._upgrade(in_memory=read_only)
+        if version < _SCHEMA_VERSION:
+            self._upgrade(version, in_memory=read_only)
         for fault in schema_faults(self._db).values():
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
         # Checksums find a changed row, this finds a missing one; it takes 0.3 s per GB.
@@ -171,24 +173,43 @@ class Store:
                 f"of {page}; {self._advice()}"
             )
 
-    def _upgrade(self, *, in_memory: bool) -> None:
-        """Give a store of format 2 the column `fold`, in the file or in a copy of it."""
+    def _upgrade(self, version: int, *, in_memory: bool) -> None:
+        """Convert an older store, in the file or in a copy of it: each row was a trial there."""
         if in_memory:
             memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._db.backup(memory)
             self._db.close()
             self._db = memory
+        columns = ["number", "config", "seed", "fold", "hyperparameters", "checksum"]
+        if version == 2:
+            columns.remove("fold")
         with self._transaction():
-            columns = [column for column in COLUMNS["trials"] if column != "fold"]
             rows = self._rows("trials", "trial {}", columns=columns)
             self._db.execute("DROP TABLE trials")
-            self._db.execute(_TRIALS)
-            for number, config, folded, values in rows:
-                fold, seed = divmod(folded, _FOLD)
-                self._insert("trials", number, config, seed, fold, values)
+            self._db.execute(_EXECUTIONS)
+            trials = new_numbers((number, config) for number, config, *_ in rows)
+            folds = {}
+            for number, config, seed, *fold, values in rows:
+                place = (seed, *fold) if fold else divmod(seed, _FOLD)[::-1]
+                self._insert("executions", number, trials[number], config, *place, values)
+                folds[number] = place[1] or None
+            for table in ("results", "weights", "snapshots"):
+                self._db.execute(f"ALTER TABLE {table} RENAME COLUMN trial TO execution")
+            self._upgrade_evaluations(trials, folds)
             self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
         if in_memory:
             self._db.execute("PRAGMA query_only=ON")
+
+    def _upgrade_evaluations(
+        self, trials: Mapping[int, int], folds: Mapping[int, int | None]
+    ) -> None:
+        """Give the recorded evaluations their trials and folds."""
+        with suppress(*UNREADABLE):
+            looks = json.loads(self.meta()["looks"])
+            for look in looks:
+                look["fold"] = folds[look["trial"]]
+                look["trial"] = trials[look["trial"]]
+            self._insert("meta", "looks", json.dumps(looks), replace=True)
 
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"
@@ -231,18 +252,18 @@ class Store:
         table: str,
         what: str,
         *,
-        trial: int | None = None,
+        execution: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[list[Any]]:
         """Read rows in the order of their keys, without the checksums, which are checked.
 
         Args:
             what: Names a row in error messages; `{}` stands for its key.
-            trial: Read only the row of this trial.
+            execution: Read only the row of this execution.
             columns: Those of the table if None.
         """
         names = ", ".join(columns or COLUMNS[table])
-        which = "" if trial is None else f"WHERE trial = {trial:d}"
+        which = "" if execution is None else f"WHERE execution = {execution:d}"
         with self._explained():
             query = f"SELECT {names} FROM {table} {which} ORDER BY 1"  # noqa: S608 - all our own
             found = self._db.execute(query).fetchall()
@@ -303,40 +324,41 @@ class Store:
             for key, value in values.items():
                 self._insert("meta", key, value, replace=True)
 
-    # Trials
+    # Executions
 
-    def add_trials(self, trials: Iterable[Trial]) -> None:
-        """Store planned trials, whose numbers are then fixed; all of them or none."""
+    def add_executions(self, executions: Iterable[Execution]) -> None:
+        """Store planned executions, whose numbers are then fixed; all of them or none."""
         with self._transaction():
-            for trial in trials:
-                values = json.dumps(dict(trial.config.values))
-                row = (trial.number, trial.config.id, trial.seed, trial.fold or 0, values)
-                self._insert("trials", *row)
+            for each in executions:
+                values = json.dumps(dict(each.config.values))
+                place = (each.config.id, each.seed, each.fold or 0)
+                self._insert("executions", each.number, each.trial, *place, values)
 
-    def trials(self) -> list[Trial]:
-        """Return every planned trial, by number."""
+    def executions(self) -> list[Execution]:
+        """Return every planned execution, by number."""
         facts = self.facts()
         with self._decoding("what its configs are of"):
             kind = facts.kind
-        trials = []
-        for number, _, seed, fold, values in self._rows("trials", "trial {}"):
-            with self._decoding(f"trial {number}"):
-                trials.append(Trial(number, Config(mapping(values), kind), seed, fold or None))
-        return trials
+        executions = []
+        for number, trial, _, seed, fold, values in self._rows("executions", "execution {}"):
+            with self._decoding(f"execution {number}"):
+                config = Config(mapping(values), kind)
+                executions.append(Execution(number, trial, config, seed, fold or None))
+        return executions
 
     # Results
 
-    def add_results(self, results: Sequence[TrialResult]) -> None:
+    def add_results(self, results: Sequence[ExecutionResult]) -> None:
         """Store results with their weights and snapshots, all of them or none.
 
-        A trial's earlier result is replaced, and its weights and snapshot with it.
+        An execution's earlier result is replaced, and its weights and snapshot with it.
         """
         with self._transaction():
             for result in results:
-                number = result.trial
+                number = result.number
                 self._insert("results", number, str(result.status), as_json(result), replace=True)
                 for table in ("weights", "snapshots"):
-                    self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))  # noqa: S608
+                    self._db.execute(f"DELETE FROM {table} WHERE execution = ?", (number,))  # noqa: S608
                 if result.state is not None:
                     self._insert("weights", number, as_npz(result.state))
                 if result.snapshot is not None:
@@ -344,34 +366,35 @@ class Store:
                     blob = as_npz((*result.snapshot.state, *best))
                     self._insert("snapshots", number, result.snapshot.epoch, len(best), blob)
 
-    def results(self) -> dict[int, TrialResult]:
-        """Return every result, by trial; without weights and snapshots."""
-        what, results = "the result of trial {}", {}
+    def results(self) -> dict[int, ExecutionResult]:
+        """Return every result, by execution; without weights and snapshots."""
+        what, results = "the result of execution {}", {}
         for number, _, record in self._rows("results", what):
             with self._decoding(what.format(number)):
                 results[number] = from_json(record)
         return results
 
-    def weights(self, trial: int) -> tuple[npt.NDArray[Any], ...] | None:
-        """Return the kept weights of a trial, in the order of `model.get_weights()`."""
-        what = f"the weights of trial {trial}"
-        for _, blob in self._rows("weights", what, trial=trial):
+    def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:
+        """Return the kept weights of an execution, in the order of `model.get_weights()`."""
+        what = f"the weights of execution {execution}"
+        for _, blob in self._rows("weights", what, execution=execution):
             with self._decoding(what):
                 return from_npz(blob)
         return None
 
-    def snapshot(self, trial: int) -> Snapshot | None:
-        """Return the snapshot from which the training of a trial can continue."""
-        what = f"the snapshot of trial {trial}"
-        for _, *cells in self._rows("snapshots", what, trial=trial):
+    def snapshot(self, execution: int) -> Snapshot | None:
+        """Return the snapshot from which the training of an execution can continue."""
+        what = f"the snapshot of execution {execution}"
+        for _, *cells in self._rows("snapshots", what, execution=execution):
             with self._decoding(what):
                 return snapshot_of(*cells)
         return None
 
     def snapshots(self) -> list[tuple[int, int, int]]:
-        """Return trial, epoch and size in bytes of each snapshot."""
+        """Return execution, epoch and size in bytes of each snapshot."""
         with self._explained():
-            return self._db.execute("SELECT trial, epoch, length(arrays) FROM snapshots").fetchall()
+            query = "SELECT execution, epoch, length(arrays) FROM snapshots"
+            return self._db.execute(query).fetchall()
 
     def flush(self) -> None:
         """Flush what was committed to the disk: a power cut then loses none of it."""
@@ -383,13 +406,13 @@ class Store:
             finally:
                 os.close(handle)
 
-    def keep_weights(self, trials: Iterable[int]) -> None:
-        """Remove the weights of all other trials."""
+    def keep_weights(self, executions: Iterable[int]) -> None:
+        """Remove the weights of all other executions."""
         with self._explained():
-            stored = {row[0] for row in self._db.execute("SELECT trial FROM weights")}
+            stored = {row[0] for row in self._db.execute("SELECT execution FROM weights")}
         with self._transaction():
             self._db.executemany(
-                "DELETE FROM weights WHERE trial = ?", [(n,) for n in stored - set(trials)]
+                "DELETE FROM weights WHERE execution = ?", [(n,) for n in stored - set(executions)]
             )
         with self._explained():
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -443,7 +466,7 @@ def _hold_if_possible(where: ResultsDirectory, stack: ExitStack) -> None:
 def _is_new(path: Path) -> bool:
     """Return whether a store is empty: a run was killed before it wrote the pointer to it."""
     with Store(path, read_only=True) as store:
-        return not store.meta() and not store.trials()
+        return not store.meta() and not store.executions()
 
 
 def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:

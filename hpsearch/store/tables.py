@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.models.problem import TASK_METRICS
+from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Kind
-from hpsearch.space.trial import TrialResult
 from hpsearch.store.cells import cell_of, escaped, parsed, printable, unescaped
 
 if TYPE_CHECKING:
@@ -55,8 +55,12 @@ TAIL = {
     "keras": _TEXT,
 }
 
-#: Column -> dtype of the curves, before the metrics.
+#: The columns whose cells together name a row.
+KEY = ["trial", "seed", "fold"]
+
+#: Column -> dtype of the curves, before the metrics and after them.
 CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
+CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
 _METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
 _RESERVED = frozenset(HEAD | TAIL | CURVES) | _METRIC_NAMES
 _MOST_INT64 = 2**63
@@ -79,15 +83,25 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Record:
-    """A trial, its config and its result, from which its rows are made."""
+    """An execution, its config and its result, from which its rows are made.
+
+    Attributes:
+        shared_with: The trial whose training answered this one, or None.
+    """
 
     trial: int
     config: str
     seed: int
     values: Mapping[str, Any]
-    result: TrialResult
+    result: ExecutionResult
     provenance: Provenance
     fold: int | None = None
+    shared_with: int | None = None
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Its place in the table."""
+        return self.trial, self.seed, self.fold or 0
 
 
 def column_of(hyperparameter: str) -> str:
@@ -132,7 +146,7 @@ def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> di
         epochs_trained=len(result.curve),
         weights=result.weights,
         seconds=round(result.seconds, 6),
-        shared_with=result.shared_with,
+        shared_with=record.shared_with,
         trainer=result.trainer,
         fold=record.fold,
         error=" ".join(printable(result.error).split()),
@@ -149,10 +163,10 @@ def results_table(
     *,
     kind: Kind = Kind.MLP,
 ) -> pd.DataFrame:
-    """Make the results table: a row for each record, in the order of the trials' numbers.
+    """Make the results table: a row for each record, by trial, seed and fold.
 
     Args:
-        records: The trials that have a result.
+        records: The executions that have a result.
         task: Decides the metric columns; the other metrics of a custom model follow.
         hyperparameters: Names in file order. An MLP's table begins with the notes' seven.
         scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
@@ -161,7 +175,7 @@ def results_table(
     """
     import pandas as pd  # slow to import
 
-    records = sorted(records, key=lambda record: record.trial)
+    records = sorted(records, key=lambda record: record.place)
     names = _names_in_order(hyperparameters, records, task, kind)
     head = [*HEAD, *map(column_of, names)]
     metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
@@ -178,7 +192,7 @@ def header_lines(
     metrics = _metrics((), task, scored, kind)
     return (
         _header([*HEAD, *map(column_of, names), *metrics, *TAIL]),
-        _header([*CURVES, *metrics]),
+        _header([*CURVES, *metrics, *CURVES_TAIL]),
     )
 
 
@@ -200,18 +214,18 @@ def _names_in_order(
 def curves_table(
     records: Iterable[Record], task: Task, scored: str = "", *, kind: Kind = Kind.MLP
 ) -> pd.DataFrame:
-    """Make the learning curves: trial, epoch (from 1), and a column for each metric."""
+    """Make the learning curves: trial, epoch (from 1), a column for each metric, seed and fold."""
     import pandas as pd  # slow to import
 
-    records = sorted(records, key=lambda record: record.trial)
+    records = sorted(records, key=lambda record: record.place)
     metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
     rows = [
-        (record.trial, epoch, *(values.get(name, math.nan) for name in metrics))
+        (record.trial, epoch, *(values.get(n, math.nan) for n in metrics), record.seed, record.fold)
         for record in records
         for epoch, values in enumerate(record.result.curve, start=1)
     ]
-    table = pd.DataFrame(rows, columns=[*CURVES, *metrics.values()])
-    return table.astype(CURVES | dict.fromkeys(metrics.values(), _FLOAT))
+    columns = CURVES | dict.fromkeys(metrics.values(), _FLOAT) | CURVES_TAIL
+    return pd.DataFrame(rows, columns=[*columns]).astype(columns)
 
 
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
@@ -232,7 +246,7 @@ def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the schema's dtypes; columns of hyperparameters are numeric if all cells are."""
-    declared = HEAD | TAIL | CURVES | dict.fromkeys(_metrics_of(table), _FLOAT)
+    declared = HEAD | TAIL | CURVES | CURVES_TAIL | dict.fromkeys(metric_columns(table), _FLOAT)
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype == _TEXT:
@@ -243,7 +257,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _metrics_of(table: pd.DataFrame) -> list[str]:
+def metric_columns(table: pd.DataFrame) -> list[str]:
     """The columns from the first of the usual metrics to the first of the schema's others."""
     after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
     return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
@@ -337,9 +351,54 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
             f"its columns are {', '.join(table.columns[:8])}"
         )
     try:
-        return _typed(table)
+        return _renumbered(_typed(table))
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
+
+
+def _renumbered(table: pd.DataFrame) -> pd.DataFrame:
+    """Number the trials of a table of an older version, which numbered each row."""
+    if "config" not in table or not _numbers_rows(table):
+        return table
+    numbers = new_numbers(zip(table["trial"], table["config"], strict=True))
+    for column in ("trial", "shared_with"):
+        if column in table:
+            table[column] = table[column].map(numbers).astype("Int64")
+    return table.sort_values("trial", kind="stable", ignore_index=True)
+
+
+def _numbers_rows(table: pd.DataFrame) -> bool:
+    return bool(table["config"].duplicated().any() and not table["trial"].duplicated().any())
+
+
+def new_numbers(rows: Iterable[tuple[int, str]]) -> dict[int, int]:
+    """Return the trial's number for each row of an older version, which numbered each row.
+
+    Args:
+        rows: Number and config of each row.
+    """
+    trials: dict[str, int] = {}
+    return {number: trials.setdefault(config, len(trials) + 1) for number, config in sorted(rows)}
+
+
+def read_curves(directory: Path) -> pd.DataFrame:
+    """Read a directory's curves.csv.
+
+    Raises:
+        InputError: There is no such table, or hpsearch did not write it.
+    """
+    curves = read_table(directory / "curves.csv")
+    if "seed" in curves:
+        return curves
+    # An older version wrote it, where a curve has its row's number.
+    rows = _typed(read_cells(directory)).rename(columns={"trial": "number"})
+    rows["trial"] = rows["number"]
+    if _numbers_rows(rows):
+        numbers = new_numbers(zip(rows["number"], rows["config"], strict=True))
+        rows["trial"] = rows["number"].map(numbers).astype("Int64")
+    numbered = curves.rename(columns={"trial": "number"})
+    joined = numbered.merge(rows[["number", "trial", *CURVES_TAIL]], on="number", how="left")
+    return joined[["trial", *curves.columns[1:], *CURVES_TAIL]]
 
 
 def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -374,11 +433,6 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
-def varying_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of hyperparameters with several values; an empty cell is a value."""
-    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
-
-
 def goal_of(table: pd.DataFrame) -> str:
     """Return `maximize` or `minimize` from the table's metric column."""
     metrics = table["metric"].dropna()
@@ -386,46 +440,12 @@ def goal_of(table: pd.DataFrame) -> str:
     return parts[1] if len(parts) > 1 else "maximize"
 
 
-def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a score, best first; equal ones in the order of trials."""
-    scored = table[table["status"].isin(["completed", "stopped"]) & table["score"].notna()]
-    ascending = goal_of(table) == "minimize"
-    return scored.sort_values(["score", "trial"], ascending=[ascending, True])
+def keys_of(table: pd.DataFrame) -> list[ExecutionKey]:
+    """Return the config, the seed and the fold of each row."""
+    import pandas as pd  # slow to import
 
-
-def best_row(table: pd.DataFrame) -> pd.Series[Any] | None:
-    """Return the row of the best trial (see `best_of`), or None if no row has a score."""
-    rows = ranked_rows(table)
-    scored = zip(rows["trial"], rows["config"], rows["score"], strict=True)
-    best = best_of(scored, goal_of(table))
-    return None if best is None else rows[rows["trial"] == best[0]].iloc[0]
-
-
-def best_of(scored: Iterable[tuple[int, str, float]], goal: str) -> tuple[int, float] | None:
-    """Return the best trial of the config with the best mean score, and that mean.
-
-    Only configs with as many trials as the one with the most can win, since a mean of fewer
-    scores is more easily good by luck. The first of equal ones wins.
-
-    Args:
-        scored: Number, config and score of each trial that has a score.
-        goal: `maximize` or `minimize`.
-
-    Returns:
-        None if `scored` is empty.
-    """
-    sign = 1 if goal == "maximize" else -1
-    configs: dict[str, list[tuple[int, float]]] = {}
-    for number, config, score in sorted(scored):
-        configs.setdefault(config, []).append((number, score))
-    if not configs:
-        return None
-    most = max(map(len, configs.values()))
-    means = {
-        config: sum(score for _, score in members) / most
-        for config, members in configs.items()
-        if len(members) == most
-    }
-    winner = max(means, key=lambda config: sign * means[config])
-    number, _ = max(configs[winner], key=lambda member: sign * member[1])
-    return number, means[winner]
+    cells = table[["config", "seed", "fold"]].astype(object)
+    return [
+        (str(config), Repetition(int(seed), None if pd.isna(fold) else int(fold)))
+        for config, seed, fold in cells.itertuples(index=False)
+    ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
 

@@ -1,4 +1,4 @@
-"""From a trainer's epochs to the results of the trials that share its training. Pure."""
+"""From a trainer's epochs to the results of the executions that share its training. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Patience, Recipe
-from hpsearch.space.trial import ResumePoint, Snapshot, Status, Training, TrialResult
+from hpsearch.space.execution import ExecutionResult, ResumePoint, Snapshot, Status, Training
 from hpsearch.training.trainer import State, Trainer
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def follow(
     past: ResumePoint | None = None,
     floors: Sequence[float] = (),
     snapshot: bool = False,
-) -> Iterator[TrialResult]:
+) -> Iterator[ExecutionResult]:
     """Train, and yield the result of each stop as soon as it is reached.
 
-    Each result equals that of its trial trained alone to that epoch, except for `seconds`, which
-    count from the previous stop. After an early stop or a divergence no further epoch is trained,
-    and every later stop has the same curve and no seconds.
+    Each result equals that of its execution trained alone to that epoch, except for `seconds`,
+    which count from the previous stop. After an early stop or a divergence no further epoch is
+    trained, and every later stop has the same curve and no seconds.
 
     Args:
         training: The training and its stops.
@@ -43,7 +43,7 @@ def follow(
         started: The clock when the work on this training began; building and tracing count
             towards the first stop.
         on_epoch: Called with each epoch (from 1) and its metrics.
-        keep: Returns whether the weights of a trial with this score are wanted.
+        keep: Returns whether the weights of an execution with this score are wanted.
         past: The point to resume from; its seconds count towards the first stop.
         floors: For each epoch, the best score so far that the training needs to go on.
         snapshot: Whether the last result includes the state to resume from.
@@ -74,14 +74,14 @@ def follow(
         started = clock()
 
 
-def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> TrialResult:
-    """Return the result of a trial of `epochs` from the curve of a training, without training.
+def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> ExecutionResult:
+    """Return the result of an execution of `epochs` from the curve of a training, without training.
 
     Args:
         curve: At least so many epochs, unless the training ended by itself.
 
     Returns:
-        A result of trial 0 without seconds, trainer and weights.
+        A result of execution 0 without seconds, trainer and weights.
     """
     run = _Run(recipe, None)
     for metrics in curve[:epochs]:
@@ -170,10 +170,10 @@ class _Run:
         *,
         keep: Callable[[float], bool],
         snapshot: bool = False,
-    ) -> TrialResult:
-        """Return the result of a trial that stops here."""
+    ) -> ExecutionResult:
+        """Return the result of an execution that stops here."""
         common: dict[str, Any] = {
-            "trial": number,
+            "number": number,
             "curve": tuple(self.curve),
             "seconds": seconds,
             "shared_with": None if number == training.number else training.number,
@@ -182,10 +182,10 @@ class _Run:
         }
         if self.diverged:
             error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
-            return TrialResult(status=Status.DIVERGED, error=error, **common)
+            return ExecutionResult(status=Status.DIVERGED, error=error, **common)
         scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)
         score = self._score(scored_epoch)
-        return TrialResult(
+        return ExecutionResult(
             status=self._status(training),
             score=score,
             scored_epoch=scored_epoch,

@@ -39,7 +39,7 @@ def make_trainer(
 
     Args:
         values: The active hyperparameters; `epochs` is ignored.
-        seed: The trial's seed.
+        seed: The execution's seed.
         arrays: The data. They are kept, and not copied if possible, so they must not change
             during trainings.
         kind: `native`, `graph`, `xla`, `fit`, or None.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.trial import Status, Training, Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
@@ -67,7 +67,7 @@ class Retrainer:
     dataset: TrainingData
     check: Callable[[], None]
 
-    def train(self, trial: Trial, epochs: int) -> TrialResult:
+    def train(self, execution: Execution, epochs: int) -> ExecutionResult:
         """Train a trial alone.
 
         Args:
@@ -76,31 +76,34 @@ class Retrainer:
         Returns:
             The result with its weights; its status is `killed` if the worker ended.
         """
-        values = trial.config.trained
-        training = Training(values, trial.seed, ((epochs, trial.number),), fold=trial.fold)
-        job = Job(training, self.recipe, tensorflow=needs_tensorflow(self._problem(trial), values))
-        answer = TrialResult(trial.number, Status.KILLED, error="the worker gave no result")
+        values, stops = execution.config.trained, ((epochs, execution.number),)
+        training = Training(
+            values, execution.seed, stops, fold=execution.fold, label=execution.label
+        )
+        tensorflow = needs_tensorflow(self._problem(execution), values)
+        job = Job(training, self.recipe, tensorflow=tensorflow)
+        answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
             match event:
-                case Answered() if event.result.trial == trial.number:
+                case Answered() if event.result.number == execution.number:
                     answer = event.result
                 case Lost() if event.training == training:
-                    return TrialResult(trial.number, Status.KILLED, error=event.reason)
+                    return ExecutionResult(execution.number, Status.KILLED, error=event.reason)
                 case Finished() if event.training == training:
                     break
         return answer
 
-    def weights(self, trial: Trial, result: TrialResult) -> Weights:
+    def weights(self, execution: Execution, result: ExecutionResult) -> Weights:
         """Retrain a row for its weights.
 
         Raises:
             RefusedError: The training did not reach the row's score again.
         """
-        again = self.train(trial, len(result.curve))
+        again = self.train(execution, len(result.curve))
         if again.state is None or again.score != result.score:
             found = again.error or f"it scored {again.score!r}"
             raise RefusedError(
-                f"trial {trial.number} did not give its row's {self.recipe.metric}, "
+                f"{execution.label} did not give its row's {self.recipe.metric}, "
                 f"{result.score!r}, when it was trained again: {found}; another processor type or "
                 "other versions than those of its row?"
             )
@@ -110,13 +113,13 @@ class Retrainer:
         """Call a function in a worker."""
         return next(event for event in self._events_of(call) if isinstance(event, Called))
 
-    def write(self, path: Path, trial: Trial, weights: Weights) -> str:
+    def write(self, path: Path, execution: Execution, weights: Weights) -> str:
         """Have a worker, which may import Keras, write the trial's model over an earlier file.
 
         Returns:
             Why it cannot be written, or empty.
         """
-        model = (self._problem(trial), trial.config.trained, trial.seed, weights)
+        model = (self._problem(execution), execution.config.trained, execution.seed, weights)
         try:
             # Keras writes in place, and wants the suffix. A worker may still be writing when a
             # signal ends the driver.
@@ -131,8 +134,8 @@ class Retrainer:
         except OSError as failure:
             return failure.strerror or str(failure)
 
-    def _problem(self, trial: Trial) -> Problem:
-        dataset = self.dataset.of_fold(trial.fold)
+    def _problem(self, execution: Execution) -> Problem:
+        dataset = self.dataset.of_fold(execution.fold)
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:
@@ -154,7 +157,7 @@ class BestModel:
     store: Store
     retrainer: Retrainer
 
-    def save(self, trial: Trial, result: TrialResult, *, keep_all: bool) -> str:
+    def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
         """Write the trial's model, unless best.keras is that model already.
 
         Args:
@@ -163,39 +166,39 @@ class BestModel:
         Returns:
             Why there is no model, or empty. A model of another trial is removed even then.
         """
-        mark = f"{trial.number}:{trial.config.id}"
+        mark = f"{execution.number}:{execution.config.id}"
         if self.where.model.exists() and self.store.facts().best_model == mark:
             return ""
         self.where.model.unlink(missing_ok=True)
         try:
-            weights = self._weights(trial, result)
+            weights = self._weights(execution, result)
         except RefusedError as error:
             return f"{self.where.model} is not written: {error}"
-        failure = self.retrainer.write(self.where.model, trial, weights)
+        failure = self.retrainer.write(self.where.model, execution, weights)
         if failure:
             return f"{self.where.model} cannot be written: {failure}"
         if not keep_all:
-            self.store.keep_weights([trial.number])
+            self.store.keep_weights([execution.number])
         self.store.set_facts(best_model=mark)
         return ""
 
-    def keep(self, trial: Trial, result: TrialResult) -> str:
+    def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the trial's weights, unless they are stored already.
 
         Returns:
             Why they are not stored, or empty.
         """
         try:
-            self._weights(trial, result)
+            self._weights(execution, result)
         except RefusedError as error:
             return str(error)
         return ""
 
-    def _weights(self, trial: Trial, result: TrialResult) -> Weights:
-        kept = self.store.weights(trial.number)
+    def _weights(self, execution: Execution, result: ExecutionResult) -> Weights:
+        kept = self.store.weights(execution.number)
         if kept is not None:
             return kept
         # With several seeds, the best config is known only at the end.
-        weights = self.retrainer.weights(trial, result)
+        weights = self.retrainer.weights(execution, result)
         self.store.add_results([replace(result, state=tuple(weights))])
         return weights

@@ -13,8 +13,8 @@ from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Arrays
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem
+from hpsearch.space.execution import Execution, Training
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.trial import Training, Trial
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
 from hpsearch.training.kinds import needs_tensorflow
@@ -148,9 +148,9 @@ class NetworkCosts:
         needed = self.needs_tensorflow(training)
         return training_seconds(training, self.sizes, tensorflow=needed)
 
-    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        """Count trials, trainings and epochs."""
-        return summarize(trials, trainings, self.sizes.features, self.sizes.outputs)
+    def summary(self, executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
+        """Count trials, executions, trainings and epochs."""
+        return summarize(executions, trainings, self.sizes.features, self.sizes.outputs)
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ class UnknownCosts:
         del training
         return None
 
-    def summary(self, trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-        return tally(trials, trainings)
+    def summary(self, executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
+        return tally(executions, trainings)
 
 
 Costs = NetworkCosts | UnknownCosts

@@ -12,74 +12,74 @@ from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy, at_top
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Strategy
-from hpsearch.space.space import Config, Space
-from hpsearch.space.trial import (
+from hpsearch.space.execution import (
+    Execution,
+    ExecutionKey,
+    ExecutionResult,
     Repetition,
     ResumePoint,
     Status,
     Training,
-    Trial,
-    TrialKey,
-    TrialResult,
 )
+from hpsearch.space.space import Config, Space
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
-from hpsearch.tuner.planning import FixedPlanner, Planner, Step, TrialNumbers, group, prefix_of
+from hpsearch.tuner.planning import FixedPlanner, Planner, Step, Trials, group, prefix_of
 from hpsearch.tuner.search import Search
 
 
 class CurveReuse:
-    """Answers trials from the curves of trials that differ only in epochs.
+    """Answers executions from the curves of others that differ only in epochs.
 
     Args:
-        results: By trial; the loop's, which grows.
-        snapshots: The epoch of each trial's stored snapshot; the loop's, which grows.
+        results: By execution; the loop's, which grows.
+        snapshots: The epoch of each execution's stored snapshot; the loop's, which grows.
     """
 
     def __init__(
-        self, recipe: Recipe, results: Mapping[int, TrialResult], snapshots: Mapping[int, int]
+        self, recipe: Recipe, results: Mapping[int, ExecutionResult], snapshots: Mapping[int, int]
     ) -> None:
         self._recipe = recipe
         self._results = results
         self._snapshots = snapshots
-        self._alike: dict[TrialKey, list[Trial]] = {}
+        self._alike: dict[ExecutionKey, list[Execution]] = {}
 
-    def add(self, trial: Trial) -> None:
-        """Add a trial that has a number."""
-        self._alike.setdefault(prefix_of(trial), []).append(trial)
+    def add(self, execution: Execution) -> None:
+        """Add an execution."""
+        self._alike.setdefault(prefix_of(execution), []).append(execution)
 
-    def answer(self, trial: Trial, epochs: int) -> TrialResult | None:
-        """Return the result of a trial after `epochs` if another trial's curve holds it."""
-        for other in self._alike[prefix_of(trial)]:
+    def answer(self, execution: Execution, epochs: int) -> ExecutionResult | None:
+        """Return the result of an execution after `epochs` if another one's curve holds it."""
+        for other in self._alike[prefix_of(execution)]:
             result = self._results.get(other.number)
-            if other.number == trial.number or result is None or not result.curve:
+            if other.number == execution.number or result is None or not result.curve:
                 continue
             if len(result.curve) >= epochs or _ended(result, other):
                 known = followed(result.curve, epochs, self._recipe)
                 return replace(
                     known,
-                    trial=trial.number,
+                    number=execution.number,
                     shared_with=other.number,
                     trainer=result.trainer,
                     weights=result.weights,
                 )
         return None
 
-    def source(self, trial: Trial, epochs: int) -> int | None:
-        """Return the most trained trial from which this one can continue, or None."""
+    def source(self, execution: Execution, epochs: int) -> int | None:
+        """Return the most trained execution from which this one can continue, or None."""
         able = [
             (self._snapshots[other.number], -other.number)
-            for other in self._alike[prefix_of(trial)]
+            for other in self._alike[prefix_of(execution)]
             if self._snapshots.get(other.number, epochs) < epochs
         ]
         return -max(able)[1] if able else None
 
 
-def _ended(result: TrialResult, trial: Trial) -> bool:
+def _ended(result: ExecutionResult, execution: Execution) -> bool:
     """Whether the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:
         return True
-    return result.status is Status.COMPLETED and len(result.curve) < trial.epochs
+    return result.status is Status.COMPLETED and len(result.curve) < execution.epochs
 
 
 _CONFIDENCE = 0.95
@@ -162,7 +162,7 @@ class Medians:
         self._metric = recipe.metric
         self._averages: list[list[float]] = []
 
-    def note(self, result: TrialResult) -> None:
+    def note(self, result: ExecutionResult) -> None:
         """Take note of a result; it counts if a training of its own completed."""
         if result.status is not Status.COMPLETED or result.shared_with is not None:
             return
@@ -193,15 +193,15 @@ class Snapshots:
     """Index of the stored snapshots.
 
     Attributes:
-        epochs: The epoch of each trial's snapshot.
+        epochs: The epoch of each execution's snapshot.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.epochs: dict[int, int] = {}
         self._bytes: dict[int, int] = {}
-        for trial, epoch, size in store.snapshots():
-            self.epochs[trial], self._bytes[trial] = epoch, size
+        for execution, epoch, size in store.snapshots():
+            self.epochs[execution], self._bytes[execution] = epoch, size
         self._total = sum(self._bytes.values())
 
     @property
@@ -209,16 +209,18 @@ class Snapshots:
         """Whether another snapshot may be stored."""
         return self._total < _MOST_BYTES
 
-    def note(self, result: TrialResult) -> None:
+    def note(self, result: ExecutionResult) -> None:
         """Take note of a stored result, and of its snapshot if it has one."""
-        self._total -= self._bytes.pop(result.trial, 0)
-        self.epochs.pop(result.trial, None)
+        self._total -= self._bytes.pop(result.number, 0)
+        self.epochs.pop(result.number, None)
         if result.snapshot is not None:
-            size = self._bytes[result.trial] = result.snapshot.nbytes
+            size = self._bytes[result.number] = result.snapshot.nbytes
             self._total += size
-            self.epochs[result.trial] = result.snapshot.epoch
+            self.epochs[result.number] = result.snapshot.epoch
 
-    def past(self, training: Training, results: Mapping[int, TrialResult]) -> ResumePoint | None:
+    def past(
+        self, training: Training, results: Mapping[int, ExecutionResult]
+    ) -> ResumePoint | None:
         """Return the point from which a training continues; None if it starts anew."""
         if training.source is None or training.source not in self.epochs:
             return None
@@ -226,7 +228,7 @@ class Snapshots:
         if snapshot is None:
             return None
         result = results[training.source]
-        # The seconds of another trial stay in its row.
+        # The seconds of another execution stay in its row.
         own = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
         return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
@@ -236,10 +238,10 @@ class AdaptivePlanner(Planner):
     """Plans what results decide; a config's outcome is its mean score over seeds and folds.
 
     Args:
-        numbers: Numbers the trials; in a race, those of all its seeds.
-        results: By trial; the loop's, which grows.
-        reuse: Answers trials from other trials' curves.
-        race: Gives configs further seeds, or None.
+        trials: The sweep's; in a race, their executions may have all its seeds.
+        results: By execution; the loop's, which grows.
+        reuse: Answers executions from the curves of others.
+        race: Gives trials further seeds, or None.
         longest: The most epochs of the space, if trainings may be continued; else None.
     """
 
@@ -248,19 +250,19 @@ class AdaptivePlanner(Planner):
     def __init__(
         self,
         strategy: Strategy,
-        numbers: TrialNumbers,
+        trials: Trials,
         repetitions: Sequence[Repetition],
         *,
         recipe: Recipe,
-        results: Mapping[int, TrialResult],
+        results: Mapping[int, ExecutionResult],
         reuse: CurveReuse,
         race: Race | None = None,
         longest: int | None = None,
     ) -> None:
-        super().__init__(strategy, numbers, repetitions)
+        super().__init__(strategy, trials, repetitions)
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
-        self._members: dict[str, list[Trial]] = {}
+        self._members: dict[str, list[Execution]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
         #: The epochs that each config was last proposed to reach; None for its own.
@@ -268,21 +270,21 @@ class AdaptivePlanner(Planner):
 
     @property
     def expected(self) -> int | None:
-        remaining = self._numbers.remaining
-        return None if remaining is None else len(self.current) + max(0, remaining)
+        remaining, known = self._trials.remaining, {each.trial for each in self.current}
+        return None if remaining is None else len(known) + remaining
 
     @property
     def over(self) -> bool:
-        return self._numbers.spent or self._strategy.exhausted
+        return self._trials.spent or self._strategy.exhausted
 
     # From earlier runs
 
     def begin(self, answered: Collection[int]) -> Step:
-        """Take up the stored trials, and plan the rest of their trainings."""
-        for trial in self.current:
-            self._join(trial)
-            if trial.number in answered:
-                self._unanswered.discard(trial.number)
+        """Take up the stored executions, and plan the rest of their trainings."""
+        for execution in self.current:
+            self._join(execution)
+            if execution.number in answered:
+                self._unanswered.discard(execution.number)
         configs = [members[0].config for members in self._members.values()]
         self._strategy.restore(configs, list(self._known_outcomes(configs)))
         # The file may have gained a seed since.
@@ -312,7 +314,7 @@ class AdaptivePlanner(Planner):
                 if not self._complete(config.id, rung):
                     break
                 yield self._outcome(config, rung)
-                if all(self._ended(trial, rung) for trial in self._members[config.id]):
+                if all(self._ended(execution, rung) for execution in self._members[config.id]):
                     break
 
     # The next step
@@ -326,14 +328,14 @@ class AdaptivePlanner(Planner):
         return Step()
 
     def _further_seed(self) -> Step | None:
-        if self._race is None or self._numbers.spent:
+        if self._race is None:
             return None
         winner = self._race.next(self._raced())
         if winner is None:
             return None
         config = self._members[winner][0].config
-        trials = self._new([config], [Repetition(len(self._members[winner]))])
-        return self._step([config], trials)
+        executions = self._new([config], [Repetition(len(self._members[winner]))])
+        return self._step([config], executions)
 
     def _raced(self) -> dict[str, list[float]]:
         """The scores of configs that ended with every seed so far."""
@@ -341,7 +343,7 @@ class AdaptivePlanner(Planner):
         for config, members in self._members.items():
             if not self._complete(config, None):
                 continue
-            scores = [self._results[trial.number].score for trial in members]
+            scores = [self._results[execution.number].score for execution in members]
             known = [score for score in scores if score is not None]
             if len(known) == len(members) >= len(self._repetitions):
                 raced[config] = known
@@ -350,7 +352,7 @@ class AdaptivePlanner(Planner):
     def _proposed(self, room: int) -> Step | None:
         """Plan what the strategy proposes; None if it proposes nothing now."""
         count = max(1, room // len(self._repetitions))
-        if not self._numbers.spent:
+        if not self._trials.spent:
             count = self._configs_within(count)
         elif isinstance(self._strategy, HalvingStrategy):
             self._strategy.close()
@@ -366,44 +368,44 @@ class AdaptivePlanner(Planner):
                 added += self._new([proposal.config], self._repetitions)
         return self._step([proposal.config for proposal in proposals], added)
 
-    def _new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
-        trials = self._numbers.new(configs, repetitions)
-        for trial in trials:
-            self._join(trial)
-        return trials
+    def _new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Execution]:
+        executions = self._trials.new(configs, repetitions)
+        for execution in executions:
+            self._join(execution)
+        return executions
 
-    def _join(self, trial: Trial) -> None:
-        self._members.setdefault(trial.config.id, []).append(trial)
-        self._config_of[trial.number] = trial.config.id
-        self._unanswered.add(trial.number)
-        self._reuse.add(trial)
+    def _join(self, execution: Execution) -> None:
+        self._members.setdefault(execution.config.id, []).append(execution)
+        self._config_of[execution.number] = execution.config.id
+        self._unanswered.add(execution.number)
+        self._reuse.add(execution)
 
-    def _step(self, configs: Iterable[Config], added: Sequence[Trial]) -> Step:
-        """Plan what takes the trials of `configs` to their goals."""
+    def _step(self, configs: Iterable[Config], added: Sequence[Execution]) -> Step:
+        """Plan what takes the executions of `configs` to their goals."""
         trainings, answers = [], []
         for config in configs:
             members = self._members.get(config.id, ())
             goal = self._goals.get(config.id)
-            missing = [trial for trial in members if not self._reached(trial, goal)]
-            for trial in missing:
-                epochs = _least(goal, trial.epochs)
-                answer = self._reuse.answer(trial, epochs)
+            missing = [execution for execution in members if not self._reached(execution, goal)]
+            for execution in missing:
+                epochs = _least(goal, execution.epochs)
+                answer = self._reuse.answer(execution, epochs)
                 if answer is not None:
                     answers.append(answer)
                 else:
-                    trainings.append(self._training(trial, epochs))
+                    trainings.append(self._training(execution, epochs))
             if members and not missing:
                 # It ended before its goal, so no result will come of it.
                 self._tell([config.id])
         return Step(tuple(added), tuple(trainings), tuple(answers))
 
-    def _training(self, trial: Trial, epochs: int) -> Training:
-        (training,) = group([trial])
+    def _training(self, execution: Execution, epochs: int) -> Training:
+        (training,) = group([execution])
         return replace(
             training,
-            stops=((epochs, trial.number),),
-            whole=trial.epochs if epochs < trial.epochs else None,
-            source=self._reuse.source(trial, epochs),
+            stops=((epochs, execution.number),),
+            whole=execution.epochs if epochs < execution.epochs else None,
+            source=self._reuse.source(execution, epochs),
         )
 
     def may_continue(self, training: Training) -> bool:
@@ -411,9 +413,9 @@ class AdaptivePlanner(Planner):
 
     # Results
 
-    def learn(self, results: Sequence[TrialResult]) -> None:
+    def learn(self, results: Sequence[ExecutionResult]) -> None:
         """Tell the strategy of each config whose last seed is answered."""
-        numbers = [result.trial for result in results if result.trial in self._config_of]
+        numbers = [result.number for result in results if result.number in self._config_of]
         self._unanswered.difference_update(numbers)
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
 
@@ -427,30 +429,30 @@ class AdaptivePlanner(Planner):
         )
 
     def _complete(self, config: str, epochs: int | None) -> bool:
-        return all(self._reached(trial, epochs) for trial in self._members[config])
+        return all(self._reached(execution, epochs) for execution in self._members[config])
 
-    def _reached(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether a trial was trained for `epochs`, or ended before."""
-        if trial.number in self._unanswered:
+    def _reached(self, execution: Execution, epochs: int | None) -> bool:
+        """Whether an execution was trained for `epochs`, or ended before."""
+        if execution.number in self._unanswered:
             return False
-        return self._ended(trial, epochs) or (
-            len(self._results[trial.number].curve) >= _least(epochs, trial.epochs)
+        return self._ended(execution, epochs) or (
+            len(self._results[execution.number].curve) >= _least(epochs, execution.epochs)
         )
 
-    def _ended(self, trial: Trial, epochs: int | None) -> bool:
-        """Whether a trial ended at or before `epochs`, and will not be trained further."""
-        result = self._results[trial.number]
-        short = len(result.curve) <= _least(epochs, trial.epochs)
+    def _ended(self, execution: Execution, epochs: int | None) -> bool:
+        """Whether an execution ended at or before `epochs`, and will not be trained further."""
+        result = self._results[execution.number]
+        short = len(result.curve) <= _least(epochs, execution.epochs)
         return short and (result.status is not Status.STOPPED or not self._strategy.rungs)
 
     def _outcome(self, config: Config, epochs: int | None) -> Outcome:
-        scores = [self._score(trial, epochs) for trial in self._members[config.id]]
+        scores = [self._score(execution, epochs) for execution in self._members[config.id]]
         known = [score for score in scores if score is not None]
         mean = sum(known) / len(known) if len(known) == len(scores) else None
         return Outcome(config, mean, epochs)
 
-    def _score(self, trial: Trial, epochs: int | None) -> float | None:
-        result = self._results[trial.number]
+    def _score(self, execution: Execution, epochs: int | None) -> float | None:
+        result = self._results[execution.number]
         if epochs is None or len(result.curve) <= epochs:
             return result.score if result.status.scored else None
         return score_at(result.curve, epochs, self._recipe)
@@ -463,15 +465,15 @@ def _least(goal: int | None, epochs: int) -> int:
 def make_planner(
     search: Search,
     recipe: Recipe,
-    stored: Sequence[Trial],
-    results: Mapping[int, TrialResult],
+    stored: Sequence[Execution],
+    results: Mapping[int, ExecutionResult],
     snapshots: Snapshots,
 ) -> Planner:
     """Return the planner of a search.
 
     Args:
         stored: Trials that have a number already.
-        results: By trial; the loop's, which grows, as `snapshots` does.
+        results: By execution; the loop's, which grows, as `snapshots` does.
     """
     limit, race, repetitions = search.limit, search.race, search.repetitions
     strategy = make_strategy(
@@ -480,17 +482,17 @@ def make_planner(
         search.listed,
         goal=recipe.goal,
         seed=search.seed,
-        trials=None if limit is None else -(-limit // len(repetitions)),
+        trials=limit,
     )
     space = at_top(search.space) if strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
-    numbers = TrialNumbers(space, listed, every, stored=stored, limit=limit)
+    trials = Trials(space, listed, every, stored=stored, limit=limit)
     if not strategy.adaptive and race is None:
-        return FixedPlanner(strategy, numbers, repetitions, search.listed)
+        return FixedPlanner(strategy, trials, repetitions, search.listed)
     return AdaptivePlanner(
         strategy,
-        numbers,
+        trials,
         repetitions,
         recipe=recipe,
         results=results,

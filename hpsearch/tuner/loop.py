@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
-from hpsearch.space.trial import Curve, Status, Training, Trial, TrialResult
 from hpsearch.store.derived import Tables
+from hpsearch.store.ranking import Leader, mean
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.tuner.estimate import Costs
@@ -37,10 +38,10 @@ _WAIT_SECONDS = 0.5
 
 @dataclass
 class Loop:
-    """One run over a sweep's trials.
+    """One run over a sweep's executions.
 
     Attributes:
-        results: Every stored result, by trial; at first those of earlier runs.
+        results: Every stored result, by execution; at first those of earlier runs.
         keep: `best` or `all`: whose weights are kept.
         costs: Estimates what a training needs.
         snapshots: Stored states from which trainings can continue.
@@ -58,7 +59,7 @@ class Loop:
     reporter: Reporter
     recipe: Recipe
     stop: Stop
-    results: dict[int, TrialResult]
+    results: dict[int, ExecutionResult]
     keep: str
     costs: Costs
     snapshots: Snapshots
@@ -68,33 +69,42 @@ class Loop:
     time_seconds: float | None = None
     retries: int = 1
     _queue: deque[Training] = field(default_factory=deque)
-    _trials: dict[int, Trial] = field(default_factory=dict)
-    _stored: list[Trial] = field(default_factory=list)
+    _executions: dict[int, Execution] = field(default_factory=dict)
+    _stored: list[Execution] = field(default_factory=list)
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
+    _leader: Leader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._leader = Leader(self.recipe.goal)
 
     @property
-    def trials(self) -> Sequence[Trial]:
-        """This sweep's trials so far, ordered by number."""
-        return [self._trials[number] for number in sorted(self._trials)]
+    def executions(self) -> Sequence[Execution]:
+        """This sweep's executions so far, in the order of planning."""
+        return [self._executions[number] for number in sorted(self._executions)]
+
+    @property
+    def stored(self) -> Sequence[Execution]:
+        """Every stored execution, including those outside this sweep."""
+        return self._stored
 
     @property
     def records(self) -> list[Record]:
         """The rows so far, including those of earlier runs."""
         return self.tables.records(self._stored, self.results)
 
-    def run(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
+    def run(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
         """Train what is not `answered` until nothing is left, a limit is met or a signal comes.
 
         Args:
-            answered: Trials whose stored results count.
-            all_trials: Returns every stored trial, for the tables.
+            answered: Executions whose stored results count.
+            stored: Returns every stored execution, for the tables.
         """
         began = time.monotonic()
-        self._begin(answered, all_trials)
+        self._begin(answered, stored)
         while not self.stop.reason and self.stop.signal is None:
             late = self._late(began)
             self._refill(late=late)
@@ -110,47 +120,56 @@ class Loop:
                 if self.watch is not None:
                     self.watch(self.records)
 
-    def _note_score(self, result: TrialResult) -> None:
-        score, best = result.score, self._best_score
-        if not result.status.scored or score is None:
-            return
-        if best is None or self.recipe.better(score, best):
+    def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
+        score, best = result.score if result.status.scored else None, self._best_score
+        self._leader.note(execution.trial, execution.number, score)
+        if score is not None and (best is None or self.recipe.better(score, best)):
             self._best_score = score
 
-    def _note_late(self, result: TrialResult) -> None:
+    def _tell_best(self) -> None:
+        if self._leader.trial is not None:
+            self.reporter.best(self._leader.trial, mean(self._leader.scores))
+
+    def _note_late(self, result: ExecutionResult) -> None:
         """Report hyperparameters that no build before the run had asked for."""
         for name in result.late.keys() - self._came_late:
             self._came_late.add(name)
             how = "its default" if self.recipe.late == "default" else "drawn from its range"
             self.reporter.note(
-                f"trial {result.trial}: the model asks for {name!r}, which no build before the run "
-                f"did: its value is {how}, and a column of the table; to have it searched, name "
-                "it under parameters"
+                f"{self._executions[result.number].label}: the model asks for {name!r}, which no "
+                f"build before the run did: its value is {how}, and a column of the table; to have "
+                "it searched, name it under parameters"
             )
 
-    def _begin(self, answered: Collection[int], all_trials: Callable[[], Sequence[Trial]]) -> None:
-        self._trials = {trial.number: trial for trial in self.planner.current}
+    def _begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
+        self._executions = {execution.number: execution for execution in self.planner.current}
+        self._stored = [self._executions.get(each.number, each) for each in stored()]
+        for execution in self._stored:
+            if (result := self.results.get(execution.number)) is not None:
+                self._note_score(execution, result)
         for result in self.results.values():
-            self._note_score(result)
             if self.medians is not None:
                 self.medians.note(result)
         if self.planner.expected is not None:
             self.reporter.expected(self.planner.expected)
+        self._tell_best()
         step = self.planner.begin(answered)
-        self._stored = [self._trials.get(trial.number, trial) for trial in all_trials()]
-        done = len(self._trials.keys() & set(answered))
+        known = [*self.planner.current, *step.executions]
+        waiting = {each.trial for each in known if each.number not in answered}
+        done = {each.trial for each in known} - waiting
         self._take(step, done)
 
     def _summary(self, step: Step) -> Summary:
-        numbers = {number for training in step.trainings for number in training.trials}
-        numbers.update(answer.trial for answer in step.answers)
-        trials = [self._trials[number] for number in sorted(numbers)]
-        return self.costs.summary(trials, step.trainings)
+        numbers = {number for training in step.trainings for number in training.executions}
+        numbers.update(answer.number for answer in step.answers)
+        executions = [self._executions[number] for number in sorted(numbers)]
+        return self.costs.summary(executions, step.trainings)
 
     def _say_exhausted(self) -> None:
         if self.planner.left_over > 0:
+            trials = {each.trial for each in self.executions}
             self.reporter.note(
-                f"the space is exhausted: all its configs are tried, {len(self._trials)} trials; "
+                f"the space is exhausted: all its configs are tried, {len(trials)} trials; "
                 f"budget.trials leaves room for {self.planner.left_over} more"
             )
 
@@ -170,14 +189,14 @@ class Loop:
             step = self.planner.next(free - len(self._queue))
             if not step:
                 return
-            self._take(step, 0)
+            self._take(step)
 
-    def _take(self, step: Step, done: int) -> None:
-        """Store new trials, queue the trainings, and take the answers that need none."""
-        if step.trials:
-            self.store.add_trials(step.trials)
-            self._trials.update((trial.number, trial) for trial in step.trials)
-            self._stored += step.trials
+    def _take(self, step: Step, done: Collection[int] = ()) -> None:
+        """Store new executions, queue the trainings, and take the answers that need none."""
+        if step.executions:
+            self.store.add_executions(step.executions)
+            self._executions.update((execution.number, execution) for execution in step.executions)
+            self._stored += step.executions
         self._queue.extend(self._in_order(step.trainings))
         self.reporter.planned(self._summary(step), done)
         if step.answers:
@@ -212,11 +231,11 @@ class Loop:
 
         A model that knows how many epochs it trains starts anew for more of them.
         """
-        kind = self._trials[training.number].config.kind
+        kind = self._executions[training.number].config.kind
         return kind is not Kind.WHOLE_MODEL and self.planner.may_continue(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
-        results: list[TrialResult] = []
+        results: list[ExecutionResult] = []
         ended: list[Training] = []
         for event in events:
             match event:
@@ -235,22 +254,24 @@ class Loop:
         for training in ended:
             self._judge(training)
 
-    def _acknowledge(self, results: Sequence[TrialResult]) -> None:
+    def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
         self.store.add_results(results)
         for result in results:
-            # The weights are on disk; memory must not hold those of thousands of trials.
+            # The weights are on disk; memory must not hold those of thousands of executions.
             kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
-            self.results[result.trial] = kept
+            self.results[result.number] = kept
             self.snapshots.note(result)
-            self._note_score(result)
+            execution = self._executions[result.number]
+            self._note_score(execution, result)
             self._note_late(result)
             if self.medians is not None:
                 self.medians.note(kept)
-            self.reporter.result(self._trials[result.trial], kept)
+            self._tell_best()
+            self.reporter.result(execution, kept)
         self.planner.learn(results)
 
-    def _bury(self, lost: Lost, ended: list[Training]) -> list[TrialResult]:
+    def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
         left = tuple(stop for stop in training.stops if stop[1] not in lost.answered)
@@ -262,14 +283,14 @@ class Loop:
         limited = lost.timed_out or lost.too_large
         retries = max(self.retries, _MACHINES) if lost.machine_lost else self.retries
         if not limited and deaths <= retries:
-            self.reporter.note(f"trial {training.number}: {lost.reason}; trying once more")
+            self.reporter.note(f"{training.label}: {lost.reason}; trying once more")
             self._queue.appendleft(replace(training, stops=left))
             return []
         ended.append(training)
         status = Status.TIMEOUT if lost.timed_out else Status.KILLED
         return [
-            TrialResult(
-                trial=number,
+            ExecutionResult(
+                number=number,
                 status=status,
                 seconds=lost.seconds / len(left),
                 shared_with=None if number == training.number else training.number,

@@ -1,69 +1,50 @@
-"""Number the trials of proposed configs and group them into trainings. Pure."""
+"""Number trials and their executions, and group these into trainings. Pure."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from hpsearch.search.strategy import Strategy
+from hpsearch.space.execution import (
+    ENDLESS,
+    Execution,
+    ExecutionKey,
+    ExecutionResult,
+    Repetition,
+    Training,
+)
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Config, Space
-from hpsearch.space.trial import ENDLESS, Repetition, Training, Trial, TrialKey, TrialResult
 
 
-def number_trials(
-    configs: Iterable[Config],
-    repetitions: Sequence[Repetition],
-    known: Mapping[TrialKey, Trial],
-    *,
-    first_number: int,
-    limit: int | None = None,
-) -> list[Trial]:
-    """Number the trials of `configs` with every repetition that are not yet `known`.
+def prefix_of(execution: Execution) -> ExecutionKey:
+    """Return a key that executions share if they differ only in epochs."""
+    return execution.config.prefix, execution.repetition
+
+
+def group(executions: Iterable[Execution], answered: Collection[int] = ()) -> list[Training]:
+    """Return the trainings that answer `executions`, in the order of the first of each.
 
     Args:
-        known: Trials that have a number, by their key.
-        first_number: The number of the first new trial.
-        limit: Upper bound on the new trials, or None.
+        executions: At most one for each key.
+        answered: Numbers of executions that need no training.
     """
-    trials: dict[TrialKey, Trial] = {}
-    for config in configs:
-        for repetition in repetitions:
-            key = (config.id, repetition)
-            if key in known or key in trials:
-                continue
-            if limit is not None and len(trials) >= limit:
-                return list(trials.values())
-            trials[key] = Trial(first_number + len(trials), config, *repetition)
-    return list(trials.values())
-
-
-def prefix_of(trial: Trial) -> TrialKey:
-    """Return a key that trials share if they differ only in epochs."""
-    return trial.config.prefix, trial.repetition
-
-
-def group(trials: Iterable[Trial], answered: Collection[int] = ()) -> list[Training]:
-    """Return the trainings that answer `trials`, in the order of their first trials.
-
-    Args:
-        trials: At most one for each key.
-        answered: Numbers of trials that need no training.
-    """
-    groups: dict[TrialKey, list[Trial]] = {}
-    for trial in trials:
-        if trial.number not in answered:
-            groups.setdefault(prefix_of(trial), []).append(trial)
+    groups: dict[ExecutionKey, list[Execution]] = {}
+    for execution in executions:
+        if execution.number not in answered:
+            groups.setdefault(prefix_of(execution), []).append(execution)
     return [_training(members) for members in groups.values()]
 
 
-def _training(trials: list[Trial]) -> Training:
-    ordered = sorted(trials, key=lambda trial: trial.epochs)
-    stops = tuple((trial.epochs, trial.number) for trial in ordered)
+def _training(executions: list[Execution]) -> Training:
+    ordered = sorted(executions, key=lambda execution: execution.epochs)
+    stops = tuple((execution.epochs, execution.number) for execution in ordered)
     last = ordered[-1]
-    return Training(last.config.trained, last.seed, stops, fold=last.fold)
+    values = last.config.trained
+    return Training(values, last.seed, stops, fold=last.fold, label=last.label)
 
 
 @dataclass(frozen=True)
@@ -71,15 +52,25 @@ class Summary:
     """The size of a plan.
 
     Attributes:
+        of_trials: The trial of each execution that the trainings answer.
         weights: The least and the most weights of a model; None if unknown.
     """
 
-    trials: int
-    configs: int
+    of_trials: tuple[int, ...]
     trainings: int
     epochs_asked: int
     epochs_trained: int
     weights: tuple[int, int] | None
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        return len(set(self.of_trials))
+
+    @property
+    def executions(self) -> int:
+        """The number of executions."""
+        return len(self.of_trials)
 
     @property
     def epochs_saved(self) -> int:
@@ -88,21 +79,21 @@ class Summary:
 
 
 def summarize(
-    trials: Sequence[Trial], trainings: Sequence[Training], features: int, outputs: int
+    executions: Sequence[Execution], trainings: Sequence[Training], features: int, outputs: int
 ) -> Summary:
-    """Count trials, trainings, epochs and weights of MLPs."""
+    """Count trials, executions, trainings, epochs and weights of MLPs."""
     counts = [MLPConfig(training.values).weight_count(features, outputs) for training in trainings]
     known = [count for count in counts if count is not None]
-    return replace(tally(trials, trainings), weights=(min(known), max(known)) if known else None)
+    weights = (min(known), max(known)) if known else None
+    return replace(tally(executions, trainings), weights=weights)
 
 
-def tally(trials: Sequence[Trial], trainings: Sequence[Training]) -> Summary:
-    """Count trials, trainings and the epochs of trainings that do not end by themselves."""
+def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
+    """Count executions, trainings and the epochs of trainings that do not end by themselves."""
     bounded = [training for training in trainings if training.epochs < ENDLESS]
-    answered = {number for training in trainings for number in training.trials}
+    answered = {number for training in trainings for number in training.executions}
     return Summary(
-        trials=len(answered),
-        configs=len({t.config.id for t in trials if t.number in answered}),
+        of_trials=tuple(each.trial for each in executions if each.number in answered),
         trainings=len(trainings),
         epochs_asked=sum(epochs for training in bounded for epochs, _ in training.stops),
         epochs_trained=sum(training.epochs for training in bounded),
@@ -120,30 +111,30 @@ class Step:
     """The next step of a run.
 
     Attributes:
-        trials: New trials, to be stored before anything trains.
+        executions: New executions, to be stored before anything trains.
         answers: Results that need no training.
     """
 
-    trials: tuple[Trial, ...] = ()
+    executions: tuple[Execution, ...] = ()
     trainings: tuple[Training, ...] = ()
-    answers: tuple[TrialResult, ...] = ()
+    answers: tuple[ExecutionResult, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.trials or self.trainings or self.answers)
+        return bool(self.executions or self.trainings or self.answers)
 
 
-class TrialNumbers:
-    """The numbers of a sweep's trials, within its budget.
+class Trials:
+    """The trials of a sweep: numbered configs, within its budget, and their executions.
 
     Args:
         listed: Ids of configs that belong to the sweep even outside its space.
-        repetitions: The seeds and folds of every config.
-        stored: Trials that have a number already.
-        limit: Upper bound on the table's rows (`budget.trials`), or None.
+        repetitions: The seeds and folds that an execution of this sweep may have.
+        stored: Executions of earlier runs.
+        limit: Upper bound on the trials (`budget.trials`), or None.
 
     Attributes:
-        current: The stored trials that belong to this sweep.
-        remaining: Rows that the budget leaves, or None.
+        current: The stored executions that belong to this sweep.
+        remaining: Trials that the budget leaves, or None.
     """
 
     def __init__(
@@ -152,36 +143,57 @@ class TrialNumbers:
         listed: Collection[str],
         repetitions: Sequence[Repetition],
         *,
-        stored: Sequence[Trial],
+        stored: Sequence[Execution] = (),
         limit: int | None,
     ) -> None:
-        self._known = {trial.key: trial for trial in stored}
-        self._next_number = max((trial.number for trial in stored), default=0) + 1
+        self._numbers = {each.config.id: each.trial for each in stored}
+        self._known = {each.key for each in stored}
+        self._executions = max((each.number for each in stored), default=0)
+        self._last = max(self._numbers.values(), default=0)
         allowed = frozenset(repetitions)
         wanted = [
-            trial
-            for trial in stored
-            if trial.repetition in allowed
-            and (trial.config.id in listed or space.contains(trial.config))
+            each
+            for each in stored
+            if each.repetition in allowed
+            and (each.config.id in listed or space.contains(each.config))
         ]
-        self.current = wanted if limit is None else wanted[:limit]
-        self.remaining = None if limit is None else limit - len(self.current)
+        #: Configs that count for the budget.
+        self._counted = set(list(dict.fromkeys(each.config.id for each in wanted))[:limit])
+        self.current = [each for each in wanted if each.config.id in self._counted]
+        self.remaining = None if limit is None else limit - len(self._counted)
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of rows is used up."""
+        """Whether the budget of trials is used up."""
         return self.remaining is not None and self.remaining <= 0
 
-    def new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Trial]:
-        """Number the trials of `configs` with each repetition that had no number, within budget."""
-        trials = number_trials(
-            configs, repetitions, self._known, first_number=self._next_number, limit=self.remaining
-        )
-        self._known.update((trial.key, trial) for trial in trials)
-        self._next_number += len(trials)
+    def new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Execution]:
+        """Return the executions of `configs` with each repetition that were not planned before.
+
+        A config that is no trial of the sweep yet becomes one, as long as the budget allows it.
+        """
+        executions = []
+        for config in configs:
+            if config.id not in self._counted:
+                if self.spent:
+                    continue
+                self._count(config)
+            for repetition in repetitions:
+                key = config.id, repetition
+                if key not in self._known:
+                    self._known.add(key)
+                    self._executions += 1
+                    trial = self._numbers[config.id]
+                    executions.append(Execution(self._executions, trial, config, *repetition))
+        return executions
+
+    def _count(self, config: Config) -> None:
+        self._counted.add(config.id)
+        if config.id not in self._numbers:
+            self._last += 1
+            self._numbers[config.id] = self._last
         if self.remaining is not None:
-            self.remaining -= len(trials)
-        return trials
+            self.remaining -= 1
 
 
 class Planner(ABC):
@@ -189,8 +201,8 @@ class Planner(ABC):
 
     Args:
         strategy: Proposes configs.
-        numbers: Numbers the trials.
-        repetitions: The seeds and folds of every config.
+        trials: The sweep's trials.
+        repetitions: The seeds and folds of every trial.
 
     Attributes:
         adaptive: Whether plans depend on results; then nothing is planned in advance.
@@ -199,15 +211,15 @@ class Planner(ABC):
     adaptive: ClassVar[bool]
 
     def __init__(
-        self, strategy: Strategy, numbers: TrialNumbers, repetitions: Sequence[Repetition]
+        self, strategy: Strategy, trials: Trials, repetitions: Sequence[Repetition]
     ) -> None:
-        self._strategy, self._numbers = strategy, numbers
+        self._strategy, self._trials = strategy, trials
         self._repetitions = tuple(repetitions)
 
     @property
-    def current(self) -> Sequence[Trial]:
-        """The trials of this sweep that are stored already."""
-        return self._numbers.current
+    def current(self) -> Sequence[Execution]:
+        """The executions of this sweep that are stored already."""
+        return self._trials.current
 
     @property
     def expected(self) -> int | None:
@@ -221,8 +233,8 @@ class Planner(ABC):
 
     @property
     def left_over(self) -> int:
-        """Rows of the budget that an exhausted space leaves unused."""
-        return (self._numbers.remaining or 0) if self.over else 0
+        """Trials of the budget that an exhausted space leaves unused."""
+        return (self._trials.remaining or 0) if self.over else 0
 
     @abstractmethod
     def begin(self, answered: Collection[int]) -> Step:
@@ -233,7 +245,7 @@ class Planner(ABC):
         """Plan about `room` trainings; an empty step waits for results, or is the end."""
 
     @abstractmethod
-    def learn(self, results: Sequence[TrialResult]) -> None:
+    def learn(self, results: Sequence[ExecutionResult]) -> None:
         """Take note of results that are stored."""
 
     @abstractmethod
@@ -241,12 +253,17 @@ class Planner(ABC):
         """Whether the training may be continued later."""
 
     def _configs_within(self, most: int) -> int:
-        """At most `most`, and as many configs as the budget has rows for.
+        """At most `most`, and as many configs as the budget has trials for.
 
         Known configs may be among them: they are proposed again and count for nothing.
         """
-        remaining = self._numbers.remaining
-        return most if remaining is None else min(most, -(-remaining // len(self._repetitions)))
+        remaining = self._trials.remaining
+        return most if remaining is None else min(most, remaining)
+
+    def _of_known(self) -> list[Execution]:
+        """Plan the executions that known trials lack: the file may have gained a seed since."""
+        configs = {each.config.id: each.config for each in self.current}
+        return self._trials.new(configs.values(), self._repetitions)
 
 
 class FixedPlanner(Planner):
@@ -261,32 +278,33 @@ class FixedPlanner(Planner):
     def __init__(
         self,
         strategy: Strategy,
-        numbers: TrialNumbers,
+        trials: Trials,
         repetitions: Sequence[Repetition],
         first: Sequence[Config],
     ) -> None:
-        super().__init__(strategy, numbers, repetitions)
+        super().__init__(strategy, trials, repetitions)
         self._first = list(first)
         self._ahead: list[Config] = []
 
     @property
     def over(self) -> bool:
         more = self._first or self._ahead or not self._strategy.exhausted
-        return self._numbers.spent or not more
+        return self._trials.spent or not more
 
     def begin(self, answered: Collection[int]) -> Step:
-        return Step(trainings=tuple(group(self.current, answered)))
+        added = self._of_known()
+        return Step(tuple(added), tuple(group([*self.current, *added], answered)))
 
     def next(self, room: int) -> Step:
         """Plan the next window, whatever the room."""
         del room
         while not self.over:
-            trials = self.new_trials()
-            if trials:
-                return Step(tuple(trials), tuple(group(trials)))
+            executions = self.new_executions()
+            if executions:
+                return Step(tuple(executions), tuple(group(executions)))
         return Step()
 
-    def learn(self, results: Sequence[TrialResult]) -> None:
+    def learn(self, results: Sequence[ExecutionResult]) -> None:
         """Ask for as many configs as results came, so that no stage of a run is slower."""
         self.look_ahead(len(results))
 
@@ -307,11 +325,11 @@ class FixedPlanner(Planner):
     def _asked(self, count: int) -> list[Config]:
         return [proposal.config for proposal in self._strategy.ask(count)]
 
-    def new_trials(self) -> list[Trial]:
-        """Return the next window's trials without the stored ones; may be empty."""
+    def new_executions(self) -> list[Execution]:
+        """Return the next window's executions without the stored ones; may be empty."""
         configs, self._first = self._first, []
         if not configs:
             configs, self._ahead = self._ahead, []
             if not self._strategy.exhausted:
                 configs += self._asked(self._configs_within(_WINDOW) - len(configs))
-        return self._numbers.new(configs, self._repetitions)
+        return self._trials.new(configs, self._repetitions)

@@ -15,7 +15,8 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.cells import value_of
-from hpsearch.store.tables import hyperparameter_of, ranked_rows, read_table
+from hpsearch.store.tables import hyperparameter_of, read_table
+from hpsearch.store.trials import ranked_rows
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,9 +19,9 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
-from hpsearch.store.derived import best_trial
+from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import DirectoryLock, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.provenance import identify, require_unchanged
@@ -34,53 +34,81 @@ from hpsearch.workers.protocol import Call
 Say = Callable[[str], None]
 
 
+#: Executions that an error message names.
+_MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Which:
+    """A trial and, where there are several, one of its executions.
+
+    Attributes:
+        trial, seed, fold: None leaves it open; without a trial, the best one is meant.
+    """
+
+    trial: int | None = None
+    seed: int | None = None
+    fold: int | None = None
+
+    def names(self, execution: Execution) -> bool:
+        """Whether it may mean this execution."""
+        asked = (self.trial, self.seed, self.fold)
+        found = (execution.trial, execution.seed, execution.fold)
+        return all(one in (None, other) for one, other in zip(asked, found, strict=True))
+
+    def __str__(self) -> str:
+        parts = {"trial": self.trial, "seed": self.seed, "fold": self.fold}
+        return ", ".join(f"{name} {part}" for name, part in parts.items() if part is not None)
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """An earlier run with its data.
 
     Attributes:
         sweep: The stored sweep.
-        trials, results: By trial number.
+        results: By execution.
     """
 
     where: ResultsDirectory
     sweep: Sweep
     dataset: Dataset
     recipe: Recipe
-    trials: Mapping[int, Trial]
-    results: Mapping[int, TrialResult]
+    executions: Sequence[Execution]
+    results: Mapping[int, ExecutionResult]
 
-    def scored(self, number: int | None) -> tuple[Trial, TrialResult]:
-        """Return a trial that has a score, and its result.
-
-        Args:
-            number: The trial; None for the best one.
+    def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
+        """Return the best of the executions that `which` names, and its result.
 
         Raises:
-            InputError: There is no such trial, or it has no score.
+            InputError: There is no such execution, or none has a score.
         """
-        if number is None:
-            best = best_trial(self.trials.values(), self.results, self.recipe)
-            if best is None:
-                raise InputError(f"{self.where.path}: no trial has a score")
-            return best[0], self.results[best[0].number]
-        if number not in self.trials:
-            known = f"1 to {max(self.trials)}" if self.trials else "none yet"
-            raise InputError(
-                f"{self.where.path}: there is no trial {number}; its trials are {known}"
-            )
-        if number not in self.results:
-            raise InputError(
-                f"{self.where.path}: trial {number} has no result yet; run the sweep again"
-            )
-        result = self.results[number]
-        if not result.status.scored or result.score is None:
-            why = f": {' '.join(result.error.split())}" if result.error else ""
-            raise InputError(
-                f"{self.where.path}: trial {number} has no score, it is {result.status}{why}; "
-                "name one that is completed or stopped"
-            )
-        return self.trials[number], result
+        named = [each for each in self.executions if which.names(each)]
+        best = best_execution(named, self.results, self.recipe.goal)
+        if best is None:
+            raise InputError(f"{self.where.path}: {self._why_none(which, named)}")
+        return best[0], self.results[best[0].number]
+
+    def _why_none(self, which: Which, named: Sequence[Execution]) -> str:
+        if which == Which():
+            return "no trial has a score"
+        if not named:
+            of_trial = [each for each in self.executions if each.trial == which.trial]
+            if of_trial:
+                known = ", ".join(each.full_label for each in of_trial[:_MOST_NAMED])
+                more = f" and {len(of_trial) - _MOST_NAMED} more" * (len(of_trial) > _MOST_NAMED)
+                return f"there is no {which}; its executions are {known}{more}"
+            most = max((each.trial for each in self.executions), default=0)
+            known = f"1 to {most}" if most else "none yet"
+            return f"there is no {which}; its trials are {known}"
+        results = [self.results[each.number] for each in named if each.number in self.results]
+        if not results:
+            return f"{which} has no result yet; run the sweep again"
+        error = " ".join(results[0].error.split())
+        return (
+            f"{which} has no score, it is {results[0].status}{error and ': '}{error}; "
+            "name one that is completed or stopped"
+        )
 
     @contextmanager
     def retrainer(self) -> Iterator[Retrainer]:
@@ -94,19 +122,21 @@ class StoredRun:
             executor.provide(rows)
             yield Retrainer(executor, self.recipe, rows, check)
 
-    def weights(self, retrainer: Retrainer, trial: Trial, result: TrialResult, say: Say) -> Weights:
+    def weights(
+        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult, say: Say
+    ) -> Weights:
         """Return the row's weights: those that were kept, or those of the same training again.
 
         Raises:
             RefusedError: The training did not reach the row's score again.
         """
         with Store(self.where.store, read_only=True) as store:
-            kept = store.weights(trial.number)
+            kept = store.weights(execution.number)
         if kept is not None:
             return kept
-        say(f"trial {trial.number}: its weights were not kept; training it again")
+        say(f"{execution.label}: its weights were not kept; training it again")
         try:
-            return retrainer.weights(trial, result)
+            return retrainer.weights(execution, result)
         except RefusedError as error:
             raise RefusedError(f"{self.where.path}: {error}") from None
 
@@ -139,7 +169,7 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
             "`hpsearch run` makes one"
         )
     with Store(where.store, read_only=True) as store:
-        facts, trials, results = store.facts(), store.trials(), store.results()
+        facts, executions, results = store.facts(), store.executions(), store.results()
     if facts.task is Task.OBJECTIVE:
         raise InputError(
             f"{directory}: its rows are those of a function: there is no model, no data and no "
@@ -159,25 +189,25 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
         )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
-    return StoredRun(where, sweep, dataset, recipe, {t.number: t for t in trials}, results)
+    return StoredRun(where, sweep, dataset, recipe, executions, results)
 
 
 def export_model(
     directory: Path,
     out: Path,
-    number: int | None = None,
+    which: Which = Which(),
     say: Say = lambda _: None,
     load: Loader | None = None,
-) -> int:
+) -> Execution:
     """Write a trial's model, preprocessing included, over an earlier file.
 
     Args:
-        number: The trial; None for the best one.
+        which: The trial, or the execution of it; else its best one.
         say: Takes a line about what takes a while.
         load: As for `open_run`.
 
     Returns:
-        The trial's number.
+        Its execution.
 
     Raises:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
@@ -185,13 +215,13 @@ def export_model(
     """
     _require_writable(out)
     run = open_run(directory, load)
-    trial, result = run.scored(number)
+    execution, result = run.scored(which)
     with run.retrainer() as retrainer:
-        weights = run.weights(retrainer, trial, result, say)
-        error = retrainer.write(out, trial, weights)
+        weights = run.weights(retrainer, execution, result, say)
+        error = retrainer.write(out, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
-    return trial.number
+    return execution
 
 
 def _require_writable(out: Path) -> None:
@@ -205,17 +235,17 @@ def _require_writable(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A trial's row, and the result of training it again.
+    """An execution, its row, and the result of training it again.
 
     Attributes:
         metric: The metric of the score.
         row, again: The stored result and the new one.
     """
 
-    trial: int
+    execution: Execution
     metric: str
-    row: TrialResult
-    again: TrialResult
+    row: ExecutionResult
+    again: ExecutionResult
 
     @property
     def equal(self) -> bool:
@@ -233,7 +263,7 @@ class Reproduction:
         return None
 
 
-def reproduce_trial(directory: Path, number: int, load: Loader | None = None) -> Reproduction:
+def reproduce_trial(directory: Path, which: Which, load: Loader | None = None) -> Reproduction:
     """Train a trial again from its row alone, for as many epochs as before.
 
     Args:
@@ -244,10 +274,10 @@ def reproduce_trial(directory: Path, number: int, load: Loader | None = None) ->
         RefusedError: The data has changed.
     """
     run = open_run(directory, load)
-    trial, result = run.scored(number)
+    execution, result = run.scored(which)
     with run.retrainer() as retrainer:
-        again = retrainer.train(trial, len(result.curve))
-    return Reproduction(trial.number, run.recipe.metric, result, again)
+        again = retrainer.train(execution, len(result.curve))
+    return Reproduction(execution, run.recipe.metric, result, again)
 
 
 SPLITS = ("train", "validation", "test")
@@ -262,7 +292,7 @@ Floats = npt.NDArray[np.float64]
 def evaluate_trial(
     directory: Path,
     split: str,
-    number: int | None = None,
+    which: Which = Which(),
     say: Say = lambda _: None,
     load: Loader | None = None,
 ) -> Evaluation:
@@ -270,7 +300,7 @@ def evaluate_trial(
 
     Args:
         split: `train`, `validation` or `test`.
-        number: The trial; None for the best one.
+        which: The trial, or the execution of it; else its best one.
         say: Takes a line about what takes a while.
         load: As for `open_run`.
 
@@ -282,18 +312,19 @@ def evaluate_trial(
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
     run = open_run(directory, load)
-    trial, result = run.scored(number)
-    rows = _rows_of(run, split, trial)
+    execution, result = run.scored(which)
+    rows = _rows_of(run, split, execution)
     with _held(directory):
         with run.retrainer() as retrainer:
-            weights = run.weights(retrainer, trial, result, say)
-            measured = _measured(run, retrainer, trial, weights, rows)
+            weights = run.weights(retrainer, execution, result, say)
+            measured = _measured(run, retrainer, execution, weights, rows)
         scored = run.recipe.metric.removeprefix("val_")
         evaluation = Evaluation(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
-            trial=trial.number,
-            config=trial.config.id,
-            seed=trial.seed,
+            trial=execution.trial,
+            config=execution.config.id,
+            seed=execution.seed,
+            fold=execution.fold,
             split=split,
             rows=len(rows),
             metric=scored if scored in measured else next(iter(measured)),
@@ -314,8 +345,8 @@ def _held(directory: Path) -> DirectoryLock:
         ) from None
 
 
-def _rows_of(run: StoredRun, split: str, trial: Trial) -> Split:
-    rows: Split | None = getattr(run.dataset.of_fold(trial.fold), split)
+def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
+    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
     if rows is None:
         raise InputError(
             f"{run.where.path}: there is no test split: {run.dataset.name} ships none, "
@@ -326,17 +357,17 @@ def _rows_of(run: StoredRun, split: str, trial: Trial) -> Split:
 
 
 def _measured(
-    run: StoredRun, retrainer: Retrainer, trial: Trial, weights: Weights, rows: Split
+    run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
 ) -> dict[str, Measurement]:
     """Measurements by name, the loss first."""
-    dataset = run.dataset.of_fold(trial.fold)
+    dataset = run.dataset.of_fold(execution.fold)
     problem = Problem(run.recipe, dataset.input, dataset.target)
-    model = (problem, trial.config.trained, trial.seed, weights)
+    model = (problem, execution.config.trained, execution.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "rows.npz"
         error = retrainer.ask(Call(evaluate_rows, (path, *model, rows.x, rows.y))).error
         if error:
-            raise HpsearchError(f"trial {trial.number} cannot be evaluated: {error}")
+            raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     return _intervals(arrays, len(rows))

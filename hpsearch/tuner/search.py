@@ -9,8 +9,8 @@ from typing import Any
 from hpsearch.errors import ConstraintError, InputError
 from hpsearch.models.shipping import ModelHyperparameters, space_of
 from hpsearch.space.constraints import parse
+from hpsearch.space.execution import Repetition
 from hpsearch.space.space import GRID_NEEDS, Config, Kind, Parameter, Space
-from hpsearch.space.trial import Repetition
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method

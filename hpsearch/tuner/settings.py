@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from typing import IO, TYPE_CHECKING
 
 from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.machine import cores, require_fork
-from hpsearch.space.trial import Trial
-from hpsearch.spec.settings import Execution
+from hpsearch.space.execution import Execution
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
-    from hpsearch.space.trial import TrialResult
+    from hpsearch.space.execution import ExecutionResult
     from hpsearch.tuner.planning import Summary
     from hpsearch.workers.protocol import Event
 
@@ -101,8 +101,8 @@ class RunOutcome:
     Attributes:
         completed: Trials of the sweep with a score.
         trials: Trials of the sweep with a result.
-        trained: Results that this run added.
-        best: The best config's best trial, and the config's mean score.
+        trained: Trials to which this run added a result.
+        best: The best execution of the best trial of all rows, and the trial's mean score.
         stopped: Why the run ended early, or empty.
     """
 
@@ -110,7 +110,7 @@ class RunOutcome:
     completed: int
     trials: int
     trained: int
-    best: tuple[Trial, float] | None
+    best: tuple[Execution, float] | None
     stopped: str = ""
 
     @property
@@ -131,13 +131,16 @@ class Reporter:
     def expected(self, trials: int) -> None:
         """Upper bound on the trials of a run that does not know them in advance."""
 
-    def planned(self, summary: Summary, already_done: int) -> None:
-        """More trials are planned; `already_done` of them had results before."""
+    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
+        """More executions are planned; the trials `already_done` had all their results before."""
 
     def event(self, event: Event) -> None:
         """The executor reports an event."""
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
+    def best(self, trial: int, score: float) -> None:
+        """This trial is the best so far, with this mean score."""
+
+    def result(self, execution: Execution, result: ExecutionResult) -> None:
         """A result is stored."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
@@ -164,7 +167,7 @@ def stack_level_of_caller() -> int:
     return level
 
 
-def require_engine(execution: Execution) -> None:
+def require_engine(execution: ExecutionSettings) -> None:
     """Check that the engine can run here.
 
     Raises:

@@ -19,13 +19,13 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.layers import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
+from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
-from hpsearch.space.trial import Status
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.rules import faults_of
-from hpsearch.spec.settings import Execution
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import Tables, best_trial
+from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity
 from hpsearch.store.provenance import identify, require_unchanged
@@ -109,8 +109,8 @@ class _Run:
         """Train what has no result, write the tables, and return what `finish` returns.
 
         Args:
-            finish: Called with the loop and the trials that counted as answered before, while
-                the report is drawn.
+            finish: Called with the loop and the executions that counted as answered before,
+                while the report is drawn.
 
         Raises:
             RefusedError: The store is damaged, or older than its table.
@@ -127,10 +127,10 @@ class _Run:
         if prepared.text:
             loop.tables.write_sweep(prepared.text)
         try:
-            loop.run(answered, store.trials)
+            loop.run(answered, store.executions)
         finally:
             self.reporter.ended()
-            loop.tables.write(store.trials(), loop.results)
+            loop.tables.write(store.executions(), loop.results)
         if self.settings.report:
             page.begin(loop.records, interrupted=self.stop.signal is not None)
         try:
@@ -154,10 +154,11 @@ class _Run:
             kind=search.space.kind,
             flush=store.flush,
         )
-        tables.require_known(results)
+        stored = store.executions()
+        tables.require_known({each.key for each in stored if each.number in results})
         at_median = search.method.options.get("median_stopping")
         loop = Loop(
-            planner=make_planner(search, recipe, store.trials(), results, snapshots),
+            planner=make_planner(search, recipe, stored, results, snapshots),
             executor=self.executor,
             store=store,
             tables=tables,
@@ -286,8 +287,7 @@ class _SweepSteps:
 
     def _finish(self, rows: TrainingData, loop: Loop, before: Collection[int]) -> RunOutcome:
         run, settings = self.run, self.run.settings
-        current = [trial for trial in loop.trials if trial.number in loop.results]
-        best = best_trial(current, loop.results, loop.recipe)
+        best = best_execution(loop.stored, loop.results, loop.recipe.goal)
         if best is not None and (settings.model or settings.weights):
             retrainer = Retrainer(run.executor, loop.recipe, rows, run.check_signal)
             keeper = BestModel(run.where, loop.store, retrainer)
@@ -296,11 +296,13 @@ class _SweepSteps:
                 run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
             else:
                 run.warn(keeper.keep(best[0], result))
+        ended = [each for each in loop.executions if each.number in loop.results]
+        scored = {e.trial for e in ended if loop.results[e.number].status.scored}
         return RunOutcome(
             directory=run.where.path,
-            completed=sum(loop.results[t.number].status.scored for t in current),
-            trials=len(current),
-            trained=sum(t.number not in before for t in current),
+            completed=len(scored),
+            trials=len({each.trial for each in ended}),
+            trained=len({each.trial for each in ended if each.number not in before}),
             best=best,
             stopped=run.stop.reason,
         )
@@ -338,7 +340,7 @@ class FunctionRun:
     out: Path
     workers: int = 1
     time_seconds: float | None = None
-    execution: Execution = field(default_factory=Execution)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     report: bool = True
 
     @property
@@ -410,7 +412,7 @@ def _no_rows() -> TrainingData:
 
 def execution_of(
     given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
-) -> Execution:
+) -> ExecutionSettings:
     """Return where a function runs.
 
     Raises:
@@ -423,9 +425,9 @@ def execution_of(
     if twice:
         raise InputError(f"execution.{min(twice)}: is an argument of its own")
     try:
-        found = Execution.model_validate(dict(given) | {"workers": workers})
+        found = ExecutionSettings.model_validate(dict(given) | {"workers": workers})
     except ValidationError as error:
-        place, message = faults_of(error, Execution.keys())[0]
+        place, message = faults_of(error, ExecutionSettings.keys())[0]
         raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
     if given:
         require_engine(found)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import record_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance, Record, read_table
+from hpsearch.store.tables import Provenance, Record, keys_of, read_table
 from hpsearch.trackers.tracker import Tracker, TrackerError
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
@@ -46,15 +46,16 @@ def log_results(directory: Path, tracker: Tracker) -> int:
 
 def _stored(where: ResultsDirectory) -> Iterator[Record]:
     with Store(where.store, read_only=True) as store:
-        facts, trials, results = store.facts(), store.trials(), store.results()
+        facts, executions, results = store.facts(), store.executions(), store.results()
     provenance = _provenance(facts, where)
     if provenance is None:
         return
     versions = _versions(where) if results else {}
-    for trial in trials:
-        if trial.number in results:
-            of_row = replace(provenance, **versions.get(trial.number, {}))
-            yield record_of(trial, results[trial.number], of_row)
+    trials = {each.number: each.trial for each in executions}
+    for execution in executions:
+        if execution.number in results:
+            of_row = replace(provenance, **versions.get(execution.key, {}))
+            yield record_of(execution, results[execution.number], of_row, trials)
 
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
@@ -64,13 +65,14 @@ def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
     return None if identity is None else identity.provenance(name)
 
 
-def _versions(where: ResultsDirectory) -> dict[int, dict[str, str]]:
+def _versions(where: ResultsDirectory) -> dict[ExecutionKey, dict[str, str]]:
     """The versions in the table's rows; the store has none."""
     if not where.results.exists():
         return {}
     names = ["version", "tensorflow", "keras"]
-    table = read_table(where.results).set_index("trial")[names].dropna()
-    return {int(trial): dict(zip(names, row, strict=True)) for trial, *row in table.itertuples()}
+    table = read_table(where.results).dropna(subset=names)
+    versions = ({name: str(row[name]) for name in names} for row in table.to_dict("records"))
+    return dict(zip(keys_of(table), versions, strict=True))
 
 
 @contextmanager
@@ -104,7 +106,7 @@ class _Tracking(Reporter):
 
     reporter: Reporter
     trackers: Sequence[Tracker]
-    results: queue.SimpleQueue[tuple[Trial, TrialResult] | None] = field(
+    results: queue.SimpleQueue[tuple[Execution, ExecutionResult] | None] = field(
         default_factory=queue.SimpleQueue
     )
     _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
@@ -120,15 +122,18 @@ class _Tracking(Reporter):
     def expected(self, trials: int) -> None:
         self.reporter.expected(trials)
 
-    def planned(self, summary: Summary, already_done: int) -> None:
+    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
         self.reporter.planned(summary, already_done)
 
     def event(self, event: Event) -> None:
         self.reporter.event(event)
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        self.results.put((trial, result))
-        self.reporter.result(trial, result)
+    def best(self, trial: int, score: float) -> None:
+        self.reporter.best(trial, score)
+
+    def result(self, execution: Execution, result: ExecutionResult) -> None:
+        self.results.put((execution, result))
+        self.reporter.result(execution, result)
         self._note_failures()
 
     def note(self, message: str, *, warning: bool = False) -> None:
@@ -168,9 +173,10 @@ class _Tracking(Reporter):
             yield from _stored(where)
             with Store(where.store, read_only=True) as store:
                 provenance = _provenance(store.facts(), where)
+                trials = {each.number: each.trial for each in store.executions()}
         except HpsearchError as error:
             self._failures.put(str(error))
             return
         while (new := self.results.get()) is not None:
             assert provenance is not None, "a sweep claims its store before it trains"
-            yield record_of(*new, provenance)
+            yield record_of(*new, provenance, trials)

@@ -112,7 +112,8 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         with Store(self._store, read_only=True) as store:
             weights, shape = store.weights(number), row_shape_in(store)
         if weights is None:
-            raise HpsearchError(f"{self._store}: the weights of trial {number} were not kept")
+            name = trial.trial_id
+            raise HpsearchError(f"{self._store}: the weights of trial {name} were not kept")
         if not model.built:
             give_weights(model, shape)
         model.set_weights(list(weights))
@@ -124,12 +125,13 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             super().reload()
             return
         with Store(self._store, read_only=True) as store:
-            trials, results, identity = store.trials(), store.results(), store.facts().identity
+            executions, results = store.executions(), store.results()
+            identity = store.facts().identity
         if identity is not None and not self._has_seed:
             self.oracle.seed = identity.recipe["seed"]
-        for trial in trials:
-            if trial.number in results:
-                self._trials.take(trial, results[trial.number])
+        for execution in executions:
+            if execution.number in results:
+                self._trials.take(execution, results[execution.number])
 
     def search(self, *args: Any, **kwargs: Any) -> None:
         """Search for the best hyperparameters; takes KerasTuner's arguments, and those of `fit`.

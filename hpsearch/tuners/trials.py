@@ -21,7 +21,7 @@ from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import ChangedSweepError, InputError, Interrupted, RefusedError
 from hpsearch.models.custom import Tailored
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters, shipped
-from hpsearch.space.trial import Trial, TrialResult
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 from hpsearch.tuner.custom_model import LoaderWithModel
@@ -89,7 +89,7 @@ class TunerTrials:
 
     def __init__(self, tuner: keras_tuner.Tuner) -> None:
         self.tuner = tuner
-        self._results: dict[str, dict[int, TrialResult]] = {}
+        self._results: dict[str, dict[int, ExecutionResult]] = {}
         self._ids: dict[str, str] = {}
 
     def best_number(self, trial_id: str) -> int | None:
@@ -99,25 +99,25 @@ class TunerTrials:
         if not scored:
             return None
         sign = 1.0 if self.tuner.oracle.objective.direction == "max" else -1.0
-        return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.trial)).trial
+        return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.number)).number
 
-    def take(self, trial: Trial, result: TrialResult, *, show: bool = False) -> None:
+    def take(self, execution: Execution, result: ExecutionResult, *, show: bool = False) -> None:
         """Add a row; the last execution of a config completes the trial.
 
         Args:
             show: Display a trial that is complete.
         """
-        results = self._results.setdefault(trial.config.id, {})
-        results[trial.number] = result
+        results = self._results.setdefault(execution.config.id, {})
+        results[execution.number] = result
         if len(results) < self.tuner.executions_per_trial:
             return
-        made = self._make(trial, results)
+        made = self._make(execution, results)
         if show and self.tuner.oracle.verbose:
             self._show(made, sum(each.seconds for each in results.values()))
 
-    def _make(self, trial: Trial, results: Mapping[int, TrialResult]) -> Any:
+    def _make(self, execution: Execution, results: Mapping[int, ExecutionResult]) -> Any:
         oracle = self.tuner.oracle
-        config = trial.config.id
+        config = execution.config.id
         if config not in self._ids:
             # KerasTuner's own loop may have added trials before.
             number = next(n for n in range(10**9) if f"{n:04d}" not in oracle.trials)
@@ -127,7 +127,7 @@ class TunerTrials:
         declared = {each.name for each in hyperparameters.space}
         hyperparameters.values = {
             name: value
-            for name, value in {**trial.config.values, **late}.items()
+            for name, value in {**execution.config.values, **late}.items()
             if name in declared or name not in ("epochs", "batch_size")
         }
         made = kt_trial.Trial(hyperparameters, self._ids[config], kt_trial.TrialStatus.RUNNING)
@@ -138,7 +138,7 @@ class TunerTrials:
         oracle.trials[made.trial_id] = made
         return made
 
-    def _end(self, made: Any, results: list[TrialResult]) -> None:
+    def _end(self, made: Any, results: list[ExecutionResult]) -> None:
         objective = self.tuner.oracle.objective
         scores = [result.score for result in results if result.status.scored]
         known = [score for score in scores if score is not None and math.isfinite(score)]
@@ -175,8 +175,8 @@ class _Reporter(Reporter):
     def __init__(self, trials: TunerTrials) -> None:
         self._trials = trials
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        self._trials.take(trial, result, show=True)
+    def result(self, execution: Execution, result: ExecutionResult) -> None:
+        self._trials.take(execution, result, show=True)
 
     def note(self, message: str, *, warning: bool = False) -> None:
         if self._trials.tuner.oracle.verbose:
@@ -239,7 +239,7 @@ def _sweep(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparamete
         "keep": "all",
     }
     if tuner.oracle.max_trials:
-        raw["budget"] = {"trials": int(tuner.oracle.max_trials) * executions}
+        raw["budget"] = {"trials": int(tuner.oracle.max_trials)}
     elif tuner.method["name"] == "hyperband":
         # Its brackets end the search.
         raw["budget"] = {"trials": 10**9}

@@ -32,7 +32,7 @@ def write_model(
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
         values: The live hyperparameters; `epochs` is not read.
-        seed: The trial's seed.
+        seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
 
     Raises:

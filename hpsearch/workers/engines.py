@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO
 
 from hpsearch.machine import cores, share_bytes
-from hpsearch.spec.settings import Execution
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.workers.futures import FuturesExecutor, InProcessExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Executor
@@ -19,7 +19,7 @@ from hpsearch.workers.servers import Servers
 
 @contextmanager
 def opened_executor(
-    execution: Execution,
+    execution: ExecutionSettings,
     workers: int | None,
     log: IO[str],
     *,

@@ -253,7 +253,7 @@ class LocalExecutor(Executor):
             raise RuntimeError("submit needs a free worker")
         worker = self._pool.worker_for(work)
         if isinstance(work, Job):
-            _LOG.info("worker %d: trial %d", worker.number, work.training.number)
+            _LOG.info("worker %d: %s", worker.number, work.training.label)
         worker.take(work)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
@@ -294,10 +294,7 @@ class LocalExecutor(Executor):
             self.submit(work)
             return []
         reason = worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
-        if isinstance(work, Call):
-            what = work.function.__qualname__
-        else:
-            what = f"trial {work.training.number}"
+        what = work.function.__qualname__ if isinstance(work, Call) else work.training.label
         _LOG.warning("worker %d: %s: %s", worker.number, what, reason)
         event = worker.lost(reason)
         return [] if event is None else [event]

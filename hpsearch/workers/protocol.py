@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
-from hpsearch.space.trial import ResumePoint, Training, TrialResult
+from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 
 #: A function from a config's values to a score, or to an iterator of one score an epoch.
 Objective = Callable[[dict[str, Any]], float | Iterator[float]]
@@ -22,8 +22,8 @@ class Job:
 
     Attributes:
         recipe: Everything that decides the score besides config, seed and data.
-        keep_better_than: Send back the weights of trials that score better; None sends back
-            those of every scored trial.
+        keep_better_than: Send back the weights of executions that score better; None sends back
+            those of every scored execution.
         keep: Whether to send back any weights.
         tensorflow: Whether the training needs a worker that can use TensorFlow.
         past: The point to resume from; None starts from the beginning.
@@ -45,7 +45,7 @@ class Job:
     objective: Objective | None = None
 
     def wants(self, score: float) -> bool:
-        """Return whether to send back the weights of a trial with this score."""
+        """Return whether to send back the weights of an execution with this score."""
         if not self.keep:
             return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
@@ -93,15 +93,15 @@ class EpochFinished:
 
 @dataclass(frozen=True)
 class Answered:
-    """A trial has its result."""
+    """An execution has its result."""
 
     worker: int
-    result: TrialResult
+    result: ExecutionResult
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A training is over, and all its trials are answered."""
+    """A training is over, and all its executions are answered."""
 
     worker: int
     training: Training
@@ -112,7 +112,7 @@ class Lost:
     """A worker ended during a training.
 
     Attributes:
-        answered: Numbers of the trials that were answered before.
+        answered: Numbers of the executions that were answered before.
         reason: One line for people.
         timed_out: Whether the executor ended the worker because it took too long.
         seconds: How long the training had run.
@@ -204,7 +204,7 @@ class WorkerState:
     Attributes:
         work: The current training or call, if any.
         began: Clock time at which the training began, if it has.
-        answered: Trials of the current training that are answered.
+        answered: Executions of the current training that are answered.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
         timed_out, too_large: Which limit the worker exceeded, if any.
         retired: Whether the worker takes no more work.
@@ -233,7 +233,7 @@ class WorkerState:
             case Started():
                 self.began = time.monotonic()
             case Answered():
-                self.answered.add(message.result.trial)
+                self.answered.add(message.result.number)
             case Finished() | Called():
                 self.work = None
 

@@ -19,7 +19,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
 from hpsearch.models.problem import Problem
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
@@ -88,7 +88,7 @@ def _train(job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event],
 
     try:
         for result in _results(job, dataset, on_epoch, started):
-            answered.add(result.trial)
+            answered.add(result.number)
             emit(Answered(worker, result))
     except Exception as error:  # noqa: BLE001  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
@@ -101,7 +101,7 @@ def _results(
     dataset: TrainingData,
     on_epoch: Callable[[int, Mapping[str, float]], None],
     started: float,
-) -> Iterator[TrialResult]:
+) -> Iterator[ExecutionResult]:
     trainer = _trainer(job, dataset)
     for result in follow(
         job.training,
@@ -147,12 +147,12 @@ def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
 
 def _failures(
     job: Job, error: Exception, answered: set[int], seconds: float
-) -> Iterator[TrialResult]:
+) -> Iterator[ExecutionResult]:
     trace = "".join(traceback.format_exception(error))
-    numbers = [number for number in job.training.trials if number not in answered]
+    numbers = [number for number in job.training.executions if number not in answered]
     for number in numbers:
-        yield TrialResult(
-            trial=number,
+        yield ExecutionResult(
+            number=number,
             status=Status.FAILED,
             seconds=seconds / len(numbers),
             shared_with=None if number == job.training.number else job.training.number,

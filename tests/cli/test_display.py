@@ -10,8 +10,8 @@ from rich.console import Console
 
 from hpsearch.cli.display import Bar, Lines, duration, make_display
 from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Status, Training, Trial, TrialResult
 from hpsearch.tuner.planning import Summary
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Started
 
@@ -40,12 +40,12 @@ def training(number=1, epochs=5):
 
 
 def trial(number=1):
-    return Trial(number, Config({"units": 8}), 0)
+    return Execution(number, number, Config({"units": 8}), 0)
 
 
 def result(number=1, score=0.5, epochs=5, status=Status.COMPLETED, error=""):
     curve = ({"val_accuracy": 0.1},) * epochs
-    return TrialResult(number, status, score, curve, error=error)
+    return ExecutionResult(number, status, score, curve, error=error)
 
 
 def summary(trials=4, epochs=20, saved=3):

@@ -9,7 +9,7 @@ from made_tables import LOSS, Made, Row, units, write
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.questions import Question, answer, answer_rescored, config_differences
 from hpsearch.comparison.table import Columns, read_tables
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from made_tables import LOSS, Made, Row, units, write
 
 from hpsearch.comparison.table import Columns, labels, read_tables
 from hpsearch.errors import InputError
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 
 WANDB = """\
 Name,State,lr,units,val_acc,Runtime

@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 import hpsearch as package
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.directory import DirectoryLock
@@ -174,7 +174,7 @@ def test_other_versions_are_named_where_the_score_is_another(own):
 
 def mark(directory, number, status, error=""):
     with Store(directory / "sweep.db") as store:
-        store.add_results([TrialResult(number, status, error=error)])
+        store.add_results([ExecutionResult(number, status, error=error)])
 
 
 _COMMANDS = [

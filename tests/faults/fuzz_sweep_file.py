@@ -21,10 +21,10 @@ sys.path.insert(0, str(_ROOT / "tests" / "support"))
 with atheris.instrument_imports(include=["hpsearch", "yaml"]):
     from hpsearch.errors import InputError
     from hpsearch.search.draws import FIXED_METHODS, draws
-    from hpsearch.space.trial import Repetition
+    from hpsearch.space.execution import Repetition
     from hpsearch.spec.dump import STARTER, dump_sweep
     from hpsearch.spec.sweep import load_sweep, sweep_from_text
-    from hpsearch.tuner.planning import group, number_trials
+    from hpsearch.tuner.planning import Trials, group
 
 from bad_sweeps import BAD  # noqa: E402
 
@@ -47,9 +47,9 @@ def one(content: bytes) -> None:
     method = sweep.method.name if sweep.method.name in FIXED_METHODS else "random"
     drawn = draws(method, sweep.space, sweep.listed, sweep.seed)
     configs = itertools.islice(drawn, _MOST_TRIALS)
-    trials = number_trials(
-        configs, [Repetition(0), Repetition(1)], {}, first_number=1, limit=_MOST_TRIALS
-    )
+    repetitions = [Repetition(0), Repetition(1)]
+    planned = Trials(sweep.space, (), repetitions, limit=_MOST_TRIALS)
+    trials = planned.new(configs, repetitions)
     stops = [stop for training in group(trials) for stop in training.stops]
     assert sorted(number for _, number in stops) == [trial.number for trial in trials]
 

@@ -99,7 +99,7 @@ def everything(path: Path) -> Any:
         snapshots = [store.snapshot(number) for number in results]
         return (
             store.meta(),
-            store.trials(),
+            store.executions(),
             results,
             [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],
             [

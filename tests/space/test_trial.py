@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.space.trial import Curve, Status, TrialResult
+from hpsearch.space.execution import Curve, ExecutionResult, Status
 
 EPOCHS = ({"loss": 0.5, "mae": 1.0}, {"loss": -0.0, "mae": math.inf}, {"loss": 2.5, "mae": 1e-300})
 
@@ -50,9 +50,9 @@ def test_curves_differ_by_names_numbers_and_length():
 
 
 def test_results_with_equal_curves_are_equal():
-    first = TrialResult(1, Status.COMPLETED, 0.5, EPOCHS)
-    assert first == TrialResult(1, Status.COMPLETED, 0.5, Curve(EPOCHS))
-    assert first != TrialResult(1, Status.COMPLETED, 0.5, Curve(EPOCHS[:1]))
+    first = ExecutionResult(1, Status.COMPLETED, 0.5, EPOCHS)
+    assert first == ExecutionResult(1, Status.COMPLETED, 0.5, Curve(EPOCHS))
+    assert first != ExecutionResult(1, Status.COMPLETED, 0.5, Curve(EPOCHS[:1]))
 
 
 def test_a_curve_takes_eight_bytes_a_number():

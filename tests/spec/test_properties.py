@@ -20,7 +20,7 @@ from hpsearch.search.draws import draws
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.spec.dump import STARTER, dump_sweep
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
-from hpsearch.tuner.planning import group, number_trials
+from hpsearch.tuner.planning import Trials, group
 
 names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(
@@ -176,7 +176,8 @@ def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
         drawn = list(islice(draws(method, sweep.space, (), sweep.seed), 6))
         assert drawn
         assert all(sweep.space.contains(config) for config in drawn)
-        trials = number_trials(drawn, sweep.repetitions, {}, first_number=1, limit=99)
-        assert sorted(n for each in group(trials) for n in each.trials) == [
+        planned = Trials(sweep.space, (), sweep.repetitions, limit=99)
+        trials = planned.new(drawn, sweep.repetitions)
+        assert sorted(n for each in group(trials) for n in each.executions) == [
             trial.number for trial in trials
         ]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.store import derived
 from hpsearch.store.derived import Tables, best_trial
 from hpsearch.store.directory import ResultsDirectory
@@ -28,12 +28,12 @@ RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 CURVE = ({"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5},)
 
 
-def trial(number: int, units: int, seed: int = 0) -> Trial:
-    return Trial(number, Config({"units": units}), seed)
+def trial(number: int, units: int, seed: int = 0) -> Execution:
+    return Execution(number, number, Config({"units": units}), seed)
 
 
-def scored(number: int, score: float | None, status: Status = Status.COMPLETED) -> TrialResult:
-    return TrialResult(number, status, score, CURVE, 1)
+def scored(number: int, score: float | None, status: Status = Status.COMPLETED) -> ExecutionResult:
+    return ExecutionResult(number, status, score, CURVE, 1)
 
 
 @pytest.fixture

@@ -21,23 +21,25 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import StoreError
+from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Snapshot, Status, Trial, TrialResult
 from hpsearch.store.store import Store
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
 TRIALS = [
-    Trial(1, Config({"units": [200, 100], "optimizer": {"name": "sgd", "momentum": 0.9}}), 0),
-    Trial(2, Config({"units": 7, "mine": "é\n'); DROP TABLE trials;--"}), 1),
-    Trial(4, Config({"units": 7.5, "flag": True, "none": None}), 2**32 - 1),
+    Execution(
+        1, 1, Config({"units": [200, 100], "optimizer": {"name": "sgd", "momentum": 0.9}}), 0
+    ),
+    Execution(2, 2, Config({"units": 7, "mine": "é\n'); DROP TABLE trials;--"}), 1),
+    Execution(4, 4, Config({"units": 7.5, "flag": True, "none": None}), 2**32 - 1),
 ]
 RESULTS = [
-    TrialResult(
+    ExecutionResult(
         trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
         best_score=2 / 3, seconds=1.5, trainer="graph", weights=10,
     ),
-    TrialResult(trial=2, status=Status.FAILED, error="it\nbroke", traceback="Traceback\n  ..."),
-    TrialResult(trial=4, status=Status.COMPLETED, score=0.1, curve=CURVE[:1], shared_with=1),
+    ExecutionResult(number=2, status=Status.FAILED, error="it\nbroke", traceback="Traceback\n  ..."),
+    ExecutionResult(number=4, status=Status.COMPLETED, score=0.1, curve=CURVE[:1], shared_with=1),
 ]  # fmt: skip
 
 
@@ -53,32 +55,37 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
-    assert (store.meta(), store.trials(), store.results(), store.weights(1)) == ({}, [], {}, None)
+    assert (store.meta(), store.executions(), store.results(), store.weights(1)) == (
+        {},
+        [],
+        {},
+        None,
+    )
 
 
 def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
     with Store(path) as store:
         store.set_meta({"sweep": "name: s\n", "identity": "{}"})
         store.set_meta({"identity": '{"a": 1}'})
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
         store.add_results(RESULTS)
     for read_only in (False, True):
         with Store(path, read_only=read_only) as store:
             assert store.meta() == {"sweep": "name: s\n", "identity": '{"a": 1}'}
-            assert store.trials() == TRIALS
-            assert [t.config.id for t in store.trials()] == [t.config.id for t in TRIALS]
-            assert store.results() == {result.trial: result for result in RESULTS}
+            assert store.executions() == TRIALS
+            assert [t.config.id for t in store.executions()] == [t.config.id for t in TRIALS]
+            assert store.results() == {result.number: result for result in RESULTS}
 
 
 def test_one_file_stays_after_a_writer(path: Path) -> None:
     with Store(path) as store:
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
         assert path.with_name("sweep.db-wal").exists()
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_result_is_replaced(store: Store) -> None:
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     store.add_results(RESULTS)
     again = replace(RESULTS[1], status=Status.COMPLETED, error="", score=1.0)
     store.add_results([again])
@@ -87,7 +94,7 @@ def test_a_result_is_replaced(store: Store) -> None:
 
 def test_nan_and_infinities_survive(store: Store) -> None:
     odd = ({"loss": math.nan, "mae": math.inf}, {"loss": -math.inf, "mae": -0.0})
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     store.add_results([replace(RESULTS[0], status=Status.DIVERGED, score=None, curve=odd)])
     curve = store.results()[1].curve
     assert math.isnan(curve[0]["loss"])
@@ -102,7 +109,7 @@ def test_weights_come_back_to_the_bit(store: Store) -> None:
         np.array(7, np.int64),
         np.random.default_rng(0).normal(size=(40, 30)),
     )
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     store.add_results([replace(RESULTS[0], state=state), RESULTS[1]])
     again = store.weights(1)
     assert again is not None
@@ -119,7 +126,7 @@ def test_weights_come_back_to_the_bit(store: Store) -> None:
 def test_snapshots_come_back_to_the_bit_and_go_with_their_result(store: Store) -> None:
     state = (np.array([1 / 3, np.nan], np.float32), np.array(7, np.int64))
     best = (np.zeros((2, 0), np.float16),)
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     store.add_results(
         [
             replace(RESULTS[0], snapshot=Snapshot(3, state, best)),
@@ -150,10 +157,10 @@ def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:
 def test_a_reader_leaves_nothing_beside_the_store(tmp_path: Path) -> None:
     path = tmp_path / "sweep.db"
     with Store(path) as store:
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
     before = path.read_bytes()
     with Store(path, read_only=True) as store:
-        assert store.trials() == TRIALS
+        assert store.executions() == TRIALS
         with pytest.raises(StoreError, match="readonly"):
             store.set_meta({"a": "b"})
     assert path.read_bytes() == before
@@ -167,27 +174,27 @@ def test_nothing_is_pickled(store: Store) -> None:
 
 
 def test_keep_weights_drops_all_others(store: Store) -> None:
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     store.add_results([replace(r, state=(np.ones(r.trial),)) for r in RESULTS])
     store.keep_weights([2, 99])
     assert [store.weights(n) is not None for n in (1, 2, 4)] == [False, True, False]
 
 
 def test_trials_are_added_all_or_none(store: Store) -> None:
-    store.add_trials(TRIALS[:1])
-    same_number = Trial(1, Config({"units": 9}), 0)
-    same_key = Trial(9, TRIALS[0].config, TRIALS[0].seed)
+    store.add_executions(TRIALS[:1])
+    same_number = Execution(1, 1, Config({"units": 9}), 0)
+    same_key = Execution(9, 9, TRIALS[0].config, TRIALS[0].seed)
     for clash in (same_number, same_key):
         with pytest.raises(StoreError, match="UNIQUE"):
-            store.add_trials([TRIALS[1], clash])
-        assert store.trials() == TRIALS[:1]
-    store.add_trials(TRIALS[1:])
-    assert store.trials() == TRIALS
+            store.add_executions([TRIALS[1], clash])
+        assert store.executions() == TRIALS[:1]
+    store.add_executions(TRIALS[1:])
+    assert store.executions() == TRIALS
 
 
 @pytest.mark.parametrize("bad", [object(), float])
 def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
-    store.add_trials(TRIALS)
+    store.add_executions(TRIALS)
     state = (np.ones(3),)
     with pytest.raises(TypeError):
         store.add_results([replace(RESULTS[0], state=state), replace(RESULTS[1], score=bad)])
@@ -200,19 +207,19 @@ def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from hpsearch.space.trial import Trial
+from hpsearch.space.execution import Trial
 from hpsearch.space.space import Config
 from hpsearch.store.store import Store
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import Status, ExecutionResult
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
 number = 0
 for _ in range(rounds):
     with Store(path) as store:
         for _ in range(25):
             number += 1
-            store.add_trials([Trial(number, Config({"units": number}), 0)])
-            result = TrialResult(number, Status.COMPLETED, float(number))
-            store.add_results([result, TrialResult(-number, Status.COMPLETED, float(number))])
+            store.add_executions([Trial(number, Config({"units": number}), 0)])
+            result = ExecutionResult(number, Status.COMPLETED, float(number))
+            store.add_results([result, ExecutionResult(-number, Status.COMPLETED, float(number))])
             print(number, flush=True)
 """
 
@@ -231,7 +238,7 @@ def test_readers_disturb_nobody_and_see_whole_transactions(path: Path) -> None:
     while process.poll() is None:
         with Store(path, read_only=True) as store:
             found = store.results()
-            assert len(store.trials()) >= len(found) // 2
+            assert len(store.executions()) >= len(found) // 2
         assert {-number for number in found} == found.keys()
         assert len(found) >= last
         polls, last = polls + 1, len(found)
@@ -270,10 +277,10 @@ def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path.with_name(".sweep.db.new").write_bytes(b"half")
     path.with_name("sweep.db-wal").write_bytes(b"stale" * 100)
     with Store(path) as store:
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
     assert list(path.parent.iterdir()) == [path]
     with Store(path) as store:
-        assert store.trials() == TRIALS
+        assert store.executions() == TRIALS
 
 
 def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:
@@ -286,13 +293,13 @@ def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:
     path.unlink()
     assert path.with_name("sweep.db-wal").stat().st_size > 0
     with Store(path) as store:
-        assert store.trials() == []
+        assert store.executions() == []
 
 
 def test_the_disk_is_full(path: Path) -> None:
     """SQLite's own limit stands for the disk's."""
     with Store(path) as store:
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
         store._db.execute("PRAGMA max_page_count=1")
         big = replace(RESULTS[1], traceback="x" * 200_000)
         with pytest.raises(StoreError, match="the store failed: database or disk is full") as e:
@@ -315,7 +322,7 @@ def test_a_missing_store_is_made_only_for_a_writer(tmp_path: Path) -> None:
 def test_a_reader_cannot_write(path: Path) -> None:
     Store(path).close()
     with Store(path, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
 
 
 def test_a_read_only_directory_can_be_read() -> None:
@@ -324,7 +331,7 @@ def test_a_read_only_directory_can_be_read() -> None:
         directory = Path(name)
         path = directory / "sweep.db"
         with Store(path) as store:
-            store.add_trials(TRIALS)
+            store.add_executions(TRIALS)
             store.add_results(RESULTS)
         path.chmod(0o444)
         directory.chmod(0o555)
@@ -332,10 +339,10 @@ def test_a_read_only_directory_can_be_read() -> None:
             if os.geteuid() == 0:
                 os.seteuid(65534)
             with Store(path, read_only=True) as store:
-                assert store.trials() == TRIALS
+                assert store.executions() == TRIALS
                 assert len(store.results()) == 3
             with pytest.raises(StoreError, match="the store failed"):
-                Store(path).add_trials(TRIALS)
+                Store(path).add_executions(TRIALS)
             assert [p.name for p in directory.iterdir()] == ["sweep.db"]
         finally:
             if os.getuid() == 0:
@@ -352,11 +359,11 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
         try:
             os.seteuid(65533)
             with Store(path) as store:
-                store.add_trials(TRIALS)
+                store.add_executions(TRIALS)
             os.seteuid(0)
             os.seteuid(65534)
             with Store(path, read_only=True) as store:
-                assert store.trials() == TRIALS
+                assert store.executions() == TRIALS
             assert list(Path(name).iterdir()) == [path]
             os.seteuid(0)
             os.seteuid(65533)
@@ -368,9 +375,9 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
 
 def test_many_trials_stay_small_and_quick(store: Store) -> None:
     curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
-    store.add_trials([Trial(n, Config({"units": n}), 0) for n in range(1, 1001)])
+    store.add_executions([Execution(n, n, Config({"units": n}), 0) for n in range(1, 1001)])
     began = time.perf_counter()
-    store.add_results([TrialResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
+    store.add_results([ExecutionResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
     assert len(store.results()) == 1000
     assert time.perf_counter() - began < 2
     with closing(sqlite3.connect(store.path)) as db:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import StoreError
+from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Snapshot, Status, Trial, TrialResult
 from hpsearch.store.records import checksum_of
 from hpsearch.store.store import Store
 
@@ -29,7 +29,7 @@ def everything(path: Path, *, read_only: bool = True) -> Any:
         snapshots = [store.snapshot(number) for number in NUMBERS]
         return (
             store.meta(),
-            store.trials(),
+            store.executions(),
             store.results(),
             [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],
             [
@@ -46,10 +46,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     curve = tuple({"loss": 1 / epoch, "val_accuracy": epoch / 10} for epoch in range(1, 6))
     with Store(path) as store:
         store.set_meta({"identity": '{"data": "d0123456789a"}', "sweep": "name: s\n" * 30})
-        store.add_trials(Trial(n, Config({"units": n, "epochs": 5}), n % 2) for n in NUMBERS)
+        store.add_executions(
+            Execution(n, n, Config({"units": n, "epochs": 5}), n % 2) for n in NUMBERS
+        )
         store.add_results(
             [
-                TrialResult(
+                ExecutionResult(
                     n, Status.COMPLETED, n / 100, curve, 5, 5, n / 100, 0.5, trainer="graph",
                     state=(np.full((9, 9), n, np.float32),) if n % 10 == 0 else None,
                     snapshot=Snapshot(5, (np.full(50, n),), (np.ones(9),)) if n % 10 == 5 else None,

@@ -14,7 +14,7 @@ import pytest
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.store.tables import (
     Provenance,
     Record,
@@ -46,7 +46,7 @@ CURVE = (
     {"loss": 0.9, "accuracy": 0.5, "val_loss": 1.1, "val_accuracy": 0.4},
     {"loss": 0.7, "accuracy": 0.6, "val_loss": 0.8, "val_accuracy": 2 / 3},
 )
-RESULT = TrialResult(
+RESULT = ExecutionResult(
     trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
     best_score=2 / 3, seconds=0.12345678, trainer="graph", weights=2410,
 )  # fmt: skip

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data.specs import Task
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import NOTES
-from hpsearch.space.trial import Status, TrialResult
 from hpsearch.store.tables import (
     Provenance,
     Record,
@@ -47,10 +47,10 @@ PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", 
 
 
 @st.composite
-def results(draw: st.DrawFn) -> TrialResult:
+def results(draw: st.DrawFn) -> ExecutionResult:
     curve = tuple(draw(st.lists(METRICS, max_size=3)))
     score = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-    return TrialResult(
+    return ExecutionResult(
         trial=1,
         status=draw(st.sampled_from(Status)),
         score=draw(score),
@@ -110,7 +110,7 @@ def test_curves_round_trip(records: list[Record]) -> None:
 def test_a_whole_number_beyond_64_bits_beside_a_dead_cell() -> None:
     values: list[dict[str, Any]] = [{}, {"mine": 2**63}]
     records = [
-        Record(n, f"c{n}", 0, each, TrialResult(n, Status.FAILED), PROVENANCE)
+        Record(n, f"c{n}", 0, each, ExecutionResult(n, Status.FAILED), PROVENANCE)
         for n, each in enumerate(values, 1)
     ]
     table = results_table(records, Task.REGRESSION)
@@ -121,6 +121,6 @@ def test_a_whole_number_beyond_64_bits_beside_a_dead_cell() -> None:
 
 def test_nothing_is_assumed_of_values() -> None:
     value: Any = {"a": [1, {"b": None}]}
-    record = Record(1, "c1", 0, {"mine": value}, TrialResult(1, Status.FAILED), PROVENANCE)
+    record = Record(1, "c1", 0, {"mine": value}, ExecutionResult(1, Status.FAILED), PROVENANCE)
     table = results_table([record], Task.REGRESSION)
     pd.testing.assert_frame_equal(written(table)[0], table)

@@ -51,7 +51,7 @@ def contents(path: Path, *, read_only: bool = True) -> tuple[Any, ...]:
     with Store(path, read_only=read_only) as store:
         snapshots = {number: repr(store.snapshot(number)) for number, _, _ in store.snapshots()}
         weights = {number: repr(store.weights(number)) for number in range(1, 9)}
-        return store.meta(), store.trials(), store.results(), weights, snapshots
+        return store.meta(), store.executions(), store.results(), weights, snapshots
 
 
 def format_of(path: Path) -> int:
@@ -95,7 +95,7 @@ def test_a_reader_leaves_the_file_as_it_is(directory: Path) -> None:
     path = directory / "sweep.db"
     before, files = path.read_bytes(), sorted(directory.iterdir())
     with Store(path, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
-        store.add_trials(store.trials())
+        store.add_executions(store.executions())
     assert len(hpsearch.load(directory).table) == 8
     assert "best" in commands.hpsearch("show", str(directory), cwd=directory.parent).stdout
     assert path.read_bytes() == before

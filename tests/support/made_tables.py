@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.specs import Task
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.trial import Status, TrialResult
 from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 
 ACCURACY = "val_accuracy:maximize:last"
@@ -56,7 +56,7 @@ def write(directory: Path, made: Made) -> Path:
 def _record(number: int, row: Row, where: Provenance) -> Record:
     status = row.status or (Status.FAILED if row.score is None else Status.COMPLETED)
     epoch = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": row.score or 0.5}
-    result = TrialResult(
+    result = ExecutionResult(
         trial=number,
         status=status,
         score=row.score,

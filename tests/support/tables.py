@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.specs import Task
-from hpsearch.space.trial import Curve, Status, TrialResult
+from hpsearch.space.execution import Curve, ExecutionResult, Status
 from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
 
 HOSTILE = (
@@ -78,7 +78,7 @@ def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -
     kind = number % 20
     failed, diverged = kind == 7, kind == 13
     reason = HOSTILE[number % len(HOSTILE)] if hostile else "ValueError: no such thing"
-    result = TrialResult(
+    result = ExecutionResult(
         trial=number,
         status=Status.FAILED if failed else Status.DIVERGED if diverged else Status.COMPLETED,
         score=None if failed or diverged else curve[-1]["val_accuracy"],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.space.trial import Curve, Status, TrialResult
+from hpsearch.space.execution import Curve, ExecutionResult, Status
 from hpsearch.store.tables import Provenance, Record
 
 PROVENANCE = Provenance(
@@ -30,7 +30,7 @@ def record_of(trial, *, seed=0, config="c0123456789a", **changes):
         "l2": 1e-4,
         "score": True,
     }
-    result = TrialResult(
+    result = ExecutionResult(
         trial,
         Status.COMPLETED,
         score=0.4,

@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import EarlyStopping, Recipe
-from hpsearch.space.trial import ResumePoint, Status, Training
+from hpsearch.space.execution import ResumePoint, Status, Training
 from hpsearch.training.follow import follow, followed, score_at
 
 

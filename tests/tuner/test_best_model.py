@@ -14,8 +14,8 @@ import pytest
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
@@ -34,9 +34,9 @@ DATASET = TrainingData(
 )
 
 
-def trial_of(number: int, **values: Any) -> Trial:
+def trial_of(number: int, **values: Any) -> Execution:
     values = {"hidden_layers": 1, "units": 4, "epochs": 1, "optimizer": "adam"} | values
-    return Trial(number, Config(values), 0)
+    return Execution(number, number, Config(values), 0)
 
 
 TRIAL = trial_of(1)
@@ -45,7 +45,7 @@ TRIAL = trial_of(1)
 class Directory:
     """A results directory with one trained trial, and what keeps its model."""
 
-    def __init__(self, path: Path, trial: Trial = TRIAL) -> None:
+    def __init__(self, path: Path, trial: Execution = TRIAL) -> None:
         self.where = ResultsDirectory(path)
         self.trial = trial
         self.store = Store(self.where.store)
@@ -53,7 +53,7 @@ class Directory:
         keeper = self.keeper()
         self.result = keeper.retrainer.train(trial, trial.epochs)
         assert self.result.status is Status.COMPLETED
-        self.store.add_trials([trial])
+        self.store.add_executions([trial])
         self.store.add_results([self.result])
 
     def keeper(self, check: Any = lambda: None) -> BestModel:
@@ -114,7 +114,7 @@ def test_weights_that_are_gone_are_trained_again(directory: Directory) -> None:
 def test_another_score_is_another_model(directory: Directory) -> None:
     directory.store.keep_weights([])
     directory.where.model.write_bytes(b"an earlier one")
-    told = TrialResult(1, Status.COMPLETED, 2.0)
+    told = ExecutionResult(1, Status.COMPLETED, 2.0)
     said = directory.keeper().save(TRIAL, told, keep_all=False)
     assert "best.keras is not written: trial 1 did not give its row's " in said
     assert not directory.where.model.exists()
@@ -211,8 +211,8 @@ def test_an_interruption_is_heard_while_no_worker_is_free(directory: Directory) 
 @pytest.mark.parametrize("keep_all", [True, False])
 def test_whose_weights_stay(directory: Directory, *, keep_all: bool) -> None:
     other = trial_of(2, units=5)
-    directory.store.add_trials([other])
-    directory.store.add_results([TrialResult(2, Status.COMPLETED, 0.0, state=(X,))])
+    directory.store.add_executions([other])
+    directory.store.add_results([ExecutionResult(2, Status.COMPLETED, 0.0, state=(X,))])
     assert directory.save(keep_all=keep_all) == ""
     assert (directory.store.weights(2) is not None) == keep_all
     assert directory.store.weights(1) is not None

@@ -6,7 +6,7 @@ import pytest
 from here import run_here
 
 from hpsearch.data.loading import load_dataset
-from hpsearch.space.trial import Training
+from hpsearch.space.execution import Training
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.tuner.estimate import DataSizes, training_seconds
 

@@ -14,7 +14,7 @@ import pytest
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -102,7 +102,7 @@ class Trains:
         self.jobs.append(job)
         before = job.past.snapshot.epoch if job.past else 0
         if job.training.number in self.failing:
-            return [Answered(1, TrialResult(job.training.number, Status.FAILED, error="no")),
+            return [Answered(1, ExecutionResult(job.training.number, Status.FAILED, error="no")),
                     Finished(1, job.training)]  # fmt: skip
         results = follow(
             job.training, job.recipe, Curve(job), clock=lambda: 0.0, started=0.0,
@@ -134,7 +134,7 @@ def search(
         executor = Trains(workers, most, failing)
         stops = sweep.method.options.get("median_stopping")
         loop = Loop(
-            planner=make_planner(Search.of(sweep), recipe, store.trials(), results, snapshots),
+            planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
             reporter=Reporter(), recipe=recipe, costs=COSTS,
@@ -150,7 +150,7 @@ def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], T
     """The rows of the table, by trial."""
     with search(directory, method, **changes) as (loop, executor):
         try:
-            loop.run(set(loop.results), loop.store.trials)
+            loop.run(set(loop.results), loop.store.executions)
         except KeyboardInterrupt:
             assert executor.most is not None
         rows = {
@@ -158,7 +158,7 @@ def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], T
                 trial.config.id, trial.seed,
                 loop.results.get(trial.number) and replace(loop.results[trial.number], seconds=0),
             )
-            for trial in loop.store.trials()
+            for trial in loop.store.executions()
         }  # fmt: skip
         return rows, executor
 
@@ -243,8 +243,8 @@ def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
         with search(tmp_path / str(index), method, configs=listed, budget={"trials": 5}) as (
             loop, _,
         ):  # fmt: skip
-            loop.run((), loop.store.trials)
-            assert [t.config.values["units"] for t in loop.store.trials()[:2]] == [7, 9]
+            loop.run((), loop.store.executions)
+            assert [t.config.values["units"] for t in loop.store.executions()[:2]] == [7, 9]
 
 
 def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:

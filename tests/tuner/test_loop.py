@@ -13,8 +13,8 @@ from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Curve, Repetition, Status, Trial, TrialResult
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -22,7 +22,7 @@ from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Loop
-from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, TrialNumbers
+from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
 
@@ -90,7 +90,7 @@ class Instant:
             score = self._score_of(number)
             status = Status.FAILED if score is None else Status.COMPLETED
             curve = tuple({"loss": 0.5, "val_accuracy": epoch / 10} for epoch in range(epochs))
-            yield Answered(1, TrialResult(number, status, score, curve, epochs))
+            yield Answered(1, ExecutionResult(number, status, score, curve, epochs))
         yield Finished(1, job.training)
 
 
@@ -120,9 +120,9 @@ class Watcher(Reporter):
     def note(self, message: str, *, warning: bool = False) -> None:
         self.notes.append(message)
 
-    def result(self, trial: Trial, result: TrialResult) -> None:
-        assert trial.number == result.trial
-        self.results.append(result.trial)
+    def result(self, trial: Execution, result: ExecutionResult) -> None:
+        assert trial.number == result.number
+        self.results.append(result.number)
 
 
 @contextmanager
@@ -131,9 +131,9 @@ def loop_of(
 ) -> Iterator[Loop]:
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
-        results, snapshots, stored = store.results(), Snapshots(store), store.trials()
+        results, snapshots, stored = store.results(), Snapshots(store), store.executions()
         repetitions = list(map(Repetition, seeds))
-        numbers = TrialNumbers(space, (), repetitions, stored=stored, limit=None)
+        numbers = Trials(space, (), repetitions, stored=stored, limit=None)
         planner: Planner = FixedPlanner(oracle, numbers, repetitions, ())
         if oracle.adaptive:
             reuse = CurveReuse(RECIPE, results, snapshots.epochs)
@@ -164,8 +164,8 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     oracle = learner(space)
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
     with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as loop:
-        loop.run((), loop.store.trials)
-        configs = [trial.config for trial in loop.trials]
+        loop.run((), loop.store.executions)
+        configs = [trial.config for trial in loop.executions]
     assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
         Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
     ]  # fmt: skip
@@ -175,7 +175,7 @@ def test_an_oracle_that_does_not_learn_is_told_nothing(tmp_path: Path) -> None:
     space = space_of(units=[1, 2, 3])
     oracle = learner(space, adaptive=False)
     with loop_of(tmp_path, space, oracle, lambda _: 0.5) as loop:
-        loop.run((), loop.store.trials)
+        loop.run((), loop.store.executions)
         assert len(loop.results) == 3
     assert oracle.told == []
 
@@ -185,12 +185,12 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
     space = space_of(units=[1, 2, 3])
     with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as loop:
         loop.executor = Cluster(lambda _: 0.5)
-        loop.run((), loop.store.trials)
+        loop.run((), loop.store.executions)
         assert sorted(loop.results) == [1, 2, 3]
         assert loop.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
         loop.executor = Cluster(lambda _: 0.5)
-        loop.run(set(loop.results), loop.store.trials)
+        loop.run(set(loop.results), loop.store.executions)
         assert loop.executor.asked == 0
 
 
@@ -217,7 +217,7 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
         directory.mkdir()
         with loop_of(directory, space, learner(space), lambda _: 0.5) as loop:
             loop.executor = Losing(lambda _: 0.5)
-            loop.run((), loop.store.trials)
+            loop.run((), loop.store.executions)
             assert loop.results[1].status == status
 
 
@@ -225,7 +225,7 @@ def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None
     monkeypatch.setattr("hpsearch.tuner.planning._WINDOW", 4)
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
-        loop.run((), loop.store.trials)
+        loop.run((), loop.store.executions)
         told = [(s.trials, s.configs, s.trainings) for s in loop.reporter.plans]
     assert told == [(0, 0, 0), (4, 4, 2), (2, 2, 1)]
     assert sorted(loop.reporter.results) == [1, 2, 3, 4, 5, 6]
@@ -234,20 +234,20 @@ def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
     narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
     with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as loop:
-        loop.run((), loop.store.trials)
+        loop.run((), loop.store.executions)
     written: list[list[int]] = []
     with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as loop:
         loop.tables.due = lambda rows: rows > 0
         loop.tables.write = lambda trials, _: written.append([t.number for t in trials])
-        loop.run(set(loop.results), loop.store.trials)
-        assert [trial.number for trial in loop.trials] == [2, 3]
+        loop.run(set(loop.results), loop.store.executions)
+        assert [trial.number for trial in loop.executions] == [2, 3]
     assert written == [[1, 2, 3]]
 
 
 def test_curves_are_kept_small(tmp_path: Path) -> None:
     space = space_of(units=[1], epochs=[3])
     with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as loop:
-        loop.run((), loop.store.trials)
+        loop.run((), loop.store.executions)
         assert isinstance(loop.results[1].curve, Curve)
         assert loop.results == loop.store.results()
         assert [epoch["val_accuracy"] for epoch in loop.results[1].curve] == [0.0, 0.1, 0.2]

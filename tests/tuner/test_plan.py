@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from hpsearch.search.draws import grid_draws
+from hpsearch.space.execution import Execution, Repetition, Training
 from hpsearch.space.keras_names import ACTIVATIONS
 from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Repetition, Training, Trial
-from hpsearch.tuner.planning import group, number_trials, summarize
+from hpsearch.tuner.planning import Trials, group, summarize
 
 
 def configs(**choices: list[Any]) -> list[Config]:
@@ -22,15 +22,25 @@ def configs(**choices: list[Any]) -> list[Config]:
 SEEDS = (Repetition(0), Repetition(1))
 
 
-def numbered(found: list[Config], seeds: tuple[int, ...] = (0,)) -> list[Trial]:
-    return number_trials(found, list(map(Repetition, seeds)), {}, first_number=1)
+def trials_of(
+    stored: list[Execution] | None = None,
+    *,
+    seeds: tuple[int, ...] = (0,),
+    limit: int | None = None,
+) -> Trials:
+    anything = Space(())
+    return Trials(anything, (), list(map(Repetition, seeds)), stored=stored or [], limit=limit)
 
 
-def test_numbers_run_over_configs_then_seeds() -> None:
+def numbered(found: list[Config], seeds: tuple[int, ...] = (0,)) -> list[Execution]:
+    return trials_of(seeds=seeds).new(found, list(map(Repetition, seeds)))
+
+
+def test_a_trial_is_a_config_and_has_an_execution_for_each_seed() -> None:
     found = configs(units=[10, 20])
     trials = numbered(found, (3, 5))
-    assert [(t.number, t.config.values["units"], t.seed) for t in trials] == [
-        (1, 10, 3), (2, 10, 5), (3, 20, 3), (4, 20, 5),
+    assert [(t.number, t.trial, t.config.values["units"], t.seed) for t in trials] == [
+        (1, 1, 10, 3), (2, 1, 10, 5), (3, 2, 20, 3), (4, 2, 20, 5),
     ]  # fmt: skip
     assert trials[0].key == (found[0].id, Repetition(3))
 
@@ -38,17 +48,18 @@ def test_numbers_run_over_configs_then_seeds() -> None:
 def test_known_and_repeated_configs_get_no_new_number() -> None:
     first, second = configs(units=[10, 20])
     same = Config({**first.values, "units": [10]})
-    known = {(first.id, Repetition(0)): Trial(7, first, 0)}
-    trials = number_trials([first, second, same, second], SEEDS, known, first_number=8)
-    assert [(t.number, t.config.id, t.seed) for t in trials] == [
-        (8, first.id, 1), (9, second.id, 0), (10, second.id, 1),
+    trials = trials_of([Execution(7, 3, first, 0)]).new([first, second, same, second], SEEDS)
+    assert [(t.number, t.trial, t.config.id, t.seed) for t in trials] == [
+        (8, 3, first.id, 1), (9, 4, second.id, 0), (10, 4, second.id, 1),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("limit", "count"), [(None, 6), (9, 6), (6, 6), (3, 3), (0, 0)])
-def test_limit(limit: int | None, count: int) -> None:
-    trials = number_trials(configs(units=[1, 2, 3]), SEEDS, {}, first_number=1, limit=limit)
-    assert [t.number for t in trials] == list(range(1, count + 1))
+@pytest.mark.parametrize(("limit", "count"), [(None, 3), (9, 3), (3, 3), (2, 2), (0, 0)])
+def test_a_limit_counts_trials_whatever_their_executions(limit: int | None, count: int) -> None:
+    trials = trials_of(limit=limit)
+    found = trials.new(configs(units=[1, 2, 3]), SEEDS)
+    assert [t.trial for t in found] == [n for n in range(1, count + 1) for _ in SEEDS]
+    assert trials.spent == (limit is not None and limit <= 3)
 
 
 def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
@@ -57,7 +68,7 @@ def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
         ((5, 3), (10, 5), (20, 1)),
         ((5, 4), (10, 6), (20, 2)),
     ]
-    assert [(t.number, t.epochs, t.trials) for t in trainings] == [
+    assert [(t.number, t.epochs, t.executions) for t in trainings] == [
         (1, 20, (3, 5, 1)),
         (2, 20, (4, 6, 2)),
     ]
@@ -67,7 +78,7 @@ def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
 
 def test_seeds_share_nothing() -> None:
     trainings = group(numbered(configs(epochs=[5, 10]), (0, 1)))
-    assert [(t.seed, t.trials) for t in trainings] == [(0, (1, 3)), (1, (2, 4))]
+    assert [(t.seed, t.executions) for t in trainings] == [(0, (1, 3)), (1, (2, 4))]
 
 
 def test_what_is_answered_is_not_trained() -> None:
@@ -83,16 +94,19 @@ def test_equal_prefixes_are_found_however_written() -> None:
         {"hidden_layers": 2, "units": [10, 10], "epochs": 9,
          "optimizer": {"name": "sgd", "momentum": 0.9}}
     )  # fmt: skip
-    trainings = group([Trial(1, one, 0), Trial(2, two, 0)])
+    trainings = group([Execution(1, 1, one, 0), Execution(2, 2, two, 0)])
     assert trainings == [
         Training({n: v for n, v in two.values.items() if n != "epochs"}, 0, ((5, 1), (9, 2)))
     ]
 
 
 def test_default_epochs_count() -> None:
-    assert Trial(1, Config({"units": 3}), 0).epochs == 10
+    assert Execution(1, 1, Config({"units": 3}), 0).epochs == 10
     trainings = group(
-        [Trial(1, Config({"units": 3}), 0), Trial(2, Config({"epochs": 3, "units": 3}), 0)]
+        [
+            Execution(1, 1, Config({"units": 3}), 0),
+            Execution(2, 2, Config({"epochs": 3, "units": 3}), 0),
+        ]
     )
     assert [t.stops for t in trainings] == [((3, 2), (10, 1))]
 
@@ -106,7 +120,7 @@ def test_digits_grid_trains_a_third() -> None:
     trainings = group(trials)
     assert len(trials) == 3 * len(trainings) == 3 * (1 + 2 * 2 * 2 * 2) * 2
     summary = summarize(trials, trainings, 64, 10)
-    assert (summary.trials, summary.configs, summary.trainings) == (102, 102, 34)
+    assert (summary.trials, summary.executions, summary.trainings) == (102, 102, 34)
     assert summary.epochs_asked == 34 * 35
     assert summary.epochs_saved == 34 * 15
     assert summary.weights == (650, 64 * 64 + 64 + 64 * 64 + 64 + 650)
@@ -116,7 +130,7 @@ def test_summary_of_nothing_and_of_ones_own_layers() -> None:
     assert summarize([], [], 4, 2).weights is None
     trials = numbered(configs(layer_type=["my.module:block", "dense"]))
     summary = summarize(trials, group(trials, answered={2}), 4, 2)
-    assert (summary.trials, summary.configs, summary.weights) == (1, 1, None)
+    assert (summary.trials, summary.executions, summary.weights) == (1, 1, None)
     assert summarize(trials, group(trials), 4, 2).weights == (702, 702)
 
 

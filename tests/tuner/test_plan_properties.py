@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpsearch.search.draws import draws
-from hpsearch.space.trial import Trial
+from hpsearch.space.execution import Execution
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
-from hpsearch.tuner.planning import group, number_trials
+from hpsearch.tuner.planning import Trials, group
 
 _DEFAULTS = {"hidden_layers": 1, "units": 100, "activation": "relu", "layer_type": "dense"}
 
@@ -93,9 +93,10 @@ def expected(sweep: dict[str, Any]) -> set[tuple[Any, ...]]:
     return found
 
 
-def planned(sweep: Sweep) -> list[Trial]:
+def planned(sweep: Sweep) -> list[Execution]:
     configs = list(draws("grid", sweep.space, (), 0))
-    return number_trials(configs, sweep.repetitions, {}, first_number=1)
+    trials = Trials(sweep.space, (), sweep.repetitions, limit=None)
+    return trials.new(configs, sweep.repetitions)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

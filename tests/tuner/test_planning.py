@@ -9,10 +9,10 @@ import pytest
 
 from hpsearch.search.draws import grid_draws, random_draws
 from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.execution import Execution, Repetition
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.space.trial import Repetition, Trial
 from hpsearch.tuner import planning
-from hpsearch.tuner.planning import FixedPlanner, TrialNumbers, group
+from hpsearch.tuner.planning import FixedPlanner, Trials, group
 
 
 def space_of(**choices: list[Any]) -> Space:
@@ -47,24 +47,24 @@ def grid(space: Space) -> ListOracle:
     return ListOracle(grid_draws(space))
 
 
-def all_of(asker: FixedPlanner) -> list[Trial]:
-    trials: list[Trial] = []
+def all_of(asker: FixedPlanner) -> list[Execution]:
+    trials: list[Execution] = []
     for _ in range(1000):
         if asker.over:
             return trials
-        trials += asker.new_trials()
+        trials += asker.new_executions()
     raise AssertionError("it never ends")
 
 
 def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
     settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
     first, repetitions = settings.pop("first"), list(map(Repetition, settings.pop("seeds")))
-    numbers = TrialNumbers(space, {config.id for config in first}, repetitions, **settings)
+    numbers = Trials(space, {config.id for config in first}, repetitions, **settings)
     return FixedPlanner(oracle or grid(space), numbers, repetitions, first)
 
 
-def shown(trials: Iterable[Trial]) -> list[tuple[int, Any, int]]:
-    return [(t.number, t.config.values["units"], t.seed) for t in trials]
+def shown(trials: Iterable[Execution]) -> list[tuple[int, Any, int]]:
+    return [(t.trial, t.config.values["units"], t.seed) for t in trials]
 
 
 UNITS = space_of(units=[1, 2, 3])
@@ -72,7 +72,7 @@ DONE = all_of(asker_of(UNITS, seeds=(0, 1)))
 
 
 def test_every_config_with_every_seed() -> None:
-    assert shown(DONE) == [(1, 1, 0), (2, 1, 1), (3, 2, 0), (4, 2, 1), (5, 3, 0), (6, 3, 1)]
+    assert shown(DONE) == [(1, 1, 0), (1, 1, 1), (2, 2, 0), (2, 2, 1), (3, 3, 0), (3, 3, 1)]
 
 
 def test_listed_points_come_first_and_once() -> None:
@@ -90,14 +90,14 @@ def test_listed_points_may_lie_outside_the_space() -> None:
     assert shown(asker_of(UNITS, stored=trials).current) == [(2, 1, 0), (3, 2, 0), (4, 3, 0)]
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 7])
-def test_the_budget_counts_rows(limit: int) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_the_budget_counts_trials(limit: int) -> None:
     oracle = grid(UNITS)
     asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
-    assert shown(all_of(asker)) == shown(DONE)[:limit]
+    assert shown(all_of(asker)) == shown(DONE)[: 2 * limit]
     assert asker.over
-    # No proposal that the budget has no row for.
-    assert oracle.asked[0] == -(-limit // 2)
+    # No proposal for which the budget has no trial.
+    assert oracle.asked[0] == limit
 
 
 def test_resuming_a_finished_sweep_adds_nothing() -> None:
@@ -110,22 +110,30 @@ def test_resuming_a_finished_sweep_adds_nothing() -> None:
 def test_what_has_no_result_is_pending() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
     assert asker.begin({1, 3}).trainings == tuple(group([DONE[1], DONE[3]]))
-    assert shown(all_of(asker)) == [(5, 3, 0), (6, 3, 1)]
+    assert shown(all_of(asker)) == [(3, 3, 0), (3, 3, 1)]
 
 
 def test_new_values_and_seeds_add_only_what_is_missing() -> None:
     wider = space_of(units=[3, 4, 1, 2])
     asker = asker_of(wider, seeds=(0, 1, 5), stored=DONE)
     assert asker.current == DONE
-    assert shown(all_of(asker)) == [
-        (7, 3, 5), (8, 4, 0), (9, 4, 1), (10, 4, 5), (11, 1, 5), (12, 2, 5),
-    ]  # fmt: skip
+    added = asker.begin({t.number for t in DONE}).executions
+    assert shown(added) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
+    assert shown(all_of(asker)) == [(4, 4, 0), (4, 4, 1), (4, 4, 5)]
+
+
+def test_a_seed_is_added_to_the_trials_of_a_budget_that_is_spent() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1, 5), stored=DONE, limit=3)
+    assert asker.over
+    step = asker.begin({t.number for t in DONE})
+    assert shown(step.executions) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
+    assert step.trainings == tuple(group(step.executions))
 
 
 def test_rows_outside_an_edited_space_are_not_of_this_sweep() -> None:
     asker = asker_of(space_of(units=[2, 4]), seeds=(1,), stored=DONE)
-    assert shown(asker.current) == [(4, 2, 1)]
-    assert shown(all_of(asker)) == [(7, 4, 1)]
+    assert shown(asker.current) == [(2, 2, 1)]
+    assert shown(all_of(asker)) == [(4, 4, 1)]
 
 
 def test_a_line_taken_out_of_the_file_leaves_its_default() -> None:
@@ -143,9 +151,9 @@ def test_a_config_written_otherwise_is_the_same_trial() -> None:
     assert all_of(asker) == []
 
 
-def test_a_budget_that_shrank_keeps_the_first_rows() -> None:
+def test_a_budget_that_shrank_keeps_the_first_trials() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, limit=2)
-    assert asker.current == DONE[:2]
+    assert asker.current == DONE[:4]
     assert asker.over
 
 
@@ -156,10 +164,11 @@ def test_a_random_search_resumed_anywhere_is_the_same(cut: int) -> None:
     def oracle() -> ListOracle:
         return ListOracle(random_draws(space, 7))
 
-    whole = all_of(asker_of(space, oracle(), seeds=(0, 1), limit=12))
+    whole = all_of(asker_of(space, oracle(), seeds=(0, 1), limit=6))
     assert len(whole) == 12
-    resumed = asker_of(space, oracle(), seeds=(0, 1), limit=12, stored=whole[:cut])
-    assert [*whole[:cut], *all_of(resumed)] == whole
+    resumed = asker_of(space, oracle(), seeds=(0, 1), limit=6, stored=whole[:cut])
+    added = resumed.begin(()).executions
+    assert [*whole[:cut], *added, *all_of(resumed)] == whole
 
 
 def test_a_budget_that_grew_continues_where_it_ended() -> None:
@@ -178,7 +187,7 @@ def test_windows_are_of_a_fixed_size() -> None:
     asker = asker_of(space, oracle)
     sizes = []
     while not asker.over:
-        sizes.append(len(asker.new_trials()))
+        sizes.append(len(asker.new_executions()))
     assert sizes == [4096, 4096, 10_000 - 2 * 4096]
     assert set(oracle.asked) == {4096}
 
@@ -203,7 +212,7 @@ def test_looking_ahead_changes_no_trial(
         asker = asker_of(space, oracle, seeds=(0, 1), limit=limit, stored=DONE[:3])
         found = []
         while not asker.over:
-            found.append(shown(asker.new_trials()))
+            found.append(shown(asker.new_executions()))
             for _ in range(3):
                 asker.look_ahead(step)
         assert sum(oracle.asked) <= 5 + 2
@@ -220,17 +229,17 @@ def test_looking_ahead_asks_for_one_window_at_most() -> None:
     asker.look_ahead(4000)
     asker.look_ahead(4000)
     assert oracle.asked == [4000, 96]
-    assert len(asker.new_trials()) == 4096
+    assert len(asker.new_executions()) == 4096
     asker.look_ahead(4000)
     assert oracle.asked[-1] == 4999 - 4096
-    assert len(asker.new_trials()) == 4999 - 4096
+    assert len(asker.new_executions()) == 4999 - 4096
     assert asker.over
 
 
 def test_a_step_is_a_window_and_passes_over_what_is_known() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
     step = asker.next(1)
-    assert list(step.trials) == DONE[4:]
+    assert list(step.executions) == DONE[4:]
     assert step.trainings == tuple(group(DONE[4:]))
     assert not step.answers
     assert not asker.next(1)

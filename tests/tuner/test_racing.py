@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hpsearch.models.problem import Recipe
-from hpsearch.space.trial import Status, TrialResult
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.tuner.learning import Medians, Race
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -49,9 +49,9 @@ def test_a_race_spends_its_seeds_on_leaders(seed: int) -> None:
     assert sum(map(len, scores.values())) < 0.5 * 10 * 20
 
 
-def result(trial: int, *accuracies: float, status: Status = Status.COMPLETED) -> TrialResult:
+def result(trial: int, *accuracies: float, status: Status = Status.COMPLETED) -> ExecutionResult:
     curve = tuple({"val_accuracy": accuracy} for accuracy in accuracies)
-    return TrialResult(trial, status, curve=curve)
+    return ExecutionResult(trial, status, curve=curve)
 
 
 def test_floors_are_medians_of_running_averages() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import NotSupportedError
-from hpsearch.space.trial import Status, Trial
+from hpsearch.space.execution import Execution, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -123,14 +123,14 @@ def write_files(home: Path) -> None:
     np.savez(home / "words.npz", x=words, y=np.arange(120) % 3 == 1)
 
 
-def row_of(name: str, home: Path, seed: int = 5) -> tuple[StoredRun, Trial, Any]:
+def row_of(name: str, home: Path, seed: int = 5) -> tuple[StoredRun, Execution, Any]:
     """A case trained here, as a results directory would have it."""
     asked = CASES[name]
     raw = {"name": "s", "seed": 3, "data": asked.data, "configs": [asked.values], **asked.sweep}
     sweep = sweep_from_mapping(raw, base_dir=home)
     dataset = load_dataset(sweep.data)
     recipe = make_recipe(sweep, dataset.target.task)
-    trial = Trial(1, sweep.listed[0], seed)
+    trial = Execution(1, 1, sweep.listed[0], seed)
     rows = training_data(dataset, sweep)
     again = Retrainer(InProcessExecutor(rows), recipe, rows, check=lambda: None)
     result = again.train(trial, trial.epochs)

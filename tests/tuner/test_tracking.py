@@ -11,8 +11,8 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.space.trial import Status, Trial, TrialResult
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
@@ -23,11 +23,11 @@ from hpsearch.tuner.tracking import log_results, tracked
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})
 SWEEP = "name: s\ndata: {dataset: iris}\nparameters: {units: [1, 2, 3, 4]}\n"
-TRIALS = [Trial(number, Config({"units": number}), 0) for number in range(1, 5)]
+TRIALS = [Execution(number, number, Config({"units": number}), 0) for number in range(1, 5)]
 
 
-def result_of(number: int) -> TrialResult:
-    return TrialResult(number, Status.COMPLETED, score=float(number), curve=({"loss": 1.0},))
+def result_of(number: int) -> ExecutionResult:
+    return ExecutionResult(number, Status.COMPLETED, score=float(number), curve=({"loss": 1.0},))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
     """Four trials, of which the first two have results."""
     with Store(tmp_path / "sweep.db") as store:
         store.set_meta({"identity": IDENTITY.to_json(), "sweep": SWEEP})
-        store.add_trials(TRIALS)
+        store.add_executions(TRIALS)
         store.add_results([result_of(1), result_of(2)])
     return tmp_path
 
@@ -122,7 +122,7 @@ def test_a_search_over_a_function_is_called_as_its_directory(directory: Path) ->
     named.mkdir()
     with Store(named / "sweep.db") as store:
         store.set_meta(meta)
-        store.add_trials(TRIALS[:1])
+        store.add_executions(TRIALS[:1])
         store.add_results([result_of(1)])
     tracker = Kept()
     log_results(named, tracker)

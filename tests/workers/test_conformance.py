@@ -10,7 +10,7 @@ import odd_calls
 import pytest
 from ray_cluster import ray_cluster
 
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import (
     Answered,
@@ -67,7 +67,7 @@ def expected(jobs, dataset, drive):
 
 
 def answers(events):
-    return {e.result.trial: e.result for e in events if isinstance(e, Answered)}
+    return {e.result.number: e.result for e in events if isinstance(e, Answered)}
 
 
 def of_training(events, training):
@@ -76,7 +76,7 @@ def of_training(events, training):
         event
         for event in events
         if (
-            event.result.trial in training.trials
+            event.result.number in training.executions
             if isinstance(event, Answered)
             else event.training == training
         )
@@ -90,8 +90,8 @@ def test_events_of_every_training_come_in_order(executor, jobs, drive):
         first, *between, last = of_training(events, job.training)
         assert isinstance(first, Started)
         assert isinstance(last, Finished)
-        answered = [e.result.trial for e in between if isinstance(e, Answered)]
-        assert answered == list(job.training.trials)
+        answered = [e.result.number for e in between if isinstance(e, Answered)]
+        assert answered == list(job.training.executions)
         epochs = [e.epoch for e in between if isinstance(e, EpochFinished)]
         assert epochs == sorted(epochs)
         assert len(answered) + len(epochs) == len(between)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from commands import session_of, wait_for
 
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.workers.protocol import Answered, Call, Called
 
 

@@ -13,12 +13,12 @@ import pytest
 from commands import in_sessions, session_of, wait_for
 
 from hpsearch.errors import HpsearchError
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.workers.protocol import Answered, EpochFinished, Finished, Lost, Started
 
 
 def answered(events):
-    return [e.result.trial for e in events if isinstance(e, Answered)]
+    return [e.result.number for e in events if isinstance(e, Answered)]
 
 
 def lost(events):

@@ -9,7 +9,7 @@ import numpy as np
 import odd_calls
 import pytest
 
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.workers.protocol import Answered, Call
 
 RATES = 50
@@ -25,7 +25,7 @@ def tell(drive, tmp_path):
 
 
 def answers(events):
-    return {e.result.trial: e.result for e in events if isinstance(e, Answered)}
+    return {e.result.number: e.result for e in events if isinstance(e, Answered)}
 
 
 def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job, drive, tell):

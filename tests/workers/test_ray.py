@@ -18,8 +18,8 @@ from ray_cluster import ray_cluster
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import METRIC, Recipe
-from hpsearch.space.trial import Status, Training
-from hpsearch.spec.settings import Execution
+from hpsearch.space.execution import Status, Training
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.tuner.settings import require_engine
 from hpsearch.workers.protocol import Answered, EpochFinished, Job, Lost, Said, Started
 from hpsearch.workers.ray import connection
@@ -65,7 +65,7 @@ def add(cluster):
 
 
 def answers(events):
-    return {e.result.trial: e.result for e in events if isinstance(e, Answered)}
+    return {e.result.number: e.result for e in events if isinstance(e, Answered)}
 
 
 def members(executor):
@@ -299,7 +299,7 @@ def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, datas
 def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said, monkeypatch):
     monkeypatch.setattr("hpsearch.workers.ray.connection.version_of", lambda _: version)
     with pytest.raises(InputError, match=said) as refused:
-        require_engine(Execution(engine="ray"))
+        require_engine(ExecutionSettings(engine="ray"))
     assert "pip install 'hpsearch[ray]'" in str(refused.value)
 
 

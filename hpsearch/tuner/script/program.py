@@ -14,12 +14,12 @@ from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import NotSupportedError
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_custom
 from hpsearch.models.problem import Problem, Recipe
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
-from hpsearch.space.trial import Trial, TrialResult
 from hpsearch.store.facts import installed
-from hpsearch.tuner.revisit import StoredRun, open_run
+from hpsearch.tuner.revisit import StoredRun, Which, open_run
 from hpsearch.tuner.script.data import (
     call,
     checksum,
@@ -187,7 +187,7 @@ _TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
 _EDGE_ROWS = 2
 
 _HEAD = '''\
-"""Trial {trial} of the sweep {sweep} as a Keras program, without hpsearch.
+"""{label} of the sweep {sweep} as a Keras program, without hpsearch.
 
 It reads the data, splits it, and trains the model of the table's row: the initial weights, the
 dropout masks and the order of the rows come from the seeds of the sweep and the trial. The row's
@@ -286,7 +286,7 @@ _OTHERS = {
 }
 
 
-def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
+def program(run: StoredRun, execution: Execution, result: ExecutionResult) -> str:
     """Return the text of a program that trains a row again and says whether it scores the same.
 
     Raises:
@@ -294,13 +294,13 @@ def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
             loss, accuracy or mae.
         DataError: The data cannot be read.
     """
-    _require_plain(run, trial)
-    batches = math.ceil(len(run.dataset.train) / MLPConfig(trial.config.values).batch_size)
+    _require_plain(run, execution)
+    batches = math.ceil(len(run.dataset.train) / MLPConfig(execution.config.values).batch_size)
     steps = batches * (result.scored_epoch or 0)
     tolerance = round(min(_TOLERANCE * max(1.0, steps / _STEPS), _MOST_TOLERANCE), 4)
-    body = joined(_parts(run, trial, result, tolerance))
+    body = joined(_parts(run, execution, result, tolerance))
     head = _HEAD.format(
-        trial=trial.number,
+        label=execution.label.capitalize(),
         sweep=run.sweep.name,
         trainer=result.trainer,
         steps=steps,
@@ -311,12 +311,12 @@ def program(run: StoredRun, trial: Trial, result: TrialResult) -> str:
     return joined([head, _imports(body), body])
 
 
-def _require_plain(run: StoredRun, trial: Trial) -> None:
+def _require_plain(run: StoredRun, execution: Execution) -> None:
     recipe = run.recipe
     found = f"the metric {recipe.keras_metric}" if recipe.keras_metric else ""
     if recipe.weighted:
         found = "weights of rows"
-    if trial.fold is not None or run.sweep.data.split is not None:
+    if execution.fold is not None or run.sweep.data.split is not None:
         found = "folds and splits by group or time"
     if found:
         raise NotSupportedError(
@@ -337,12 +337,14 @@ def _imports(body: str) -> str:
     return "\n".join(lines)
 
 
-def _parts(run: StoredRun, trial: Trial, result: TrialResult, tolerance: float) -> Iterator[str]:
-    dataset, recipe, values = run.dataset, run.recipe, trial.config.without_epochs
+def _parts(
+    run: StoredRun, execution: Execution, result: ExecutionResult, tolerance: float
+) -> Iterator[str]:
+    dataset, recipe, values = run.dataset, run.recipe, execution.config.without_epochs
     source, options = read_raw(run.sweep.data)
     batch_size = MLPConfig(values).batch_size
     yield (
-        f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {trial.seed}\n"
+        f"SWEEP_SEED, TRIAL_SEED = {recipe.sweep_seed}, {execution.seed}\n"
         f"BATCH_SIZE, EPOCHS = {batch_size}, {result.scored_epoch}\n"
         f"LOSS, METRIC = {literal(recipe.loss)}, {literal(recipe.metric)}\n"
         f"SCORE = {result.score!r}"
@@ -361,7 +363,7 @@ def _parts(run: StoredRun, trial: Trial, result: TrialResult, tolerance: float) 
     yield "x, x_validation = features(x), features(x_validation)" + _shaped(recipe, dataset.target)
     yield "# The model"
     problem = Problem(recipe, dataset.input, dataset.target)
-    yield model_code(problem, values, trial.seed)
+    yield model_code(problem, values, execution.seed)
     xla, in_own_units = result.trainer == "xla", dataset.target.task is Task.REGRESSION
     metrics = "metrics()" if in_own_units else '["accuracy"]'
     if in_own_units:
@@ -396,7 +398,7 @@ def _allowed(recipe: Recipe, tolerance: float) -> str:
     return f"{tolerance:g} * max(1.0, abs(SCORE))"
 
 
-def trial_script(directory: Path, number: int) -> str:
+def trial_script(directory: Path, which: Which) -> str:
     """Return the program of a trial.
 
     Raises:
@@ -404,4 +406,4 @@ def trial_script(directory: Path, number: int) -> str:
         RefusedError: The data has changed.
     """
     run = open_run(directory)
-    return program(run, *run.scored(number))
+    return program(run, *run.scored(which))

@@ -125,10 +125,10 @@ class RayExecutor(Executor):
         if program is not None:
             member.programs.add(program)
         _LOG.info(
-            "worker %d on %s: trial %d",
+            "worker %d on %s: %s",
             member.number,
             self._nodes.name(member.node),
-            work.training.number,
+            work.training.label,
         )
         member.take(work)
         self._fleet.talk(member, work)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-from hpsearch.space.trial import Status
+from hpsearch.space.execution import Status
 from hpsearch.workers.protocol import Answered, Event, Retired, Work, WorkerState
 from hpsearch.workers.ray.actor import RayWorker
 from hpsearch.workers.servers import import_paths

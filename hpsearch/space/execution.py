@@ -1,4 +1,4 @@
-"""Trials (numbered configs), the trainings that answer them, and their results."""
+"""Executions (trials with a seed and a fold), the trainings that answer them, their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How a trial ended; interrupted trials have no status."""
+    """How an execution ended; an interrupted one has no status."""
 
     COMPLETED = "completed"
     STOPPED = "stopped"
@@ -28,23 +28,24 @@ class Status(StrEnum):
 
     @property
     def scored(self) -> bool:
-        """Whether the score of such a trial counts."""
+        """Whether the score of such an execution counts."""
         return self in (Status.COMPLETED, Status.STOPPED)
 
 
 @dataclass(frozen=True)
 class Training:
-    """One uninterrupted run of an MLP that answers one or more trials.
+    """One uninterrupted run of an MLP that answers one or more executions.
 
     Attributes:
         values: The active hyperparameters without `epochs`.
-        seed: Seed of the trials.
-        stops: `(epochs, trial number)`, ascending in epochs: the epochs after which a trial
-            is answered.
-        whole: Epochs that its one trial asks for, if the method halts it earlier with status
+        seed: Seed of the executions.
+        stops: `(epochs, execution number)`, ascending in epochs: the epochs after which an
+            execution is answered.
+        whole: Epochs that its one execution asks for, if the method halts it earlier with status
             `stopped`; None if it trains to the end.
-        source: Trial whose snapshot the training continues; None for a new training.
+        source: Execution whose snapshot the training continues; None for a new training.
         fold: Fold of cross-validation, from 1; None without.
+        label: The name for people of the execution that trains longest.
     """
 
     values: Mapping[str, Any]
@@ -53,20 +54,21 @@ class Training:
     whole: int | None = None
     source: int | None = None
     fold: int | None = None
+    label: str = ""
 
     @property
     def number(self) -> int:
-        """Number of the trial that trains longest, which names the training."""
+        """Number of the execution that trains longest, which names the training."""
         return self.stops[-1][1]
 
     @property
     def epochs(self) -> int:
-        """Epochs of the longest trial."""
+        """Epochs of the longest execution."""
         return self.stops[-1][0]
 
     @property
-    def trials(self) -> tuple[int, ...]:
-        """Numbers of the trials that the training answers."""
+    def executions(self) -> tuple[int, ...]:
+        """Numbers of the executions that the training answers."""
         return tuple(number for _, number in self.stops)
 
 
@@ -74,7 +76,7 @@ Epoch = Mapping[str, float]
 
 
 class Curve(Sequence[Epoch]):
-    """A learning curve with eight bytes per number, since those of all trials stay in memory.
+    """A learning curve with eight bytes per number, since all of them stay in memory.
 
     It equals every sequence of equal mappings.
 
@@ -152,15 +154,15 @@ class ResumePoint:
 
 
 @dataclass(frozen=True)
-class TrialResult:
-    """The result of one trial.
+class ExecutionResult:
+    """The result of one execution.
 
     Attributes:
-        trial: Number of the trial.
+        number: Number of the execution.
         curve: One mapping per epoch, from epoch 1 on: metric name -> value.
         scored_epoch: Epoch (from 1) whose metrics and score the row shows, or None.
-        seconds: Training time; of a shared training, this trial's share.
-        shared_with: Trial whose training answered this one, or None.
+        seconds: Training time; of a shared training, this execution's share.
+        shared_with: Number of the execution whose training answered this one, or None.
         trainer: `native`, `graph`, `xla` or `fit`; empty if none ran.
         weights: Number of the model's weights, or None if no model was built.
         error: One line for people; `traceback` has the details.
@@ -169,7 +171,7 @@ class TrialResult:
         snapshot: State of the training after the last epoch, if it may continue.
     """
 
-    trial: int
+    number: int
     status: Status
     score: float | None = None
     curve: Sequence[Epoch] = ()
@@ -199,19 +201,21 @@ class Repetition(NamedTuple):
 
 
 #: Config id and repetition.
-TrialKey = tuple[str, Repetition]
+ExecutionKey = tuple[str, Repetition]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A config with a seed: one row of the results table.
+class Execution:
+    """A trial with one seed and one fold: a row of the results table.
 
     Attributes:
-        number: From 1, fixed when the trial is first planned.
+        number: From 1, in the order of planning; it is the store's, and users do not see it.
+        trial: Number of its trial, from 1: fixed when the config is first planned.
         fold: Fold of cross-validation, from 1; None without.
     """
 
     number: int
+    trial: int
     config: Config
     seed: int
     fold: int | None = None
@@ -222,16 +226,39 @@ class Trial:
         return Repetition(self.seed, self.fold)
 
     @property
-    def key(self) -> TrialKey:
-        """Identity of the trial: config and repetition."""
+    def key(self) -> ExecutionKey:
+        """Identity of the execution: config and repetition."""
         return self.config.id, self.repetition
 
     @property
+    def label(self) -> str:
+        """Its name for people, such as `trial 3, seed 1`."""
+        return label(self.trial, self.seed, self.fold)
+
+    @property
+    def full_label(self) -> str:
+        """Its name for people, with the seed in any case."""
+        return label(self.trial, self.seed, self.fold, full=True)
+
+    @property
     def epochs(self) -> int:
-        """Epochs that the trial asks for; ENDLESS if its function or model decides."""
+        """Epochs that the config asks for; ENDLESS if its function or model decides."""
         match self.config.kind:
             case Kind.FUNCTION:
                 return 1
             case Kind.STEPWISE | Kind.WHOLE_MODEL:
                 return int(self.config.values.get("epochs", ENDLESS))
         return MLPConfig(self.config.values).epochs
+
+
+def label(trial: int, seed: int, fold: int | None = None, *, full: bool = False) -> str:
+    """Return an execution's name for people.
+
+    Args:
+        full: Whether to name seed 0, too: most sweeps' only one.
+    """
+    return (
+        f"trial {trial}"
+        + (f", seed {seed}" if seed or full else "")
+        + ("" if fold is None else f", fold {fold}")
+    )

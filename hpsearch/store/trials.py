@@ -1,0 +1,84 @@
+"""The table of trials: one line a config, with the means of its executions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.space.execution import Status
+from hpsearch.store.ranking import mean, ranked
+from hpsearch.store.tables import goal_of, hyperparameter_columns, metric_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SCORED = tuple(str(status) for status in Status if status.scored)
+#: Columns that the table of trials has beyond those of the results table.
+STATISTICS = {"std": "float64", "executions": "Int64"}
+
+
+def trials_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a line for each trial of a results table, by number.
+
+    It has the columns of the results table, where `score`, the metrics, `best_epoch` and
+    `epochs_trained` are means over the executions with a score, and `seconds` is the sum. `seed`
+    and `fold` are empty if executions differ in them. `status` is `completed` or `stopped` if every
+    execution has a score, else that of the first without. Two columns follow: `std`, the standard
+    deviation of the scores (empty for one), and `executions`, the number of scores.
+    """
+    counted = _scored(table).astype("Int64")
+    if not table["trial"].duplicated().any():
+        return table.assign(std=math.nan, executions=counted)
+    groups = table.groupby("trial", sort=True)
+    trials = groups.first()
+    unequal = groups[["seed", "fold"]].nunique() > 1
+    for name in ("seed", "fold"):
+        trials[name] = trials[name].mask(unequal[name])
+    rows = table[_scored(table)].groupby("trial")
+    for name in ("score", *metric_columns(table), "best_epoch", "best_score", "epochs_trained"):
+        trials[name] = rows[name].mean().reindex(trials.index).astype("float64")
+    trials["score"] = rows["score"].agg(lambda found: mean(list(found))).reindex(trials.index)
+    trials["seconds"] = groups["seconds"].sum()
+    trials["status"] = groups["status"].agg(_status).astype("string")
+    trials["std"] = rows["score"].std().reindex(trials.index)
+    trials["executions"] = counted.groupby(table["trial"]).sum()
+    return trials.reset_index()[[*table.columns, *STATISTICS]]
+
+
+def _scored(table: pd.DataFrame) -> pd.Series[Any]:
+    return table["status"].isin(_SCORED).astype(bool) & table["score"].notna()
+
+
+def _status(statuses: pd.Series[Any]) -> str:
+    without = [status for status in statuses if status not in _SCORED]
+    stopped = str(Status.STOPPED)
+    return without[0] if without else stopped if stopped in set(statuses) else str(statuses.iloc[0])
+
+
+def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a score, those of the best trial first (see `ranked`)."""
+    rows = table[_scored(table)]
+    scores: dict[int, list[float]] = {}
+    for trial, score in zip(rows["trial"], rows["score"], strict=True):
+        scores.setdefault(int(trial), []).append(float(score))
+    places = {trial: place for place, trial in enumerate(ranked(scores, goal_of(table)))}
+    order = rows["trial"].map(lambda trial: places[int(trial)]).sort_values(kind="stable")
+    return rows.loc[order.index]
+
+
+def ranked_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of `trials_of` that have a score, the best first (see `ranked`)."""
+    numbers, trials = ranked_rows(table)["trial"].drop_duplicates(), trials_of(table)
+    place = dict(zip(trials["trial"], trials.index, strict=True))
+    return trials.loc[[place[number] for number in numbers]]
+
+
+def best_trial(table: pd.DataFrame) -> pd.Series[Any] | None:
+    """Return the best trial's line, or None if no row has a score."""
+    trials = ranked_trials(table)
+    return None if trials.empty else trials.iloc[0]
+
+
+def varying_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of hyperparameters with several values; an empty cell is a value."""
+    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
