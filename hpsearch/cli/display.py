@@ -14,7 +14,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
-from hpsearch.workers.protocol import EpochFinished, Event, Finished, Lost, Said, Started
+from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
 #: The most workers that get a line below the bar.
@@ -231,7 +231,7 @@ class Bar(Reporter):
         )
 
     def event(self, event: Event) -> None:
-        task = None if isinstance(event, Said) else self._workers.get(event.worker)
+        task = None if isinstance(event, Said | Heard) else self._workers.get(event.worker)
         if task is None:
             return
         match event:

@@ -135,6 +135,11 @@ class AdaptiveStrategy:
         self._stream = stream_of(type(self).__name__)
         self._initial = initial
 
+    @property
+    def foreseen(self) -> int:
+        """See `Strategy.foreseen`."""
+        return max(0, self._initial - len(self.history))
+
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a config that is not in `history`; None if the model finds none.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -167,6 +168,7 @@ class DrawStrategy:
     """
 
     adaptive = False
+    foreseen = sys.maxsize
     rungs: tuple[int, ...] = ()
 
     def __init__(self, method: str, space: Space, listed: Sequence[Config], seed: int) -> None:

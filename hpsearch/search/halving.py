@@ -164,6 +164,12 @@ class HalvingStrategy:
         """Whether no new config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
 
+    @property
+    def foreseen(self) -> int:
+        """See `Strategy.foreseen`."""
+        # The outcomes of the first decide whether one of them continues, or another begins.
+        return 0 if self._orders else self._proposer.foreseen
+
     def first_epochs(self, config: Config) -> int:
         """Return the epochs at which a config that was proposed halts for the first time."""
         return self.rungs[self._bracket(self._orders[config.id]).first]

@@ -58,6 +58,11 @@ class Strategy(Protocol):
         ...
 
     @property
+    def foreseen(self) -> int:
+        """The number of next proposals that no outcome will change, or more."""
+        ...
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which trainings halt, ascending; empty if every training runs to its end."""
         ...

@@ -243,12 +243,12 @@ class Space:
                 return False
             value = active[parent]
             if self.kind is not Kind.MLP:
-                if not _matches(value, accepted):
+                if not matches(value, accepted):
                     return False
                 continue
             if parent == "hidden_layers" and value != 0 and isinstance(active.get("units"), list):
                 value = len(active["units"])
-            if parent in MLPConfig(active).inactive or not _matches(value, accepted):
+            if parent in MLPConfig(active).inactive or not matches(value, accepted):
                 return False
         return True
 
@@ -315,7 +315,8 @@ class Space:
         return found is not None and found.id == config.id
 
 
-def _matches(value: Value, accepted: tuple[Value, ...]) -> bool:
+def matches(value: Value, accepted: tuple[Value, ...]) -> bool:
+    """Whether a value is among the accepted ones; an optimizer with arguments, also by its name."""
     if isinstance(value, Mapping):
         return any(
             item == value if isinstance(item, Mapping) else item == value.get("name")

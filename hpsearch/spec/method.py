@@ -17,6 +17,7 @@ from hpsearch.spec.rules import (
     number,
     one_of,
     plain,
+    reference,
 )
 from hpsearch.wording import did_you_mean, listing, show
 
@@ -114,19 +115,26 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     "auto": {},
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
+_ORACLE = reference()
 
 
 @dataclass(frozen=True)
 class MethodSpec:
     """A method's name and the options that the file sets.
 
-    The name is one of METHODS, CONFIGS, or another package's method, whose options are not checked.
+    The name is one of METHODS, CONFIGS, or `package.module:name` of a KerasTuner oracle, whose
+    options are the arguments of its class.
     W&B's `early_terminate` becomes `hyperband` with the options `early_terminate` and `proposals`,
     the method in W&B's file.
     """
 
     name: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether it is an oracle of the user."""
+        return ":" in self.name
 
     @property
     def _proposals(self) -> str:
@@ -158,10 +166,12 @@ def parse_method(value: Any) -> MethodSpec:
     if isinstance(value, MethodSpec):
         return value
     if not isinstance(value, Mapping):
-        return MethodSpec(_NAME.check(value))
+        return MethodSpec(_name(value))
     if "name" not in value:
         raise InvalidValue.at(f"name is missing; it is {listing(METHODS)}")
-    name: str = check_key(_NAME.check, value, "name")
+    name: str = check_key(_name, value, "name")
+    if ":" in name:
+        return MethodSpec(name, {key: item for key, item in value.items() if key != "name"})
     accepted = METHODS.get(name, {})
     options: dict[str, Any] = {}
     faults = Collector()
@@ -176,6 +186,13 @@ def parse_method(value: Any) -> MethodSpec:
             faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
     faults.finish()
     return MethodSpec(name, options)
+
+
+def _name(value: Any) -> str:
+    """Check a method's name, or the reference to an oracle."""
+    if isinstance(value, str) and ":" in value:
+        return str(_ORACLE.check(value))
+    return str(_NAME.check(value))
 
 
 def _schema() -> dict[str, Any]:
@@ -194,7 +211,12 @@ def _schema() -> dict[str, Any]:
                 "additionalProperties": False,
             }
         )
-    return {"anyOf": [dict(_NAME.schema), *variants]}
+    oracle = {
+        "type": "object",
+        "properties": {"name": dict(_ORACLE.schema)},
+        "required": ["name"],
+    }
+    return {"anyOf": [dict(_NAME.schema), *variants, dict(_ORACLE.schema), oracle]}
 
 
 #: Field type: a name, or a mapping with a name and options.

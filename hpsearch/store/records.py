@@ -20,6 +20,7 @@ from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
 COLUMNS = {
     "meta": ("key", "value", "checksum"),
     "executions": ("number", "trial", "config", "seed", "fold", "hyperparameters", "checksum"),
+    "events": ("position", "trial_id", "record", "checksum"),
     "results": ("execution", "status", "record", "checksum"),
     "weights": ("execution", "arrays", "checksum"),
     "snapshots": ("execution", "epoch", "best", "arrays", "checksum"),

@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
+from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
 from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store
@@ -40,9 +41,16 @@ CREATE TABLE executions(
     seed INTEGER NOT NULL, fold INTEGER NOT NULL, hyperparameters TEXT NOT NULL,
     checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
 """
+#: What an oracle of the user did, in order.
+_EVENTS = """
+CREATE TABLE events(
+    position INTEGER PRIMARY KEY, trial_id TEXT NOT NULL, record TEXT NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+"""
 _SCHEMA = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
 {_EXECUTIONS}
+{_EVENTS}
 CREATE TABLE results(
     execution INTEGER PRIMARY KEY REFERENCES executions(number), status TEXT NOT NULL,
     record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
@@ -187,6 +195,7 @@ class Store:
             rows = self._rows("trials", "trial {}", columns=columns)
             self._db.execute("DROP TABLE trials")
             self._db.execute(_EXECUTIONS)
+            self._db.execute(_EVENTS)
             trials = new_numbers((number, config) for number, config, *_ in rows)
             folds = {}
             for number, config, seed, *fold, values in rows:
@@ -326,9 +335,19 @@ class Store:
 
     # Executions
 
-    def add_executions(self, executions: Iterable[Execution]) -> None:
-        """Store planned executions, whose numbers are then fixed; all of them or none."""
+    def add_executions(
+        self, executions: Iterable[Execution], events: Iterable[OracleEvent] = ()
+    ) -> None:
+        """Store planned executions, whose numbers are then fixed; all of them or none.
+
+        Args:
+            events: What an oracle of the user did when it proposed them.
+        """
         with self._transaction():
+            for event in events:
+                asked = None if event.config is None else dict(event.config.values)
+                record = {"values": asked, "epochs": event.epochs, "score": event.score}
+                self._insert("events", self._next_event(), event.trial_id, json.dumps(record))
             for each in executions:
                 values = json.dumps(dict(each.config.values))
                 place = (each.config.id, each.seed, each.fold or 0)
@@ -345,6 +364,21 @@ class Store:
                 config = Config(mapping(values), kind)
                 executions.append(Execution(number, trial, config, seed, fold or None))
         return executions
+
+    def _next_event(self) -> int:
+        last = self._db.execute("SELECT max(position) FROM events").fetchone()[0]
+        return (last or 0) + 1
+
+    def events(self) -> list[OracleEvent]:
+        """Return everything that an oracle of the user did, in order."""
+        kind, events = self.facts().kind, []
+        for position, trial_id, text in self._rows("events", "event {}"):
+            with self._decoding(f"event {position}"):
+                record = mapping(text)
+                values = record.pop("values")
+                config = None if values is None else Config(values, kind)
+                events.append(OracleEvent(trial_id, config, **record))
+        return events
 
     # Results
 

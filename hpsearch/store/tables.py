@@ -368,7 +368,8 @@ def _renumbered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers_rows(table: pd.DataFrame) -> bool:
-    return bool(table["config"].duplicated().any() and not table["trial"].duplicated().any())
+    repeated = table["config"].duplicated().any() and not table["trial"].duplicated().any()
+    return bool(repeated and not table.duplicated(["config", *CURVES_TAIL]).any())
 
 
 def new_numbers(rows: Iterable[tuple[int, str]]) -> dict[int, int]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 from hpsearch.models.problem import Recipe
+from hpsearch.search.asking import OracleEvent, Past
 from hpsearch.search.halving import HalvingStrategy, at_top
-from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Outcome, Strategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.execution import (
     Execution,
     ExecutionKey,
@@ -24,8 +24,16 @@ from hpsearch.space.execution import (
 from hpsearch.space.space import Config, Space
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
-from hpsearch.tuner.planning import FixedPlanner, Planner, Step, Trials, group, prefix_of
-from hpsearch.tuner.search import Search
+from hpsearch.tuner.planning import (
+    FixedPlanner,
+    Planner,
+    Step,
+    Trials,
+    group,
+    mean_score,
+    prefix_of,
+)
+from hpsearch.tuner.search import Search, strategy_of
 
 
 class CurveReuse:
@@ -239,17 +247,18 @@ class AdaptivePlanner(Planner):
 
     Args:
         trials: The sweep's; in a race, their executions may have all its seeds.
-        results: By execution; the loop's, which grows.
+        results: By execution; the engine's, which grows.
         reuse: Answers executions from the curves of others.
         race: Gives trials further seeds, or None.
         longest: The most epochs of the space, if trainings may be continued; else None.
+        events: What an oracle of the user did in earlier runs.
     """
 
     adaptive = True
 
     def __init__(
         self,
-        strategy: Strategy,
+        strategy: Strategy | None,
         trials: Trials,
         repetitions: Sequence[Repetition],
         *,
@@ -258,10 +267,14 @@ class AdaptivePlanner(Planner):
         reuse: CurveReuse,
         race: Race | None = None,
         longest: int | None = None,
+        events: Sequence[OracleEvent] = (),
     ) -> None:
         super().__init__(strategy, trials, repetitions)
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
+        self._events = tuple(events)
+        #: Whether trainings may halt before the end of their config.
+        self._halts = strategy is None or bool(strategy.rungs)
         self._members: dict[str, list[Execution]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
@@ -273,10 +286,6 @@ class AdaptivePlanner(Planner):
         remaining, known = self._trials.remaining, {each.trial for each in self.current}
         return None if remaining is None else len(known) + remaining
 
-    @property
-    def over(self) -> bool:
-        return self._trials.spent or self._strategy.exhausted
-
     # From earlier runs
 
     def begin(self, answered: Collection[int]) -> Step:
@@ -286,31 +295,42 @@ class AdaptivePlanner(Planner):
             if execution.number in answered:
                 self._unanswered.discard(execution.number)
         configs = [members[0].config for members in self._members.values()]
-        self._strategy.restore(configs, list(self._known_outcomes(configs)))
+        if self.strategy is None:
+            return self._begin_of_oracle(configs)
+        self.past = Past(tuple(configs), tuple(self._known_outcomes(configs)))
+        self.strategy.restore(self.past.configs, self.past.outcomes)
         # The file may have gained a seed since.
         added = self._new(configs, self._repetitions)
         for config in configs:
             self._goals[config.id] = self._goal_of(config)
         return self._step(configs, added)
 
+    def _begin_of_oracle(self, configs: Sequence[Config]) -> Step:
+        """Leave what is unfinished to the oracle, which proposes it again with its epochs."""
+        self.past = Past(events=self._events)
+        ended = {e.trial_id for e in self._events if e.config is None}
+        last = {e.config.id: e for e in self._events if e.config is not None}
+        over = [each for each in configs if each.id in last and last[each.id].trial_id in ended]
+        self._goals.update((each.id, last[each.id].epochs) for each in over)
+        return self._step(over, self._new(over, self._repetitions))
+
     def _goal_of(self, config: Config) -> int | None:
-        if not isinstance(self._strategy, HalvingStrategy):
+        if not isinstance(self.strategy, HalvingStrategy):
             return None
-        first = self._strategy.first_epochs(config)
+        first = self.strategy.first_epochs(config)
         reached = [
-            rung
-            for rung in self._strategy.rungs
-            if rung > first and self._complete(config.id, rung)
+            rung for rung in self.strategy.rungs if rung > first and self._complete(config.id, rung)
         ]
         return max(reached, default=first)
 
-    def _known_outcomes(self, configs: Iterable[Config]) -> Iterable[Outcome]:
+    def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
+        rungs = self.strategy.rungs if self.strategy is not None else ()
         for config in configs:
-            if not self._strategy.rungs:
+            if not rungs:
                 if self._complete(config.id, None):
                     yield self._outcome(config, None)
                 continue
-            for rung in self._strategy.rungs:
+            for rung in rungs:
                 if not self._complete(config.id, rung):
                     break
                 yield self._outcome(config, rung)
@@ -319,20 +339,13 @@ class AdaptivePlanner(Planner):
 
     # The next step
 
-    def next(self, room: int) -> Step:
-        """Plan further seeds of the race first, then what the strategy proposes."""
-        while room > 0:
-            step = self._further_seed() or self._proposed(room)
-            if step is None or step:
-                return step or Step()
-        return Step()
-
-    def _further_seed(self) -> Step | None:
+    def own(self) -> Step:
+        """Plan a further seed of the race."""
         if self._race is None:
-            return None
+            return Step()
         winner = self._race.next(self._raced())
         if winner is None:
-            return None
+            return Step()
         config = self._members[winner][0].config
         executions = self._new([config], [Repetition(len(self._members[winner]))])
         return self._step([config], executions)
@@ -349,18 +362,11 @@ class AdaptivePlanner(Planner):
                 raced[config] = known
         return raced
 
-    def _proposed(self, room: int) -> Step | None:
-        """Plan what the strategy proposes; None if it proposes nothing now."""
-        count = max(1, room // len(self._repetitions))
-        if not self._trials.spent:
-            count = self._configs_within(count)
-        elif isinstance(self._strategy, HalvingStrategy):
-            self._strategy.close()
-        else:
-            return None
-        proposals = self._strategy.ask(count)
-        if not proposals:
-            return None
+    def room(self, free: int) -> int:
+        count = max(1, free // len(self._repetitions))
+        return count if self.spent else self._configs_within(count)
+
+    def take(self, proposals: Sequence[Proposal]) -> Step:
         added = []
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
@@ -420,13 +426,11 @@ class AdaptivePlanner(Planner):
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
 
     def _tell(self, configs: Iterable[str]) -> None:
-        self._strategy.tell(
-            [
-                self._outcome(self._members[config][0].config, self._goals.get(config))
-                for config in configs
-                if self._complete(config, self._goals.get(config))
-            ]
-        )
+        self._outcomes += [
+            self._outcome(self._members[config][0].config, self._goals.get(config))
+            for config in configs
+            if self._complete(config, self._goals.get(config))
+        ]
 
     def _complete(self, config: str, epochs: int | None) -> bool:
         return all(self._reached(execution, epochs) for execution in self._members[config])
@@ -443,13 +447,11 @@ class AdaptivePlanner(Planner):
         """Whether an execution ended at or before `epochs`, and will not be trained further."""
         result = self._results[execution.number]
         short = len(result.curve) <= _least(epochs, execution.epochs)
-        return short and (result.status is not Status.STOPPED or not self._strategy.rungs)
+        return short and (result.status is not Status.STOPPED or not self._halts)
 
     def _outcome(self, config: Config, epochs: int | None) -> Outcome:
-        scores = [self._score(execution, epochs) for execution in self._members[config.id]]
-        known = [score for score in scores if score is not None]
-        mean = sum(known) / len(known) if len(known) == len(scores) else None
-        return Outcome(config, mean, epochs)
+        scores = (self._score(execution, epochs) for execution in self._members[config.id])
+        return Outcome(config, mean_score(scores), epochs)
 
     def _score(self, execution: Execution, epochs: int | None) -> float | None:
         result = self._results[execution.number]
@@ -468,28 +470,23 @@ def make_planner(
     stored: Sequence[Execution],
     results: Mapping[int, ExecutionResult],
     snapshots: Snapshots,
+    *,
+    events: Sequence[OracleEvent] = (),
 ) -> Planner:
     """Return the planner of a search.
 
     Args:
-        stored: Trials that have a number already.
-        results: By execution; the loop's, which grows, as `snapshots` does.
+        stored: The executions of earlier runs.
+        results: By execution; the engine's, which grows, as `snapshots` does.
+        events: What an oracle of the user did in earlier runs.
     """
-    limit, race, repetitions = search.limit, search.race, search.repetitions
-    strategy = make_strategy(
-        search.method,
-        search.space,
-        search.listed,
-        goal=recipe.goal,
-        seed=search.seed,
-        trials=limit,
-    )
-    space = at_top(search.space) if strategy.rungs else search.space
+    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe.goal)
+    space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
-    trials = Trials(space, listed, every, stored=stored, limit=limit)
-    if not strategy.adaptive and race is None:
-        return FixedPlanner(strategy, trials, repetitions, search.listed)
+    trials = Trials(space, listed, every, stored=stored, limit=search.limit)
+    if strategy is not None and not strategy.adaptive and race is None:
+        return FixedPlanner(strategy, trials, repetitions, results)
     return AdaptivePlanner(
         strategy,
         trials,
@@ -499,12 +496,17 @@ def make_planner(
         reuse=CurveReuse(recipe, results, snapshots.epochs),
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
         longest=_longest(space, strategy),
+        events=events,
     )
 
 
-def _longest(space: Space, strategy: Strategy) -> int | None:
+def _longest(space: Space, strategy: Strategy | None) -> int | None:
     """The most epochs of the space, if a proposal may be an earlier one with more epochs."""
     epochs = next((p for p in space.parameters if p.name == "epochs"), None)
-    if epochs is None or strategy.rungs or (epochs.choices and len(epochs.choices) == 1):
+    if (
+        epochs is None
+        or (strategy and strategy.rungs)
+        or (epochs.choices and len(epochs.choices) == 1)
+    ):
         return None
     return int(epochs.at(1 - 1e-12))

@@ -1,4 +1,4 @@
-"""The loop of a run: plan, train, store, learn."""
+"""The engine of a run: it trains, stores and reports what is proposed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
+from hpsearch.search.asking import Answer, OracleEvent, Request, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
@@ -23,6 +25,7 @@ from hpsearch.workers.protocol import (
     Event,
     Executor,
     Finished,
+    Heard,
     Job,
     Lost,
     Objective,
@@ -34,11 +37,13 @@ _MACHINES = 3
 #: The sweep gives up if so many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
 _WAIT_SECONDS = 0.5
+#: So many outcomes are told at once, even if no proposal is wanted.
+_MOST_OUTCOMES = 256
 
 
 @dataclass
-class Loop:
-    """One run over a sweep's executions.
+class Engine:
+    """Trains the executions of proposals; an `asking.Engine`.
 
     Attributes:
         results: Every stored result, by execution; at first those of earlier runs.
@@ -76,6 +81,19 @@ class Loop:
     _succeeded: bool = False
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
+    #: Whether requests can be answered.
+    ready: bool = False
+    _began: float = 0.0
+    _asked: Request | None = None
+    #: Whether the request under way is for what was foreseen.
+    _confirming: bool = False
+    _exhausted: bool = False
+    #: Whether nothing more is proposed before an outcome is told.
+    _waits: bool = False
+    #: Proposals that were planned before anyone was ready to make them.
+    _foreseen: int = 0
+    #: Whether this run has planned anything.
+    _planned: bool = False
     _leader: Leader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,29 +114,144 @@ class Loop:
         """The rows so far, including those of earlier runs."""
         return self.tables.records(self._stored, self.results)
 
-    def run(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Train what is not `answered` until nothing is left, a limit is met or a signal comes.
+    def begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
+        """Take up what earlier runs left; called once, first.
 
         Args:
             answered: Executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        began = time.monotonic()
-        self._begin(answered, stored)
-        while not self.stop.reason and self.stop.signal is None:
-            late = self._late(began)
-            self._refill(late=late)
-            if self._queue and self.executor.free and not late:
-                self._submit(self._queue.popleft())
+        self._began = time.monotonic()
+        self._executions = {execution.number: execution for execution in self.planner.current}
+        self._stored = [self._executions.get(each.number, each) for each in stored()]
+        for execution in self._stored:
+            if (result := self.results.get(execution.number)) is not None:
+                self._note_score(execution, result)
+        for result in self.results.values():
+            if self.medians is not None:
+                self.medians.note(result)
+        if self.planner.expected is not None:
+            self.reporter.expected(self.planner.expected)
+        self._tell_best()
+        step = self.planner.begin(answered)
+        known = [*self.planner.current, *step.executions]
+        waiting = {each.trial for each in known if each.number not in answered}
+        self._take(step, {each.trial for each in known} - waiting)
+
+    # Proposals
+
+    def exchange(self, answer: Answer) -> Request | None:
+        """Take proposals, and work until more are wanted; None when the run is over.
+
+        Raises:
+            HpsearchError: A worker cannot be started, or a file cannot be written.
+        """
+        self.take(answer)
+        while not self.over:
+            if (request := self.request()) is not None:
+                return request
+            self.work()
+        return None
+
+    def take(self, answer: Answer) -> None:
+        """Take proposals; an empty answer says that requests can be answered from now on.
+
+        Raises:
+            HpsearchError: The answer is an error.
+        """
+        if answer.error:
+            raise HpsearchError(answer.error)
+        for line in answer.notes:
+            self.reporter.note(line, warning=True)
+        self._exhausted = answer.exhausted
+        self._waits = bool(self._asked and self._asked.room and not answer.proposals)
+        # What was foreseen is in training already.
+        confirms = self.ready and self._confirming
+        step = Step() if confirms else self.planner.take(answer.proposals)
+        self.ready, self._asked, self._confirming = True, None, False
+        self._take(step, events=answer.events)
+
+    def request(self) -> Request | None:
+        """Return what to ask for now, if anything.
+
+        Proposals that are foreseen are trained before anyone is ready to make them.
+        """
+        while not (self._asked or self._late or self.stop.reason or self.stop.signal is not None):
+            room = self._room()
+            if room and (step := self.planner.own()):
+                self._take(step)
                 continue
-            if not self.executor.busy and (late or not self._queue):
-                self._say_exhausted()
-                return
-            self._handle(self.executor.events(_WAIT_SECONDS))
-            if self.tables.due(len(self.results)):
-                self.tables.write(self._stored, self.results)
-                if self.watch is not None:
-                    self.watch(self.records)
+            if not self.ready:
+                if room and self._foresee():
+                    continue
+                return None
+            if self._foreseen:
+                # They are asked for before any outcome is told, as if nothing had been foreseen.
+                room, self._foreseen, self._confirming = self._foreseen, 0, True
+                return self._ask(Request((), room))
+            told = self.planner.has_outcomes
+            if told >= _MOST_OUTCOMES or (room and (told or not (self._waits or self._exhausted))):
+                room = self.planner.room(room) if room else 0
+                return self._ask(Request(self.planner.outcomes(), room, self.planner.spent))
+            return None
+        return None
+
+    def _room(self) -> int:
+        """The number of trainings to plan: none as long as all workers have work."""
+        # Plans that depend on results are made only for a worker that is free. If none is busy,
+        # one will be free.
+        waits = self.planner.adaptive and self.executor.busy
+        free = self.executor.free if waits else max(1, self.executor.free)
+        return max(0, free - len(self._queue))
+
+    def _ask(self, request: Request) -> Request:
+        self._asked = request
+        return request
+
+    def _foresee(self) -> bool:
+        """Plan proposals that no outcome changes; whether there are any."""
+        if self.planner.strategy is None or self.planner.spent:
+            return False
+        room = self.planner.room(self._room())
+        proposals = foreseen(self.planner.strategy, room)
+        self._foreseen += len(proposals)
+        self._take(self.planner.take(proposals))
+        return bool(proposals)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        if self.stop.reason or self.stop.signal is not None:
+            return True
+        if self.executor.busy or (self._queue and not self._late):
+            return False
+        if self._late or self._complete:
+            return True
+        return self.ready and self._asked is None and not self._wants
+
+    @property
+    def _complete(self) -> bool:
+        """Whether earlier runs left nothing to do, which needs no answer."""
+        planner = self.planner
+        no_more = planner.spent or (planner.strategy is not None and planner.strategy.exhausted)
+        return not self.ready and not self._planned and no_more
+
+    @property
+    def _wants(self) -> bool:
+        """Whether `request` would return one."""
+        untold = self._foreseen or self.planner.has_outcomes
+        return bool(untold or not (self._waits or self._exhausted))
+
+    def work(self) -> None:
+        """Start a training, or wait for events and handle them."""
+        if self._queue and self.executor.free and not self._late:
+            self._submit(self._queue.popleft())
+            return
+        self._handle(self.executor.events(_WAIT_SECONDS))
+        if self.tables.due(len(self.results)):
+            self.tables.write(self._stored, self.results)
+            if self.watch is not None:
+                self.watch(self.records)
 
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
         score, best = result.score if result.status.scored else None, self._best_score
@@ -141,64 +274,38 @@ class Loop:
                 "it searched, name it under parameters"
             )
 
-    def _begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
-        self._executions = {execution.number: execution for execution in self.planner.current}
-        self._stored = [self._executions.get(each.number, each) for each in stored()]
-        for execution in self._stored:
-            if (result := self.results.get(execution.number)) is not None:
-                self._note_score(execution, result)
-        for result in self.results.values():
-            if self.medians is not None:
-                self.medians.note(result)
-        if self.planner.expected is not None:
-            self.reporter.expected(self.planner.expected)
-        self._tell_best()
-        step = self.planner.begin(answered)
-        known = [*self.planner.current, *step.executions]
-        waiting = {each.trial for each in known if each.number not in answered}
-        done = {each.trial for each in known} - waiting
-        self._take(step, done)
-
     def _summary(self, step: Step) -> Summary:
         numbers = {number for training in step.trainings for number in training.executions}
         numbers.update(answer.number for answer in step.answers)
         executions = [self._executions[number] for number in sorted(numbers)]
         return self.costs.summary(executions, step.trainings)
 
-    def _say_exhausted(self) -> None:
-        if self.planner.left_over > 0:
+    def say_exhausted(self) -> None:
+        """Say that the space has fewer configs than the budget allows, if so."""
+        if self._exhausted and self.planner.left_over > 0:
             trials = {each.trial for each in self.executions}
             self.reporter.note(
                 f"the space is exhausted: all its configs are tried, {len(trials)} trials; "
                 f"budget.trials leaves room for {self.planner.left_over} more"
             )
 
-    def _late(self, began: float) -> bool:
+    @property
+    def _late(self) -> bool:
         limit = self.time_seconds
-        return limit is not None and time.monotonic() - began >= limit
+        return limit is not None and time.monotonic() - self._began >= limit
 
-    def _refill(self, *, late: bool) -> None:
-        """Plan further trials while a worker would be idle."""
-        while not late:
-            # A strategy that learns is asked only if a worker is free. If none is busy, one
-            # will be free.
-            waits = self.planner.adaptive and self.executor.busy
-            free = self.executor.free if waits else max(1, self.executor.free)
-            if len(self._queue) >= free:
-                return
-            step = self.planner.next(free - len(self._queue))
-            if not step:
-                return
-            self._take(step)
-
-    def _take(self, step: Step, done: Collection[int] = ()) -> None:
+    def _take(
+        self, step: Step, done: Collection[int] = (), events: Sequence[OracleEvent] = ()
+    ) -> None:
         """Store new executions, queue the trainings, and take the answers that need none."""
-        if step.executions:
-            self.store.add_executions(step.executions)
+        if step.executions or events:
+            self.store.add_executions(step.executions, events)
             self._executions.update((execution.number, execution) for execution in step.executions)
             self._stored += step.executions
+        self._planned = self._planned or bool(step)
         self._queue.extend(self._in_order(step.trainings))
-        self.reporter.planned(self._summary(step), done)
+        if step or done:
+            self.reporter.planned(self._summary(step), done)
         if step.answers:
             self._acknowledge(step.answers)
 
@@ -247,6 +354,15 @@ class Loop:
                     results += self._bury(event, ended)
                 case Said():
                     self.reporter.note(event.message, warning=event.warning)
+                    continue
+                case Heard():
+                    if event.ended:
+                        raise HpsearchError(
+                            f"the process of the tuner ended ({event.ended}); the last lines of "
+                            "run.log say why; what was finished is stored, so run the same "
+                            "command again"
+                        )
+                    self.take(event.message)
                     continue
             self.reporter.event(event)
         if results:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from hpsearch.search.strategy import Strategy
+from hpsearch.search.asking import Past
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.execution import (
     ENDLESS,
     Execution,
@@ -197,24 +198,28 @@ class Trials:
 
 
 class Planner(ABC):
-    """Decides what the loop trains next.
+    """Decides what the engine trains next.
 
     Args:
-        strategy: Proposes configs.
+        strategy: The method; None if only an oracle of the user knows what comes.
         trials: The sweep's trials.
         repetitions: The seeds and folds of every trial.
 
     Attributes:
         adaptive: Whether plans depend on results; then nothing is planned in advance.
+        past: What the method is to know before it is asked; set by `begin`.
     """
 
     adaptive: ClassVar[bool]
 
     def __init__(
-        self, strategy: Strategy, trials: Trials, repetitions: Sequence[Repetition]
+        self, strategy: Strategy | None, trials: Trials, repetitions: Sequence[Repetition]
     ) -> None:
-        self._strategy, self._trials = strategy, trials
+        self.strategy = strategy
+        self.past = Past()
+        self._trials = trials
         self._repetitions = tuple(repetitions)
+        self._outcomes: list[Outcome] = []
 
     @property
     def current(self) -> Sequence[Execution]:
@@ -227,22 +232,30 @@ class Planner(ABC):
         return None
 
     @property
-    @abstractmethod
-    def over(self) -> bool:
-        """Whether no further config will come."""
+    def spent(self) -> bool:
+        """Whether the budget of trials is used up."""
+        return self._trials.spent
 
     @property
     def left_over(self) -> int:
-        """Trials of the budget that an exhausted space leaves unused."""
-        return (self._trials.remaining or 0) if self.over else 0
+        """Trials that the budget has left."""
+        return self._trials.remaining or 0
 
     @abstractmethod
     def begin(self, answered: Collection[int]) -> Step:
         """Return what was planned before and has no result; called once, first."""
 
+    def own(self) -> Step:
+        """Plan executions that need no proposal."""
+        return Step()
+
     @abstractmethod
-    def next(self, room: int) -> Step:
-        """Plan about `room` trainings; an empty step waits for results, or is the end."""
+    def room(self, free: int) -> int:
+        """Return the number of proposals to ask for while `free` trainings could start."""
+
+    @abstractmethod
+    def take(self, proposals: Sequence[Proposal]) -> Step:
+        """Plan the executions of proposals; what is known already is passed over."""
 
     @abstractmethod
     def learn(self, results: Sequence[ExecutionResult]) -> None:
@@ -252,6 +265,16 @@ class Planner(ABC):
     def may_continue(self, training: Training) -> bool:
         """Whether the training may be continued later."""
 
+    @property
+    def has_outcomes(self) -> int:
+        """The number of outcomes that were not told yet."""
+        return len(self._outcomes)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Return the outcomes since the last call."""
+        told, self._outcomes = tuple(self._outcomes), []
+        return told
+
     def _configs_within(self, most: int) -> int:
         """At most `most`, and as many configs as the budget has trials for.
 
@@ -260,18 +283,9 @@ class Planner(ABC):
         remaining = self._trials.remaining
         return most if remaining is None else min(most, remaining)
 
-    def _of_known(self) -> list[Execution]:
-        """Plan the executions that known trials lack: the file may have gained a seed since."""
-        configs = {each.config.id: each.config for each in self.current}
-        return self._trials.new(configs.values(), self._repetitions)
-
 
 class FixedPlanner(Planner):
-    """Plans what no result changes: listed configs first, then a strategy's.
-
-    Args:
-        first: Configs to try first.
-    """
+    """Plans what no result changes, a window of proposals at a time."""
 
     adaptive = False
 
@@ -280,56 +294,66 @@ class FixedPlanner(Planner):
         strategy: Strategy,
         trials: Trials,
         repetitions: Sequence[Repetition],
-        first: Sequence[Config],
+        results: Mapping[int, ExecutionResult],
     ) -> None:
         super().__init__(strategy, trials, repetitions)
-        self._first = list(first)
-        self._ahead: list[Config] = []
-
-    @property
-    def over(self) -> bool:
-        more = self._first or self._ahead or not self._strategy.exhausted
-        return self._trials.spent or not more
+        self._results = results
+        self._members: dict[str, list[Execution]] = {}
+        self._waiting: dict[str, set[int]] = {}
+        self._config_of: dict[int, Config] = {}
+        self._told: set[str] = set()
 
     def begin(self, answered: Collection[int]) -> Step:
-        added = self._of_known()
+        configs = {each.config.id: each.config for each in self.current}
+        # The file may have gained a seed since.
+        added = self._trials.new(configs.values(), self._repetitions)
+        self._join([*self.current, *added], answered)
         return Step(tuple(added), tuple(group([*self.current, *added], answered)))
 
-    def next(self, room: int) -> Step:
-        """Plan the next window, whatever the room."""
-        del room
-        while not self.over:
-            executions = self.new_executions()
-            if executions:
-                return Step(tuple(executions), tuple(group(executions)))
-        return Step()
+    def room(self, free: int) -> int:
+        """Return the size of the next window, whatever the room."""
+        del free
+        return self._configs_within(_WINDOW)
+
+    def take(self, proposals: Sequence[Proposal]) -> Step:
+        configs = [proposal.config for proposal in proposals]
+        for config in configs:
+            if self._waiting.get(config.id) == set():
+                self._tell(config.id)
+        executions = self._trials.new(configs, self._repetitions)
+        self._join(executions)
+        return Step(tuple(executions), tuple(group(executions)))
 
     def learn(self, results: Sequence[ExecutionResult]) -> None:
-        """Ask for as many configs as results came, so that no stage of a run is slower."""
-        self.look_ahead(len(results))
+        for result in results:
+            config = self._config_of.get(result.number)
+            if config is not None:
+                self._waiting[config.id].discard(result.number)
+                if not self._waiting[config.id]:
+                    self._tell(config.id)
 
     def may_continue(self, training: Training) -> bool:
         del training
         return False
 
-    def look_ahead(self, count: int) -> None:
-        """Ask for `count` of the next window's configs already.
+    def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
+        for each in executions:
+            self._config_of[each.number] = each.config
+            self._members.setdefault(each.config.id, []).append(each)
+            waiting = self._waiting.setdefault(each.config.id, set())
+            if each.number not in answered:
+                waiting.add(each.number)
 
-        Workers would wait at the window's beginning if all were asked for at once.
-        """
-        if not self._first and not self._strategy.exhausted:
-            missing = self._configs_within(_WINDOW) - len(self._ahead)
-            if missing > 0:
-                self._ahead += self._asked(min(count, missing))
+    def _tell(self, config: str) -> None:
+        if config not in self._told:
+            self._told.add(config)
+            members = self._members[config]
+            score = mean_score(self._results[each.number].score for each in members)
+            self._outcomes.append(Outcome(members[0].config, score))
 
-    def _asked(self, count: int) -> list[Config]:
-        return [proposal.config for proposal in self._strategy.ask(count)]
 
-    def new_executions(self) -> list[Execution]:
-        """Return the next window's executions without the stored ones; may be empty."""
-        configs, self._first = self._first, []
-        if not configs:
-            configs, self._ahead = self._ahead, []
-            if not self._strategy.exhausted:
-                configs += self._asked(self._configs_within(_WINDOW) - len(configs))
-        return self._trials.new(configs, self._repetitions)
+def mean_score(scores: Iterable[float | None]) -> float | None:
+    """Return the mean of scores; None if one is missing."""
+    found = list(scores)
+    known = [score for score in found if score is not None]
+    return sum(known) / len(known) if known and len(known) == len(found) else None

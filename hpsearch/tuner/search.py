@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.errors import ConstraintError, InputError
+from hpsearch.models.problem import Problem
 from hpsearch.models.shipping import ModelHyperparameters, space_of
+from hpsearch.search.asking import Past
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Strategy
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.space import GRID_NEEDS, Config, Kind, Parameter, Space
@@ -30,7 +34,7 @@ class Search:
     Attributes:
         listed: Configs to try first.
         repetitions: The seeds and folds of every config.
-        limit: Upper bound on the table's rows, or None.
+        limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
     """
@@ -55,6 +59,34 @@ class Search:
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
         )
+
+
+@dataclass(frozen=True)
+class TunerSpec:
+    """What a tuner is made of, as plain data.
+
+    Attributes:
+        problem: What the models are made for.
+        past: What earlier runs did.
+    """
+
+    search: Search
+    problem: Problem
+    past: Past
+
+
+def strategy_of(search: Search, goal: str) -> Strategy | None:
+    """Return the strategy of a search; None if an oracle of the user proposes."""
+    if search.method.is_oracle:
+        return None
+    return make_strategy(
+        search.method,
+        search.space,
+        search.listed,
+        goal=goal,
+        seed=search.seed,
+        trials=search.limit,
+    )
 
 
 def _listed(

@@ -1,4 +1,4 @@
-"""The steps of a run, of a sweep or a function: data, store, loop, tables, report, model."""
+"""The steps of a run, of a sweep or a function: data, store, engine, tables, report, model."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.layers import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
+from hpsearch.search.asking import answer_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
 from hpsearch.spec.dump import dump_sweep
@@ -40,8 +41,8 @@ from hpsearch.tuner.custom_model import (
 )
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
-from hpsearch.tuner.loop import Loop
-from hpsearch.tuner.search import Search, model_search
+from hpsearch.tuner.loop import Engine
+from hpsearch.tuner.search import Search, TunerSpec, model_search
 from hpsearch.tuner.settings import (
     Reporter,
     RunOutcome,
@@ -53,9 +54,11 @@ from hpsearch.tuner.settings import (
 )
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
-from hpsearch.workers.protocol import Executor, Objective
+from hpsearch.workers.protocol import Conversation, Executor, Objective
 from hpsearch.workers.servers import Servers
 
+#: The tuner that drives a run.
+_TUNER = "hpsearch.tuner.sweep_tuner:converse"
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 _Outcome = TypeVar("_Outcome")
 
@@ -68,10 +71,11 @@ class _Prepared:
         identity: What its rows have in common.
         name: The cell of the column `sweep`.
         columns: Hyperparameters in file order.
-        time_seconds, retries: As in `Loop`.
+        time_seconds, retries: As in `Engine`.
         text: The resolved sweep; empty for a function.
         keep: `best` or `all`: whose weights are kept.
         objective: The function that gives the scores; None for models.
+        problem: What the models are made for; None for a function.
     """
 
     search: Search
@@ -86,6 +90,7 @@ class _Prepared:
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -103,44 +108,46 @@ class _Run:
         self,
         prepared: _Prepared,
         store: Store,
-        finish: Callable[[Loop, Collection[int]], _Outcome],
+        finish: Callable[[Engine, Collection[int]], _Outcome],
         sweep: Sweep | None = None,
     ) -> _Outcome:
         """Train what has no result, write the tables, and return what `finish` returns.
 
         Args:
-            finish: Called with the loop and the executions that counted as answered before,
+            finish: Called with the engine and the executions that counted as answered before,
                 while the report is drawn.
 
         Raises:
             RefusedError: The store is damaged, or older than its table.
             Interrupted: A signal came.
         """
-        loop = self._loop(prepared, store)
+        engine = self._engine_over(prepared, store)
         retried = _RETRIED if self.settings.retry else ()
-        answered = {n for n, result in loop.results.items() if result.status not in retried}
-        page = ReportFile(self.where, loop.tables, sweep)
+        answered = {n for n, result in engine.results.items() if result.status not in retried}
+        page = ReportFile(self.where, engine.tables, sweep)
         if self.settings.live:
-            loop.watch = page.update
-        self.reporter.began(prepared.name, str(self.where.path), loop.recipe, self.workers)
-        loop.tables.begin()
+            engine.watch = page.update
+        self.reporter.began(prepared.name, str(self.where.path), engine.recipe, self.workers)
+        engine.tables.begin()
         if prepared.text:
-            loop.tables.write_sweep(prepared.text)
+            engine.tables.write_sweep(prepared.text)
         try:
-            loop.run(answered, store.executions)
+            engine.begin(answered, store.executions)
+            self._drive(engine, prepared)
+            engine.say_exhausted()
         finally:
             self.reporter.ended()
-            loop.tables.write(store.executions(), loop.results)
+            engine.tables.write(store.executions(), engine.results)
         if self.settings.report:
-            page.begin(loop.records, interrupted=self.stop.signal is not None)
+            page.begin(engine.records, interrupted=self.stop.signal is not None)
         try:
             self.check_signal()
-            return finish(loop, answered)
+            return finish(engine, answered)
         finally:
             self.warn(page.finish(interrupted=self.stop.signal is not None))
 
-    def _loop(self, prepared: _Prepared, store: Store) -> Loop:
-        """The loop over what the store holds; the store is claimed for the search.
+    def _engine_over(self, prepared: _Prepared, store: Store) -> Engine:
+        """The engine over what the store holds; the store is claimed for the search.
 
         Every row is read first, so that a store that is refused stays as it is.
         """
@@ -157,8 +164,8 @@ class _Run:
         stored = store.executions()
         tables.require_known({each.key for each in stored if each.number in results})
         at_median = search.method.options.get("median_stopping")
-        loop = Loop(
-            planner=make_planner(search, recipe, stored, results, snapshots),
+        engine = Engine(
+            planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
             executor=self.executor,
             store=store,
             tables=tables,
@@ -180,7 +187,25 @@ class _Run:
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)
-        return loop
+        return engine
+
+    def _drive(self, engine: Engine, prepared: _Prepared) -> None:
+        """Search with a KerasTuner tuner; a function's strategy is asked directly.
+
+        The tuner has a process of its own: this one would hand out no work while it imports
+        KerasTuner.
+        """
+        if prepared.problem is None or self.settings.in_process:
+            strategy = engine.planner.strategy
+            assert strategy is not None
+            search_with(partial(answer_of, strategy), engine)
+            return
+        spec = TunerSpec(prepared.search, prepared.problem, engine.planner.past)
+        self.executor.converse(Conversation(_TUNER, (spec,)))
+        while not engine.over:
+            if (request := engine.request()) is not None:
+                self.executor.say(request)
+            engine.work()
 
     def check_signal(self) -> None:
         """Raise Interrupted if a signal came."""
@@ -267,6 +292,7 @@ class _SweepSteps:
             retries=sweep.execution.retries,
             text=text,
             keep=sweep.keep,
+            problem=Problem(recipe, rows.input, rows.target),
         )
 
     def _asked(
@@ -285,19 +311,19 @@ class _SweepSteps:
         text = dump_sweep(self.sweep, found.parameters)
         return replace(recipe, asked=found.asked), search, text
 
-    def _finish(self, rows: TrainingData, loop: Loop, before: Collection[int]) -> RunOutcome:
+    def _finish(self, rows: TrainingData, engine: Engine, before: Collection[int]) -> RunOutcome:
         run, settings = self.run, self.run.settings
-        best = best_execution(loop.stored, loop.results, loop.recipe.goal)
+        best = best_execution(engine.stored, engine.results, engine.recipe.goal)
         if best is not None and (settings.model or settings.weights):
-            retrainer = Retrainer(run.executor, loop.recipe, rows, run.check_signal)
-            keeper = BestModel(run.where, loop.store, retrainer)
-            result = loop.results[best[0].number]
+            retrainer = Retrainer(run.executor, engine.recipe, rows, run.check_signal)
+            keeper = BestModel(run.where, engine.store, retrainer)
+            result = engine.results[best[0].number]
             if settings.model:
                 run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
             else:
                 run.warn(keeper.keep(best[0], result))
-        ended = [each for each in loop.executions if each.number in loop.results]
-        scored = {e.trial for e in ended if loop.results[e.number].status.scored}
+        ended = [each for each in engine.executions if each.number in engine.results]
+        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
         return RunOutcome(
             directory=run.where.path,
             completed=len(scored),
@@ -372,9 +398,9 @@ class FunctionRun:
         """
         where, prepared = ResultsDirectory(self.out), self._prepared
 
-        def finish(loop: Loop, _: Collection[int]) -> None:
-            if loop.stop.reason:
-                raise HpsearchError(f"{where.path}: {loop.stop.reason}")
+        def finish(engine: Engine, _: Collection[int]) -> None:
+            if engine.stop.reason:
+                raise HpsearchError(f"{where.path}: {engine.stop.reason}")
 
         where.prepare(fresh=False)
         with (

@@ -17,7 +17,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.workers.local import LocalCalls
-from hpsearch.workers.protocol import Call, Event, Executor, Job, Lost, Work
+from hpsearch.workers.protocol import Call, Conversation, Event, Executor, Job, Lost, Work
 from hpsearch.workers.work import run, start_tensorflow
 
 _LOG = logging.getLogger("hpsearch")
@@ -50,6 +50,14 @@ class InProcessExecutor(Executor):
         if self._work is not None:
             raise RuntimeError("submit needs a free worker")
         self._work = work
+
+    def converse(self, conversation: Conversation) -> None:
+        """Raise NotImplementedError: there is one process."""
+        raise NotImplementedError(conversation)
+
+    def say(self, message: Any) -> None:
+        """Raise NotImplementedError: there is one process."""
+        raise NotImplementedError(message)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Run what waits to its end, whatever the timeout, and return all its events."""
@@ -128,13 +136,19 @@ class FuturesExecutor(Executor):
         future = self._pool.submit(_run, task, slot.number, self._digest, data)
         future.add_done_callback(lambda done: self._done.put((slot, done)))
 
+    def converse(self, conversation: Conversation) -> None:
+        self._calls.converse(conversation)
+
+    def say(self, message: Any) -> None:
+        self._calls.say(message)
+
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         deadline = time.monotonic() + timeout_seconds
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
-            events += self._calls.events(min(max(0.0, remaining), _POLL_SECONDS))
-            wait = _POLL_SECONDS / 10 if self._calls.busy or events else max(0.0, remaining)
+            events += self._calls.events(min(max(0.0, remaining), _POLL_SECONDS / 10))
+            wait = _POLL_SECONDS / 10 if self._calls.listens or events else max(0.0, remaining)
             try:
                 events += self._take(*self._done.get(timeout=wait))
             except queue.Empty:

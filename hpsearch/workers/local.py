@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,17 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
-from hpsearch.workers.protocol import Call, Event, Executor, Job, Retired, Work, WorkerState
+from hpsearch.workers.protocol import (
+    Call,
+    Conversation,
+    Event,
+    Executor,
+    Heard,
+    Job,
+    Retired,
+    Work,
+    WorkerState,
+)
 from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
 
@@ -34,6 +44,8 @@ _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
 _WAIT_FOR_EXIT_SECONDS = 1.0
+#: Number of the conversation's process; workers count from 1.
+_PARTNER = 0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -47,25 +59,28 @@ class Worker(WorkerState):
     server: Server
     connection: Connection[Any, Any]
     pid: int | None = None
+    _waiting: list[Any] = field(default_factory=list)
 
     def take(self, work: Work) -> None:
-        """Send the worker a training or a call, once its process exists."""
+        """Send the worker a training or a call."""
         super().take(work)
-        if self.pid is not None:
-            self._send()
+        self.send(work)
+
+    def send(self, message: Any) -> None:
+        """Send a message, once the process exists: a connection without a reader soon blocks."""
+        if self.pid is None:
+            self._waiting.append(message)
+            return
+        try:
+            self.connection.send_bytes(cloudpickle.dumps(message))
+        except OSError:
+            _LOG.info("worker %d ended before its next message", self.number)
 
     def forked(self, pid: int) -> None:
-        """Note the worker's process, and send the work that has waited for it."""
+        """Note the worker's process, and send what has waited for it."""
         self.pid = pid
-        if self.work is not None:
-            self._send()
-
-    def _send(self) -> None:
-        # Never before the process exists: a connection without a reader soon blocks.
-        try:
-            self.connection.send_bytes(cloudpickle.dumps(self.work))
-        except OSError:
-            _LOG.info("worker %d ended before its next training", self.number)
+        while self._waiting:
+            self.send(self._waiting.pop(0))
 
 
 class Pool:
@@ -80,6 +95,8 @@ class Pool:
     def __init__(self, servers: Servers, limit: int, growth_bytes: int) -> None:
         self.servers = servers
         self.workers: dict[int, Worker] = {}
+        #: The process of the conversation, if there is one.
+        self.partner: Worker | None = None
         self._limit = limit
         self._growth_bytes = growth_bytes
         self._exit_statuses: dict[int, int] = {}
@@ -93,6 +110,11 @@ class Pool:
             with self._required(server):
                 server.provide(handle)
 
+    def converse(self, conversation: Conversation) -> None:
+        """Fork a process for a conversation."""
+        self.partner = self._fork(self.servers.loaded, _PARTNER)
+        self.partner.send(conversation)
+
     def worker_for(self, work: Work) -> Worker:
         """Return an able idle worker, or fork one; at the limit, it replaces an idle one."""
         idle = [worker for worker in self.workers.values() if worker.work is None]
@@ -102,10 +124,12 @@ class Pool:
             return min(able, key=lambda worker: worker.server.loaded)
         if len(self.workers) == self._limit:
             self.forget(idle[0])
-        return self._fork(self.servers.loaded if work.tensorflow else self.servers.light)
-
-    def _fork(self, server: Server) -> Worker:
         number = next(n for n in range(1, self._limit + 1) if n not in self.workers)
+        server = self.servers.loaded if work.tensorflow else self.servers.light
+        worker = self.workers[number] = self._fork(server, number)
+        return worker
+
+    def _fork(self, server: Server, number: int) -> Worker:
         ours, theirs = socket.socketpair()
         worker = Worker(number=number, server=server, connection=Connection(ours.detach()))
 
@@ -116,7 +140,6 @@ class Pool:
 
         with theirs, self._required(server):
             server.fork(number, self._growth_bytes, theirs.fileno(), on_forked)
-        self.workers[number] = worker
         self._selector.register(worker.connection, selectors.EVENT_READ, worker)
         return worker
 
@@ -124,7 +147,10 @@ class Pool:
         """Close the connection to a worker, which ends if it has not yet."""
         self._selector.unregister(worker.connection)
         worker.connection.close()
-        del self.workers[worker.number]
+        if worker is self.partner:
+            self.partner = None
+        else:
+            del self.workers[worker.number]
 
     def ready(self, seconds: float) -> Sequence[Worker]:
         """Wait for workers that have sent messages or ended; handle the servers' messages."""
@@ -175,7 +201,7 @@ class Pool:
 
     def close(self) -> None:
         """End all workers and servers at once."""
-        for worker in self.workers.values():
+        for worker in (*self.workers.values(), *([self.partner] if self.partner else [])):
             if worker.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
@@ -256,19 +282,47 @@ class LocalExecutor(Executor):
             _LOG.info("worker %d: %s", worker.number, work.training.label)
         worker.take(work)
 
+    def converse(self, conversation: Conversation) -> None:
+        """Start the conversation's process once TensorFlow has been imported.
+
+        Raises:
+            HpsearchError: A server has ended.
+        """
+        self._pool.converse(conversation)
+
+    @property
+    def converses(self) -> bool:
+        """Whether a conversation's process has not ended."""
+        return self._pool.partner is not None
+
+    def say(self, message: Any) -> None:
+        """Send a message; an event tells if the process has ended."""
+        if self._pool.partner is not None:
+            self._pool.partner.send(message)
+
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         deadline = time.monotonic() + timeout_seconds
         events: list[Event] = []
         while not events:
             remaining = deadline - time.monotonic()
             for worker in self._pool.ready(min(remaining, self._poll_seconds)):
+                if worker is self._pool.partner:
+                    events += self._listen(worker)
                 # Handling the end of another worker may have replaced this one.
-                if worker in self._pool.workers.values():
+                elif worker in self._pool.workers.values():
                     events += self._hear(worker)
             self._enforce_limits()
             if remaining <= 0:
                 break
         return events
+
+    def _listen(self, partner: Worker) -> list[Event]:
+        """The conversation's next message, or its end."""
+        try:
+            return [Heard(cloudpickle.loads(partner.connection.recv_bytes()))]
+        except (EOFError, OSError):
+            self._pool.forget(partner)
+            return [Heard(ended=self._pool.how_ended(partner))]
 
     def _hear(self, worker: Worker) -> list[Event]:
         received: list[Event | Retired] = []
@@ -348,24 +402,40 @@ class LocalCalls:
             HpsearchError: The worker cannot be started.
         """
         self._waiting.append(call)
-        self._start_waiting()
+        self._start_waiting(self._started())
 
-    def _start_waiting(self) -> None:
+    def converse(self, conversation: Conversation) -> None:
+        """Start a conversation."""
+        self._started().converse(conversation)
+
+    def say(self, message: Any) -> None:
+        """Send a message to the conversation's process."""
+        self._started().say(message)
+
+    @property
+    def listens(self) -> bool:
+        """Whether there may be events."""
+        return self._executor is not None and (self.busy > 0 or self._executor.converses)
+
+    def _started(self) -> LocalExecutor:
         if self._executor is None:
             assert self._dataset is not None, "provide comes first"
             with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
                 servers = Servers(self._log or nowhere)
             self._executor = self._closing.enter_context(LocalExecutor(servers, 1))
             self._executor.provide(self._dataset)
-        while self._waiting and self._executor.free:
-            self._executor.submit(self._waiting.popleft())
+        return self._executor
+
+    def _start_waiting(self, executor: LocalExecutor) -> None:
+        while self._waiting and executor.free:
+            executor.submit(self._waiting.popleft())
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Return new events; waits only while a call is under way."""
-        if self._executor is None or not self.busy:
+        """Return new events; waits only if there may be some."""
+        if self._executor is None or not self.listens:
             return []
         events = self._executor.events(timeout_seconds)
-        self._start_waiting()
+        self._start_waiting(self._executor)
         return events
 
     def close(self) -> None:

@@ -70,6 +70,20 @@ class Call:
     with_data: bool = False
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """A function that talks with the driver, in a process of its own that can use TensorFlow.
+
+    Attributes:
+        function: `package.module:name` of a function. It is called with a
+            `multiprocessing.connection.Connection`, over which it sends and receives pickled
+            messages, and the arguments.
+    """
+
+    function: str
+    arguments: tuple[Any, ...]
+
+
 Work = Job | Call
 
 
@@ -153,7 +167,19 @@ class Said:
     warning: bool = False
 
 
-Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said
+@dataclass(frozen=True)
+class Heard:
+    """A conversation's process sent a message, or has ended.
+
+    Attributes:
+        ended: How it ended, in one line; else empty.
+    """
+
+    message: Any = None
+    ended: str = ""
+
+
+Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said | Heard
 
 
 class Executor(Protocol):
@@ -175,6 +201,14 @@ class Executor(Protocol):
 
     def submit(self, work: Work) -> None:
         """Start a training or a call; only while `free` is positive."""
+        ...
+
+    def converse(self, conversation: Conversation) -> None:
+        """Start a conversation, whose messages are events; at most one."""
+        ...
+
+    def say(self, message: Any) -> None:
+        """Send a message to the conversation's process."""
         ...
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:

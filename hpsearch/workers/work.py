@@ -18,6 +18,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import own_bytes
+from hpsearch.models.layers import load_object
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.follow import follow
@@ -29,6 +30,7 @@ from hpsearch.workers.protocol import (
     Answered,
     Call,
     Called,
+    Conversation,
     EpochFinished,
     Event,
     Finished,
@@ -231,8 +233,11 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
 
     while True:
         try:
-            work: Work = cloudpickle.loads(connection.recv_bytes())
+            work: Work | Conversation = cloudpickle.loads(connection.recv_bytes())
         except EOFError:
+            return
+        if isinstance(work, Conversation):
+            load_object(work.function)(connection, *work.arguments)
             return
         runner.run(work, dataset, emit)
         if runner.has_grown:

@@ -8,14 +8,24 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.programs import NUMBERS
 from hpsearch.workers.local import LocalCalls
-from hpsearch.workers.protocol import Call, Event, Executor, Finished, Job, Retired, Said, Work
+from hpsearch.workers.protocol import (
+    Call,
+    Conversation,
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Retired,
+    Said,
+    Work,
+)
 from hpsearch.workers.ray.actor import Hello, package_versions
 from hpsearch.workers.ray.connection import Head
 from hpsearch.workers.ray.fleet import Fleet, Member, News, Nodes
@@ -133,6 +143,13 @@ class RayExecutor(Executor):
         member.take(work)
         self._fleet.talk(member, work)
 
+    def converse(self, conversation: Conversation) -> None:
+        """Start a conversation on the driver's machine."""
+        self._calls.converse(conversation)
+
+    def say(self, message: Any) -> None:
+        self._calls.say(message)
+
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Return new events in order, after waiting for at least one or until the timeout.
 
@@ -147,6 +164,8 @@ class RayExecutor(Executor):
             if self._calls.busy:
                 events += self._calls.events(wait)
                 wait = 0.0
+            elif self._calls.listens:
+                events += self._calls.events(0.0)
             for news in self._fleet.news(wait):
                 events += self._take(news)
             self._enforce_time()

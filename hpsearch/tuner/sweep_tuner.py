@@ -1,0 +1,360 @@
+"""The driver of a search: a KerasTuner tuner between an oracle and the engine that trains."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import keras_tuner
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.custom import load_hypermodel
+from hpsearch.models.layers import load_object
+from hpsearch.models.mlp import MLP
+from hpsearch.models.problem import Problem
+from hpsearch.search.asking import (
+    Answer,
+    Engine,
+    OracleEvent,
+    Request,
+    close,
+    search_with,
+)
+from hpsearch.search.oracle import (
+    STATUS,
+    StrategyOracle,
+    config_from,
+    end,
+    epochs_of,
+    hyperparameters_of,
+    released,
+    values_of,
+)
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Config, Space
+from hpsearch.tuner.search import TunerSpec, strategy_of
+
+#: An oracle gives up after so many proposals in a row of which none can be trained.
+_MOST_USELESS = 1_000
+
+
+class SweepHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
+    """The models of a sweep, from KerasTuner's values of its space."""
+
+    def __init__(self, space: Space, problem: Problem) -> None:
+        super().__init__()
+        self._space, self._problem = space, problem
+
+    def build(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Build and compile the model that the active hyperparameters describe.
+
+        Raises:
+            ValueError: A value is missing or lies outside the space.
+        """
+        recipe, own = self._problem.recipe, keras_tuner.HyperParameters()
+        if recipe.model:
+            return load_hypermodel(recipe.model, recipe.code).build(hp)
+        config = config_from(self._space, hp.values)
+        if config is None:
+            raise ValueError("these values break a constraint of the sweep")
+        own.values = dict(config.values)
+        return MLP(self._problem).build(own)
+
+
+class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
+    """Searches a space: an oracle proposes, an engine trains, and the oracle is told.
+
+    Args:
+        oracle: Proposes trials.
+        hypermodel: Builds their models.
+        space: The sweep's space.
+        name: Names the oracle in messages.
+        directory, project_name: KerasTuner's; by default a directory that goes with the tuner.
+    """
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        hypermodel: keras_tuner.HyperModel,
+        space: Space,
+        *,
+        name: str = "",
+        directory: str | None = None,
+        project_name: str = "sweep",
+    ) -> None:
+        self.space = space
+        self.name = name or type(oracle).__name__
+        self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-tuner-")
+        self._running: dict[tuple[str, int | None], list[Any]] = {}
+        self._events: list[OracleEvent] = []
+        self._notes: list[str] = []
+        self._again: list[Proposal] = []
+        super().__init__(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=directory or self._scratch.name,
+            project_name=project_name,
+        )
+
+    def _populate_initial_space(self) -> None:
+        """Do nothing: the space is known."""
+
+    def save(self) -> None:
+        """Do nothing: the store keeps everything."""
+
+    def search(self, engine: Engine) -> None:
+        """Ask the oracle for trials, have them trained, and tell it, until nothing is left."""
+        self.on_search_begin()
+        search_with(self.answer, engine)
+        self.on_search_end()
+
+    def answer(self, request: Request) -> Answer:
+        """Tell the oracle outcomes, and ask it for trials."""
+        try:
+            with released(self.oracle):
+                self._tell(request.outcomes)
+                proposals, exhausted = self._ask(request)
+        except Exception as error:  # noqa: BLE001 - code of the user
+            traceback.print_exc()
+            return Answer(error=self._said(error))
+        events, self._events = tuple(self._events), []
+        notes, self._notes = tuple(self._notes), []
+        return Answer(tuple(proposals), exhausted, events, notes)
+
+    def _said(self, error: Exception) -> str:
+        said = " ".join(str(error).split())
+        kind = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
+        return (
+            f"method: the oracle {self.name} failed: {kind}{said}; what was finished is stored, so "
+            "the same command continues once the oracle is mended"
+        )
+
+    @property
+    def _of_strategy(self) -> bool:
+        return isinstance(self.oracle, StrategyOracle)
+
+    # Outcomes
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            running = self._running.pop((outcome.config.id, outcome.epochs), [])
+            for trial in running:
+                end(self.oracle, trial, outcome.score)
+                self.on_trial_end(trial)
+                self._log(OracleEvent(trial.trial_id, score=outcome.score))
+            if not running and self._of_strategy:
+                self.oracle.strategy.tell([outcome])
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Do nothing: the oracle knows already."""
+
+    def _log(self, event: OracleEvent) -> None:
+        # A strategy is made anew from the trials and their outcomes alone.
+        if not self._of_strategy:
+            self._events.append(event)
+
+    # Proposals
+
+    def _ask(self, request: Request) -> tuple[list[Proposal], bool]:
+        proposals, self._again = self._again, []
+        if request.closed and not (self._of_strategy and close(self.oracle.strategy)):
+            return proposals, True
+        useless = 0
+        while len(proposals) < request.room:
+            trial = self._created()
+            if trial.status != STATUS.RUNNING:
+                return proposals, trial.status == STATUS.STOPPED
+            proposal = self._proposal(trial)
+            if proposal is not None:
+                proposals.append(proposal)
+                continue
+            useless += 1
+            if useless == _MOST_USELESS:
+                raise HpsearchError(
+                    f"its last {useless:,} trials all break a constraint of the sweep"
+                )
+        return proposals, False
+
+    def _created(self) -> Any:
+        """The oracle's next trial; its status is IDLE if it waits for a running one.
+
+        Raises:
+            HpsearchError: It waits although none is running.
+        """
+        # KerasTuner hands out one trial at a time to each tuner.
+        trial = self.oracle.create_trial(f"slot-{len(self.oracle.trials)}")
+        if trial.status == STATUS.IDLE and not self._running and not self._of_strategy:
+            raise HpsearchError("it waits for a trial to end, and none is running")
+        return trial
+
+    def _proposal(self, trial: Any) -> Proposal | None:
+        """The proposal of a trial; None if it breaks a constraint, of which the oracle is told."""
+        self.on_trial_begin(trial)
+        values = trial.hyperparameters.values
+        try:
+            config = config_from(self.space, values)
+        except ValueError as error:
+            raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
+        if config is None:
+            end(self.oracle, trial, None)
+            return None
+        proposal = Proposal(config, epochs_of(values))
+        self._running.setdefault((config.id, proposal.epochs), []).append(trial)
+        self._log(OracleEvent(trial.trial_id, config, proposal.epochs))
+        return proposal
+
+    # Earlier runs
+
+    def replay(self, events: Sequence[OracleEvent]) -> None:
+        """Ask and tell a new oracle what another one did, in the same order.
+
+        Trials whose end it was not told are proposed again.
+
+        Raises:
+            HpsearchError: The oracle fails, or proposes fewer trials.
+        """
+        try:
+            with released(self.oracle):
+                differs = [self._repeat(event) for event in events]
+        except Exception as error:
+            raise HpsearchError(self._said(error)) from error
+        self._again = [
+            Proposal(config_from(self.space, trial.hyperparameters.values) or Config({}), epochs)
+            for (_, epochs), trials in self._running.items()
+            for trial in trials
+        ]
+        if any(differs):
+            self._notes.append(
+                f"method: the oracle {self.name} does not propose what it did before: it was given "
+                "the stored trials and goes on from them, but not as it would have without the "
+                "interruption; give it a fixed seed"
+            )
+
+    def _repeat(self, event: OracleEvent) -> bool:
+        """Repeat an event; whether the oracle proposed something else."""
+        if event.config is None:
+            for key, trials in list(self._running.items()):
+                for trial in [each for each in trials if each.trial_id == event.trial_id]:
+                    end(self.oracle, trial, event.score)
+                    trials.remove(trial)
+                if not trials:
+                    del self._running[key]
+            return False
+        trial, found = self._created(), None
+        while trial.status == STATUS.RUNNING and (found := self._config_of(trial)) is None:
+            end(self.oracle, trial, None)
+            trial = self._created()
+        if found is None:
+            raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")
+        key = event.config.id, event.epochs
+        differs = (found.id, epochs_of(trial.hyperparameters.values)) != key
+        if differs:
+            trial.hyperparameters.values.update(values_of(self.space, event.config))
+        self._running.setdefault(key, []).append(trial)
+        return differs
+
+    def _config_of(self, trial: Any) -> Config | None:
+        try:
+            return config_from(self.space, trial.hyperparameters.values)
+        except ValueError as error:
+            raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
+
+
+def make_tuner(spec: TunerSpec) -> SweepTuner:
+    """Return the tuner of a search, as earlier runs left it.
+
+    Raises:
+        HpsearchError: The oracle cannot be made (InputError), or does not repeat what it did.
+    """
+    search, recipe = spec.search, spec.problem.recipe
+    hypermodel = SweepHyperModel(search.space, spec.problem)
+    strategy = strategy_of(search, recipe.goal)
+    if strategy is None:
+        tuner = SweepTuner(_oracle_of(spec), hypermodel, search.space, name=search.method.name)
+        tuner.replay(spec.past.events)
+        return tuner
+    if spec.past.configs:
+        strategy.restore(spec.past.configs, spec.past.outcomes)
+    oracle = StrategyOracle(
+        strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
+    )
+    return SweepTuner(oracle, hypermodel, search.space, name=search.method.name)
+
+
+def _oracle_of(spec: TunerSpec) -> keras_tuner.Oracle:
+    name, options = spec.search.method.name, spec.search.method.options
+    try:
+        make = load_object(name)
+        oracle = make(**_arguments(make, spec) | dict(options))
+    except InputError as error:
+        raise InputError(f"method: {error}") from None
+    except Exception as error:  # noqa: BLE001 - code of the user
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"method: {name} cannot be made: {said}") from None
+    if not isinstance(oracle, keras_tuner.Oracle):
+        raise InputError(
+            f"method: {name} must be a keras_tuner.Oracle, or a function that returns one, not "
+            f"{type(oracle).__name__}"
+        )
+    oracle.verbose = 0
+    return oracle
+
+
+def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
+    """The arguments of KerasTuner's oracles that a class or function takes."""
+    search, recipe = spec.search, spec.problem.recipe
+    direction = "max" if recipe.goal == "maximize" else "min"
+    known: dict[str, Any] = {
+        "objective": keras_tuner.Objective(recipe.metric, direction),
+        "hyperparameters": hyperparameters_of(search.space),
+        "seed": search.seed + 1,
+        "allow_new_entries": False,
+        "max_consecutive_failed_trials": None,
+    }
+    if search.limit is not None:
+        known["max_trials"] = search.limit
+    if (epochs := _most_epochs(search.space)) is not None:
+        known["max_epochs"] = epochs
+    parameters = inspect.signature(make).parameters.values()
+    taken = {each.name for each in parameters}
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        taken |= set(inspect.signature(keras_tuner.Oracle).parameters)
+    return {name: value for name, value in known.items() if name in taken}
+
+
+def _most_epochs(space: Space) -> int | None:
+    epochs = next((each for each in space.parameters if each.name == "epochs"), None)
+    return None if epochs is None else int(epochs.at(1 - 1e-12))
+
+
+class _Driver:
+    """The engine on the other side of a connection."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+
+    def exchange(self, answer: Answer) -> Request | None:
+        """See `Engine.exchange`; None once the driver has hung up."""
+        import cloudpickle  # not needed where the engine is in the same process
+
+        try:
+            self._connection.send_bytes(cloudpickle.dumps(answer))
+            request: Request = cloudpickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            return None
+        return request
+
+
+def converse(connection: Connection[Any, Any], spec: TunerSpec) -> None:
+    """Search in a process of its own, for an engine in the driver's."""
+    engine = _Driver(connection)
+    try:
+        tuner = make_tuner(spec)
+    except HpsearchError as error:
+        engine.exchange(Answer(error=str(error)))
+        return
+    tuner.search(engine)
