@@ -212,6 +212,7 @@ class Execution:
         number: From 1, in the order of planning; it is the store's, and users do not see it.
         trial: Number of its trial, from 1: fixed when the config is first planned.
         fold: Fold of cross-validation, from 1; None without.
+        method: The method that proposed the config: its name, or that of the user's oracle.
     """
 
     number: int
@@ -219,6 +220,7 @@ class Execution:
     config: Config
     seed: int
     fold: int | None = None
+    method: str = ""
 
     @property
     def repetition(self) -> Repetition:

@@ -195,6 +195,7 @@ def record_of(
         provenance,
         execution.fold,
         None if result.shared_with is None else trials[result.shared_with],
+        execution.method,
     )
 
 

@@ -19,7 +19,16 @@ from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
 #: The columns of each table; the last is the checksum of those before it.
 COLUMNS = {
     "meta": ("key", "value", "checksum"),
-    "executions": ("number", "trial", "config", "seed", "fold", "hyperparameters", "checksum"),
+    "executions": (
+        "number",
+        "trial",
+        "config",
+        "seed",
+        "fold",
+        "method",
+        "hyperparameters",
+        "checksum",
+    ),
     "events": ("position", "trial_id", "record", "checksum"),
     "results": ("execution", "status", "record", "checksum"),
     "weights": ("execution", "arrays", "checksum"),

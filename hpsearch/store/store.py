@@ -38,7 +38,8 @@ _SCHEMA_VERSION = 4
 _EXECUTIONS = """
 CREATE TABLE executions(
     number INTEGER PRIMARY KEY, trial INTEGER NOT NULL, config TEXT NOT NULL,
-    seed INTEGER NOT NULL, fold INTEGER NOT NULL, hyperparameters TEXT NOT NULL,
+    seed INTEGER NOT NULL, fold INTEGER NOT NULL, method TEXT NOT NULL,
+    hyperparameters TEXT NOT NULL,
     checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
 """
 #: What an oracle of the user did, in order.
@@ -200,7 +201,7 @@ class Store:
             folds = {}
             for number, config, seed, *fold, values in rows:
                 place = (seed, *fold) if fold else divmod(seed, _FOLD)[::-1]
-                self._insert("executions", number, trials[number], config, *place, values)
+                self._insert("executions", number, trials[number], config, *place, "", values)
                 folds[number] = place[1] or None
             for table in ("results", "weights", "snapshots"):
                 self._db.execute(f"ALTER TABLE {table} RENAME COLUMN trial TO execution")
@@ -350,8 +351,8 @@ class Store:
                 self._insert("events", self._next_event(), event.trial_id, json.dumps(record))
             for each in executions:
                 values = json.dumps(dict(each.config.values))
-                place = (each.config.id, each.seed, each.fold or 0)
-                self._insert("executions", each.number, each.trial, *place, values)
+                row = (each.trial, each.config.id, each.seed, each.fold or 0, each.method, values)
+                self._insert("executions", each.number, *row)
 
     def executions(self) -> list[Execution]:
         """Return every planned execution, by number."""
@@ -359,10 +360,12 @@ class Store:
         with self._decoding("what its configs are of"):
             kind = facts.kind
         executions = []
-        for number, trial, _, seed, fold, values in self._rows("executions", "execution {}"):
+        for number, trial, _, seed, fold, method, values in self._rows(
+            "executions", "execution {}"
+        ):
             with self._decoding(f"execution {number}"):
                 config = Config(mapping(values), kind)
-                executions.append(Execution(number, trial, config, seed, fold or None))
+                executions.append(Execution(number, trial, config, seed, fold or None, method))
         return executions
 
     def _next_event(self) -> int:

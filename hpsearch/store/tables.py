@@ -53,6 +53,7 @@ TAIL = {
     "version": _TEXT,
     "tensorflow": _TEXT,
     "keras": _TEXT,
+    "method": _TEXT,
 }
 
 #: The columns whose cells together name a row.
@@ -97,6 +98,7 @@ class Record:
     provenance: Provenance
     fold: int | None = None
     shared_with: int | None = None
+    method: str = ""
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -151,6 +153,7 @@ def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> di
         fold=record.fold,
         error=" ".join(printable(result.error).split()),
         **vars(record.provenance),
+        method=record.method,
     )
     return row
 

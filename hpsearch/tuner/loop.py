@@ -37,6 +37,8 @@ _MACHINES = 3
 #: The sweep gives up if so many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
 _WAIT_SECONDS = 0.5
+#: A longer wait for a proposal is worth a line.
+_LONG_SECONDS = 10.0
 #: So many outcomes are told at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
@@ -55,6 +57,8 @@ class Engine:
         watch: Called with the rows so far whenever the tables are written, or None.
         time_seconds: No training begins after it; None for no limit.
         retries: How often a training is repeated whose worker died.
+        method: Names in messages who proposes.
+        patience_seconds: Longest wait for a proposal while no worker has work.
     """
 
     planner: Planner
@@ -73,6 +77,8 @@ class Engine:
     watch: Callable[[Sequence[Record]], None] | None = None
     time_seconds: float | None = None
     retries: int = 1
+    method: str = ""
+    patience_seconds: float = 600.0
     _queue: deque[Training] = field(default_factory=deque)
     _executions: dict[int, Execution] = field(default_factory=dict)
     _stored: list[Execution] = field(default_factory=list)
@@ -84,6 +90,8 @@ class Engine:
     #: Whether requests can be answered.
     ready: bool = False
     _began: float = 0.0
+    _idle_since: float = 0.0
+    _has_waited: bool = False
     _asked: Request | None = None
     #: Whether the request under way is for what was foreseen.
     _confirming: bool = False
@@ -121,7 +129,7 @@ class Engine:
             answered: Executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        self._began = time.monotonic()
+        self._began = self._idle_since = time.monotonic()
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
         for execution in self._stored:
@@ -248,10 +256,27 @@ class Engine:
             self._submit(self._queue.popleft())
             return
         self._handle(self.executor.events(_WAIT_SECONDS))
+        self._check_patience()
         if self.tables.due(len(self.results)):
             self.tables.write(self._stored, self.results)
             if self.watch is not None:
                 self.watch(self.records)
+
+    def _check_patience(self) -> None:
+        """Raise HpsearchError if no proposal came for too long, while no worker had work."""
+        now = time.monotonic()
+        if self.executor.busy or (self.ready and self._asked is None):
+            self._idle_since = now
+            return
+        waited = now - self._idle_since
+        if waited > self.patience_seconds:
+            raise HpsearchError(
+                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
+                "was finished is stored, so the same command continues once it is faster"
+            )
+        if waited > _LONG_SECONDS and not self._has_waited:
+            self._has_waited = True
+            self.reporter.note(f"method: waiting for {self.method} to propose")
 
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
         score, best = result.score if result.status.scored else None, self._best_score
@@ -358,9 +383,9 @@ class Engine:
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
-                            f"the process of the tuner ended ({event.ended}); the last lines of "
-                            "run.log say why; what was finished is stored, so run the same "
-                            "command again"
+                            f"method: the process of {self.method} ended ({event.ended}); the last "
+                            "lines of run.log say why; what was finished is stored, so the same "
+                            "command continues"
                         )
                     self.take(event.message)
                     continue

@@ -132,6 +132,7 @@ class Trials:
         repetitions: The seeds and folds that an execution of this sweep may have.
         stored: Executions of earlier runs.
         limit: Upper bound on the trials (`budget.trials`), or None.
+        method: The method that proposes them.
 
     Attributes:
         current: The stored executions that belong to this sweep.
@@ -146,7 +147,9 @@ class Trials:
         *,
         stored: Sequence[Execution] = (),
         limit: int | None,
+        method: str = "",
     ) -> None:
+        self._method = method
         self._numbers = {each.config.id: each.trial for each in stored}
         self._known = {each.key for each in stored}
         self._executions = max((each.number for each in stored), default=0)
@@ -185,7 +188,9 @@ class Trials:
                     self._known.add(key)
                     self._executions += 1
                     trial = self._numbers[config.id]
-                    executions.append(Execution(self._executions, trial, config, *repetition))
+                    executions.append(
+                        Execution(self._executions, trial, config, *repetition, self._method)
+                    )
         return executions
 
     def _count(self, config: Config) -> None:

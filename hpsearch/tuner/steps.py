@@ -57,6 +57,8 @@ from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective
 from hpsearch.workers.servers import Servers
 
+#: Longest wait for a proposal, unless `execution.timeout` sets another.
+_PATIENCE_SECONDS = 600.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.tuner.sweep_tuner:converse"
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
@@ -76,6 +78,7 @@ class _Prepared:
         keep: `best` or `all`: whose weights are kept.
         objective: The function that gives the scores; None for models.
         problem: What the models are made for; None for a function.
+        patience_seconds: As in `Engine`.
     """
 
     search: Search
@@ -91,6 +94,7 @@ class _Prepared:
     keep: str = "best"
     objective: Objective | None = None
     problem: Problem | None = None
+    patience_seconds: float = _PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class _Run:
             snapshots=snapshots,
             medians=Medians(recipe) if at_median else None,
             objective=prepared.objective,
+            method=search.method.name,
+            patience_seconds=prepared.patience_seconds,
         )
         facts = Changes(identity=prepared.identity, task=prepared.task)
         if prepared.text:
@@ -293,6 +299,7 @@ class _SweepSteps:
             text=text,
             keep=sweep.keep,
             problem=Problem(recipe, rows.input, rows.target),
+            patience_seconds=sweep.execution.timeout_seconds or _PATIENCE_SECONDS,
         )
 
     def _asked(

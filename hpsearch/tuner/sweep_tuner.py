@@ -90,6 +90,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         self.name = name or type(oracle).__name__
         self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-tuner-")
         self._running: dict[tuple[str, int | None], list[Any]] = {}
+        self._met: set[str] = set()
         self._events: list[OracleEvent] = []
         self._notes: list[str] = []
         self._again: list[Proposal] = []
@@ -161,13 +162,16 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
     def _ask(self, request: Request) -> tuple[list[Proposal], bool]:
         proposals, self._again = self._again, []
-        if request.closed and not (self._of_strategy and close(self.oracle.strategy)):
+        if request.closed and self._of_strategy and not close(self.oracle.strategy):
             return proposals, True
         useless = 0
         while len(proposals) < request.room:
             trial = self._created()
             if trial.status != STATUS.RUNNING:
                 return proposals, trial.status == STATUS.STOPPED
+            if request.closed and not self._continues(trial):
+                end(self.oracle, trial, None)
+                return proposals, True
             proposal = self._proposal(trial)
             if proposal is not None:
                 proposals.append(proposal)
@@ -178,6 +182,11 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                     f"its last {useless:,} trials all break a constraint of the sweep"
                 )
         return proposals, False
+
+    def _continues(self, trial: Any) -> bool:
+        """Whether a trial takes an earlier config further."""
+        config = self._config_of(trial)
+        return self._of_strategy or (config is not None and config.id in self._met)
 
     def _created(self) -> Any:
         """The oracle's next trial; its status is IDLE if it waits for a running one.
@@ -194,15 +203,12 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
     def _proposal(self, trial: Any) -> Proposal | None:
         """The proposal of a trial; None if it breaks a constraint, of which the oracle is told."""
         self.on_trial_begin(trial)
-        values = trial.hyperparameters.values
-        try:
-            config = config_from(self.space, values)
-        except ValueError as error:
-            raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
+        config = self._config_of(trial)
         if config is None:
             end(self.oracle, trial, None)
             return None
-        proposal = Proposal(config, epochs_of(values))
+        proposal = Proposal(config, epochs_of(trial.hyperparameters.values))
+        self._met.add(config.id)
         self._running.setdefault((config.id, proposal.epochs), []).append(trial)
         self._log(OracleEvent(trial.trial_id, config, proposal.epochs))
         return proposal
@@ -255,6 +261,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         if differs:
             trial.hyperparameters.values.update(values_of(self.space, event.config))
         self._running.setdefault(key, []).append(trial)
+        self._met.add(event.config.id)
         return differs
 
     def _config_of(self, trial: Any) -> Config | None:
