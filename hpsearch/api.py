@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -32,9 +33,10 @@ from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.custom_model import LoaderWithModel
+from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.search import function_search, require_end
+from hpsearch.tuner.search import TunerSpec, function_search, require_end
 from hpsearch.tuner.settings import AsWarnings, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
@@ -225,6 +227,7 @@ def tune(
     parameters: Mapping[str, Any] | None = None,
     model: Any = None,
     method: str | Mapping[str, Any] | None = None,
+    oracle: Any = None,
     trials: int | None = None,
     validation_data: Pair | None = None,
     validation_split: float = 0.2,
@@ -287,7 +290,9 @@ def tune(
             `categorical_crossentropy`; a regression's targets are left as they are.
         method: Default `grid`; with `trials` or `time_seconds`, `auto`; with `configs` and
             neither of them, exactly these configs.
-        trials: Upper bound on the table's rows.
+        trials: Upper bound on the trials.
+        oracle: A KerasTuner oracle, which proposes the trials in place of `method`. It is asked in
+            this process, and keeps its trials. `trials` is by default its `max_trials`.
         validation_data: A pair of x and y to score on.
         validation_split: The share of rows to score on without such a pair. They are chosen at
             random, stratified for classes, whereas Keras takes the last rows.
@@ -340,6 +345,8 @@ def tune(
             "model=build, a function of hp that returns a Keras model with as many outputs, or "
             "y of shape (n_samples, outputs) for a regression of several numbers"
         )
+    if oracle is not None:
+        method, trials = _method_of(oracle, method), trials or oracle.max_trials
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
     in_memory = model is not None and not isinstance(model, str)
@@ -376,10 +383,48 @@ def tune(
         load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=[model])))
 
     def work(directory: Path) -> Results:
-        settings = Settings(directory, retry=retry, fresh=fresh, live=live, report=out is not None)
+        settings = Settings(
+            directory,
+            retry=retry,
+            fresh=fresh,
+            live=live,
+            report=out is not None,
+            drive=None if oracle is None else _drive(oracle),
+        )
         return _execute(sweep, settings, AsWarnings(), log, load)
 
     return _run_in(out, work, name=sweep.name, keep=True)
+
+
+def _method_of(oracle: Any, method: Any) -> str:
+    """The name of an oracle's class, by which the rows tell what proposed them."""
+    if method is not None:
+        raise InputError("method, oracle: only one of them can propose the trials")
+    if not hasattr(oracle, "create_trial") or isinstance(oracle, type):
+        raise InputError(
+            f"oracle: must be a keras_tuner.Oracle, such as "
+            f"keras_tuner.oracles.RandomSearchOracle(max_trials=10), not {oracle!r}"
+        )
+    return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
+
+
+def _drive(oracle: Any) -> Callable[[Engine, TunerSpec], None]:
+    """Return what searches with the oracle in this process."""
+    # Imports KerasTuner, as the oracle's module did.
+    from hpsearch.tuner.sweep_tuner import drive
+
+    scratch = tempfile.mkdtemp(prefix="hpsearch-oracle-")
+    weakref.finalize(oracle, shutil.rmtree, scratch, ignore_errors=True)
+    search = drive(oracle, None, (scratch, "sweep"))
+
+    def quietly(engine: Engine, spec: TunerSpec) -> None:
+        verbose, oracle.verbose = oracle.verbose, 0
+        try:
+            search(engine, spec)
+        finally:
+            oracle.verbose = verbose
+
+    return quietly
 
 
 def _require_searchable(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:

@@ -31,8 +31,9 @@ from hpsearch.tuner.revisit import (
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of the table that say nothing of a trial as a whole.
-_OF_EXECUTIONS = ("seed", "fold", "shared_with", "error")
+#: Columns of the table that say nothing of a trial as a whole, or the same of all.
+_OF_EXECUTIONS = ("seed", "fold", "best_epoch", "best_score", "shared_with", "error")
+_OF_ALL = ("metric", "sweep", "data", "recipe", "version", "tensorflow", "keras")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Results(Pictures):
         """
         trials = trials_of(self.table)
         first = ["trial", "config", "status", "score", "std", "executions"]
-        others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS)]
+        others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS, *_OF_ALL)]
         return trials[[*first, *others]]
 
     @cached_property
@@ -119,6 +120,22 @@ class Results(Pictures):
             written = Path(scratch, path.name)
             self.export(written)
             return keras.models.load_model(written, safe_mode=True)
+
+    @cached_property
+    def tuner(self) -> Any:
+        """A KerasTuner tuner with all trials: `get_best_hyperparameters()`, `results_summary()`.
+
+        Its `hypermodel.build(hp)` gives an untrained model, and `get_best_models()` trained ones,
+        which take raw rows. Trials are named by their numbers.
+
+        Raises:
+            InputError: The rows are those of a function.
+            RefusedError: The data has changed.
+        """
+        # Imports KerasTuner.
+        from hpsearch.tuner.reopened import reopened
+
+        return reopened(self.directory, self.rows)
 
     @cached_property
     def _source(self) -> ReportSource:

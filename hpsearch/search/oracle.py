@@ -99,6 +99,8 @@ def config_from(space: Space, values: Mapping[str, Any]) -> Config | None:
     for parameter in space.parameters:
         if parameter.name in values:
             assignment[parameter.name] = _value(parameter, values[parameter.name])
+        elif parameter.choices is not None and len(parameter.choices) == 1:
+            assignment[parameter.name] = parameter.choices[0]
     for name in space.active(dict.fromkeys(space.names) | assignment):
         if name in space.names and name not in assignment:
             raise ValueError(f"it gave no value for {name!r}")

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,9 @@ from hpsearch.store.directory import ResultsDirectory
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
     from hpsearch.space.execution import ExecutionResult
+    from hpsearch.tuner.loop import Engine
     from hpsearch.tuner.planning import Summary
+    from hpsearch.tuner.search import TunerSpec
     from hpsearch.workers.protocol import Event
 
 
@@ -45,6 +47,8 @@ class Settings:
         weights: Whether to store the best trial's weights if best.keras is not written.
         in_process: Whether this process trains, one training at a time, whatever the engine.
         pool: An executor whose processes train, whatever the engine.
+        drive: Searches in this process, given the engine and what its tuner is made of; None has
+            the sweep's method do so in a process of its own.
     """
 
     out: Path | None = None
@@ -58,6 +62,7 @@ class Settings:
     weights: bool = False
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None
+    drive: Callable[[Engine, TunerSpec], None] | None = None
 
     @property
     def trains_elsewhere(self) -> bool:

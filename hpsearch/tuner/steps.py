@@ -207,6 +207,9 @@ class _Run:
             search_with(partial(answer_of, strategy), engine)
             return
         spec = TunerSpec(prepared.search, prepared.problem, engine.planner.past)
+        if self.settings.drive is not None:
+            self.settings.drive(engine, spec)
+            return
         self.executor.converse(Conversation(_TUNER, (spec,)))
         while not engine.over:
             if (request := engine.request()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -105,6 +105,9 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         """Do nothing: the space is known."""
 
     def save(self) -> None:
+        """Do nothing: the store keeps everything."""
+
+    def reload(self) -> None:
         """Do nothing: the store keeps everything."""
 
     def search(self, engine: Engine) -> None:
@@ -269,6 +272,30 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             return config_from(self.space, trial.hyperparameters.values)
         except ValueError as error:
             raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
+
+
+def drive(
+    oracle: keras_tuner.Oracle, hypermodel: keras_tuner.HyperModel | None, place: tuple[str, str]
+) -> Callable[[Engine, TunerSpec], None]:
+    """Return a function that searches in this process with an oracle of the user.
+
+    Args:
+        hypermodel: Builds the models; None for the sweep's own.
+        place: The oracle's directory and project name.
+    """
+
+    def search(engine: Engine, spec: TunerSpec) -> None:
+        space = spec.search.space
+        own = hypermodel
+        if own is None:
+            oracle.hyperparameters.merge(hyperparameters_of(space))
+            own = SweepHyperModel(space, spec.problem)
+        name = spec.search.method.name
+        tuner = SweepTuner(oracle, own, space, name=name, directory=place[0], project_name=place[1])
+        tuner.replay(spec.past.events)
+        tuner.search(engine)
+
+    return search
 
 
 def make_tuner(spec: TunerSpec) -> SweepTuner:

@@ -13,9 +13,9 @@ from typing import Any
 
 import keras_tuner
 
-from hpsearch.tuners.engine import BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from hpsearch.tuners.engine import BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
-__all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch"]
+__all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner"]
 
 
 def __getattr__(name: str) -> Any:

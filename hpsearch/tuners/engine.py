@@ -18,8 +18,12 @@ from hpsearch.models.custom import TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
+from hpsearch.search.oracle import StrategyOracle
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.store.store import Store
+from hpsearch.tuner.loop import Engine
+from hpsearch.tuner.search import TunerSpec
+from hpsearch.tuner.sweep_tuner import SweepTuner, drive
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of
 from hpsearch.tuners.trials import TunerTrials, kept_servers, row_shape_in, search
 
@@ -71,6 +75,19 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
     def method(self) -> Mapping[str, Any]:
         """The `method` of a sweep file."""
         raise NotImplementedError
+
+    @property
+    def asks_its_oracle(self) -> bool:
+        """Whether `oracle` is the user's, and proposes the trials."""
+        return False
+
+    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+        """Search with an oracle around hpsearch's own method."""
+        strategy, recipe = engine.planner.strategy, spec.problem.recipe
+        assert strategy is not None
+        space, seed = spec.search.space, spec.search.seed
+        oracle = StrategyOracle(strategy, space, metric=recipe.metric, goal=recipe.goal, seed=seed)
+        SweepTuner(oracle, self.hypermodel, space, name=type(self).__name__).search(engine)
 
     @property
     def most_epochs(self) -> int | None:
@@ -226,6 +243,23 @@ def _is_users(tuner: type, name: str) -> bool:
     return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
 
 
+class Tuner(OnEngine):
+    """Asks an oracle of the user, as KerasTuner's own `Tuner` does."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        return {"name": f"{type(self.oracle).__module__}:{type(self.oracle).__qualname__}"}
+
+    @property
+    def asks_its_oracle(self) -> bool:
+        return True
+
+    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+        """Search with the oracle."""
+        place = (str(self.directory), str(self.project_name))
+        drive(self.oracle, self.hypermodel, place)(engine, spec)
+
+
 class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
     """Tries every combination; ten values of a range without a step, as KerasTuner does."""
 
@@ -261,6 +295,19 @@ class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
         iterations = self.oracle.hyperband_iterations
         endless = iterations == float("inf")
         return method if endless else {**method, "hyperband_iterations": int(iterations)}
+
+    @property
+    def asks_its_oracle(self) -> bool:
+        """Whether `oracle` is the user's, and proposes the trials."""
+        return False
+
+    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+        """Search with an oracle around hpsearch's own method."""
+        strategy, recipe = engine.planner.strategy, spec.problem.recipe
+        assert strategy is not None
+        space, seed = spec.search.space, spec.search.seed
+        oracle = StrategyOracle(strategy, space, metric=recipe.metric, goal=recipe.goal, seed=seed)
+        SweepTuner(oracle, self.hypermodel, space, name=type(self).__name__).search(engine)
 
     @property
     def most_epochs(self) -> int | None:

@@ -94,12 +94,19 @@ class TunerTrials:
 
     def best_number(self, trial_id: str) -> int | None:
         """Return the number of a trial's best execution, whose weights are the trial's."""
-        config = next((c for c, known in self._ids.items() if known == trial_id), None)
+        config = self._config_of(trial_id)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
         sign = 1.0 if self.tuner.oracle.objective.direction == "max" else -1.0
         return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.number)).number
+
+    def _config_of(self, trial_id: str) -> str | None:
+        if self.tuner.asks_its_oracle:
+            with Store(Path(self.tuner.project_dir, "sweep.db"), read_only=True) as store:
+                made = {each.trial_id: each.config for each in store.events() if each.config}
+            return made[trial_id].id if trial_id in made else None
+        return next((c for c, known in self._ids.items() if known == trial_id), None)
 
     def take(self, execution: Execution, result: ExecutionResult, *, show: bool = False) -> None:
         """Add a row; the last execution of a config completes the trial.
@@ -109,6 +116,8 @@ class TunerTrials:
         """
         results = self._results.setdefault(execution.config.id, {})
         results[execution.number] = result
+        if self.tuner.asks_its_oracle:
+            return
         if len(results) < self.tuner.executions_per_trial:
             return
         made = self._make(execution, results)
@@ -198,7 +207,9 @@ def search(trials: TunerTrials, request: Request) -> None:
     late = "drawn" if tuner.oracle.tune_new_entries else "default"
     model = CustomModel(_code(tuner, request, hyperparameters), hyperparameters, late)
     where = Path(tuner.project_dir)
-    settings = Settings(out=where, workers=tuner.workers, report=False, model=False)
+    settings = Settings(
+        out=where, workers=tuner.workers, report=False, model=False, drive=tuner.drive
+    )
     dataset = request.dataset
     try:
         loader = LoaderWithModel(lambda _: dataset, model)
@@ -240,8 +251,8 @@ def _sweep(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparamete
     }
     if tuner.oracle.max_trials:
         raw["budget"] = {"trials": int(tuner.oracle.max_trials)}
-    elif tuner.method["name"] == "hyperband":
-        # Its brackets end the search.
+    elif tuner.method["name"] == "hyperband" or tuner.asks_its_oracle:
+        # The brackets, or the oracle, end the search.
         raw["budget"] = {"trials": 10**9}
     return sweep_from_mapping(raw)
 

@@ -1,0 +1,137 @@
+"""The tuner of an earlier run, with all its trials."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras_tuner.src.engine import metrics_tracking as kt_metrics
+from keras_tuner.src.engine import trial as kt_trial
+
+from hpsearch.data.loading import Loader
+from hpsearch.models.problem import Problem
+from hpsearch.search.asking import Engine
+from hpsearch.search.draws import DrawStrategy
+from hpsearch.search.oracle import STATUS, StrategyOracle, values_of
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.space import Space
+from hpsearch.spec.method import CONFIGS
+from hpsearch.store.ranking import mean, ranked
+from hpsearch.tuner.revisit import StoredRun, Which, export_model, open_run
+from hpsearch.tuner.sweep_tuner import SweepHyperModel, SweepTuner
+
+
+class ReopenedOracle(StrategyOracle):
+    """An oracle that has stored trials and proposes nothing; its best trials are hpsearch's."""
+
+    def get_best_trials(self, num_trials: int = 1) -> list[kt_trial.Trial]:
+        """Return the best completed trials, the best first (see `ranked`)."""
+        goal = "maximize" if self.objective.direction == "max" else "minimize"
+        scores = {int(name): trial.scores for name, trial in self.trials.items() if trial.scores}
+        return [self.trials[str(number)] for number in ranked(scores, goal)[:num_trials]]
+
+
+class ReopenedTuner(SweepTuner):
+    """The tuner of an earlier run: its trials are those of the run, by number.
+
+    Args:
+        directory: The results directory.
+        load: Loads data that was in memory; None reads the sweep's `data:`.
+    """
+
+    def __init__(
+        self, oracle: ReopenedOracle, run: StoredRun, space: Space, load: Loader | None
+    ) -> None:
+        self._where, self._load = run.where.path, load
+        data = run.dataset
+        hypermodel = SweepHyperModel(space, Problem(run.recipe, data.input, data.target))
+        where = self._where.absolute()
+        super().__init__(
+            oracle,
+            hypermodel,
+            space,
+            name=run.sweep.method.name,
+            directory=str(where.parent),
+            project_name=where.name,
+        )
+
+    def search(self, engine: Engine | None = None) -> None:
+        """Raise NotImplementedError: `hpsearch run` goes on with a sweep."""
+        raise NotImplementedError(
+            f"{self._where}: to go on with the search, run its sweep again into this directory"
+        )
+
+    def load_model(self, trial: kt_trial.Trial) -> keras.Model:
+        """Return a trial's trained model, which takes raw rows.
+
+        Raises:
+            RefusedError: Its weights were not kept, and training it again gave another score.
+        """
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+            path = Path(scratch) / "model.keras"
+            export_model(self._where, path, Which(int(trial.trial_id)), load=self._load)
+            return keras.models.load_model(path, safe_mode=True)
+
+
+def reopened(directory: Path, load: Loader | None = None) -> ReopenedTuner:
+    """Return the tuner of a results directory.
+
+    Raises:
+        InputError: There are no results, or they are those of a function.
+        RefusedError: The store is damaged, or the data has changed.
+    """
+    run = open_run(directory, load)
+    space = _space_of(run)
+    oracle = ReopenedOracle(
+        DrawStrategy(CONFIGS, space, (), run.sweep.seed),
+        space,
+        metric=run.recipe.metric,
+        goal=run.recipe.goal,
+        seed=run.sweep.seed,
+    )
+    executions: dict[int, list[Execution]] = {}
+    for each in run.executions:
+        executions.setdefault(each.trial, []).append(each)
+    for number, members in sorted(executions.items()):
+        results = [run.results[each.number] for each in members if each.number in run.results]
+        if results:
+            trial = _trial(oracle, space, members[0], results)
+            oracle.trials[str(number)] = trial
+            oracle.start_order.append(str(number))
+            oracle.end_order.append(str(number))
+    return ReopenedTuner(oracle, run, space, load)
+
+
+def _space_of(run: StoredRun) -> Space:
+    if not run.recipe.model:
+        return run.sweep.space
+    # The stored sweep names everything that the model asked for.
+    named = (spec.parameter(name) for name, spec in run.sweep.parameters.items())
+    return Space(tuple(named), kind=run.executions[0].config.kind) if run.executions else Space(())
+
+
+def _trial(
+    oracle: ReopenedOracle, space: Space, execution: Execution, results: Sequence[ExecutionResult]
+) -> Any:
+    hyperparameters = oracle.hyperparameters.copy()
+    hyperparameters.values = values_of(space, execution.config)
+    trial = kt_trial.Trial(hyperparameters, str(execution.trial), STATUS.FAILED)
+    scored = [each for each in results if each.status.scored and each.score is not None]
+    trial.scores = [each.score for each in scored if each.score is not None]
+    if not trial.scores:
+        trial.message = results[0].traceback or results[0].error or str(results[0].status)
+        return trial
+    trial.status, trial.score = STATUS.COMPLETED, mean(trial.scores)
+    epochs = [each.scored_epoch or 1 for each in scored]
+    trial.best_step = sum(epochs) // len(epochs) - 1
+    at_score = [each.curve[epoch - 1] for each, epoch in zip(scored, epochs, strict=True)]
+    trial.metrics = kt_metrics.MetricsTracker()
+    for name in at_score[0]:
+        direction = oracle.objective.direction if name == oracle.objective.name else None
+        trial.metrics.register(name, direction)
+        values = [each[name] for each in at_score if name in each]
+        trial.metrics.update(name, mean(values), step=trial.best_step)
+    return trial
