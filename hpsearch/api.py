@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -413,9 +412,7 @@ def _drive(oracle: Any) -> Callable[[Engine, TunerSpec], None]:
     # Imports KerasTuner, as the oracle's module did.
     from hpsearch.tuner.sweep_tuner import drive
 
-    scratch = tempfile.mkdtemp(prefix="hpsearch-oracle-")
-    weakref.finalize(oracle, shutil.rmtree, scratch, ignore_errors=True)
-    search = drive(oracle, None, (scratch, "sweep"))
+    search = drive(oracle)
 
     def quietly(engine: Engine, spec: TunerSpec) -> None:
         verbose, oracle.verbose = oracle.verbose, 0

@@ -101,7 +101,8 @@ def config_from(space: Space, values: Mapping[str, Any]) -> Config | None:
             assignment[parameter.name] = _value(parameter, values[parameter.name])
         elif parameter.choices is not None and len(parameter.choices) == 1:
             assignment[parameter.name] = parameter.choices[0]
-    for name in space.active(dict.fromkeys(space.names) | assignment):
+    whole = {parameter.name: parameter.at(0.0) for parameter in space.parameters} | assignment
+    for name in space.active(whole):
         if name in space.names and name not in assignment:
             raise ValueError(f"it gave no value for {name!r}")
     return space.config(assignment)
@@ -213,14 +214,19 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         """Do nothing: the store keeps everything."""
 
 
-def end(oracle: keras_tuner.Oracle, trial: kt_trial.Trial, score: float | None) -> None:
+def end(
+    oracle: keras_tuner.Oracle,
+    trial: kt_trial.Trial,
+    score: float | None,
+    error: str = "",
+) -> None:
     """Tell an oracle the score of one of its trials, or that it failed."""
     trial.metrics = kt_metrics.MetricsTracker()
     if score is not None and math.isfinite(score):
         oracle.update_trial(trial.trial_id, {oracle.objective.name: score})
         trial.status = STATUS.COMPLETED
     else:
-        trial.status, trial.message = STATUS.FAILED, "it has no score"
+        trial.status, trial.message = STATUS.FAILED, error or "it has no score"
     oracle.end_trial(trial)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hpsearch.space.space import Config
@@ -29,11 +29,13 @@ class Outcome:
     Attributes:
         score: The mean over the seeds that are known; None if a trial failed or diverged.
         epochs: As proposed.
+        error: Why there is no score, in one line; or empty.
     """
 
     config: Config
     score: float | None
     epochs: int | None = None
+    error: str = field(default="", compare=False)
 
 
 class Strategy(Protocol):

@@ -29,6 +29,7 @@ from hpsearch.tuner.planning import (
     Planner,
     Step,
     Trials,
+    first_error,
     group,
     mean_score,
     prefix_of,
@@ -450,8 +451,10 @@ class AdaptivePlanner(Planner):
         return short and (result.status is not Status.STOPPED or not self._halts)
 
     def _outcome(self, config: Config, epochs: int | None) -> Outcome:
-        scores = (self._score(execution, epochs) for execution in self._members[config.id])
-        return Outcome(config, mean_score(scores), epochs)
+        members = self._members[config.id]
+        scores = (self._score(execution, epochs) for execution in members)
+        error = first_error(self._results[each.number] for each in members)
+        return Outcome(config, mean_score(scores), epochs, error)
 
     def _score(self, execution: Execution, epochs: int | None) -> float | None:
         result = self._results[execution.number]

@@ -308,11 +308,14 @@ class Engine:
     def say_exhausted(self) -> None:
         """Say that the space has fewer configs than the budget allows, if so."""
         if self._exhausted and self.planner.left_over > 0:
-            trials = {each.trial for each in self.executions}
-            self.reporter.note(
-                f"the space is exhausted: all its configs are tried, {len(trials)} trials; "
-                f"budget.trials leaves room for {self.planner.left_over} more"
+            trials = len({each.trial for each in self.executions})
+            why = (
+                f"the space is exhausted: all its configs are tried, {trials} trials"
+                if self.planner.strategy is not None
+                else f"{self.method} has ended the search after {trials} trials"
             )
+            left = self.planner.left_over
+            self.reporter.note(f"{why}; budget.trials leaves room for {left} more")
 
     @property
     def _late(self) -> bool:

@@ -353,8 +353,14 @@ class FixedPlanner(Planner):
         if config not in self._told:
             self._told.add(config)
             members = self._members[config]
-            score = mean_score(self._results[each.number].score for each in members)
-            self._outcomes.append(Outcome(members[0].config, score))
+            results = [self._results[each.number] for each in members]
+            score = mean_score(each.score for each in results)
+            self._outcomes.append(Outcome(members[0].config, score, error=first_error(results)))
+
+
+def first_error(results: Iterable[ExecutionResult]) -> str:
+    """Return the first error among results, or an empty text."""
+    return next((each.error for each in results if each.error), "")
 
 
 def mean_score(scores: Iterable[float | None]) -> float | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import tempfile
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -88,7 +90,9 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
     ) -> None:
         self.space = space
         self.name = name or type(oracle).__name__
-        self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-tuner-")
+        if directory is None:
+            directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
         self._met: set[str] = set()
         self._events: list[OracleEvent] = []
@@ -97,7 +101,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
-            directory=directory or self._scratch.name,
+            directory=directory,
             project_name=project_name,
         )
 
@@ -147,7 +151,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         for outcome in outcomes:
             running = self._running.pop((outcome.config.id, outcome.epochs), [])
             for trial in running:
-                end(self.oracle, trial, outcome.score)
+                end(self.oracle, trial, outcome.score, outcome.error)
                 self.on_trial_end(trial)
                 self._log(OracleEvent(trial.trial_id, score=outcome.score))
             if not running and self._of_strategy:
@@ -275,13 +279,16 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
 
 def drive(
-    oracle: keras_tuner.Oracle, hypermodel: keras_tuner.HyperModel | None, place: tuple[str, str]
+    oracle: keras_tuner.Oracle,
+    hypermodel: keras_tuner.HyperModel | None = None,
+    directory: str | None = None,
+    project_name: str = "sweep",
 ) -> Callable[[Engine, TunerSpec], None]:
     """Return a function that searches in this process with an oracle of the user.
 
     Args:
         hypermodel: Builds the models; None for the sweep's own.
-        place: The oracle's directory and project name.
+        directory, project_name: As for `SweepTuner`.
     """
 
     def search(engine: Engine, spec: TunerSpec) -> None:
@@ -291,7 +298,9 @@ def drive(
             oracle.hyperparameters.merge(hyperparameters_of(space))
             own = SweepHyperModel(space, spec.problem)
         name = spec.search.method.name
-        tuner = SweepTuner(oracle, own, space, name=name, directory=place[0], project_name=place[1])
+        tuner = SweepTuner(
+            oracle, own, space, name=name, directory=directory, project_name=project_name
+        )
         tuner.replay(spec.past.events)
         tuner.search(engine)
 

@@ -256,8 +256,8 @@ class Tuner(OnEngine):
 
     def drive(self, engine: Engine, spec: TunerSpec) -> None:
         """Search with the oracle."""
-        place = (str(self.directory), str(self.project_name))
-        drive(self.oracle, self.hypermodel, place)(engine, spec)
+        search = drive(self.oracle, self.hypermodel, str(self.directory), str(self.project_name))
+        search(engine, spec)
 
 
 class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types

@@ -94,7 +94,7 @@ class _Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _end_with_parent(server)
-            _set_name(f"hpsearch-{worker}")
+            _set_name(f"hpsearch-{worker or 'tuner'}")
             die_first()
             self._channel.socket.close()
             os.close(self._wakeup)

@@ -1,0 +1,226 @@
+"""Sweeps that KerasTuner's oracles drive, or one's own, by the real command and from Python."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import own_oracles
+import pandas as pd
+import pytest
+import yaml
+from commands import end_all, hpsearch, start
+from sklearn.datasets import load_wine
+
+import hpsearch as package
+from hpsearch.errors import InputError
+
+KERASTUNERS = [
+    f"keras_tuner.oracles:{name}Oracle"
+    for name in ("RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband")
+]
+PARAMETERS = {
+    "units": [16, 32, 64, 128],
+    "optimizer": ["sgd", "adam", {"name": "sgd", "momentum": 0.5}],
+    "learning_rate": [0.003, 0.01, 0.03],
+    "layer_type": ["dense", "dropout"],
+    "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
+    "epochs": 27,
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Any:
+    yield
+    end_all()
+
+
+def write(home: Path, method: Any, **changes: Any) -> None:
+    sweep = {
+        "data": {"dataset": "digits"},
+        "method": method,
+        "parameters": PARAMETERS,
+        "budget": {"trials": 12},
+    } | changes
+    (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+    shutil.copy(own_oracles.__file__, home)
+
+
+def table(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "results.csv").drop(columns="seconds")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(name, marks=[] if "Bayesian" in name else [pytest.mark.slow])
+        for name in [*KERASTUNERS, "own_oracles:Mine"]
+    ],
+)
+def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path, method: str) -> None:
+    write(tmp_path, method, execution={"workers": 1})
+    hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)
+    whole = table(tmp_path / "whole")
+    assert len(whole) == 12
+    assert set(whole["method"]) == {method}
+    for results in (3, 8):
+        running = start("sweep.yaml", cwd=tmp_path, out="killed")
+        running.wait_for_results(results)
+        running.send(signal.SIGKILL)
+    done = hpsearch("run", "sweep.yaml", "--out", "killed", cwd=tmp_path)
+    assert "does not propose" not in done.stdout + done.stderr
+    pd.testing.assert_frame_equal(table(tmp_path / "killed"), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [*KERASTUNERS, "own_oracles:Mine"])
+def test_several_workers_and_seeds(tmp_path: Path, method: str) -> None:
+    write(tmp_path, method, execution={"workers": 2}, seeds=2)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    found = table(tmp_path / "out")
+    assert found["trial"].nunique() == 12
+    assert (found.groupby("trial")["seed"].nunique() == 2).all()
+    assert set(found["method"]) == {method}
+    halts = method.endswith("HyperbandOracle")
+    assert set(found["status"]) == ({"stopped", "completed"} if halts else {"completed"})
+
+
+def test_an_oracle_without_a_fixed_seed_says_that_it_does_not_repeat(tmp_path: Path) -> None:
+    write(tmp_path, "own_oracles:Unseeded", execution={"workers": 1})
+    running = start("sweep.yaml", cwd=tmp_path, out="out")
+    running.wait_for_results(4)
+    running.send(signal.SIGKILL)
+    before = table(tmp_path / "out") if (tmp_path / "out" / "results.csv").exists() else None
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert "the oracle own_oracles:Unseeded does not propose what it did before" in done.stderr
+    found = table(tmp_path / "out")
+    assert len(found) == 12
+    if before is not None:
+        assert set(before["config"]) <= set(found["config"])
+
+
+@pytest.mark.parametrize(
+    ("method", "stored", "said"),
+    [
+        ("Raises", 3, "the oracle own_oracles:Raises failed: RuntimeError: no idea for a trial"),
+        ("Outside", 3, "the oracle own_oracles:Outside failed: trial 03: 7 is no value of 'units'"),
+        ("Exits", 0, "the process of own_oracles:Exits ended (exit status 7)"),
+        ("Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s"),
+        ("Nobody", 0, "own_oracles:Nobody: cannot be loaded"),
+    ],
+)
+def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(
+    tmp_path: Path, method: str, stored: int, said: str
+) -> None:
+    execution = {"workers": 1, "timeout": 2} if method == "Sleeps" else {"workers": 1}
+    write(tmp_path, f"own_oracles:{method}", execution=execution)
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, code=2)
+    assert f"method: {said}" in done.stderr
+    assert len(table(tmp_path / "out")) == stored
+
+
+def test_an_oracle_needs_an_end(tmp_path: Path) -> None:
+    write(tmp_path, "own_oracles:Mine")
+    sweep = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
+    del sweep["budget"]
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    done = hpsearch("run", "sweep.yaml", cwd=tmp_path, code=2)
+    assert "needs trials or time" in done.stderr
+    write(tmp_path, "own_oracles:Mine", budget={"time": "3s"})
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert len(table(tmp_path / "out")) > 0
+    planned = hpsearch("plan", "sweep.yaml", cwd=tmp_path)
+    assert "own_oracles:Mine chooses them" in planned.stdout
+
+
+X, Y = load_wine(return_X_y=True)
+FEW = {"units": [4, 8, 16], "learning_rate": {"min": 1e-3, "max": 0.1, "scale": "log"}, "epochs": 9}
+
+
+def test_tune_asks_the_oracle_that_it_is_given(tmp_path: Path, capsys: Any) -> None:
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    oracle = own_oracles.Mine(objective=objective, max_trials=6, seed=3)
+    results = package.tune(X, Y, parameters=FEW, oracle=oracle, out=tmp_path / "out")
+    assert capsys.readouterr().out == ""
+    assert len(results.trials) == len(oracle.trials) == 6
+    assert oracle.get_best_trials()[0].score == results.best["score"]
+    assert set(results.table["method"]) == {"own_oracles:Mine"}
+    # Another one goes on where it ended.
+    longer = own_oracles.Mine(objective=objective, max_trials=9, seed=3)
+    more = package.tune(X, Y, parameters=FEW, oracle=longer, out=tmp_path / "out")
+    assert len(more.trials) == len(longer.trials) == 9
+    pd.testing.assert_frame_equal(more.table.head(6)[["config", "score"]],
+                                  results.table[["config", "score"]])  # fmt: skip
+    with pytest.raises(InputError, match=r"oracle: must be a keras_tuner\.Oracle"):
+        package.tune(X, Y, parameters=FEW, oracle=own_oracles.Mine)
+    with pytest.raises(InputError, match="method, oracle: only one"):
+        package.tune(X, Y, parameters=FEW, oracle=oracle, method="random")
+
+
+def build(hp: Any) -> Any:
+    import keras
+
+    units, activation = hp.Int("units", 4, 32), hp.Choice("activation", ["relu", "tanh"])
+    model = keras.Sequential(
+        [keras.layers.Dense(units, activation), keras.layers.Dense(3, "softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_a_tuner_takes_an_oracle_as_kerastuners_does(tmp_path: Path) -> None:
+    from hpsearch import tuners
+
+    oracle = own_oracles.Mine(
+        objective=keras_tuner.Objective("val_accuracy", "max"), max_trials=5, seed=3
+    )
+    tuner = tuners.Tuner(oracle=oracle, hypermodel=build, directory=tmp_path, project_name="p")
+    tuner.search(X, Y, epochs=5, validation_split=0.2, verbose=0)
+    assert (tmp_path / "p" / "results.csv").exists()
+    assert len(oracle.trials) == 5
+    (best,) = tuner.get_best_hyperparameters()
+    assert set(best.values) == {"units", "activation"}
+    model = tuner.get_best_models()[0]
+    held_out = X[int(0.8 * len(X)) :], Y[int(0.8 * len(X)) :]
+    score = oracle.get_best_trials()[0].score
+    assert model.evaluate(*held_out, verbose=0)[1] == pytest.approx(score)
+
+
+def test_results_have_kerastuners_tuner(tmp_path: Path, capsys: Any) -> None:
+    results = package.tune(X, Y, parameters=FEW, trials=5, seeds=2, out=tmp_path / "out")
+    tuner = results.tuner
+    assert isinstance(tuner, keras_tuner.Tuner)
+    ranked = tuner.oracle.get_best_trials(9)
+    assert int(ranked[0].trial_id) == results.best["trial"]
+    assert [trial.score for trial in ranked] == sorted(results.trials["score"], reverse=True)
+    hp = tuner.get_best_hyperparameters()[0]
+    assert hp.get("units") == results.best["units"]
+    untrained = tuner.hypermodel.build(hp)
+    assert untrained.count_params() == results.best["weights"]
+    tuner.results_summary(1)
+    assert f"Trial {results.best['trial']} summary" in capsys.readouterr().out
+    trained = tuner.get_best_models()[0]
+    ours = results.model().predict(X[:20], verbose=0)
+    assert np.array_equal(trained.predict(X[:20], verbose=0), ours)
+    with pytest.raises(NotImplementedError, match="run its sweep again"):
+        tuner.search()
+
+
+def test_the_driver_imports_neither_kerastuner_nor_tensorflow(tmp_path: Path) -> None:
+    write(tmp_path, "tpe", parameters={"units": [4, 8], "epochs": 2}, budget={"trials": 2})
+    program = (
+        "import sys; from hpsearch.cli.app import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print({'keras_tuner', 'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    for command in (["run", "sweep.yaml", "--out", "out"], ["plan", "sweep.yaml"],
+                    ["show", "out"], ["compare", "out", "out"]):  # fmt: skip
+        done = hpsearch(*command, cwd=tmp_path, program=(sys.executable, "-c", program))
+        assert done.stdout.splitlines()[-1] == "set()"
+    log = (tmp_path / "out" / "run.log").read_text(encoding="utf-8")
+    assert "driver: worker" in log
