@@ -155,7 +155,8 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
     ) -> None:
         self.space = space
         self.strategy = strategy
-        self._started: dict[str, Proposal] = {}
+        #: The proposal of each trial.
+        self.proposals: dict[str, Proposal] = {}
         self._reached: dict[str, tuple[int, str]] = {}
         direction = "max" if goal == "maximize" else "min"
         super().__init__(
@@ -179,7 +180,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
             waits = self.ongoing_trials and (self.strategy.rungs or not self.strategy.exhausted)
             return {"status": STATUS.IDLE if waits else STATUS.STOPPED}
         (proposal,) = proposals
-        self._started[trial_id] = proposal
+        self.proposals[trial_id] = proposal
         values = values_of(self.space, proposal.config) | self._epochs(trial_id, proposal)
         return {"status": STATUS.RUNNING, "values": values}
 
@@ -195,11 +196,19 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
     def end_trial(self, trial: kt_trial.Trial) -> None:
         """Tell the strategy of a trial that has ended, unless it is to be retried."""
         super().end_trial(trial)
-        ended, proposal = self.trials[trial.trial_id], self._started[trial.trial_id]
+        ended, proposal = self.trials[trial.trial_id], self.proposals[trial.trial_id]
         if ended.status in (STATUS.COMPLETED, STATUS.FAILED):
             completed = ended.status == STATUS.COMPLETED
             score = ended.score if completed else None
             self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
+
+    def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
+        """Take a later outcome of a trial that has ended; None if no trial had the config."""
+        if trial is not None:
+            _score(self, trial, outcome.score, outcome.error)
+            if trial.status == STATUS.COMPLETED:
+                self.score_trial(trial)
+        self.strategy.tell([outcome])
 
     def _record_values(self, trial: kt_trial.Trial) -> None:
         """Do nothing: a config's identity finds duplicates, not KerasTuner's hash of values."""
@@ -221,13 +230,19 @@ def end(
     error: str = "",
 ) -> None:
     """Tell an oracle the score of one of its trials, or that it failed."""
+    _score(oracle, trial, score, error)
+    oracle.end_trial(trial)
+
+
+def _score(
+    oracle: keras_tuner.Oracle, trial: kt_trial.Trial, score: float | None, error: str
+) -> None:
     trial.metrics = kt_metrics.MetricsTracker()
     if score is not None and math.isfinite(score):
         oracle.update_trial(trial.trial_id, {oracle.objective.name: score})
         trial.status = STATUS.COMPLETED
     else:
         trial.status, trial.message = STATUS.FAILED, error or "it has no score"
-    oracle.end_trial(trial)
 
 
 def epochs_of(values: Mapping[str, Any]) -> int | None:

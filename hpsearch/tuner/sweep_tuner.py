@@ -94,6 +94,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
             weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
+        self._ended: dict[tuple[str, int | None], Any] = {}
         self._met: set[str] = set()
         self._events: list[OracleEvent] = []
         self._notes: list[str] = []
@@ -149,13 +150,15 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            running = self._running.pop((outcome.config.id, outcome.epochs), [])
+            key = outcome.config.id, outcome.epochs
+            running = self._running.pop(key, [])
             for trial in running:
+                self._ended[key] = trial
                 end(self.oracle, trial, outcome.score, outcome.error)
                 self.on_trial_end(trial)
                 self._log(OracleEvent(trial.trial_id, score=outcome.score))
             if not running and self._of_strategy:
-                self.oracle.strategy.tell([outcome])
+                self.oracle.correct(self._ended.get(key), outcome)
 
     def on_trial_end(self, trial: Any) -> None:
         """Do nothing: the oracle knows already."""
@@ -272,6 +275,10 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         return differs
 
     def _config_of(self, trial: Any) -> Config | None:
+        if self._of_strategy:
+            # Listed configs may lie outside the space, whose values KerasTuner's are.
+            config: Config = self.oracle.proposals[trial.trial_id].config
+            return config
         try:
             return config_from(self.space, trial.hyperparameters.values)
         except ValueError as error:

@@ -1,0 +1,50 @@
+"""A strategy that is asked and told through KerasTuner's trials, as a run does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras_tuner
+
+from hpsearch.search.asking import Request
+from hpsearch.search.oracle import StrategyOracle
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.space import Config, Space
+from hpsearch.tuner.sweep_tuner import SweepTuner
+
+_OF_STRATEGY = ("adaptive", "exhausted", "foreseen", "rungs", "close", "first_epochs")
+
+
+class Through:
+    """A `Strategy` around another one; other attributes are the oracle's."""
+
+    def __init__(self, strategy: Strategy, space: Space, goal: str = "maximize", seed: int = 0):
+        self.oracle = StrategyOracle(strategy, space, metric="score", goal=goal, seed=seed)
+        self.tuner = SweepTuner(self.oracle, keras_tuner.HyperModel(), space)
+
+    def _answered(self, request: Request) -> tuple[Proposal, ...]:
+        answer = self.tuner.answer(request)
+        if answer.error:
+            raise RuntimeError(answer.error)
+        return answer.proposals
+
+    def ask(self, count: int) -> list[Proposal]:
+        return list(self._answered(Request((), count)))
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self._answered(Request(tuple(outcomes), 0))
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        self.oracle.strategy.restore(configs, outcomes)
+
+    def __getattr__(self, name: str) -> Any:
+        of_strategy = name in (
+            "adaptive",
+            "exhausted",
+            "foreseen",
+            "rungs",
+            "close",
+            "first_epochs",
+        )
+        return getattr(self.oracle.strategy if of_strategy else self.oracle, name)
