@@ -25,6 +25,9 @@ from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted, SweepFileError
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.results import Results
+from hpsearch.revisit.rescoring import Rescorer
+from hpsearch.search.asking import Exchange
+from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
 from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
@@ -32,11 +35,9 @@ from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.custom_model import LoaderWithModel
-from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.rescoring import Rescorer
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.search import TunerSpec, function_search, require_end
-from hpsearch.tuner.settings import AsWarnings, Reporter, Settings, stack_level_of_caller
+from hpsearch.tuner.search import function_search, require_end
+from hpsearch.tuner.settings import AsWarnings, Drive, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
 
@@ -407,17 +408,17 @@ def _method_of(oracle: Any, method: Any) -> str:
     return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
 
 
-def _drive(oracle: Any) -> Callable[[Engine, TunerSpec], None]:
+def _drive(oracle: Any) -> Drive:
     """Return what searches with the oracle in this process."""
     # Imports KerasTuner, as the oracle's module did.
     from hpsearch.tuner.sweep_tuner import drive
 
     search = drive(oracle)
 
-    def quietly(engine: Engine, spec: TunerSpec) -> None:
+    def quietly(engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
         verbose, oracle.verbose = oracle.verbose, 0
         try:
-            search(engine, spec)
+            search(engine, spec, strategy)
         finally:
             oracle.verbose = verbose
 

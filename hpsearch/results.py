@@ -15,18 +15,18 @@ from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
 from hpsearch.report.source import ReportSource, resolved_sweep
-from hpsearch.spec.sweep import Sweep, load_sweep
-from hpsearch.store.facts import Evaluation
-from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import read_curves, read_table
-from hpsearch.store.trials import best_trial, ranked_trials, trials_of
-from hpsearch.tuner.revisit import (
+from hpsearch.revisit.rows import (
     Reproduction,
     Which,
     evaluate_trial,
     export_model,
     reproduce_trial,
 )
+from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.store.facts import Evaluation
+from hpsearch.store.store import evaluations_of
+from hpsearch.store.tables import read_curves, read_table
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ class Results(Pictures):
             RefusedError: The data has changed.
         """
         # Imports KerasTuner.
-        from hpsearch.tuner.reopened import reopened
+        from hpsearch.revisit.reopened import reopened
 
         return reopened(self.directory, self.rows)
 

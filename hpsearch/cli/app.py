@@ -18,7 +18,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
 if TYPE_CHECKING:
-    from hpsearch.tuner.rescoring import Rescorer
+    from hpsearch.revisit.rescoring import Rescorer
     from hpsearch.tuner.settings import Reporter
 
 # Each command imports its own modules, so that `--help` answers at once and `run` starts its
@@ -214,7 +214,7 @@ def compare(
 
 def _rescorer(count: int, workers: int | None) -> Rescorer:
     from hpsearch.cli.display import make_display
-    from hpsearch.tuner.rescoring import Rescorer
+    from hpsearch.revisit.rescoring import Rescorer
 
     return Rescorer(count, workers, lambda: make_display(_console(stderr=True)))
 

@@ -16,17 +16,17 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
-from hpsearch.store.facts import Evaluation, Measurement, installed
-from hpsearch.store.store import evaluations_beside, evaluations_of
-from hpsearch.store.tables import keys_of, read_table, write_atomically
-from hpsearch.tuner.revisit import (
+from hpsearch.revisit.rows import (
     Reproduction,
     Which,
     evaluate_trial,
     export_model,
     reproduce_trial,
 )
-from hpsearch.tuner.script.program import trial_script
+from hpsearch.revisit.script.program import trial_script
+from hpsearch.store.facts import Evaluation, Measurement, installed
+from hpsearch.store.store import evaluations_beside, evaluations_of
+from hpsearch.store.tables import keys_of, read_table, write_atomically
 
 #: Trial, seed and fold, each None if it was not given.
 Choice = tuple[int | None, int | None, int | None]

@@ -12,7 +12,7 @@ from hpsearch.space.space import Config
 
 
 @dataclass(frozen=True)
-class Request:
+class Inquiry:
     """The results so far, and a request for proposals.
 
     Attributes:
@@ -27,7 +27,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """Proposals.
 
     Attributes:
@@ -75,17 +75,17 @@ class Past:
     events: tuple[OracleEvent, ...] = ()
 
 
-class Engine(Protocol):
+class Exchange(Protocol):
     """Trains what is proposed."""
 
-    def exchange(self, answer: Answer) -> Request | None:
+    def exchange(self, answer: Reply) -> Inquiry | None:
         """Take proposals, and work until more are wanted; None when the run is over."""
         ...
 
 
-def search_with(answer: Callable[[Request], Answer], engine: Engine) -> None:
+def search_with(answer: Callable[[Inquiry], Reply], engine: Exchange) -> None:
     """Search: the only loop between those who propose and those who train."""
-    request = engine.exchange(Answer())
+    request = engine.exchange(Reply())
     while request is not None:
         request = engine.exchange(answer(request))
 
@@ -98,13 +98,13 @@ def close(strategy: Strategy) -> bool:
     return False
 
 
-def answer_of(strategy: Strategy, request: Request) -> Answer:
+def reply_of(strategy: Strategy, request: Inquiry) -> Reply:
     """Tell a strategy the outcomes, and ask it for proposals."""
     strategy.tell(request.outcomes)
     if request.closed and not close(strategy):
-        return Answer(exhausted=True)
+        return Reply(exhausted=True)
     proposals = strategy.ask(request.room) if request.room else []
-    return Answer(tuple(proposals), exhausted=strategy.exhausted)
+    return Reply(tuple(proposals), exhausted=strategy.exhausted)
 
 
 def foreseen(strategy: Strategy, count: int) -> Sequence[Proposal]:

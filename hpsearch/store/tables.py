@@ -437,6 +437,11 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
+def varying_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of hyperparameters with several values; an empty cell is a value."""
+    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
+
+
 def goal_of(table: pd.DataFrame) -> str:
     """Return `maximize` or `minimize` from the table's metric column."""
     metrics = table["metric"].dropna()

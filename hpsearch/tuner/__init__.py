@@ -1,6 +1,6 @@
-"""The driver, which runs sweeps and revisits their trials.
+"""The driver, which runs sweeps.
 
 In: a sweep and settings.
 Out: a complete results directory.
-Next: `api`, the functions that users call.
+Next: `revisit`, which goes back to what a run left.
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
-from hpsearch.search.asking import Answer, OracleEvent, Request, foreseen
+from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
@@ -92,7 +92,7 @@ class Engine:
     _began: float = 0.0
     _idle_since: float = 0.0
     _has_waited: bool = False
-    _asked: Request | None = None
+    _asked: Inquiry | None = None
     #: Whether the request under way is for what was foreseen.
     _confirming: bool = False
     _exhausted: bool = False
@@ -148,7 +148,7 @@ class Engine:
 
     # Proposals
 
-    def exchange(self, answer: Answer) -> Request | None:
+    def exchange(self, answer: Reply) -> Inquiry | None:
         """Take proposals, and work until more are wanted; None when the run is over.
 
         Raises:
@@ -161,7 +161,7 @@ class Engine:
             self.work()
         return None
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Reply) -> None:
         """Take proposals; an empty answer says that requests can be answered from now on.
 
         Raises:
@@ -179,7 +179,7 @@ class Engine:
         self.ready, self._asked, self._confirming = True, None, False
         self._take(step, events=answer.events)
 
-    def request(self) -> Request | None:
+    def request(self) -> Inquiry | None:
         """Return what to ask for now, if anything.
 
         Proposals that are foreseen are trained before anyone is ready to make them.
@@ -196,11 +196,11 @@ class Engine:
             if self._foreseen:
                 # They are asked for before any outcome is told, as if nothing had been foreseen.
                 room, self._foreseen, self._confirming = self._foreseen, 0, True
-                return self._ask(Request((), room))
+                return self._ask(Inquiry((), room))
             told = self.planner.has_outcomes
             if told >= _MOST_OUTCOMES or (room and (told or not (self._waits or self._exhausted))):
                 room = self.planner.room(room) if room else 0
-                return self._ask(Request(self.planner.outcomes(), room, self.planner.spent))
+                return self._ask(Inquiry(self.planner.outcomes(), room, self.planner.spent))
             return None
         return None
 
@@ -212,7 +212,7 @@ class Engine:
         free = self.executor.free if waits else max(1, self.executor.free)
         return max(0, free - len(self._queue))
 
-    def _ask(self, request: Request) -> Request:
+    def _ask(self, request: Inquiry) -> Inquiry:
         self._asked = request
         return request
 

@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.machine import cores, require_fork
@@ -24,11 +24,24 @@ from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
+    from hpsearch.search.asking import Exchange
+    from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
-    from hpsearch.tuner.loop import Engine
     from hpsearch.tuner.planning import Summary
-    from hpsearch.tuner.search import TunerSpec
     from hpsearch.workers.protocol import Event
+
+
+class Drive(Protocol):
+    """Searches with an engine."""
+
+    def __call__(self, engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
+        """Search to the end.
+
+        Args:
+            spec: A `TunerSpec`.
+            strategy: The sweep's method; None if an oracle of the user proposes.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,8 +60,7 @@ class Settings:
         weights: Whether to store the best trial's weights if best.keras is not written.
         in_process: Whether this process trains, one training at a time, whatever the engine.
         pool: An executor whose processes train, whatever the engine.
-        drive: Searches in this process, given the engine and what its tuner is made of; None has
-            the sweep's method do so in a process of its own.
+        drive: Searches in this process; None has the sweep's method do so in one of its own.
     """
 
     out: Path | None = None
@@ -62,7 +74,7 @@ class Settings:
     weights: bool = False
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None
-    drive: Callable[[Engine, TunerSpec], None] | None = None
+    drive: Drive | None = None
 
     @property
     def trains_elsewhere(self) -> bool:

@@ -19,7 +19,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.layers import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
-from hpsearch.search.asking import answer_of, search_with
+from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
 from hpsearch.spec.dump import dump_sweep
@@ -204,11 +204,11 @@ class _Run:
         if prepared.problem is None or self.settings.in_process:
             strategy = engine.planner.strategy
             assert strategy is not None
-            search_with(partial(answer_of, strategy), engine)
+            search_with(partial(reply_of, strategy), engine)
             return
         spec = TunerSpec(prepared.search, prepared.problem, engine.planner.past)
         if self.settings.drive is not None:
-            self.settings.drive(engine, spec)
+            self.settings.drive(engine, spec, engine.planner.strategy)
             return
         self.executor.converse(Conversation(_TUNER, (spec,)))
         while not engine.over:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import traceback
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,10 +19,10 @@ from hpsearch.models.layers import load_object
 from hpsearch.models.mlp import MLP
 from hpsearch.models.problem import Problem
 from hpsearch.search.asking import (
-    Answer,
-    Engine,
+    Exchange,
+    Inquiry,
     OracleEvent,
-    Request,
+    Reply,
     close,
     search_with,
 )
@@ -36,9 +36,10 @@ from hpsearch.search.oracle import (
     released,
     values_of,
 )
-from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.tuner.search import TunerSpec, strategy_of
+from hpsearch.tuner.settings import Drive
 
 #: An oracle gives up after so many proposals in a row of which none can be trained.
 _MOST_USELESS = 1_000
@@ -115,13 +116,13 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
     def reload(self) -> None:
         """Do nothing: the store keeps everything."""
 
-    def search(self, engine: Engine) -> None:
+    def search(self, engine: Exchange) -> None:
         """Ask the oracle for trials, have them trained, and tell it, until nothing is left."""
         self.on_search_begin()
         search_with(self.answer, engine)
         self.on_search_end()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Inquiry) -> Reply:
         """Tell the oracle outcomes, and ask it for trials."""
         try:
             with released(self.oracle):
@@ -129,10 +130,10 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                 proposals, exhausted = self._ask(request)
         except Exception as error:  # noqa: BLE001 - code of the user
             traceback.print_exc()
-            return Answer(error=self._said(error))
+            return Reply(error=self._said(error))
         events, self._events = tuple(self._events), []
         notes, self._notes = tuple(self._notes), []
-        return Answer(tuple(proposals), exhausted, events, notes)
+        return Reply(tuple(proposals), exhausted, events, notes)
 
     def _said(self, error: Exception) -> str:
         said = " ".join(str(error).split())
@@ -170,7 +171,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
     # Proposals
 
-    def _ask(self, request: Request) -> tuple[list[Proposal], bool]:
+    def _ask(self, request: Inquiry) -> tuple[list[Proposal], bool]:
         proposals, self._again = self._again, []
         if request.closed and self._of_strategy and not close(self.oracle.strategy):
             return proposals, True
@@ -290,7 +291,7 @@ def drive(
     hypermodel: keras_tuner.HyperModel | None = None,
     directory: str | None = None,
     project_name: str = "sweep",
-) -> Callable[[Engine, TunerSpec], None]:
+) -> Drive:
     """Return a function that searches in this process with an oracle of the user.
 
     Args:
@@ -298,7 +299,8 @@ def drive(
         directory, project_name: As for `SweepTuner`.
     """
 
-    def search(engine: Engine, spec: TunerSpec) -> None:
+    def search(engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
+        del strategy
         space = spec.search.space
         own = hypermodel
         if own is None:
@@ -387,13 +389,13 @@ class _Driver:
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
 
-    def exchange(self, answer: Answer) -> Request | None:
-        """See `Engine.exchange`; None once the driver has hung up."""
+    def exchange(self, answer: Reply) -> Inquiry | None:
+        """See `Exchange.exchange`; None once the driver has hung up."""
         import cloudpickle  # not needed where the engine is in the same process
 
         try:
             self._connection.send_bytes(cloudpickle.dumps(answer))
-            request: Request = cloudpickle.loads(self._connection.recv_bytes())
+            request: Inquiry = cloudpickle.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             return None
         return request
@@ -405,6 +407,6 @@ def converse(connection: Connection[Any, Any], spec: TunerSpec) -> None:
     try:
         tuner = make_tuner(spec)
     except HpsearchError as error:
-        engine.exchange(Answer(error=str(error)))
+        engine.exchange(Reply(error=str(error)))
         return
     tuner.search(engine)

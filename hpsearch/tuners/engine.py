@@ -18,10 +18,11 @@ from hpsearch.models.custom import TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
+from hpsearch.search.asking import Exchange
 from hpsearch.search.oracle import StrategyOracle
+from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.store.store import Store
-from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.sweep_tuner import SweepTuner, drive
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of
@@ -81,10 +82,10 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         """Whether `oracle` is the user's, and proposes the trials."""
         return False
 
-    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+    def drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         """Search with an oracle around hpsearch's own method."""
-        strategy, recipe = engine.planner.strategy, spec.problem.recipe
         assert strategy is not None
+        recipe = spec.problem.recipe
         space, seed = spec.search.space, spec.search.seed
         oracle = StrategyOracle(strategy, space, metric=recipe.metric, goal=recipe.goal, seed=seed)
         SweepTuner(oracle, self.hypermodel, space, name=type(self).__name__).search(engine)
@@ -254,10 +255,10 @@ class Tuner(OnEngine):
     def asks_its_oracle(self) -> bool:
         return True
 
-    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+    def drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         """Search with the oracle."""
         search = drive(self.oracle, self.hypermodel, str(self.directory), str(self.project_name))
-        search(engine, spec)
+        search(engine, spec, strategy)
 
 
 class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
@@ -301,10 +302,10 @@ class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
         """Whether `oracle` is the user's, and proposes the trials."""
         return False
 
-    def drive(self, engine: Engine, spec: TunerSpec) -> None:
+    def drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         """Search with an oracle around hpsearch's own method."""
-        strategy, recipe = engine.planner.strategy, spec.problem.recipe
         assert strategy is not None
+        recipe = spec.problem.recipe
         space, seed = spec.search.space, spec.search.seed
         oracle = StrategyOracle(strategy, space, metric=recipe.metric, goal=recipe.goal, seed=seed)
         SweepTuner(oracle, self.hypermodel, space, name=type(self).__name__).search(engine)

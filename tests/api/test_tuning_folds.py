@@ -12,8 +12,8 @@ from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, NotSupportedError, RefusedError, SweepFileError
+from hpsearch.revisit.script.program import trial_script
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
-from hpsearch.tuner.script.program import trial_script
 
 SMALL = {"units": [4, 8], "epochs": 2}
 

@@ -22,13 +22,13 @@ from scipy.stats import binomtest
 import hpsearch as package
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError
+from hpsearch.revisit.rows import mean_interval
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.directory import DirectoryLock
 from hpsearch.store.store import Store
 from hpsearch.store.tables import best_row
-from hpsearch.tuner.revisit import mean_interval
 
 _DIGITS = """\
 data: {dataset: digits, validation: 0.2, test: 0.2, seed: 42}

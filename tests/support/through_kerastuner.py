@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from hpsearch.search.asking import Request
+from hpsearch.search.asking import Inquiry
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
@@ -23,17 +23,17 @@ class Through:
         self.oracle = StrategyOracle(strategy, space, metric="score", goal=goal, seed=seed)
         self.tuner = SweepTuner(self.oracle, keras_tuner.HyperModel(), space)
 
-    def _answered(self, request: Request) -> tuple[Proposal, ...]:
+    def _answered(self, request: Inquiry) -> tuple[Proposal, ...]:
         answer = self.tuner.answer(request)
         if answer.error:
             raise RuntimeError(answer.error)
         return answer.proposals
 
     def ask(self, count: int) -> list[Proposal]:
-        return list(self._answered(Request((), count)))
+        return list(self._answered(Inquiry((), count)))
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        self._answered(Request(tuple(outcomes), 0))
+        self._answered(Inquiry(tuple(outcomes), 0))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         self.oracle.strategy.restore(configs, outcomes)

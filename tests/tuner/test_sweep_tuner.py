@@ -13,7 +13,7 @@ import pytest
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import Answer, OracleEvent, Past, Request
+from hpsearch.search.asking import Inquiry, OracleEvent, Past, Reply
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.constraints import parse
@@ -76,7 +76,7 @@ class Instant:
         self.told = 0
         self.exchanges = 0
 
-    def exchange(self, answer: Answer) -> Request | None:
+    def exchange(self, answer: Reply) -> Inquiry | None:
         if answer.error:
             raise HpsearchError(answer.error)
         self.exchanges += 1
@@ -88,7 +88,7 @@ class Instant:
             return None
         outcomes = (Outcome(each.config, score_of(each.config), each.epochs) for each in untold)
         left = self.limit - len(self.met | {each.config.id for each in self.proposals})
-        return Request(tuple(outcomes), min(self.room, left) if left else self.room, left <= 0)
+        return Inquiry(tuple(outcomes), min(self.room, left) if left else self.room, left <= 0)
 
     @property
     def asked(self) -> list[tuple[str, int | None]]:
@@ -230,10 +230,10 @@ def test_what_breaks_a_constraint_is_no_trial() -> None:
 
 def test_a_further_outcome_of_a_trial_that_ended_reaches_the_strategy() -> None:
     tuner = make_tuner(spec_of("tpe"))
-    (proposal,) = tuner.answer(Request((), 1)).proposals
+    (proposal,) = tuner.answer(Inquiry((), 1)).proposals
     for score in (0.5, 0.25):
         told: Sequence[Outcome] = [Outcome(proposal.config, score)]
-        assert not tuner.answer(Request(tuple(told), 0)).error
+        assert not tuner.answer(Inquiry(tuple(told), 0)).error
     assert tuner.oracle.strategy.history.observations().losses.tolist() == [-0.25]
 
 

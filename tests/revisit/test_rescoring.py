@@ -7,7 +7,7 @@ from made_tables import Made, Row, write
 
 from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
-from hpsearch.tuner.rescoring import Rescorer, _fresh_seeds, _values
+from hpsearch.revisit.rescoring import Rescorer, _fresh_seeds, _values
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,8 @@ from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import NotSupportedError
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_custom
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.seeds import derive
-from hpsearch.store.facts import installed
-from hpsearch.tuner.revisit import StoredRun, Which, open_run
-from hpsearch.tuner.script.data import (
+from hpsearch.revisit.rows import StoredRun, Which, open_run
+from hpsearch.revisit.script.data import (
     call,
     checksum,
     feature_code,
@@ -31,6 +26,11 @@ from hpsearch.tuner.script.data import (
     split_code,
     target_code,
 )
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.seeds import derive
+from hpsearch.store.facts import installed
 
 #: Initializers that draw no random numbers.
 _FIXED = frozenset({"constant", "identity", "one", "ones", "zero", "zeros"})

@@ -16,15 +16,15 @@ import pytest
 
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import NotSupportedError
+from hpsearch.revisit.rows import StoredRun
+from hpsearch.revisit.script.data import listing, literal
+from hpsearch.revisit.script.program import program
 from hpsearch.space.execution import Execution, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.tuner.best_model import Retrainer
 from hpsearch.tuner.custom_model import training_data
-from hpsearch.tuner.revisit import StoredRun
-from hpsearch.tuner.script.data import listing, literal
-from hpsearch.tuner.script.program import program
 from hpsearch.workers.futures import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"

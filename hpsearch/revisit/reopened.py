@@ -13,14 +13,14 @@ from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.data.loading import Loader
 from hpsearch.models.problem import Problem
-from hpsearch.search.asking import Engine
+from hpsearch.revisit.rows import StoredRun, Which, export_model, open_run
+from hpsearch.search.asking import Exchange
 from hpsearch.search.draws import DrawStrategy
 from hpsearch.search.oracle import STATUS, StrategyOracle, values_of
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Space
 from hpsearch.spec.method import CONFIGS
 from hpsearch.store.ranking import mean, ranked
-from hpsearch.tuner.revisit import StoredRun, Which, export_model, open_run
 from hpsearch.tuner.sweep_tuner import SweepHyperModel, SweepTuner
 
 
@@ -58,7 +58,7 @@ class ReopenedTuner(SweepTuner):
             project_name=where.name,
         )
 
-    def search(self, engine: Engine | None = None) -> None:
+    def search(self, engine: Exchange | None = None) -> None:
         """Raise NotImplementedError: `hpsearch run` goes on with a sweep."""
         raise NotImplementedError(
             f"{self._where}: to go on with the search, run its sweep again into this directory"

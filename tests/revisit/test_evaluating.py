@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from hpsearch.revisit.rows import mean_interval, share_interval
 from hpsearch.store.facts import Measurement
-from hpsearch.tuner.revisit import mean_interval, share_interval
 
 #: Of a standard normal distribution, two-sided.
 _Z = 1.959963984540054
