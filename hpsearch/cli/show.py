@@ -25,8 +25,8 @@ from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
-from hpsearch.store.tables import goal_of, read_table
-from hpsearch.store.trials import ranked_trials, trials_of, varying_columns
+from hpsearch.store.tables import goal_of, read_table, varying_columns
+from hpsearch.store.trials import ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import did_you_mean
 

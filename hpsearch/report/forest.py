@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.space.space import Range, Space
-from hpsearch.store.tables import column_of
-from hpsearch.store.trials import varying_columns
+from hpsearch.store.tables import column_of, varying_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,8 +29,9 @@ from hpsearch.store.tables import (
     TAIL,
     read_curves,
     read_table,
+    varying_columns,
 )
-from hpsearch.store.trials import ranked_trials, trials_of, varying_columns
+from hpsearch.store.trials import ranked_trials, trials_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.execution import Status
 from hpsearch.store.ranking import mean, ranked
-from hpsearch.store.tables import goal_of, hyperparameter_columns, metric_columns
+from hpsearch.store.tables import goal_of, metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +77,3 @@ def best_trial(table: pd.DataFrame) -> pd.Series[Any] | None:
     """Return the best trial's line, or None if no row has a score."""
     trials = ranked_trials(table)
     return None if trials.empty else trials.iloc[0]
-
-
-def varying_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of hyperparameters with several values; an empty cell is a value."""
-    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
