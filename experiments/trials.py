@@ -132,7 +132,7 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
         score = number * 7919 % 10_007 / 10_007
         epoch = {"loss": 1.0, "accuracy": score, "val_loss": 1.0, "val_accuracy": score}
         result = ExecutionResult(
-            trial=number,
+            number=number,
             status=Status.COMPLETED,
             score=score,
             curve=tuple(dict(epoch) for _ in range(epochs)),

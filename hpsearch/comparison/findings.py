@@ -292,13 +292,13 @@ class EqualBudget:
 
 
 def best_so_far(table: Table) -> pd.DataFrame:
-    """Return the budget spent and the best config's mean score so far, after each trial.
+    """Return the budget spent and the best trial's mean score so far, after each execution.
 
-    A config counts from its last seed on. Epochs of a shared training count once. Seconds are
+    A trial counts from its last execution on. Epochs of a shared training count once. Seconds are
     those of training, whatever ran at the same time.
 
     Returns:
-        `trials`, `epochs`, `seconds` (NaN if unknown) and `best`, a row for each trial.
+        `trials`, `epochs`, `seconds` (NaN if unknown) and `best`, a row for each execution.
     """
     import pandas as pd  # slow to import
 
@@ -311,7 +311,7 @@ def best_so_far(table: Table) -> pd.DataFrame:
     means = means.reindex(trials.index)
     return pd.DataFrame(
         {
-            "trials": np.arange(1, len(trials) + 1, dtype=np.float64),
+            "trials": (~trials["config"].duplicated()).cumsum().astype(np.float64),
             "epochs": _total(epochs),
             "seconds": _total(trials["seconds"]),
             "best": (means.cummin() if table.sign < 0 else means.cummax()).ffill(),

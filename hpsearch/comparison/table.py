@@ -334,7 +334,8 @@ def _trials(
         trials[name] = _numbers(frame, candidates)
     trials["stopped"] = 0.0
     if ours:
-        trials["training"] = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
+        shared = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
+        trials["training"] = shared.astype(str) + " " + trials["draw"]
         stopped = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
         trials.loc[stopped, "stopped"] = trials.loc[stopped, "epochs"].fillna(0.0)
     return _in_order(trials, frame)

@@ -95,9 +95,9 @@ class StoredRun:
         if not named:
             of_trial = [each for each in self.executions if each.trial == which.trial]
             if of_trial:
-                known = ", ".join(each.full_label for each in of_trial[:_MOST_NAMED])
+                known = ", ".join(f"({each.full_label})" for each in of_trial[:_MOST_NAMED])
                 more = f" and {len(of_trial) - _MOST_NAMED} more" * (len(of_trial) > _MOST_NAMED)
-                return f"there is no {which}; its executions are {known}{more}"
+                return f"there is no {which}; the trial has {known}{more}"
             most = max((each.trial for each in self.executions), default=0)
             known = f"1 to {most}" if most else "none yet"
             return f"there is no {which}; its trials are {known}"

@@ -107,7 +107,8 @@ class Tables:
         path = self._where.results
         lost = [trial for trial, key in _rows_in(path) if key not in known]
         if lost:
-            some = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+            trials = list(dict.fromkeys(lost))
+            some = ", ".join(map(str, trials[:5])) + (", ..." if len(trials) > 5 else "")
             raise RefusedError(
                 f"{self._where.store}: the store lacks {len(lost)} results that {path.name} has "
                 f"(trials {some}): it is an older copy, or its log, {self._where.store.name}-wal, "

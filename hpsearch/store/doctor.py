@@ -23,7 +23,14 @@ from hpsearch.store.directory import ResultsDirectory, holder
 from hpsearch.store.facts import Facts
 from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
-from hpsearch.store.tables import KEY, read_cells, write_csv
+from hpsearch.store.tables import (
+    KEY,
+    numbers_rows,
+    read_cells,
+    read_curves,
+    read_table,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,6 +178,10 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             continue
         try:
             cells = read_cells(path)
+            if _is_old(path, cells):
+                text = "written by an older version; the next run writes it again"
+                yield Finding(path.name, Severity.NOTE, text)
+                cells = _written(read_curves(where.path) if "epoch" in keys else read_table(path))
             found = _rows(cells, keys)
         except (InputError, KeyError, TypeError) as error:
             text = f"cannot be read: {error}; the next run writes it again from the store"
@@ -179,7 +190,7 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
         if len(cells) > len(found):
             text = f"{len(cells) - len(found)} rows stand there more than once"
             yield Finding(path.name, Severity.WRONG, text)
-        yield from _differences(path.name, found, _as_written(table, keys))
+        yield from _differences(path.name, found, _rows(_written(table), keys))
 
 
 def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -209,11 +220,18 @@ def _rows(table: pd.DataFrame, keys: list[str]) -> Rows:
     return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
 
 
-def _as_written(table: pd.DataFrame, keys: list[str]) -> Rows:
+def _written(table: pd.DataFrame) -> pd.DataFrame:
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         path = Path(scratch) / "table.csv"
         write_csv(table, path)
-        return _rows(read_cells(path), keys)
+        return read_cells(path)
+
+
+def _is_old(path: Path, cells: pd.DataFrame) -> bool:
+    """Return whether a table's rows are numbered as older versions did."""
+    if path.name == "curves.csv":
+        return "epoch" in cells and "seed" not in cells
+    return "trial" in cells and numbers_rows(cells)
 
 
 def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:

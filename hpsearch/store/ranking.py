@@ -55,12 +55,12 @@ class Leader:
     def note(self, trial: int, execution: int, score: float | None) -> None:
         """Take note of an execution's score, which replaces an earlier one."""
         found = self._scores.setdefault(trial, {})
-        worse = self._best == trial and execution in found
+        # Only the leader's own change for the worse can make a third one the leader.
+        worse = self._best == trial and found.pop(execution, None) is not None
         if score is None:
-            worse = worse or found.pop(execution, None) is not None
+            found.pop(execution, None)
         else:
             found[execution] = score
-        # Only the leader's own change for the worse can make a third one the leader.
         among = self._scores if worse else {trial, self._best} - {None}
         scores = {each: self._of(each) for each in among if each is not None}
         self._best = next(iter(ranked(scores, self._goal)), None)

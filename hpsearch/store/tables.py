@@ -353,24 +353,34 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
             f"{path}: not a results table of hpsearch: it has no column 'trial'; "
             f"its columns are {', '.join(table.columns[:8])}"
         )
+    return _renumbered(_checked(table, path))
+
+
+def _checked(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
-        return _renumbered(_typed(table))
+        return _typed(table)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
 
 
 def _renumbered(table: pd.DataFrame) -> pd.DataFrame:
     """Number the trials of a table of an older version, which numbered each row."""
-    if "config" not in table or not _numbers_rows(table):
+    if not numbers_rows(table):
         return table
     numbers = new_numbers(zip(table["trial"], table["config"], strict=True))
     for column in ("trial", "shared_with"):
         if column in table:
             table[column] = table[column].map(numbers).astype("Int64")
-    return table.sort_values("trial", kind="stable", ignore_index=True)
+    return table.sort_values([key for key in KEY if key in table], ignore_index=True)
 
 
-def _numbers_rows(table: pd.DataFrame) -> bool:
+def numbers_rows(table: pd.DataFrame) -> bool:
+    """Return whether an older version wrote this table, which gave each row of a config a number.
+
+    Of a table in which no config has two rows, it cannot be told, and makes no difference.
+    """
+    if "config" not in table:
+        return False
     repeated = table["config"].duplicated().any() and not table["trial"].duplicated().any()
     return bool(repeated and not table.duplicated(["config", *CURVES_TAIL]).any())
 
@@ -395,14 +405,15 @@ def read_curves(directory: Path) -> pd.DataFrame:
     if "seed" in curves:
         return curves
     # An older version wrote it, where a curve has its row's number.
-    rows = _typed(read_cells(directory)).rename(columns={"trial": "number"})
-    rows["trial"] = rows["number"]
-    if _numbers_rows(rows):
-        numbers = new_numbers(zip(rows["number"], rows["config"], strict=True))
-        rows["trial"] = rows["number"].map(numbers).astype("Int64")
-    numbered = curves.rename(columns={"trial": "number"})
-    joined = numbered.merge(rows[["number", "trial", *CURVES_TAIL]], on="number", how="left")
-    return joined[["trial", *curves.columns[1:], *CURVES_TAIL]]
+    rows = _checked(read_cells(directory), directory / "results.csv").drop_duplicates("trial")
+    of_rows = rows.reindex(columns=[*KEY]).astype(dict.fromkeys(KEY, _INTEGER))
+    joined = curves.merge(of_rows, on="trial", how="left")
+    if numbers_rows(rows):
+        numbers = new_numbers(zip(rows["trial"], rows["config"], strict=True))
+        joined["trial"] = joined["trial"].map(numbers).astype("Int64")
+        # The table is written after the curves: a killed run may have left more of these.
+        joined = joined.dropna(subset="trial").sort_values([*KEY, "epoch"], ignore_index=True)
+    return joined
 
 
 def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -171,12 +171,20 @@ class _Tracking(Reporter):
         """Records of earlier runs, which may not have been logged, then those of this run."""
         try:
             yield from _stored(where)
-            with Store(where.store, read_only=True) as store:
-                provenance = _provenance(store.facts(), where)
-                trials = {each.number: each.trial for each in store.executions()}
+            yield from self._new(where)
         except HpsearchError as error:
             self._failures.put(str(error))
-            return
+
+    def _new(self, where: ResultsDirectory) -> Iterator[Record]:
+        with Store(where.store, read_only=True) as store:
+            provenance = _provenance(store.facts(), where)
+        trials: dict[int, int] = {}
         while (new := self.results.get()) is not None:
             assert provenance is not None, "a sweep claims its store before it trains"
-            yield record_of(*new, provenance, trials)
+            execution, result = new
+            trials[execution.number] = execution.trial
+            if result.shared_with is not None and result.shared_with not in trials:
+                # Its training goes on. What was planned is stored before it trains.
+                with Store(where.store, read_only=True) as store:
+                    trials = {each.number: each.trial for each in store.executions()}
+            yield record_of(execution, result, provenance, trials)

@@ -12,6 +12,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, NotSupportedError, RefusedError, SweepFileError
+from hpsearch.revisit.rows import Which
 from hpsearch.revisit.script.program import trial_script
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
 
@@ -30,14 +31,18 @@ def folded(wine, tmp_path_factory):
     return hpsearch.tune(*wine, parameters=SMALL, cv=3, seeds=2, test=0.1, out=out)
 
 
-def test_each_fold_is_a_row_and_their_mean_the_config_s_score(folded):
+def test_each_fold_is_a_row_and_their_mean_the_trial_s_score(folded):
     table = folded.table
     assert table["fold"].tolist() == [1, 2, 3] * 4
     assert table["seed"].tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert table["trial"].tolist() == [1] * 6 + [2] * 6
     means = table.groupby("config")["score"].mean()
     assert folded.best["config"] == means.idxmax()
-    of_best = table[table["config"] == means.idxmax()]
-    assert folded.best["score"] == of_best["score"].max()
+    assert folded.best["score"] == pytest.approx(means.max())
+    assert folded.trials[["trial", "executions"]].to_numpy().tolist() == [[1, 6], [2, 6]]
+    assert folded.trials["score"].tolist() == pytest.approx(
+        table.groupby("trial")["score"].mean().tolist()
+    )
     assert len(set(table["data"])) == 1
 
 
@@ -72,14 +77,19 @@ def test_the_usual_folds_are_scikit_learn_s(wine):
 
 @pytest.mark.slow
 def test_rows_of_folds_can_be_gone_back_to(folded, tmp_path):
-    assert folded.reproduce(5).equal
-    folded.export(tmp_path / "fifth.keras", trial=5)
+    told = folded.reproduce(1, seed=1, fold=2)
+    assert told.equal
+    assert told.execution.label == "trial 1, seed 1, fold 2"
+    folded.export(tmp_path / "fifth.keras", trial=1, seed=1, fold=2)
     assert folded.model().input_shape == (None, 13)
+    # Without a seed and a fold, the trial's best execution.
     best = int(folded.best["trial"])
-    assert folded.evaluate("validation").metrics["accuracy"].value == pytest.approx(
-        folded.best["score"]
+    found, rows = folded.evaluate("validation"), folded.table
+    assert found.trial == best
+    assert found.metrics["accuracy"].value == pytest.approx(
+        rows.loc[rows["trial"] == best, "score"].max()
     )
-    assert folded.evaluate("test", trial=best).rows == 18
+    assert folded.evaluate("test", trial=best, seed=0, fold=3).rows == 18
 
 
 def test_folds_are_gone_on_with_and_others_refused(folded, wine):
@@ -96,7 +106,7 @@ def test_folds_are_gone_on_with_and_others_refused(folded, wine):
 
 def test_methods_that_learn_learn_the_mean(wine):
     results = hpsearch.tune(
-        *wine, parameters={"units": [4, 8, 16], "epochs": 3}, method="asha", trials=6, cv=2
+        *wine, parameters={"units": [4, 8, 16], "epochs": 3}, method="asha", trials=3, cv=2
     )
     assert len(results.table) == 6
     counts = results.table.groupby(["config", "fold"]).size()
@@ -118,7 +128,7 @@ def test_splitters_and_row_numbers(wine):
     assert given.table["fold"].tolist() == [1, 2, 3]
     # Without a seed of its own it would make other folds when the rows are loaded again.
     unseeded = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=KFold(2, shuffle=True))
-    assert unseeded.reproduce(2).equal
+    assert unseeded.reproduce(1, fold=2).equal
 
 
 @pytest.mark.slow
@@ -180,10 +190,10 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
         text=True,
         check=True,
     ).stdout
-    assert "best configs by mean val_accuracy" in shown
-    assert "folds and seeds" in shown
+    assert "2 trials, 4 executions: 2 completed" in shown
+    assert "best trials by mean val_accuracy" in shown
     with pytest.raises(NotSupportedError, match="not written for folds"):
-        trial_script(tmp_path / "f", 1)
+        trial_script(tmp_path / "f", Which(1))
     other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")
     compared = hpsearch.compare(results, other)
     assert compared.n_pairs == 2

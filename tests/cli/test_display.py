@@ -36,11 +36,11 @@ def text_of(screen):
 
 
 def training(number=1, epochs=5):
-    return Training({"units": 8}, 0, ((epochs, number),))
+    return Training({"units": 8}, 0, ((epochs, number),), label=f"trial {number}")
 
 
-def trial(number=1):
-    return Execution(number, number, Config({"units": 8}), 0)
+def execution(number=1, trial=None, seed=0):
+    return Execution(number, number if trial is None else trial, Config({"units": 8}), seed)
 
 
 def result(number=1, score=0.5, epochs=5, status=Status.COMPLETED, error=""):
@@ -48,8 +48,9 @@ def result(number=1, score=0.5, epochs=5, status=Status.COMPLETED, error=""):
     return ExecutionResult(number, status, score, curve, error=error)
 
 
-def summary(trials=4, epochs=20, saved=3):
-    return Summary(trials, trials, trials, epochs + saved, epochs, (10, 20))
+def summary(trials=4, epochs=20, saved=3, seeds=1):
+    of_trials = tuple(number for number in range(1, trials + 1) for _ in range(seeds))
+    return Summary(of_trials, trials * seeds, epochs + saved, epochs, (10, 20))
 
 
 @pytest.fixture(params=[Bar, Lines])
@@ -68,10 +69,11 @@ def test_the_console_decides():
 
 def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
     display, screen = shown
-    display.planned(summary(), 6)
-    display.result(trial(1), result(1, 0.25))
-    display.result(trial(2), result(2, 0.5))
-    display.result(trial(3), result(3, 0.75))
+    display.planned(summary(), range(5, 11))
+    display.result(execution(1), result(1, 0.25))
+    display.result(execution(2), result(2, 0.5))
+    display.best(3, 0.75)
+    display.result(execution(3), result(3, 0.75))
     display.ended()
     seen = text_of(screen)
     assert "sweep digits: 2 workers, results in experiments/digits" in seen
@@ -82,9 +84,9 @@ def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
 
 def test_both_name_a_failure_and_its_reason(shown):
     display, screen = shown
-    display.planned(summary(), 0)
+    display.planned(summary(), ())
     failed = result(4, None, 0, Status.FAILED, "ValueError: no\nsuch thing")
-    display.result(trial(4), failed)
+    display.result(execution(4), failed)
     display.note("trial 9: trying once more")
     seen = text_of(screen)
     assert re.search(r"trial 4 failed: ValueError: no such thing", seen)
@@ -93,20 +95,22 @@ def test_both_name_a_failure_and_its_reason(shown):
 
 def test_a_diverged_trial_is_never_the_best_so_far(shown):
     display, screen = shown
-    display.planned(summary(), 0)
-    display.result(trial(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan"))
-    display.result(trial(2), result(2, 0.125))
+    display.planned(summary(), ())
+    display.result(execution(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan"))
+    display.best(2, 0.125)
+    display.result(execution(2), result(2, 0.125))
     display.ended()
     assert "best val_accuracy 0.1250 (trial 2)" in text_of(screen)
 
 
-def test_minimizing_keeps_the_smallest():
+def test_the_best_is_the_one_that_was_said():
     screen = console(terminal=False)
     lines = Lines(screen)
     lines.began("s", "d", Recipe(0, "mse", "linear", "val_loss", "minimize"), 1)
-    lines.planned(summary(2), 0)
-    lines.result(trial(1), result(1, 0.25))
-    lines.result(trial(2), result(2, 0.75))
+    lines.planned(summary(2), ())
+    lines.best(1, 0.25)
+    lines.result(execution(1), result(1, 0.25))
+    lines.result(execution(2), result(2, 0.75))
     assert "[2/2] trial 2 completed 0.7500; best val_loss 0.2500 (trial 1)" in text_of(screen)
 
 
@@ -114,7 +118,7 @@ def test_lines_say_what_is_planned_and_what_was_there():
     screen = console(terminal=False)
     lines = Lines(screen)
     lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(4, 20, 3), 6)
+    lines.planned(summary(4, 20, 3), range(5, 11))
     assert "6 trials have results already" in text_of(screen)
     assert "4 trials to train in 4 trainings of 20 epochs (3 saved)" in text_of(screen)
 
@@ -124,17 +128,49 @@ def test_lines_are_few_but_tell_bests_failures_and_the_last():
     screen = console(terminal=False)
     lines = Lines(screen, clock=lambda: now)
     lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(103, 500), 0)
+    lines.planned(summary(103, 500), ())
     before = text_of(screen).count("\n")
-    lines.result(trial(1), result(1, 0.9))
+    lines.best(1, 0.9)
+    lines.result(execution(1), result(1, 0.9))
     for number in range(2, 102):
-        lines.result(trial(number), result(number, 0.1))
+        lines.result(execution(number), result(number, 0.1))
     assert text_of(screen).count("\n") == before + 1
     now += 1.5
-    lines.result(trial(102), result(102, 0.1))
+    lines.result(execution(102), result(102, 0.1))
     assert "[102/103]" in text_of(screen)
-    lines.result(trial(103), result(103, 0.1))
+    lines.result(execution(103), result(103, 0.1))
     assert "[103/103]" in text_of(screen)
+
+
+def test_a_trial_is_done_with_the_last_of_its_executions():
+    now = 100.0
+    screen = console(terminal=False)
+    lines = Lines(screen, clock=lambda: now)
+    lines.began("s", "d", RECIPE, 1)
+    lines.planned(summary(2, 20, 0, seeds=2), ())
+    assert "2 trials, 4 executions, to train in 4 trainings of 20 epochs" in text_of(screen)
+    said = []
+    for number, (trial, seed) in enumerate([(1, 0), (2, 0), (1, 1), (2, 1)], start=1):
+        now += 2
+        lines.best(1, 0.5)
+        lines.result(execution(number, trial, seed), result(number, 0.5))
+        said.append(text_of(screen).splitlines()[-1].split(" completed")[0])
+    assert said == [
+        "[0/2] trial 1, seed 0", "[0/2] trial 2, seed 0",
+        "[1/2] trial 1, seed 1", "[2/2] trial 2, seed 1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Bar, Lines])
+def test_a_best_of_an_earlier_run_is_known_from_the_start(kind):
+    screen = console(terminal=kind is Bar)
+    display = kind(screen)
+    display.began("s", "d", RECIPE, 1)
+    display.best(7, 0.875)
+    display.planned(summary(1), range(2, 8))
+    display.result(execution(1), result(1, 0.5))
+    display.ended()
+    assert "best val_accuracy 0.8750 (trial 7)" in text_of(screen)
 
 
 def test_lines_do_not_break_at_an_edge_and_hold_no_codes():
@@ -149,7 +185,7 @@ def test_lines_do_not_break_at_an_edge_and_hold_no_codes():
 def bar(screen):
     display = Bar(screen)
     display.began("s", "d", RECIPE, 2)
-    display.planned(summary(), 0)
+    display.planned(summary(), ())
     return display
 
 
@@ -184,7 +220,7 @@ def test_the_bar_shows_each_workers_trial_and_epoch():
 def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
     screen = console(terminal=True)
     display = bar(screen)
-    display.result(trial(1), result(1, 0.5))
+    display.result(execution(1), result(1, 0.5))
     display.ended()
     last = [line for line in text_of(screen).splitlines() if line.strip()][-1]
     assert last.startswith("trials")
@@ -198,9 +234,10 @@ def test_names_and_errors_are_text_whatever_they_say(kind, name):
     screen = console(terminal=kind is Bar)
     display = kind(screen)
     display.began(name, f"/tmp/{name}", Recipe(0, "mse", "linear", name, "maximize"), 1)
-    display.planned(summary(), 0)
-    display.result(trial(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}"))
-    display.result(trial(2), result(2, 0.5))
+    display.planned(summary(), ())
+    display.result(execution(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}"))
+    display.best(2, 0.5)
+    display.result(execution(2), result(2, 0.5))
     display.note(name, warning=True)
     display.ended()
     seen = text_of(screen)

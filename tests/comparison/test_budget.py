@@ -34,13 +34,25 @@ def test_epochs_of_a_shared_training_count_once(tmp_path):
     assert curve["seconds"].tolist() == [1, 3, 7]
 
 
-def test_a_config_counts_once_all_its_seeds_have_come(tmp_path):
-    scores = ((1, 0, 0.9), (2, 0, 0.6), (1, 1, 0.5), (2, 1, 0.6))
+def test_a_trial_counts_once_all_its_seeds_have_come(tmp_path):
+    scores = ((1, 0, 0.5), (2, 0, 0.9), (1, 1, 0.7), (2, 1, 0.7))
     rows = [Row({"units": unit}, score, seed) for unit, seed, score in scores]
     table, _ = tables(tmp_path, rows, units([0.1]))
-    best = best_so_far(table)["best"]
-    assert best.isna().tolist() == [True, True, False, False]
-    assert best.dropna().tolist() == pytest.approx([0.7, 0.7])
+    # Its executions follow each other in the table.
+    curve = best_so_far(table)
+    assert curve["trials"].tolist() == [1, 1, 2, 2]
+    assert curve["best"].isna().tolist() == [True, False, False, False]
+    assert curve["best"].dropna().tolist() == pytest.approx([0.6, 0.6, 0.8])
+
+
+def test_each_seed_of_a_shared_training_is_a_training(tmp_path):
+    rows = [
+        Row({"units": 1, "epochs": epochs}, 0.5, seed, epochs=epochs, shared_with=shared)
+        for epochs, shared in ((2, 3), (5, None))
+        for seed in (0, 1)
+    ]
+    table, _ = tables(tmp_path, rows, units([0.1]))
+    assert best_so_far(table)["epochs"].tolist() == [2, 4, 7, 10]
 
 
 def test_budgets_are_shares_of_what_the_cheaper_table_spent(tmp_path):

@@ -40,7 +40,12 @@ def home(finished, tmp_path):
 
 
 #: Where each table keeps what is told.
-_CELLS = {"results": "record", "trials": "hyperparameters", "weights": "arrays", "meta": "value"}
+_CELLS = {
+    "results": "record",
+    "executions": "hyperparameters",
+    "weights": "arrays",
+    "meta": "value",
+}
 
 
 def flip(path: Path, text: bytes) -> None:
@@ -123,7 +128,7 @@ def test_damage_is_said_and_changes_nothing(home, damage, words):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (cut("results.csv", 3), "results.csv  note: lacks 3 trials that the store has"),
+        (cut("results.csv", 3), "results.csv  note: lacks 3 rows that the store has"),
         (cut("curves.csv", 2), "curves.csv   note: lacks 2 epochs that the store has"),
         (lambda out: (out / "curves.csv").unlink(), "curves.csv   note: there is none"),
         (edit("sweep.yaml", "units", "unitz"), "sweep.yaml   note: is missing, or another"),

@@ -13,7 +13,7 @@ from commands import hpsearch
 import hpsearch as package
 from hpsearch.data.loading import load_dataset
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.tables import best_row
+from hpsearch.store.trials import best_trial
 
 _TABLE = """\
 data: {csv: shops.csv, target: verdict, validation: 0.25, seed: 3}
@@ -32,7 +32,7 @@ parameters: {units: 8, epochs: 3}
 
 def best_and_model(directory):
     """The best row as any reader of the table finds it, and the model as Keras loads it."""
-    row = best_row(pd.read_csv(directory / "results.csv"))
+    row = best_trial(pd.read_csv(directory / "results.csv"))
     return row, keras.models.load_model(directory / "best.keras")
 
 

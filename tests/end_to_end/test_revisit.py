@@ -28,7 +28,7 @@ from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.directory import DirectoryLock
 from hpsearch.store.store import Store
-from hpsearch.store.tables import best_row
+from hpsearch.store.trials import best_trial
 
 _DIGITS = """\
 data: {dataset: digits, validation: 0.2, test: 0.2, seed: 42}
@@ -41,7 +41,7 @@ configs: [{layer_type: dropout, optimizer: nadam, epochs: 2}]
 seeds: 2
 method: grid
 """
-_TRIALS = 14
+_TRIALS, _SEEDS = 7, 2
 _DIABETES = """\
 data: {dataset: diabetes, validation: 0.2, test: 0.2, seed: 1}
 metric: {name: val_mae, goal: minimize, epoch: best}
@@ -88,7 +88,18 @@ def own(past, tmp_path):
 
 
 def rows_of(directory):
-    return pd.read_csv(directory / "results.csv").set_index("trial")
+    return pd.read_csv(directory / "results.csv").set_index(["trial", "seed"])
+
+
+def best_row_of(directory):
+    """The best execution of the best trial, by hand."""
+    table = pd.read_csv(directory / "results.csv")
+    of_best = table[table["trial"] == best_trial(table)["trial"]]
+    return of_best.loc[of_best["score"].idxmax()]
+
+
+def named(trial, seed):
+    return f"trial {trial}" + (f", seed {seed}" if seed else "")
 
 
 def dataset_of(past, name):
@@ -104,57 +115,67 @@ def accuracy(path, split):
 
 
 @pytest.mark.parametrize(
-    ("name", "trial"),
+    ("name", "trial", "seed"),
     [
-        ("digits", 1),
-        ("diabetes", 4),
-        ("shops", 2),
-        *(pytest.param("digits", n, marks=pytest.mark.slow) for n in range(2, _TRIALS + 1)),
-        *(pytest.param("diabetes", n, marks=pytest.mark.slow) for n in range(1, 4)),
+        ("digits", 1, 1),
+        ("diabetes", 4, 0),
+        ("shops", 2, 0),
+        *(
+            pytest.param("digits", trial, seed, marks=pytest.mark.slow)
+            for trial in range(2, _TRIALS + 1)
+            for seed in range(_SEEDS)
+        ),
+        *(pytest.param("diabetes", trial, 0, marks=pytest.mark.slow) for trial in range(1, 4)),
     ],
 )
-def test_every_row_is_reproduced(past, name, trial):
-    said = hpsearch("reproduce", name, "--trial", trial, cwd=past)
-    score = rows_of(past / name).loc[trial, "score"]
-    assert f"trial {trial}: " in said.stdout
+def test_every_row_is_reproduced(past, name, trial, seed):
+    said = hpsearch("reproduce", name, "--trial", trial, "--seed", seed, cwd=past)
+    score = rows_of(past / name).loc[(trial, seed), "score"]
+    assert said.stdout.startswith(f"{named(trial, seed)}: ")
     assert "again, equal to its row; so is every metric of every epoch" in said.stdout
-    assert float(said.stdout.split()[3]) == score
+    assert float(re.search(r" val_\w+ (\S+) again", said.stdout)[1]) == score
 
 
 def test_the_rows_are_of_every_kind(past):
     """Else the test above shows less than it says."""
     digits, diabetes = rows_of(past / "digits"), rows_of(past / "diabetes")
-    assert len(digits) == _TRIALS
+    assert len(digits) == _TRIALS * _SEEDS
     assert len(diabetes) == 4
     assert set(digits["trainer"]) == {"native", "graph"}
-    assert set(digits["seed"]) == {0, 1}
+    assert set(digits.index) == {(t, s) for t in range(1, _TRIALS + 1) for s in range(_SEEDS)}
     assert digits["shared_with"].notna().sum() == 6
     assert (diabetes["epochs_trained"] < 40).any()
     assert (diabetes["best_epoch"] < diabetes["epochs_trained"]).any()
 
 
-def spoil(directory, number, **changes):
+def number_of(store, trial, seed):
+    return next(e.number for e in store.executions() if (e.trial, e.seed) == (trial, seed))
+
+
+def spoil(directory, trial, seed=0, **changes):
     with Store(directory / "sweep.db") as store:
-        store.add_results([replace(store.results()[number], **changes)])
+        result = store.results()[number_of(store, trial, seed)]
+        store.add_results([replace(result, **changes)])
 
 
 def test_another_score_is_said(own):
     spoil(own / "digits", 3, score=0.5)
-    said = hpsearch("reproduce", "digits", "--trial", 3, cwd=own, code=1)
+    which = ("--trial", 3, "--seed", 0)
+    said = hpsearch("reproduce", "digits", *which, cwd=own, code=1)
     assert "not equal to its row's 0.5" in said.stdout
-    said = hpsearch("export", "digits", "--trial", 3, "--out", "m.keras", cwd=own, code=3)
+    said = hpsearch("export", "digits", *which, "--out", "m.keras", cwd=own, code=3)
     assert "trial 3 did not give its row's val_accuracy, 0.5" in said.stderr
     assert not (own / "m.keras").exists()
-    said = hpsearch("evaluate", "digits", "--split", "test", "--trial", 3, cwd=own, code=3)
+    said = hpsearch("evaluate", "digits", "--split", "test", *which, cwd=own, code=3)
     assert package.load(own / "digits").evaluations == ()
 
 
 def test_a_curve_that_differs_is_said(own):
     with Store(own / "digits" / "sweep.db") as store:
-        curve = [dict(epoch) for epoch in store.results()[6].curve]
+        curve = [dict(epoch) for epoch in store.results()[number_of(store, 3, 1)].curve]
     curve[1]["loss"] += 1e-6
-    spoil(own / "digits", 6, curve=curve)
-    said = hpsearch("reproduce", "digits", "--trial", 6, cwd=own)
+    spoil(own / "digits", 3, 1, curve=curve)
+    said = hpsearch("reproduce", "digits", "--trial", 3, "--seed", 1, cwd=own)
     assert "equal to its row; other metrics differ from epoch 2 on" in said.stdout
 
 
@@ -162,9 +183,9 @@ def test_other_versions_are_named_where_the_score_is_another(own):
     spoil(own / "digits", 3, score=0.5)
     path = own / "digits" / "results.csv"
     table = pd.read_csv(path, dtype=str)
-    table.loc[table["trial"] == "3", "keras"] = "3.0.1"
+    table.loc[(table["trial"] == "3") & (table["seed"] == "0"), "keras"] = "3.0.1"
     table.to_csv(path, index=False)
-    said = hpsearch("reproduce", "digits", "--trial", 3, cwd=own, code=1)
+    said = hpsearch("reproduce", "digits", "--trial", 3, "--seed", 0, cwd=own, code=1)
     assert f"keras was 3.0.1 and is {keras.__version__} now" in said.stdout
     assert "tensorflow was" not in said.stdout
 
@@ -172,9 +193,10 @@ def test_other_versions_are_named_where_the_score_is_another(own):
 # What cannot be revisited
 
 
-def mark(directory, number, status, error=""):
+def mark(directory, trial, seeds, status, error=""):
     with Store(directory / "sweep.db") as store:
-        store.add_results([ExecutionResult(number, status, error=error)])
+        numbers = [number_of(store, trial, seed) for seed in seeds]
+        store.add_results([ExecutionResult(number, status, error=error) for number in numbers])
 
 
 _COMMANDS = [
@@ -187,12 +209,17 @@ _COMMANDS = [
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 def test_a_trial_without_a_score_is_explained(own, command):
-    mark(own / "digits", 2, Status.DIVERGED, "epoch 1: loss is nan")
+    mark(own / "digits", 2, (0, 1), Status.DIVERGED, "epoch 1: loss is nan")
+    mark(own / "digits", 3, (1,), Status.FAILED, "no luck")
     command = [command[0], "digits", *command[1:]]
     said = hpsearch(*command, "--trial", 2, cwd=own, code=2).stderr
     assert "trial 2 has no score, it is diverged: epoch 1: loss is nan" in said
     said = hpsearch(*command, "--trial", 99, cwd=own, code=2).stderr
     assert f"there is no trial 99; its trials are 1 to {_TRIALS}" in said
+    said = hpsearch(*command, "--trial", 3, "--seed", 1, cwd=own, code=2).stderr
+    assert "trial 3, seed 1 has no score, it is failed: no luck" in said
+    said = hpsearch(*command, "--trial", 3, "--seed", 7, cwd=own, code=2).stderr
+    assert "no trial 3, seed 7; the trial has (trial 3, seed 0), (trial 3, seed 1)" in said
     assert not (own / "m.keras").exists()
 
 
@@ -233,21 +260,20 @@ def test_rows_of_a_function_have_no_model(tmp_path):
 @pytest.mark.slow
 def test_the_best_model_and_any_other(past, tmp_path):
     rows, split = rows_of(past / "digits"), dataset_of(past, "digits").validation
-    best = best_row(rows.reset_index())
+    best = best_row_of(past / "digits")
     said = hpsearch("export", "digits", "--out", tmp_path / "best.keras", cwd=past)
-    assert f"the model of trial {best['trial']}" in said.stdout
+    assert f"the model of {named(best['trial'], best['seed'])} to" in said.stdout
     assert "training it again" not in said.stderr
     assert accuracy(tmp_path / "best.keras", split) == best["val_accuracy"]
     kept = keras.models.load_model(past / "digits" / "best.keras")
     exported = keras.models.load_model(tmp_path / "best.keras")
     np.testing.assert_array_equal(exported.predict(split.x, verbose=0), kept.predict(split.x))
-    other = int(rows["score"].idxmin())
+    trial, seed = map(int, rows["score"].idxmin())
+    which = ("--trial", trial, "--seed", seed)
     (tmp_path / "other.keras").write_text("an earlier file")
-    said = hpsearch(
-        "export", "digits", "--trial", other, "--out", tmp_path / "other.keras", cwd=past
-    )
-    assert f"trial {other}: its weights were not kept; training it again" in said.stderr
-    assert accuracy(tmp_path / "other.keras", split) == rows.loc[other, "score"]
+    said = hpsearch("export", "digits", *which, "--out", tmp_path / "other.keras", cwd=past)
+    assert f"{named(trial, seed)}: its weights were not kept; training it again" in said.stderr
+    assert accuracy(tmp_path / "other.keras", split) == rows.loc[(trial, seed), "score"]
     assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "other.keras"}
 
 
@@ -270,14 +296,15 @@ def test_where_no_model_can_be_written(past, tmp_path, out, words):
 
 @pytest.mark.slow
 def test_the_test_split_by_hand(own):
-    row = best_row(pd.read_csv(own / "digits" / "results.csv"))
+    row = best_row_of(own / "digits")
     split = dataset_of(own, "digits").test
     said = hpsearch("evaluate", "digits", "--split", "test", cwd=own).stdout
     predicted = keras.models.load_model(own / "digits" / "best.keras").predict(split.x, verbose=0)
     right = predicted.argmax(axis=1) == split.y
     losses = -np.log(predicted[np.arange(len(split)), split.y].astype(np.float64))
     (found,) = package.load(own / "digits").evaluations
-    assert (found.trial, found.split, found.rows) == (row["trial"], "test", 360)
+    assert (found.trial, found.seed, found.fold) == (row["trial"], row["seed"], None)
+    assert (found.split, found.rows) == ("test", 360)
     assert found.metric == "accuracy"
     assert found.score.value == pytest.approx(right.mean())
     interval = binomtest(int(right.sum()), 360).proportion_ci(0.95, method="wilson")
@@ -332,13 +359,13 @@ def test_each_look_is_on_the_record_and_shown(own):
 def test_the_validation_split_gives_the_row(own, name, metrics):
     """So what is measured is what the table says, in its units, regularisation included."""
     for trial in (1, 4):
-        found = package.load(own / name).evaluate("validation", trial)
-        row = rows_of(own / name).loc[trial]
+        found = package.load(own / name).evaluate("validation", trial, seed=0)
+        row = rows_of(own / name).loc[(trial, 0)]
         for metric in metrics:
             measured = found.metrics[metric]
             assert measured.value == pytest.approx(row[f"val_{metric}"], rel=1e-5), metric
             assert measured.low < measured.value < measured.high
-    assert rows_of(own / "diabetes").loc[4, "l2"] > 0
+    assert rows_of(own / "diabetes").loc[(4, 0), "l2"] > 0
 
 
 def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
@@ -407,14 +434,16 @@ def run_program(path, *, cwd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "trial"), [("digits", 2), ("digits", 6), ("diabetes", 3), ("shops", 2)]
+    ("name", "trial", "seed"),
+    [("digits", 1, 1), ("digits", 3, 1), ("diabetes", 3, 0), ("shops", 2, 0)],
 )
-def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path, name, trial):
-    said = hpsearch("reproduce", name, "--trial", trial, "--script", tmp_path / "row.py", cwd=past)
+def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path, name, trial, seed):
+    which = ("--trial", trial, "--seed", seed)
+    said = hpsearch("reproduce", name, *which, "--script", tmp_path / "row.py", cwd=past)
     assert f"wrote {tmp_path / 'row.py'}" in said.stdout
     ran = run_program(tmp_path / "row.py", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    row = rows_of(past / name).loc[trial]
+    row = rows_of(past / name).loc[(trial, seed)]
     metric = row["metric"].split(":")[0]
     last = ran.stdout.splitlines()[-1]
     assert last.startswith(f"{metric} ")
@@ -439,8 +468,9 @@ def test_a_program_knows_its_data(own):
 
 @pytest.mark.slow
 def test_a_program_that_misses_the_score_says_so(past, tmp_path):
-    program = hpsearch("reproduce", "digits", "--script", "--trial", 1, cwd=past).stdout
-    score = float(rows_of(past / "digits").loc[1, "score"])
+    which = ("--trial", 1, "--seed", 0)
+    program = hpsearch("reproduce", "digits", "--script", *which, cwd=past).stdout
+    score = float(rows_of(past / "digits").loc[(1, 0), "score"])
     assert f"SCORE = {score!r}" in program
     (tmp_path / "row.py").write_text(program.replace(f"SCORE = {score!r}", "SCORE = 0.5"))
     ran = run_program(tmp_path / "row.py", cwd=tmp_path)
@@ -454,14 +484,15 @@ def test_a_program_that_misses_the_score_says_so(past, tmp_path):
 @pytest.mark.slow
 def test_from_python(own, tmp_path, capfd):
     opened = package.load(own / "digits")
-    told = opened.reproduce(4)
+    told = opened.reproduce(4, seed=1)
     assert told.equal
     assert told.first_difference is None
-    assert told.row.score == told.again.score == rows_of(own / "digits").loc[4, "score"]
-    opened.export(tmp_path / "m.keras", trial=4)
+    assert told.row.score == told.again.score == rows_of(own / "digits").loc[(4, 1), "score"]
+    opened.export(tmp_path / "m.keras", trial=4, seed=1)
     split = dataset_of(own, "digits").validation
     assert accuracy(tmp_path / "m.keras", split) == told.row.score
-    found = opened.evaluate(trial=4)
+    found = opened.evaluate(trial=4, seed=1)
+    assert (found.trial, found.seed) == (4, 1)
     assert opened.evaluations == (found,)
     with pytest.raises(InputError, match="no trial 99"):
         opened.export(tmp_path / "n.keras", trial=99)

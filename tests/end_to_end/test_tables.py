@@ -12,7 +12,8 @@ from commands import hpsearch
 from pandas.testing import assert_frame_equal
 
 from hpsearch.store.store import Store
-from hpsearch.store.tables import best_row, read_table
+from hpsearch.store.tables import read_table
+from hpsearch.store.trials import best_trial
 
 _PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 _COLUMNS = [
@@ -83,6 +84,8 @@ def test_the_files_are_as_documented(finished):
         "accuracy",
         "val_loss",
         "val_accuracy",
+        "seed",
+        "fold",
     ]
     last = curves.groupby("trial").last()
     assert (last["val_accuracy"].to_numpy() == rows["val_accuracy"].to_numpy()).all()
@@ -148,7 +151,7 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
 
 
 @pytest.mark.slow
-def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
+def test_the_best_of_several_seeds_is_the_trial_with_the_best_mean(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         "data: {dataset: wine, validation: 0.25, seed: 1}\n"
         "parameters: {units: [2, 3, 4], epochs: 15, optimizer: adam}\n"
@@ -158,13 +161,19 @@ def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     assert sorted(rows["seed"]) == [0] * 3 + [1] * 3 + [2] * 3
     means = rows.groupby("config")["score"].mean()
-    best = best_row(rows)
+    best = best_trial(rows)
     assert means[best["config"]] == means.max()
+    of_best = rows[rows["trial"] == best["trial"]]
+    seed = of_best.loc[of_best["score"].idxmax(), "seed"]
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        mark = store.meta()["best_model"]
-        assert mark == f"{best['trial']}:{best['config']}"
-        weights = store.weights(int(best["trial"]))
-    # They may be gone: with seeds, the best config is known only at the end.
+        (number,) = (
+            each.number
+            for each in store.executions()
+            if (each.trial, each.seed) == (best["trial"], seed)
+        )
+        assert store.meta()["best_model"] == f"{number}:{best['config']}"
+        weights = store.weights(number)
+    # They may be gone: with seeds, the best trial is known only at the end.
     with closing(sqlite3.connect(tmp_path / "out" / "sweep.db")) as db, db:
         db.execute("DELETE FROM weights")
     (tmp_path / "out" / "best.keras").unlink()
@@ -172,7 +181,7 @@ def test_the_best_of_several_seeds_is_the_config_with_the_best_mean(tmp_path):
     assert "0 trained now" in said.stdout
     assert (tmp_path / "out" / "best.keras").exists()
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        again = store.weights(int(best["trial"]))
+        again = store.weights(number)
     assert all((a == b).all() for a, b in zip(again, weights, strict=True))
 
 
@@ -193,7 +202,7 @@ def test_best_keeps_one_trials_weights(finished):
         number, config = store.meta()["best_model"].split(":")
     assert kept == [int(number)]
     rows = pd.read_csv(finished / "one" / "results.csv")
-    assert best_row(rows)["config"] == config
+    assert best_trial(rows)["config"] == config
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from commands import USER_MODELS, hpsearch
 
 from hpsearch.data.loading import load_dataset
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.tables import best_row
+from hpsearch.store.trials import best_trial
 
 _DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
 
@@ -69,7 +69,7 @@ def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path)
 def test_the_exported_model_takes_raw_images(place):
     text = "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
     _, out = place("convolutional", text)
-    best = best_row(table_of(out))
+    best = best_trial(table_of(out))
     model = keras.models.load_model(out / "best.keras")
     split = load_dataset(load_sweep(out.parent / "sweep.yaml").data).validation
     assert split.x.dtype == np.uint8

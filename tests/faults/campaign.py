@@ -113,7 +113,7 @@ def records(directory: Path) -> dict[int, Record]:
         return {}
     with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        rows = db.execute("SELECT trial, record FROM results").fetchall()
+        rows = db.execute("SELECT execution, record FROM results").fetchall()
     return {trial: json.loads(record) for trial, record in rows}
 
 

@@ -11,7 +11,7 @@ import pytest
 from commands import ODD_LAYERS, hpsearch
 
 from hpsearch.store.store import Store
-from hpsearch.store.tables import best_row
+from hpsearch.store.trials import best_trial
 
 _MIXED = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -58,7 +58,7 @@ def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
     assert reasons["timeout"] == ["took longer than execution.timeout, 3 s"]
     assert reasons["killed"] == ["the worker ended (SIGSEGV)"]
     assert all("is nan" in error or "is inf" in error for error in reasons["diverged"])
-    assert best_row(rows)["status"] == "completed"
+    assert best_trial(rows)["status"] == "completed"
     assert "trying once more" in said.stderr
     with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
         stored = store.results()

@@ -150,7 +150,7 @@ def test_an_older_copy_of_the_store_is_refused(home: Path) -> None:
     out = home / "out"
     with closing(sqlite3.connect(out / "sweep.db")) as store, store:
         for name in ("results", "weights", "snapshots"):
-            store.execute(f"DELETE FROM {name} WHERE trial > 6")
+            store.execute(f"DELETE FROM {name} WHERE execution > 6")
     before = contents(out)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr

@@ -22,7 +22,7 @@ parameters:
   epochs: [15, 30]
 execution: {workers: 2}
 """
-_MOST_RESULTS = "SELECT count(*), max(trial) FROM results"
+_MOST_RESULTS = "SELECT count(*), max(execution) FROM results"
 
 
 class Poller(threading.Thread):

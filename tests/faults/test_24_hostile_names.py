@@ -73,7 +73,7 @@ def test_columns_and_labels_are_escaped_wherever_they_are_told(hostile):
         assert text not in page
     assert "<b>out" not in page
     with closing(sqlite3.connect(out / "sweep.db")) as db:
-        assert db.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+        assert db.execute("SELECT count(*) FROM executions").fetchone() == (2,)
     shown = hpsearch("show", "<b>out", cwd=hostile)
     assert shown.stdout.startswith("2 trials: 2 completed")
     said = hpsearch("compare", "<b>out", "<b>out/results.csv", "--out", "c.html", cwd=hostile)
@@ -105,7 +105,7 @@ def test_hyperparameters_and_values_of_a_function(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script>alert(1)" not in page
     with closing(sqlite3.connect(tmp_path / "out" / "sweep.db")) as db:
-        assert db.execute("SELECT count(*) FROM trials").fetchone() == (24,)
+        assert db.execute("SELECT count(*) FROM executions").fetchone() == (24,)
 
 
 class Bomb:

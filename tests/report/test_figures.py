@@ -86,7 +86,7 @@ def test_savings_are_counted_by_trainings(source_of):
     saved = source.savings
     table = source.table
     shared = table[table["shared_with"].notna()]
-    assert saved.shared_trials == len(shared) == 5
+    assert saved.shared == len(shared) == 5
     assert saved.trainings == 100 - 5 - 5  # those shared, and those that failed before an epoch
     assert saved.epochs_trained + saved.epochs_shared == table["epochs_trained"].sum()
     assert saved.epochs_shared > 0

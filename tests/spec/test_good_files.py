@@ -172,7 +172,7 @@ def test_design_file() -> None:
     assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
     assert sweep.trial_seeds == (0, 1, 2)
     assert sweep.budget is not None
-    assert (sweep.budget.executions, sweep.budget.time_seconds) == (200, 1800.0)
+    assert (sweep.budget.trials, sweep.budget.time_seconds) == (200, 1800.0)
     assert sweep.execution.timeout_seconds == 600.0
     rate = next(p for p in sweep.space.parameters if p.name == "learning_rate")
     assert rate.domain == Range(1e-4, 1e-1, None, log=True, integer=False)
@@ -192,7 +192,7 @@ def test_wandb_file() -> None:
         "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 2.0},
     }
     assert sweep.budget is not None
-    assert sweep.budget.executions == 40
+    assert sweep.budget.trials == 40
     assert sweep.parameters["units"].domain == Range(10, 200, integer=True)
     assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)

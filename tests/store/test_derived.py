@@ -15,21 +15,20 @@ from hypothesis import strategies as st
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.models.problem import Recipe
-from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Config
 from hpsearch.store import derived
-from hpsearch.store.derived import Tables, best_trial
+from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.tables import Provenance, best_row, read_table
+from hpsearch.store.tables import Provenance, read_table
+from hpsearch.store.trials import best_trial
 
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
-RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 CURVE = ({"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5},)
 
 
-def trial(number: int, units: int, seed: int = 0) -> Execution:
-    return Execution(number, number, Config({"units": units}), seed)
+def execution(number: int, units: int, seed: int = 0) -> Execution:
+    return Execution(number, units // 10, Config({"units": units}), seed)
 
 
 def scored(number: int, score: float | None, status: Status = Status.COMPLETED) -> ExecutionResult:
@@ -41,15 +40,15 @@ def tables(tmp_path: Path) -> Tables:
     return Tables(ResultsDirectory(tmp_path), Task.MULTICLASS, ["dropout", "units"], PROVENANCE)
 
 
-TRIALS = [trial(1, 10), trial(2, 20), trial(3, 30)]
+EXECUTIONS = [execution(1, 10), execution(2, 20), execution(3, 30)]
 
 
 def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
-    tables.write(TRIALS, {3: scored(3, 0.25), 1: scored(1, 0.75)})
+    tables.write(EXECUTIONS, {3: scored(3, 0.25), 1: scored(1, 0.75)})
     table = read_table(tmp_path)
     assert table[["trial", "config", "score"]].to_numpy().tolist() == [
-        [1, TRIALS[0].config.id, 0.75],
-        [3, TRIALS[2].config.id, 0.25],
+        [1, EXECUTIONS[0].config.id, 0.75],
+        [3, EXECUTIONS[2].config.id, 0.25],
     ]
     assert list(table.columns)[:13] == [
         "trial", "config", "seed", "status", "score", "hidden_layers", "units", "activation",
@@ -61,7 +60,7 @@ def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
 
 
 def test_without_results_there_are_headers(tables: Tables, tmp_path: Path) -> None:
-    tables.write(TRIALS, {})
+    tables.write(EXECUTIONS, {})
     assert len(read_table(tmp_path)) == len(pd.read_csv(tmp_path / "curves.csv")) == 0
 
 
@@ -85,7 +84,7 @@ def test_writing_takes_two_percent_of_the_time(
     assert not tables.due(0)
     now += 1
     assert tables.due(0)
-    tables.write(TRIALS, {})
+    tables.write(EXECUTIONS, {})
     assert not tables.due(0)
     # Two seconds are spent, and two more are to be.
     now = 1000.0 + 199
@@ -99,7 +98,7 @@ def test_writing_takes_two_percent_of_the_time(
         now += 0.5
         if tables.due(0):
             before = now
-            tables.write(TRIALS, {})
+            tables.write(EXECUTIONS, {})
             spent, writes = spent + now - before, writes + 1
     assert writes > 30
     assert spent + 2 <= 0.02 * 3600
@@ -108,7 +107,7 @@ def test_writing_takes_two_percent_of_the_time(
 def test_a_failed_write_leaves_the_old_files(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables.write(TRIALS, {1: scored(1, 0.5)})
+    tables.write(EXECUTIONS, {1: scored(1, 0.5)})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(_: int) -> None:
@@ -116,14 +115,14 @@ def test_a_failed_write_leaves_the_old_files(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(HpsearchError, match=r"No space left.*safe in the store"):
-        tables.write(TRIALS, {1: scored(1, 0.5), 2: scored(2, 0.5)})
+        tables.write(EXECUTIONS, {1: scored(1, 0.5), 2: scored(2, 0.5)})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(("goal", "number"), [("maximize", 2), ("minimize", 1)])
 def test_best_of_single_seeds(goal: str, number: int) -> None:
     found = {1: scored(1, 0.25), 2: scored(2, 0.75), 3: scored(3, 0.75)}
-    best = best_trial(TRIALS, found, replace(RECIPE, goal=goal))
+    best = best_execution(EXECUTIONS, found, goal)
     assert best is not None
     assert (best[0].number, best[1]) == (number, found[number].score)
 
@@ -134,21 +133,36 @@ def test_only_what_counts_can_win() -> None:
         2: scored(2, 0.75, Status.DIVERGED),
         3: scored(3, None, Status.FAILED),
     }
-    best = best_trial(TRIALS, found, RECIPE)
+    best = best_execution(EXECUTIONS, found, "maximize")
     assert best is not None
     assert best[0].number == 1
     del found[1]
-    assert best_trial(TRIALS, found, RECIPE) is None
-    assert best_trial([], {}, RECIPE) is None
+    assert best_execution(EXECUTIONS, found, "maximize") is None
+    assert best_execution([], {}, "maximize") is None
 
 
 def test_best_mean_of_all_seeds() -> None:
-    trials = [trial(1, 10), trial(2, 10, 1), trial(3, 20), trial(4, 20, 1), trial(5, 30)]
+    executions = [
+        execution(1, 10), execution(2, 10, 1), execution(3, 20), execution(4, 20, 1),
+        execution(5, 30),
+    ]  # fmt: skip
     scores = {1: 0.5, 2: 0.75, 3: 0.875, 4: 0.25, 5: 1.0}
     found = {number: scored(number, score) for number, score in scores.items()}
-    best = best_trial(trials, found, RECIPE)
+    best = best_execution(executions, found, "maximize")
     assert best is not None
-    assert (best[0].number, best[1]) == (2, 0.625)
+    assert (best[0].trial, best[0].number, best[1]) == (1, 2, 0.625)
+    best = best_execution(executions, found, "maximize", trial=2)
+    assert best is not None
+    assert (best[0].trial, best[0].number, best[1]) == (2, 3, 0.5625)
+    assert best_execution(executions, found, "maximize", trial=4) is None
+
+
+def test_of_equal_executions_the_first_seed_and_fold_is_best() -> None:
+    config, folds = Config({"units": 10}), [(1, 1), (0, 2), (0, 1)]
+    executions = [Execution(n, 1, config, *each) for n, each in enumerate(folds, 1)]
+    best = best_execution(executions, {n: scored(n, 0.5) for n in (1, 2, 3)}, "maximize")
+    assert best is not None
+    assert best[0].repetition == Repetition(0, 1)
 
 
 SCORES = st.lists(
@@ -161,11 +175,11 @@ SCORES = st.lists(
 
 
 @given(SCORES, st.sampled_from(["maximize", "minimize"]))
-def test_the_tables_best_row_is_the_same_trial(
+def test_the_tables_best_trial_is_the_same(
     scores: list[tuple[int, float | None]], goal: str
 ) -> None:
     """`show` reads the table, `best.keras` comes from the store: both name one trial."""
-    trials = [trial(n, units, seed=n) for n, (units, _) in enumerate(scores, 1)]
+    executions = [execution(n, 10 * trial, seed=n) for n, (trial, _) in enumerate(scores, 1)]
     found = {
         n: scored(n, score, Status.FAILED if score is None else Status.COMPLETED)
         for n, (_, score) in enumerate(scores, 1)
@@ -173,18 +187,26 @@ def test_the_tables_best_row_is_the_same_trial(
     where = ResultsDirectory(Path("nowhere"))
     shared = replace(PROVENANCE, metric=f"val_accuracy:{goal}:last")
     tables = Tables(where, Task.MULTICLASS, [], shared)
-    row = best_row(tables.results(tables.records(trials, found)))
-    best = best_trial(trials, found, replace(RECIPE, goal=goal))
-    assert (None if row is None else row["trial"]) == (None if best is None else best[0].number)
+    line = best_trial(tables.results(tables.records(executions, found)))
+    best = best_execution(executions, found, goal)
+    assert (None if line is None else (line["trial"], line["score"])) == (
+        None if best is None else (best[0].trial, best[1])
+    )
 
 
 def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> None:
-    tables.write(TRIALS, {number: scored(number, 0.5) for number in (1, 2, 3)})
-    tables.require_known({1, 2, 3, 4})
+    tables.write(EXECUTIONS, {number: scored(number, 0.5) for number in (1, 2, 3)})
+    tables.require_known([each.key for each in (*EXECUTIONS, execution(4, 40))])
     with pytest.raises(
         RefusedError, match=r"lacks 2 results that results\.csv has \(trials 1, 3\)"
     ):
-        tables.require_known({2})
+        tables.require_known({EXECUTIONS[1].key})
+    # The key is config, seed and fold: an older version numbered each row.
+    old = (tmp_path / "results.csv").read_text().replace("\n3,", "\n7,")
+    (tmp_path / "results.csv").write_text(old)
+    tables.require_known([each.key for each in EXECUTIONS])
+    with pytest.raises(RefusedError, match=r"\(trials 1, 7\)"):
+        tables.require_known({EXECUTIONS[1].key})
 
 
 @pytest.mark.parametrize("text", ["", "number\n1\n", "trial\nx\n", '"trial\n', "trial,a\n\n"])

@@ -26,7 +26,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.store import Store
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
-TRIALS = [
+EXECUTIONS = [
     Execution(
         1, 1, Config({"units": [200, 100], "optimizer": {"name": "sgd", "momentum": 0.9}}), 0
     ),
@@ -35,10 +35,12 @@ TRIALS = [
 ]
 RESULTS = [
     ExecutionResult(
-        trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
+        number=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
         best_score=2 / 3, seconds=1.5, trainer="graph", weights=10,
     ),
-    ExecutionResult(number=2, status=Status.FAILED, error="it\nbroke", traceback="Traceback\n  ..."),
+    ExecutionResult(
+        number=2, status=Status.FAILED, error="it\nbroke", traceback="Traceback\n  ..."
+    ),
     ExecutionResult(number=4, status=Status.COMPLETED, score=0.1, curve=CURVE[:1], shared_with=1),
 ]  # fmt: skip
 
@@ -67,25 +69,27 @@ def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
     with Store(path) as store:
         store.set_meta({"sweep": "name: s\n", "identity": "{}"})
         store.set_meta({"identity": '{"a": 1}'})
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
         store.add_results(RESULTS)
     for read_only in (False, True):
         with Store(path, read_only=read_only) as store:
             assert store.meta() == {"sweep": "name: s\n", "identity": '{"a": 1}'}
-            assert store.executions() == TRIALS
-            assert [t.config.id for t in store.executions()] == [t.config.id for t in TRIALS]
+            assert store.executions() == EXECUTIONS
+            assert [each.config.id for each in store.executions()] == [
+                each.config.id for each in EXECUTIONS
+            ]
             assert store.results() == {result.number: result for result in RESULTS}
 
 
 def test_one_file_stays_after_a_writer(path: Path) -> None:
     with Store(path) as store:
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
         assert path.with_name("sweep.db-wal").exists()
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_result_is_replaced(store: Store) -> None:
-    store.add_executions(TRIALS)
+    store.add_executions(EXECUTIONS)
     store.add_results(RESULTS)
     again = replace(RESULTS[1], status=Status.COMPLETED, error="", score=1.0)
     store.add_results([again])
@@ -94,7 +98,7 @@ def test_a_result_is_replaced(store: Store) -> None:
 
 def test_nan_and_infinities_survive(store: Store) -> None:
     odd = ({"loss": math.nan, "mae": math.inf}, {"loss": -math.inf, "mae": -0.0})
-    store.add_executions(TRIALS)
+    store.add_executions(EXECUTIONS)
     store.add_results([replace(RESULTS[0], status=Status.DIVERGED, score=None, curve=odd)])
     curve = store.results()[1].curve
     assert math.isnan(curve[0]["loss"])
@@ -109,7 +113,7 @@ def test_weights_come_back_to_the_bit(store: Store) -> None:
         np.array(7, np.int64),
         np.random.default_rng(0).normal(size=(40, 30)),
     )
-    store.add_executions(TRIALS)
+    store.add_executions(EXECUTIONS)
     store.add_results([replace(RESULTS[0], state=state), RESULTS[1]])
     again = store.weights(1)
     assert again is not None
@@ -126,7 +130,7 @@ def test_weights_come_back_to_the_bit(store: Store) -> None:
 def test_snapshots_come_back_to_the_bit_and_go_with_their_result(store: Store) -> None:
     state = (np.array([1 / 3, np.nan], np.float32), np.array(7, np.int64))
     best = (np.zeros((2, 0), np.float16),)
-    store.add_executions(TRIALS)
+    store.add_executions(EXECUTIONS)
     store.add_results(
         [
             replace(RESULTS[0], snapshot=Snapshot(3, state, best)),
@@ -140,12 +144,12 @@ def test_snapshots_come_back_to_the_bit_and_go_with_their_result(store: Store) -
     assert first.best is not None
     for one, other in zip((*first.state, *first.best), (*state, *best), strict=True):
         assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
-    sizes = {trial: (epoch, size) for trial, epoch, size in store.snapshots()}
+    sizes = {number: (epoch, size) for number, epoch, size in store.snapshots()}
     assert sizes.keys() == {1, 2}
     assert sizes[2][0] == 9
     store.add_results([RESULTS[0]])
     assert store.snapshot(1) is None
-    assert [trial for trial, *_ in store.snapshots()] == [2]
+    assert [number for number, *_ in store.snapshots()] == [2]
     assert store.results()[1].snapshot is None
 
 
@@ -157,10 +161,10 @@ def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:
 def test_a_reader_leaves_nothing_beside_the_store(tmp_path: Path) -> None:
     path = tmp_path / "sweep.db"
     with Store(path) as store:
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
     before = path.read_bytes()
     with Store(path, read_only=True) as store:
-        assert store.executions() == TRIALS
+        assert store.executions() == EXECUTIONS
         with pytest.raises(StoreError, match="readonly"):
             store.set_meta({"a": "b"})
     assert path.read_bytes() == before
@@ -174,27 +178,27 @@ def test_nothing_is_pickled(store: Store) -> None:
 
 
 def test_keep_weights_drops_all_others(store: Store) -> None:
-    store.add_executions(TRIALS)
-    store.add_results([replace(r, state=(np.ones(r.trial),)) for r in RESULTS])
+    store.add_executions(EXECUTIONS)
+    store.add_results([replace(r, state=(np.ones(r.number),)) for r in RESULTS])
     store.keep_weights([2, 99])
     assert [store.weights(n) is not None for n in (1, 2, 4)] == [False, True, False]
 
 
-def test_trials_are_added_all_or_none(store: Store) -> None:
-    store.add_executions(TRIALS[:1])
+def test_executions_are_added_all_or_none(store: Store) -> None:
+    store.add_executions(EXECUTIONS[:1])
     same_number = Execution(1, 1, Config({"units": 9}), 0)
-    same_key = Execution(9, 9, TRIALS[0].config, TRIALS[0].seed)
+    same_key = Execution(9, 9, EXECUTIONS[0].config, EXECUTIONS[0].seed)
     for clash in (same_number, same_key):
         with pytest.raises(StoreError, match="UNIQUE"):
-            store.add_executions([TRIALS[1], clash])
-        assert store.executions() == TRIALS[:1]
-    store.add_executions(TRIALS[1:])
-    assert store.executions() == TRIALS
+            store.add_executions([EXECUTIONS[1], clash])
+        assert store.executions() == EXECUTIONS[:1]
+    store.add_executions(EXECUTIONS[1:])
+    assert store.executions() == EXECUTIONS
 
 
 @pytest.mark.parametrize("bad", [object(), float])
 def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
-    store.add_executions(TRIALS)
+    store.add_executions(EXECUTIONS)
     state = (np.ones(3),)
     with pytest.raises(TypeError):
         store.add_results([replace(RESULTS[0], state=state), replace(RESULTS[1], score=bad)])
@@ -207,17 +211,16 @@ def test_results_are_added_all_or_none(store: Store, bad: Any) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from hpsearch.space.execution import Trial
+from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.store import Store
-from hpsearch.space.execution import Status, ExecutionResult
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
 number = 0
 for _ in range(rounds):
     with Store(path) as store:
         for _ in range(25):
             number += 1
-            store.add_executions([Trial(number, Config({"units": number}), 0)])
+            store.add_executions([Execution(number, number, Config({"units": number}), 0)])
             result = ExecutionResult(number, Status.COMPLETED, float(number))
             store.add_results([result, ExecutionResult(-number, Status.COMPLETED, float(number))])
             print(number, flush=True)
@@ -277,10 +280,10 @@ def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path.with_name(".sweep.db.new").write_bytes(b"half")
     path.with_name("sweep.db-wal").write_bytes(b"stale" * 100)
     with Store(path) as store:
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
     assert list(path.parent.iterdir()) == [path]
     with Store(path) as store:
-        assert store.executions() == TRIALS
+        assert store.executions() == EXECUTIONS
 
 
 def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:
@@ -299,7 +302,7 @@ def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:
 def test_the_disk_is_full(path: Path) -> None:
     """SQLite's own limit stands for the disk's."""
     with Store(path) as store:
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
         store._db.execute("PRAGMA max_page_count=1")
         big = replace(RESULTS[1], traceback="x" * 200_000)
         with pytest.raises(StoreError, match="the store failed: database or disk is full") as e:
@@ -322,7 +325,7 @@ def test_a_missing_store_is_made_only_for_a_writer(tmp_path: Path) -> None:
 def test_a_reader_cannot_write(path: Path) -> None:
     Store(path).close()
     with Store(path, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
 
 
 def test_a_read_only_directory_can_be_read() -> None:
@@ -331,7 +334,7 @@ def test_a_read_only_directory_can_be_read() -> None:
         directory = Path(name)
         path = directory / "sweep.db"
         with Store(path) as store:
-            store.add_executions(TRIALS)
+            store.add_executions(EXECUTIONS)
             store.add_results(RESULTS)
         path.chmod(0o444)
         directory.chmod(0o555)
@@ -339,10 +342,10 @@ def test_a_read_only_directory_can_be_read() -> None:
             if os.geteuid() == 0:
                 os.seteuid(65534)
             with Store(path, read_only=True) as store:
-                assert store.executions() == TRIALS
+                assert store.executions() == EXECUTIONS
                 assert len(store.results()) == 3
             with pytest.raises(StoreError, match="the store failed"):
-                Store(path).add_executions(TRIALS)
+                Store(path).add_executions(EXECUTIONS)
             assert [p.name for p in directory.iterdir()] == ["sweep.db"]
         finally:
             if os.getuid() == 0:
@@ -359,11 +362,11 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
         try:
             os.seteuid(65533)
             with Store(path) as store:
-                store.add_executions(TRIALS)
+                store.add_executions(EXECUTIONS)
             os.seteuid(0)
             os.seteuid(65534)
             with Store(path, read_only=True) as store:
-                assert store.executions() == TRIALS
+                assert store.executions() == EXECUTIONS
             assert list(Path(name).iterdir()) == [path]
             os.seteuid(0)
             os.seteuid(65533)
@@ -373,7 +376,7 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
             os.seteuid(0)
 
 
-def test_many_trials_stay_small_and_quick(store: Store) -> None:
+def test_many_results_stay_small_and_quick(store: Store) -> None:
     curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
     store.add_executions([Execution(n, n, Config({"units": n}), 0) for n in range(1, 1001)])
     began = time.perf_counter()

@@ -156,21 +156,21 @@ def change(path: Path, statement: str, *values: Any) -> None:
     [
         ("UPDATE meta SET value='{}' WHERE key='identity'", "meta 'identity'"),
         ("UPDATE meta SET key='identitx' WHERE key='identity'", "meta 'identitx'"),
-        ("UPDATE trials SET seed=7 WHERE number=3", "trial 3"),
-        ("UPDATE trials SET number=99 WHERE number=3", "trial 99"),
-        ("UPDATE trials SET config='c0' WHERE number=3", "trial 3"),
-        ("UPDATE trials SET hyperparameters='{}' WHERE number=3", "trial 3"),
-        ("UPDATE trials SET checksum='' WHERE number=3", "trial 3"),
-        ("UPDATE results SET status='failed' WHERE trial=3", "the result of trial 3"),
-        ("UPDATE results SET trial=99 WHERE trial=3", "the result of trial 99"),
-        ("UPDATE results SET record=replace(record, '0.03', '0.93') WHERE trial=3",
-         "the result of trial 3"),
-        ("UPDATE weights SET arrays=x'00' WHERE trial=10", "the weights of trial 10"),
-        ("UPDATE weights SET trial=11 WHERE trial=10", "the weights of trial 11"),
-        ("UPDATE snapshots SET arrays=x'00' WHERE trial=15", "the snapshot of trial 15"),
-        ("UPDATE snapshots SET trial=11 WHERE trial=15", "the snapshot of trial 11"),
-        ("UPDATE snapshots SET epoch=4 WHERE trial=15", "the snapshot of trial 15"),
-        ("UPDATE snapshots SET best=0 WHERE trial=15", "the snapshot of trial 15"),
+        ("UPDATE executions SET seed=7 WHERE number=3", "execution 3"),
+        ("UPDATE executions SET number=99 WHERE number=3", "execution 99"),
+        ("UPDATE executions SET config='c0' WHERE number=3", "execution 3"),
+        ("UPDATE executions SET hyperparameters='{}' WHERE number=3", "execution 3"),
+        ("UPDATE executions SET checksum='' WHERE number=3", "execution 3"),
+        ("UPDATE results SET status='failed' WHERE execution=3", "the result of execution 3"),
+        ("UPDATE results SET execution=99 WHERE execution=3", "the result of execution 99"),
+        ("UPDATE results SET record=replace(record, '0.03', '0.93') WHERE execution=3",
+         "the result of execution 3"),
+        ("UPDATE weights SET arrays=x'00' WHERE execution=10", "the weights of execution 10"),
+        ("UPDATE weights SET execution=11 WHERE execution=10", "the weights of execution 11"),
+        ("UPDATE snapshots SET arrays=x'00' WHERE execution=15", "the snapshot of execution 15"),
+        ("UPDATE snapshots SET execution=11 WHERE execution=15", "the snapshot of execution 11"),
+        ("UPDATE snapshots SET epoch=4 WHERE execution=15", "the snapshot of execution 15"),
+        ("UPDATE snapshots SET best=0 WHERE execution=15", "the snapshot of execution 15"),
     ],
 )  # fmt: skip
 def test_a_changed_row_is_refused(damaged: Path, statement: str, what: str) -> None:
@@ -180,7 +180,7 @@ def test_a_changed_row_is_refused(damaged: Path, statement: str, what: str) -> N
 
 @pytest.mark.parametrize(
     ("table", "text"),
-    [("meta", b"d0123456789a"), ("trials", b'"units": 17'), ("results", b'"score": 0.17'),
+    [("meta", b"d0123456789a"), ("executions", b'"units": 17'), ("results", b'"score": 0.17'),
      ("weights", b"arr_0.npy")],
 )  # fmt: skip
 def test_one_flipped_bit_in_a_row_of_each_table(damaged: Path, table: str, text: bytes) -> None:
@@ -197,25 +197,30 @@ def test_one_flipped_bit_in_a_row_of_each_table(damaged: Path, table: str, text:
 )  # fmt: skip
 def test_a_result_that_is_none_in_spite_of_its_checksum(damaged: Path, record: str) -> None:
     checksum = checksum_of(3, "completed", record)
-    change(damaged, "UPDATE results SET record=?, checksum=? WHERE trial=3", record, checksum)
-    assert "the result of trial 3 cannot be read" in refused(damaged)
+    change(damaged, "UPDATE results SET record=?, checksum=? WHERE execution=3", record, checksum)
+    assert "the result of execution 3 cannot be read" in refused(damaged)
 
 
 @pytest.mark.parametrize("values", ["", "[]", "{", "3", "nul"])
-def test_a_trial_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
+def test_an_execution_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
     db = sqlite3.connect(damaged)
-    row = db.execute("SELECT number, config, seed, fold FROM trials WHERE number=3").fetchone()
+    row = db.execute(
+        "SELECT number, trial, config, seed, fold FROM executions WHERE number=3"
+    ).fetchone()
     db.close()
     checksum = checksum_of(*row, values)
     change(
-        damaged, "UPDATE trials SET hyperparameters=?, checksum=? WHERE number=3", values, checksum
+        damaged,
+        "UPDATE executions SET hyperparameters=?, checksum=? WHERE number=3",
+        values,
+        checksum,
     )
-    assert "trial 3 cannot be read" in refused(damaged)
+    assert "execution 3 cannot be read" in refused(damaged)
 
 
 def test_weights_that_are_none_in_spite_of_their_checksum(sound: Path, damaged: Path) -> None:
     db = sqlite3.connect(sound)
-    blob = db.execute("SELECT arrays FROM weights WHERE trial=10").fetchone()[0]
+    blob = db.execute("SELECT arrays FROM weights WHERE execution=10").fetchone()[0]
     db.close()
     generator = random.Random(0)
     blobs = [b"", b"PK\x03\x04", b"\x80\x04N.", blob[:-30], blob[30:], np.zeros(3).tobytes()]
@@ -226,10 +231,12 @@ def test_weights_that_are_none_in_spite_of_their_checksum(sound: Path, damaged: 
     messages = []
     for wrong in blobs:
         checksum = checksum_of(10, wrong)
-        change(damaged, "UPDATE weights SET arrays=?, checksum=? WHERE trial=10", wrong, checksum)
+        change(
+            damaged, "UPDATE weights SET arrays=?, checksum=? WHERE execution=10", wrong, checksum
+        )
         with Store(damaged, read_only=True) as store:
             messages.append(refusal(lambda store=store: store.weights(10)))
-    assert all(m is None or "the weights of trial 10 cannot be read" in m for m in messages)
+    assert all(m is None or "the weights of execution 10 cannot be read" in m for m in messages)
     assert messages.count(None) < len(blobs) / 2
 
 

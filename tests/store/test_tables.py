@@ -18,11 +18,12 @@ from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.store.tables import (
     Provenance,
     Record,
-    best_row,
     column_of,
     curves_table,
     header_lines,
-    ranked_rows,
+    keys_of,
+    numbers_rows,
+    read_curves,
     read_table,
     results_table,
     write_atomically,
@@ -47,7 +48,7 @@ CURVE = (
     {"loss": 0.7, "accuracy": 0.6, "val_loss": 0.8, "val_accuracy": 2 / 3},
 )
 RESULT = ExecutionResult(
-    trial=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
+    number=1, status=Status.COMPLETED, score=2 / 3, curve=CURVE, scored_epoch=2, best_epoch=2,
     best_score=2 / 3, seconds=0.12345678, trainer="graph", weights=2410,
 )  # fmt: skip
 COLUMNS = [
@@ -60,7 +61,7 @@ COLUMNS = [
 
 
 def record(number: int = 1, values: dict[str, Any] | None = None, **changes: Any) -> Record:
-    result = replace(RESULT, trial=number, **changes)
+    result = replace(RESULT, number=number, **changes)
     return Record(number, f"c{number:011x}", 0, NOTES | (values or {}), result, PROVENANCE)
 
 
@@ -90,7 +91,7 @@ def test_regression_has_mae_for_accuracy() -> None:
     assert list(table.columns) == expected
     assert table.loc[0, ["loss", "mae", "val_loss", "val_mae"]].tolist() == [4.0, 1.5, 5.0, 1.75]
     assert list(curves_table([record(curve=curve)], Task.REGRESSION).columns) == [
-        "trial", "epoch", "loss", "mae", "val_loss", "val_mae",
+        "trial", "epoch", "loss", "mae", "val_loss", "val_mae", "seed", "fold",
     ]  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def test_a_rows_values() -> None:
     assert row[["shared_with", "fold", "error"]].isna().all()
 
 
-def test_rows_stand_in_the_order_of_their_numbers() -> None:
+def test_rows_stand_in_the_order_of_their_trials() -> None:
     table = results_table([record(3), record(1), record(2)], Task.MULTICLASS)
     assert table["trial"].tolist() == [1, 2, 3]
 
@@ -285,35 +286,88 @@ def test_what_is_no_table_is_explained(tmp_path: Path, content: bytes | None, me
     assert len(str(caught.value).splitlines()) == 1
 
 
-def scored(*rows: tuple[str, float | None, str], goal: str = "maximize") -> pd.DataFrame:
-    where = replace(PROVENANCE, metric=f"val_loss:{goal}:last")
+def executions(*keys: tuple[int, str, int, int | None]) -> pd.DataFrame:
+    """A table with a row for each number, config, seed and fold."""
     records = [
-        Record(i, config, 0, NOTES, replace(RESULT, score=score, status=Status(status)), where)
-        for i, (config, score, status) in enumerate(rows, 1)
+        Record(number, config, seed, NOTES, RESULT, PROVENANCE, fold)
+        for number, config, seed, fold in keys
     ]
     return results_table(records, Task.MULTICLASS)
 
 
-def test_ranking_and_the_best_row() -> None:
-    rows: list[tuple[str, float | None, str]] = [
-        ("a", 0.5, "completed"), ("b", 0.9, "stopped"), ("c", None, "diverged"),
-        ("d", 0.9, "completed"), ("e", None, "failed"),
-    ]  # fmt: skip
-    assert ranked_rows(scored(*rows))["trial"].tolist() == [2, 4, 1]
-    assert ranked_rows(scored(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
-    best, least = best_row(scored(*rows)), best_row(scored(*rows, goal="minimize"))
-    assert best is not None
-    assert least is not None
-    assert (best["trial"], least["trial"]) == (2, 1)
-    assert best_row(scored(("c", None, "diverged"))) is None
-    assert best_row(results_table([], Task.MULTICLASS)) is None
+def keys(table: pd.DataFrame) -> list[tuple[int, str, int, int | None]]:
+    found = zip(table["trial"], keys_of(table), strict=True)
+    return [(trial, config, *repetition) for trial, (config, repetition) in found]
 
 
-def test_the_best_config_has_the_best_mean_and_all_its_seeds() -> None:
-    table = scored(
-        ("a", 0.5, "completed"), ("b", 0.7, "completed"), ("a", 0.9, "completed"),
-        ("b", 0.6, "completed"), ("lucky", 1.0, "completed"), ("lucky", None, "failed"),
-    )  # fmt: skip
-    best = best_row(table)
-    assert best is not None
-    assert (best["config"], best["trial"]) == ("a", 3)
+def test_rows_are_by_trial_seed_and_fold() -> None:
+    table = executions((2, "b", 0, 1), (1, "a", 7, 1), (1, "a", 0, 2), (1, "a", 0, 1))
+    assert keys(table) == [(1, "a", 0, 1), (1, "a", 0, 2), (1, "a", 7, 1), (2, "b", 0, 1)]
+
+
+def test_a_shared_training_is_named_by_its_trial() -> None:
+    result = replace(RESULT, number=1, shared_with=9)
+    table = results_table(
+        [Record(1, "a", 0, NOTES, result, PROVENANCE, shared_with=5)], Task.MULTICLASS
+    )
+    assert table["shared_with"].tolist() == [5]
+
+
+def test_a_table_that_numbers_its_rows_gets_a_number_for_each_config(tmp_path: Path) -> None:
+    old = executions((1, "b", 0, None), (2, "a", 0, None), (3, "b", 1, None), (5, "c", 0, None))
+    old["shared_with"] = pd.array([5, None, None, None], "Int64")
+    write_csv(old, tmp_path / "results.csv")
+    table = read_table(tmp_path)
+    assert keys(table) == [(1, "b", 0, None), (1, "b", 1, None), (2, "a", 0, None),
+                           (3, "c", 0, None)]  # fmt: skip
+    assert [None if pd.isna(n) else n for n in table["shared_with"]] == [3, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, "a", 0, None), (3, "b", 0, None)],
+        [(1, "a", 0, None), (1, "a", 1, None), (3, "b", 0, None)],
+        [(2, "a", 0, 1), (2, "a", 0, 2)],
+    ],
+)
+def test_numbers_of_trials_stay(
+    tmp_path: Path, rows: list[tuple[int, str, int, int | None]]
+) -> None:
+    """There are gaps where a trial has no result yet."""
+    table = executions(*rows)
+    assert not numbers_rows(table)
+    write_csv(table, tmp_path / "results.csv")
+    assert keys(read_table(tmp_path)) == rows
+
+
+def test_curves_name_their_execution(tmp_path: Path) -> None:
+    records = [
+        Record(1, "a", seed, NOTES, RESULT, PROVENANCE, fold) for seed in (1, 0) for fold in (2, 1)
+    ]
+    write_csv(results_table(records, Task.MULTICLASS), tmp_path / "results.csv")
+    write_csv(curves_table(records, Task.MULTICLASS), tmp_path / "curves.csv")
+    curves = read_curves(tmp_path)
+    assert list(curves.columns) == ["trial", "epoch", *CURVE[0], "seed", "fold"]
+    found = list(curves[["trial", "seed", "fold", "epoch"]].itertuples(index=False, name=None))
+    assert found == [
+        (1, seed, fold, epoch) for seed in (0, 1) for fold in (1, 2) for epoch in (1, 2)
+    ]
+
+
+def test_old_curves_are_read_beside_their_table_alone(tmp_path: Path) -> None:
+    table = executions((1, "a", 3, None), (2, "b", 3, None))
+    write_csv(table, tmp_path / "results.csv")
+    (tmp_path / "curves.csv").write_text("trial,epoch,loss\n1,1,0.5\n2,1,0.25\n9,1,0.125\n")
+    curves = read_curves(tmp_path)
+    assert curves["trial"].tolist() == [1, 2, 9]
+    # The table, which is written after the curves, lacks the last.
+    assert [None if pd.isna(seed) else seed for seed in curves["seed"]] == [3, 3, None]
+    write_csv(executions((1, "a", 3, None), (2, "a", 4, None)), tmp_path / "results.csv")
+    assert read_curves(tmp_path)[["trial", "seed"]].to_numpy().tolist() == [[1, 3], [1, 4]]
+    (tmp_path / "results.csv").write_text("trial,seed\nx,0\n")
+    with pytest.raises(InputError, match="not a results table of hpsearch"):
+        read_curves(tmp_path)
+    (tmp_path / "results.csv").unlink()
+    with pytest.raises(InputError, match="there is no such results table"):
+        read_curves(tmp_path)

@@ -51,7 +51,7 @@ def results(draw: st.DrawFn) -> ExecutionResult:
     curve = tuple(draw(st.lists(METRICS, max_size=3)))
     score = st.none() | st.floats(allow_nan=False, allow_infinity=False)
     return ExecutionResult(
-        trial=1,
+        number=1,
         status=draw(st.sampled_from(Status)),
         score=draw(score),
         curve=curve,

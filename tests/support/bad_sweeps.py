@@ -266,7 +266,7 @@ BAD = {
         2,
         "parameters",
         "1,000,000,000 points",
-        "budget.executions",
+        "budget.trials",
     ),
     # Conditions.
     "when unknown": bad(
@@ -384,7 +384,7 @@ BAD = {
     "method without name": bad(DATA + "method: {factor: 3}\n", 2, "method", "name is missing"),
     "no budget": bad(DATA + "method: random\n", 1, "", "budget is missing", "random"),
     "budget empty": bad(DATA + "budget: {}\n", 2, "budget", "trials"),
-    "budget trials": bad(DATA + "budget: {trials: 0}\n", 2, "budget.executions", "at least 1"),
+    "budget trials": bad(DATA + "budget: {trials: 0}\n", 2, "budget.trials", "at least 1"),
     "budget time": bad(DATA + "budget: {time: 30min}\n", 2, "budget.time", "30m", "'30min'"),
     "budget quoted": bad(DATA + 'budget: {time: "30"}\n', 2, "budget.time", "remove the quotes"),
     "metric goal": bad(DATA + "metric: my_score\n", 2, "metric", "goal is missing"),
@@ -421,7 +421,7 @@ BAD = {
     # W&B's words.
     "run_cap": bad(DATA + "run_cap: many\n", 2, "run_cap", "whole number"),
     "run_cap and budget": bad(
-        DATA + "run_cap: 3\nbudget: {trials: 4}\n", 2, "run_cap", "budget.executions"
+        DATA + "run_cap: 3\nbudget: {trials: 4}\n", 2, "run_cap", "budget.trials"
     ),
     "distribution": bad(
         P + "  l2: {distribution: log_uniform, min: 0, max: 1}\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ LOSS = "val_loss:minimize:last"
 
 @dataclass
 class Row:
-    """One trial; `score` None for one that has none."""
+    """One execution; `score` None for one that has none.
+
+    `shared_with` is the number of the row, from 1, whose training answered this one.
+    """
 
     values: Mapping[str, Any]
     score: float | None
@@ -46,18 +49,30 @@ def write(directory: Path, made: Made) -> Path:
     """Write results.csv and curves.csv to a directory, which is returned."""
     directory.mkdir(parents=True, exist_ok=True)
     where = Provenance(made.metric, made.name, made.data, made.recipe, *made.software)
-    records = [_record(number, row, where) for number, row in enumerate(made.rows, start=1)]
+    records = _records(list(made.rows), where)
     task = Task.MULTICLASS
     write_csv(results_table(records, task, made.columns), directory / "results.csv")
     write_csv(curves_table(records, task), directory / "curves.csv")
     return directory
 
 
-def _record(number: int, row: Row, where: Provenance) -> Record:
+def _records(rows: Sequence[Row], where: Provenance) -> list[Record]:
+    """Rows of one config are executions of one trial."""
+    configs = [MLPConfig(row.values).id for row in rows]
+    numbers: dict[str, int] = {}
+    trials = [numbers.setdefault(config, len(numbers) + 1) for config in configs]
+    shared = [None if row.shared_with is None else trials[row.shared_with - 1] for row in rows]
+    return [
+        Record(trial, config, row.seed, row.values, _result(row), where, shared_with=other)
+        for trial, config, row, other in zip(trials, configs, rows, shared, strict=True)
+    ]
+
+
+def _result(row: Row) -> ExecutionResult:
     status = row.status or (Status.FAILED if row.score is None else Status.COMPLETED)
     epoch = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": row.score or 0.5}
-    result = ExecutionResult(
-        trial=number,
+    return ExecutionResult(
+        number=1,
         status=status,
         score=row.score,
         curve=(epoch,) * row.epochs,
@@ -65,12 +80,10 @@ def _record(number: int, row: Row, where: Provenance) -> Record:
         best_epoch=row.epochs,
         best_score=row.score,
         seconds=row.seconds,
-        shared_with=row.shared_with,
         trainer="native",
         weights=10,
         error="" if row.score is not None else "it failed",
     )
-    return Record(number, MLPConfig(row.values).id, row.seed, row.values, result, where)
 
 
 def units(scores: Iterable[float | None], first: int = 1, **values: Any) -> list[Row]:

@@ -16,12 +16,12 @@ def table(directory: Path, name: str = "results.csv") -> pd.DataFrame:
 
 
 def acknowledged(directory: Path) -> dict[int, str]:
-    """The records in the store, if there is one, by trial, as any SQLite reader finds them."""
+    """The records in the store, if there is one, by execution, as any SQLite reader finds them."""
     if not (directory / "sweep.db").exists():
         return {}
     with closing(sqlite3.connect(directory / "sweep.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return dict(db.execute("SELECT trial, record FROM results").fetchall())
+        return dict(db.execute("SELECT execution, record FROM results").fetchall())
 
 
 def assert_same(directory: Path, undisturbed: Path, trials: int) -> None:

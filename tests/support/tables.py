@@ -79,7 +79,7 @@ def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -
     failed, diverged = kind == 7, kind == 13
     reason = HOSTILE[number % len(HOSTILE)] if hostile else "ValueError: no such thing"
     result = ExecutionResult(
-        trial=number,
+        number=number,
         status=Status.FAILED if failed else Status.DIVERGED if diverged else Status.COMPLETED,
         score=None if failed or diverged else curve[-1]["val_accuracy"],
         curve=Curve(() if failed else curve),
@@ -87,12 +87,12 @@ def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -
         best_epoch=None if failed or diverged else epochs,
         best_score=None if failed or diverged else curve[-1]["val_accuracy"],
         seconds=0.01 * epochs,
-        shared_with=number - 1 if kind == 3 else None,
         trainer="native",
         weights=None if failed else 1000 + number,
         error=reason if failed else "epoch 3: loss is nan" if diverged else "",
     )
-    return Record(number, f"c{number:011x}", 0, values, result, PROVENANCE)
+    shared_with = number - 1 if kind == 3 else None
+    return Record(number, f"c{number:011x}", 0, values, result, PROVENANCE, shared_with=shared_with)
 
 
 def write_sweep(directory: Path, trials: int, *, hostile: bool = False, seed: int = 0) -> Path:

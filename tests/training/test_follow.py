@@ -71,7 +71,7 @@ def test_each_stop_equals_a_training_of_its_own():
     assert epochs == list(enumerate(SCORES, start=1))
     for result, (length, number) in zip(shared, stops, strict=True):
         [alone], _ = run(FakeTrainer(SCORES), [(length, number)])
-        for name in ("trial", "status", "score", "curve", "scored_epoch", "best_epoch"):
+        for name in ("number", "status", "score", "curve", "scored_epoch", "best_epoch"):
             assert getattr(result, name) == getattr(alone, name)
     assert [result.score for result in shared] == [0.7, 0.6, 0.9]
     assert [result.best_epoch for result in shared] == [2, 2, 5], "ties: the earliest"

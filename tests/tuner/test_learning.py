@@ -147,18 +147,18 @@ def search(
 
 
 def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], Trains]:
-    """The rows of the table, by trial."""
+    """The rows of the table, by execution."""
     with search(directory, method, **changes) as (loop, executor):
         try:
             loop.run(set(loop.results), loop.store.executions)
         except KeyboardInterrupt:
             assert executor.most is not None
         rows = {
-            trial.number: (
-                trial.config.id, trial.seed,
-                loop.results.get(trial.number) and replace(loop.results[trial.number], seconds=0),
+            each.number: (
+                each.config.id, each.seed,
+                loop.results.get(each.number) and replace(loop.results[each.number], seconds=0),
             )
-            for trial in loop.store.executions()
+            for each in loop.store.executions()
         }  # fmt: skip
         return rows, executor
 
@@ -171,13 +171,14 @@ METHODS = ["asha", "hyperband", {"name": "asha", "brackets": 2}, "tpe", "bayesia
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
     tmp_path: Path, method: Any, seeds: int
 ) -> None:
-    whole, executor = run(tmp_path / "whole", method, seeds=seeds, budget={"trials": 20})
+    budget = {"trials": 20 // seeds}
+    whole, executor = run(tmp_path / "whole", method, seeds=seeds, budget=budget)
     assert len(whole) == 20
     cuts = range(0, len(executor.jobs), 1 if method == "asha" else 5)
     for cut in cuts:
         place = tmp_path / str(cut)
-        _, killed = run(place, method, seeds=seeds, budget={"trials": 20}, most=cut)
-        rows, resumed = run(place, method, seeds=seeds, budget={"trials": 20})
+        _, killed = run(place, method, seeds=seeds, budget=budget, most=cut)
+        rows, resumed = run(place, method, seeds=seeds, budget=budget)
         assert rows == whole
         assert killed.epochs + resumed.epochs == executor.epochs
 
@@ -207,8 +208,8 @@ def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_several_workers_spend_the_budget_and_no_config_twice(tmp_path: Path, method: Any) -> None:
     rows, _ = run(tmp_path, method, workers=8, seeds=2)
-    assert len(rows) == 30
-    assert len({config for config, _, _ in rows.values()}) == 15
+    assert len(rows) == 60
+    assert len({config for config, _, _ in rows.values()}) == 30
     assert all(result is not None for _, _, result in rows.values())
 
 
@@ -249,7 +250,8 @@ def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
 
 def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
     first, _ = run(tmp_path, "tpe", budget={"trials": 8})
-    second, executor = run(tmp_path, "tpe", budget={"trials": 16}, seeds=2)
+    # The budget is spent; it counts configs, and none is new.
+    second, executor = run(tmp_path, "tpe", budget={"trials": 8}, seeds=2)
     assert {n: second[n] for n in first} == first
     configs = [config for config, _, _ in first.values()]
     assert [config for config, seed, _ in second.values() if seed == 1] == configs
@@ -288,7 +290,7 @@ def test_a_race_gives_further_seeds_to_leaders(tmp_path: Path, method: str) -> N
 
 def test_a_race_that_is_none_repeats_every_config(tmp_path: Path) -> None:
     race = {"min": 1, "max": 3, "race": False}
-    rows, _ = run(tmp_path, "random", seeds=race, budget={"trials": 9})
+    rows, _ = run(tmp_path, "random", seeds=race, budget={"trials": 3})
     assert sorted(seed for _, seed, _ in rows.values()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 

@@ -226,7 +226,7 @@ def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
         loop.run((), loop.store.executions)
-        told = [(s.trials, s.configs, s.trainings) for s in loop.reporter.plans]
+        told = [(s.trials, s.executions, s.trainings) for s in loop.reporter.plans]
     assert told == [(0, 0, 0), (4, 4, 2), (2, 2, 1)]
     assert sorted(loop.reporter.results) == [1, 2, 3, 4, 5, 6]
 

@@ -23,7 +23,7 @@ from hpsearch.tuner.tracking import log_results, tracked
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})
 SWEEP = "name: s\ndata: {dataset: iris}\nparameters: {units: [1, 2, 3, 4]}\n"
-TRIALS = [Execution(number, number, Config({"units": number}), 0) for number in range(1, 5)]
+EXECUTIONS = [Execution(number, number, Config({"units": number}), 0) for number in range(1, 5)]
 
 
 def result_of(number: int) -> ExecutionResult:
@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
     """Four trials, of which the first two have results."""
     with Store(tmp_path / "sweep.db") as store:
         store.set_meta({"identity": IDENTITY.to_json(), "sweep": SWEEP})
-        store.add_executions(TRIALS)
+        store.add_executions(EXECUTIONS)
         store.add_results([result_of(1), result_of(2)])
     return tmp_path
 
@@ -73,8 +73,8 @@ class Noting(Reporter):
 def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
     with tracked(shown or Reporter(), trackers) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
-        for trial in TRIALS[2:]:
-            reporter.result(trial, result_of(trial.number))
+        for execution in EXECUTIONS[2:]:
+            reporter.result(execution, result_of(execution.number))
         reporter.ended()
 
 
@@ -89,7 +89,7 @@ def test_a_run_that_is_over(directory: Path) -> None:
     assert log_results(directory, tracker) == 2
     assert tracker.trials == [1, 2]
     (first, _) = tracker.told
-    assert first.config == TRIALS[0].config.id
+    assert first.config == EXECUTIONS[0].config.id
     assert first.result == result_of(1)
     assert (first.provenance.sweep, first.provenance.data) == ("s", "d0")
     assert first.provenance.metric == "val_loss:minimize:last"
@@ -97,7 +97,9 @@ def test_a_run_that_is_over(directory: Path) -> None:
 
 def test_versions_are_those_of_the_row(directory: Path) -> None:
     (directory / "results.csv").write_text(
-        "trial,version,tensorflow,keras\n1,0.0.1,2.1,3.1\n", encoding="utf-8"
+        "trial,config,seed,fold,version,tensorflow,keras\n"
+        f"1,{EXECUTIONS[0].config.id},0,,0.0.1,2.1,3.1\n",
+        encoding="utf-8",
     )
     tracker = Kept()
     log_results(directory, tracker)
@@ -122,7 +124,7 @@ def test_a_search_over_a_function_is_called_as_its_directory(directory: Path) ->
     named.mkdir()
     with Store(named / "sweep.db") as store:
         store.set_meta(meta)
-        store.add_executions(TRIALS[:1])
+        store.add_executions(EXECUTIONS[:1])
         store.add_results([result_of(1)])
     tracker = Kept()
     log_results(named, tracker)
@@ -158,8 +160,8 @@ def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
     slow = Kept(waiting=1)
     with tracked(Reporter(), [slow]) as reporter:
         reporter.began("s", str(directory), RECIPE, 1)
-        for trial in TRIALS[2:]:
-            reporter.result(trial, result_of(trial.number))
+        for execution in EXECUTIONS[2:]:
+            reporter.result(execution, result_of(execution.number))
         reporter.ended()
         assert slow.trials == []
         slow.gate.set()
@@ -176,7 +178,7 @@ def test_after_an_interruption_nobody_waits(directory: Path) -> None:
 
 def test_a_damaged_store_is_a_warning(directory: Path) -> None:
     with Store(directory / "sweep.db") as store:
-        store._db.execute("UPDATE results SET record = '{}' WHERE trial = 1")
+        store._db.execute("UPDATE results SET record = '{}' WHERE execution = 1")
     reporter = Noting()
     a_run(directory, Kept(), shown=reporter)
     (note,) = reporter.notes

@@ -11,7 +11,7 @@ from here import run_here
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.tables import best_row
+from hpsearch.store.trials import best_trial
 
 # As in a worker. At import, before any test: TensorFlow refuses once it has run something.
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -171,7 +171,7 @@ def test_a_regression_in_its_own_units(run, tmp_path):
     sweep = load_sweep(tmp_path / "out" / "sweep.yaml")
     loaded = load_dataset(sweep.data)
     y = loaded.validation.y * np.array(loaded.target.std) + np.array(loaded.target.mean)
-    best = best_row(table)
+    best = best_trial(table)
     mae = model.evaluate(loaded.validation.x, y, verbose=0)[1]
     assert mae == pytest.approx(best["val_mae"], rel=1e-4)
     assert best["val_mae"] > 30

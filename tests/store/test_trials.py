@@ -1,0 +1,203 @@
+"""The table of trials: a line for each config, with the means of its executions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.data.specs import Task
+from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.store.ranking import mean, ranked
+from hpsearch.store.tables import Provenance, Record, read_table, results_table, write_csv
+from hpsearch.store.trials import STATISTICS, best_trial, ranked_rows, ranked_trials, trials_of
+
+PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
+
+
+@dataclass
+class Row:
+    """One execution."""
+
+    trial: int
+    score: float | None
+    seed: int = 0
+    fold: int | None = None
+    status: Status | None = None
+    seconds: float = 1.0
+    epochs: int = 2
+
+
+def table_of(*rows: Row, goal: str = "maximize") -> pd.DataFrame:
+    where = replace(PROVENANCE, metric=f"val_accuracy:{goal}:last")
+    records = []
+    for row in rows:
+        status = row.status or (Status.FAILED if row.score is None else Status.COMPLETED)
+        known = 0.0 if row.score is None else row.score
+        epoch = {"loss": 1 - known, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": known}
+        result = ExecutionResult(
+            1, status, row.score, [epoch] * row.epochs, row.epochs, row.epochs, row.score,
+            row.seconds, trainer="native", weights=10, error="" if status.scored else "no luck",
+        )  # fmt: skip
+        values = {"units": 8 * row.trial, "dropout": 0.5} if row.trial % 2 else {"units": 16}
+        config = f"c{row.trial:011x}"
+        records.append(Record(row.trial, config, row.seed, values, result, where, row.fold))
+    return results_table(records, Task.MULTICLASS)
+
+
+def column(table: pd.DataFrame, name: str) -> list[Any]:
+    return [None if pd.isna(cell) else cell for cell in table[name]]
+
+
+def test_one_execution_a_trial_leaves_every_row_as_it_is() -> None:
+    table = table_of(Row(1, 0.5), Row(2, None), Row(3, 0.75, status=Status.STOPPED))
+    trials = trials_of(table)
+    pd.testing.assert_frame_equal(trials[table.columns], table)
+    assert list(trials.columns) == [*table.columns, *STATISTICS]
+    assert column(trials, "std") == [None, None, None]
+    assert trials["executions"].tolist() == [1, 0, 1]
+
+
+def test_seeds_are_averaged() -> None:
+    table = table_of(
+        Row(1, 0.5, 0, seconds=1, epochs=2), Row(1, 0.75, 7, seconds=2, epochs=4),
+        Row(2, 0.25, 0, seconds=4), Row(2, 0.25, 7, seconds=8),
+    )  # fmt: skip
+    trials = trials_of(table)
+    assert list(trials.columns) == [*table.columns, *STATISTICS]
+    assert trials["trial"].tolist() == [1, 2]
+    assert trials["config"].tolist() == table["config"].unique().tolist()
+    assert trials["score"].tolist() == trials["val_accuracy"].tolist() == [0.625, 0.25]
+    assert trials["loss"].tolist() == [0.375, 0.75]
+    assert trials["std"].tolist() == pytest.approx([0.25 / math.sqrt(2), 0])
+    assert trials["executions"].tolist() == [2, 2]
+    assert trials["epochs_trained"].tolist() == [3, 2]
+    assert trials["seconds"].tolist() == [3, 12]
+    # What differs among the executions has no cell, what they share has.
+    assert column(trials, "seed") == [None, None]
+    assert column(trials, "fold") == [None, None]
+    assert trials["units"].tolist() == [8, 16]
+    assert column(trials, "dropout") == [0.5, None]
+    assert trials["status"].tolist() == ["completed", "completed"]
+    assert set(trials["metric"]) == {"val_accuracy:maximize:last"}
+
+
+def test_folds_are_averaged() -> None:
+    table = table_of(*(Row(1, score, 3, fold) for fold, score in ((1, 0.2), (2, 0.4), (3, 0.9))))
+    (line,) = trials_of(table).to_dict("records")
+    assert line["score"] == mean([0.2, 0.4, 0.9])
+    assert (line["seed"], line["executions"]) == (3, 3)
+    assert pd.isna(line["fold"])
+
+
+def test_folds_and_seeds_are_averaged() -> None:
+    table = table_of(*(Row(1, seed + fold / 10, seed, fold) for seed in (0, 1) for fold in (1, 2)))
+    (line,) = trials_of(table).to_dict("records")
+    assert line["score"] == pytest.approx(0.65)
+    assert line["executions"] == 4
+    assert pd.isna(line["seed"])
+    assert pd.isna(line["fold"])
+
+
+def test_failures_have_no_part_in_the_means_and_are_said() -> None:
+    table = table_of(
+        Row(1, 0.5, 0), Row(1, None, 1, status=Status.TIMEOUT), Row(1, 0.75, 2),
+        Row(2, None, 0), Row(2, None, 1, status=Status.KILLED), Row(2, None, 2),
+        Row(3, 0.25, 0), Row(3, 0.5, 1, status=Status.STOPPED), Row(3, 0.5, 2),
+    )  # fmt: skip
+    trials = trials_of(table)
+    assert column(trials, "score") == [0.625, None, pytest.approx(1.25 / 3)]
+    assert trials["executions"].tolist() == [2, 0, 3]
+    assert trials["status"].tolist() == ["timeout", "failed", "stopped"]
+    assert column(trials, "error")[0] == "no luck"
+    assert column(trials, "val_accuracy")[1] is None
+    assert trials["seconds"].tolist() == [3, 3, 3]
+
+
+def test_the_score_of_a_diverged_execution_does_not_count() -> None:
+    table = table_of(Row(1, 0.5, 0), Row(1, 9.0, 1, status=Status.DIVERGED))
+    (line,) = trials_of(table).to_dict("records")
+    assert (line["score"], line["executions"], line["status"]) == (0.5, 1, "diverged")
+    assert math.isnan(line["std"])
+
+
+def test_a_trial_with_one_execution_beside_others_with_more() -> None:
+    table = table_of(Row(1, 0.5, 0), Row(1, 0.75, 1), Row(2, 1.0, 0))
+    trials = trials_of(table)
+    assert column(trials, "seed") == [None, 0]
+    assert column(trials, "std")[1] is None
+    best = best_trial(table)
+    assert best is not None
+    assert (best["trial"], best["score"]) == (1, 0.625)
+
+
+def test_no_rows() -> None:
+    table = results_table([], Task.MULTICLASS)
+    assert list(trials_of(table).columns) == [*table.columns, *STATISTICS]
+    assert len(trials_of(table)) == len(ranked_rows(table)) == len(ranked_trials(table)) == 0
+    assert best_trial(table) is None
+
+
+def test_the_ranking_of_single_executions() -> None:
+    rows = [
+        Row(1, 0.5), Row(2, 0.9, status=Status.STOPPED), Row(3, None, status=Status.DIVERGED),
+        Row(4, 0.9), Row(5, None),
+    ]  # fmt: skip
+    assert ranked_rows(table_of(*rows))["trial"].tolist() == [2, 4, 1]
+    assert ranked_trials(table_of(*rows))["trial"].tolist() == [2, 4, 1]
+    assert ranked_rows(table_of(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
+    least = best_trial(table_of(*rows, goal="minimize"))
+    assert least is not None
+    assert least["trial"] == 1
+    assert best_trial(table_of(Row(1, None))) is None
+
+
+def test_the_best_has_the_best_mean_and_the_most_scores() -> None:
+    table = table_of(
+        Row(1, 0.5, 0), Row(1, 0.9, 1), Row(2, 0.7, 0), Row(2, 0.6, 1),
+        Row(3, 1.0, 0), Row(3, None, 1),
+    )  # fmt: skip
+    assert ranked_trials(table)["trial"].tolist() == [1, 2, 3]
+    assert ranked_rows(table)["trial"].tolist() == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+@given(
+    rows=st.lists(
+        st.builds(
+            Row,
+            st.integers(1, 4),
+            st.none() | st.integers(0, 8).map(lambda eighths: eighths / 8),
+            st.integers(0, 2),
+            st.none(),
+        ),
+        unique_by=lambda row: (row.trial, row.seed),
+        max_size=12,
+    )
+)
+def test_the_lines_are_ranked_as_their_scores_are(goal: str, rows: Sequence[Row]) -> None:
+    table = table_of(*rows, goal=goal)
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        if row.score is not None:
+            scores.setdefault(row.trial, []).append(row.score)
+    lines = ranked_trials(table)
+    assert lines["trial"].tolist() == ranked(scores, goal)
+    assert lines["score"].tolist() == [mean(scores[trial]) for trial in lines["trial"]]
+    assert lines["executions"].tolist() == [len(scores[trial]) for trial in lines["trial"]]
+    assert trials_of(table)["trial"].tolist() == sorted({row.trial for row in rows})
+
+
+def test_a_table_that_was_written_gives_the_same_lines(tmp_path: Path) -> None:
+    table = table_of(
+        Row(1, 1 / 3, 0, 1), Row(1, 2 / 3, 0, 2), Row(2, 0.1, 0, 1), Row(2, None, 0, 2)
+    )
+    write_csv(table, tmp_path / "results.csv")
+    pd.testing.assert_frame_equal(trials_of(read_table(tmp_path)), trials_of(table))
