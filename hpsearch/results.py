@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
-from hpsearch.report.source import ReportSource, resolved_sweep
+from hpsearch.report.source import ReportSource, load_source, resolved_sweep
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation
+from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import best_row, ranked_rows, read_table
 from hpsearch.tuner.revisit import Reproduction, evaluate_trial, export_model, reproduce_trial
@@ -52,11 +53,13 @@ class Results(Pictures):
     @cached_property
     def table(self) -> pd.DataFrame:
         """results.csv: one row for each trial, with dtypes."""
-        return read_table(self.directory / "results.csv")
+        return read_table(self.directory)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """curves.csv: one row for each trial and epoch."""
+        """curves.csv: one row for each trial and epoch; KerasTuner's files give none."""
+        if is_project(self.directory):
+            return load_source(self.directory).curves
         return read_table(self.directory / "curves.csv")
 
     @cached_property

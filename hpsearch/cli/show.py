@@ -189,6 +189,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
         _print_best_configs(best, metric, names, top, console)
         return
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
+    extra = [name for name in extra if best[name].notna().any()]
     shown = _table(["trial", metric, *names, *extra], f"best trials by {metric}")
     for _, row in best.head(top).iterrows():
         cells = [row[name] for name in [*names, *extra]]

@@ -249,6 +249,12 @@ class ReportSource:
         return importance_of(self.table, space, most_rows=self.most_rows)
 
     @cached_property
+    def has_work(self) -> bool:
+        """Whether epochs or seconds are known; KerasTuner's files do not tell them."""
+        known = self.table[["epochs_trained", "seconds"]].notna()
+        return self.table.empty or bool(known.to_numpy().any())
+
+    @cached_property
     def savings(self) -> Savings:
         """Epochs and trainings that sharing and early stopping saved."""
         table = self.table
@@ -257,7 +263,7 @@ class ReportSource:
         trained = int(epochs.groupby(training).max().sum())
         ended = table["status"].isin(["completed", "stopped"])
         asked = table.get("epochs", epochs).astype("float64")
-        spared = (asked - epochs).fillna(0).clip(lower=0)[ended]
+        spared = (asked - table["epochs_trained"].astype("float64")).fillna(0).clip(lower=0)[ended]
         return Savings(
             trainings=int(training[epochs > 0].nunique()),
             shared_trials=int(table["shared_with"].notna().sum()),
