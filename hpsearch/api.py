@@ -33,6 +33,7 @@ from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
@@ -152,7 +153,7 @@ def _results_at_prompt(interruption: Interrupted) -> Results:
 
 
 def load(directory: str | os.PathLike[str]) -> Results:
-    """Return the results of an earlier run.
+    """Return the results of an earlier run, or of a search whose directory KerasTuner wrote.
 
     >>> import hpsearch
     >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": 4, "epochs": 2}}
@@ -164,7 +165,7 @@ def load(directory: str | os.PathLike[str]) -> Results:
         InputError: There is no results table.
     """
     path = Path(directory)
-    if not (path / "results.csv").exists():
+    if not (path / "results.csv").exists() and not is_project(path):
         raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
     return Results(path)
 

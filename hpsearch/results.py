@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.report.pictures import Pictures
-from hpsearch.report.source import ReportSource, resolved_sweep
+from hpsearch.report.source import ReportSource, load_source, resolved_sweep
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -24,6 +24,7 @@ from hpsearch.revisit.rows import (
 )
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation
+from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import read_curves, read_table
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
@@ -63,11 +64,13 @@ class Results(Pictures):
     @cached_property
     def table(self) -> pd.DataFrame:
         """results.csv: one row for each execution, with dtypes."""
-        return read_table(self.directory / "results.csv")
+        return read_table(self.directory)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """curves.csv: one row for each execution and epoch."""
+        """curves.csv: one row for each execution and epoch; KerasTuner's files give none."""
+        if is_project(self.directory):
+            return load_source(self.directory).curves
         return read_curves(self.directory)
 
     @cached_property

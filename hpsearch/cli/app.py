@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,7 +154,12 @@ def plan(
 
 @app.command()
 def show(
-    source: Annotated[Path, typer.Argument(metavar="DIR|CSV", help="The results to show.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|CSV", help="A results directory, KerasTuner's too, or a CSV file."
+        ),
+    ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
@@ -165,7 +171,10 @@ def show(
 @app.command()
 def compare(
     tables: Annotated[
-        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files.")
+        list[Path],
+        typer.Argument(
+            metavar="A B [C ...]", help="Results directories, KerasTuner's too, or CSV files."
+        ),
     ],
     *,
     score: Annotated[
@@ -222,7 +231,10 @@ def _rescorer(count: int, workers: int | None) -> Rescorer:
 @app.command()
 def report(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Results directories, or results.csv.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Results directories, KerasTuner's too, or results.csv."
+        ),
     ],
     *,
     out: Annotated[
@@ -391,6 +403,10 @@ def help_(
         print_topic(topic, _console())
 
 
+def _show_warning(message: Warning | str, *_details: object, **_more: object) -> None:
+    sys.stderr.write(f"warning: {message}\n")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake gives no traceback."""
     # TensorFlow's messages about the machine do not concern users.
@@ -399,7 +415,9 @@ def main(arguments: list[str] | None = None) -> None:
     # Lets the console script import the user's modules; last, so that they hide no package.
     sys.path.append(str(Path.cwd()))
     try:
-        app(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(arguments)
     except HpsearchError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None

@@ -193,6 +193,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
     metric = str(best["metric"].iloc[0]).split(":")[0]
     several = bool((best["executions"] > 1).any())
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
+    extra = [name for name in extra if best[name].notna().any()]
     scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
     shown = _table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
     for _, row in best.head(top).iterrows():

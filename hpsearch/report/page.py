@@ -113,7 +113,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             "-" if best is None else int(best["trial"]),
             f"{len(source.trials):,}",
             f"{len(source.ranked):,}",
-            duration(source.savings.seconds),
+            duration(source.savings.seconds) if source.has_work else "-",
         ],
         "total": len(source.trials),
         "scored": len(source.ranked),
@@ -141,7 +141,8 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
     return {
         "progress": {
-            by: progress_figure(source, by=by, most=limits.points) for by in ("trial", "seconds")
+            by: progress_figure(source, by=by, most=limits.points)
+            for by in ("trial", *(["seconds"] if source.has_work else []))
         },
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves) for metric in source.metrics
@@ -150,7 +151,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "shares": shares_figure(found),
         "effects": {name: effect_figure(found, name, source.metric) for name in found.effects},
         "contours": _contours(source, limits.pairs),
-        "work": work_figure([source]),
+        "work": work_figure([source]) if source.has_work else None,
     }
 
 

@@ -53,7 +53,8 @@ def as_figure(spec: Spec, source: ReportSource, theme: str = "light") -> Figure:
 def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     """Each figure of the report, with a name that is valid as a file's."""
     yield "progress", progress_figure(source)
-    yield "progress-by-time", progress_figure(source, by="seconds")
+    if source.has_work:
+        yield "progress-by-time", progress_figure(source, by="seconds")
     for metric in source.metrics:
         yield f"curves-{metric}", curves_figure(source, metric)
     if len(source.ranked):
@@ -66,7 +67,8 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
             yield f"effect-{index}-{safe}", effect_figure(found, name, source.metric)
         if len(found.paired) > 1:
             yield "contour", contour_figure(source, *found.paired[:2])
-    yield "work", work_figure([source])
+    if source.has_work:
+        yield "work", work_figure([source])
 
 
 def save_figures(source: ReportSource, directory: Path, kind: str = "svg") -> list[Path]:

@@ -268,6 +268,12 @@ class ReportSource:
         return importance_of(self.table, space, most_rows=self.most_rows)
 
     @cached_property
+    def has_work(self) -> bool:
+        """Whether epochs or seconds are known; KerasTuner's files do not tell them."""
+        known = self.table[["epochs_trained", "seconds"]].notna()
+        return self.table.empty or bool(known.to_numpy().any())
+
+    @cached_property
     def savings(self) -> Savings:
         """Epochs and trainings that sharing and early stopping saved."""
         table = self.table
@@ -277,7 +283,7 @@ class ReportSource:
         trained = int(epochs.groupby(training).max().sum())
         ended = table["status"].isin(["completed", "stopped"])
         asked = table.get("epochs", epochs).astype("float64")
-        spared = (asked - epochs).fillna(0).clip(lower=0)[ended]
+        spared = (asked - table["epochs_trained"].astype("float64")).fillna(0).clip(lower=0)[ended]
         return Savings(
             trainings=int(training[epochs > 0].nunique()),
             shared=int(table["shared_with"].notna().sum()),
@@ -326,7 +332,7 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     given = Path(path)
     directory = given if given.is_dir() else given.parent
     table = read_table(given)
-    missing = [name for name in (*HEAD, *TAIL) if name not in table]
+    missing = [name for name in (*HEAD, *TAIL) if name not in table and name != "method"]
     if missing:
         raise InputError(
             f"{given}: not a results table of hpsearch: it has no column {', '.join(missing)}"

@@ -39,9 +39,10 @@ def tiles(source: ReportSource) -> list[list[str]]:
         [f"best {source.metric}", *_best(source)],
         ["trials", f"{len(trials):,}", f"{len(table):,} executions" if source.repeated else ""],
         ["without a score", f"{len(source.unscored):,}", failures],
-        ["training time", duration(saved.seconds), "summed over trials"],
-        ["epochs saved", f"{spared:.0%}", trained],
     ]
+    if source.has_work:
+        found.append(["training time", duration(saved.seconds), "summed over trials"])
+        found.append(["epochs saved", f"{spared:.0%}", trained])
     # An objective function has no weights.
     if best is not None and best.notna()["weights"]:
         found.append(["model size", f"{best['weights']:,}", "weights"])

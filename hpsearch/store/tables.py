@@ -8,6 +8,7 @@ import math
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
@@ -19,8 +20,9 @@ from hpsearch.errors import InputError
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.mlp import NOTES
-from hpsearch.space.space import Kind
+from hpsearch.space.space import Config, Kind
 from hpsearch.store.cells import cell_of, escaped, parsed, printable, unescaped
+from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,14 +269,18 @@ def metric_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
-    if column in _INTEGER_NOTES:
-        return _INTEGER
     present = list(cells.dropna())
+    if column in _INTEGER_NOTES and all(_is_whole(cell) for cell in present):
+        return _INTEGER
     if not present or any(isinstance(c, bool | str) for c in present):
         return "object"
     if all(isinstance(c, int) for c in present):
         return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
     return _FLOAT
+
+
+def _is_whole(cell: Any) -> bool:
+    return not isinstance(cell, bool | str) and float(cell).is_integer()
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -328,7 +334,7 @@ def _umask() -> int:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a results.csv or curves.csv, or a directory's results.csv, with the schema's dtypes.
+    """Read a results.csv or curves.csv, or the results of a directory, with the schema's dtypes.
 
     Lists and mappings in hyperparameter cells stay JSON text.
 
@@ -359,7 +365,7 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
 def _checked(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         return _typed(table)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
 
 
@@ -417,14 +423,22 @@ def read_curves(directory: Path) -> pd.DataFrame:
 
 
 def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read any program's CSV file, or a directory's results.csv: numbers, booleans, text, None.
+    """Read any program's CSV file, or the results of a directory: numbers, booleans, text, None.
+
+    A directory has a results.csv, or KerasTuner's files, of which half-written ones are left out
+    with a warning.
 
     Raises:
-        InputError: There is no such file, or it is not a CSV file.
+        InputError: There is no such file, or it is not a CSV file or as KerasTuner writes it.
     """
     import pandas as pd  # slow to import
 
     source = Path(path)
+    if is_project(source):
+        project = read_project(source)
+        for line in project.left_out:
+            warnings.warn(line, UserWarning, stacklevel=2)
+        return _project_cells(project, source)
     source = source / "results.csv" if source.is_dir() else source
     if not source.exists():
         raise InputError(f"{source}: there is no such results table")
@@ -446,6 +460,37 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
         cells = [parsed(cell, as_text=as_text) for cell in raw[column]]
         table[column] = pd.Series(cells, dtype=object, index=raw.index)
     return table
+
+
+def _project_cells(project: Project, path: Path) -> pd.DataFrame:
+    """The cells of a project of KerasTuner, in the columns of a custom model's table."""
+    import pandas as pd  # slow to import
+
+    columns = {name: column_of(cell_of(name)) for name in project.hyperparameters}
+    reported = (cell_of(name) for trial in project.trials for name in trial.metrics)
+    head = [*HEAD, *columns.values()]
+    metrics = _columns_of([*TASK_METRICS[Task.OWN], *reported], {*head, *TAIL})
+    header = [*head, *metrics.values(), *TAIL]
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: two of its hyperparameters or metrics have the same column")
+    rows = [
+        {
+            "trial": trial.number,
+            "config": Config(trial.config, Kind.MODEL).id,
+            "status": trial.status,
+            "score": trial.score,
+            **{columns[name]: cell_of(v) for name, v in trial.config.items()},
+            **{metrics[cell_of(name)]: v for name, v in trial.metrics.items()},
+            "best_epoch": trial.best_epoch,
+            "best_score": trial.score,
+            "error": trial.error or None,
+            "metric": project.metric or None,
+            "sweep": project.name,
+        }
+        for trial in project.trials
+    ]
+    table = pd.DataFrame(rows, columns=header, dtype=object)
+    return table.where(table.notna(), None)
 
 
 def varying_columns(table: pd.DataFrame) -> list[str]:

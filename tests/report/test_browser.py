@@ -6,6 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -359,4 +360,14 @@ def test_evaluations_are_shown_where_there_are_any(visit, page_of):
         [look.time, "7", "test", "1,360", "accuracy", "0.9000", "-"],
     ]
     assert seen.page.locator("#nav a[href='#evaluations']").count() == 1
+    seen.assert_quiet()
+
+
+def test_what_keras_tuner_does_not_tell_is_not_drawn(visit, tmp_path):
+    project = Path(__file__).parent.parent / "store" / "keras_tuner_projects" / "1.3"
+    write_page([load_source(project)], tmp_path / "page.html")
+    seen = visit(tmp_path / "page.html").draw_all()
+    assert seen.page.locator("#work").count() == 0
+    assert seen.page.locator(".tile").count() == 3
+    assert seen.page.locator("#progress option").all_inner_texts() == ["trial"]
     seen.assert_quiet()

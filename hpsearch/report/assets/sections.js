@@ -45,7 +45,8 @@ function progressSection(view) {
   if (!view.sweep.scored) return card("progress", "Progress", "No trial has a score yet.");
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order, and the best so far.`);
   const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
-  const [by] = chooser("Along", [["trial", "trial"], ["seconds", "training time"]], draw);
+  const ways = [["trial", "trial"], ["seconds", "training time"]].filter(([by]) => view.sweep.figures.progress[by]);
+  const [by] = chooser("Along", ways, draw);
   draw("trial");
   return card("progress", "Progress", view.sweep.notes.progress, by, node);
 }
@@ -171,6 +172,7 @@ function evaluationsSection(view) {
 }
 
 function workSection(view) {
+  if (!view.sweep.figures.work) return null;
   if (!view.sweep.total) return card("work", "Shared and saved", "No trial has ended yet.");
   const node = plot("Epochs that were trained, shared, and not needed.");
   show(node, view.sweep.figures.work, { name: "work" });
