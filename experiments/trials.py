@@ -16,6 +16,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
+from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import Tables
@@ -33,7 +35,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Snapshots, make_planner
-from hpsearch.tuner.loop import Loop
+from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Reporter, Settings, Stop
@@ -216,7 +218,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     where.prepare(fresh=False)
     with Store(where.store) as store, Instant(_WORKERS) as executor:
         results, snapshots = store.results(), Snapshots(store)
-        loop = Loop(
+        engine = Engine(
             planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
             snapshots=snapshots,
             executor=executor,
@@ -231,9 +233,12 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
                 Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
             ),
         )
-        loop.run(set(loop.results), store.executions)
-        loop.tables.write(store.executions(), loop.results)
-    return len(loop.results)
+        engine.begin(set(engine.results), store.executions)
+        strategy = engine.planner.strategy
+        assert strategy is not None
+        search_with(partial(reply_of, strategy), engine)
+        engine.tables.write(store.executions(), engine.results)
+    return len(engine.results)
 
 
 def run_pool(sweep: Sweep, directory: Path, stages: Stages) -> int:

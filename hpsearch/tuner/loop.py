@@ -92,7 +92,7 @@ class Engine:
     _began: float = 0.0
     _idle_since: float = 0.0
     _has_waited: bool = False
-    _asked: Inquiry | None = None
+    asked: Inquiry | None = None
     #: Whether the request under way is for what was foreseen.
     _confirming: bool = False
     _exhausted: bool = False
@@ -172,11 +172,11 @@ class Engine:
         for line in answer.notes:
             self.reporter.note(line, warning=True)
         self._exhausted = answer.exhausted
-        self._waits = bool(self._asked and self._asked.room and not answer.proposals)
+        self._waits = bool(self.asked and self.asked.room and not answer.proposals)
         # What was foreseen is in training already.
         confirms = self.ready and self._confirming
         step = Step() if confirms else self.planner.take(answer.proposals)
-        self.ready, self._asked, self._confirming = True, None, False
+        self.ready, self.asked, self._confirming = True, None, False
         self._take(step, events=answer.events)
 
     def request(self) -> Inquiry | None:
@@ -184,7 +184,7 @@ class Engine:
 
         Proposals that are foreseen are trained before anyone is ready to make them.
         """
-        while not (self._asked or self._late or self.stop.reason or self.stop.signal is not None):
+        while not (self.asked or self._late or self.stop.reason or self.stop.signal is not None):
             room = self._room()
             if room and (step := self.planner.own()):
                 self._take(step)
@@ -213,7 +213,7 @@ class Engine:
         return max(0, free - len(self._queue))
 
     def _ask(self, request: Inquiry) -> Inquiry:
-        self._asked = request
+        self.asked = request
         return request
 
     def _foresee(self) -> bool:
@@ -235,7 +235,7 @@ class Engine:
             return False
         if self._late or self._complete:
             return True
-        return self.ready and self._asked is None and not self._wants
+        return self.ready and self.asked is None and not self._wants
 
     @property
     def _complete(self) -> bool:
@@ -265,7 +265,7 @@ class Engine:
     def _check_patience(self) -> None:
         """Raise HpsearchError if no proposal came for too long, while no worker had work."""
         now = time.monotonic()
-        if self.executor.busy or (self.ready and self._asked is None):
+        if self.executor.busy or (self.ready and self.asked is None):
             self._idle_since = now
             return
         waited = now - self._idle_since

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import run_engine, run_late
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
@@ -23,7 +24,7 @@ from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
-from hpsearch.tuner.loop import Loop
+from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job
@@ -98,6 +99,8 @@ class Trains:
     def events(self, _: float) -> list[Event]:
         if self.most is not None and len(self.jobs) >= self.most:
             raise KeyboardInterrupt
+        if not self.waiting:
+            return []
         job = self.waiting.pop(0)
         self.jobs.append(job)
         before = job.past.snapshot.epoch if job.past else 0
@@ -120,7 +123,7 @@ class Trains:
 def search(
     directory: Path, method: Any, *, workers: int = 1, most: int | None = None,
     failing: frozenset[int] = frozenset(), **changes: Any,
-) -> Iterator[tuple[Loop, Trains]]:  # fmt: skip
+) -> Iterator[tuple[Engine, Trains]]:  # fmt: skip
     raw = {
         "name": "s", "data": {"dataset": "digits"}, "method": method, "parameters": PARAMETERS,
         "budget": {"trials": 30},
@@ -133,7 +136,7 @@ def search(
         results, snapshots = store.results(), Snapshots(store)
         executor = Trains(workers, most, failing)
         stops = sweep.method.options.get("median_stopping")
-        loop = Loop(
+        engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
@@ -142,23 +145,23 @@ def search(
             keep="best",
             medians=Medians(recipe) if stops else None,
         )  # fmt: skip
-        loop.tables.due = lambda _: False  # type: ignore[method-assign]
-        yield loop, executor
+        engine.tables.due = lambda _: False  # type: ignore[method-assign]
+        yield engine, executor
 
 
 def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], Trains]:
     """The rows of the table, by execution."""
-    with search(directory, method, **changes) as (loop, executor):
+    with search(directory, method, **changes) as (engine, executor):
         try:
-            loop.run(set(loop.results), loop.store.executions)
+            run_engine(engine, set(engine.results))
         except KeyboardInterrupt:
             assert executor.most is not None
         rows = {
             each.number: (
                 each.config.id, each.seed,
-                loop.results.get(each.number) and replace(loop.results[each.number], seconds=0),
+                engine.results.get(each.number) and replace(engine.results[each.number], seconds=0),
             )
-            for each in loop.store.executions()
+            for each in engine.store.executions()
         }  # fmt: skip
         return rows, executor
 
@@ -242,10 +245,10 @@ def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
     listed = [{"units": 7, "activation": "gelu"}, {"units": 9, "epochs": 3}]
     for index, method in enumerate(METHODS):
         with search(tmp_path / str(index), method, configs=listed, budget={"trials": 5}) as (
-            loop, _,
+            engine, _,
         ):  # fmt: skip
-            loop.run((), loop.store.executions)
-            assert [t.config.values["units"] for t in loop.store.executions()[:2]] == [7, 9]
+            run_engine(engine)
+            assert [t.config.values["units"] for t in engine.store.executions()[:2]] == [7, 9]
 
 
 def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
@@ -306,3 +309,18 @@ def test_median_stopping_spares_epochs_and_the_best_is_the_same(tmp_path: Path) 
         return max(scored)
 
     assert best(rows) == best(plain)
+
+
+@pytest.mark.parametrize("method", ["random", *METHODS], ids=str)
+def test_proposals_that_come_late_change_nothing(tmp_path: Path, method: Any) -> None:
+    """A tuner's process starts at any time, and answers at any speed: the table is the same."""
+    whole, one = run(tmp_path / "whole", method, budget={"trials": 16})
+    for start, pause in ((0, 3), (1, 0), (2, 1), (7, 0), (40, 2)):
+        place = tmp_path / f"{start}-{pause}"
+        with (
+            search(tmp_path / "other", method, budget={"trials": 16}) as (other, _),
+            search(place, method, budget={"trials": 16}) as (engine, executor),
+        ):
+            run_late(engine, other.planner.strategy, start=start, pause=pause)
+        assert run(place, method, budget={"trials": 16})[0] == whole
+        assert executor.epochs == one.epochs

@@ -1,13 +1,15 @@
-"""The loop, with trainings that are over at once."""
+"""The engine, with trainings that are over at once."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import run_engine
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
@@ -21,7 +23,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
-from hpsearch.tuner.loop import Loop
+from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
@@ -41,6 +43,7 @@ def space_of(**choices: Sequence[Any]) -> Space:
 class Learner:
     """Proposes a list, and remembers what it was told."""
 
+    foreseen = sys.maxsize
     rungs = ()
 
     def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
@@ -128,19 +131,19 @@ class Watcher(Reporter):
 @contextmanager
 def loop_of(
     directory: Path, space: Space, oracle: Learner, score_of: Any, seeds: Sequence[int] = (0,)
-) -> Iterator[Loop]:
+) -> Iterator[Engine]:
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
         results, snapshots, stored = store.results(), Snapshots(store), store.executions()
         repetitions = list(map(Repetition, seeds))
         numbers = Trials(space, (), repetitions, stored=stored, limit=None)
-        planner: Planner = FixedPlanner(oracle, numbers, repetitions, ())
+        planner: Planner = FixedPlanner(oracle, numbers, repetitions, results)
         if oracle.adaptive:
             reuse = CurveReuse(RECIPE, results, snapshots.epochs)
             planner = AdaptivePlanner(
                 oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
             )
-        yield Loop(
+        yield Engine(
             planner=planner,
             snapshots=snapshots,
             executor=Instant(score_of),
@@ -163,35 +166,37 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     space = space_of(units=[1, 2, 3])
     oracle = learner(space)
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
-    with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as loop:
-        loop.run((), loop.store.executions)
-        configs = [trial.config for trial in loop.executions]
+    with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as engine:
+        run_engine(engine)
+        configs = [trial.config for trial in engine.executions]
     assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
         Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
     ]  # fmt: skip
 
 
-def test_an_oracle_that_does_not_learn_is_told_nothing(tmp_path: Path) -> None:
+def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> None:
     space = space_of(units=[1, 2, 3])
     oracle = learner(space, adaptive=False)
-    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as loop:
-        loop.run((), loop.store.executions)
-        assert len(loop.results) == 3
-    assert oracle.told == []
+    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as engine:
+        run_engine(engine)
+        assert len(engine.results) == 3
+    assert sorted((each.config.values["units"], each.score) for each in oracle.told) == [
+        (1, 0.5), (2, 0.5), (3, 0.5),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
     space = space_of(units=[1, 2, 3])
-    with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as loop:
-        loop.executor = Cluster(lambda _: 0.5)
-        loop.run((), loop.store.executions)
-        assert sorted(loop.results) == [1, 2, 3]
-        assert loop.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+    with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as engine:
+        engine.executor = Cluster(lambda _: 0.5)
+        run_engine(engine)
+        assert sorted(engine.results) == [1, 2, 3]
+        assert engine.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
-        loop.executor = Cluster(lambda _: 0.5)
-        loop.run(set(loop.results), loop.store.executions)
-        assert loop.executor.asked == 0
+        engine.executor = Cluster(lambda _: 0.5)
+        run_engine(engine, set(engine.results))
+        assert engine.executor.asked == 0
 
 
 def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
@@ -215,39 +220,39 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
         space = space_of(units=[1])
         directory = tmp_path / f"{deaths}-{machine}"
         directory.mkdir()
-        with loop_of(directory, space, learner(space), lambda _: 0.5) as loop:
-            loop.executor = Losing(lambda _: 0.5)
-            loop.run((), loop.store.executions)
-            assert loop.results[1].status == status
+        with loop_of(directory, space, learner(space), lambda _: 0.5) as engine:
+            engine.executor = Losing(lambda _: 0.5)
+            run_engine(engine)
+            assert engine.results[1].status == status
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("hpsearch.tuner.planning._WINDOW", 4)
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
-    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as loop:
-        loop.run((), loop.store.executions)
-        told = [(s.trials, s.executions, s.trainings) for s in loop.reporter.plans]
-    assert told == [(0, 0, 0), (4, 4, 2), (2, 2, 1)]
-    assert sorted(loop.reporter.results) == [1, 2, 3, 4, 5, 6]
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        run_engine(engine)
+        told = [(s.trials, s.executions, s.trainings) for s in engine.reporter.plans]
+    assert told == [(4, 4, 2), (2, 2, 1)]
+    assert sorted(engine.reporter.results) == [1, 2, 3, 4, 5, 6]
 
 
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
     narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
-    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as loop:
-        loop.run((), loop.store.executions)
+    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as engine:
+        run_engine(engine)
     written: list[list[int]] = []
-    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as loop:
-        loop.tables.due = lambda rows: rows > 0
-        loop.tables.write = lambda trials, _: written.append([t.number for t in trials])
-        loop.run(set(loop.results), loop.store.executions)
-        assert [trial.number for trial in loop.executions] == [2, 3]
+    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as engine:
+        engine.tables.due = lambda rows: rows > 0
+        engine.tables.write = lambda trials, _: written.append([t.number for t in trials])
+        run_engine(engine, set(engine.results))
+        assert [trial.number for trial in engine.executions] == [2, 3]
     assert written == [[1, 2, 3]]
 
 
 def test_curves_are_kept_small(tmp_path: Path) -> None:
     space = space_of(units=[1], epochs=[3])
-    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as loop:
-        loop.run((), loop.store.executions)
-        assert isinstance(loop.results[1].curve, Curve)
-        assert loop.results == loop.store.results()
-        assert [epoch["val_accuracy"] for epoch in loop.results[1].curve] == [0.0, 0.1, 0.2]
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
+        run_engine(engine)
+        assert isinstance(engine.results[1].curve, Curve)
+        assert engine.results == engine.store.results()
+        assert [epoch["val_accuracy"] for epoch in engine.results[1].curve] == [0.0, 0.1, 0.2]

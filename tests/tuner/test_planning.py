@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from hpsearch.search.draws import grid_draws, random_draws
 from hpsearch.search.strategy import Outcome, Proposal
-from hpsearch.space.execution import Execution, Repetition
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.tuner import planning
 from hpsearch.tuner.planning import FixedPlanner, Trials, group
@@ -23,6 +24,7 @@ class ListOracle:
     """Proposes what it is given, and remembers what it was asked."""
 
     adaptive = False
+    foreseen = sys.maxsize
     rungs = ()
 
     def __init__(self, configs: Iterable[Config]) -> None:
@@ -43,24 +45,37 @@ class ListOracle:
         raise AssertionError(configs, outcomes)
 
 
-def grid(space: Space) -> ListOracle:
-    return ListOracle(grid_draws(space))
+def grid(space: Space, first: Sequence[Config] = ()) -> ListOracle:
+    listed = {config.id for config in first}
+    return ListOracle([*first, *(each for each in grid_draws(space) if each.id not in listed)])
+
+
+def over(asker: FixedPlanner) -> bool:
+    assert asker.strategy is not None
+    return asker.spent or asker.strategy.exhausted
+
+
+def window(asker: FixedPlanner) -> list[Execution]:
+    """The executions of the next window of proposals."""
+    assert asker.strategy is not None
+    return list(asker.take(asker.strategy.ask(asker.room(1))).executions)
 
 
 def all_of(asker: FixedPlanner) -> list[Execution]:
     trials: list[Execution] = []
     for _ in range(1000):
-        if asker.over:
+        if over(asker):
             return trials
-        trials += asker.new_executions()
+        trials += window(asker)
     raise AssertionError("it never ends")
 
 
 def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
+    results: dict[int, ExecutionResult] = changes.pop("results", {})
     settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
     first, repetitions = settings.pop("first"), list(map(Repetition, settings.pop("seeds")))
-    numbers = Trials(space, {config.id for config in first}, repetitions, **settings)
-    return FixedPlanner(oracle or grid(space), numbers, repetitions, first)
+    trials = Trials(space, {config.id for config in first}, repetitions, **settings)
+    return FixedPlanner(oracle or grid(space, first), trials, repetitions, results)
 
 
 def shown(trials: Iterable[Execution]) -> list[tuple[int, Any, int]]:
@@ -95,13 +110,14 @@ def test_the_budget_counts_trials(limit: int) -> None:
     oracle = grid(UNITS)
     asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
     assert shown(all_of(asker)) == shown(DONE)[: 2 * limit]
-    assert asker.over
+    assert over(asker)
     # No proposal for which the budget has no trial.
     assert oracle.asked[0] == limit
 
 
 def test_resuming_a_finished_sweep_adds_nothing() -> None:
-    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE)
+    results = {t.number: ExecutionResult(t.number, Status.COMPLETED, 0.5) for t in DONE}
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, results=results)
     assert asker.current == DONE
     assert not asker.begin({t.number for t in DONE})
     assert all_of(asker) == []
@@ -124,7 +140,7 @@ def test_new_values_and_seeds_add_only_what_is_missing() -> None:
 
 def test_a_seed_is_added_to_the_trials_of_a_budget_that_is_spent() -> None:
     asker = asker_of(UNITS, seeds=(0, 1, 5), stored=DONE, limit=3)
-    assert asker.over
+    assert over(asker)
     step = asker.begin({t.number for t in DONE})
     assert shown(step.executions) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
     assert step.trainings == tuple(group(step.executions))
@@ -154,7 +170,7 @@ def test_a_config_written_otherwise_is_the_same_trial() -> None:
 def test_a_budget_that_shrank_keeps_the_first_trials() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, limit=2)
     assert asker.current == DONE[:4]
-    assert asker.over
+    assert over(asker)
 
 
 @pytest.mark.parametrize("cut", range(13))
@@ -186,8 +202,8 @@ def test_windows_are_of_a_fixed_size() -> None:
     oracle = grid(space)
     asker = asker_of(space, oracle)
     sizes = []
-    while not asker.over:
-        sizes.append(len(asker.new_executions()))
+    while not over(asker):
+        sizes.append(len(window(asker)))
     assert sizes == [4096, 4096, 10_000 - 2 * 4096]
     assert set(oracle.asked) == {4096}
 
@@ -199,48 +215,38 @@ def test_what_an_exhausted_space_leaves_of_the_budget(limit: int | None, left: i
     assert asker.left_over == left
 
 
-@pytest.mark.parametrize("limit", [None, 1, 5, 6, 7])
-@pytest.mark.parametrize("step", [1, 2, 100])
-def test_looking_ahead_changes_no_trial(
-    limit: int | None, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_a_window_and_passes_over_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "_WINDOW", 2)
-    space = space_of(units=[1, 2, 3, 4, 5])
-
-    def windows(step: int) -> list[list[tuple[int, Any, int]]]:
-        oracle = grid(space)
-        asker = asker_of(space, oracle, seeds=(0, 1), limit=limit, stored=DONE[:3])
-        found = []
-        while not asker.over:
-            found.append(shown(asker.new_executions()))
-            for _ in range(3):
-                asker.look_ahead(step)
-        assert sum(oracle.asked) <= 5 + 2
-        return found
-
-    assert windows(step) == windows(0)
-
-
-def test_looking_ahead_asks_for_one_window_at_most() -> None:
-    space = space_of(units=list(range(5000)))
-    oracle = grid(space)
-    asker = asker_of(space, oracle, limit=4999)
-    asker.look_ahead(4000)
-    asker.look_ahead(4000)
-    asker.look_ahead(4000)
-    assert oracle.asked == [4000, 96]
-    assert len(asker.new_executions()) == 4096
-    asker.look_ahead(4000)
-    assert oracle.asked[-1] == 4999 - 4096
-    assert len(asker.new_executions()) == 4999 - 4096
-    assert asker.over
-
-
-def test_a_step_is_a_window_and_passes_over_what_is_known() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
-    step = asker.next(1)
+    proposals = [Proposal(each.config) for each in DONE[::2]]
+    assert asker.room(1) == 2
+    step = asker.take(proposals)
     assert list(step.executions) == DONE[4:]
     assert step.trainings == tuple(group(DONE[4:]))
     assert not step.answers
-    assert not asker.next(1)
-    assert not asker_of(UNITS, seeds=(0, 1), stored=DONE).next(1)
+    assert not asker.take(proposals)
+    assert not asker_of(UNITS, seeds=(0, 1), stored=DONE).take(proposals)
+
+
+def test_an_outcome_is_told_once_every_execution_is_answered() -> None:
+    results: dict[int, ExecutionResult] = {}
+    asker = asker_of(UNITS, seeds=(0, 1), results=results)
+    executions = window(asker)
+    for execution, score in zip(executions, [0.25, 0.75, 0.5, None, 1.0, 1.0], strict=True):
+        status = Status.FAILED if score is None else Status.COMPLETED
+        result = ExecutionResult(execution.number, status, score, error="" if score else "no")
+        results[execution.number] = result
+        asker.learn([result])
+    configs = [each.config for each in executions[::2]]
+    told = asker.outcomes()
+    assert told == (Outcome(configs[0], 0.5), Outcome(configs[1], None), Outcome(configs[2], 1.0))
+    assert [each.error for each in told] == ["", "no", ""]
+    assert asker.outcomes() == ()
+    # Proposed again, it is not told again.
+    asker.take([Proposal(each) for each in configs])
+    assert asker.outcomes() == ()
+    # A later run tells what an earlier one found, as soon as it is proposed.
+    later = asker_of(UNITS, seeds=(0, 1), stored=executions, results=results)
+    later.begin(set(results))
+    later.take([Proposal(each) for each in configs])
+    assert later.outcomes() == told
