@@ -150,7 +150,13 @@ def methods(part: Schema) -> list[tuple[str, ...]]:
     """Return one row per option, and one for the methods without options."""
     lines: dict[tuple[str, ...], list[str]] = {}
     for variant in part["anyOf"][1:]:
-        options = variant["properties"]
+        options = variant.get("properties", {})
+        if "enum" not in options.get("name", {}):
+            # A reference to an oracle, alone or with its class's arguments.
+            if options:
+                line = ("", "The arguments of the oracle's class.", "", "", "")
+                lines.setdefault(line, []).append("package.module:Oracle")
+            continue
         name = options["name"]["enum"][0]
         for option, each in options.items():
             if option != "name":

@@ -65,6 +65,11 @@ class History:
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
+    def close(self) -> bool:
+        """See `Strategy.close`."""
+        self.exhausted = True
+        return False
+
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes; of several for one config, the one with the most epochs counts."""
         for outcome in outcomes:
@@ -159,6 +164,11 @@ class AdaptiveStrategy:
                 self.history.propose(config)
                 proposals.append(Proposal(config))
         return proposals
+
+    def close(self) -> bool:
+        """See `Strategy.close`."""
+        self.exhausted = True
+        return False
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn the outcomes of proposals, or of configs that were never proposed."""

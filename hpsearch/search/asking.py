@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config
 
@@ -90,18 +89,10 @@ def search_with(answer: Callable[[Inquiry], Reply], engine: Exchange) -> None:
         request = engine.exchange(answer(request))
 
 
-def close(strategy: Strategy) -> bool:
-    """Have a strategy begin no further config; whether earlier ones may continue."""
-    if isinstance(strategy, HalvingStrategy):
-        strategy.close()
-        return True
-    return False
-
-
 def reply_of(strategy: Strategy, request: Inquiry) -> Reply:
     """Tell a strategy the outcomes, and ask it for proposals."""
     strategy.tell(request.outcomes)
-    if request.closed and not close(strategy):
+    if request.closed and not strategy.close():
         return Reply(exhausted=True)
     proposals = strategy.ask(request.room) if request.room else []
     return Reply(tuple(proposals), exhausted=strategy.exhausted)

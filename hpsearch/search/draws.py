@@ -186,6 +186,11 @@ class DrawStrategy:
         self.exhausted = self.exhausted or len(proposals) < count
         return proposals
 
+    def close(self) -> bool:
+        """See `Strategy.close`."""
+        self.exhausted = True
+        return False
+
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Do nothing: outcomes do not change the draws."""
 

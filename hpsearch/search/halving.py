@@ -174,9 +174,10 @@ class HalvingStrategy:
         """Return the epochs at which a config that was proposed halts for the first time."""
         return self.rungs[self._bracket(self._orders[config.id]).first]
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Begin no further config: those that began are all that compete."""
         self._closed = True
+        return True
 
     def ask(self, count: int) -> list[Proposal]:
         """Return at most `count` proposals: configs that continue first, then new ones."""

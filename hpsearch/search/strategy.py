@@ -69,6 +69,10 @@ class Strategy(Protocol):
         """Epochs at which trainings halt, ascending; empty if every training runs to its end."""
         ...
 
+    def close(self) -> bool:
+        """Begin no further config; return whether earlier ones may still continue."""
+        ...
+
     def ask(self, count: int) -> list[Proposal]:
         """Return at most `count` proposals; fewer if it waits for outcomes or is exhausted.
 

@@ -239,7 +239,14 @@ def search(
 
 def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> SearchResult:
     settings = Settings(
-        out=out, workers=workers, report=False, model=False, weights=True, in_process=workers == 1
+        out=out,
+        workers=workers,
+        report=False,
+        model=False,
+        weights=True,
+        # Importing KerasTuner takes longer than many a fit.
+        direct=True,
+        in_process=workers == 1,
     )
     outcome = run_sweep(sweep, settings, AsWarnings(), lambda _: loaded)
     table = read_table(outcome.directory / "results.csv")

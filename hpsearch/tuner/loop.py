@@ -37,6 +37,8 @@ _MACHINES = 3
 #: The sweep gives up if so many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
 _WAIT_SECONDS = 0.5
+#: Time in which TensorFlow is imported on a slow machine.
+_START_SECONDS = 60.0
 #: A longer wait for a proposal is worth a line.
 _LONG_SECONDS = 10.0
 #: So many outcomes are told at once, even if no proposal is wanted.
@@ -240,9 +242,11 @@ class Engine:
     @property
     def _complete(self) -> bool:
         """Whether earlier runs left nothing to do, which needs no answer."""
-        planner = self.planner
-        no_more = planner.spent or (planner.strategy is not None and planner.strategy.exhausted)
-        return not self.ready and not self._planned and no_more
+        strategy = self.planner.strategy
+        if self.ready or self._planned or strategy is None or strategy.rungs:
+            # What halted may have to continue.
+            return False
+        return self.planner.spent or strategy.exhausted
 
     @property
     def _wants(self) -> bool:
@@ -263,13 +267,14 @@ class Engine:
                 self.watch(self.records)
 
     def _check_patience(self) -> None:
-        """Raise HpsearchError if no proposal came for too long, while no worker had work."""
+        """Raise HpsearchError if an oracle has proposed nothing for too long."""
         now = time.monotonic()
-        if self.executor.busy or (self.ready and self.asked is None):
+        own = self.planner.strategy is not None
+        if own or self.executor.busy or (self.ready and self.asked is None):
             self._idle_since = now
             return
         waited = now - self._idle_since
-        if waited > self.patience_seconds:
+        if waited > self.patience_seconds + (0.0 if self.ready else _START_SECONDS):
             raise HpsearchError(
                 f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"

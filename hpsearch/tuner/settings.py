@@ -58,7 +58,9 @@ class Settings:
         report: Whether to write report.html at the end.
         model: Whether to write best.keras.
         weights: Whether to store the best trial's weights if best.keras is not written.
-        in_process: Whether this process trains, one training at a time, whatever the engine.
+        direct: Whether to ask the strategy itself, without a KerasTuner tuner.
+        in_process: Whether this process trains, one training at a time, whatever the engine. It
+            asks the strategy itself.
         pool: An executor whose processes train, whatever the engine.
         drive: Searches in this process; None has the sweep's method do so in one of its own.
     """
@@ -72,6 +74,7 @@ class Settings:
     report: bool = True
     model: bool = True
     weights: bool = False
+    direct: bool = False
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None
     drive: Drive | None = None

@@ -201,7 +201,7 @@ class _Run:
         The tuner has a process of its own: this one would hand out no work while it imports
         KerasTuner.
         """
-        if prepared.problem is None or self.settings.in_process:
+        if prepared.problem is None or self.settings.direct or self.settings.in_process:
             strategy = engine.planner.strategy
             assert strategy is not None
             search_with(partial(reply_of, strategy), engine)

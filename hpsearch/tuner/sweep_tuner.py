@@ -23,7 +23,6 @@ from hpsearch.search.asking import (
     Inquiry,
     OracleEvent,
     Reply,
-    close,
     search_with,
 )
 from hpsearch.search.oracle import (
@@ -173,7 +172,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
     def _ask(self, request: Inquiry) -> tuple[list[Proposal], bool]:
         proposals, self._again = self._again, []
-        if request.closed and self._of_strategy and not close(self.oracle.strategy):
+        if request.closed and self._of_strategy and not self.oracle.strategy.close():
             return proposals, True
         useless = 0
         while len(proposals) < request.room:

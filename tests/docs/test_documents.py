@@ -84,6 +84,9 @@ def test_the_python_of_the_tuner_s_page_runs(tmp_path):
 def test_custom_models_and_tuners_run(tmp_path):
     check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
     check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
+    check += block("oracle", "py") + block("tuner", "py")
+    check += "assert len(found.trials) == len(oracle.trials) == 6\n"
+    check += "assert model.count_params() == trained.count_params() == found.best['weights']\n"
     said = run_python(block("models", "py") + block("tuners", "py") + check, tmp_path)
     assert "Best val_accuracy So Far" in said
     shown = hpsearch("show", "my_dir/digits", cwd=tmp_path)
@@ -179,12 +182,14 @@ RUN = {
     ("main job", "sh"): 1,
     ("models", "py"): 1,
     ("optimize", "py"): 1,
+    ("oracle", "py"): 1,
     ("rows", "sh"): 1,
     ("scikit-learn", "py"): 1,
     ("slurm", "bash"): 1,
     ("sweep", "sh"): 1,
     ("tests", "sh"): 1,
     ("trackers", "sh"): 1,
+    ("tuner", "py"): 1,
     ("tuners", "py"): 1,
     ("wandb", "sh"): 1,
     ("", "console"): 2,

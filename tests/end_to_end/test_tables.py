@@ -49,6 +49,7 @@ _COLUMNS = [
     "version",
     "tensorflow",
     "keras",
+    "method",
 ]
 
 

@@ -19,7 +19,8 @@ from pandas.testing import assert_frame_equal
 
 import hpsearch
 from hpsearch.errors import InputError
-from hpsearch.store.tables import best_row, hyperparameter_columns, read_table, write_csv
+from hpsearch.store.tables import hyperparameter_columns, read_table, write_csv
+from hpsearch.store.trials import best_trial
 
 OLD = Path(__file__).with_name("keras_tuner_projects")
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
@@ -124,7 +125,7 @@ def test_a_search_of_each_tuner(tuner):
         if isinstance(tuner, keras_tuner.Hyperband):
             assert row["epochs"] == values["tuner/epochs"]
     (best,) = tuner.oracle.get_best_trials()
-    assert best_row(table.reset_index())["score"] == best.score
+    assert best_trial(table.reset_index())["score"] == best.score
     assert set(table["metric"]) == {"val_accuracy:maximize:best"}
     assert set(table["sweep"]) == {"project"}
     unknown = ["seed", "best_epoch", "epochs_trained", "weights", "seconds", "trainer", "data"]

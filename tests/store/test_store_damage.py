@@ -205,7 +205,7 @@ def test_a_result_that_is_none_in_spite_of_its_checksum(damaged: Path, record: s
 def test_an_execution_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
     db = sqlite3.connect(damaged)
     row = db.execute(
-        "SELECT number, trial, config, seed, fold FROM executions WHERE number=3"
+        "SELECT number, trial, config, seed, fold, method FROM executions WHERE number=3"
     ).fetchone()
     db.close()
     checksum = checksum_of(*row, values)

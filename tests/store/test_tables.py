@@ -57,6 +57,7 @@ COLUMNS = [
     "loss", "accuracy", "val_loss", "val_accuracy",
     "best_epoch", "best_score", "epochs_trained", "weights", "seconds", "shared_with", "trainer",
     "fold", "error", "metric", "sweep", "data", "recipe", "version", "tensorflow", "keras",
+    "method",
 ]  # fmt: skip
 
 

@@ -62,6 +62,10 @@ class Learner:
         self._pending = [config for config in self._pending if config.id not in known]
         self.told += outcomes
 
+    def close(self) -> bool:
+        self.exhausted = True
+        return False
+
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         self.told += outcomes
 

@@ -38,6 +38,10 @@ class ListOracle:
         self.exhausted = len(asked) < count
         return [Proposal(config) for config in asked]
 
+    def close(self) -> bool:
+        self.exhausted = True
+        return False
+
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         raise AssertionError(outcomes)
 
