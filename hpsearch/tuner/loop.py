@@ -18,6 +18,7 @@ from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Reporter, Stop
+from hpsearch.wording import counted
 from hpsearch.workers.protocol import (
     Answered,
     Event,
@@ -169,7 +170,8 @@ class Loop:
         if self.planner.left_over > 0:
             trials = {each.trial for each in self.executions}
             self.reporter.note(
-                f"the space is exhausted: all its configs are tried, {len(trials)} trials; "
+                f"the space is exhausted: all its configs are tried, "
+                f"{counted(len(trials), 'trial')}; "
                 f"budget.trials leaves room for {self.planner.left_over} more"
             )
 
