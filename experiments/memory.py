@@ -59,7 +59,7 @@ def run_command(out: Path, changes: Sequence[str]) -> list[str]:
 
 def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
     """Run the sweep and return one row for each fifth of its trials."""
-    changes = [f"budget.executions={trials}", f"parameters.optimizer={optimizers}"]
+    changes = [f"budget.trials={trials}", f"parameters.optimizer={optimizers}"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "results"
         with running(run_command(out, changes)) as process:

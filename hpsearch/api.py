@@ -41,6 +41,7 @@ from hpsearch.tuner.search import function_search, require_end
 from hpsearch.tuner.settings import AsWarnings, Drive, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
+from hpsearch.wording import counted
 
 
 def run(
@@ -55,7 +56,7 @@ def run(
     log: Sequence[str] = (),
     executor: concurrent.futures.Executor | None = None,
 ) -> Results:
-    """Run a sweep to its end; trials that have results are not trained again.
+    """Run a sweep to its end; what has a result is not trained again.
 
     >>> import hpsearch
     >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": 2}}
@@ -67,7 +68,7 @@ def run(
         sweep: A file, a Sweep, or the mapping that a file would hold.
         out: The results directory; default `experiments/NAME`.
         workers: Trainings at a time; overrides the sweep's setting.
-        retry: Whether to train failed, killed and timed-out trials again.
+        retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing results directory aside.
         live: Whether to rewrite report.html during the run.
         store: A file for the store, if the results directory's disk has no locks.
@@ -147,7 +148,7 @@ def _results_at_prompt(interruption: Interrupted) -> Results:
     found = interruption.results
     if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
         raise interruption
-    message = f"interrupted: these are the results so far, {len(found.table)} rows"
+    message = f"interrupted: these are the results so far, {counted(len(found.table), 'row')}"
     warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
     return found
 
@@ -291,7 +292,7 @@ def tune(
             `categorical_crossentropy`; a regression's targets are left as they are.
         method: Default `grid`; with `trials` or `time_seconds`, `auto`; with `configs` and
             neither of them, exactly these configs.
-        trials: Upper bound on the trials.
+        trials: Upper bound on the trials, that is configs; seeds and folds do not count.
         oracle: A KerasTuner oracle, which proposes the trials in place of `method`. It is asked in
             this process, and keeps its trials. `trials` is by default its `max_trials`.
         validation_data: A pair of x and y to score on.
@@ -301,11 +302,11 @@ def tune(
             `results.evaluate("test")`.
         cv: Cross-validation in place of a validation split: the number of folds (shuffled,
             stratified for classes), a scikit-learn splitter such as `TimeSeriesSplit(5)`, or pairs
-            of training and validation row numbers. Each fold is a row of the table, and scaling
-            and the like are fitted on its own training rows; a config's score is the mean over
-            its folds. The best model is that of the best config's best fold. A single pair, or a
-            splitter that makes one, such as `PredefinedSplit`, is a validation split. The workers'
-            memory holds the rows once for each fold.
+            of training and validation row numbers. Each fold of a trial is a row of the table, and
+            scaling and the like are fitted on its own training rows; the trial's score is their
+            mean. The best model is that of the best trial's best fold. A single pair, or a splitter
+            that makes one, such as `PredefinedSplit`, is a validation split. The workers' memory
+            holds the rows once for each fold.
         groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred if `y` is unambiguous.
         scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
@@ -321,12 +322,12 @@ def tune(
             that are split off; `validation_data` may be a triple. As in Keras, accuracy and other
             metrics count rows alike. TensorFlow trains with weights, at half the native speed.
         seed: Seed of weights, shuffles, masks and proposals.
-        seeds: Repetitions of each config: how many, which, or `{"min", "max", "race"}`.
+        seeds: Repetitions of each trial: how many, which, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
         keep: Whose weights are kept, `best` or `all`.
         workers: Trainings at a time; default one a core.
-        time_seconds: No trial begins after it.
+        time_seconds: No training begins after it.
         timeout_seconds: Longest time of one training.
         name: The sweep's name; default the name of `out`.
         out: The results directory, in which a later call with the same data continues. Default a
@@ -592,7 +593,7 @@ def optimize(
             An exception makes a failed row, a score that is not finite a diverged one.
         parameters: As in a sweep file, with any names; with `epochs` for `hyperband` and `asha`.
         method: As in a sweep file; `grid` needs no `trials`.
-        trials: Upper bound on the table's rows.
+        trials: Upper bound on the trials.
         goal: `minimize` or `maximize`.
         seed: Seed of the proposals.
         workers: Processes that call the function. 1 calls it in this process; more need a

@@ -85,6 +85,17 @@ def listing(names: Iterable[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return `1 trial`, `2 trials`, `1,000 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def have_results(count: int, what: str = "") -> str:
+    """Return `1 trial has results already`, `2 trials have results already`."""
+    counting = counted(count, what) if what else f"{count:,}"
+    return f"{counting} {'has' if count == 1 else 'have'} results already"
+
+
 def show(value: Any) -> str:
     """Describe a value: `the text '1e-3'`, `the list [1, 2]`, `0`, `true`."""
     if value is None:

@@ -37,9 +37,15 @@ app = typer.Typer(
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The results directory of a run.")
 ]
-Trial = Annotated[int | None, typer.Option(min=1, help="The trial's number; default the best one.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of several executions, that of this seed.")]
-Fold = Annotated[int | None, typer.Option(min=1, help="Of several executions, that of this fold.")]
+Trial = Annotated[
+    int | None, typer.Option(min=1, help="The trial's number; default the best trial.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="The execution's seed; default that of the best one.")
+]
+Fold = Annotated[
+    int | None, typer.Option(min=1, help="The execution's fold; default that of the best one.")
+]
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]
 Out = Annotated[Path | None, typer.Option(help="Results directory; default experiments/NAME.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Trainings at a time.")]
@@ -83,7 +89,7 @@ def run(
     set_: Set = None,
     engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Train failed, killed and timed-out trials again.")
+        bool, typer.Option("--retry", help="Train failed, killed and timed-out executions again.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing results directory aside.")
@@ -337,13 +343,14 @@ def log(
     *,
     to: Annotated[list[str], typer.Option(metavar=_TRACKERS, help="The target; may be repeated.")],
 ) -> None:
-    """Log every trial to TensorBoard or MLflow, replacing an earlier log."""
+    """Log every execution to TensorBoard or MLflow, replacing an earlier log."""
     from hpsearch.trackers.targets import make_tracker
     from hpsearch.tuner.tracking import log_results
+    from hpsearch.wording import counted
 
     for target, tracker in [(each, make_tracker(each)) for each in to]:
         count = log_results(directory, tracker)
-        typer.echo(f"{count} trials are logged to {target}")
+        typer.echo(f"{counted(count, 'execution')} logged to {target}")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
+from hpsearch.wording import counted, have_results
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
@@ -118,7 +119,9 @@ class _Tally:
 
 def _heading(name: str, directory: str, workers: int | None) -> str:
     count = (
-        "as many workers as the cluster has room for" if workers is None else f"{workers} workers"
+        "as many workers as the cluster has room for"
+        if workers is None
+        else counted(workers, "worker")
     )
     return f"{name}: {count}, results in {directory}"
 
@@ -126,7 +129,8 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
 def trials_text(summary: Summary) -> str:
     """Return how many trials, and how many executions if they have several."""
     more = summary.executions > summary.trials
-    return f"{summary.trials:,} trials" + (f", {summary.executions:,} executions," if more else "")
+    executions = counted(summary.executions, "execution")
+    return counted(summary.trials, "trial") + (f", {executions}," if more else "")
 
 
 class Lines(Reporter):
@@ -144,16 +148,17 @@ class Lines(Reporter):
 
     def expected(self, trials: int) -> None:
         self._tally.expected = trials
-        self._say(f"{trials} trials at most, each chosen by the results of earlier ones")
+        most = counted(trials, "trial")
+        self._say(f"{most} at most, each chosen by the results of earlier ones")
 
     def planned(self, summary: Summary, already_done: Collection[int]) -> None:
         self._tally.plan(summary, already_done)
         if already_done:
-            self._say(f"{len(already_done)} trials have results already")
+            self._say(have_results(len(already_done), "trial"))
         if summary.trials and not self._tally.expected:
             self._say(
-                f"{trials_text(summary)} to train in {summary.trainings} trainings "
-                f"of {summary.epochs_trained} epochs ({summary.epochs_saved} saved)"
+                f"{trials_text(summary)} to train in {counted(summary.trainings, 'training')} "
+                f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
             )
 
     def event(self, event: Event) -> None:

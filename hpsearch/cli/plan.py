@@ -27,6 +27,7 @@ from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search
+from hpsearch.wording import counted, have_results
 
 _MOST_VALUES = 6
 
@@ -161,11 +162,11 @@ def _counts(
 ) -> list[str]:
     trials = {each.trial for each in executions}
     complete = len(trials) - summary.trials
-    lines = [f"trials     {len(trials):,}" + _have_results(complete)]
+    lines = [f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")]
     if len(executions) > len(trials):
         lines.append(
             f"executions {len(executions):,} (a trial has one for each seed and fold)"
-            + _have_results(len(done))
+            + (f", {have_results(len(done))}" if done else "")
         )
     return [
         *lines,
@@ -175,10 +176,6 @@ def _counts(
     ]
 
 
-def _have_results(count: int) -> str:
-    return f", {count:,} have results already" if count else ""
-
-
 def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
     lines = []
     if summary.weights is not None:
@@ -186,7 +183,8 @@ def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
         lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
     if not summary.trainings:
         return [*lines, "time       nothing to train"]
-    times = f"{duration(estimate.low_seconds)} to {duration(estimate.high_seconds)}"
-    lines.append(f"time       {times} with {workers} workers")
+    least, most = duration(estimate.low_seconds), duration(estimate.high_seconds)
+    times = f"about {least}" if least == most else f"{least} to {most}"
+    lines.append(f"time       {times} with {counted(workers, 'worker')}")
     lines.append(f"memory     about {estimate.memory_bytes / 2**30:.1f} GB")
     return lines

@@ -17,7 +17,6 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS
-from hpsearch.space.execution import label
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
@@ -28,7 +27,7 @@ from hpsearch.store.store import evaluations_beside
 from hpsearch.store.tables import goal_of, read_table, varying_columns
 from hpsearch.store.trials import ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
-from hpsearch.wording import did_you_mean
+from hpsearch.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,8 +136,8 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
     if outcome.stopped:
         say(f"stopped early: {outcome.stopped}")
     say(
-        f"{outcome.trials} trials, {outcome.completed} completed, {outcome.trained} trained now; "
-        f"results in {outcome.directory}"
+        f"{counted(outcome.trials, 'trial')}, {outcome.completed:,} completed, "
+        f"{outcome.trained:,} trained now; results in {outcome.directory}"
     )
     if outcome.completed:
         print_results(outcome.directory, 5, console)
@@ -159,10 +158,10 @@ def print_results(source: Path, top: int, console: Console) -> None:
     names = varying_columns(table)
     trials = trials_of(table)
     statuses = trials["status"].value_counts()
-    counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
-    several = f", {len(table)} executions" if len(table) > len(trials) else ""
+    counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+    several = f", {counted(len(table), 'execution')}" if len(table) > len(trials) else ""
     say = line_printer(console)
-    say(f"{len(trials)} trials{several}: {counts}")
+    say(f"{counted(len(trials), 'trial')}{several}: {counts}")
     _print_best(table, names, top, console)
     _print_means(table, names, console)
     try:
@@ -180,8 +179,7 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
         score = each.score
         ends = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
         value = number_text(score.value)
-        which = label(each.trial, each.seed, each.fold).removeprefix("trial ")
-        cells = (each.time, which, each.split, each.rows, each.metric, value, ends)
+        cells = (each.time, each.execution, each.split, each.rows, each.metric, value, ends)
         shown.add_row(*(Text(str(cell)) for cell in cells))
     console.print(shown)
 

@@ -302,18 +302,18 @@ def best_so_far(table: Table) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import
 
-    trials = table.trials
-    longest = trials.groupby("training")["epochs"].cummax()
-    epochs = longest - longest.groupby(trials["training"]).shift(fill_value=0.0)
-    scored = trials[trials["score"].notna() & trials["config"].isin(table.eligible.index)]
+    rows = table.executions
+    longest = rows.groupby("training")["epochs"].cummax()
+    epochs = longest - longest.groupby(rows["training"]).shift(fill_value=0.0)
+    scored = rows[rows["score"].notna() & rows["config"].isin(table.eligible.index)]
     last = scored[~scored["config"].duplicated(keep="last")]
     means = table.means["mean"].reindex(last["config"]).set_axis(last.index)
-    means = means.reindex(trials.index)
+    means = means.reindex(rows.index)
     return pd.DataFrame(
         {
-            "trials": (~trials["config"].duplicated()).cumsum().astype(np.float64),
+            "trials": (~rows["config"].duplicated()).cumsum().astype(np.float64),
             "epochs": _total(epochs),
-            "seconds": _total(trials["seconds"]),
+            "seconds": _total(rows["seconds"]),
             "best": (means.cummin() if table.sign < 0 else means.cummax()).ffill(),
         }
     )
@@ -353,10 +353,10 @@ class Best:
     """A table's best config.
 
     Attributes:
-        trials: The number of trials.
-        scored: The number of draws with a score.
-        configs: The number of configs with a score.
-        config: The best config's id, None if no config has a score.
+        trials: The number of trials, that is of configs.
+        scored: The number of trials with a score.
+        executions: The number of rows: one for each trial, seed and fold.
+        config: The best config's id, None if none has a score.
         values: Its hyperparameters, as text.
         mean, sd, seeds: Mean, standard deviation and number of its scores; no sd with one seed.
         optimism: The estimated part of its mean that is luck (see `optimism`).
@@ -366,7 +366,7 @@ class Best:
     label: str
     trials: int
     scored: int
-    configs: int
+    executions: int
     config: str | None = None
     values: Mapping[str, str] | None = None
     mean: float | None = None
@@ -438,7 +438,8 @@ class Findings:
 
 def best_of_table(table: Table, fresh: Fresh | None) -> Best:
     """Return a table's best config, with its mean score over `fresh` seeds if there are any."""
-    counts = Best(table.label, len(table.trials), len(table.scored), len(table.means))
+    rows = table.executions
+    counts = Best(table.label, rows["config"].nunique(), len(table.means), len(rows))
     if table.best is None:
         return counts
     mean, sd, seeds = (float(table.means[name][table.best]) for name in ("mean", "sd", "seeds"))

@@ -326,7 +326,7 @@ def _paired(first: Table, second: Table, table: pd.DataFrame) -> Answer:
 
 
 def _tried_by_both(first: Table, second: Table) -> int:
-    return len(set(first.trials["config"]) & set(second.trials["config"]))
+    return len(set(first.executions["config"]) & set(second.executions["config"]))
 
 
 def _best(first: Table, second: Table) -> Answer:

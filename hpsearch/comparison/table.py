@@ -19,6 +19,7 @@ from hpsearch.errors import InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.store.cells import printable
+from hpsearch.store.ranking import ranked
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ class Table:
     Attributes:
         label: A name that no other table of the comparison has.
         directory: The directory with its sweep.yaml; None for a CSV file.
-        trials: A row for each trial, in their order: `config`, `seed` (None if unknown), `draw`
-            (the seed and fold, or the number of the repetition), `score` (NaN if none counts),
-            `stopped` (the epoch at which the method stopped it, else 0), `training` (equal for
-            trials that shared one), `epochs` and `seconds` (NaN if unknown).
-        settings: The hyperparameters' cells, with the rows and the index of `trials`.
+        executions: A row for each, by trial: `config`, `seed` (None if unknown), `draw` (the seed
+            and fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the
+            epoch at which the method stopped it, else 0), `training` (equal for executions that
+            shared one), `epochs` and `seconds` (NaN if unknown).
+        settings: The hyperparameters' cells, with the rows and the index of `executions`.
         metric: The metric of the scores.
         provenance: Column -> its distinct values, for the columns that tell the origin of a score;
             empty for a table of another program.
@@ -59,7 +60,7 @@ class Table:
     label: str
     path: Path
     directory: Path | None
-    trials: pd.DataFrame
+    executions: pd.DataFrame
     settings: pd.DataFrame
     metric: Metric
     provenance: Mapping[str, tuple[str, ...]]
@@ -72,7 +73,7 @@ class Table:
     @cached_property
     def scored(self) -> pd.DataFrame:
         """`config`, `draw`, `seed`, `score`, `stopped` of each draw with a score."""
-        rows = self.trials[self.trials["score"].notna()]
+        rows = self.executions[self.executions["score"].notna()]
         groups = rows.groupby(["config", "draw"], sort=False)
         return groups.agg(
             seed=("seed", "first"), score=("score", "mean"), stopped=("stopped", "max")
@@ -91,7 +92,7 @@ class Table:
 
     @cached_property
     def eligible(self) -> pd.DataFrame:
-        """`means` of the configs with as many seeds as the one with the most.
+        """`means` of the configs with as many scores as the one with the most.
 
         Only these can be the best: a mean of fewer scores is more easily good by luck.
         """
@@ -101,9 +102,10 @@ class Table:
 
     @cached_property
     def best(self) -> str | None:
-        """The eligible config with the best mean, the first of equal ones; None without scores."""
-        means = self.sign * self.eligible["mean"]
-        return None if means.empty else str(means.idxmax())
+        """The best config (see `ranked`), or None without scores."""
+        groups = list(self.scored.groupby("config", sort=False)["score"])
+        scores = {place: [*map(float, found)] for place, (_, found) in enumerate(groups)}
+        return next((str(groups[place][0]) for place in ranked(scores, self.metric.goal)), None)
 
     def draws(self, configs: pd.Index[Any], most: int, first: frozenset[str]) -> Floats:
         """Return `most` scores of each config, with those of the draws in `first` first.
@@ -125,15 +127,15 @@ class Table:
 
     @cached_property
     def firsts(self) -> pd.DataFrame:
-        """The hyperparameters' cells of each config, from its first trial."""
-        first = self.trials.loc[~self.trials["config"].duplicated(), "config"]
+        """The hyperparameters' cells of each config, from its first row."""
+        first = self.executions.loc[~self.executions["config"].duplicated(), "config"]
         return self.settings.loc[first.index].set_axis(first)
 
 
 def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.NDArray[np.intp]:
     """Return a number for each config, equal for configs that shared a training in any table.
 
-    Trials that differ only in epochs can share a training, and so its noise.
+    Configs that differ only in epochs can share a training, and so its noise.
     """
     import pandas as pd  # slow to import, as SciPy is
     from scipy.sparse import coo_array
@@ -141,7 +143,7 @@ def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.N
 
     parts = []
     for label, table in tables.items():
-        rows = table.trials[table.trials["config"].isin(configs)]
+        rows = table.executions[table.executions["config"].isin(configs)]
         parts.append(pd.DataFrame({"config": rows["config"], "training": rows["training"]}))
         parts[-1]["training"] = label + ":" + parts[-1]["training"].astype(str)
     edges = pd.concat(parts)
@@ -258,7 +260,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         label=label,
         path=path,
         directory=path if path.is_dir() else None,
-        trials=_trials(path, frame, settings, columns, ours=ours),
+        executions=_executions(path, frame, settings, columns, ours=ours),
         settings=settings,
         metric=_metric(path, columns, provenance.get("metric", ())),
         provenance=provenance,
@@ -308,37 +310,37 @@ def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
     return Metric(columns.score, goal, own.epoch)
 
 
-def _trials(
+def _executions(
     path: Path, frame: pd.DataFrame, settings: pd.DataFrame, columns: Columns, *, ours: bool
 ) -> pd.DataFrame:
     import pandas as pd  # slow to import
 
-    trials = pd.DataFrame(index=frame.index)
+    rows = pd.DataFrame(index=frame.index)
     known = ours and not columns.params
-    trials["config"] = frame["config"].astype(object) if known else _configs(settings)
-    if trials["config"].isna().any():
-        row = int(np.flatnonzero(trials["config"].isna())[0]) + 2
+    rows["config"] = frame["config"].astype(object) if known else _configs(settings)
+    if rows["config"].isna().any():
+        row = int(np.flatnonzero(rows["config"].isna())[0]) + 2
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")
-    trials["seed"] = [_whole(cell) for cell in frame["seed"]] if "seed" in frame.columns else None
-    repetition = trials.groupby("config").cumcount().astype(str)
-    seeded = trials["seed"].notna()
-    draws = trials["seed"].astype(str)
+    rows["seed"] = [_whole(cell) for cell in frame["seed"]] if "seed" in frame.columns else None
+    repetition = rows.groupby("config").cumcount().astype(str)
+    seeded = rows["seed"].notna()
+    draws = rows["seed"].astype(str)
     if "fold" in frame.columns and frame["fold"].notna().any():
         draws += " fold " + frame["fold"].astype(str)
-    trials["draw"] = draws.where(seeded, "#" + repetition)
-    trials["score"] = _scores(path, frame, columns.score or "score")
+    rows["draw"] = draws.where(seeded, "#" + repetition)
+    rows["score"] = _scores(path, frame, columns.score or "score")
     if ours:
-        trials.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
-    trials["training"] = np.arange(len(frame))
+        rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
+    rows["training"] = np.arange(len(frame))
     for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
-        trials[name] = _numbers(frame, candidates)
-    trials["stopped"] = 0.0
+        rows[name] = _numbers(frame, candidates)
+    rows["stopped"] = 0.0
     if ours:
         shared = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
-        trials["training"] = shared.astype(str) + " " + trials["draw"]
+        rows["training"] = shared.astype(str) + " " + rows["draw"]
         stopped = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
-        trials.loc[stopped, "stopped"] = trials.loc[stopped, "epochs"].fillna(0.0)
-    return _in_order(trials, frame)
+        rows.loc[stopped, "stopped"] = rows.loc[stopped, "epochs"].fillna(0.0)
+    return _in_order(rows, frame)
 
 
 def _configs(settings: pd.DataFrame) -> list[str]:
@@ -386,11 +388,11 @@ def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:
     return np.nan
 
 
-def _in_order(trials: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+def _in_order(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by the trials' numbers, if there are any."""
     import pandas as pd  # slow to import
 
     if "trial" not in frame.columns:
-        return trials
+        return rows
     numbers = pd.to_numeric(frame["trial"], errors="coerce")
-    return trials.loc[numbers.sort_values(kind="stable").index]
+    return rows.loc[numbers.sort_values(kind="stable").index]

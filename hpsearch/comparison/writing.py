@@ -17,7 +17,7 @@ from hpsearch.comparison.questions import LEVEL, Estimate, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
 from hpsearch.store.cells import printable
-from hpsearch.wording import css_variables
+from hpsearch.wording import counted, css_variables
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
@@ -123,12 +123,12 @@ def _basis(pair: Pair) -> str:
         case Question.PAIRED:
             units = answer.n_units[0]
             shared = f", from {units} trainings" if units < answer.n_pairs else ""
-            basis = f"{_count(answer.n_pairs, 'config')} in both, each against itself{shared}"
+            basis = f"{counted(answer.n_pairs, 'config')} in both, each against itself{shared}"
         case Question.BEST:
             counts = answer.n_configs
-            basis = f"best of {counts[0]} and of {_count(counts[1], 'config')}, none in both"
+            basis = f"best of {counts[0]} and of {counted(counts[1], 'config')}, none in both"
         case Question.RESCORED:
-            basis = f"best config of each with {_count(answer.n_pairs, 'fresh seed')}"
+            basis = f"best config of each with {counted(answer.n_pairs, 'fresh seed')}"
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
 
 
@@ -136,7 +136,7 @@ def _footnotes(pair: Pair) -> list[str]:
     answer, notes = pair.answer, []
     if answer.n_lost:
         notes.append(
-            f"{_count(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
+            f"{counted(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
             "left out: no score in one of them, or halted at another epoch"
         )
     if answer.question is Question.BEST and answer.corrected is not None:
@@ -149,14 +149,14 @@ def _footnotes(pair: Pair) -> list[str]:
 
 def _luck(comparison: Findings) -> list[str]:
     """A line on the luck of choosing the best of many; none for fresh scores."""
-    bests = [best for best in comparison.bests if best.configs > 1]
+    bests = [best for best in comparison.bests if best.scored > 1]
     if not bests or any(best.fresh is not None for best in bests):
         return []
     each = []
     for best in bests:
         luck = best.optimism
         text = "unknown with one seed" if luck is None else f"about {number(luck)}"
-        each.append(f"{best.label} {text} (best of {best.configs} configs)")
+        each.append(f"{best.label} {text} (best of {best.scored} configs)")
     return [
         "the best of many configs owes some of its score to luck, which seeds left out estimate "
         f"and fresh seeds (--rescore K) remove: {', '.join(each)}"
@@ -167,11 +167,11 @@ def _bests(bests: Sequence[Best]) -> Grid:
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
     fresh = any(best.fresh is not None for best in bests)
-    header = ["table", "trials", "with a score", "configs", "best config", "mean score", "sd"]
+    header = ["table", "trials", "with a score", "executions", "best config", "mean score", "sd"]
     header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
     rows = []
     for best in bests:
-        row = [best.label, str(best.trials), str(best.scored), str(best.configs)]
+        row = [best.label, str(best.trials), str(best.scored), str(best.executions)]
         row += [best.config or "-", _maybe(best.mean), _maybe(best.sd), str(best.seeds)]
         row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
         rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))
@@ -309,10 +309,6 @@ def _p(value: float) -> str:
     if math.isnan(value):
         return "no test"
     return "p < 0.001" if value < 1e-3 else f"p = {value:.3f}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 _TITLE = "Comparison of sweeps"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_LEVELS = 24
 #: Without a sweep file, positive values get a log scale if their largest ratio reaches this.
 _LOG_SPAN = 100.0
-#: The column that says how long a trial trained before the method stopped it.
+#: The column that says how long an execution trained before the method stopped it.
 _FIDELITY = "epochs_trained"
 
 Codes = npt.NDArray[np.intp]
@@ -34,7 +34,7 @@ class Axis:
     Attributes:
         name: Its column.
         levels: Its values in order; for a continuous one, the middles of equal intervals.
-        codes: Index of each trial's level `(n_trials,)`; -1 if it is inactive.
+        codes: Index of each row's level `(n_rows,)`; -1 if it is inactive.
         numeric: Whether the levels are numbers, and therefore ordered.
         log: Whether the intervals are equal on a log scale.
         fidelity: Whether it is the length of the training instead of a hyperparameter.
@@ -65,7 +65,7 @@ def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
     """The hyperparameters that take more than one value in `table`, in the order of its columns.
 
     Args:
-        table: Trials with a score.
+        table: Rows with a score.
         space: Gives the ends and scales of ranges; if None, the values in `table` do.
     """
     ranges = {

@@ -21,6 +21,7 @@ from hpsearch.errors import InputError
 from hpsearch.report.forest import Axis, Codes, Floats, axes_of, design, fit, fold, sample
 from hpsearch.space.space import Space
 from hpsearch.store.trials import ranked_rows
+from hpsearch.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +70,9 @@ class Importance:
         shares: Those of all hyperparameters and of pairs of important ones, largest first.
         effects: Column -> its effect, in the order of the columns.
         joints: Pair of columns -> the mean score `(n_first_levels, n_second_levels)`.
-        explained: The forest's R squared on trials that it has not seen. Near 0 or below, the
+        explained: The forest's R squared on scores that it has not seen. Near 0 or below, the
             forest has learned nothing, and its shares mean nothing.
-        trials: Number of trials that the forest has learned from.
+        trials: Number of trials that the forest has learned from, each from all its executions.
         reason: The reason why there are no shares, or empty.
     """
 
@@ -119,17 +120,20 @@ class Importance:
             f"of: {known}"
         )
 
+    @property
+    def _head(self) -> str:
+        trials = counted(self.trials, "trial")
+        return f"{trials}, {self.explained:.0%} of the variance explained out of bag"
+
     def __repr__(self) -> str:
         if self.reason:
             return f"<importance: {self.reason}>"
-        head = f"{self.trials} trials, {self.explained:.0%} of the variance explained out of bag"
-        return f"{head}\n{self.table.to_string(index=False, float_format='{:.3f}'.format)}"
+        return f"{self._head}\n{self.table.to_string(index=False, float_format='{:.3f}'.format)}"
 
     def _repr_html_(self) -> str:
         if self.reason:
             return f"<p>No importance: {self.reason}.</p>"
-        head = f"{self.trials} trials; {self.explained:.0%} of the variance explained out of bag"
-        return f"<p>{head}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
+        return f"<p>{self._head}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
 
 
 #: A forest needs this many configs.
@@ -168,7 +172,7 @@ def importance_of(
     Args:
         table: A results table.
         space: The sweep's space, which gives the ends of ranges; if None, the values tried do.
-        most_rows: Most trials with a score that are used; of more, a random sample is drawn.
+        most_rows: Most rows with a score that are used; of more, a random sample is drawn.
         seed: Seed of the forests.
 
     Sources: Hutter, Hoos and Leyton-Brown, ICML 2014 (the analysis); Politis, Romano and Wolf,
@@ -188,7 +192,7 @@ def importance_of(
     axes = axes_of(scored, space)
     reason = _reason(scored, axes)
     if reason:
-        return Importance(reason=reason, trials=len(scored))
+        return Importance(reason=reason, trials=scored["config"].nunique())
     # The matrix products are too small for several threads.
     with threadpool_limits(1):
         return _Analysis(scored, axes, seed).importance()
@@ -198,7 +202,7 @@ def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:
     """The reason why there is nothing to analyse, or empty."""
     configs = scored["config"].nunique()
     if configs < _FEWEST_CONFIGS:
-        return f"{configs} configs have a score, and {_FEWEST_CONFIGS} are needed"
+        return f"{counted(configs, 'trial')} with a score, and {_FEWEST_CONFIGS} are needed"
     if all(axis.fidelity for axis in axes):
         return "no hyperparameter takes more than one value"
     if scored["score"].nunique() == 1:
@@ -243,11 +247,11 @@ class _Analysis:
                 (self._axes[i].name, self._axes[j].name): whole.pairs[i, j] for i, j in self._paired
             },
             explained=float(forest.oob_score_),
-            trials=len(self._score),
+            trials=int(self._configs.max()) + 1,
         )
 
     def _filled(self, rows: npt.NDArray[np.intp], rng: np.random.Generator) -> Codes:
-        """Codes of some trials, with those of inactive values drawn from the other trials'."""
+        """Codes of some rows, with those of inactive values drawn from the other rows'."""
         codes = self._codes[rows].copy()
         for index, axis in enumerate(self._axes):
             inactive = codes[:, index] < 0

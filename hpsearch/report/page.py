@@ -288,7 +288,7 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
 
 
 _LOG = logging.getLogger("hpsearch.report")
-#: Most trials that importance is learned from in a run; `hpsearch report` uses more.
+#: Most rows that importance is learned from in a run; `hpsearch report` uses more.
 _MOST_ROWS = 1_000
 #: Shortest pause between two pages of a run, and the largest share of time spent on them.
 _LIVE_SECONDS = 5.0

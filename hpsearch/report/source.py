@@ -168,7 +168,7 @@ class ReportSource:
         curves: Its learning curves, or an empty table.
         sweep: The resolved sweep, if known.
         directory: The results directory, if any.
-        most_rows: Most trials that importance is learned from.
+        most_rows: Most rows that importance is learned from.
         evaluations: The recorded evaluations.
         label: A name that distinguishes it from other sweeps of the same name, or empty.
     """
@@ -231,6 +231,11 @@ class ReportSource:
     def unscored(self) -> pd.DataFrame:
         """The lines of `trials` without a score."""
         return self.trials[~self.trials["trial"].isin(self.ranked["trial"])]
+
+    @cached_property
+    def lost(self) -> pd.DataFrame:
+        """The rows of executions without a score."""
+        return self.table[~self.table["status"].isin(["completed", "stopped"])]
 
     @property
     def best(self) -> pd.Series[Any] | None:

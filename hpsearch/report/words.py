@@ -30,11 +30,10 @@ def tiles(source: ReportSource) -> list[list[str]]:
     spared = 1 - saved.epochs_trained / asked if asked else 0.0
     trained = f"{saved.epochs_trained:,} trained of {asked:,} asked for"
     trials = source.trials
-    failures = ", ".join(
-        f"{count} {status}"
-        for status, count in trials["status"].value_counts().items()
-        if status not in ("completed", "stopped")
-    )
+    lost = source.lost["status"].value_counts()
+    failures = ", ".join(f"{count:,} {status}" for status, count in lost.items())
+    if failures and source.repeated:
+        failures = f"executions: {failures}"
     found = [
         [f"best {source.metric}", *_best(source)],
         ["trials", f"{len(trials):,}", f"{len(table):,} executions" if source.repeated else ""],
@@ -93,12 +92,13 @@ def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[st
         "each hyperparameter explains, and each pair beyond its members: functional ANOVA on "
         "random forests. Lines: 90% intervals over forests of half of the configs. From "
         f"{found.trials:,} trials; the forest explains {max(0.0, found.explained):.0%} of the "
-        "variance of trials it has not seen. An inactive hyperparameter makes no difference.",
+        "variance of scores it has not seen. An inactive hyperparameter makes no difference.",
         "effects": "The forest's mean score at each value, over all values of the others. Bands: "
         "90% intervals over forests.",
         "contour": "The forest's mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
-        "failures": "Trials without a score, grouped by reason.",
+        "failures": ("Executions" if source.repeated else "Trials")
+        + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
         "work": "Trials that differ only in epochs share one training.",
@@ -109,21 +109,22 @@ def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[st
 
 def failures(source: ReportSource) -> list[list[Any]]:
     """Status, reason, count and the first trials of each kind of failure, most frequent first."""
-    lost = source.unscored
+    lost = source.lost
     reasons = lost["error"].astype(object).where(lost["error"].notna(), "")
     found: list[list[Any]] = []
     for (status, reason), group in lost.groupby([lost["status"].astype(object), reasons]):
-        trials = [str(trial) for trial in group["trial"].head(_MOST_NAMED)]
-        more = len(group) - len(trials)
-        named = ", ".join(trials) + (f" and {more:,} more" if more > 0 else "")
+        trials = group["trial"].unique()
+        more = len(trials) - _MOST_NAMED
+        named = ", ".join(map(str, trials[:_MOST_NAMED]))
+        named += f" and {more:,} more" if more > 0 else ""
         found.append([str(status), str(reason)[:_LONGEST_REASON], len(group), named])
     return sorted(found, key=lambda row: -row[2])[:_MOST_REASONS]
 
 
 def evaluations(source: ReportSource) -> list[list[str]]:
-    """Time, trial, split, rows, metric, value and interval of each recorded measurement."""
+    """Time, execution, split, rows, metric, value and interval of each recorded measurement."""
     return [
-        [each.time, str(each.trial), each.split, f"{each.rows:,}", name, *_measured(measured)]
+        [each.time, each.execution, each.split, f"{each.rows:,}", name, *_measured(measured)]
         for each in source.evaluations
         for name, measured in each.metrics.items()
     ]

@@ -89,7 +89,7 @@ def _sweep(table: Table) -> Sweep:
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:
     """The smallest seeds that no table uses."""
-    taken = {seed for table in tables for seed in table.trials["seed"].dropna()}
+    taken = {seed for table in tables for seed in table.executions["seed"].dropna()}
     free = (seed for seed in itertools.count() if seed not in taken)
     return list(itertools.islice(free, count))
 

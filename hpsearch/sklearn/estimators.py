@@ -159,16 +159,16 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
             defaults.
         method: A method of a sweep file; None for `grid`, or `auto` with `trials` or
             `time_seconds`.
-        trials: The most trainings; each seed and each fold of a config is one.
+        trials: Upper bound on the trials, that is configs; seeds and folds do not count.
         metric: As in a sweep file; None for `val_accuracy`, in regression `val_loss`.
         validation_fraction: The share of rows, of each class, to score on. The best MLP is not
             trained again with them.
         cv: Score by cross-validation with this many folds instead; the MLP is that of the best
-            config's best fold.
+            trial's best fold.
         scale: `auto`, `none`, `unit` or `standard`; a layer of the MLP, fitted on training rows.
         loss: The name of a Keras loss; None for the task's default.
         early_stopping, seeds, constraints, configs: As in a sweep file.
-        time_seconds: No trial begins after this time.
+        time_seconds: No training begins after this time.
         n_jobs: Trainings at a time. None or 1 trains in this process, more in others; -1 is one
             for each core.
         random_state: Seed of the held-out rows, of weights, shuffles and proposals.
@@ -176,9 +176,9 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
             same data continues in it. None keeps nothing on disk.
 
     Attributes:
-        best_params_: The best config's active values of `parameters`.
+        best_params_: The best trial's active values of `parameters`.
         best_score_: Its `mean_test_score`.
-        cv_results_: A frame with a row for each config and the columns of
+        cv_results_: A frame with a row for each trial and the columns of
             `GridSearchCV.cv_results_`. `mean_test_score` is the mean over seeds and folds on
             held-out rows; greater is better, so a loss is negated.
         model_: The best trial's `keras.Model`; it takes raw rows.

@@ -88,7 +88,7 @@ class Network:
 
     Attributes:
         values: The active hyperparameters.
-        seed: The trial's seed.
+        seed: The execution's seed.
         weights: Arrays in the order of `model.get_weights()`.
     """
 
@@ -126,26 +126,26 @@ class Network:
 
 
 def cv_results(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each config, in the order in which they were first tried.
+    """Return one row for each trial, by number.
 
     Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, all of these in one
-    mapping; `mean_test_score` and `std_test_score` over seeds and folds; `rank_test_score`, from 1;
-    `status`: completed, or that of the first trial that is not. A config with a failed trial has
-    no score and the last rank.
+    mapping; `mean_test_score` and `std_test_score` over seeds and folds; `rank_test_score`, from 1,
+    where trials with fewer seeds than others come after them; `status`: completed, or that of the
+    first execution that is not. A trial with a failed execution has no score and the last rank.
 
     A score to minimise is negated, as in scikit-learn's `neg_` scores.
     """
     sign = -1.0 if goal_of(table) == "minimize" else 1.0
     names = hyperparameter_columns(table)
     rows = []
-    for _, trials in table.groupby("config", sort=False):
-        params = {hyperparameter_of(name): _plain(trials[name].iloc[0]) for name in names}
-        scores = sign * trials["score"].astype("float64")
+    for _, trial in table.groupby("config", sort=False):
+        params = {hyperparameter_of(name): _plain(trial[name].iloc[0]) for name in names}
+        scores = sign * trial["score"].astype("float64")
         known = bool(scores.notna().all())
-        statuses = trials["status"].astype(str)
+        statuses = trial["status"].astype(str)
         rows.append(
             {
-                "mean_fit_time": trials["seconds"].mean(),
+                "mean_fit_time": trial["seconds"].mean(),
                 **{f"param_{name}": value for name, value in params.items()},
                 "params": {name: value for name, value in params.items() if value is not None},
                 "mean_test_score": scores.mean() if known else math.nan,
@@ -154,7 +154,13 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    ranks = frame["mean_test_score"].rank(ascending=False, method="min", na_option="bottom")
+    # A trial with fewer scores than others cannot be the best one (see `ranked`).
+    mean = frame["mean_test_score"]
+    sizes = table.groupby("config", sort=False).size().to_numpy()
+    full = sizes == sizes[mean.notna()].max(initial=0)
+    ranks = mean.where(full).rank(ascending=False, method="min")
+    others = mean.mask(full).rank(ascending=False, method="min") + ranks.notna().sum()
+    ranks = ranks.fillna(others).fillna(mean.notna().sum() + 1)
     frame.insert(len(frame.columns) - 1, "rank_test_score", ranks.astype("int32"))
     return frame
 
@@ -173,9 +179,9 @@ class SearchResult:
     """The results of a search.
 
     Attributes:
-        network: The best trial's network.
-        params: The best config's active values of the sweep's parameters.
-        score: The best config's mean score.
+        network: The network of the best trial's best execution.
+        params: The best trial's active values of the sweep's parameters.
+        score: The best trial's mean score.
         table: `hpsearch.Results.table`.
     """
 

@@ -1,4 +1,4 @@
-"""Random numbers derived from the sweep's seed, a trial's seed and a counter.
+"""Random numbers derived from the sweep's seed, an execution's seed and a counter.
 
 They do not depend on the config: all configs of a sweep have the same shuffles, and layers of equal
 shape the same initial weights, so that scores can be compared in pairs.

@@ -105,7 +105,7 @@ class SweepFields(Spec):
     metric: Annotated[
         Metric,
         about(
-            "Score of a trial; by default val_accuracy, for regression val_loss.",
+            "Score of an execution; by default val_accuracy, for regression val_loss.",
             "val_accuracy",
             {"name": "val_loss", "goal": "minimize", "epoch": "best"},
         ),
@@ -142,7 +142,7 @@ class SweepFields(Spec):
     seeds: Annotated[
         Seeds,
         about(
-            "Repetitions: a number, a list of seeds, or {min, max, race}.",
+            "Executions of a trial: how many, a list of their seeds, or {min, max, race}.",
             3,
             [0, 7],
             {"min": 1, "max": 5, "race": True},
@@ -188,7 +188,7 @@ class SweepFields(Spec):
 
     @property
     def trial_seeds(self) -> tuple[int, ...]:
-        """Seeds of a config's repetitions; in a race, those that every config has."""
+        """Seeds of a trial's executions; in a race, those that every trial has."""
         if isinstance(self.seeds, tuple):
             return self.seeds
         if isinstance(self.seeds, SeedRace):

@@ -36,7 +36,7 @@ _MOST_SEEDS: Final = 10_000
 
 
 class MetricSpec(Spec):
-    """The score of a trial; `goal` may be omitted for a known metric."""
+    """The score of an execution; `goal` may be omitted for a known metric."""
 
     name: Annotated[str, text(), about("Column of curves.csv, such as val_accuracy.", "val_loss")]
     goal: Annotated[
@@ -80,11 +80,11 @@ Metric = Annotated[
 
 
 class SeedRace(Spec):
-    """Repeat each config `min` times, and promising ones up to `max` times."""
+    """Repeat each trial `min` times, and promising ones up to `max` times."""
 
-    min: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of every config.", 1)]
-    max: Annotated[int, integer(1, _MOST_SEEDS), about("Repetitions of the best configs.", 5)]
-    race: Annotated[bool, flag(), about("Drop configs that can no longer win.", True)] = True
+    min: Annotated[int, integer(1, _MOST_SEEDS), about("Executions of every trial.", 1)]
+    max: Annotated[int, integer(1, _MOST_SEEDS), about("Executions of the best trials.", 5)]
+    race: Annotated[bool, flag(), about("Drop trials that can no longer win.", True)] = True
 
     def check(self) -> Iterator[Fault]:
         """Yield a fault if `min` exceeds `max`."""
@@ -133,14 +133,16 @@ class Budget(Spec):
     """Limits of a search."""
 
     trials: Annotated[
-        int | None, integer(1, 10**9), about("Most rows of the results table.", 200)
+        int | None,
+        integer(1, 10**9),
+        about("Most trials, that is configs; seeds and folds do not count.", 200),
     ] = None
     time_seconds: Annotated[
         float | None,
         duration(),
         Field(
             alias="time",
-            description="Time after which no trial starts.",
+            description="Time after which no training starts.",
             examples=["30m"],
         ),
     ] = None

@@ -24,6 +24,7 @@ from hpsearch.store.tables import (
     write_atomically,
     write_csv,
 )
+from hpsearch.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,10 +110,12 @@ class Tables:
         if lost:
             trials = list(dict.fromkeys(lost))
             some = ", ".join(map(str, trials[:5])) + (", ..." if len(trials) > 5 else "")
+            which = f"trial {some}" if len(trials) == 1 else f"trials {some}"
             raise RefusedError(
-                f"{self._where.store}: the store lacks {len(lost)} results that {path.name} has "
-                f"(trials {some}): it is an older copy, or its log, {self._where.store.name}-wal, "
-                "was lost or damaged; bring it back, or move this directory aside with --fresh"
+                f"{self._where.store}: the store lacks {counted(len(lost), 'result')} that "
+                f"{path.name} has ({which}): it is an older copy, or its log, "
+                f"{self._where.store.name}-wal, was lost or damaged; bring it back, or move this "
+                "directory aside with --fresh"
             )
 
     def begin(self) -> None:

@@ -181,12 +181,12 @@ class ResultsDirectory:
 
     @property
     def results(self) -> Path:
-        """The table of results, a row for each trial."""
+        """The table of results, a row for each execution."""
         return self.path / "results.csv"
 
     @property
     def curves(self) -> Path:
-        """The learning curves, a row for each epoch of a trial."""
+        """The learning curves, a row for each epoch of an execution."""
         return self.path / "curves.csv"
 
     @property

@@ -31,6 +31,7 @@ from hpsearch.store.tables import (
     read_table,
     write_csv,
 )
+from hpsearch.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,8 +151,8 @@ def _read_all(store: Store, contents: _Contents) -> None:
 def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     yield from _wrong(where.store.name, contents.damage)
     if not contents.damage:
-        trials = len({each.trial for each in contents.executions})
-        counts = f"{trials} trials, {len(contents.results)} results"
+        trials = counted(len({each.trial for each in contents.executions}), "trial")
+        counts = f"{trials}, {counted(len(contents.results), 'result')}"
         yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
 
 
@@ -188,7 +189,7 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             yield Finding(path.name, Severity.WRONG, text)
             continue
         if len(cells) > len(found):
-            text = f"{len(cells) - len(found)} rows stand there more than once"
+            text = f"{counted(len(cells) - len(found), 'row')} repeated"
             yield Finding(path.name, Severity.WRONG, text)
         yield from _differences(path.name, found, _rows(_written(table), keys))
 
@@ -237,8 +238,8 @@ def _is_old(path: Path, cells: pd.DataFrame) -> bool:
 def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
     missing = expected.keys() - found.keys()
     if missing:
-        what = "rows" if name == "results.csv" else "epochs"
-        text = f"lacks {len(missing)} {what} that the store has; the next run adds them"
+        what = counted(len(missing), "row" if name == "results.csv" else "epoch")
+        text = f"lacks {what} that the store has; the next run adds them"
         yield Finding(name, Severity.NOTE, text)
     unknown = sorted(found.keys() - expected.keys(), key=str)
     lines = [f"{_place(key)} is not in the store" for key in unknown]
@@ -246,7 +247,7 @@ def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
         lines += _changed_cells(_place(key), found[key], expected[key])
     yield from _wrong(name, lines)
     if not missing and not lines:
-        yield Finding(name, Severity.SOUND, f"{len(found)} rows, as in the store")
+        yield Finding(name, Severity.SOUND, f"{counted(len(found), 'row')}, as in the store")
 
 
 def _place(key: tuple[Any, ...]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict, Unpack
 from hpsearch.data.specs import Task
 from hpsearch.errors import RefusedError
 from hpsearch.machine import version_of
+from hpsearch.space.execution import label
 from hpsearch.space.space import Kind
 from hpsearch.store.tables import Provenance
 
@@ -100,6 +101,11 @@ class Evaluation:
     metric: str
     metrics: Mapping[str, Measurement]
     fold: int | None = None
+
+    @property
+    def execution(self) -> str:
+        """The evaluated execution: the trial's number, with its seed and fold where they matter."""
+        return label(self.trial, self.seed, self.fold).removeprefix("trial ")
 
     @property
     def score(self) -> Measurement:

@@ -1,6 +1,6 @@
 """Rows and curves for other programs.
 
-In: records of trials.
+In: records of executions.
 Out: TensorBoard's event files, MLflow's runs.
 Next: `tuner`, which drives everything above.
 """

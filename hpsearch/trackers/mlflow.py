@@ -14,7 +14,7 @@ from typing import Any
 
 from hpsearch.space.execution import Status
 from hpsearch.store.tables import Record
-from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
+from hpsearch.trackers.tracker import TrackerError, hyperparameters, run_name, tags
 
 #: MLflow's own limit of one call.
 _RUNS_A_CALL = 1_000
@@ -37,7 +37,7 @@ class _Run:
 
 
 class MLflow:
-    """Writes one run a trial; a run with the same result is left alone.
+    """Writes one run an execution; a run with the same result is left alone.
 
     Args:
         uri: A tracking URI, such as `sqlite:///mlflow.db` or `http://127.0.0.1:5000`.
@@ -61,7 +61,7 @@ class MLflow:
         return MlflowClient(tracking_uri=self._uri)
 
     def log(self, record: Record) -> None:
-        """Write a trial's run, and delete an earlier one with another result."""
+        """Write an execution's run, and delete an earlier one with another result."""
         try:
             self._log(record)
         except Exception as error:  # the errors of MLflow's libraries have no common base
@@ -110,7 +110,7 @@ class MLflow:
         began = end - result.seconds
         run: str = self._client.create_run(
             experiment,
-            run_name=f"trial {record.trial}",
+            run_name=run_name(record),
             start_time=round(began * 1000),
             tags=marks | {f"hpsearch.{name}": value for name, value in tags(record).items()},
         ).info.run_id
@@ -131,7 +131,7 @@ class MLflow:
 
 
 def _row(record: Record) -> str:
-    """Return a key that is the same for the same trial of the same data and recipe."""
+    """Return a key that is the same for the same execution with the same data and recipe."""
     where = record.provenance
     draw = str(record.seed) if record.fold is None else f"{record.seed}-{record.fold}"
     return f"{where.data}/{where.recipe}/{record.config}/{draw}"

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.store.tables import Record
-from hpsearch.trackers.tracker import TrackerError, hyperparameters, tags
+from hpsearch.trackers.tracker import TrackerError, hyperparameters, run_name, tags
 
 #: One file a run, replaced as a whole; TensorBoard reads every name with `tfevents`.
 _FILE = "events.out.tfevents.hpsearch"
 
 
 class TensorBoard:
-    """Writes DIR/SWEEP/trial-N; the seeds of a config form one group of sessions.
+    """Writes DIR/SWEEP/RUN, as in `run_name`; a trial's executions form one group of sessions.
 
     Args:
         directory: The `--logdir` of `tensorboard`.
@@ -25,11 +25,11 @@ class TensorBoard:
         self._directory = Path(directory)
 
     def log(self, record: Record) -> None:
-        """Write the event file of a trial's run, replacing an earlier one."""
+        """Write the event file of an execution's run, replacing an earlier one."""
         # TensorBoard is an optional package.
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        run = self._directory / record.provenance.sweep / f"trial-{record.trial}"
+        run = self._directory / record.provenance.sweep / run_name(record)
         unfinished = run / ".unfinished"
         try:
             run.mkdir(parents=True, exist_ok=True)

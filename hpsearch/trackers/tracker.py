@@ -1,29 +1,36 @@
-"""The tracker protocol, and the facts of a trial that every tracker receives."""
+"""The tracker protocol, and the facts of an execution that every tracker receives."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hpsearch.errors import InputError
+from hpsearch.space.execution import label
 from hpsearch.store.tables import Record, column_of
 
 
 class TrackerError(InputError):
-    """A tracker's library refuses a trial or cannot reach its store."""
+    """A tracker's library refuses an execution or cannot reach its store."""
 
 
 class Tracker(Protocol):
-    """Shows trials in another program; logging a trial again replaces the earlier entry."""
+    """Shows executions in another program; logging one again replaces the earlier entry."""
 
     def log(self, record: Record) -> None:
-        """Log one trial: hyperparameters, metrics by epoch, tags.
+        """Log one execution: hyperparameters, metrics by epoch, tags.
 
         Raises:
             TrackerError: With the library's message.
         """
         ...
+
+
+def run_name(record: Record) -> str:
+    """Return the name of an execution's run: `trial-3`, `trial-3-seed-1`, `trial-3-fold-2`."""
+    return re.sub(r"\W+", "-", label(record.trial, record.seed, record.fold))
 
 
 def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
@@ -51,7 +58,7 @@ def tags(record: Record) -> dict[str, str]:
         "weights": result.weights,
         "seconds": round(result.seconds, 6),
         "trainer": result.trainer,
-        "shared_with": result.shared_with,
+        "shared_with": record.shared_with,
         "error": " ".join(result.error.split()),
         **vars(record.provenance),
     }

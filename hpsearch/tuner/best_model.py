@@ -1,4 +1,4 @@
-"""Retrain a trial and write its model; best.keras."""
+"""Retrain an execution and write its model; best.keras."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]
 
 @dataclass(frozen=True)
 class Retrainer:
-    """Trains, evaluates and writes single trials with an executor's workers.
+    """Trains, evaluates and writes single executions with an executor's workers.
 
     Attributes:
         dataset: The data that the executor was given.
@@ -68,7 +68,7 @@ class Retrainer:
     check: Callable[[], None]
 
     def train(self, execution: Execution, epochs: int) -> ExecutionResult:
-        """Train a trial alone.
+        """Train an execution alone.
 
         Args:
             epochs: How long its row's training took.
@@ -114,7 +114,7 @@ class Retrainer:
         return next(event for event in self._events_of(call) if isinstance(event, Called))
 
     def write(self, path: Path, execution: Execution, weights: Weights) -> str:
-        """Have a worker, which may import Keras, write the trial's model over an earlier file.
+        """Have a worker, which may import Keras, write the model over an earlier file.
 
         Returns:
             Why it cannot be written, or empty.
@@ -151,20 +151,20 @@ class Retrainer:
 
 @dataclass(frozen=True)
 class BestModel:
-    """Writes best.keras, or only stores the best trial's weights."""
+    """Writes best.keras, or only stores the weights of the best trial's best execution."""
 
     where: ResultsDirectory
     store: Store
     retrainer: Retrainer
 
     def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
-        """Write the trial's model, unless best.keras is that model already.
+        """Write the execution's model, unless best.keras is that model already.
 
         Args:
-            keep_all: Whether to keep the weights of other trials.
+            keep_all: Whether to keep the weights of other executions.
 
         Returns:
-            Why there is no model, or empty. A model of another trial is removed even then.
+            Why there is no model, or empty. Another model is removed even then.
         """
         mark = f"{execution.number}:{execution.config.id}"
         if self.where.model.exists() and self.store.facts().best_model == mark:
@@ -183,7 +183,7 @@ class BestModel:
         return ""
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
-        """Store the trial's weights, unless they are stored already.
+        """Store the execution's weights, unless they are stored already.
 
         Returns:
             Why they are not stored, or empty.
@@ -198,7 +198,7 @@ class BestModel:
         kept = self.store.weights(execution.number)
         if kept is not None:
             return kept
-        # With several seeds, the best config is known only at the end.
+        # With several seeds, the best trial is known only at the end.
         weights = self.retrainer.weights(execution, result)
         self.store.add_results([replace(result, state=tuple(weights))])
         return weights

@@ -20,6 +20,7 @@ from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Reporter, Stop
+from hpsearch.wording import counted
 from hpsearch.workers.protocol import (
     Answered,
     Event,
@@ -313,11 +314,11 @@ class Engine:
     def say_exhausted(self) -> None:
         """Say that the space has fewer configs than the budget allows, if so."""
         if self._exhausted and self.planner.left_over > 0:
-            trials = len({each.trial for each in self.executions})
+            trials = counted(len({each.trial for each in self.executions}), "trial")
             why = (
-                f"the space is exhausted: all its configs are tried, {trials} trials"
+                f"the space is exhausted: all its configs are tried, {trials}"
                 if self.planner.strategy is not None
-                else f"{self.method} has ended the search after {trials} trials"
+                else f"{self.method} has ended the search after {trials}"
             )
             left = self.planner.left_over
             self.reporter.note(f"{why}; budget.trials leaves room for {left} more")

@@ -51,7 +51,7 @@ class Settings:
     Attributes:
         out: The results directory; None for `experiments/NAME`.
         workers: Trainings at a time; None for the sweep's setting.
-        retry: Whether to train failed, killed and timed-out trials again.
+        retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing directory aside.
         live: Whether to rewrite report.html during the run.
         store: The store's file; None for one in the results directory.

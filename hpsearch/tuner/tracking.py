@@ -1,4 +1,4 @@
-"""Log trials to trackers: those of a finished run, or during one."""
+"""Log executions to trackers: those of a finished run, or during one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hpsearch.workers.protocol import Event
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
-    """Log every trial that has a result, and return their number.
+    """Log every execution that has a result, and return their number.
 
     Raises:
         InputError: There are no results, or the tracker fails (TrackerError).
@@ -164,7 +164,7 @@ class _Tracking(Reporter):
                     active.remove(tracker)
                     self._failures.put(
                         f"{error}; nothing more is logged there; `hpsearch log {where.path} --to "
-                        "...` logs all trials later"
+                        "...` logs everything later"
                     )
 
     def _records(self, where: ResultsDirectory) -> Iterator[Record]:

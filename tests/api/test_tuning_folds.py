@@ -104,6 +104,16 @@ def test_folds_are_gone_on_with_and_others_refused(folded, wine):
         hpsearch.tune(*wine, parameters=SMALL, cv=4, seeds=2, test=0.1, out=out)
 
 
+def test_trials_are_counted_whatever_their_folds(wine):
+    parameters = {"units": {"min": 2, "max": 40}, "epochs": 1}
+    results = hpsearch.tune(*wine, parameters=parameters, method="random", trials=10, cv=5)
+    assert len(results.table) == 50
+    assert len(results.trials) == results.table["config"].nunique() == 10
+    assert results.table["trial"].tolist() == [n for n in range(1, 11) for _ in range(5)]
+    assert set(results.trials["executions"]) == {5}
+    assert results.best["score"] == results.trials["score"].max()
+
+
 def test_methods_that_learn_learn_the_mean(wine):
     results = hpsearch.tune(
         *wine, parameters={"units": [4, 8, 16], "epochs": 3}, method="asha", trials=3, cv=2

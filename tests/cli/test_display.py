@@ -241,7 +241,7 @@ def test_names_and_errors_are_text_whatever_they_say(kind, name):
     display.note(name, warning=True)
     display.ended()
     seen = text_of(screen)
-    assert f"sweep {name}: 1 workers, results in /tmp/{name}" in seen
+    assert f"sweep {name}: 1 worker, results in /tmp/{name}" in seen
     assert f"KeyError: {name}" in seen
     assert f"warning: {name}" in seen
     assert f"best {name} 0.5000 (trial 2)" in seen

@@ -132,7 +132,7 @@ def test_configs_that_were_halted_pair_with_those_halted_alike(two):
     second = rows((stopped, 1), (stopped, 1), (completed, 3), (completed, 9), (completed, 7))
     tables = two(first, second)
     assert list(config_differences(*tables).index) == [
-        tables[0].trials["config"][i] for i in (0, 3, 4)
+        tables[0].executions["config"][i] for i in (0, 3, 4)
     ]
     found = answer(*tables)
     assert (found.n_pairs, found.n_lost) == (3, 2)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_tables import LOSS, Made, Row, units, write
+from made_tables import ACCURACY, LOSS, Made, Row, units, write
 
+from hpsearch.comparison.findings import best_of_table
 from hpsearch.comparison.table import Columns, labels, read_tables
 from hpsearch.errors import InputError
 from hpsearch.space.execution import Status
+from hpsearch.store.tables import read_table
+from hpsearch.store.trials import best_trial
 
 WANDB = """\
 Name,State,lr,units,val_acc,Runtime
@@ -35,13 +38,13 @@ def wandb(tmp_path):
 
 def test_a_directory_and_its_csv_are_the_same(made):
     directory, file = read_tables([made, made / "results.csv"])
-    pd.testing.assert_frame_equal(directory.trials, file.trials)
+    pd.testing.assert_frame_equal(directory.executions, file.executions)
     assert directory.directory == made
     assert file.directory is None
     assert str(directory.metric) == "val_accuracy:maximize:last"
     assert directory.sign == 1
     assert directory.provenance
-    assert directory.best == directory.trials["config"][0]
+    assert directory.best == directory.executions["config"][0]
 
 
 def test_only_trials_whose_score_counts_have_one(tmp_path):
@@ -53,7 +56,30 @@ def test_only_trials_whose_score_counts_have_one(tmp_path):
     ]
     table, _ = read_tables([write(tmp_path / "a", Made(rows))] * 2)
     assert list(table.scored["score"]) == [0.9, 0.8]
-    assert len(table.trials) == 4
+    assert len(table.executions) == 4
+
+
+def test_of_equal_means_the_first_trial_is_the_best(tmp_path):
+    """Whatever rounding makes of the order in which scores are added, as everywhere."""
+    scores = {1: [0.1, 0.2, 0.3], 2: [0.3, 0.2, 0.1], 3: [0.2, 0.2, 0.2], 4: [0.1, 0.1, 0.1]}
+    rows = [
+        Row({"units": units}, score, seed)
+        for units, found in scores.items()
+        for seed, score in enumerate(found)
+    ]
+    for metric in (ACCURACY, LOSS):
+        directory = write(tmp_path / metric[:7], Made(rows, metric))
+        table, _ = read_tables([directory] * 2)
+        best = best_trial(read_table(directory))
+        assert table.best == best["config"]
+
+
+def test_trials_and_executions_are_counted(tmp_path):
+    rows = [Row({"units": 1}, 0.9, seed) for seed in range(3)]
+    rows += [Row({"units": 2}, 0.8), Row({"units": 2}, None, 1), Row({"units": 3}, None)]
+    table, _ = read_tables([write(tmp_path / "a", Made(rows))] * 2)
+    best = best_of_table(table, None)
+    assert (best.trials, best.scored, best.executions, best.seeds) == (3, 2, 6, 3)
 
 
 def test_the_best_config_has_the_most_seeds(tmp_path):
@@ -77,9 +103,9 @@ def test_another_program_s_table(wandb):
     assert str(table.metric) == "val_acc:maximize"
     # 0.1 and 0.10, 32 and 32.0 are one config, tried twice; a crash has no score.
     assert list(table.means["seeds"]) == [2, 1]
-    assert len(table.trials) == 4
-    assert list(table.trials["seconds"]) == [12, 11, 3, 12]
-    assert table.trials["seed"].isna().all()
+    assert len(table.executions) == 4
+    assert list(table.executions["seconds"]) == [12, 11, 3, 12]
+    assert table.executions["seed"].isna().all()
 
 
 def test_a_score_that_hpsearch_knows_needs_no_goal(tmp_path):
@@ -115,8 +141,8 @@ def test_trainings_and_order_come_from_the_table(tmp_path):
     text = (directory / "results.csv").read_text().splitlines()
     (directory / "results.csv").write_text("\n".join([text[0], text[2], text[1]]) + "\n")
     table, _ = read_tables([directory, directory])
-    assert list(table.trials["epochs"]) == [2, 4]
-    assert table.trials["training"].nunique() == 1
+    assert list(table.executions["epochs"]) == [2, 4]
+    assert table.executions["training"].nunique() == 1
     assert table.firsts["epochs"].tolist() == [2, 4]
 
 

@@ -108,7 +108,7 @@ def test_plan_counts_and_trains_nothing(finished):
     assert re.search(r"^trainings +10 ", said, re.MULTILINE)
     assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.MULTILINE)
     assert re.search(r"^weights +650 to 1,210$", said, re.MULTILINE)
-    assert re.search(r"^time +\d+ s to \d+ s with 2 workers$", said, re.MULTILINE)
+    assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 2 workers$", said, re.MULTILINE)
     assert re.search(r"^memory +about [\d.]+ GB$", said, re.MULTILINE)
     assert not (finished / "none").exists()
 
@@ -127,7 +127,66 @@ def test_plan_measures_on_demand(finished):
     said = hpsearch(
         "plan", "sweep.yaml", "--out", "none", "--measure", "--workers", 1, cwd=finished
     ).stdout
-    assert re.search(r"^time +\d+ s to \d+ s with 1 workers$", said, re.MULTILINE)
+    assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 1 worker$", said, re.MULTILINE)
+
+
+_FOLDED = """\
+data: {dataset: wine, cv: 5, seed: 1}
+method: random
+budget: {trials: 4}
+seeds: 2
+parameters: {units: {min: 2, max: 40}, epochs: 1}
+"""
+
+
+def test_plan_counts_trials_and_their_executions(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_FOLDED)
+
+    def plan(*changes):
+        options = [each for change in changes for each in ("--set", change)]
+        said = hpsearch("plan", "sweep.yaml", "--out", "out", *options, cwd=tmp_path).stdout
+        lines = (line.split(maxsplit=1) for line in said.splitlines())
+        return {name: re.sub(r" \(.*\)", "", text) for name, text in lines}
+
+    planned = plan()
+    assert (planned["trials"], planned["executions"]) == ("4", "40")
+    assert planned["trainings"] == "40"
+    assert planned["epochs"] == "40 of 40; 0 saved"
+    one = ("--set", "budget.trials=1")
+    said = hpsearch("run", "sweep.yaml", "--out", "out", *one, cwd=tmp_path)
+    assert "1 trial, 10 executions, to train in 10 trainings of 10 epochs" in said.stderr
+    assert re.search(r"^\[1/1\] trial 1, seed \d, fold \d completed", said.stderr, re.MULTILINE)
+    assert "1 trial, 1 completed, 1 trained now" in said.stdout
+    assert "1 trial, 10 executions: 1 completed" in said.stdout
+    planned = plan()
+    assert planned["trials"] == "4, 1 has results already"
+    assert planned["executions"] == "40, 10 have results already"
+    assert planned["trainings"] == "30"
+    # The budget is spent, and the new seed still trains.
+    planned = plan("budget.trials=1", "seeds=3")
+    assert (planned["trials"], planned["trainings"]) == ("1", "5")
+    assert planned["executions"] == "15, 10 have results already"
+    said = hpsearch("run", "sweep.yaml", "--out", "out", *one, "--set", "seeds=3", cwd=tmp_path)
+    assert "1 trial, 1 completed, 1 trained now" in said.stdout
+    planned = plan("budget.trials=1", "seeds=3")
+    assert planned["trials"] == "1, 1 has results already"
+    assert planned["time"] == "nothing to train"
+
+
+def test_one_of_anything_is_said_in_the_singular(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: wine, validation: 0.2}\nparameters: {units: 3, epochs: 1}\n"
+    )
+    planned = hpsearch("plan", "sweep.yaml", "--workers", 1, cwd=tmp_path).stdout
+    run = ("run", "sweep.yaml", "--out", "out", "--workers", 1)
+    first, second = (hpsearch(*run, cwd=tmp_path) for _ in range(2))
+    doctor = hpsearch("doctor", "out", cwd=tmp_path).stdout
+    assert "sweep sweep: 1 worker, results in out" in first.stderr
+    assert "1 trial to train in 1 training of 1 epoch (0 saved)" in first.stderr
+    assert "1 trial has results already" in second.stderr
+    assert "1 trial, 1 result, each as it was written" in doctor
+    for said in (planned, first.stdout, first.stderr, second.stdout, second.stderr, doctor):
+        assert not re.search(r"\b1 (trial|training|epoch|worker|row|execution|result)s\b", said)
 
 
 def test_show_prints_the_best_and_the_means(finished):

@@ -171,7 +171,7 @@ def test_whatever_the_store_is_it_is_said(home, capsys, name):
         (cell("results.csv", "trial", ""), "trial None is not in the store"),
         (cell("curves.csv", "loss", "bad"), "trial 1, epoch 1: loss is 'bad', in the store"),
         (cell("curves.csv", "epoch", "1.5"), "trial 1, epoch 1.5 is not in the store"),
-        (twice, "results.csv  WRONG: 1 rows stand there more than once"),
+        (twice, "results.csv  WRONG: 1 row repeated"),
         (file("results.csv", bytes(range(256))), "cannot be read"),
         (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "is not in the store"),
         (file("results.csv", b"trial,config\n1,2,3,4\n5\n"), "cannot be read"),

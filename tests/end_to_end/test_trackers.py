@@ -15,8 +15,8 @@ def event_files(directory):
     return {path.parent.name: path for path in directory.glob("*/trial-*/events*")}
 
 
-def last_losses(directory):
-    """`val_loss` at the last epoch of each trial, as TensorBoard reads it."""
+def last_losses(directory, key=lambda run: int(run.removeprefix("trial-"))):
+    """`val_loss` at the last epoch of each run, as TensorBoard reads it."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = {}
@@ -24,13 +24,13 @@ def last_losses(directory):
         accumulator = EventAccumulator(str(path))
         accumulator.Reload()
         last = max(accumulator.Tensors("val_loss"), key=lambda point: point.step)
-        found[int(run.removeprefix("trial-"))] = float(last.tensor_proto.float_val[0])
+        found[key(run)] = float(last.tensor_proto.float_val[0])
     return found
 
 
 def test_a_finished_run_in_tensorboard(finished, tmp_path):
     said = hpsearch("log", "two", "--to", f"tensorboard:{tmp_path}", cwd=finished)
-    assert f"20 trials are logged to tensorboard:{tmp_path}" in said.stdout
+    assert f"20 executions logged to tensorboard:{tmp_path}" in said.stdout
     rows = pd.read_csv(finished / "two" / "results.csv").set_index("trial")
     assert last_losses(tmp_path) == pytest.approx(dict(rows["val_loss"]), rel=1e-6)
     hpsearch("log", "two", "--to", f"tensorboard:{tmp_path}", cwd=finished)
@@ -44,7 +44,7 @@ def test_a_finished_run_in_mlflow(finished, tmp_path, monkeypatch):
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     said = hpsearch("log", finished / "two", "--to", f"mlflow:{uri}", cwd=tmp_path)
-    assert f"20 trials are logged to mlflow:{uri}" in said.stdout
+    assert f"20 executions logged to mlflow:{uri}" in said.stdout
     # How its tables are made, and that it runs at all, is no user's concern.
     assert said.stderr == ""
     client = MlflowClient(tracking_uri=uri)
@@ -91,6 +91,25 @@ def test_a_tracker_that_is_none_ends_it_before_it_begins(finished, tmp_path, tar
     assert not (tmp_path / "experiments").exists()
     hpsearch("log", finished / "two", "--to", target, cwd=tmp_path, code=2)
     hpsearch("log", "nowhere", "--to", "tensorboard:x", cwd=tmp_path, code=2)
+
+
+def test_seeds_and_folds_have_runs_of_their_own(tmp_path):
+    """Also those of a trial that shares its training, and of trials that a run adds."""
+    (tmp_path / "sweep.yaml").write_text(
+        "name: many\ndata: {dataset: wine, cv: 2, seed: 1}\nseeds: 2\n"
+        "parameters: {units: 4, epochs: [1, 2]}\n"
+    )
+    log = ("--log", "tensorboard:logs")
+    hpsearch("run", "sweep.yaml", "--out", "out", *log, cwd=tmp_path)
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    names = {
+        f"trial-{trial}" + ("-seed-1" if seed else "") + f"-fold-{fold}"
+        for trial, seed, fold in zip(rows["trial"], rows["seed"], rows["fold"], strict=True)
+    }
+    assert len(names) == len(rows) == 8
+    assert set(event_files(tmp_path / "logs")) == names
+    found = last_losses(tmp_path / "logs", lambda run: run)
+    assert sorted(found.values()) == pytest.approx(sorted(rows["val_loss"]), rel=1e-6)
 
 
 def test_from_python(tmp_path):

@@ -107,14 +107,14 @@ class Undisturbed:
 
 
 def records(directory: Path) -> dict[int, Record]:
-    """The acknowledged results by trial."""
+    """The acknowledged results by execution."""
     store = directory / "sweep.db"
     if not store.exists():
         return {}
     with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = db.execute("SELECT execution, record FROM results").fetchall()
-    return {trial: json.loads(record) for trial, record in rows}
+    return {execution: json.loads(record) for execution, record in rows}
 
 
 def interrupt(driver: Running, kind: str, rng: random.Random) -> bool:
@@ -140,11 +140,11 @@ def interrupt(driver: Running, kind: str, rng: random.Random) -> bool:
 def lost_and_changed(known: Mapping[int, Record], now: Mapping[int, Record]) -> tuple[int, int]:
     """Of what was acknowledged: how much is gone, and how much is another now.
 
-    A trial that a method had halted may go on: then what it had is the beginning of what it has.
+    One that a method had halted may go on: then what it had is the beginning of what it has.
     """
     lost = len(known.keys() - now.keys())
     common = known.keys() & now.keys()
-    return lost, sum(not _continues(known[trial], now[trial]) for trial in common)
+    return lost, sum(not _continues(known[each], now[each]) for each in common)
 
 
 def _continues(before: Record, after: Record) -> bool:
@@ -172,7 +172,8 @@ def differences(undisturbed: Undisturbed, directory: Path) -> tuple[int, int]:
 
 def _different_rows(left: Path, right: Path) -> int:
     wrong = 0
-    for name, key in (("results.csv", ["trial"]), ("curves.csv", ["trial", "epoch"])):
+    row = ["trial", "seed"]
+    for name, key in (("results.csv", row), ("curves.csv", [*row, "epoch"])):
         one, two = (_texts(table(each, name)).set_index(key) for each in (left, right))
         common = one.index.intersection(two.index)
         wrong += len(one.index.symmetric_difference(two.index))

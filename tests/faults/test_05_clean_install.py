@@ -55,5 +55,5 @@ def test_a_fresh_environment_runs_the_main_job_and_every_method(tmp_path):
             cwd=tmp_path, env=outside, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert "1 trials, 1 completed" in done.stdout
+        assert "1 trial, 1 completed" in done.stdout
         assert (tmp_path / method / "best.keras").exists()

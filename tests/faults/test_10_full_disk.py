@@ -57,7 +57,7 @@ def test_a_report_or_model_that_cannot_be_written_is_a_warning(tmp_path):
     with small_disk(tmp_path / "disk", 2**20) as disk:
         command = ("run", "sweep.yaml", "--out", disk.path / "out")
         said = hpsearch(*command, cwd=tmp_path, program=disk.program)
-        assert "1 trials, 1 completed, 1 trained now" in said.stdout
+        assert "1 trial, 1 completed, 1 trained now" in said.stdout
         for name, words in (("report.html", "is not written"), ("best.keras", "cannot be written")):
             assert f"warning: {disk.path / 'out' / name} {words}: " in said.stderr
             assert not (disk.path / "out" / name).exists()

@@ -76,4 +76,4 @@ def test_what_is_odd_but_usable_is_a_warning(tmp_path):
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
     assert "constant on the training split: 'c'" in said.stderr
     assert "2 of 3 validation rows also stand in the training part" in said.stderr
-    assert "1 trials, 1 completed" in said.stdout
+    assert "1 trial, 1 completed" in said.stdout

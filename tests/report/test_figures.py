@@ -160,7 +160,7 @@ def test_results_show_themselves_and_their_figures(sweep_of):
         (lambda: results.plot_contour("x", "units"), "no two hyperparameters"),
         (lambda: results.plot_work(theme="pink"), "light or dark"),
         (lambda: results.save_figures("x", "gif"), "must be one of svg, png, pdf"),
-        (lambda: hpsearch.load(sweep_of(1)).plot_importance(), "1 configs have a score"),
+        (lambda: hpsearch.load(sweep_of(1)).plot_importance(), "1 trial with a score"),
     ):
         with pytest.raises(InputError, match=message):
             call()

@@ -264,7 +264,7 @@ def test_failures_do_not_count_and_seeds_stay_together():
     lost = table.assign(trial=table["trial"] + 200, status="failed", score=np.nan)
     with_lost = pd.concat([twice, lost], ignore_index=True)
     assert importance_of(with_lost).shares == importance_of(twice).shares
-    assert importance_of(twice).trials == 120
+    assert importance_of(twice).trials == 60
     # All rows of a config are in a half, or none: twice the rows are no more configs.
     once, two = shares_of(importance_of(table)), shares_of(importance_of(twice))
     key = max(once, key=lambda k: once[k].share)
@@ -274,8 +274,8 @@ def test_failures_do_not_count_and_seeds_stay_together():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda t: t.head(7), "7 configs have a score, and 8 are needed"),
-        (lambda t: t.head(0), "0 configs have a score"),
+        (lambda t: t.head(7), "7 trials with a score, and 8 are needed"),
+        (lambda t: t.head(0), "0 trials with a score"),
         (lambda t: t.assign(score=1.0), "all scores are equal"),
         (lambda t: t.assign(units=1, activation="a", rate=1, flag=1), "no hyperparameter takes"),
     ],

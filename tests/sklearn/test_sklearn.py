@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 
+import made_tables
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
 from hpsearch.sklearn import SweepClassifier, SweepRegressor
-from hpsearch.sklearn.search import holdout
+from hpsearch.sklearn.search import cv_results, holdout
+from hpsearch.store.tables import read_table
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
 TWO = {"units": [2, 16], "epochs": 20, "optimizer": "adam"}
@@ -71,6 +73,20 @@ def test_what_was_found_is_told(fitted, wine):
     assert best["mean_test_score"] == fitted.best_score_
     assert fitted.score(*wine) > 0.9
     assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+def test_a_trial_with_fewer_scores_does_not_come_first(tmp_path):
+    """The best has as many as any other, as everywhere."""
+    scores = {1: [0.5, 0.6], 2: [0.9], 3: [0.7, 0.4], 4: [0.8, None], 5: [0.7]}
+    rows = [
+        made_tables.Row({"units": units}, score, seed)
+        for units, found in scores.items()
+        for seed, score in enumerate(found)
+    ]
+    table = read_table(made_tables.write(tmp_path / "made", made_tables.Made(rows)))
+    found = cv_results(table)
+    assert found["rank_test_score"].tolist() == [1, 3, 1, 5, 4]
+    assert found["mean_test_score"].tolist()[:3] == pytest.approx([0.55, 0.9, 0.55])
 
 
 def test_the_keras_model_gives_the_same_predictions(fitted, wine):

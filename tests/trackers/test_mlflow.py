@@ -44,7 +44,7 @@ def curve_of(client, run, name):
 def test_a_run_a_trial(client, uri, record):
     make_tracker(f"mlflow:{uri}").log(record)
     (run,) = runs(client).values()
-    assert run.info.run_name == "trial 7"
+    assert run.info.run_name == "trial-7-seed-1"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 1500
     assert run.data.params == {name: str(v) for name, v in hyperparameters(record).items()}
@@ -58,7 +58,7 @@ def test_a_run_a_trial(client, uri, record):
 
 def test_a_diverged_trial_is_a_failed_run(client, uri, diverged):
     make_tracker(f"mlflow:{uri}").log(diverged)
-    run = runs(client)["trial 8"]
+    run = runs(client)["trial-8"]
     assert run.info.status == "FAILED"
     assert math.isnan(curve_of(client, run.info.run_id, "loss")[2])
     assert "score" not in run.data.metrics
@@ -66,7 +66,7 @@ def test_a_diverged_trial_is_a_failed_run(client, uri, diverged):
 
 def test_a_trial_told_again_stays_one_run(client, uri, record):
     make_tracker(f"mlflow:{uri}").log(record)
-    before = runs(client)["trial 7"].info.run_id
+    before = runs(client)["trial-7-seed-1"].info.run_id
     make_tracker(f"mlflow:{uri}").log(record)
     assert {run.info.run_id for run in runs(client).values()} == {before}
     tracker = make_tracker(f"mlflow:{uri}")
@@ -104,11 +104,11 @@ def test_a_long_curve_is_told_whole(client, uri, record):
     assert found == {epoch + 1: float(epoch) for epoch in range(1_200)}
 
 
-def test_seeds_of_one_config_are_runs_of_their_own(client, uri, record):
+def test_seeds_and_folds_of_one_trial_are_runs_of_their_own(client, uri, record):
     tracker = make_tracker(f"mlflow:{uri}")
-    tracker.log(record)
-    tracker.log(replace(record, trial=9, seed=2))
-    assert set(runs(client)) == {"trial 7", "trial 9"}
+    for seed, fold in ((1, None), (0, None), (2, 3)):
+        tracker.log(replace(record, seed=seed, fold=fold))
+    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", "trial-7-seed-2-fold-3"}
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "nosuch://place", "sqlite:////dev/null/mlflow.db"])

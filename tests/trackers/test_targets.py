@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.trackers.targets import make_tracker
-from hpsearch.trackers.tracker import hyperparameters, tags
+from hpsearch.trackers.tracker import hyperparameters, run_name, tags
 
 
 @pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])
@@ -51,3 +52,19 @@ def test_tags_say_where_a_row_comes_from(record, diverged):
     assert "error" not in told
     assert "shared_with" not in told
     assert tags(diverged)["error"] == "epoch 2: a | b is nan"
+    # By the trial's number; the store's own is nobody's concern.
+    shared = replace(record, result=replace(record.result, shared_with=99), shared_with=5)
+    assert tags(shared)["shared_with"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("trial", "seed", "fold", "name"),
+    [
+        (3, 0, None, "trial-3"),
+        (3, 1, None, "trial-3-seed-1"),
+        (3, 0, 2, "trial-3-fold-2"),
+        (12, 7, 10, "trial-12-seed-7-fold-10"),
+    ],
+)
+def test_a_run_is_named_after_its_execution(record, trial, seed, fold, name):
+    assert run_name(replace(record, trial=trial, seed=seed, fold=fold)) == name

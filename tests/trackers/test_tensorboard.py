@@ -47,7 +47,7 @@ def plain(value):
 
 def test_every_metric_of_every_epoch(tmp_path, record):
     make_tracker(f"tensorboard:{tmp_path}").log(record)
-    found = read(tmp_path / "small" / "trial-7")
+    found = read(tmp_path / "small" / "trial-7-seed-1")
     for name in ("loss", "val_loss"):
         expected = {epoch: m[name] for epoch, m in enumerate(record.result.curve, start=1)}
         assert curve_of(found, name) == pytest.approx(expected, rel=1e-6)
@@ -57,7 +57,7 @@ def test_every_metric_of_every_epoch(tmp_path, record):
 
 def test_hyperparameters_and_tags(tmp_path, record):
     make_tracker(f"tensorboard:{tmp_path}").log(record)
-    found = read(tmp_path / "small" / "trial-7")
+    found = read(tmp_path / "small" / "trial-7-seed-1")
     session = hparams_of(found)
     assert session.group_name == record.config
     told = {name: plain(value) for name, value in session.hparams.items()}
@@ -83,9 +83,9 @@ def test_a_diverged_trial_is_a_failed_session(tmp_path, diverged):
 def test_a_trial_told_again_is_replaced(tmp_path, record, diverged):
     tracker = make_tracker(f"tensorboard:{tmp_path}")
     tracker.log(record)
-    (tmp_path / "small" / "trial-7" / "notes.txt").write_text("mine")
+    (tmp_path / "small" / "trial-7-seed-1" / "notes.txt").write_text("mine")
     tracker.log(type(record)(**{**vars(record), "result": diverged.result}))
-    run = tmp_path / "small" / "trial-7"
+    run = tmp_path / "small" / "trial-7-seed-1"
     assert sorted(path.name for path in run.iterdir()) == [
         "events.out.tfevents.hpsearch",
         "notes.txt",

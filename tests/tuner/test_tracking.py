@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 
 from hpsearch.errors import InputError
@@ -138,6 +140,24 @@ def test_earlier_results_and_new_ones(directory: Path) -> None:
         assert tracker.trials == [1, 2, 3, 4]
         assert tracker.told[3].result == result_of(4)
         assert tracker.told[3].provenance.data == "d0"
+
+
+def test_a_training_that_is_planned_after_the_run_began(directory: Path) -> None:
+    """Its longest execution, which names it, has no result yet."""
+    tracker = Kept()
+    shared, longest = (Execution(n, n - 1, Config({"units": 9, "epochs": n}), 0) for n in (5, 6))
+    with tracked(Reporter(), [tracker]) as reporter:
+        reporter.began("s", str(directory), RECIPE, 1)
+        commands.wait_for(lambda: len(tracker.told) == 2, what="earlier results")
+        with Store(directory / "sweep.db") as store:
+            store.add_executions([shared, longest])
+        reporter.result(shared, replace(result_of(5), shared_with=6))
+        reporter.result(longest, result_of(6))
+        reporter.ended()
+    assert [(record.trial, record.shared_with) for record in tracker.told[2:]] == [
+        (4, 5),
+        (5, None),
+    ]
 
 
 def test_no_tracker_no_thread(directory: Path) -> None:

@@ -155,12 +155,12 @@ function contourSection(view) {
 function failuresSection(view) {
   const { failures } = view.sweep;
   if (!failures.length) {
-    return card("failures", "Failures", view.sweep.total ? "None: every trial has a score." : "No trial has ended yet.");
+    return card("failures", "Failures", view.sweep.total ? "None: every training has given a score." : "No trial has ended yet.");
   }
   const rows = failures.map(([status, reason, many, trials]) => [
     el("span", { className: "badge bad" }, status), count(many), reason || "no reason is known", trials]);
   return card("failures", "Failures", view.sweep.notes.failures, null,
-    listTable(["status", "trials", "reason", "which"], rows, ["words", "", "long", "long"]));
+    listTable(["status", "rows", "reason", "trials"], rows, ["words", "", "long", "long"]));
 }
 
 function evaluationsSection(view) {

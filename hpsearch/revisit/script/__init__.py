@@ -1,6 +1,6 @@
 """Write a trial as a program.
 
-In: a stored trial.
-Out: the text of a Keras program that trains the trial without hpsearch.
+In: a stored execution.
+Out: the text of a Keras program that trains it without hpsearch.
 Next: `api`.
 """

@@ -190,7 +190,7 @@ _HEAD = '''\
 """{label} of the sweep {sweep} as a Keras program, without hpsearch.
 
 It reads the data, splits it, and trains the model of the table's row: the initial weights, the
-dropout masks and the order of the rows come from the seeds of the sweep and the trial. The row's
+dropout masks and the order of the rows come from the seeds of the sweep and the row. The row's
 trainer was {trainer}, which may add numbers up in another order. The rounding errors grow over
 {steps:,} steps, so a loss agrees to {tolerance:g}, not to the bit, and an accuracy to
 {tolerance:g} and {edge} rows. Written for TensorFlow {tensorflow} and Keras {keras}.
