@@ -17,6 +17,7 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS
+from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
@@ -121,7 +122,10 @@ def print_examination(directory: Path, console: Console) -> int:
     Raises:
         HpsearchError: There is nothing to examine.
     """
-    findings = examine(directory)
+    findings = list(examine(directory))
+    if not any(finding.level is Severity.WRONG for finding in findings):
+        closer = list(examine_best_file(directory))
+        findings = [f for f in findings if f.part not in {each.part for each in closer}] + closer
     wrong = any(finding.level is Severity.WRONG for finding in findings)
     say = line_printer(console)
     for finding in findings:

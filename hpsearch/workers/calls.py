@@ -102,6 +102,34 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     np.savez(path, **arrays)
 
 
+def evaluate_file(
+    path: Path, recipe: Recipe, target: Target, x: Any, y: npt.NDArray[Any]
+) -> dict[str, float]:
+    """Return the loss and the metrics of a saved MLP, in the target's own units.
+
+    Args:
+        path: A `.keras` file; nothing that it names is run.
+        x: Raw rows.
+        y: Targets as in `hpsearch.data.specs.Arrays`.
+
+    Raises:
+        HpsearchError: It is no model for these rows.
+    """
+    import keras  # slow; the driver does without
+
+    from hpsearch.training.measures import prepared  # imports Keras
+
+    if target.task is Task.REGRESSION:
+        y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
+    try:
+        model = keras.models.load_model(path, safe_mode=True)
+        labels = prepared(y, recipe, target)
+        found = model.evaluate(x, labels, batch_size=_ROWS_A_STEP, verbose=0, return_dict=True)
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise HpsearchError(f"Keras cannot load it: {' '.join(str(error).split())}") from error
+    return {name: float(value) for name, value in found.items()}
+
+
 def _by_row(
     model: keras.Model, recipe: Recipe, target: Target, x: Any, y: npt.NDArray[Any]
 ) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
+import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -77,7 +78,29 @@ def test_a_sound_directory(home):
     parts = ("sweep.db", "results.csv", "curves.csv", "sweep.yaml", "data", "best.keras")
     assert lines == [[part, "sound"] for part in parts]
     assert said.stdout.endswith("all is sound\n")
+    assert "best.keras   sound: scores what the row of trial" in said.stdout
     assert contents(home / "out") == before
+
+
+def test_a_model_of_another_trial_in_place_of_the_best(home):
+    hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
+    (home / "other.keras").replace(home / "out" / "best.keras")
+    said = hpsearch("doctor", "out", cwd=home, code=3)
+    (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
+    assert line.startswith("best.keras   WRONG: is not the model of trial")
+    assert "its loss is" in line
+
+
+def worst(directory: Path) -> int:
+    rows = table(directory)
+    return int(rows.loc[rows["val_loss"].idxmax(), "trial"])
+
+
+def test_a_file_that_is_no_model(home):
+    with zipfile.ZipFile(home / "out" / "best.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    said = hpsearch("doctor", "out", cwd=home, code=3)
+    assert "best.keras   WRONG: Keras cannot load it" in said.stdout
 
 
 def edit(name, old, new):
