@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hpsearch.errors import HpsearchError
 from hpsearch.models.layers import is_custom
 from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
@@ -30,11 +31,7 @@ _NOT_CHECKED = (
 
 
 def examine_best_file(directory: Path) -> Iterator[Finding]:
-    """Examine the best.keras of a directory that is sound otherwise; a worker loads it.
-
-    Raises:
-        HpsearchError: The directory cannot be read.
-    """
+    """Examine the best.keras of a directory that is sound otherwise; a worker loads it."""
     where = ResultsDirectory(directory)
     if not where.model.exists() or not where.store.exists():
         return
@@ -46,7 +43,11 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     if isinstance(sweep.model, str) or sweep.data.python or sweep.data.memory:
         yield Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
         return
-    run = open_run(directory)
+    try:
+        run = open_run(directory)
+    except HpsearchError as error:
+        yield Finding(where.model.name, Severity.NOTE, f"its score is not checked: {error}")
+        return
     best = best_execution(run.executions, run.results, run.recipe.goal)
     if best is None:
         yield Finding(where.model.name, Severity.WRONG, "there is one, and no trial has a score")
