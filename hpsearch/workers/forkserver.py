@@ -95,7 +95,9 @@ class _Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _end_with_parent(server)
             _set_name(f"hpsearch-{worker or 'tuner'}")
-            die_first()
+            if worker:
+                # The tuner is one small process that a run cannot do without.
+                die_first()
             self._channel.socket.close()
             os.close(self._wakeup)
             os.close(self._signalled)

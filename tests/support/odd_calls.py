@@ -7,6 +7,9 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import cloudpickle
 
 from hpsearch.errors import HpsearchError
 
@@ -62,3 +65,16 @@ def tell_programs(path):
         "bytes": psutil.Process().memory_info().rss,
     }
     Path(path).write_text(json.dumps(told), encoding="utf-8")
+
+
+def echo(connection: Any, *words: str) -> None:
+    """Talk: say the words, then each message twice; `exit` ends the process."""
+    connection.send_bytes(cloudpickle.dumps(words))
+    while True:
+        try:
+            message = cloudpickle.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        if message == "exit":
+            os._exit(7)
+        connection.send_bytes(cloudpickle.dumps(message * 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
@@ -16,8 +17,10 @@ from hpsearch.workers.protocol import (
     Answered,
     Call,
     Called,
+    Conversation,
     EpochFinished,
     Finished,
+    Heard,
     Lost,
     Started,
 )
@@ -196,3 +199,30 @@ def test_a_failed_call_says_why_and_others_go_on(executor, job, drive, tmp_path)
 
 def test_nothing_is_lost(executor, jobs, drive):
     assert not [event for event in drive(executor, jobs) if isinstance(event, Lost)]
+
+
+def heard(executor, count=1):
+    """The next messages of a conversation, or how it ended."""
+    found, deadline = [], time.monotonic() + 60
+    while len(found) < count and time.monotonic() < deadline:
+        found += [each for each in executor.events(0.2) if isinstance(each, Heard)]
+    return [each.ended or each.message for each in found]
+
+
+def test_a_conversation_goes_on_beside_trainings(executor, jobs, expected, drive):
+    if isinstance(executor, InProcessExecutor):
+        with pytest.raises(NotImplementedError):
+            executor.converse(Conversation("odd_calls:echo", ()))
+        return
+    executor.converse(Conversation("odd_calls:echo", ("one", "two")))
+    executor.say("early")
+    assert heard(executor, 2) == [("one", "two"), "earlyearly"]
+    executor.say("x" * 10**6)
+    events = drive(executor, jobs)
+    said = [each.message for each in events if isinstance(each, Heard)] or heard(executor)
+    assert said == ["x" * (2 * 10**6)]
+    assert answers(events).keys() == expected.keys()
+    executor.say("exit")
+    assert heard(executor) == ["exit status 7"]
+    executor.say("nobody hears this")
+    assert not executor.busy
