@@ -126,7 +126,7 @@ def _basis(pair: Pair) -> str:
             basis = f"{counted(answer.n_pairs, 'config')} in both, each against itself{shared}"
         case Question.BEST:
             counts = answer.n_configs
-            basis = f"best of {counts[0]} and of {counted(counts[1], 'config')}, none in both"
+            basis = f"best of {counts[0]:,} and of {counted(counts[1], 'config')}, none in both"
         case Question.RESCORED:
             basis = f"best config of each with {counted(answer.n_pairs, 'fresh seed')}"
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
@@ -156,7 +156,7 @@ def _luck(comparison: Findings) -> list[str]:
     for best in bests:
         luck = best.optimism
         text = "unknown with one seed" if luck is None else f"about {number(luck)}"
-        each.append(f"{best.label} {text} (best of {best.scored} configs)")
+        each.append(f"{best.label} {text} (best of {best.scored:,} configs)")
     return [
         "the best of many configs owes some of its score to luck, which seeds left out estimate "
         f"and fresh seeds (--rescore K) remove: {', '.join(each)}"
@@ -171,7 +171,7 @@ def _bests(bests: Sequence[Best]) -> Grid:
     header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
     rows = []
     for best in bests:
-        row = [best.label, str(best.trials), str(best.scored), str(best.executions)]
+        row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
         row += [best.config or "-", _maybe(best.mean), _maybe(best.sd), str(best.seeds)]
         row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
         rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))

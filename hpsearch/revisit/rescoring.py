@@ -66,7 +66,7 @@ class Rescorer:
         scored = ranked_rows(rows)
         if scored.empty:
             reason = next(iter(rows["error"].dropna()), "no reason was given")
-            raise InputError(f"{table.path}: no fresh trial of its best config completed: {reason}")
+            raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
         return {int(s): float(x) for s, x in zip(scored["seed"], scored["score"], strict=True)}
 
 

@@ -263,7 +263,7 @@ def test_two_long_tables_take_less_than_two_seconds(tmp_path):
             for i in range(1000)
         ]
         write(tmp_path / name, Made(rows))
-    for second, words in (("b", "(1000 configs in both"), ("c", "best of 1000 and of 1000")):
+    for second, words in (("b", "(1,000 configs in both"), ("c", "best of 1,000 and of 1,000")):
         before = processor_seconds()
         assert words in hpsearch("compare", "a", second, cwd=tmp_path).stdout
         # It is one thread's work, and other processes' load is none of it.
