@@ -291,6 +291,10 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
         return
     try:
         sweep = sweep_from_text(contents.facts.sweep, str(where.sweep))
+        if sweep.data.python:
+            text = f"not compared: {sweep.data.python} makes it, and is not run here"
+            yield Finding("data", Severity.NOTE, text)
+            return
         now = load_dataset(sweep.data).fingerprint
     except DataError as error:
         yield Finding("data", Severity.NOTE, f"cannot be compared: {error}")

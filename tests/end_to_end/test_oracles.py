@@ -58,7 +58,7 @@ def table(directory: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param(name, marks=[] if "Bayesian" in name else [pytest.mark.slow])
+        pytest.param(name, marks=[] if "RandomSearch" in name else [pytest.mark.slow])
         for name in [*KERASTUNERS, "own_oracles:Mine"]
     ],
 )
@@ -90,6 +90,7 @@ def test_several_workers_and_seeds(tmp_path: Path, method: str) -> None:
     assert set(found["status"]) <= ({"stopped", "completed"} if halts else {"completed"})
 
 
+@pytest.mark.slow
 def test_an_oracle_without_a_fixed_seed_says_that_it_does_not_repeat(tmp_path: Path) -> None:
     write(tmp_path, "own_oracles:Unseeded", execution={"workers": 1})
     running = start("sweep.yaml", cwd=tmp_path, out="out")
@@ -108,10 +109,22 @@ def test_an_oracle_without_a_fixed_seed_says_that_it_does_not_repeat(tmp_path: P
     ("method", "stored", "said"),
     [
         ("Raises", 3, "the oracle own_oracles:Raises failed: RuntimeError: no idea for a trial"),
-        ("Outside", 3, "the oracle own_oracles:Outside failed: trial 03: 7 is no value of 'units'"),
-        ("Exits", 0, "the process of own_oracles:Exits ended (exit status 7)"),
-        ("Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s"),
-        ("Nobody", 0, "own_oracles:Nobody: cannot be loaded"),
+        pytest.param(
+            "Outside",
+            3,
+            "the oracle own_oracles:Outside failed: trial 03: 7 is no value of 'units'",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "Exits",
+            0,
+            "the process of own_oracles:Exits ended (exit status 7)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s", marks=pytest.mark.slow
+        ),
+        pytest.param("Nobody", 0, "own_oracles:Nobody: cannot be loaded", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(
@@ -124,6 +137,7 @@ def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(
     assert len(table(tmp_path / "out")) == stored
 
 
+@pytest.mark.slow
 def test_an_oracle_needs_an_end(tmp_path: Path) -> None:
     write(tmp_path, "own_oracles:Mine")
     sweep = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
@@ -173,6 +187,7 @@ def build(hp: Any) -> Any:
     return model
 
 
+@pytest.mark.slow
 def test_a_tuner_takes_an_oracle_as_kerastuners_does(tmp_path: Path) -> None:
     from hpsearch import tuners
 
@@ -211,6 +226,7 @@ def test_results_have_kerastuners_tuner(tmp_path: Path, capsys: Any) -> None:
         tuner.search()
 
 
+@pytest.mark.slow
 def test_the_driver_imports_neither_kerastuner_nor_tensorflow(tmp_path: Path) -> None:
     write(tmp_path, "tpe", parameters={"units": [4, 8], "epochs": 2}, budget={"trials": 2})
     program = (

@@ -133,11 +133,16 @@ def test_it_stops_when_the_oracle_does(method: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "keras_tuner.oracles:RandomSearchOracle",
-        "keras_tuner.oracles:BayesianOptimizationOracle",
         "keras_tuner.oracles:HyperbandOracle",
         "own_oracles:Mine",
-        "own_oracles:made",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "keras_tuner.oracles:RandomSearchOracle",
+                "keras_tuner.oracles:BayesianOptimizationOracle",
+                "own_oracles:made",
+            )
+        ),
     ],
 )
 def test_an_oracle_made_anew_goes_on_as_if_nothing_had_been(name: str, room: int) -> None:
