@@ -92,6 +92,8 @@ class Engine:
     _best_score: float | None = None
     #: Whether requests can be answered.
     ready: bool = False
+    #: Whether the stored executions have been read.
+    begun: bool = False
     _began: float = 0.0
     _idle_since: float = 0.0
     _has_waited: bool = False
@@ -135,6 +137,7 @@ class Engine:
         self._began = self._idle_since = time.monotonic()
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
+        self.begun = True
         for execution in self._stored:
             if (result := self.results.get(execution.number)) is not None:
                 self._note_score(execution, result)
@@ -241,6 +244,14 @@ class Engine:
         return self.ready and self.asked is None and not self._wants
 
     @property
+    def settled(self) -> bool:
+        """Whether no result will come any more, although no tuner has confirmed it yet."""
+        strategy = self.planner.strategy
+        if self.planner.adaptive or strategy is None or self._queue or self.executor.busy:
+            return False
+        return self.planner.spent or strategy.exhausted
+
+    @property
     def _complete(self) -> bool:
         """Whether earlier runs left nothing to do, which needs no answer."""
         strategy = self.planner.strategy
@@ -263,9 +274,17 @@ class Engine:
         self._handle(self.executor.events(_WAIT_SECONDS))
         self._check_patience()
         if self.tables.due(len(self.results)):
-            self.tables.write(self._stored, self.results)
+            self.write_tables()
             if self.watch is not None:
                 self.watch(self.records)
+
+    def write_tables(self) -> None:
+        """Write the tables of every stored execution.
+
+        Raises:
+            HpsearchError: They cannot be written.
+        """
+        self.tables.write(self._stored, self.results)
 
     def _check_patience(self) -> None:
         """Raise HpsearchError if an oracle has proposed nothing for too long."""

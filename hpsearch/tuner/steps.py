@@ -97,6 +97,26 @@ class _Prepared:
     patience_seconds: float = _PATIENCE_SECONDS
 
 
+class _Ending:
+    """The last tables and the report of a run, each made once."""
+
+    def __init__(self, engine: Engine, page: ReportFile, *, report: bool) -> None:
+        self._engine, self._page = engine, page
+        self._writes, self._draws = True, report
+
+    def write(self) -> None:
+        """Write the tables, unless the run ended before it had read its rows."""
+        if self._writes and self._engine.begun:
+            self._engine.write_tables()
+            self._writes = False
+
+    def draw(self, *, interrupted: bool) -> None:
+        """Begin the report, which is drawn in the background."""
+        if self._draws:
+            self._draws = False
+            self._page.begin(self._engine.records, interrupted=interrupted)
+
+
 @dataclass(frozen=True)
 class _Run:
     """Runs a search in a results directory that is held."""
@@ -135,15 +155,15 @@ class _Run:
         engine.tables.begin()
         if prepared.text:
             engine.tables.write_sweep(prepared.text)
+        ending = _Ending(engine, page, report=self.settings.report)
         try:
             engine.begin(answered, store.executions)
-            self._drive(engine, prepared)
+            self._drive(engine, prepared, ending)
             engine.say_exhausted()
         finally:
             self.reporter.ended()
-            engine.tables.write(store.executions(), engine.results)
-        if self.settings.report:
-            page.begin(engine.records, interrupted=self.stop.signal is not None)
+            ending.write()
+        ending.draw(interrupted=self.stop.signal is not None)
         try:
             self.check_signal()
             return finish(engine, answered)
@@ -195,7 +215,7 @@ class _Run:
         store.set_facts(**facts)
         return engine
 
-    def _drive(self, engine: Engine, prepared: _Prepared) -> None:
+    def _drive(self, engine: Engine, prepared: _Prepared, ending: _Ending) -> None:
         """Search with a KerasTuner tuner; a function's strategy is asked directly.
 
         The tuner has a process of its own: this one would hand out no work while it imports
@@ -214,6 +234,10 @@ class _Run:
         while not engine.over:
             if (request := engine.request()) is not None:
                 self.executor.say(request)
+            if engine.settled:
+                # The tuner may still be importing KerasTuner.
+                ending.write()
+                ending.draw(interrupted=False)
             engine.work()
 
     def check_signal(self) -> None:
