@@ -201,10 +201,10 @@ def validation_metric(ended: Ended, model: Any, row: pd.Series[Any]) -> tuple[fl
     "scenario",
     [
         a_narrowed_space,
-        several_seeds,
         *(
             pytest.param(each, marks=pytest.mark.slow)
             for each in (
+                several_seeds,
                 a_widened_space,
                 seeds_that_came_later,
                 a_smaller_loss,

@@ -4,8 +4,9 @@
 
 A process is killed when the store is about to hold N results, or holds them; the last one is left
 alone. What all of them import is imported once; what each starts is its own. None imports
-TensorFlow, which only best.keras would need here: each process would begin to, and be killed. Nor
-is report.html written, which costs more than the trials.
+TensorFlow, which only best.keras and the tuner would need here: each process would begin to, and be
+killed. So the strategy is asked directly; test_oracles.py kills runs with a tuner. Nor is
+report.html written, which costs more than the trials.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hpsearch.cli.app import main
 from hpsearch.report.page import ReportFile
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel
+from hpsearch.tuner.settings import Settings
 from hpsearch.workers.servers import Servers
 
 sweep, out, *moments = sys.argv[1:]
@@ -51,6 +53,7 @@ def arm(when: str, count: int) -> None:
 
 del hpsearch, pd, scipy
 Servers.__init__ = partialmethod(Servers.__init__, tensorflow=False)
+Settings.__init__ = partialmethod(Settings.__init__, direct=True)
 BestModel.save = lambda *_, **__: ""
 ReportFile.begin = lambda *_, **__: None
 ReportFile.finish = lambda *_, **__: ""
