@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -19,12 +20,13 @@ from typing import TypeVar
 
 import psutil
 import pytest
+from zygote import Zygote
 
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
 USER_MODELS = Path(__file__).with_name("user_models.py")
 Result = TypeVar("Result")
 _WATCHED = Path(__file__).with_name("watched.py")
-_PROGRAM = (sys.executable, "-m", "hpsearch")
+PROGRAM = (sys.executable, "-m", "hpsearch")
 _LONGEST_COMMAND_SECONDS = 180
 
 
@@ -153,23 +155,35 @@ def environment() -> dict[str, str]:
     return kept | {"COLUMNS": "120"}
 
 
+@functools.cache
+def _zygote() -> Zygote:
+    return Zygote()
+
+
 def hpsearch(
     *arguments: object,
     cwd: Path,
     code: int | None = 0,
-    program: Sequence[str] = _PROGRAM,
+    program: Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; `code` is what it must exit with, None for anything."""
-    done = subprocess.run(
-        [*program, *map(str, arguments)],
-        cwd=cwd,
-        env=environment() | dict(env or {}),
-        capture_output=True,
-        text=True,
-        timeout=_LONGEST_COMMAND_SECONDS,
-        check=False,
-    )
+    """Run a command to its end; `code` is what it must exit with, None for anything.
+
+    A fresh interpreter runs it where `program` or `env` is given, else a zygote's child.
+    """
+    words = [*map(str, arguments)]
+    if program is None and env is None:
+        done = _zygote().run(words, cwd=cwd, env=environment(), seconds=_LONGEST_COMMAND_SECONDS)
+    else:
+        done = subprocess.run(
+            [*(program or PROGRAM), *words],
+            cwd=cwd,
+            env=environment() | dict(env or {}),
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_COMMAND_SECONDS,
+            check=False,
+        )
     said = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, said
     assert code is None or done.returncode == code, said
@@ -181,7 +195,7 @@ def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None
     log = cwd / out / "run.log"
     log_begins = log.stat().st_size if log.exists() else 0
     process = subprocess.Popen(
-        [*_PROGRAM, "run", *map(str, arguments), "--out", out],
+        [*PROGRAM, "run", *map(str, arguments), "--out", out],
         cwd=cwd,
         env=environment() | dict(env or {}),
         stdout=subprocess.PIPE,
@@ -217,7 +231,7 @@ def watched(*arguments: object, cwd: Path, code: int) -> Watched:
     """Run a command of hpsearch to its end, as `hpsearch` does, and measure it."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report"
-        program = (sys.executable, "-IS", str(_WATCHED), str(report), *_PROGRAM)
+        program = (sys.executable, "-IS", str(_WATCHED), str(report), *PROGRAM)
         done = hpsearch(*arguments, cwd=cwd, code=None, program=program)
         returncode, seconds, peak = json.loads(report.read_text(encoding="utf-8"))
     said = f"exit {returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,0 +1,212 @@
+"""A process that has imported what commands of hpsearch import, and forks one for each command.
+
+    python zygote.py DESCRIPTOR
+
+That spares each command the import of pandas and SciPy, and its servers that of TensorFlow, which
+takes seconds. A forked command is a process of its own like any other, and so are its servers and
+workers. Tests of imports, environments, memory and kills start a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from hpsearch.workers import forkserver, servers
+
+_MOST_BYTES = 1 << 16
+
+
+class Zygote:
+    """The side of the tests: starts the process, and has commands run."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | servers.ENVIRONMENT,
+            )
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+    def run(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `hpsearch ARGUMENTS` to its end.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time, and was killed.
+        """
+        request = [*arguments], str(cwd.absolute()), dict(env)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            message = json.dumps(request).encode()
+            socket.send_fds(self._socket, [message], [out.fileno(), err.fileno()])
+            pid = int(self._socket.recv(_MOST_BYTES))
+            self._socket.settimeout(seconds)
+            try:
+                code = int(self._socket.recv(_MOST_BYTES))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                self._socket.settimeout(None)
+                self._socket.recv(_MOST_BYTES)
+                raise subprocess.TimeoutExpired(arguments, seconds) from None
+            finally:
+                self._socket.settimeout(None)
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode())
+        return subprocess.CompletedProcess(["hpsearch", *arguments], code, *texts)
+
+
+class _ForkedServers:
+    """Stands where `hpsearch.workers.servers` has a Popen of the fork servers' module."""
+
+    def __init__(
+        self, command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
+    ) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _ending(lambda: self._become(command, pass_fds, stdout.fileno(), env))
+
+    @staticmethod
+    def _become(command: Sequence[str], kept: Sequence[int], log: int, env: Any) -> None:
+        os.setsid()
+        for standard in (1, 2):
+            os.dup2(log, standard)
+        begin = 3
+        for descriptor in sorted(kept):
+            os.closerange(begin, descriptor)
+            begin = descriptor + 1
+        os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
+        os.environ.clear()
+        os.environ.update(env)
+        sys.argv = list(command[command.index("hpsearch.workers.forkserver") :])
+        forkserver.main()
+
+    def wait(self, seconds: float | None = None) -> int:
+        """As `Popen.wait`."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self.returncode is None:
+            pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("forkserver", seconds)
+            else:
+                time.sleep(0.005)
+        return self.returncode
+
+
+def _ending(call: Callable[[], None]) -> NoReturn:
+    """Call, and end this process as Python would, but for what the zygote registered."""
+    code: Any = 1
+    try:
+        call()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 - as Python ends
+        traceback.print_exc()
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    try:
+        threading._shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code or 0)
+
+
+def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err: int) -> None:
+    """Be `python -m hpsearch ARGUMENTS`."""
+    from hpsearch.cli.app import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    for standard, file, errors in ((1, out, "strict"), (2, err, "backslashreplace")):
+        os.dup2(file, standard)
+        text = open(standard, "w", encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, ("stdout", "stderr")[standard - 1], text)
+    sys.stderr.reconfigure(line_buffering=True)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    sys.argv = ["hpsearch", *arguments]
+    sys.path.insert(0, cwd)
+    servers.subprocess = SimpleNamespace(
+        Popen=_ForkedServers,
+        DEVNULL=subprocess.DEVNULL,
+        TimeoutExpired=subprocess.TimeoutExpired,
+    )
+    main()
+
+
+def _preload() -> None:
+    """Import what commands and workers import; start nothing, since this process forks."""
+    import keras_tuner
+    import plotly.graph_objects
+    import scipy.optimize
+    import scipy.stats
+    import sklearn.ensemble
+
+    import hpsearch.cli.plan
+    import hpsearch.cli.revisit
+    import hpsearch.cli.show
+    import hpsearch.tuner.steps
+    import hpsearch.tuner.sweep_tuner
+    from hpsearch.workers.work import preload_tensorflow
+
+    preload_tensorflow()
+    del hpsearch, keras_tuner, plotly, scipy, sklearn
+
+
+def _serve(channel: socket.socket) -> None:
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 2)
+        if not message:
+            return
+        arguments, cwd, env = json.loads(message)
+        pid = os.fork()
+        if pid == 0:
+            _ending(functools.partial(_command, arguments, cwd, env, *descriptors))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        channel.send(str(pid).encode())
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(BrokenPipeError):
+            channel.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+if __name__ == "__main__":
+    gc.disable()
+    _preload()
+    gc.freeze()
+    gc.enable()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
