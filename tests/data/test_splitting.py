@@ -13,7 +13,6 @@ from hpsearch.data.splitting import SplitSizes, split_rows
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 300), st.floats(0.01, 0.9), SEEDS)
 def test_an_unstratified_split(n, fraction, seed):
     count = int(np.clip(round(fraction * n), 1, n - 1))
@@ -24,7 +23,7 @@ def test_an_unstratified_split(n, fraction, seed):
     assert not len(test)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.integers(2, 40), min_size=2, max_size=12), st.floats(0.1, 0.9), SEEDS)
 def test_a_stratified_split(counts, fraction, seed):
     """Any class sizes, so that shares tie, and are rounded in all ways."""

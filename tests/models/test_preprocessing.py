@@ -126,7 +126,7 @@ def tables(draw):
     return InputSpec((len(columns),), "float32", columns=tuple(columns), **scaling), x
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(matrices(), tables()))
 def test_features_are_the_layers_to_the_bit(drawn):
     assert_same_bits(*drawn)

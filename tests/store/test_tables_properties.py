@@ -85,7 +85,7 @@ def written(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @given(RECORDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_results_round_trip(records: list[Record]) -> None:
     table = results_table(records, Task.MULTICLASS)
     again, bare = written(table)
@@ -98,7 +98,7 @@ def test_results_round_trip(records: list[Record]) -> None:
 
 
 @given(RECORDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_curves_round_trip(records: list[Record]) -> None:
     table = curves_table(records, Task.MULTICLASS)
     again, bare = written(table)

@@ -155,6 +155,14 @@ def environment() -> dict[str, str]:
     return kept | {"COLUMNS": "120"}
 
 
+def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of an environment, what an interpreter or an import reads, and reads only once."""
+    return {k: v for k, v in environ.items() if k == "HOME" or k.startswith("PYTHON")}
+
+
+_AT_START = _at_start(os.environ)
+
+
 @functools.cache
 def _zygote() -> Zygote:
     return Zygote()
@@ -169,16 +177,18 @@ def hpsearch(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `code` is what it must exit with, None for anything.
 
-    A fresh interpreter runs it where `program` or `env` is given, else a zygote's child.
+    A fresh interpreter runs it where `program` or `env` is given, or a test has changed what an
+    interpreter reads at its start; else a zygote's child.
     """
     words = [*map(str, arguments)]
-    if program is None and env is None:
-        done = _zygote().run(words, cwd=cwd, env=environment(), seconds=_LONGEST_COMMAND_SECONDS)
+    environ = environment() | dict(env or {})
+    if program is None and env is None and _at_start(environ) == _AT_START:
+        done = _zygote().run(words, cwd=cwd, env=environ, seconds=_LONGEST_COMMAND_SECONDS)
     else:
         done = subprocess.run(
             [*(program or PROGRAM), *words],
             cwd=cwd,
-            env=environment() | dict(env or {}),
+            env=environ,
             capture_output=True,
             text=True,
             timeout=_LONGEST_COMMAND_SECONDS,

@@ -99,7 +99,7 @@ def planned(sweep: Sweep) -> list[Execution]:
     return trials.new(configs, sweep.repetitions)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(SWEEPS)
 def test_a_plan_covers_exactly_its_space(
     drawn: tuple[dict[str, Any], str | None, int | None, int],
@@ -126,7 +126,7 @@ def test_a_plan_covers_exactly_its_space(
         assert asked == network(dict(trial.config.values))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(SWEEPS.filter(lambda drawn: prod(map(len, drawn[0].values())) <= 60))
 def test_random_points_come_to_cover_exactly_the_same_space(
     drawn: tuple[dict[str, Any], str | None, int | None, int],
