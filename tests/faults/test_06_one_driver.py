@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-from functools import partial
 
-from commands import hpsearch, start, wait_for, within
+from commands import hpsearch, start, wait_for, watched
 
 from hpsearch.store.directory import DirectoryLock
 
@@ -23,7 +22,8 @@ def test_one_driver_a_directory(tmp_path):
         driver.wait_for_results(1)
         for options in ([], ["--fresh"]):
             arguments = ["run", "sweep.yaml", "--out", "out", *options]
-            said = within(2, partial(hpsearch, *arguments, cwd=tmp_path, code=3))
+            said = watched(*arguments, cwd=tmp_path, code=3)
+            assert said.seconds < 2
             assert f"process {driver.pid}" in said.stderr
             assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "sweep.yaml"]
         assert driver.process.poll() is None

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import pytest
@@ -24,7 +23,6 @@ from zygote import Zygote
 
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
 USER_MODELS = Path(__file__).with_name("user_models.py")
-Result = TypeVar("Result")
 _WATCHED = Path(__file__).with_name("watched.py")
 PROGRAM = (sys.executable, "-m", "hpsearch")
 _LONGEST_COMMAND_SECONDS = 180
@@ -41,18 +39,6 @@ def wait_for(
             return value
         time.sleep(every)
     return pytest.fail(f"waited {seconds:g} s for {what or condition}")
-
-
-def within(seconds: float, call: Callable[[], Result], attempts: int = 3) -> Result:
-    """Return the result of a call that ends in time at one of several attempts."""
-    took = []
-    for _ in range(attempts):
-        began = time.monotonic()
-        value = call()
-        took.append(time.monotonic() - began)
-        if took[-1] < seconds:
-            return value
-    return pytest.fail(f"took {took} s, not {seconds:g} s")
 
 
 def session_of(pid: int) -> int | None:
