@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +31,18 @@ def require_fork() -> None:
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
             "WSL; plan, show, compare and report work here, too"
         )
+
+
+def find_own_modules() -> None:
+    """Let imports find a user's modules in the working directory; last, so they hide no package.
+
+    Call it only before such an import: packages try to import others that may not be installed,
+    and a file of that name would run.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
 
 
 def version_of(package: str) -> str:

@@ -419,8 +419,6 @@ def main(arguments: list[str] | None = None) -> None:
     # TensorFlow's messages about the machine do not concern users.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # Lets the console script import the user's modules; last, so that they hide no package.
-    sys.path.append(str(Path.cwd()))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -24,6 +24,7 @@ from hpsearch.data.tables import (
     text_warnings,
 )
 from hpsearch.errors import DataError
+from hpsearch.machine import find_own_modules
 from hpsearch.wording import did_you_mean, quoted
 
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
@@ -287,10 +288,7 @@ def _function(reference: str) -> Callable[[], Any]:
     module_name, colon, name = reference.partition(":")
     if not colon or not module_name or not name:
         raise DataError(f"python: {reference!r} is not of the form package.module:function")
-    # Console scripts, unlike `python -m`, start without the working directory on the path.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
+    find_own_modules()
     try:
         module = importlib.import_module(module_name)
     except Exception as error:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.machine import find_own_modules
 
 #: Layer type -> the layers of its hidden block.
 DESCRIPTIONS: dict[str, str] = {
@@ -33,6 +34,7 @@ def load_object(path: str) -> Any:
         InputError: The module cannot be imported or has no such name.
     """
     module_name, _, name = path.partition(":")
+    find_own_modules()
     try:
         return attrgetter(name)(importlib.import_module(module_name))
     except (ImportError, AttributeError, ValueError) as error:

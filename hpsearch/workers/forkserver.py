@@ -131,7 +131,6 @@ def main() -> None:
     `tensorflow`, and module paths.
     """
     light, loaded, driver = map(int, sys.argv[1:4])
-    sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     _end_with_parent(driver)
     # The driver alone decides what Ctrl-C does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -150,6 +149,8 @@ def main() -> None:
     else:
         os.close(loaded)
         channel = _introduce("hpsearch-fork", light)
+    # Only now: a package that one of the above imports if it is there is none of the user's files.
+    sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     gc.freeze()
     gc.enable()
     try:

@@ -159,7 +159,6 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err:
     sys.stderr.reconfigure(line_buffering=True)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.argv = ["hpsearch", *arguments]
-    sys.path.insert(0, cwd)
     servers.subprocess = SimpleNamespace(
         Popen=_ForkedServers,
         DEVNULL=subprocess.DEVNULL,
