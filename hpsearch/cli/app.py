@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand
 
+from hpsearch.cli.console import make_console, tell
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
@@ -55,13 +56,6 @@ Set = Annotated[
 ]
 
 _TRACKERS = "tensorboard:DIR|mlflow:URI"
-#: Width of tables that are not printed on a terminal.
-_FILE_WIDTH = 200
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_FILE_WIDTH)
 
 
 def _version(asked: bool) -> None:
@@ -117,12 +111,12 @@ def run(
         overrides.append(f"execution.engine={engine}")
     loaded = load_sweep(sweep, overrides)
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
-    with _logged(make_display(_console(stderr=True)), log or ()) as reporter:
+    with _logged(make_display(make_console(stderr=True)), log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
     # Only now: it imports NumPy.
     from hpsearch.cli.show import print_summary
 
-    print_summary(outcome, _console())
+    print_summary(outcome, make_console())
     raise typer.Exit(outcome.exit_code)
 
 
@@ -155,7 +149,7 @@ def plan(
     from hpsearch.spec.sweep import load_sweep
 
     loaded = load_sweep(sweep, set_ or ())
-    print_plan(loaded, out, workers, Console(), measure=measure)
+    print_plan(loaded, out, workers, make_console(), measure=measure)
 
 
 @app.command()
@@ -171,7 +165,7 @@ def show(
     """Print the best trials, and the mean score of each hyperparameter's values."""
     from hpsearch.cli.show import print_results
 
-    print_results(source, top, _console())
+    print_results(source, top, make_console())
 
 
 @app.command()
@@ -224,14 +218,14 @@ def compare(
     # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
         compared.write(out)
-    print_comparison(compared, _console())
+    print_comparison(compared, make_console())
 
 
 def _rescorer(count: int, workers: int | None) -> Rescorer:
     from hpsearch.cli.display import make_display
     from hpsearch.revisit.rescoring import Rescorer
 
-    return Rescorer(count, workers, lambda: make_display(_console(stderr=True)))
+    return Rescorer(count, workers, lambda: make_display(make_console(stderr=True)))
 
 
 @app.command()
@@ -271,7 +265,7 @@ def export(
     """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
     from hpsearch.cli import revisit
 
-    revisit.export(directory, out, (trial, seed, fold), _console())
+    revisit.export(directory, out, (trial, seed, fold), make_console())
 
 
 @app.command()
@@ -288,7 +282,7 @@ def evaluate(
     """Evaluate a trial on a split, with 95% intervals; each evaluation is recorded."""
     from hpsearch.cli import revisit
 
-    revisit.evaluate(directory, split, (trial, seed, fold), _console())
+    revisit.evaluate(directory, split, (trial, seed, fold), make_console())
 
 
 class _OptionalFile(TyperCommand):
@@ -324,9 +318,9 @@ def reproduce(
     from hpsearch.cli import revisit
 
     if script is not None:
-        revisit.write_script(directory, (trial, seed, fold), script, _console())
+        revisit.write_script(directory, (trial, seed, fold), script, make_console())
         return
-    raise typer.Exit(revisit.reproduce(directory, (trial, seed, fold), _console()))
+    raise typer.Exit(revisit.reproduce(directory, (trial, seed, fold), make_console()))
 
 
 @app.command()
@@ -334,7 +328,7 @@ def doctor(directory: DirectoryArgument) -> None:
     """Check that store, tables, curves, data and model are sound and agree; exit code 3 if not."""
     from hpsearch.cli.show import print_examination
 
-    raise typer.Exit(print_examination(directory, _console()))
+    raise typer.Exit(print_examination(directory, make_console()))
 
 
 @app.command("log")
@@ -394,7 +388,7 @@ def list_(
     """List the names that a sweep file may use."""
     from hpsearch.cli.show import print_list
 
-    print_list(what, _console())
+    print_list(what, make_console())
 
 
 @app.command("help")
@@ -405,13 +399,13 @@ def help_(
     from hpsearch.cli.topics import print_topic, print_topics
 
     if topic is None:
-        print_topics(_console())
+        print_topics(make_console())
     else:
-        print_topic(topic, _console())
+        print_topic(topic, make_console())
 
 
 def _show_warning(message: Warning | str, *_details: object, **_more: object) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+    tell(f"warning: {message}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -419,15 +413,19 @@ def main(arguments: list[str] | None = None) -> None:
     # TensorFlow's messages about the machine do not concern users.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every terminal has all characters.
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             app(arguments)
     except HpsearchError as error:
-        sys.stderr.write(f"{error}\n")
+        tell(str(error))
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        tell("interrupted")
         raise SystemExit(130) from None
     except BrokenPipeError:
         # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.cli.console import make_console, tell
 from hpsearch.cli.display import line_printer, number_text
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.report.page import write_page
@@ -43,7 +44,7 @@ def _evaluations(source: Path) -> tuple[Evaluation, ...]:
         return evaluations_beside(source)
     except RefusedError as error:
         # The store is damaged; the report needs only the tables.
-        typer.echo(f"evaluations are not shown: {error}", err=True)
+        tell(f"evaluations are not shown: {error}")
         return ()
 
 
@@ -73,13 +74,15 @@ def write_report(
 
 def export(directory: Path, out: Path, which: Choice, console: Console) -> None:
     """Write a trial's model and print where."""
-    execution = export_model(directory, out, Which(*which), line_printer(Console(stderr=True)))
+    execution = export_model(directory, out, Which(*which), line_printer(make_console(stderr=True)))
     line_printer(console)(f"wrote the model of {execution.label} to {out}; it takes raw rows")
 
 
 def evaluate(directory: Path, split: str, which: Choice, console: Console) -> None:
     """Evaluate a trial and print its metrics."""
-    evaluation = evaluate_trial(directory, split, Which(*which), line_printer(Console(stderr=True)))
+    evaluation = evaluate_trial(
+        directory, split, Which(*which), line_printer(make_console(stderr=True))
+    )
     say = line_printer(console)
     fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
     model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{fold})"

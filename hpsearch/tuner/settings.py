@@ -229,7 +229,10 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt."""
+    """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt.
+
+    A terminal that is closed ends nothing: SIGHUP is ignored.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -241,6 +244,8 @@ def signals() -> Iterator[Stop]:
         stop.signal = number
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield stop
     finally:

@@ -1,0 +1,75 @@
+"""What commands print: safe for a terminal, whatever files hold, and nobody need read it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.segment import Segment
+
+#: Width of tables that are not printed on a terminal.
+_FILE_WIDTH = 200
+
+
+def safe(text: str) -> str:
+    """Replace each character that commands a terminal or reorders text; lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr."""
+    _Unread(sys.stderr).write(f"{safe(text)}\n")
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr, wide unless that is a terminal."""
+    file: Any = _Unread(sys.stderr if stderr else sys.stdout)
+    return _Safe(file=file, width=None if file.isatty() else _FILE_WIDTH)
+
+
+class _Safe(Console):
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """Render with safe text; control codes of the console itself stay."""
+        for text, style, control in super().render(*args, **options):
+            yield Segment(text if control else safe(text), style, control)
+
+
+class _Unread:
+    """A stream whose reader may go away, as `head` and terminals do; the rest is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._drop(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._drop(error)
+
+    def _drop(self, error: OSError) -> None:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise error
+        # What is still in the buffer goes there, too.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)

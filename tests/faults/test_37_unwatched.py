@@ -1,0 +1,78 @@
+"""FAULTS 37: a sweep whose progress nobody reads any more ends as if watched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pandas as pd
+import pytest
+from commands import PROGRAM, environment, hpsearch, wait_for
+
+_SWEEP = """\
+data: {dataset: digits}
+parameters: {units: [4, 6, 8, 10, 12, 14], epochs: 20}
+execution: {workers: 1}
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    return tmp_path
+
+
+def started(home, command, **streams):
+    return subprocess.Popen(
+        [*PROGRAM, *command], cwd=home, env=environment(), start_new_session=True, **streams
+    )
+
+
+def test_a_reader_of_both_streams_leaves(home):
+    process = started(
+        home, ["run", "sweep.yaml", "--out", "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout.readline().startswith(b"sweep ")
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert len(pd.read_csv(home / "out" / "results.csv")) == 6
+
+
+def test_its_exit_code_is_the_sweeps(home):
+    (home / "odd.py").write_text("def layer(x, units, activation):\n    raise ValueError('odd')\n")
+    process = started(
+        home,
+        ["run", "sweep.yaml", "--out", "out", "--set", "parameters.layer_type=[odd:layer]"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    process.stdout.close()
+    code = process.wait(timeout=120)
+    watched = hpsearch(
+        "run", "sweep.yaml", "--out", "two", "--set", "parameters.layer_type=[odd:layer]",
+        cwd=home, code=None,
+    )  # fmt: skip
+    assert code == watched.returncode != 0
+
+
+def test_its_terminal_is_closed(home):
+    ours, its = os.openpty()
+    command = ["setsid", "--ctty", *PROGRAM, "run", "sweep.yaml", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=home, env=environment(), stdin=its, stdout=its, stderr=its
+    )
+    os.close(its)
+    os.read(ours, 1)
+    wait_for((home / "out" / "run.log").exists, what="the run")
+    os.close(ours)
+    assert process.wait(timeout=120) == 0
+    assert len(pd.read_csv(home / "out" / "results.csv")) == 6
+
+
+def test_a_reader_of_a_table_leaves(home):
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    process = started(home, ["show", "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
