@@ -75,6 +75,13 @@ def test_the_usual_folds_are_scikit_learn_s(wine):
         np.testing.assert_array_equal(fold.validation.y, y[validation])
 
 
+def test_a_fold_is_evaluated_on_its_own_rows(folded):
+    rows = folded.table.set_index(["trial", "seed", "fold"])
+    found = folded.evaluate("validation", trial=1, seed=0, fold=3)
+    assert found.metrics["accuracy"].value == pytest.approx(rows.loc[(1, 0, 3), "score"])
+    assert found.metrics["loss"].value == pytest.approx(rows.loc[(1, 0, 3), "val_loss"], rel=1e-4)
+
+
 @pytest.mark.slow
 def test_rows_of_folds_can_be_gone_back_to(folded, tmp_path):
     told = folded.reproduce(1, seed=1, fold=2)

@@ -61,6 +61,15 @@ def test_groups_of_a_file_stay_whole(request_data, table):
     assert sum(len(fold.validation) for fold in folds) == ROWS
 
 
+def test_the_seed_draws_the_groups(request_data, table):
+    def validated(seed):
+        spec = request_data(**asked(table, "group", "who", drop=("when",), seed=seed))
+        return frozenset(load_dataset(spec).validation.x[:, 0] % 7)
+
+    assert len({validated(seed) for seed in range(6)}) > 2
+    assert validated(3) == validated(3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -228,3 +228,14 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
 
 def test_probabilities_stay_as_they_are():
     assert preprocessing_layers.output_layers(dataset_from_arrays(X, Y).target) == []
+
+
+@pytest.mark.parametrize("class_weight", [{"0": 3.0, "1": 0.5}, "balanced"])
+def test_weights_of_classes_multiply_those_of_rows(class_weight):
+    own = RNG.uniform(0.5, 2, 50)
+    y = (np.arange(50) % 5 == 0).astype(int)
+    dataset = dataset_from_arrays(X, y, sample_weight=own)
+    found = preprocessing.training_weights(dataset, class_weight)
+    bare = preprocessing.training_weights(dataset_from_arrays(X, y), class_weight)
+    assert len({*bare}) == 2
+    np.testing.assert_allclose(found, bare * dataset.train.weights, rtol=1e-6)

@@ -116,3 +116,14 @@ def test_the_page_needs_no_tensorflow(sweep_of):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_name_ends_the_element_that_holds_the_data(tmp_path):
+    pages = []
+    for hostile in (False, True):
+        source = load_source(write_sweep(tmp_path / str(hostile), 5, hostile=hostile))
+        pages.append(render([source]))
+    plain, hostile = pages
+    assert "u003c/script" in hostile
+    for tag in ("<script", "</script", "<!--"):
+        assert hostile.lower().count(tag) == plain.lower().count(tag)
