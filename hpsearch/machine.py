@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +32,28 @@ def require_fork() -> None:
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
             "WSL; plan, show, compare and report work here, too"
         )
+
+
+def odd_kind(path: Path, *, links: bool = True) -> str:
+    """Name what a path is if opening it may wait or do harm, as `a device`; empty for files.
+
+    Args:
+        links: Whether a link to a file is taken for a file.
+    """
+    try:
+        mode = (path.stat() if links else path.lstat()).st_mode
+    except (OSError, ValueError):
+        return ""
+    return _ODD_KINDS.get(stat.S_IFMT(mode), "")
+
+
+_ODD_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def find_own_modules() -> None:

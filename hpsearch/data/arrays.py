@@ -338,6 +338,9 @@ def _is_pair(value: Any) -> bool:
     )
 
 
+_NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
+
+
 def read_npz(
     path: str, task: TaskName | None = None, validation: str | None = None, test: str | None = None
 ) -> RawData:
@@ -349,11 +352,12 @@ def read_npz(
     Raises:
         DataError: A file is no archive or not safe to read, or its arrays do not fit together.
     """
-    arrays = read_arrays(path)
+    arrays, unused = read_arrays(path, _NPZ_NAMES)
     train = _pair(arrays, path, "_train" if "x_train" in arrays else "", task, None)
     if train is None:
         raise DataError(
-            f"{path}: needs arrays x and y, or x_train and y_train; it has {quoted(arrays)}"
+            f"{path}: needs arrays x and y, or x_train and y_train; it has "
+            f"{quoted([*arrays, *unused])}"
         )
     parts: dict[str, RawPart | None] = {}
     for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
@@ -362,12 +366,10 @@ def read_npz(
             continue
         if parts[name] is not None:
             raise DataError(f"{path}: has x{suffix} itself, and {name} also names {file}; drop one")
-        others = read_arrays(file)
+        others, unread = read_arrays(file, _NPZ_NAMES)
         parts[name] = _pair(others, file, "", task, train)
         if parts[name] is None:
-            raise DataError(f"{file}: needs arrays x and y; it has {quoted(others)}")
-    known = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
-    unused = sorted(set(arrays) - known)
+            raise DataError(f"{file}: needs arrays x and y; it has {quoted([*others, *unread])}")
     return RawData(
         name=Path(path).stem,
         where=path,

@@ -218,7 +218,7 @@ def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
     archive = _keras_cache() / f"{_folder_name(name)}.npz"
     if not archive.is_file():
         return _download(name), archive
-    arrays = read_arrays(str(archive))
+    arrays, _ = read_arrays(str(archive), ("x_train", "y_train", "x_test", "y_test"))
     try:
         x_train, y_train = arrays["x_train"], arrays["y_train"]
         return (x_train, y_train, arrays["x_test"], arrays["y_test"]), archive

@@ -6,6 +6,7 @@ import gzip
 import math
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,23 @@ def require_file(path: str) -> Path:
     return file
 
 
-def read_arrays(path: str) -> dict[str, npt.NDArray[Any]]:
-    """Read all arrays of an NPZ archive, keyed by lower-case name.
+def read_arrays(
+    path: str, wanted: Collection[str]
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """Read arrays of an NPZ archive by lower-case name; also return the names of those left unread.
 
     Raises:
-        DataError: The file is no archive, holds object arrays, or does not fit into memory.
+        DataError: The file is no archive, holds object arrays or two arrays of one name, or does
+            not fit into memory.
     """
     file = require_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, path)
-            return {name: _read(archive, info, path) for name, info in members.items()}
+            found = {name: info for name, info in members.items() if name in wanted}
+            _require_sizes(found.values(), path)
+            arrays = {name: _read(archive, info, path) for name, info in found.items()}
+            return arrays, sorted(members.keys() - found.keys())
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         raise DataError(
             f"{path}: not a sound .npz archive (write it with numpy.savez): {error}"
@@ -83,24 +90,36 @@ def read_arrays(path: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
-    """Check the sizes in the archive's directory and return its arrays by name."""
+    """The arrays in the archive's directory by lower-case name."""
     infos = archive.infolist()
     if len(infos) > _MAX_ARRAYS:
         raise DataError(f"{path}: {len(infos)} members, at most {_MAX_ARRAYS} are read")
+    members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        ratio = info.file_size / max(1, info.compress_size)
-        if info.file_size > _MAX_PACKED_BYTES and ratio > _MAX_RATIO:
+        if not info.filename.endswith(".npy"):
+            continue
+        name = info.filename.removesuffix(".npy").lower()
+        if name in members:
             raise DataError(
-                f"{path}: {info.filename!r} unpacks {ratio:.0f} to 1 into "
-                f"{info.file_size / 1e9:.1f} GB, which looks like a zip bomb (over {_MAX_RATIO} "
-                "to 1 is refused); save it with numpy.savez, uncompressed, if it is real"
+                f"{path}: {members[name].filename!r} and {info.filename!r} are both {name!r}, for "
+                "case does not count; keep one"
             )
-    require_memory(_MEMORY_FACTOR * sum(info.file_size for info in infos), path)
-    return {
-        info.filename.removesuffix(".npy").lower(): info
-        for info in infos
-        if info.filename.endswith(".npy")
-    }
+        members[name] = info
+    return members
+
+
+def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
+    """Check what members unpack to, all together."""
+    size = sum(info.file_size for info in infos)
+    ratio = size / max(1, sum(info.compress_size for info in infos))
+    if size > _MAX_PACKED_BYTES and ratio > _MAX_RATIO:
+        names = " and ".join(repr(info.filename) for info in infos)
+        raise DataError(
+            f"{path}: {names} unpack {ratio:.0f} to 1 into {size / 1e9:.1f} GB, which looks like a "
+            f"zip bomb (over {_MAX_RATIO} to 1 is refused); save it with numpy.savez, "
+            "uncompressed, if it is real"
+        )
+    require_memory(_MEMORY_FACTOR * size, path)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> npt.NDArray[Any]:

@@ -266,6 +266,8 @@ def write_page(sources: Sequence[ReportSource], path: Path, *, live: bool = Fals
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
     """Whether this version wrote the page from the directory's tables and these evaluations."""
+    if not path.is_file():
+        return False
     try:
         with path.open(encoding="utf-8") as file:
             found = _DIGEST.search(file.read(_HEAD_BYTES))
@@ -279,8 +281,9 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
     for directory, evaluations in inputs:
         digest.update(repr(evaluations).encode())
         for name in _FILES:
+            file = directory / name
             try:
-                content = (directory / name).read_bytes()
+                content = file.read_bytes() if file.is_file() else b""
             except OSError:
                 content = b""
             digest.update(len(content).to_bytes(8, "little") + content)

@@ -33,7 +33,7 @@ _NOT_CHECKED = (
 def examine_best_file(directory: Path) -> Iterator[Finding]:
     """Examine the best.keras of a directory that is sound otherwise; a worker loads it."""
     where = ResultsDirectory(directory)
-    if not where.model.exists() or not where.store.exists():
+    if not where.model.is_file() or not where.store.exists():
         return
     with Store(where.store, read_only=True) as store:
         facts = store.facts()

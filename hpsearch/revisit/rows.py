@@ -145,7 +145,7 @@ class StoredRun:
 def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
     """The run's log; a temporary file if the directory cannot be written."""
     try:
-        log: IO[Any] = where.log.open("a", encoding="utf-8")
+        log: IO[Any] = where.open_log()
     except OSError:
         log = tempfile.TemporaryFile("a", encoding="utf-8")  # noqa: SIM115 - closed below
     with log:

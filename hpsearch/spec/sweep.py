@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.errors import InputProblem, SweepFileError
+from hpsearch.machine import odd_kind
 from hpsearch.spec.checks import Broken, advice, cross_faults
 from hpsearch.spec.fields import NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names
@@ -162,14 +163,15 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
         SweepFileError: With all problems, sorted by line.
     """
     file = Path(path)
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SweepFileError(
-            str(path), [InputProblem(1, "", f"cannot be read: {reason}")]
-        ) from None
+    content, reason = b"", odd_kind(file)
+    if not reason:
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(MOST_BYTES + 1)
+        except OSError as error:
+            reason = error.strerror or str(error)
+    if reason:
+        raise SweepFileError(str(path), [InputProblem(1, "", f"cannot be read: {reason}")])
     return _sweep(read_yaml(content), str(path), file.stem, file.absolute().parent, overrides)
 
 

@@ -167,16 +167,28 @@ class Tables:
 
 
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
-    """The trial and the key of each row of a results table; none if it cannot be read as one."""
+    """The trial and the key of each row of a results table; none if it is missing.
+
+    Raises:
+        RefusedError: It is not as a run writes it.
+    """
+    found: list[tuple[int, ExecutionKey]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [
-                (int(row["trial"]), (row["config"], Repetition(int(row["seed"]), fold)))
-                for row in csv.DictReader(file)
-                for fold in [int(row["fold"]) if row["fold"] else None]
-            ]
-    except (OSError, ValueError, LookupError, TypeError, csv.Error):
+            for row in csv.DictReader(file):
+                fold = int(row["fold"]) if row["fold"] else None
+                key = row["config"], Repetition(int(row["seed"]), fold)
+                found.append((int(row["trial"]), key))
+    except FileNotFoundError:
         return []
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise RefusedError(
+            f"{path}: row {len(found) + 1} is not as a run writes it ({why}), so it is unknown "
+            "whether the store has all of its results; another program may have saved it. If "
+            "sweep.db is not an older copy, move the table away: the run writes it anew"
+        ) from None
+    return found
 
 
 def record_of(

@@ -13,13 +13,16 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
+from hpsearch.machine import odd_kind
 
 #: A new holder writes its process number within this time after it got the lock.
 _HOLDER_KNOWN_SECONDS = 0.4
 _EXCLUDED = 7
+#: A link or FIFO in the place of an own file is not followed, and not waited for.
+_NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TRY_TO_LOCK = f"""\
 import fcntl, os, sys
 try:
@@ -51,7 +54,7 @@ class DirectoryLock:
         import fcntl  # missing on Windows, where directories are only read
 
         path = path or directory / ".lock"
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             works = _excludes_others(path)
@@ -103,7 +106,7 @@ def _excludes_others(path: Path) -> bool:
     """Try the lock that this process holds: some network file systems grant it to everybody."""
     import fcntl  # missing on Windows
 
-    second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    second = os.open(path, os.O_RDWR | _NO_LINK)
     try:
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -142,7 +145,7 @@ def holder(path: Path) -> str:
     except ImportError:  # on Windows nobody takes the lock
         return ""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | _NO_LINK)
     except OSError:
         return ""
     try:
@@ -207,6 +210,8 @@ class ResultsDirectory:
     @property
     def store_elsewhere(self) -> Path | None:
         """The store that the pointer names; None if it names no file."""
+        if not self.pointer.is_file():
+            return None
         try:
             place = self.pointer.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError):
@@ -246,6 +251,15 @@ class ResultsDirectory:
         """The messages of driver and workers."""
         return self.path / "run.log"
 
+    def open_log(self) -> IO[str]:
+        """Open the log to append to it.
+
+        Raises:
+            OSError: It cannot be written, or is a link or a FIFO.
+        """
+        handle = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
+        return os.fdopen(handle, "a", encoding="utf-8")
+
     def leftovers(self) -> list[Path]:
         """Return the temporary files of a killed run; whole files get their own names."""
         files = (self.results, self.curves, self.sweep, self.report)
@@ -270,7 +284,8 @@ class ResultsDirectory:
 
         Raises:
             HpsearchError: It cannot be created or written.
-            RefusedError: It holds results without a store, or another run holds it.
+            RefusedError: It holds what no run made and this one would overwrite, results without a
+                store, or links; or another run holds it.
         """
         try:
             if fresh and self.path.is_dir():
@@ -283,28 +298,77 @@ class ResultsDirectory:
             ) from None
         if not os.access(self.path, os.W_OK):
             raise HpsearchError(f"{self.path}: the results directory cannot be written")
+        self._require_plain()
         if self.store_elsewhere is not None and not self.store.exists():
             raise RefusedError(
                 f"{self.path}: its store is not where {self.pointer.name} says, at {self.store}; "
                 "bring it back, or use --fresh"
             )
-        if self.results.exists() and not self.store.exists():
+        if not self.store.exists():
+            self._require_nothing_foreign()
+
+    def _own(self) -> list[Path]:
+        """The files that a run writes here, the store first."""
+        logs = [self.path / f"sweep.db-{kind}" for kind in ("wal", "shm", "journal")]
+        tables = [self.results, self.curves, self.sweep, self.report, self.model]
+        return [self.path / "sweep.db", *logs, self.pointer, *tables, self.log]
+
+    def _require_plain(self) -> None:
+        for path in (*self._own(), self.lock, self.store):
+            kind = "a directory" if path.is_dir() else odd_kind(path, links=False)
+            if kind:
+                raise RefusedError(
+                    f"{path}: is {kind}, where a run writes a file of its own; remove it, or give "
+                    "this run another directory with --out"
+                )
+
+    def _require_nothing_foreign(self) -> None:
+        if self._has_results():
             raise RefusedError(
                 f"{self.path}: there is a results.csv without its sweep.db, which this run would "
                 "overwrite; give this run another directory with --out, or use --fresh"
             )
+        files = (self.results, self.curves, self.sweep, self.report, self.model)
+        foreign = [path.name for path in files if path.exists()]
+        if foreign:
+            raise RefusedError(
+                f"{self.path}: {' and '.join(foreign)} would be overwritten, and no run made what "
+                "is there; give this run another directory with --out"
+            )
+
+    def _has_results(self) -> bool:
+        """Return whether results.csv is that of a run."""
+        try:
+            with self.results.open("rb") as file:
+                return file.read(6) == b"trial,"
+        except OSError:
+            return False
 
     def _move_aside(self) -> None:
-        """Rename the directory and its store elsewhere, which the next run would find otherwise."""
+        """Move what a run made; its store elsewhere, too, which the next run would find."""
+        if not self.store.exists() and not self._has_results():
+            return
         store, aside = self.store_elsewhere, self._free_name()
         if store is not None and store.exists():
-            moved = store.with_name(f"{store.name}{aside.name.removeprefix(self.path.name)}")
+            moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)
             self.pointer.write_text(f"{moved}\n", encoding="utf-8")
-        self.path.rename(aside)
+        own = {*self._own(), self.path / ".lock", *self.leftovers()}
+        if own.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
+            self._place.rename(aside)
+            return
+        aside.mkdir()
+        for path in self._own():
+            if path.exists():
+                path.rename(aside / path.name)
+
+    @property
+    def _place(self) -> Path:
+        # Links are not resolved: one may lead to a larger disk.
+        return Path.cwd() / self.path if self.path.name else Path.cwd()
 
     def _free_name(self) -> Path:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
-        names = (f"{self.path.name}.{stamp}{suffix}" for suffix in suffixes)
-        return next(path for path in map(self.path.with_name, names) if not path.exists())
+        names = (f"{self._place.name}.{stamp}{suffix}" for suffix in suffixes)
+        return next(path for path in map(self._place.with_name, names) if not path.exists())

@@ -270,7 +270,7 @@ def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if not text:
         return
     try:
-        same = where.sweep.read_text(encoding="utf-8") == text
+        same = where.sweep.is_file() and where.sweep.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):
         same = False
     if same:
@@ -327,6 +327,8 @@ def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 
 def _is_whole(path: Path) -> bool:
     """Check the checksum of every member of an archive, without loading any."""
+    if not path.is_file():
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

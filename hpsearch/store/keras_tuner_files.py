@@ -18,6 +18,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.errors import InputError
+from hpsearch.machine import odd_kind
 from hpsearch.store.cells import printable
 
 Scalar = bool | int | float | str | None
@@ -208,6 +209,8 @@ Model = TypeVar("Model", bound=_Part)
 def _read(path: Path, model: type[Model], left_out: list[str]) -> Model | None:
     """Read a file; None if it is not whole, which adds a line to `left_out`."""
     name = printable(str(path))
+    if kind := odd_kind(path):
+        raise InputError(f"{name}: is {kind}, not a file of KerasTuner")
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

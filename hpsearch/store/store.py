@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
+from hpsearch.machine import odd_kind
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
@@ -80,6 +81,8 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        if kind := odd_kind(path):
+            raise StoreError(f"{path}: is {kind}, not a store")
         with self._explained():
             if not read_only and not path.exists():
                 self._create()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
+from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.mlp import NOTES
@@ -442,6 +443,8 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     source = source / "results.csv" if source.is_dir() else source
     if not source.exists():
         raise InputError(f"{source}: there is no such results table")
+    if kind := odd_kind(source):
+        raise InputError(f"{source}: is {kind}, not a file with a results table")
     try:
         header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
         raw = pd.read_csv(source, dtype=str, keep_default_na=False)

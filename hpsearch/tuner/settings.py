@@ -211,7 +211,7 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
         HpsearchError: It cannot be written.
     """
     try:
-        log = where.log.open("a", encoding="utf-8")
+        log = where.open_log()
     except OSError as error:
         raise HpsearchError(f"{where.log}: cannot be written: {error.strerror}") from None
     handler = logging.StreamHandler(log)

@@ -158,6 +158,29 @@ def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
+def test_two_names_that_differ_by_case_are_refused(request_data, npz):
+    with pytest.raises(DataError, match=r"'x\.npy' and 'X\.npy' are both 'x'"):
+        load_dataset(request_data(npz=npz(x=X, X=X + 1, y=Y)))
+
+
+def test_members_that_nobody_asks_for_are_not_read(request_data, npz):
+    path = npz(x=X, y=Y, extra=np.array([Bomb()], dtype=object))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.npy", "not an array")
+    dataset = load_dataset(request_data(npz=path))
+    assert len(dataset.train) == 24
+    assert "'extra', 'more' are not used" in dataset.warnings[0]
+
+
+def test_members_are_bounded_together(request_data, tmp_path):
+    """Each alone is below the size from which the ratio counts."""
+    np.savez_compressed(
+        tmp_path / "data.npz", x=np.zeros((12_000_000, 2), "f4"), y=np.zeros(12_000_000, "f4")
+    )
+    with pytest.raises(DataError, match=r"'x\.npy' and 'y\.npy' unpack .*looks like a zip bomb"):
+        load_dataset(request_data(npz=str(tmp_path / "data.npz")))
+
+
 def test_a_header_that_lies_is_refused(request_data, tmp_path):
     path = tmp_path / "lie.npz"
     head = io.BytesIO()

@@ -209,8 +209,14 @@ def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> N
         tables.require_known({EXECUTIONS[1].key})
 
 
-@pytest.mark.parametrize("text", ["", "number\n1\n", "trial\nx\n", '"trial\n', "trial,a\n\n"])
-def test_a_table_that_is_none_has_no_rows(tables: Tables, tmp_path: Path, text: str) -> None:
-    """The next rewrite replaces it."""
+@pytest.mark.parametrize("text", ["", "trial,config,seed,fold\n"])
+def test_a_table_without_rows_lacks_none(tables: Tables, tmp_path: Path, text: str) -> None:
     (tmp_path / "results.csv").write_text(text)
     tables.require_known(())
+
+
+@pytest.mark.parametrize("text", ["number\n1\n", "trial\nx\n", "trial,a\n1,2\n", "a\0\nb\0\n"])
+def test_a_table_that_is_none_is_refused(tables: Tables, tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.csv").write_text(text)
+    with pytest.raises(RefusedError, match=r"row 1 is not as a run writes it .*move the table"):
+        tables.require_known(())

@@ -51,12 +51,12 @@ def test_fresh_moves_the_old_one_aside_every_time(tmp_path: Path) -> None:
     where = ResultsDirectory(tmp_path / "digits")
     where.prepare(fresh=True)
     for content in ("first", "second", "third"):
-        where.results.write_text(content)
+        where.results.write_text(f"trial,{content}")
         where.prepare(fresh=True)
         assert not list(where.path.iterdir())
     aside = sorted(path for path in tmp_path.iterdir() if path != where.path)
     assert sorted((path / "results.csv").read_text() for path in aside) == [
-        "first", "second", "third",
+        "trial,first", "trial,second", "trial,third",
     ]  # fmt: skip
     assert all(re.fullmatch(r"digits\.\d{8}-\d{6}(-\d+)?", path.name) for path in aside)
 
@@ -78,7 +78,7 @@ def test_fresh_takes_nothing_from_under_a_run(tmp_path: Path) -> None:
 
 def test_results_without_a_store_are_not_overwritten(tmp_path: Path) -> None:
     where = ResultsDirectory(tmp_path)
-    where.results.write_text("trial\n")
+    where.results.write_text("trial,config\n")
     with pytest.raises(RefusedError, match=r"a results\.csv without its sweep\.db") as caught:
         where.prepare(fresh=False)
     assert caught.value.exit_code == 3

@@ -1,0 +1,68 @@
+"""FAULTS 29: a run overwrites, and moves, only what a run made."""
+
+from __future__ import annotations
+
+import pytest
+from commands import hpsearch
+
+_SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory of somebody's work, with a sweep file in it."""
+    home = tmp_path / "work"
+    (home / "package").mkdir(parents=True)
+    (home / "package" / "code.py").write_text("mine")
+    (home / "study.yaml").write_text(_SWEEP)
+    return home
+
+
+def contents(home):
+    return {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("options", [[], ["--fresh"]], ids=["plain", "fresh"])
+@pytest.mark.parametrize(
+    "name", ["sweep.yaml", "results.csv", "curves.csv", "report.html", "best.keras"]
+)
+def test_ones_own_file_is_not_overwritten(place, name, options):
+    (place / name).write_text(_SWEEP)
+    before = contents(place)
+    done = hpsearch("run", "study.yaml", "--out", ".", *options, cwd=place, code=3)
+    assert f"{name} would be overwritten" in done.stderr
+    kept = contents(place)
+    assert {path: kept[path] for path in before} == before
+    assert {str(path) for path in kept.keys() - before.keys()} <= {".lock"}
+
+
+def test_beside_other_files_it_runs_and_fresh_leaves_them(place):
+    before = contents(place)
+    for options in ([], ["--fresh"]):
+        hpsearch("run", "study.yaml", "--out", ".", *options, cwd=place)
+        kept = contents(place)
+        assert {path: kept[path] for path in before} == before
+    (aside,) = (path for path in place.parent.iterdir() if path != place)
+    assert aside.name.startswith("work.")
+    moved = {path.name for path in aside.iterdir()}
+    assert {"sweep.db", "results.csv", "curves.csv", "sweep.yaml", "run.log"} <= moved
+    assert not moved & {"package", "study.yaml"}
+    for directory in (place, aside):
+        assert "2 trials: 2 completed" in hpsearch("show", directory, cwd=place).stdout
+        hpsearch("doctor", directory, cwd=place)
+
+
+@pytest.mark.parametrize("content", ["a list of things\n", "", "SQLite format 3\0"])
+def test_a_store_goes_over_no_other_file(place, content):
+    (place / "things.txt").write_text(content)
+    done = hpsearch("run", "study.yaml", "--out", "out", "--store", "things.txt", cwd=place, code=3)
+    assert "things.txt" in done.stderr
+    assert (place / "things.txt").read_text() == content
+
+
+def test_a_store_of_another_directory_is_not_taken(place):
+    hpsearch("run", "study.yaml", "--out", "one", "--store", "a.db", cwd=place)
+    before = contents(place / "one")
+    done = hpsearch("run", "study.yaml", "--out", "two", "--store", "a.db", cwd=place, code=3)
+    assert "a.db" in done.stderr
+    assert contents(place / "one") == before

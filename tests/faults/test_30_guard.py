@@ -1,0 +1,73 @@
+"""FAULTS 30: a table that cannot be compared with its store stops the run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from commands import hpsearch
+
+_SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of two trials with the store of its first."""
+    home = tmp_path_factory.mktemp("guard")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    run = ["run", "sweep.yaml", "--out", "out"]
+    hpsearch(*run, "--set", "parameters.units=[4]", cwd=home)
+    shutil.copy(home / "out" / "sweep.db", home / "older.db")
+    hpsearch(*run, cwd=home)
+    shutil.move(home / "older.db", home / "out" / "sweep.db")
+    return home
+
+
+def spreadsheet(text):
+    rows = [line.split(",") for line in text.splitlines()]
+    return "\n".join(";".join(row) for row in rows)
+
+
+def decimal(text):
+    return "\n".join(
+        line.replace(line.split(",")[0], f"{number}.0", 1) if number else line
+        for number, line in enumerate(text.splitlines())
+    )
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text,
+        lambda text: "\ufeff" + text,
+        spreadsheet,
+        decimal,
+        lambda text: text + "checked by me\n",
+        lambda text: "notes\n" + text,
+        lambda text: text.encode("utf-16").decode("latin-1"),
+    ],
+    ids=["as it was", "byte-order mark", "semicolons", "1.0", "a note", "a heading", "utf-16"],
+)
+def test_an_older_store_is_refused_whatever_saved_the_table(swept, saved):
+    table = swept / "out" / "results.csv"
+    original = table.read_text()
+    try:
+        table.write_text(saved(original))
+        before = {path.name: path.read_bytes() for path in (swept / "out").iterdir()}
+        done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=swept, code=3)
+        assert "results.csv" in done.stderr
+        changes = {".lock", "run.log"}
+        after = {path.name: path.read_bytes() for path in (swept / "out").iterdir()}
+        assert {n: b for n, b in after.items() if n not in changes} == {
+            n: b for n, b in before.items() if n not in changes
+        }
+    finally:
+        table.write_text(original)
+
+
+def test_without_the_table_it_goes_on(swept, tmp_path):
+    shutil.copytree(swept, tmp_path / "copy")
+    table = tmp_path / "copy" / "out" / "results.csv"
+    table.unlink()
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path / "copy")
+    assert len(table.read_text().splitlines()) == 3

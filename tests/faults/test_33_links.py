@@ -1,0 +1,75 @@
+"""FAULTS 33: a link, FIFO or device in the place of a file is refused at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from commands import hpsearch
+
+_SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
+_OWN = (
+    ".lock", "run.log", "sweep.db", "sweep.db-wal", ".store", "results.csv", "curves.csv",
+    "sweep.yaml", "report.html", "best.keras",
+)  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", _OWN)
+def test_a_run_follows_no_link(home, name):
+    (home / "target").write_text("mine")
+    (home / "out" / name).symlink_to(home / "target")
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert f"out/{name}: is a symbolic link" in done.stderr
+    assert (home / "target").read_text() == "mine"
+
+
+def test_nor_a_link_to_nothing(home):
+    (home / "out" / "run.log").symlink_to(home / "target")
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert not (home / "target").exists()
+
+
+@pytest.mark.parametrize("name", _OWN)
+def test_a_run_waits_at_no_fifo(home, name):
+    os.mkfifo(home / "out" / name)
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert f"out/{name}: is a FIFO" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    home = tmp_path_factory.mktemp("swept")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "run", cwd=home)
+    return home
+
+
+@pytest.mark.parametrize(
+    "name", ["results.csv", "curves.csv", "sweep.db", ".store", "sweep.yaml", "best.keras"]
+)
+@pytest.mark.parametrize("command", ["show", "report", "doctor"])
+def test_reading_waits_at_no_fifo(swept, tmp_path, command, name):
+    shutil.copytree(swept / "run", tmp_path / "run")
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    hpsearch(command, "run", cwd=tmp_path, code=None)
+
+
+def test_files_of_a_command_line(home):
+    os.mkfifo(home / "fifo")
+    assert "fifo:1: cannot be read: a FIFO" in hpsearch("run", "fifo", cwd=home, code=2).stderr
+    assert "a FIFO" in hpsearch("show", "fifo", cwd=home, code=2).stderr
+    assert "a device" in hpsearch("show", "/dev/zero", cwd=home, code=2).stderr
+    (home / "rows.yaml").write_text(
+        "data: {csv: fifo, target: y}\nparameters: {units: [4], epochs: 1}\n"
+    )
+    said = hpsearch("run", "rows.yaml", "--out", "rows", cwd=home, code=2).stderr
+    assert "not a regular file" in said
