@@ -327,6 +327,12 @@ def evaluations_in(page):
     return [row[0] for metric in ("loss", "accuracy") for row in rows if row[4] == metric]
 
 
+def test_looks_are_counted_by_split(own):
+    hpsearch("evaluate", "digits", "--split", "validation", cwd=own)
+    said = hpsearch("evaluate", "digits", "--split", "test", cwd=own).stdout
+    assert "recorded: evaluation 1 on the test split" in said
+
+
 @pytest.mark.slow
 def test_each_look_is_on_the_record_and_shown(own):
     before = hpsearch("show", "digits", cwd=own).stdout

@@ -14,12 +14,13 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
+from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.sklearn import SweepClassifier, SweepRegressor
 from hpsearch.sklearn.search import cv_results, holdout
 from hpsearch.store.tables import read_table
@@ -276,3 +277,18 @@ def test_regression_sets_aside_at_random():
     rows, aside = holdout(10, 0.25, np.random.RandomState(1))
     assert (len(rows), len(aside)) == (8, 2)
     assert len(holdout(2, 0.01, np.random.RandomState(1))[1]) == 1
+
+
+def test_random_state_draws_the_folds(wine, monkeypatch):
+    made = []
+
+    def making(*given, **options):
+        made.append(dataset_from_arrays(*given, **options))
+        return made[-1]
+
+    monkeypatch.setattr("hpsearch.sklearn.search.dataset_from_arrays", making)
+    for seed in (1, 2):
+        SweepClassifier({"units": 2, "epochs": 1}, cv=3, random_state=seed).fit(*wine)
+        splitter = StratifiedKFold(3, shuffle=True, random_state=seed)
+        for fold, (_, rows) in zip(made[-1].folds, splitter.split(*wine), strict=True):
+            np.testing.assert_array_equal(fold.validation.x, wine[0][rows].astype(np.float32))

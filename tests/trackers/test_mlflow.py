@@ -106,9 +106,10 @@ def test_a_long_curve_is_told_whole(client, uri, record):
 
 def test_seeds_and_folds_of_one_trial_are_runs_of_their_own(client, uri, record):
     tracker = make_tracker(f"mlflow:{uri}")
-    for seed, fold in ((1, None), (0, None), (2, 3)):
+    for seed, fold in ((1, None), (0, None), (2, 3), (2, 1)):
         tracker.log(replace(record, seed=seed, fold=fold))
-    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", "trial-7-seed-2-fold-3"}
+    of_folds = {"trial-7-seed-2-fold-1", "trial-7-seed-2-fold-3"}
+    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", *of_folds}
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "nosuch://place", "sqlite:////dev/null/mlflow.db"])

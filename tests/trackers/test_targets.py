@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
+from hpsearch.trackers.mlflow import _row
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.trackers.tracker import hyperparameters, run_name, tags
 
@@ -68,3 +69,16 @@ def test_tags_say_where_a_row_comes_from(record, diverged):
 )
 def test_a_run_is_named_after_its_execution(record, trial, seed, fold, name):
     assert run_name(replace(record, trial=trial, seed=seed, fold=fold)) == name
+
+
+def test_a_run_is_known_again_by_its_execution_data_and_recipe(record):
+    others = [
+        replace(record, **change)
+        for change in (
+            {"seed": 5}, {"fold": 1}, {"fold": 2}, {"config": "c0"},
+            {"provenance": replace(record.provenance, data="d0")},
+            {"provenance": replace(record.provenance, recipe="r0")},
+        )
+    ]  # fmt: skip
+    assert len({_row(each) for each in (record, *others)}) == 1 + len(others)
+    assert _row(replace(record, trial=99)) == _row(record)

@@ -110,6 +110,14 @@ def test_hyperband_halts_and_goes_on(search):
     assert "epochs" not in best
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_hyperband_keeps_one_of_factor(search, factor):
+    """In its first bracket, KerasTuner's `max_epochs` of 4 halves twice, or quarters once."""
+    search(kt.Hyperband, max_epochs=4, factor=factor, hyperband_iterations=1)
+    rungs = table()["epochs_trained"].value_counts()
+    assert set(rungs.index) == {4 // factor**n for n in range({2: 3, 4: 2}[factor])}
+
+
 def test_without_a_seed_the_same_code_goes_on(search):
     """KerasTuner draws a seed for each tuner; the project keeps its first one."""
     first = search(kt.RandomSearch, max_trials=2)

@@ -1,0 +1,28 @@
+"""The memory in which workers find the data."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.specs import Arrays, TrainingData
+from hpsearch.workers.shared import mapped, share
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+
+
+def test_what_a_worker_writes_stays_with_it():
+    dataset = dataset_from_arrays(X, np.arange(40) % 2)
+    x, y = dataset.train.x, dataset.train.y
+    arrays = Arrays(x_train=x, y_train=y, x_val=x, y_val=y)
+    handle = share(TrainingData(dataset.input, dataset.target, arrays))
+    try:
+        first, second = mapped(handle), mapped(handle)
+        kept = second.arrays.x_train.copy()
+        first.arrays.x_train[:] = -1
+        np.testing.assert_array_equal(second.arrays.x_train, kept)
+        np.testing.assert_array_equal(mapped(handle).arrays.x_train, kept)
+    finally:
+        os.close(handle)
