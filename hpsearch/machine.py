@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,18 +52,6 @@ _ODD_KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-def find_own_modules() -> None:
-    """Let imports find a user's modules in the working directory; last, so they hide no package.
-
-    Call it only before such an import: packages try to import others that may not be installed,
-    and a file of that name would run.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
 
 
 def version_of(package: str) -> str:

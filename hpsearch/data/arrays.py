@@ -24,7 +24,7 @@ from hpsearch.data.tables import (
     text_warnings,
 )
 from hpsearch.errors import DataError
-from hpsearch.machine import find_own_modules
+from hpsearch.importing import find_own_modules
 from hpsearch.wording import did_you_mean, quoted
 
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]

@@ -24,7 +24,7 @@ from keras_tuner.src.engine.hyperparameters import hp_types
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
-from hpsearch.models.layers import load_object
+from hpsearch.importing import load_object
 from hpsearch.models.problem import Recipe
 from hpsearch.space.mlp import hashed
 from hpsearch.space.seeds import derive

@@ -14,8 +14,9 @@ import keras_tuner
 
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
+from hpsearch.importing import load_object
 from hpsearch.models.custom import build_custom_model, built_with, seeded
-from hpsearch.models.layers import RESHAPING_ACTIVATIONS, load_object
+from hpsearch.models.layers import RESHAPING_ACTIVATIONS
 from hpsearch.models.preprocessing_layers import feature_layers, input_model, output_layers
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.models.layers import load_object
+from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.report.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with

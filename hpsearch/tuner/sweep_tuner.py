@@ -14,8 +14,8 @@ from typing import Any
 import keras_tuner
 
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.importing import load_object
 from hpsearch.models.custom import load_hypermodel
-from hpsearch.models.layers import load_object
 from hpsearch.models.mlp import MLP
 from hpsearch.models.problem import Problem
 from hpsearch.search.asking import (

@@ -17,8 +17,8 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.importing import load_object
 from hpsearch.machine import own_bytes
-from hpsearch.models.layers import load_object
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.follow import follow

@@ -1,0 +1,37 @@
+"""Importing a user's code by its name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import InputError
+
+
+def find_own_modules() -> None:
+    """Let imports find a user's modules in the working directory; last, so they hide no package.
+
+    Call it only before such an import: packages try to import others that may not be installed,
+    and a file of that name would run.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+
+
+def load_object(path: str) -> Any:
+    """Return the object that `package.module:name` names.
+
+    Raises:
+        InputError: The module cannot be imported or has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    find_own_modules()
+    try:
+        return attrgetter(name)(importlib.import_module(module_name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be loaded: {error}") from error
