@@ -315,7 +315,7 @@ class ResultsDirectory:
 
     def _require_plain(self) -> None:
         for path in (*self._own(), self.lock, self.store):
-            kind = "a directory" if path.is_dir() else odd_kind(path, links=False)
+            kind = odd_kind(path, links=False)
             if kind:
                 raise RefusedError(
                     f"{path}: is {kind}, where a run writes a file of its own; remove it, or give "
@@ -329,7 +329,7 @@ class ResultsDirectory:
                 "overwrite; give this run another directory with --out, or use --fresh"
             )
         files = (self.results, self.curves, self.sweep, self.report, self.model)
-        foreign = [path.name for path in files if path.exists()]
+        foreign = [path.name for path in files if path.is_file()]
         if foreign:
             raise RefusedError(
                 f"{self.path}: {' and '.join(foreign)} would be overwritten, and no run made what "
@@ -338,6 +338,8 @@ class ResultsDirectory:
 
     def _has_results(self) -> bool:
         """Return whether results.csv is that of a run."""
+        if not self.results.is_file():
+            return False
         try:
             with self.results.open("rb") as file:
                 return file.read(6) == b"trial,"

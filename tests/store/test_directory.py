@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,48 @@ def test_results_without_a_store_are_not_overwritten(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
     where.store.write_text("")
     where.prepare(fresh=False)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(
+    "name", ["sweep.yaml", "results.csv", "curves.csv", "report.html", "best.keras"]
+)
+def test_what_no_run_made_is_not_overwritten(tmp_path: Path, name: str, *, fresh: bool) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RefusedError, match=f"{re.escape(name)} would be overwritten"):
+        ResultsDirectory(tmp_path).prepare(fresh=fresh)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+_OWN = (
+    ".lock", "run.log", "sweep.db", "sweep.db-wal", ".store", "results.csv", "curves.csv",
+    "sweep.yaml", "report.html", "best.keras",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _OWN)
+def test_no_link_is_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "target").write_text("mine")
+    where = ResultsDirectory(tmp_path / "out")
+    where.path.mkdir()
+    (where.path / name).symlink_to(tmp_path / "target")
+    with pytest.raises(RefusedError, match=f"{re.escape(name)}: is a symbolic link"):
+        where.prepare(fresh=False)
+    assert (tmp_path / "target").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", _OWN)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_no_fifo_is_waited_for(tmp_path: Path, name: str, *, fresh: bool) -> None:
+    where = ResultsDirectory(tmp_path / "out")
+    where.path.mkdir()
+    os.mkfifo(where.path / name)
+    if fresh:
+        with suppress(RefusedError, HpsearchError):
+            where.prepare(fresh=True)
+    else:
+        with pytest.raises(RefusedError, match=f"{re.escape(name)}: is a FIFO"):
+            where.prepare(fresh=False)
 
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
