@@ -53,7 +53,7 @@ def of_commands():
             yield pytest.param(command, name, marks=marks)
 
 
-@pytest.mark.parametrize(("command", "name"), of_commands())
+@pytest.mark.parametrize(("command", "name"), list(of_commands()))
 def test_reading_waits_at_no_fifo(swept, tmp_path, command, name):
     shutil.copytree(swept / "run", tmp_path / "run")
     (tmp_path / "run" / name).unlink(missing_ok=True)
