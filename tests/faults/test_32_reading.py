@@ -37,7 +37,11 @@ def sweeps(tmp_path_factory):
     return home
 
 
-@pytest.mark.parametrize("program", [PROGRAM, (str(_SCRIPT),)], ids=["module", "script"])
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(PROGRAM, marks=pytest.mark.slow), (str(_SCRIPT),)],
+    ids=["module", "script"],
+)
 @pytest.mark.parametrize(
     "arguments",
     [

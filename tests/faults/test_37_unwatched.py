@@ -39,6 +39,7 @@ def test_a_reader_of_both_streams_leaves(home):
     assert len(pd.read_csv(home / "out" / "results.csv")) == 6
 
 
+@pytest.mark.slow
 def test_its_exit_code_is_the_sweeps(home):
     (home / "odd.py").write_text("def layer(x, units, activation):\n    raise ValueError('odd')\n")
     process = started(
