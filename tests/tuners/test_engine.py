@@ -103,19 +103,11 @@ def test_bayesian(search):
 def test_hyperband_halts_and_goes_on(search):
     tuner = search(kt.Hyperband, max_epochs=4, factor=2, hyperband_iterations=1)
     trained = table()["epochs_trained"]
-    assert trained.max() == 4
-    assert trained.min() == 1
+    # A factor of 2 halves KerasTuner's `max_epochs` twice.
+    assert set(trained) == {1, 2, 4}
     best = tuner.get_best_hyperparameters()[0]
     assert best.get("units") in (4, 8)
     assert "epochs" not in best
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-def test_hyperband_keeps_one_of_factor(search, factor):
-    """In its first bracket, KerasTuner's `max_epochs` of 4 halves twice, or quarters once."""
-    search(kt.Hyperband, max_epochs=4, factor=factor, hyperband_iterations=1)
-    rungs = table()["epochs_trained"].value_counts()
-    assert set(rungs.index) == {4 // factor**n for n in range({2: 3, 4: 2}[factor])}
 
 
 def test_without_a_seed_the_same_code_goes_on(search):
