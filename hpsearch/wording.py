@@ -124,6 +124,17 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
+def printable(text: str, instead: str = " ", keep: str = "") -> str:
+    """Replace each character that could end the line, reorder text or command a terminal.
+
+    Args:
+        keep: Characters that stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else instead for c in text)
+
+
 def quoted(names: Iterable[str], limit: int = 20) -> str:
     """Join names in quotes with commas, at most `limit` of them."""
     every = list(names)

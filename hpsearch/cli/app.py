@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hpsearch.cli.console import make_console, tell
+from hpsearch.cli.console import make_console, silence, tell
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
@@ -429,5 +429,5 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:
         # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         raise SystemExit(0) from None

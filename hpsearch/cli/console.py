@@ -11,35 +11,39 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.segment import Segment
 
+from hpsearch.wording import printable
+
 #: Width of tables that are not printed on a terminal.
 _FILE_WIDTH = 200
 
 
-def safe(text: str) -> str:
-    """Replace each character that commands a terminal or reorders text; lines and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+def _safe(text: str) -> str:
+    return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n\t")
 
 
 def tell(text: str) -> None:
     """Write a line to stderr."""
-    _Unread(sys.stderr).write(f"{safe(text)}\n")
+    _Unread(sys.stderr).write(f"{_safe(text)}\n")
 
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr, wide unless that is a terminal."""
     file: Any = _Unread(sys.stderr if stderr else sys.stdout)
-    return _Safe(file=file, width=None if file.isatty() else _FILE_WIDTH)
+    return _SafeConsole(file=file, width=None if file.isatty() else _FILE_WIDTH)
 
 
-class _Safe(Console):
+def silence(stream: TextIO) -> None:
+    """Drop what is written to a stream from now on, and what is still in its buffer."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _SafeConsole(Console):
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
         """Render with safe text; control codes of the console itself stay."""
         for text, style, control in super().render(*args, **options):
-            yield Segment(text if control else safe(text), style, control)
+            yield Segment(text if control else _safe(text), style, control)
 
 
 class _Unread:
@@ -69,7 +73,4 @@ class _Unread:
     def _drop(self, error: OSError) -> None:
         if error.errno not in (errno.EPIPE, errno.EIO):
             raise error
-        # What is still in the buffer goes there, too.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        silence(self._stream)

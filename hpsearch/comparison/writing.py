@@ -16,8 +16,7 @@ from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pai
 from hpsearch.comparison.questions import LEVEL, Estimate, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
-from hpsearch.store.cells import printable
-from hpsearch.wording import counted, css_variables
+from hpsearch.wording import counted, css_variables, printable
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",

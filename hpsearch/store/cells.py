@@ -67,11 +67,6 @@ def parsed(cell: str, *, as_text: bool) -> Any:
     return unescaped(cell)
 
 
-def printable(text: str, instead: str = " ") -> str:
-    """Replace each character that could end the line or command a terminal."""
-    return "".join(c if c.isprintable() else instead for c in text)
-
-
 def text_of(value: Any) -> str:
     """Show a cell to people: optimizers as calls, three digits, a dash for an inactive value."""
     import pandas as pd  # slow to import

@@ -176,6 +176,11 @@ def lock_of_store(store: Path) -> Path:
     return store.with_name(f".{store.name}.lock")
 
 
+def logs_of_store(store: Path) -> tuple[Path, ...]:
+    """Return the files that SQLite keeps beside a store, its log of writes first."""
+    return tuple(store.with_name(f"{store.name}-{kind}") for kind in ("wal", "shm", "journal"))
+
+
 @dataclass(frozen=True)
 class ResultsDirectory:
     """The paths of a sweep's files; only this class knows their names."""
@@ -309,9 +314,11 @@ class ResultsDirectory:
 
     def _own(self) -> list[Path]:
         """The files that a run writes here, the store first."""
-        logs = [self.path / f"sweep.db-{kind}" for kind in ("wal", "shm", "journal")]
-        tables = [self.results, self.curves, self.sweep, self.report, self.model]
-        return [self.path / "sweep.db", *logs, self.pointer, *tables, self.log]
+        store = self.path / "sweep.db"
+        return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log]
+
+    def _derived(self) -> list[Path]:
+        return [self.results, self.curves, self.sweep, self.report, self.model]
 
     def _require_plain(self) -> None:
         for path in (*self._own(), self.lock, self.store):
@@ -328,8 +335,7 @@ class ResultsDirectory:
                 f"{self.path}: there is a results.csv without its sweep.db, which this run would "
                 "overwrite; give this run another directory with --out, or use --fresh"
             )
-        files = (self.results, self.curves, self.sweep, self.report, self.model)
-        foreign = [path.name for path in files if path.is_file()]
+        foreign = [path.name for path in self._derived() if path.is_file()]
         if foreign:
             raise RefusedError(
                 f"{self.path}: {' and '.join(foreign)} would be overwritten, and no run made what "
@@ -348,9 +354,9 @@ class ResultsDirectory:
 
     def _move_aside(self) -> None:
         """Move what a run made; its store elsewhere, too, which the next run would find."""
-        if not self.store.exists() and not self._has_results():
-            return
         store, aside = self.store_elsewhere, self._free_name()
+        if store is None and not self.store.exists() and not self._has_results():
+            return
         if store is not None and store.exists():
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)

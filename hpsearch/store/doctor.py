@@ -19,7 +19,7 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory, holder
+from hpsearch.store.directory import ResultsDirectory, holder, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
@@ -104,7 +104,7 @@ def _contents(store: Path) -> _Contents:
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         # Opening a store may change its log, so a copy is opened.
         copy = Path(scratch) / store.name
-        log = store.with_name(f"{store.name}-wal")
+        log = logs_of_store(store)[0]
         try:
             for path in (store, log):
                 if path.exists():

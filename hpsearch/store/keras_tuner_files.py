@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.errors import InputError
 from hpsearch.machine import odd_kind
-from hpsearch.store.cells import printable
+from hpsearch.wording import printable
 
 Scalar = bool | int | float | str | None
 Step = Annotated[float, Field(ge=0, le=2**53)]

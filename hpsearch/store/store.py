@@ -17,7 +17,7 @@ from hpsearch.machine import odd_kind
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
-from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store
+from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.records import (
     COLUMNS,
@@ -99,7 +99,7 @@ class Store:
         """Create a temporary file and rename it: a kill leaves a whole store or none."""
         temporary = self.path.with_name(f".{self.path.name}.new")
         # SQLite would take the log of a removed store for that of the new one.
-        for leftover in (temporary, *self._logs(temporary), *self._logs(self.path)):
+        for leftover in (temporary, *logs_of_store(temporary), *logs_of_store(self.path)):
             leftover.unlink(missing_ok=True)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
             # Removed weights and snapshots give their space back.
@@ -109,10 +109,6 @@ class Store:
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
         temporary.replace(self.path)
-
-    @staticmethod
-    def _logs(path: Path) -> tuple[Path, ...]:
-        return tuple(path.with_name(f"{path.name}-{kind}") for kind in ("wal", "shm", "journal"))
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
@@ -125,7 +121,7 @@ class Store:
             raise StoreError(f"{self.path}: there is no such store")
         # Only a connection that may write removes the log that it makes. A log that is there
         # already belongs to a driver, or to one that was killed, and stays as it is.
-        made = not any(log.exists() for log in self._logs(self.path))
+        made = not any(log.exists() for log in logs_of_store(self.path))
         own_ids = os.access in os.supports_effective_ids
         if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
             # Nor does a connection to a file that it may not write: the log would stay, and keep
@@ -137,7 +133,7 @@ class Store:
             db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError as error:
             db.close()
-            log = self._logs(self.path)[0]
+            log = logs_of_store(self.path)[0]
             if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or (
                 log.exists() and log.stat().st_size
             ):
@@ -177,7 +173,7 @@ class Store:
 
         A log may hold the whole page.
         """
-        size, log = self.path.stat().st_size, self._logs(self.path)[0]
+        size, log = self.path.stat().st_size, logs_of_store(self.path)[0]
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if size % page and not (log.exists() and log.stat().st_size):
             raise StoreError(
@@ -438,7 +434,7 @@ class Store:
 
     def flush(self) -> None:
         """Flush what was committed to the disk: a power cut then loses none of it."""
-        log = self._logs(self.path)[0]
+        log = logs_of_store(self.path)[0]
         with suppress(FileNotFoundError):
             handle = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
             try:

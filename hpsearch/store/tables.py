@@ -22,8 +22,9 @@ from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Config, Kind
-from hpsearch.store.cells import cell_of, escaped, parsed, printable, unescaped
+from hpsearch.store.cells import cell_of, escaped, parsed, unescaped
 from hpsearch.store.keras_tuner_files import Project, is_project, read_project
+from hpsearch.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd

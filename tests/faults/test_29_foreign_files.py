@@ -24,11 +24,10 @@ def contents(home):
 
 @pytest.mark.parametrize("options", [[], ["--fresh"]], ids=["plain", "fresh"])
 def test_ones_own_file_is_not_overwritten(place, options):
-    name = "sweep.yaml"
-    (place / name).write_text(_SWEEP)
+    (place / "sweep.yaml").write_text(_SWEEP)
     before = contents(place)
     done = hpsearch("run", "study.yaml", "--out", ".", *options, cwd=place, code=3)
-    assert f"{name} would be overwritten" in done.stderr
+    assert "sweep.yaml would be overwritten" in done.stderr
     kept = contents(place)
     assert {path: kept[path] for path in before} == before
     assert {str(path) for path in kept.keys() - before.keys()} <= {".lock"}

@@ -62,6 +62,16 @@ def test_fresh_moves_the_old_one_aside_every_time(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"digits\.\d{8}-\d{6}(-\d+)?", path.name) for path in aside)
 
 
+def test_fresh_helps_where_the_store_elsewhere_is_gone(tmp_path: Path) -> None:
+    where = ResultsDirectory(tmp_path / "digits")
+    where.prepare(fresh=False)
+    where.pointer.write_text(f"{tmp_path / 'gone.db'}\n")
+    with pytest.raises(RefusedError, match=r"its store is not where .* or use --fresh"):
+        where.prepare(fresh=False)
+    where.prepare(fresh=True)
+    assert not where.pointer.exists()
+
+
 def test_fresh_takes_nothing_from_under_a_run(tmp_path: Path) -> None:
     where = ResultsDirectory(tmp_path / "digits")
     where.prepare(fresh=False)
@@ -122,7 +132,7 @@ def test_no_fifo_is_waited_for(tmp_path: Path, name: str, *, fresh: bool) -> Non
     where.path.mkdir()
     os.mkfifo(where.path / name)
     if fresh:
-        with suppress(RefusedError, HpsearchError):
+        with suppress(HpsearchError):
             where.prepare(fresh=True)
     else:
         with pytest.raises(RefusedError, match=f"{re.escape(name)}: is a FIFO"):
