@@ -28,7 +28,7 @@ from search_problems import Problem
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.spec.method import MethodSpec
-from hpsearch.store.tables import write_atomically
+from hpsearch.store.directory import write_atomically
 
 __all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
 

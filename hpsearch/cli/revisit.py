@@ -25,9 +25,10 @@ from hpsearch.revisit.rows import (
     reproduce_trial,
 )
 from hpsearch.revisit.script.program import trial_script
+from hpsearch.store.directory import write_atomically
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.store import evaluations_beside, evaluations_of
-from hpsearch.store.tables import keys_of, read_table, write_atomically
+from hpsearch.store.tables import keys_of, read_table
 
 #: Trial, seed and fold, each None if it was not given.
 Choice = tuple[int | None, int | None, int | None]

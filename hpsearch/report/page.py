@@ -11,7 +11,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
@@ -40,10 +40,10 @@ from hpsearch.report.trial_figures import (
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory, write_atomically
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import Record, write_atomically
+from hpsearch.store.tables import Record
 from hpsearch.wording import COLOURS, css_variables
 
 _REFRESH_SECONDS = 5
@@ -246,13 +246,20 @@ _DIGEST = re.compile(r'<meta name="hpsearch-inputs" content="([0-9a-f]*)">')
 _HEAD_BYTES = 4_096
 
 
-def write_page(sources: Sequence[ReportSource], path: Path, *, live: bool = False) -> None:
+def write_page(
+    sources: Sequence[ReportSource],
+    path: Path,
+    *,
+    live: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Write a page about one or more sweeps, atomically.
 
     Args:
         sources: The sweeps.
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
+        check: As in `write_atomically`.
 
     Raises:
         InputError: The sweeps do not fit in a page.
@@ -261,7 +268,7 @@ def write_page(sources: Sequence[ReportSource], path: Path, *, live: bool = Fals
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance and not live else ""
-    write_atomically(path, render(sources, live=live, inputs=digest))
+    write_atomically(path, render(sources, live=live, inputs=digest), check)
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
@@ -358,7 +365,7 @@ class ReportFile:
                 most_rows=_MOST_ROWS if importance else 0,
                 evaluations=evaluations,
             )
-            write_page([source], self._where.report, live=live)
+            write_page([source], self._where.report, live=live, check=self._where.check)
         # The results do not depend on the report, so no error in it may end the run.
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__

@@ -22,7 +22,7 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
-from hpsearch.store.directory import DirectoryLock, ResultsDirectory
+from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
@@ -314,7 +314,7 @@ def evaluate_trial(
     run = open_run(directory, load)
     execution, result = run.scored(which)
     rows = _rows_of(run, split, execution)
-    with _held(directory):
+    with _held(directory) as held:
         with run.retrainer() as retrainer:
             weights = run.weights(retrainer, execution, result, say)
             measured = _measured(run, retrainer, execution, weights, rows)
@@ -330,18 +330,20 @@ def evaluate_trial(
             metric=scored if scored in measured else next(iter(measured)),
             metrics=measured,
         )
-        with Store(run.where.store) as store:
+        with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
     return evaluation
 
 
-def _held(directory: Path) -> DirectoryLock:
+def _held(directory: Path) -> HeldDirectory:
     try:
-        return DirectoryLock(directory, ResultsDirectory(directory).lock)
-    except OSError as error:
+        return ResultsDirectory(directory).hold()
+    except RefusedError:
+        raise
+    except HpsearchError as error:
         raise RefusedError(
             f"{directory}: each evaluation goes on the record, and the directory cannot be "
-            f"written: {error.strerror}"
+            f"written: {error}"
         ) from None
 
 

@@ -21,7 +21,6 @@ from hpsearch.store.tables import (
     curves_table,
     header_lines,
     results_table,
-    write_atomically,
     write_csv,
 )
 from hpsearch.wording import counted
@@ -130,7 +129,7 @@ class Tables:
             texts = header_lines(self._task, self._names, self._provenance.metric, kind=self._kind)
             for path, text in zip(paths, texts, strict=True):
                 if not path.exists():
-                    write_atomically(path, text)
+                    self._where.write(path, text)
 
     def write(
         self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
@@ -150,8 +149,8 @@ class Tables:
             # In this order a kill never leaves a row without its curve, or without its result in
             # the store.
             self._flush()
-            write_csv(self.curves(records), self._where.curves)
-            write_csv(self.results(records), self._where.results)
+            write_csv(self.curves(records), self._where.curves, self._where.check)
+            write_csv(self.results(records), self._where.results, self._where.check)
         seconds = time.monotonic() - began
         self._spent += seconds
         self._slowness = seconds / _expected_seconds(len(records))
@@ -163,7 +162,7 @@ class Tables:
             HpsearchError: It cannot be written.
         """
         with _explained(self._where):
-            write_atomically(self._where.sweep, text)
+            self._where.write(self._where.sweep, text)
 
 
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
@@ -224,6 +223,7 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        where.check()
         raise HpsearchError(
             f"{where.path}: the tables cannot be written: {error.strerror or error}; results are "
             "safe in the store: make room, and run the same command again"

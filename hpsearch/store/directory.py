@@ -1,4 +1,4 @@
-"""The results directory: the names of its files, and the lock that keeps a second driver out."""
+"""The results directory: the names of its files, and how its holder writes them."""
 
 from __future__ import annotations
 
@@ -6,174 +6,17 @@ import glob
 import itertools
 import os
 import shutil
-import subprocess
-import sys
+import tempfile
 import time
-import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from hpsearch.errors import HpsearchError, LockedError, RefusedError
+from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.machine import odd_kind
-
-#: A new holder writes its process number within this time after it got the lock.
-_HOLDER_KNOWN_SECONDS = 0.4
-_EXCLUDED = 7
-#: A link or FIFO in the place of an own file is not followed, and not waited for.
-_NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_TRY_TO_LOCK = f"""\
-import fcntl, os, sys
-try:
-    fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    sys.exit({_EXCLUDED})
-"""
-
-_HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
-
-
-class DirectoryLock:
-    """An exclusive lock on a results directory, held until `release` or the end of the process.
-
-    `filelock` does not do: its `FileLock` does not say which process holds a lock, does not check
-    that `flock` excludes others on this file system, and falls back to a weaker lock if there is
-    no `flock`.
-
-    Args:
-        directory: The directory, named in error messages.
-        path: The file to lock; `.lock` in the directory if None.
-
-    Raises:
-        LockedError: Another driver holds the lock; the message names its process.
-        RefusedError: Locks do not work on this file system.
-    """
-
-    def __init__(self, directory: Path, path: Path | None = None) -> None:
-        import fcntl  # missing on Windows, where directories are only read
-
-        path = path or directory / ".lock"
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            works = _excludes_others(path)
-        except BlockingIOError:
-            process = _holder_named_in(self._handle)
-            self.release()
-            raise LockedError(
-                f"{directory}: another run holds this directory (process {process}); "
-                "wait for it, stop it, or give this run another directory with --out"
-            ) from None
-        except OSError as error:
-            self.release()
-            raise RefusedError(_no_locks(directory, path, str(error.strerror))) from None
-        if not works:
-            self.release()
-            raise RefusedError(_no_locks(directory, path, "a lock keeps nobody out"))
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
-        _HELD.add(self)
-
-    def release(self) -> None:
-        """Release the lock; a second call does nothing."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def _holder_named_in(handle: int) -> str:
-    """Read the holder's process number, waiting briefly for a new holder to write it."""
-    import psutil  # needed only when the lock is contended
-
-    deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
-    while True:
-        named = os.pread(handle, 32, 0).decode(errors="replace").strip()
-        alive = named.isdecimal() and psutil.pid_exists(int(named))
-        # A holder on another machine or in another container never looks alive from here.
-        if alive or time.monotonic() > deadline:
-            return named or "unknown"
-        time.sleep(_HOLDER_KNOWN_SECONDS / 20)
-
-
-def _excludes_others(path: Path) -> bool:
-    """Try the lock that this process holds: some network file systems grant it to everybody."""
-    import fcntl  # missing on Windows
-
-    second = os.open(path, os.O_RDWR | _NO_LINK)
-    try:
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(second)
-    # On some file systems a lock belongs to the process, so only another process can tell.
-    command = [sys.executable, "-IS", "-c", _TRY_TO_LOCK, str(path)]
-    return subprocess.run(command, check=False).returncode == _EXCLUDED  # noqa: S603 - our own
-
-
-def _no_locks(directory: Path, path: Path, why: str) -> str:
-    return (
-        f"{directory}: its file system{_type_of(path)} has no working locks ({why}), so a "
-        "second run could write the same store; give the store a place on a local disk with "
-        "--store PATH, or this run another directory with --out"
-    )
-
-
-def _type_of(path: Path) -> str:
-    """The type of a file's file system in brackets, if the system tells it (Linux)."""
-    try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    place = str(path.resolve())
-    mounts = [line.split()[1:3] for line in lines]
-    around = [m for m in mounts if place.startswith(m[0].rstrip("/") + "/")]
-    return f" ({max(around, key=lambda m: len(m[0]))[1]})" if around else ""
-
-
-def holder(path: Path) -> str:
-    """Return the process that holds a file's lock, as text; empty if nobody does."""
-    try:
-        import fcntl
-    except ImportError:  # on Windows nobody takes the lock
-        return ""
-    try:
-        handle = os.open(path, os.O_RDONLY | _NO_LINK)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder_named_in(handle)
-    except OSError:
-        # Without working locks nobody holds one.
-        return ""
-    finally:
-        os.close(handle)
-    return ""
-
-
-def _release_all() -> None:
-    for lock in list(_HELD):
-        lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked child shares the open file, and would hold the lock until it ends. A program that
-    # a child executes does not: the file closes then.
-    os.register_at_fork(after_in_child=_release_all)
-
-
-def lock_of_store(store: Path) -> Path:
-    """Return the file to lock for a store outside its results directory."""
-    return store.with_name(f".{store.name}.lock")
+from hpsearch.store.lock import NO_LINK, DirectoryLock, lock_of_store
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -229,17 +72,32 @@ class ResultsDirectory:
         store = self.store_elsewhere
         return self.path / ".lock" if store is None else lock_of_store(store)
 
-    def hold(self) -> DirectoryLock:
+    def hold(self) -> HeldDirectory:
         """Lock the directory against other drivers.
 
         Raises:
             RefusedError: Another driver holds it, or locks do not work.
             HpsearchError: The lock's file cannot be written.
         """
+        return HeldDirectory(self.path, self._locked())
+
+    def _locked(self) -> DirectoryLock:
         try:
             return DirectoryLock(self.path, self.lock)
         except OSError as error:
             raise HpsearchError(f"{self.lock}: cannot be written: {error.strerror}") from None
+
+    def check(self) -> None:
+        """Check that a directory that is held is still there; nothing for others."""
+
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Write one of its files as a whole (see `write_atomically`).
+
+        Raises:
+            OSError: It cannot be written; the old file is unchanged.
+            RefusedError: The directory is held, and is no longer there.
+        """
+        write_atomically(path, content, check=self.check)
 
     @property
     def model(self) -> Path:
@@ -262,7 +120,7 @@ class ResultsDirectory:
         Raises:
             OSError: It cannot be written, or is a link or a FIFO.
         """
-        handle = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
+        handle = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK, 0o644)
         return os.fdopen(handle, "a", encoding="utf-8")
 
     def leftovers(self) -> list[Path]:
@@ -294,7 +152,7 @@ class ResultsDirectory:
         """
         try:
             if fresh and self.path.is_dir():
-                with self.hold():
+                with self._locked():
                     self._move_aside()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -380,3 +238,62 @@ class ResultsDirectory:
         suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
         names = (f"{self._place.name}.{stamp}{suffix}" for suffix in suffixes)
         return next(path for path in map(self._place.with_name, names) if not path.exists())
+
+
+@dataclass(frozen=True)
+class HeldDirectory(ResultsDirectory):
+    """A results directory that this process has locked, and alone may write.
+
+    As a context it releases the lock in the end, and raises RefusedError if the directory that it
+    held is no longer there.
+    """
+
+    held: DirectoryLock
+
+    def check(self) -> None:
+        """Check that the directory and its lock are still the ones that are held.
+
+        Raises:
+            RefusedError: They are not; the message says what is safe.
+        """
+        self.held.check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        with self.held:
+            if raised is None:
+                self.check()
+
+
+def write_atomically(
+    path: Path, content: str | bytes, check: Callable[[], None] = lambda: None
+) -> None:
+    """Write a temporary file in the same directory, flush it to the disk, and rename it.
+
+    Args:
+        check: Called before the renaming; raises to prevent it.
+
+    Raises:
+        OSError: The disk is full or read-only; the old file is unchanged.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        check()
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

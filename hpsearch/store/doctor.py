@@ -19,8 +19,9 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory, holder, logs_of_store
+from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
+from hpsearch.store.lock import holder
 from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
 from hpsearch.store.tables import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -17,8 +17,9 @@ from hpsearch.machine import odd_kind
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
-from hpsearch.store.directory import DirectoryLock, ResultsDirectory, lock_of_store, logs_of_store
+from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
+from hpsearch.store.lock import DirectoryLock, lock_of_store
 from hpsearch.store.records import (
     COLUMNS,
     UNREADABLE,
@@ -74,13 +75,17 @@ class Store:
     Args:
         path: The file; a writer creates it if it is missing.
         read_only: Open it for reading, without a lock; a file of an older format stays as it is.
+        check: Called before each transaction; raises to prevent it.
 
     Raises:
         StoreError: It is no store of hpsearch, is damaged, or cannot be opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, *, read_only: bool = False, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.path, self._may_write = path, check
+        self._lost = ""
         if kind := odd_kind(path):
             raise StoreError(f"{path}: is {kind}, not a store")
         with self._explained():
@@ -88,6 +93,7 @@ class Store:
                 self._create()
             self._db = self._open_read_only() if read_only else self._connect("rw")
             try:
+                self._opened = path.stat()
                 self._check(read_only=read_only)
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -246,7 +252,9 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._may_write()
         with self._explained():
+            self._require_there()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -255,6 +263,30 @@ class Store:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _require_there(self) -> None:
+        """Check that the open file is the store yet; else save its content, and raise.
+
+        What is committed to a file that was removed would be lost in silence.
+        """
+        if not self._lost:
+            with suppress(OSError):
+                if os.path.samestat(self._opened, self.path.stat()):
+                    return
+            what, saved = "replaced", self.path.with_name(f"saved-{self.path.name}")
+            if not self.path.exists():
+                what, saved = "removed", self.path
+                # SQLite would take the log of the removed file for that of the new one.
+                for log in logs_of_store(self.path):
+                    log.unlink(missing_ok=True)
+            self.copy_to(saved)
+            self._lost = (
+                f"{self.path}: was {what} during the run, and the run ends; every result that it "
+                f"had stored is in {saved}, written anew from the open file"
+            )
+            if what == "removed":
+                self._lost += ": run the same command again to go on"
+        raise StoreError(self._lost)
 
     def _rows(
         self,
@@ -462,6 +494,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
         HpsearchError: The place cannot be written.
     """
     wanted, elsewhere = place.absolute(), where.store_elsewhere
+    home = str(where.path.absolute())
     if elsewhere is not None:
         if elsewhere.resolve() != wanted.resolve():
             raise RefusedError(f"{where.path}: its store is at {elsewhere} already, not {place}")
@@ -473,7 +506,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             stack.enter_context(DirectoryLock(wanted.parent, lock_of_store(wanted)))
             if here.exists():
                 _hold_if_possible(where, stack)
-            if wanted.exists() and not _is_new(wanted):
+            if wanted.exists() and not _is_new(wanted, home):
                 raise RefusedError(
                     f"{place}: is there already, and is not the store of {where.path}; "
                     "name another file"
@@ -482,7 +515,8 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
                 with Store(here) as store:
                     store.copy_to(wanted)
             else:
-                Store(wanted).close()
+                with Store(wanted) as store:
+                    store.set_meta({"home": home})
             where.pointer.write_text(f"{wanted}\n", encoding="utf-8")
             here.unlink(missing_ok=True)
     except OSError as error:
@@ -499,10 +533,13 @@ def _hold_if_possible(where: ResultsDirectory, stack: ExitStack) -> None:
         return
 
 
-def _is_new(path: Path) -> bool:
-    """Return whether a store is empty: a run was killed before it wrote the pointer to it."""
+def _is_new(path: Path, home: str) -> bool:
+    """Return whether a store is empty, and no other directory's.
+
+    A run that was killed before it wrote the pointer leaves such a one.
+    """
     with Store(path, read_only=True) as store:
-        return not store.meta() and not store.executions()
+        return store.meta() in ({}, {"home": home}) and not store.executions()
 
 
 def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:

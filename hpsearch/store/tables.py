@@ -7,9 +7,8 @@ import io
 import math
 import os
 import re
-import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -23,6 +22,7 @@ from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Config, Kind
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped
+from hpsearch.store.directory import write_atomically
 from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 from hpsearch.wording import printable
 
@@ -285,10 +285,13 @@ def _is_whole(cell: Any) -> bool:
     return not isinstance(cell, bool | str) and float(cell).is_integer()
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: pd.DataFrame, path: Path, check: Callable[[], None] = lambda: None) -> None:
     """Write a table; readers see the old file or the new one, whole.
 
     Text that a spreadsheet would run as a formula is escaped with an apostrophe.
+
+    Args:
+        check: As in `write_atomically`.
 
     Raises:
         OSError: The file cannot be written; the old one is unchanged.
@@ -306,33 +309,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
             # From a plain list pandas would infer numbers, and round large ones.
             written[column] = pd.Series(cells, dtype=object, index=table.index)
     written.columns = [escaped(column) for column in table.columns]
-    write_atomically(path, written.to_csv(index=False, lineterminator="\n"))
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a temporary file in the same directory, flush it to the disk, and rename it.
-
-    Raises:
-        OSError: The disk is full or read-only; the old file is unchanged.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_atomically(path, written.to_csv(index=False, lineterminator="\n"), check)
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -113,8 +113,17 @@ class Retrainer:
         """Call a function in a worker."""
         return next(event for event in self._events_of(call) if isinstance(event, Called))
 
-    def write(self, path: Path, execution: Execution, weights: Weights) -> str:
+    def write(
+        self,
+        path: Path,
+        execution: Execution,
+        weights: Weights,
+        check: Callable[[], None] = lambda: None,
+    ) -> str:
         """Have a worker, which may import Keras, write the model over an earlier file.
+
+        Args:
+            check: Called before the file gets its name; raises to prevent it.
 
         Returns:
             Why it cannot be written, or empty.
@@ -129,6 +138,7 @@ class Retrainer:
                 written = Path(scratch).absolute() / path.name
                 error = self.ask(Call(write_model, (written, *model))).error
                 if not error:
+                    check()
                     written.replace(path)
                 return error
         except OSError as failure:
@@ -169,12 +179,13 @@ class BestModel:
         mark = f"{execution.number}:{execution.config.id}"
         if self.where.model.exists() and self.store.facts().best_model == mark:
             return ""
+        self.where.check()
         self.where.model.unlink(missing_ok=True)
         try:
             weights = self._weights(execution, result)
         except RefusedError as error:
             return f"{self.where.model} is not written: {error}"
-        failure = self.retrainer.write(self.where.model, execution, weights)
+        failure = self.retrainer.write(self.where.model, execution, weights, self.where.check)
         if failure:
             return f"{self.where.model} cannot be written: {failure}"
         if not keep_all:

@@ -51,7 +51,7 @@ def run_sweep(
 
         keep_store_at(where, settings.store)
     with ExitStack() as stack:
-        stack.enter_context(where.hold())
+        where = stack.enter_context(where.hold())
         log = stack.enter_context(log_file(where))
         stop = stack.enter_context(signals())
         forks = sweep.execution.engine == "local" and not settings.trains_elsewhere

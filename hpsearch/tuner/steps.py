@@ -296,7 +296,7 @@ class _SweepSteps:
             run.warn(warning)
         recipe = recipe_of(sweep, dataset.target.task, self.load)
         identity = identify(sweep, dataset, recipe)
-        with Store(run.where.store) as store:
+        with Store(run.where.store, check=run.where.check) as store:
             require_unchanged(store.facts().identity, identity, str(path))
             run.check_signal()
             rows = training_data(dataset, sweep)
@@ -438,14 +438,14 @@ class FunctionRun:
 
         where.prepare(fresh=False)
         with (
-            where.hold(),
+            where.hold() as held,
             signals() as stop,
             self._executor(where) as executor,
-            Store(where.store) as store,
+            Store(where.store, check=held.check) as store,
         ):
             require_unchanged(store.facts().identity, prepared.identity, str(where.path))
             settings, watching = Settings(report=self.report), reporter or Reporter()
-            run = _Run(settings, watching, where, stop, executor, self.workers)
+            run = _Run(settings, watching, held, stop, executor, self.workers)
             run.search(prepared, store, finish)
         return where
 

@@ -26,7 +26,7 @@ from hpsearch.revisit.rows import mean_interval
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.directory import DirectoryLock
+from hpsearch.store.lock import DirectoryLock
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_trial
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from commands import hpsearch
 
+from hpsearch.errors import RefusedError
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import keep_store_at
+
 _SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
 
 
@@ -63,3 +67,14 @@ def test_a_store_of_another_directory_is_not_taken(place):
     done = hpsearch("run", "study.yaml", "--out", "two", "--store", "a.db", cwd=place, code=3)
     assert "a.db" in done.stderr
     assert contents(place / "one") == before
+
+
+def test_an_empty_store_of_another_directory_is_not_taken(place):
+    for name in ("one", "two"):
+        (place / name).mkdir()
+    first, second = (ResultsDirectory(place / name) for name in ("one", "two"))
+    keep_store_at(first, place / "a.db")
+    with pytest.raises(RefusedError, match=r"a\.db: is there already"):
+        keep_store_at(second, place / "a.db")
+    (place / "one" / ".store").unlink()
+    keep_store_at(first, place / "a.db")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
-from hpsearch.store.directory import DirectoryLock, ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.lock import DirectoryLock
 
 
 def test_names_are_those_of_the_contract(tmp_path: Path) -> None:

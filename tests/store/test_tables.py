@@ -15,6 +15,7 @@ import pytest
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.store.directory import write_atomically
 from hpsearch.store.tables import (
     Provenance,
     Record,
@@ -26,7 +27,6 @@ from hpsearch.store.tables import (
     read_curves,
     read_table,
     results_table,
-    write_atomically,
     write_csv,
 )
 

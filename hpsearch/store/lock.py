@@ -1,0 +1,217 @@
+"""The lock that keeps a second driver out of a results directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Self
+
+from hpsearch.errors import LockedError, RefusedError
+
+#: A new holder writes its process number within this time after it got the lock.
+_HOLDER_KNOWN_SECONDS = 0.4
+_EXCLUDED = 7
+#: A link or FIFO in the place of an own file is not followed, and not waited for.
+NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_TRY_TO_LOCK = f"""\
+import fcntl, os, sys
+try:
+    fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit({_EXCLUDED})
+"""
+
+_HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+
+
+class DirectoryLock:
+    """An exclusive lock on a results directory, held until `release` or the end of the process.
+
+    `filelock` does not do: its `FileLock` does not say which process holds a lock, does not check
+    that `flock` excludes others on this file system, and falls back to a weaker lock if there is
+    no `flock`.
+
+    Args:
+        directory: The directory, named in error messages.
+        path: The file to lock; `.lock` in the directory if None.
+
+    Raises:
+        LockedError: Another driver holds the lock; the message names its process.
+        RefusedError: Locks do not work on this file system.
+    """
+
+    def __init__(self, directory: Path, path: Path | None = None) -> None:
+        import fcntl  # missing on Windows, where directories are only read
+
+        path = path or directory / ".lock"
+        self._directory, self._path = directory, path
+        self._place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
+        except OSError:
+            os.close(self._place)
+            raise
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            works = _excludes_others(path)
+        except BlockingIOError:
+            process = _holder_named_in(self._handle)
+            self.release()
+            raise LockedError(
+                f"{directory}: another run holds this directory (process {process}); "
+                "wait for it, stop it, or give this run another directory with --out"
+            ) from None
+        except OSError as error:
+            self.release()
+            raise RefusedError(_no_locks(directory, path, str(error.strerror))) from None
+        if not works:
+            self.release()
+            raise RefusedError(_no_locks(directory, path, "a lock keeps nobody out"))
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        _HELD.add(self)
+
+    def check(self) -> None:
+        """Check that the directory and the lock are still the ones that are held.
+
+        Raises:
+            RefusedError: The directory was moved or removed, or the lock was.
+        """
+        directory, path = self._directory, self._path
+        if not _is_at(self._place, directory):
+            raise RefusedError(_lost(directory, self._place, path))
+        if not _is_at(self._handle, path):
+            raise RefusedError(
+                f"{directory}: its lock, {path.name}, was removed during the run, so another run "
+                "may have begun here, and this one ends; the results that it has stored are safe: "
+                "run the same command again to go on"
+            )
+
+    def release(self) -> None:
+        """Release the lock; a second call does nothing."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            os.close(self._place)
+            self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file or directory is what the path names now."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
+
+
+def _lost(directory: Path, handle: int, lock: Path) -> str:
+    try:
+        now = Path(f"/proc/self/fd/{handle}").readlink()
+    except OSError:  # only Linux tells
+        now = None
+    if now is not None and _is_at(handle, now):
+        return (
+            f"{directory}: was moved during the run, to {now}, and the run ends; the results that "
+            "it has stored are safe there: move the directory back and run the same command "
+            "again, or run it with that directory"
+        )
+    what = "removed" if now else "moved or removed"
+    store = "" if lock.parent == directory else ", but for its store, which is elsewhere"
+    return f"{directory}: was {what} during the run, with everything in it{store}; the run ends"
+
+
+def _holder_named_in(handle: int) -> str:
+    """Read the holder's process number, waiting briefly for a new holder to write it."""
+    import psutil  # needed only when the lock is contended
+
+    deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
+    while True:
+        named = os.pread(handle, 32, 0).decode(errors="replace").strip()
+        alive = named.isdecimal() and psutil.pid_exists(int(named))
+        # A holder on another machine or in another container never looks alive from here.
+        if alive or time.monotonic() > deadline:
+            return named or "unknown"
+        time.sleep(_HOLDER_KNOWN_SECONDS / 20)
+
+
+def _excludes_others(path: Path) -> bool:
+    """Try the lock that this process holds: some network file systems grant it to everybody."""
+    import fcntl  # missing on Windows
+
+    second = os.open(path, os.O_RDWR | NO_LINK)
+    try:
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(second)
+    # On some file systems a lock belongs to the process, so only another process can tell.
+    command = [sys.executable, "-IS", "-c", _TRY_TO_LOCK, str(path)]
+    return subprocess.run(command, check=False).returncode == _EXCLUDED  # noqa: S603 - our own
+
+
+def _no_locks(directory: Path, path: Path, why: str) -> str:
+    return (
+        f"{directory}: its file system{_type_of(path)} has no working locks ({why}), so a "
+        "second run could write the same store; give the store a place on a local disk with "
+        "--store PATH, or this run another directory with --out"
+    )
+
+
+def _type_of(path: Path) -> str:
+    """The type of a file's file system in brackets, if the system tells it (Linux)."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    place = str(path.resolve())
+    mounts = [line.split()[1:3] for line in lines]
+    around = [m for m in mounts if place.startswith(m[0].rstrip("/") + "/")]
+    return f" ({max(around, key=lambda m: len(m[0]))[1]})" if around else ""
+
+
+def holder(path: Path) -> str:
+    """Return the process that holds a file's lock, as text; empty if nobody does."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows nobody takes the lock
+        return ""
+    try:
+        handle = os.open(path, os.O_RDONLY | NO_LINK)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder_named_in(handle)
+    except OSError:
+        # Without working locks nobody holds one.
+        return ""
+    finally:
+        os.close(handle)
+    return ""
+
+
+def _release_all() -> None:
+    for lock in list(_HELD):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child shares the open file, and would hold the lock until it ends. A program that
+    # a child executes does not: the file closes then.
+    os.register_at_fork(after_in_child=_release_all)
+
+
+def lock_of_store(store: Path) -> Path:
+    """Return the file to lock for a store outside its results directory."""
+    return store.with_name(f".{store.name}.lock")

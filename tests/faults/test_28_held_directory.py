@@ -1,0 +1,178 @@
+"""FAULTS 28: the directory that is held is the one that is written, and its loss is told."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+from commands import hpsearch, start, stored_results, wait_for
+
+from hpsearch import optimize
+from hpsearch.errors import RefusedError
+
+_SPACE = {"a": list(range(8))}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def searched(harm=lambda: None, at=4):
+    """Search `out`; the function does the harm when it is called for the `at`th time."""
+    calls = itertools.count(1)
+
+    def objective(config):
+        if next(calls) == at:
+            harm()
+        return config["a"]
+
+    objective.__qualname__ = "objective"
+    return optimize(objective, _SPACE, method="grid", out="out")
+
+
+def lost_by(harm):
+    with pytest.raises(RefusedError) as caught:
+        searched(harm)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def rows(directory):
+    """The rows that the store holds, log included."""
+    with closing(sqlite3.connect(directory / "sweep.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        return db.execute("SELECT count(*) FROM results").fetchone()[0]
+
+
+def test_a_directory_that_was_moved_keeps_its_results(place):
+    said = lost_by(lambda: (place / "out").rename(place / "away"))
+    assert said.startswith("out: was moved during the run, to ")
+    assert str(place / "away") in said
+    assert not (place / "out").exists()
+    assert rows(place / "away") == 3
+    (place / "away").rename(place / "out")
+    assert len(searched().table) == 8
+
+
+def test_nothing_is_written_into_a_directory_that_took_its_place(place):
+    def swap():
+        (place / "out").rename(place / "away")
+        (place / "out").mkdir()
+        (place / "out" / "sweep.db").write_text("another's")
+
+    assert "was moved during the run" in lost_by(swap)
+    assert names(place / "out") == ["sweep.db"]
+    assert (place / "out" / "sweep.db").read_text() == "another's"
+    assert rows(place / "away") == 3
+
+
+def test_a_directory_that_was_removed_is_not_made_again(place):
+    said = lost_by(lambda: shutil.rmtree(place / "out"))
+    assert said == "out: was removed during the run, with everything in it; the run ends"
+    assert names(place) == []
+
+
+def test_without_its_lock_a_run_leaves_the_directory_to_another(place):
+    assert "another run may have begun here" in lost_by((place / "out" / ".lock").unlink)
+    assert rows(place / "out") == 3
+    assert len(searched().table) == 8
+
+
+def test_a_store_that_was_removed_is_written_anew(place):
+    said = lost_by((place / "out" / "sweep.db").unlink)
+    assert "sweep.db: was removed during the run" in said
+    assert rows(place / "out") == 3
+    table = searched().table
+    assert table["trial"].tolist() == [*range(1, 9)]
+    hpsearch("doctor", "out", cwd=place)
+
+
+def test_a_store_that_was_replaced_is_saved_beside_it(place):
+    def replace():
+        (place / "out" / "sweep.db").unlink()
+        (place / "out" / "sweep.db").write_text("another's")
+
+    assert "was replaced during the run" in lost_by(replace)
+    assert (place / "out" / "sweep.db").read_text() == "another's"
+    (place / "out" / "saved-sweep.db").rename(place / "out" / "sweep.db")
+    assert rows(place / "out") == 3
+
+
+def test_harm_during_the_last_trial_is_told_as_well(place):
+    with pytest.raises(RefusedError, match="was moved during the run"):
+        searched(lambda: (place / "out").rename(place / "away"), at=8)
+
+
+def test_a_copy_made_in_mid_run_changes_nothing(place):
+    left_alone = searched().table
+    shutil.rmtree(place / "out")
+    table = searched(lambda: shutil.copytree(place / "out", place / "copy")).table
+    assert table.drop(columns="seconds").equals(left_alone.drop(columns="seconds"))
+    hpsearch("doctor", "copy", cwd=place)
+    assert rows(place / "copy") == 3
+    shutil.rmtree(place / "out")
+    (place / "copy").rename(place / "out")
+    table = searched().table
+    assert table.drop(columns="seconds").equals(left_alone.drop(columns="seconds"))
+
+
+_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters: {units: {min: 4, max: 203, step: 1}, epochs: 5}
+method: grid
+execution: {workers: 2}
+"""
+
+
+@pytest.mark.slow
+def test_two_runs_after_a_move_share_nothing(place):
+    """The second starts where the first was; each writes its own store, and the first says so."""
+    (place / "sweep.yaml").write_text(_SWEEP)
+    first = start("sweep.yaml", cwd=place, out="out")
+    first.wait_for_results(5)
+    (place / "out").rename(place / "away")
+    second = start("sweep.yaml", cwd=place, out="out")
+    _, said = first.process.communicate(timeout=60)
+    assert first.process.returncode == 3, said
+    assert f"to {place / 'away'}" in said
+    assert "Traceback" not in said
+    kept = stored_results(place / "away")
+    assert kept >= 5
+    wait_for(lambda: second.results() >= 5, what="the second run")
+    _, said = second.process.communicate(timeout=120)
+    assert second.process.returncode == 0, said
+    assert stored_results(place / "away") == kept
+    for directory in ("out", "away"):
+        hpsearch("doctor", directory, cwd=place)
+    hpsearch("run", "sweep.yaml", "--out", "away", cwd=place)
+    assert stored_results(place / "away") == stored_results(place / "out") == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["out", "out/.lock", "out/sweep.db"])
+def test_a_run_that_lost_what_it_held_ends_in_words(place, gone):
+    (place / "sweep.yaml").write_text(_SWEEP)
+    driver = start("sweep.yaml", cwd=place, out="out")
+    driver.wait_for_results(5)
+    if gone == "out":
+        while (place / gone).exists():
+            shutil.rmtree(place / gone, ignore_errors=True)
+    else:
+        (place / gone).unlink()
+    _, said = driver.process.communicate(timeout=60)
+    assert driver.process.returncode == 3, said
+    assert "removed during the run" in said
+    assert "Traceback" not in said
+    if gone != "out":
+        assert stored_results(place / "out") >= 5
+        hpsearch("run", "sweep.yaml", "--out", "out", cwd=place)
+        assert stored_results(place / "out") == 200
