@@ -1,11 +1,15 @@
 """Interrupts real sweeps at random instants, runs them again, and compares what came out.
 
-    python -m tests.faults.campaign --minutes 10 --seed 0 [--interruptions 200] [--out experiments]
+    python -m tests.faults.campaign --minutes 30 --seed 0 [--interruptions 300] [--out experiments]
 
-Sweeps of four methods with one and with two workers in turn. Each is run once undisturbed, then
-again and again: a run gets an interruption of a random kind at a random instant, and the same
-command goes on from there, until it is done. Counted are results that were acknowledged and are
-gone, results that changed, trials that have two rows, and trainings that were begun again.
+Sweeps of four methods with one and with two workers in turn, one of a Keras model that TensorFlow
+trains, and one on Ray. Each is run once undisturbed, then again and again: a run gets an
+interruption of a random kind at a random instant, and the same command goes on from there, until it
+is done. A third of the instants are in the first second, before a training has begun.
+
+Counted are results that the console had told, or the store had, and that are gone; results that
+changed; trials that have two rows; trainings that were begun again; and wrong ends: another exit
+code than the interruption demands, or a traceback.
 
 An adaptive method proposes by the order in which results come, which with two workers is another
 each time. There, what must be equal are the configs that both runs have, epoch by epoch.
@@ -17,19 +21,22 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import yaml
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,8 +46,10 @@ from commands import Running, end_all, hpsearch, in_sessions, start, wait_for  #
 from outcomes import table, trainings_begun  # noqa: E402
 from report import machine, report, versions  # noqa: E402
 
-KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "worker killed")
-_CODES = {"SIGTERM": 143, "SIGINT": 130}
+ENDED = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130, "moved": 3}
+#: These do not end a run.
+BORNE = ("worker killed", "suspended", "copied")
+KINDS = (*ENDED, *BORNE)
 _TRIALS = 12
 _RANGES = {
     "hidden_layers": [1, 2],
@@ -49,32 +58,65 @@ _RANGES = {
     "epochs": [30, 90],
 }
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32, 48], "epochs": [30, 90]}
+_MODEL = """\
+import keras
+
+def build(hp):
+    units = hp.Int("units", 8, 64)
+    layers = keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(10, "softmax")
+    model = keras.Sequential(layers)
+    model.compile(hp.Choice("optimizer", ["adam", "sgd"]), "sparse_categorical_crossentropy",
+                  metrics=["accuracy"])
+    return model
+"""
 #: Longest that a run may take to end after a signal, on a machine that is at other work, too.
 _PATIENCE_SECONDS = 60
+#: A training takes a fraction of a second; a suspended run sleeps longer than the limit.
+_TIMEOUT_SECONDS = 15
+_SLEEP_SECONDS = 18
+_TOLD = re.compile(
+    r"^\[\d+/\d+\] trial (\d+) (completed|stopped|diverged|failed|killed|timeout) ?(-?[\d.]+)?",
+    re.MULTILINE,
+)
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A sweep, and how many trainings run at a time."""
+    """A sweep, how many trainings run at a time, and where."""
 
     method: str
     workers: int
+    where: str = "local"
 
     @property
     def exact(self) -> bool:
         """Whether the whole table is the same from run to run."""
         return self.workers == 1 or self.method in ("grid", "random")
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What its runs may get. What Ray does after its sleep is Ray's affair."""
+        return ("SIGKILL", "SIGTERM", "SIGINT", "moved", "copied") if self.where == "ray" else KINDS
+
     def write(self, home: Path) -> None:
         """The sweep file; a worker that is killed is nobody's fault, so it is always retried."""
-        sweep = {
+        sweep: dict[str, Any] = {
             "data": {"dataset": "digits", "seed": 42},
             "method": self.method,
             "parameters": _GRID if self.method == "grid" else _RANGES,
             "budget": {"trials": _TRIALS},
-            "execution": {"workers": self.workers, "retries": 100},
+            "execution": {
+                "workers": self.workers,
+                "retries": 100,
+                "timeout": f"{_TIMEOUT_SECONDS}s",
+            },
         }
+        if self.where == "ray":
+            sweep["execution"]["engine"] = "ray"
+        if self.where == "keras":
+            sweep |= {"model": "mine:build", "parameters": {"epochs": [2, 4]}}
+            (home / "mine.py").write_text(_MODEL, encoding="utf-8")
         (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
 
 
@@ -83,7 +125,10 @@ class Tally:
     """The outcome of one scenario."""
 
     kinds: Counter[str] = field(default_factory=Counter)
+    early: int = 0
     sweeps: int = 0
+    copies: int = 0
+    told: int = 0
     lost: int = 0
     changed: int = 0
     twice: int = 0
@@ -117,23 +162,119 @@ def records(directory: Path) -> dict[int, Record]:
     return {execution: json.loads(record) for execution, record in rows}
 
 
-def interrupt(driver: Running, kind: str, rng: random.Random) -> bool:
-    """Disturb a run; whether it was still at work. But for a worker's death, it is over then."""
-    servers = driver.servers() if driver.process.poll() is None else []
-    if kind == "worker killed":
-        workers = driver.workers() if servers else []
-        if not workers or driver.process.poll() is not None:
+def told_by(said: str) -> dict[int, tuple[str, str]]:
+    """Status and score of each trial that a run told of, as the console has them."""
+    return {int(trial): (status, score) for trial, status, score in _TOLD.findall(said)}
+
+
+def told_and_lost(told: Mapping[int, tuple[str, str]], directory: Path) -> int:
+    """Of what the console told: how much is not in the store, or is another there."""
+    if not told:
+        return 0
+    with closing(sqlite3.connect(f"{(directory / 'sweep.db').as_uri()}?mode=ro", uri=True)) as db:
+        query = "SELECT trial, record FROM results JOIN executions ON execution = number"
+        stored = {trial: json.loads(record) for trial, record in db.execute(query)}
+    return sum(
+        trial not in stored
+        # One that a method had halted may have gone on.
+        or (
+            status == "completed"
+            and (stored[trial]["status"], f"{stored[trial]['score']:.4f}") != (status, score)
+        )
+        for trial, (status, score) in told.items()
+    )
+
+
+class Disturbed:
+    """A run that is to be interrupted once.
+
+    Args:
+        trials: How many results it has in the end.
+    """
+
+    def __init__(self, driver: Running, kind: str, trials: int) -> None:
+        self.driver, self.kind, self.trials = driver, kind, trials
+        self.unfinished = 0
+        self.began_training = True
+
+    def interrupt(self, rng: random.Random) -> bool:
+        """Disturb it; whether it was still at work."""
+        driver = self.driver
+        if driver.process.poll() is not None:
             return False
-        try:
-            os.kill(rng.choice(workers), signal.SIGKILL)
-        except ProcessLookupError:
+        servers = driver.servers()
+        self.began_training = ": trial " in driver.log()
+        if not self._harm(rng):
             return False
+        now = _moved(driver.directory) if self.kind == "moved" else driver.directory
+        self.unfinished = self.trials - len(records(now))
+        if self.kind in ENDED:
+            driver.said = driver.process.communicate(timeout=_PATIENCE_SECONDS)[1]
+            wait_for(lambda: not in_sessions(servers), seconds=30, what="processes to end")
+            if self.kind == "moved":
+                _moved(driver.directory).rename(driver.directory)
         return True
-    if driver.process.poll() is not None:
+
+    def _harm(self, rng: random.Random) -> bool:
+        driver, out = self.driver, self.driver.directory
+        match self.kind:
+            case "worker killed":
+                workers = driver.workers()
+                if workers:
+                    with suppress(ProcessLookupError):
+                        os.kill(rng.choice(workers), signal.SIGKILL)
+                        return True
+                return False
+            case "suspended":
+                return _suspend(driver)
+            case "moved" | "copied":
+                lock = out / ".lock"
+                # Before that, it is not this run's.
+                if not lock.exists() or lock.read_text().strip() != str(driver.pid):
+                    return False
+                if self.kind == "moved":
+                    out.rename(_moved(out))
+                else:
+                    # Files come and go while they are copied.
+                    command = ["cp", "-r", out, out.with_name(f"{out.name}-copy-{driver.pid}")]
+                    subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+            case _:
+                driver.process.send_signal(signal.Signals[self.kind])
+        return True
+
+    def fault(self) -> str:
+        """How its end is not what the interruption demands; empty if it is."""
+        code, said = self.driver.process.returncode, self.driver.said
+        wanted = ENDED.get(self.kind, 0)
+        if "Traceback" in said and "<frozen site>" not in said:
+            return f"a traceback: {said.strip()[-600:]}"
+        if code == wanted or (code == 0 and self.unfinished <= 0):
+            return ""
+        # A signal that comes before the program does is Python's own affair.
+        signals = {getattr(signal, self.kind, 0), signal.SIGINT if "<frozen site>" in said else 0}
+        if not self.began_training and -code in signals - {0}:
+            return ""
+        return f"exit {code} with {self.unfinished} trials to go: {said.strip()[-300:]}"
+
+
+def _moved(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-moved")
+
+
+def _suspend(driver: Running) -> bool:
+    """Stop all of a run's processes for longer than a training may take, as a closed lid does."""
+    try:
+        processes = [psutil.Process(driver.pid)]
+        processes += processes[0].children(recursive=True)
+        for process in processes:
+            process.suspend()
+    except psutil.NoSuchProcess:
         return False
-    driver.process.send_signal(signal.Signals[kind])
-    driver.process.communicate(timeout=_PATIENCE_SECONDS)
-    wait_for(lambda: not in_sessions(servers), seconds=30, what="processes to end")
+    finally:
+        time.sleep(_SLEEP_SECONDS)
+        for process in reversed(processes):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
     return True
 
 
@@ -200,56 +341,60 @@ def disturbed_sweep(
     """Run a sweep to its end through interruptions, and yield each of them that hit."""
     directory = undisturbed.home / out
     known: dict[int, Record] = {}
-    hits = 0
-    while True:
-        began = time.monotonic()
+    over = False
+    while not over:
         driver = start("sweep.yaml", cwd=undisturbed.home, out=out)
-        kind = rng.choice(KINDS)
-        time.sleep(rng.uniform(0, undisturbed.seconds))
-        hit = interrupt(driver, kind, rng)
-        _, err = driver.process.communicate(timeout=300)
+        kind = rng.choice(undisturbed.scenario.kinds)
+        began = time.monotonic()
+        time.sleep(rng.uniform(0, 1.0 if rng.random() < 1 / 3 else undisturbed.seconds))
+        disturbed = Disturbed(driver, kind, undisturbed.rows)
+        hit = disturbed.interrupt(rng)
+        if driver.process.returncode is None or not driver.said:
+            driver.said = driver.process.communicate(timeout=300)[1]
         if not hit:
+            disturbed.kind = ""
             # The machine is faster now than it was: instants are to fall into the run.
             undisturbed.seconds = min(undisturbed.seconds, time.monotonic() - began)
-        if hit:
-            hits += 1
-            tally.kinds[kind] += 1
-        over = _judge(driver, kind if hit else "", err, tally)
-        now = records(directory)
+        if fault := disturbed.fault():
+            tally.wrong_ends.append(f"{disturbed.kind or 'undisturbed'}: {fault}")
+        told, now = told_by(driver.said), records(directory)
         lost, changed = lost_and_changed(known, now)
-        tally.lost, tally.changed, known = tally.lost + lost, tally.changed + changed, now
+        tally.told += len(told)
+        tally.lost += lost + told_and_lost(told, directory)
+        tally.changed, known = tally.changed + changed, now
         if hit:
+            tally.kinds[kind] += 1
+            tally.early += not disturbed.began_training
             yield kind
-        if over:
-            break
-    changed, twice = differences(undisturbed, directory)
-    tally.sweeps, tally.changed, tally.twice = (
-        tally.sweeps + 1,
-        tally.changed + changed,
-        tally.twice + twice,
-    )
+        over = driver.process.returncode == 0
+    _judge_table(undisturbed, directory, tally)
+    for copy in undisturbed.home.glob(f"{out}-copy-*"):
+        _judge_copy(undisturbed, copy, tally)
+    tally.sweeps += 1
     if undisturbed.scenario.exact:
         tally.begun_again += trainings_begun(directory) - undisturbed.trainings
 
 
-def _judge(driver: Running, kind: str, err: str, tally: Tally) -> bool:
-    """Whether the sweep is done; a run that ended otherwise than its end demands is noted."""
-    code = driver.process.returncode
-    if code == 0:
-        return True
-    expected = -signal.SIGKILL if kind == "SIGKILL" else _CODES.get(kind)
-    # A signal that comes before the program does is Python's own affair.
-    before = code == -signal.Signals[kind] if kind in _CODES else False
-    before = before or (kind == "SIGINT" and "<frozen site>" in err)
-    if code != expected and not before:
-        tally.wrong_ends.append(f"{kind or 'undisturbed'}: exit {code}: {err.strip()[-300:]}")
-    return False
+def _judge_table(undisturbed: Undisturbed, directory: Path, tally: Tally) -> None:
+    changed, twice = differences(undisturbed, directory)
+    tally.changed, tally.twice = tally.changed + changed, tally.twice + twice
+
+
+def _judge_copy(undisturbed: Undisturbed, copy: Path, tally: Tally) -> None:
+    """Run a copy that was made in mid-run: it ends as the run did, or is refused in a line."""
+    done = hpsearch("run", "sweep.yaml", "--out", copy.name, cwd=undisturbed.home, code=None)
+    tally.copies += 1
+    if done.returncode == 0:
+        _judge_table(undisturbed, copy, tally)
+    elif done.returncode != 3:
+        tally.wrong_ends.append(f"a copy: exit {done.returncode}: {done.stderr.strip()[-300:]}")
 
 
 def run(minutes: float, seed: int, most: int, home: Path) -> dict[Scenario, Tally]:
     """Interrupt until the time is up, or so many interruptions are done."""
     rng = random.Random(seed)
     scenarios = [Scenario(m, w) for m in ("grid", "random", "tpe", "hyperband") for w in (1, 2)]
+    scenarios += [Scenario("random", 2, "keras"), Scenario("random", 2, "ray")]
     deadline = time.monotonic() + 60 * minutes
     left_alone: dict[Scenario, Undisturbed] = {}
     tallies = {each: Tally() for each in scenarios}
@@ -258,12 +403,13 @@ def run(minutes: float, seed: int, most: int, home: Path) -> dict[Scenario, Tall
         scenario = scenarios[number % len(scenarios)]
         tally = tallies[scenario]
         if scenario not in left_alone:
-            place = home / f"{scenario.method}-{scenario.workers}"
+            place = home / f"{scenario.method}-{scenario.workers}-{scenario.where}"
             left_alone[scenario] = Undisturbed(scenario, place)
         out = f"run-{number}"
         for kind in disturbed_sweep(left_alone[scenario], out, tally, rng):
             done += 1
-            print(f"{done}: {scenario.method}, {scenario.workers} workers: {kind}", flush=True)
+            what = f"{scenario.method}, {scenario.workers} workers, {scenario.where}"
+            print(f"{done}: {what}: {kind}", flush=True)
         number += 1
     return tallies
 
@@ -274,9 +420,12 @@ def rows_of(tallies: Mapping[Scenario, Tally]) -> list[dict[str, Any]]:
         {
             "method": scenario.method,
             "workers": scenario.workers,
+            "where": scenario.where,
             "sweeps": tally.sweeps,
             **{kind: tally.kinds[kind] for kind in KINDS},
             "interruptions": tally.kinds.total(),
+            "of them before a training": tally.early,
+            "results told": tally.told,
             "results lost": tally.lost,
             "results changed": tally.changed,
             "trials twice": tally.twice,
@@ -285,8 +434,8 @@ def rows_of(tallies: Mapping[Scenario, Tally]) -> list[dict[str, Any]]:
         }
         for scenario, tally in tallies.items()
     ]
-    total: dict[str, Any] = {"method": "all", "workers": ""}
-    for column in list(rows[0])[2:]:
+    total: dict[str, Any] = {"method": "all", "workers": "", "where": ""}
+    for column in list(rows[0])[3:]:
         total[column] = sum(row[column] for row in rows if row[column] != "")
     return [*rows, total]
 

@@ -64,6 +64,8 @@ class Running:
     process: subprocess.Popen[str]
     directory: Path
     log_begins: int = 0
+    #: What stderr got, once it was read to the end.
+    said: str = ""
 
     @property
     def pid(self) -> int:
