@@ -17,7 +17,7 @@ from hpsearch.spec.fields import NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names
 from hpsearch.spec.method import CONFIGS, MethodSpec
 from hpsearch.spec.rules import MOST_FAULTS, Fault, as_validation_error, faults_of
-from hpsearch.spec.wandb import KEYS, translate
+from hpsearch.spec.wandb import KEYS, program_of, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -225,10 +225,16 @@ def _sweep(
         sweep, faults = _validated_document(document, stem)
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
-        raise SweepFileError(filename, _in_order(problems))
+        raise SweepFileError(filename, [*_foreign(document), *_in_order(problems)])
     if base_dir is None:
         return sweep
     return sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
+
+
+def _foreign(document: Document) -> list[InputProblem]:
+    """What explains the problems of a file that names a program."""
+    said = program_of(document.data) if isinstance(document.data, dict) else None
+    return [] if said is None else [InputProblem(document.line((said[0],)), *said)]
 
 
 def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:

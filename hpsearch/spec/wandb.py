@@ -15,6 +15,8 @@ _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
 #: Keys that hpsearch ignores, such as the program to start.
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
+#: Of these, the keys that name what W&B would run.
+_PROGRAM: Final = ("program", "command")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
@@ -37,13 +39,33 @@ class Translation(NamedTuple):
 def translate(data: Mapping[str, Any]) -> Translation:
     """Replace W&B's top-level keys by hpsearch's."""
     raw = {key: item for key, item in data.items() if key not in (*KEYS, *IGNORED)}
-    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
+    said = program_of(data)
+    warnings = [f"{said[0]}: {said[1]}"] if said else []
+    warnings += [
+        f"{key} is W&B's key; hpsearch ignores it"
+        for key in IGNORED
+        if key in data and key not in _PROGRAM
+    ]
     faults = Collector()
     if "run_cap" in data:
         faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
     if "early_terminate" in data:
         faults.run(partial(_early_terminate, raw), data["early_terminate"], "early_terminate")
     return Translation(raw, warnings, faults.faults)
+
+
+def program_of(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the key of a W&B file that names a program, and why hpsearch does not run it."""
+    for key in _PROGRAM:
+        if key in data:
+            named = data[key]
+            program = f"run {named}" if isinstance(named, str) else "run a program"
+            return key, (
+                f"hpsearch trains MLPs of its own and does not {program}; it reads the other keys "
+                "of a W&B sweep file, its hyperparameters must have hpsearch's names, and data "
+                "must be added"
+            )
+    return None
 
 
 def _run_cap(raw: dict[str, Any], value: Any) -> None:

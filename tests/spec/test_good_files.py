@@ -197,7 +197,7 @@ def test_wandb_file() -> None:
     assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["hidden_layers"].domain == (2,)
-    assert [line.split()[0] for line in sweep.warnings] == ["program", "project", "command"]
+    assert [line.split()[0] for line in sweep.warnings] == ["program:", "project"]
 
 
 def test_wandb_uniform_of_whole_numbers() -> None:
