@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hpsearch.comparison.questions import (
     ALPHA,
+    LEAST,
     LEVEL,
     Answer,
     Estimate,
@@ -189,8 +190,6 @@ def moves(first: Table, differences: pd.DataFrame) -> list[Move]:
     ]
 
 
-#: No winner is named with fewer pairs or configs, which do not show how scores vary.
-_LEAST = 5
 _COUNTED = {
     Question.PAIRED: "configs to pair",
     Question.BEST: "configs in one table",
@@ -244,8 +243,8 @@ def _no_winner(answer: Answer, p_value: float) -> str:
     estimate, corrected = answer.estimate, answer.corrected
     if estimate.difference is None:
         return "a table has no score"
-    if answer.count < _LEAST:
-        return f"{_COUNTED[answer.question]}: {answer.count}, and it takes {_LEAST}"
+    if answer.count < LEAST:
+        return f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}"
     if not estimate.excludes_zero:
         return "the interval includes zero"
     if not p_value <= ALPHA:

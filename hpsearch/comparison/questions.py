@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 #: The level of all tests.
 ALPHA = 0.05
+#: No winner is named with fewer pairs or configs, which do not show how scores vary.
+LEAST = 5
+#: Configs are paired if they are at least this share of the smaller table's.
+_LEAST_SHARE = 0.1
 #: Relative size of a sum of scores below which it is rounding.
 _ROUNDING = 1e-12
 
@@ -249,6 +253,7 @@ class Answer:
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
         n_seeds: The largest number of scores used of a config.
+        n_shared: The number of configs that could be paired, but are too few to be asked about.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
         corrected: The difference of the bests less the estimated luck in them; None if unknown.
@@ -260,6 +265,7 @@ class Answer:
     n_configs: tuple[int, int]
     n_units: tuple[int, int]
     n_seeds: int
+    n_shared: int = 0
     n_lost: int = 0
     corrected: float | None = None
 
@@ -270,9 +276,16 @@ class Answer:
 
 
 def answer(first: Table, second: Table) -> Answer:
-    """Pair the configs that both tables have, or compare the bests if there are none."""
+    """Pair the configs that both tables have, or compare the bests if they have few in common.
+
+    A verdict on few configs would say nothing about the tables.
+    """
     differences = config_differences(first, second)
-    return _best(first, second) if differences.empty else _paired(first, second, differences)
+    shared, smaller = len(differences), min(len(first.means), len(second.means))
+    few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
+    if few or not shared:
+        return _best(first, second, shared)
+    return _paired(first, second, differences)
 
 
 def config_differences(first: Table, second: Table) -> pd.DataFrame:
@@ -329,7 +342,7 @@ def _tried_by_both(first: Table, second: Table) -> int:
     return len(set(first.executions["config"]) & set(second.executions["config"]))
 
 
-def _best(first: Table, second: Table) -> Answer:
+def _best(first: Table, second: Table, shared: int = 0) -> Answer:
     tables = (first, second)
     most = min((int(table.eligible["seeds"].max()) for table in tables if table.best), default=0)
     common = frozenset(first.scored["draw"]) & frozenset(second.scored["draw"])
@@ -350,7 +363,8 @@ def _best(first: Table, second: Table) -> Answer:
         n_configs=(len(scores[0]), len(scores[1])),
         n_units=(len(bests[0]), len(bests[1])),
         n_seeds=most,
-        n_lost=_tried_by_both(first, second),
+        n_shared=shared,
+        n_lost=_tried_by_both(first, second) - shared,
         corrected=corrected,
     )
 

@@ -85,6 +85,7 @@ def _better(comparison: Findings) -> Section:
         )
     for pair in comparison.pairs:
         lines += [_verdict(pair, adjusted=several), *_footnotes(pair)]
+        lines += _best_of_the_loser(pair, comparison)
     if several:
         lines.append(_all_pairs(comparison.pairs))
     return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison.bests)))
@@ -102,7 +103,7 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
     else:
         head = (
             f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
-            f"{pair.first} less {pair.second} is {_signed_estimate(estimate)}"
+            f"the gain of {pair.first} over {pair.second} is {_signed_estimate(estimate)}"
         )
     return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
 
@@ -125,7 +126,8 @@ def _basis(pair: Pair) -> str:
             basis = f"{counted(answer.n_pairs, 'config')} in both, each against itself{shared}"
         case Question.BEST:
             counts = answer.n_configs
-            basis = f"best of {counts[0]:,} and of {counted(counts[1], 'config')}, none in both"
+            both = f"{answer.n_shared or 'none'} in both"
+            basis = f"best of {counts[0]:,} and of {counted(counts[1], 'config')}, {both}"
         case Question.RESCORED:
             basis = f"best config of each with {counted(answer.n_pairs, 'fresh seed')}"
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
@@ -140,10 +142,26 @@ def _footnotes(pair: Pair) -> list[str]:
         )
     if answer.question is Question.BEST and answer.corrected is not None:
         notes.append(
-            f"less what luck has in the bests, {pair.first} less {pair.second} is about "
-            f"{number(answer.corrected)}"
+            f"without what luck has in the bests, the gain of {pair.first} over {pair.second} is "
+            f"about {number(answer.corrected)}"
         )
     return notes
+
+
+def _best_of_the_loser(pair: Pair, comparison: Findings) -> list[str]:
+    """A line if the table whose configs are worse has the best config of the two."""
+    if pair.answer.question is not Question.PAIRED or pair.winner is None:
+        return []
+    ours = {best.label: best for best in comparison.bests}
+    winner, loser = ours[pair.winner], ours[({pair.first, pair.second} - {pair.winner}).pop()]
+    gain = (loser.mean or 0.0) - (winner.mean or 0.0)
+    if not (gain < 0 if ":minimize" in comparison.metric else gain > 0):
+        return []
+    return [
+        f"yet the best config is {loser.label}'s: it scores {_maybe(loser.mean)}, the best of "
+        f"{winner.label} {_maybe(winner.mean)} (means over {counted(loser.seeds, 'seed')} and "
+        f"{counted(winner.seeds, 'seed')}); --rescore K tests these two"
+    ]
 
 
 def _luck(comparison: Findings) -> list[str]:
@@ -178,7 +196,7 @@ def _bests(bests: Sequence[Best]) -> Grid:
 
 
 def _all_pairs(pairs: Sequence[Pair]) -> Grid:
-    header = ("first", "second", "first less second", "low", "high", "p (Holm)", "winner", "asked")
+    header = ("first", "second", "gain of the first", "low", "high", "p (Holm)", "winner", "asked")
     rows = tuple(
         (
             pair.first,
@@ -213,7 +231,7 @@ def _at_equal_budget(comparison: Findings) -> Section:
 def _explained(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
-        title = f"{pair.first} less {pair.second}"
+        title = f"the gain of {pair.first} over {pair.second}"
         if pair.effects:
             parts.append(f"{title}: how much of the configs' differences each explains")
             parts += [_effects(pair.effects), _by_value(pair.effects)]
@@ -240,7 +258,7 @@ def _by_value(effects: Sequence[Dependence]) -> Grid:
         for effect in effects[:_MOST_EFFECTS]
         for value, (estimate, count) in effect.by_value.items()
     )
-    return Grid(("hyperparameter", "value", "difference", "low", "high", "configs"), rows)
+    return Grid(("hyperparameter", "value", "gain", "low", "high", "configs"), rows)
 
 
 def _changes(changes: Sequence[Change]) -> Grid:
@@ -262,7 +280,7 @@ def _changes(changes: Sequence[Change]) -> Grid:
 def _moved(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
-        title = f"{pair.first} less {pair.second}"
+        title = f"the gain of {pair.first} over {pair.second}"
         if pair.moves:
             parts += [title, _moves(pair)]
         elif pair.answer.question is Question.PAIRED:
@@ -273,7 +291,7 @@ def _moved(comparison: Findings) -> Section:
 
 
 def _moves(pair: Pair) -> Grid:
-    header = ("config", pair.first, pair.second, "difference", "ranks", *pair.moves[0].values)
+    header = ("config", pair.first, pair.second, "gain", "ranks", *pair.moves[0].values)
     rows = tuple(
         (
             move.config,

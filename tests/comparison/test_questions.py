@@ -205,3 +205,17 @@ def test_repetitions_without_seeds_are_averaged(tmp_path):
     )
     assert compared.difference == pytest.approx(0.2)
     assert compared.n_pairs == 1
+
+
+@pytest.mark.parametrize(("shared", "pairs"), [(4, 0), (5, 5), (8, 8)])
+def test_few_common_configs_do_not_speak_for_many(two, shared, pairs):
+    scores = np.linspace(0.5, 0.9, 20).tolist()
+    found = answer(*two(units(scores), units(scores, first=21 - shared)))
+    assert found.question is (Question.PAIRED if pairs else Question.BEST)
+    assert (found.n_pairs, found.n_lost) == (pairs, 0)
+    assert found.n_shared == (0 if pairs else shared)
+
+
+def test_few_of_very_many_are_few(two):
+    scores = np.linspace(0.5, 0.9, 70).tolist()
+    assert answer(*two(units(scores), units(scores, first=65))).question is Question.BEST

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_tables import Made, Row, units, write
+from made_tables import LOSS, Made, Row, units, write
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.findings import deciding, overall_winner, verdicts
@@ -118,3 +118,19 @@ def test_more_seeds_do_not_make_more_pairs(tmp_path):
     compared = compare_tables(paths)
     assert compared.n_pairs == 3
     assert compared.winner is None
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy:maximize:last", LOSS])
+def test_the_best_config_may_be_in_the_table_whose_configs_are_worse(tmp_path, metric):
+    sign = -1 if metric == LOSS else 1
+    ours = [1 + sign * (0.3 + i / 1000) for i in range(10)]
+    theirs = [1 + sign * (0.2 + i / 900) for i in range(9)] + [1 + sign * 0.32]
+    paths = [
+        write(tmp_path / name, Made(units(scores), metric))
+        for name, scores in (("ours", ours), ("theirs", theirs))
+    ]
+    text = str(compare_tables(paths))
+    assert "ours is better than theirs by" in text
+    assert "yet the best config is theirs's: it scores" in text
+    level = compare_tables([paths[0], write(tmp_path / "c", Made(units(theirs[:9]), metric))])
+    assert "yet the best" not in str(level)
