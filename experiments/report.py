@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,15 +48,29 @@ def _version(package: str) -> str:
         return "missing"
 
 
+def measured() -> str:
+    """The commit that was measured, and the date."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=, with changes"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    else:
+        commit = done.stdout.strip()
+    return f"measured at commit {commit}, {datetime.now(UTC):%Y-%m-%d}"
+
+
 def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> None:
     """Print a table, and write it as NAME.md and NAME.json.
 
     Args:
         name: The files' name without suffix.
-        about: Lines above the table, such as the machine and the number of runs.
+        about: Lines above the table, such as the machine and the number of runs; the commit and
+            the date are put below the first.
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
     """
+    about = [*about[:1], measured(), *about[1:]]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [f"# {name}", "", *(f"- {line}" for line in about), ""]
     lines += [_line(columns), "|" + "---|" * len(columns)]
