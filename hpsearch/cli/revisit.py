@@ -26,9 +26,8 @@ from hpsearch.revisit.rows import (
 )
 from hpsearch.revisit.script.program import trial_script
 from hpsearch.store.directory import write_atomically
-from hpsearch.store.facts import Evaluation, Measurement, installed
+from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.store import evaluations_beside, evaluations_of
-from hpsearch.store.tables import keys_of, read_table
 
 #: Trial, seed and fold, each None if it was not given.
 Choice = tuple[int | None, int | None, int | None]
@@ -117,12 +116,12 @@ def reproduce(directory: Path, which: Choice, console: Console) -> int:
     """
     reproduction = reproduce_trial(directory, Which(*which))
     say = line_printer(console)
-    for line in _verdict(reproduction, directory):
+    for line in _verdict(reproduction):
         say(line)
     return 0 if reproduction.equal else 1
 
 
-def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
+def _verdict(found: Reproduction) -> Iterable[str]:
     again, row = found.again, found.row
     if found.equal:
         first = found.first_difference
@@ -133,6 +132,7 @@ def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
         )
         which = found.execution.label
         yield f"{which}: {found.metric} {row.score!r} again, equal to its row; {curve}"
+        yield from _versions(found)
         return
     score = repr(again.score) if again.score is not None else f"no score ({again.status})"
     yield f"{found.execution.label}: {found.metric} {score}, not equal to its row's {row.score!r}"
@@ -142,12 +142,13 @@ def _verdict(found: Reproduction, directory: Path) -> Iterable[str]:
         yield f"  the first epoch that differs is {found.first_difference} of {len(row.curve)}"
     if again.trainer != row.trainer:
         yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
-    table = read_table(directory)
-    place = keys_of(table).index(found.execution.key)
-    for name, now in installed().items():
-        then = table[name].iloc[[place]]
-        if len(then) and str(then.iloc[0]) != now:
-            yield f"  {name} was {then.iloc[0]} and is {now} now"
+    yield from _versions(found)
+
+
+def _versions(found: Reproduction) -> Iterable[str]:
+    """Lines about the versions that made the row, if others are installed."""
+    for name, (then, now) in found.other_versions.items():
+        yield f"  {name} was {then} and is {now} now"
 
 
 def write_script(directory: Path, which: Choice, file: Path, console: Console) -> None:

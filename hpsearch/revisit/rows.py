@@ -21,9 +21,9 @@ from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Refuse
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import Sweep, sweep_from_text
-from hpsearch.store.derived import best_execution
+from hpsearch.store.derived import best_execution, with_versions
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
-from hpsearch.store.facts import Evaluation, Measurement
+from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
@@ -189,6 +189,7 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
         )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
+    results = with_versions(where, executions, results)
     return StoredRun(where, sweep, dataset, recipe, executions, results)
 
 
@@ -251,6 +252,12 @@ class Reproduction:
     def equal(self) -> bool:
         """Whether the scores are equal to the last bit."""
         return self.again.score == self.row.score
+
+    @property
+    def other_versions(self) -> dict[str, tuple[str, str]]:
+        """Column -> the version that made the row and the installed one, where they differ."""
+        now = installed()
+        return {n: (then, now[n]) for n, then in self.row.versions.items() if then != now[n]}
 
     @property
     def first_difference(self) -> int | None:

@@ -167,6 +167,7 @@ class ExecutionResult:
         weights: Number of the model's weights, or None if no model was built.
         error: One line for people; `traceback` has the details.
         late: Hyperparameters that the model requested beyond those of the config.
+        versions: The versions that made it, by column; empty until it is stored.
         state: Weights at the scored epoch, if they are kept.
         snapshot: State of the training after the last epoch, if it may continue.
     """
@@ -185,6 +186,7 @@ class ExecutionResult:
     error: str = ""
     traceback: str = ""
     late: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 

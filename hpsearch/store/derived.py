@@ -6,16 +6,20 @@ import csv
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.machine import odd_kind
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.space import Kind
+from hpsearch.store.cells import unescaped
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.ranking import mean, ranked
 from hpsearch.store.tables import (
+    PACKAGES,
     Provenance,
     Record,
     curves_table,
@@ -43,7 +47,7 @@ class Tables:
         where: The results directory.
         task: Decides the metric columns.
         names: Hyperparameters in file order.
-        provenance: The columns that all rows share.
+        provenance: The columns that all rows share; a result brings its versions.
         kind: The kind of the configs.
         flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
@@ -190,6 +194,52 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     return found
 
 
+def with_versions(
+    where: ResultsDirectory,
+    executions: Iterable[Execution],
+    results: Mapping[int, ExecutionResult],
+) -> dict[int, ExecutionResult]:
+    """Return results of which those that name no versions, of older stores, have their row's.
+
+    They stay without if results.csv cannot be read or has no such row.
+    """
+    silent = {
+        each.key: each.number
+        for each in executions
+        if each.number in results and not results[each.number].versions
+    }
+    found = dict(results)
+    for key, cells in _cells_in(where.results) if silent else ():
+        number = silent.get(key)
+        if number is not None and _is_row_of(results[number], cells):
+            versions = {name: unescaped(cells[name]) for name in PACKAGES if cells.get(name)}
+            found[number] = replace(results[number], versions=versions)
+    return found
+
+
+def _cells_in(path: Path) -> Iterator[tuple[ExecutionKey, Mapping[str, str]]]:
+    """The key and the cells of each row of a results table, as far as it can be read."""
+    try:
+        if odd_kind(path):
+            return
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                fold = int(row["fold"]) if row["fold"] else None
+                yield (row["config"], Repetition(int(row["seed"]), fold)), row
+    except (OSError, ValueError, LookupError, TypeError, csv.Error):
+        return
+
+
+def _is_row_of(result: ExecutionResult, cells: Mapping[str, str]) -> bool:
+    """Whether a row shows this result, and not an earlier one of its execution."""
+    score = cells.get("score") or None
+    try:
+        same = (None if score is None else float(score)) == result.score
+    except ValueError:
+        return False
+    return same and cells.get("status") == result.status
+
+
 def record_of(
     execution: Execution,
     result: ExecutionResult,
@@ -207,7 +257,7 @@ def record_of(
         execution.seed,
         {**execution.config.values, **result.late},  # noqa: PD011 - a mapping
         result,
-        provenance,
+        replace(provenance, **result.versions),
         execution.fold,
         None if result.shared_with is None else trials[result.shared_with],
         execution.method,

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +19,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.derived import Tables
+from hpsearch.store.derived import Tables, with_versions
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
@@ -26,6 +27,7 @@ from hpsearch.store.records import UNREADABLE
 from hpsearch.store.store import Store
 from hpsearch.store.tables import (
     KEY,
+    PACKAGES,
     numbers_rows,
     read_cells,
     read_curves,
@@ -37,8 +39,6 @@ from hpsearch.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A store may be opened by other versions than those that made its rows.
-_NOT_COMPARED = frozenset({"version", "tensorflow", "keras"})
 _MOST_LINES = 10
 #: The first bytes of SQLite's write-ahead logs.
 _LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
@@ -90,9 +90,11 @@ def examine(directory: Path) -> list[Finding]:
         text = "there is none, of which all else is derived; results.csv can still be read"
         return [Finding(where.store.name, Severity.WRONG, text)]
     contents = _contents(where.store)
+    contents.results = with_versions(where, contents.executions, contents.results)
     return [
         *_store(where, contents),
         *_tables(where, contents),
+        *_versions(contents),
         *_sweep(where, contents),
         *_data(where, contents),
         *_model(where, contents),
@@ -262,8 +264,21 @@ def _changed_cells(
     for column in dict.fromkeys([*expected, *found]):
         was, now = expected.get(column), found.get(column)
         both_nan = all(isinstance(cell, float) and math.isnan(cell) for cell in (was, now))
-        if column not in _NOT_COMPARED and was != now and not both_nan:
+        if was != now and not both_nan:
             yield f"{place}: {column} is {now!r}, in the store {was!r}"
+
+
+def _versions(contents: _Contents) -> Iterator[Finding]:
+    """A note if several versions made the rows."""
+    several = []
+    for column, package in PACKAGES.items():
+        made = Counter(each.versions.get(column, "unknown") for each in contents.results.values())
+        if len(made) > 1:
+            counts = (f"{version} ({counted(n, 'row')})" for version, n in made.items())
+            several.append(f"{package} {', '.join(counts)}")
+    if several:
+        text = f"the rows were made by several versions: {'; '.join(several)}"
+        yield Finding("versions", Severity.NOTE, text)
 
 
 def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:

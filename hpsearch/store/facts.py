@@ -13,7 +13,7 @@ from hpsearch.errors import RefusedError
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.space import Kind
-from hpsearch.store.tables import Provenance
+from hpsearch.store.tables import PACKAGES, Provenance
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ class Identity:
             sweep=sweep,
             data=self.data,
             recipe=self.recipe_id,
-            **installed(),
         )
 
     def to_json(self) -> str:
@@ -59,9 +58,8 @@ class Identity:
 
 
 def installed() -> dict[str, str]:
-    """Return the installed versions that every row names, by column."""
-    packages = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
-    return {column: version_of(package) for column, package in packages.items()}
+    """Return the installed versions that a new row names, by column."""
+    return {column: version_of(package) for column, package in PACKAGES.items()}
 
 
 @dataclass(frozen=True)

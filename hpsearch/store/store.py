@@ -434,6 +434,15 @@ class Store:
                     blob = as_npz((*result.snapshot.state, *best))
                     self._insert("snapshots", number, result.snapshot.epoch, len(best), blob)
 
+    def amend_results(self, results: Sequence[ExecutionResult]) -> None:
+        """Store results over earlier ones, whose weights and snapshots stay."""
+        if not results:
+            return
+        with self._transaction():
+            for result in results:
+                row = (result.number, str(result.status), as_json(result))
+                self._insert("results", *row, replace=True)
+
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}

@@ -60,6 +60,9 @@ TAIL = {
     "method": _TEXT,
 }
 
+#: The columns that name versions -> the packages.
+PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
+
 #: The columns whose cells together name a row.
 KEY = ["trial", "seed", "fold"]
 
@@ -75,15 +78,18 @@ _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
 @dataclass(frozen=True)
 class Provenance:
-    """The columns whose values are the same in every row of a sweep."""
+    """The columns that tell the origin of a row.
+
+    The versions may differ between the rows of a sweep; they are empty if unknown.
+    """
 
     metric: str
     sweep: str
     data: str
     recipe: str
-    version: str
-    tensorflow: str
-    keras: str
+    version: str = ""
+    tensorflow: str = ""
+    keras: str = ""
 
 
 @dataclass(frozen=True)

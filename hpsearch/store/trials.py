@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.execution import Status
 from hpsearch.store.ranking import mean, ranked
-from hpsearch.store.tables import goal_of, metric_columns
+from hpsearch.store.tables import PACKAGES, goal_of, metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,18 +21,19 @@ def trials_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return a line for each trial of a results table, by number.
 
     It has the columns of the results table, where `score`, the metrics, `best_epoch` and
-    `epochs_trained` are means over the executions with a score, and `seconds` is the sum. `seed`
-    and `fold` are empty if executions differ in them. `status` is `completed` or `stopped` if every
-    execution has a score, else that of the first without. Two columns follow: `std`, the standard
-    deviation of the scores (empty for one), and `executions`, the number of scores.
+    `epochs_trained` are means over the executions with a score, and `seconds` is the sum. `seed`,
+    `fold` and versions are empty if executions differ in them. `status` is `completed` or `stopped`
+    if every execution has a score, else that of the first without. Two columns follow: `std`, the
+    standard deviation of the scores (empty for one), and `executions`, the number of scores.
     """
     counted = _scored(table).astype("Int64")
     if not table["trial"].duplicated().any():
         return table.assign(std=math.nan, executions=counted)
     groups = table.groupby("trial", sort=True)
     trials = groups.first()
-    unequal = groups[["seed", "fold"]].nunique() > 1
-    for name in ("seed", "fold"):
+    names = [name for name in ("seed", "fold", *PACKAGES) if name in table]
+    unequal = groups[names].nunique(dropna=False) > 1
+    for name in names:
         trials[name] = trials[name].mask(unequal[name])
     rows = table[_scored(table)].groupby("trial")
     for name in ("score", *metric_columns(table), "best_epoch", "best_score", "epochs_trained"):

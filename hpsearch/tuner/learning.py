@@ -71,6 +71,7 @@ class CurveReuse:
                     shared_with=other.number,
                     trainer=result.trainer,
                     weights=result.weights,
+                    versions=result.versions,
                 )
         return None
 

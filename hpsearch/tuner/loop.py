@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
@@ -13,6 +13,7 @@ from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
+from hpsearch.store.facts import installed
 from hpsearch.store.ranking import Leader, mean
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
@@ -107,6 +108,7 @@ class Engine:
     _foreseen: int = 0
     #: Whether this run has planned anything.
     _planned: bool = False
+    _versions: Mapping[str, str] = field(default_factory=installed)
     _leader: Leader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -425,6 +427,10 @@ class Engine:
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
+        # What another one's curve answers was made by the versions of that one.
+        results = [
+            each if each.versions else replace(each, versions=self._versions) for each in results
+        ]
         self.store.add_results(results)
         for result in results:
             # The weights are on disk; memory must not hold those of thousands of executions.

@@ -26,7 +26,7 @@ from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.rules import faults_of
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import Tables, best_execution
+from hpsearch.store.derived import Tables, best_execution, with_versions
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity
 from hpsearch.store.provenance import identify, require_unchanged
@@ -176,7 +176,7 @@ class _Run:
         Every row is read first, so that a store that is refused stays as it is.
         """
         search, recipe = prepared.search, prepared.recipe
-        results, snapshots = store.results(), Snapshots(store)
+        before, snapshots = store.results(), Snapshots(store)
         tables = Tables(
             self.where,
             prepared.task,
@@ -186,7 +186,8 @@ class _Run:
             flush=store.flush,
         )
         stored = store.executions()
-        tables.require_known({each.key for each in stored if each.number in results})
+        tables.require_known({each.key for each in stored if each.number in before})
+        results = with_versions(self.where, stored, before)
         at_median = search.method.options.get("median_stopping")
         engine = Engine(
             planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
@@ -213,6 +214,8 @@ class _Run:
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)
+        # The tables, which alone have the versions of an older store's rows, may be lost.
+        store.amend_results([each for n, each in results.items() if each != before[n]])
         return engine
 
     def _drive(self, engine: Engine, prepared: _Prepared, ending: _Ending) -> None:

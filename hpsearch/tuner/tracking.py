@@ -6,18 +6,18 @@ import queue
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.derived import record_of
+from hpsearch.store.derived import record_of, with_versions
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance, Record, keys_of, read_table
+from hpsearch.store.tables import Provenance, Record
 from hpsearch.trackers.tracker import Tracker, TrackerError
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import Reporter
@@ -50,12 +50,11 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
     provenance = _provenance(facts, where)
     if provenance is None:
         return
-    versions = _versions(where) if results else {}
+    results = with_versions(where, executions, results)
     trials = {each.number: each.trial for each in executions}
     for execution in executions:
         if execution.number in results:
-            of_row = replace(provenance, **versions.get(execution.key, {}))
-            yield record_of(execution, results[execution.number], of_row, trials)
+            yield record_of(execution, results[execution.number], provenance, trials)
 
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
@@ -63,16 +62,6 @@ def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
     name = sweep_from_text(facts.sweep).name if facts.sweep else where.path.resolve().name
     identity = facts.identity
     return None if identity is None else identity.provenance(name)
-
-
-def _versions(where: ResultsDirectory) -> dict[ExecutionKey, dict[str, str]]:
-    """The versions in the table's rows; the store has none."""
-    if not where.results.exists():
-        return {}
-    names = ["version", "tensorflow", "keras"]
-    table = read_table(where.results).dropna(subset=names)
-    versions = ({name: str(row[name]) for name in names} for row in table.to_dict("records"))
-    return dict(zip(keys_of(table), versions, strict=True))
 
 
 @contextmanager

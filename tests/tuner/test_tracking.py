@@ -99,8 +99,8 @@ def test_a_run_that_is_over(directory: Path) -> None:
 
 def test_versions_are_those_of_the_row(directory: Path) -> None:
     (directory / "results.csv").write_text(
-        "trial,config,seed,fold,version,tensorflow,keras\n"
-        f"1,{EXECUTIONS[0].config.id},0,,0.0.1,2.1,3.1\n",
+        "trial,config,seed,status,score,fold,version,tensorflow,keras\n"
+        f"1,{EXECUTIONS[0].config.id},0,{result_of(1).status},{result_of(1).score},,0.0.1,2.1,3.1\n",
         encoding="utf-8",
     )
     tracker = Kept()

@@ -1,0 +1,241 @@
+"""FAULTS 26: rows keep the versions that made them; doctor, reproduce and compare name them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from commands import hpsearch
+
+import hpsearch as package
+from hpsearch.machine import version_of
+from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.space import Config
+from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.store.doctor import Severity, examine
+from hpsearch.store.records import checksum_of
+from hpsearch.store.trials import trials_of
+from hpsearch.trackers.tracker import tags
+from hpsearch.tuner.learning import CurveReuse
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuner.tracking import log_results
+
+_SWEEP = """\
+name: origin
+data: {dataset: iris}
+parameters: {units: [4, 6], epochs: 2}
+method: grid
+"""
+_OLD = {"version": "0.0.1", "tensorflow": "2.0.1", "keras": "3.99.0"}
+_NOW = {name: version_of(name) for name in ("hpsearch", "tensorflow", "keras")}
+_NOW = {"version": _NOW.pop("hpsearch"), **_NOW}
+
+
+def install(place: Path, versions: Mapping[str, str]) -> Path:
+    """Write what makes packages of these versions, for a place earlier on the path."""
+    for column, version in versions.items():
+        name = "hpsearch" if column == "version" else column
+        info = place / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return place
+
+
+def run(out: Path, units: list[int], seeds: str = "0") -> None:
+    text = _SWEEP.replace("[4, 6]", str(units)) + f"seeds: [{seeds}]\n"
+    settings = Settings(out=out, report=False, model=False, in_process=True)
+    run_sweep(sweep_from_text(text, "sweep.yaml"), settings)
+
+
+def versions_in(table: pd.DataFrame) -> list[dict[str, str]]:
+    return table[list(_NOW)].to_dict("records")
+
+
+def forget(out: Path) -> None:
+    """Make the store one that does not know versions."""
+    with closing(sqlite3.connect(out / "sweep.db")) as db, db:
+        for number, status, text in db.execute(
+            "SELECT execution, status, record FROM results"
+        ).fetchall():
+            record = json.loads(text)
+            record.pop("versions", None)
+            cells = (number, status, json.dumps(record))
+            db.execute("REPLACE INTO results VALUES (?, ?, ?, ?)", (*cells, checksum_of(*cells)))
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that was run by earlier versions, and again, with another trial, by these."""
+    home = tmp_path_factory.mktemp("twice")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(install(home / "earlier", _OLD)))
+        assert version_of("keras") == _OLD["keras"]
+        run(home / "out", [4])
+        shutil.copytree(home / "out", home / "old")
+    run(home / "out", [4, 6])
+    return home
+
+
+@pytest.fixture
+def home(twice: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(twice, tmp_path / "home")
+
+
+def test_each_row_names_the_versions_that_made_it(home: Path) -> None:
+    out = home / "out"
+    assert versions_in(pd.read_csv(out / "results.csv")) == [_OLD, _NOW]
+    assert versions_in(package.load(out).table) == [_OLD, _NOW]
+    # Also where the table is written anew from the store alone.
+    (out / "results.csv").unlink()
+    run(out, [4, 6])
+    assert versions_in(package.load(out).table) == [_OLD, _NOW]
+
+
+def test_reports_and_trackers_name_the_rows_own(home: Path) -> None:
+    told = []
+
+    class Listening:
+        def log(self, record: Any) -> None:
+            told.append(tags(record))
+
+    (home / "out" / "results.csv").unlink()
+    assert log_results(home / "out", Listening()) == 2
+    assert [{name: each[name] for name in _NOW} for each in told] == [_OLD, _NOW]
+    run(home / "out", [4, 6])
+    package.load(home / "out").report(home / "r.html")
+    assert f"3.99.0, {_NOW['keras']}" in (home / "r.html").read_text()
+
+
+def notes(out: Path) -> list[str]:
+    findings = list(examine(out))
+    assert not [each for each in findings if each.level is Severity.WRONG]
+    return [each.text for each in findings if each.part == "versions"]
+
+
+def test_the_doctor_counts_the_rows_of_each(home: Path) -> None:
+    (text,) = notes(home / "out")
+    assert f"keras 3.99.0 (1 row), {_NOW['keras']} (1 row)" in text
+    assert notes(home / "old") == []
+
+
+def test_an_edited_version_is_wrong(home: Path) -> None:
+    table = home / "out" / "results.csv"
+    table.write_text(table.read_text().replace("3.99.0", "3.99.1"))
+    (wrong,) = (each for each in examine(home / "out") if each.level is Severity.WRONG)
+    assert wrong.text == "trial 1: keras is '3.99.1', in the store '3.99.0'"
+
+
+def test_reproduce_says_that_other_versions_made_the_row(home: Path) -> None:
+    said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
+    assert "equal to its row" in said
+    assert f"keras was 3.99.0 and is {_NOW['keras']} now" in said
+    assert f"version was 0.0.1 and is {_NOW['version']} now" in said
+    said = hpsearch("reproduce", "out", "--trial", 2, cwd=home).stdout
+    assert "equal to its row" in said
+    assert " was " not in said
+
+
+def test_compare_names_the_versions_of_each_side_once(home: Path) -> None:
+    found = package.compare(home / "out", home / "old")
+    (line,) = (each for each in found.notes if each.startswith("keras: "))
+    assert line == f"keras: out 3.99.0 and {_NOW['keras']}, old 3.99.0"
+    # Within the tables alone.
+    found = package.compare(home / "out", home / "out")
+    assert len([each for each in found.notes if each.startswith("keras: ")]) == 1
+
+
+def test_a_store_that_knows_no_versions_takes_those_of_its_table(home: Path) -> None:
+    out = home / "out"
+    forget(out)
+    assert len(notes(out)) == 1
+    said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
+    assert "keras was 3.99.0" in said
+    run(out, [4, 6, 8])
+    assert versions_in(package.load(out).table) == [_OLD, _NOW, _NOW]
+    # The store knows them from then on.
+    (out / "results.csv").unlink()
+    run(out, [4, 6, 8])
+    assert versions_in(package.load(out).table) == [_OLD, _NOW, _NOW]
+
+
+def test_what_nobody_knows_stays_empty(home: Path) -> None:
+    out = home / "out"
+    forget(out)
+    (out / "results.csv").unlink()
+    run(out, [4, 6, 8])
+    table = package.load(out).table
+    assert table["keras"].isna().tolist() == [True, True, False]
+    (text,) = notes(out)
+    assert f"keras unknown (2 rows), {_NOW['keras']} (1 row)" in text
+    said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
+    assert "equal to its row" in said
+    assert " was " not in said
+    assert hpsearch("show", "out", cwd=home).stdout.startswith("3 trials")
+    assert not [each for each in package.compare(out, out).notes if each.startswith("keras")]
+
+
+def test_a_row_that_the_table_has_of_another_result_tells_nothing(home: Path) -> None:
+    out = home / "out"
+    forget(out)
+    table = out / "results.csv"
+    table.write_text(table.read_text().replace("completed", "failed", 1))
+    run(out, [4, 6])
+    assert package.load(out).table["keras"].isna().tolist() == [True, False]
+
+
+def test_a_trial_of_several_versions_has_none(home: Path) -> None:
+    """Its line is of all of its rows."""
+    out = home / "out"
+    run(out, [4, 6], seeds="0, 1")
+    found = package.load(out)
+    assert versions_in(found.table) == [_OLD, _NOW, _NOW, _NOW]
+    trials = trials_of(found.table).set_index("trial")
+    assert trials["keras"].isna().tolist() == [True, False]
+
+
+def test_a_row_answered_by_an_earlier_curve_was_made_by_its_versions() -> None:
+    recipe = Recipe(0, "binary_crossentropy", "sigmoid", "val_loss", "minimize")
+    one, two = (Execution(n, n, Config({"units": 4, "epochs": 3 - n}), 0) for n in (1, 2))
+    curve = ({"val_loss": 2.0}, {"val_loss": 1.0})
+    known = ExecutionResult(1, Status.COMPLETED, 1.0, curve, 2, versions=_OLD)
+    reuse = CurveReuse(recipe, {1: known}, {})
+    reuse.add(one)
+    reuse.add(two)
+    answer = reuse.answer(two, 1)
+    assert answer is not None
+    assert (answer.score, answer.versions) == (2.0, _OLD)
+
+
+def test_a_function_keeps_its_versions_too(tmp_path: Path) -> None:
+    def objective(config: Mapping[str, Any]) -> float:
+        return float(config["x"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(install(tmp_path / "earlier", _OLD)))
+        package.optimize(objective, {"x": [1, 2]}, method="grid", out=tmp_path / "out")
+    found = package.optimize(objective, {"x": [1, 2, 3]}, method="grid", out=tmp_path / "out")
+    assert versions_in(found.table) == [_OLD, _OLD, _NOW]
+
+
+@pytest.mark.slow
+def test_two_runs_of_the_command_under_two_versions(tmp_path: Path) -> None:
+    """The environment has other versions earlier on its path."""
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    earlier = {"PYTHONPATH": str(install(tmp_path / "earlier", _OLD))}
+    command = ("run", "sweep.yaml", "--out", "out")
+    hpsearch(*command, "--set", "parameters.units=[4]", cwd=tmp_path, env=earlier)
+    hpsearch(*command, cwd=tmp_path)
+    assert versions_in(pd.read_csv(tmp_path / "out" / "results.csv")) == [_OLD, _NOW]
+    assert "versions     note: " in hpsearch("doctor", "out", cwd=tmp_path).stdout
+    # The best model is one of these.
+    said = hpsearch("reproduce", "out", "--trial", 2, cwd=tmp_path, env=earlier).stdout
+    assert f"keras was {_NOW['keras']} and is 3.99.0 now" in said
