@@ -20,11 +20,11 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.spec.sweep import Sweep, sweep_from_text
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution, with_versions
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
-from hpsearch.store.provenance import identify, require_unchanged
+from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.tuner.custom_model import load_data, recipe_of, training_data
@@ -177,7 +177,7 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
         )
     if facts.identity is None or not facts.sweep:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
-    sweep = sweep_from_text(facts.sweep, str(where.sweep))
+    sweep = stored_sweep(facts, where)
     dataset = load_data(sweep, load)
     recipe = recipe_of(sweep, dataset.target.task, load)
     before = facts.identity.data

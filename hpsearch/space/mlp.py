@@ -56,6 +56,7 @@ ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
 #: JSON writes a whole float below this with the same digits as the equal integer.
 _MOST_EXACT = 1e15
+MOST_LAYERS = 50
 _LAYER_WIDTH = re.compile(r"units_([1-9]\d*)\Z")
 _HIDDEN_KEYS = frozenset({"units", "activation", "layer_type", "dropout"})
 
@@ -181,6 +182,22 @@ class MLPConfig:
         own = self._own_arguments
         inactive |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
         return frozenset(inactive & self.values.keys())
+
+    def require_readable(self) -> None:
+        """Check that the values have the types of an MLP's, as far as hpsearch reads them.
+
+        Raises:
+            TypeError, ValueError, LookupError, AttributeError: They have not.
+        """
+        layers = self.values.get("hidden_layers", 0)
+        # More would take the memory of a list as long.
+        if not 0 <= layers <= MOST_LAYERS:
+            raise ValueError(f"hidden_layers is {layers}")
+        if min(self.batch_size, self.epochs, *self.widths) < 1:
+            raise ValueError("batch_size, epochs and units are at least 1")
+        if not isinstance(self._value("optimizer"), str | Mapping):
+            raise TypeError(f"optimizer is {self._value('optimizer')!r:.40}")
+        _ = self.dropout, self.l2
 
     @cached_property
     def id(self) -> str:

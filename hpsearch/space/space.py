@@ -129,6 +129,19 @@ class Config:
             return MLPConfig(self.values).id
         return hashed(self.values)
 
+    def require_readable(self) -> None:
+        """Check that values from elsewhere have the types of an MLP's, if it is one.
+
+        Raises:
+            TypeError, ValueError, LookupError, AttributeError: They have not.
+        """
+        if self.kind is Kind.MLP:
+            MLPConfig(self.values).require_readable()
+        elif self.kind is not Kind.FUNCTION and "epochs" in self.values:
+            int(self.values["epochs"])
+        # Computed once, and needed anyway.
+        _ = self.id
+
     @property
     def without_epochs(self) -> dict[str, Value]:
         """All values but `epochs`."""

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
-from hpsearch.space.mlp import LAYER_TYPES, OPTIMIZER_ALIASES, layer_of
+from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, OPTIMIZER_ALIASES, layer_of
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -148,7 +148,6 @@ def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [{"enum": list(names)}, named]}
 
 
-MOST_LAYERS: Final = 50
 #: The rule of `units_2` and the like.
 UNITS_OF_LAYER: Final = integer(1, 1_000_000).about(
     "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",

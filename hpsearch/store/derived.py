@@ -18,8 +18,8 @@ from hpsearch.space.space import Kind
 from hpsearch.store.cells import unescaped
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.ranking import mean, ranked
+from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import (
-    PACKAGES,
     Provenance,
     Record,
     curves_table,

@@ -23,11 +23,10 @@ from hpsearch.store.derived import Tables, with_versions
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
-from hpsearch.store.records import UNREADABLE
+from hpsearch.store.records import PACKAGES, file_digest
 from hpsearch.store.store import Store
 from hpsearch.store.tables import (
     KEY,
-    PACKAGES,
     numbers_rows,
     read_cells,
     read_curves,
@@ -145,6 +144,7 @@ def _read_all(store: Store, contents: _Contents) -> None:
     contents.facts = read(store.facts) or contents.facts
     contents.executions = read(store.executions) or []
     contents.results = read(store.results) or {}
+    read(store.events)
     for number in contents.results:
         read(store.weights, number)
     for number, _, _ in read(store.snapshots) or ():
@@ -297,12 +297,7 @@ def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 
 
 def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    try:
-        identity = contents.facts.identity
-    except UNREADABLE:
-        text = "the store does not say which it was: identity is none"
-        yield Finding("data", Severity.WRONG, text)
-        return
+    identity = contents.facts.identity
     if identity is None or not contents.facts.sweep:
         return
     try:
@@ -330,14 +325,22 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
 
 
 def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    name = where.model.name
+    name, recorded = where.model.name, contents.facts.best_digest
     if not where.model.exists():
         if contents.facts.best_model:
             yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
-    elif _is_whole(where.model):
-        yield Finding(name, Severity.SOUND, "a whole archive")
-    else:
+    elif not _is_whole(where.model):
         text = "is damaged; remove it, and the next run writes it again"
+        yield Finding(name, Severity.WRONG, text)
+    elif not recorded:
+        yield Finding(name, Severity.SOUND, "a whole archive")
+    elif file_digest(where.model) == recorded:
+        yield Finding(name, Severity.SOUND, "as the run wrote it")
+    else:
+        text = (
+            "is not the file that the run wrote, by its SHA-256; the next run gives it another "
+            "name, and writes the best trial's model again"
+        )
         yield Finding(name, Severity.WRONG, text)
 
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self, TypedDict, Unpack
 
 from hpsearch.data.specs import Task
-from hpsearch.errors import RefusedError
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.space import Kind
-from hpsearch.store.tables import PACKAGES, Provenance
+from hpsearch.store.records import PACKAGES, UNREADABLE, mapping, require_types
+from hpsearch.store.tables import Provenance
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,17 @@ class Identity:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Decode the output of `to_json`."""
-        return cls(**json.loads(text))
+        """Decode the output of `to_json`.
+
+        Raises:
+            UNREADABLE: `text` is not an identity.
+        """
+        found = cls(**mapping(text))
+        types: dict[str, tuple[type, ...]] = {"data": (str,), "metric": (str,)}
+        require_types(vars(found), types | {"split": (dict,), "recipe": (dict,)})
+        if found.metric.count(":") < 2:
+            raise ValueError(f"metric is {found.metric!r:.40}")
+        return found
 
 
 def installed() -> dict[str, str]:
@@ -112,9 +121,33 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Decode an evaluation's `asdict`."""
+        """Decode an evaluation's `asdict`.
+
+        Raises:
+            UNREADABLE: `record` is not one.
+        """
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
-        return cls(**{**record, "metrics": metrics})
+        for each in metrics.values():
+            require_types(vars(each), _MEASUREMENT)
+        found = cls(**{**record, "metrics": metrics})
+        require_types(vars(found), _EVALUATION)
+        if found.metric not in metrics:
+            raise LookupError(f"no metric {found.metric!r:.40}")
+        return found
+
+
+_NUMBER, _NOTHING = (int, float), (type(None),)
+_MEASUREMENT: dict[str, tuple[type, ...]] = {
+    "value": _NUMBER,
+    "low": (*_NUMBER, *_NOTHING),
+    "high": (*_NUMBER, *_NOTHING),
+    "method": (str,),
+}
+_EVALUATION: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("time", "config", "split", "metric"), (str,)),
+    **dict.fromkeys(("trial", "seed", "rows"), (int,)),
+    "fold": (int, *_NOTHING),
+}
 
 
 class Changes(TypedDict, total=False):
@@ -126,18 +159,28 @@ class Changes(TypedDict, total=False):
     kind: Kind
     asked: tuple[str, ...]
     best_model: str
+    best_digest: str
     evaluations: tuple[Evaluation, ...]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The decoded rows of the store's table `meta`; a missing fact is None or empty.
-
-    A row may be damaged although its checksum fits; its property then raises one of
-    `records.UNREADABLE`.
-    """
+    """The decoded rows of the store's table `meta`; a missing fact is None or empty."""
 
     meta: Mapping[str, str]
+
+    def require_readable(self) -> None:
+        """Decode every fact: a row may be damaged although its checksum fits.
+
+        Raises:
+            ValueError: One cannot be read.
+        """
+        for name in ("identity", "task", "kind", "evaluations"):
+            try:
+                getattr(self, name)
+            except UNREADABLE as error:
+                said = f"{type(error).__name__}: {error}"
+                raise ValueError(f"{name} is none: {said}") from None
 
     @property
     def identity(self) -> Identity | None:
@@ -170,16 +213,14 @@ class Facts:
         return self.meta.get("best_model", "")
 
     @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every recorded evaluation, in order of time.
+    def best_digest(self) -> str:
+        """The SHA-256 of best.keras as a run wrote it; empty in stores of earlier versions."""
+        return self.meta.get("best_digest", "")
 
-        Raises:
-            RefusedError: The evaluations cannot be read.
-        """
-        try:
-            return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise RefusedError(f"the store's evaluations cannot be read: {error}") from None
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every recorded evaluation, in order of time."""
+        return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
 
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import Task
-from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.spec.settings import ModelSpec
-from hpsearch.spec.sweep import Sweep
-from hpsearch.store.facts import Identity
+from hpsearch.spec.sweep import Sweep, sweep_from_text
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Facts, Identity
 
 _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
@@ -106,6 +107,19 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
             "seed": recipe.sweep_seed,
         },
     )
+
+
+def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
+    """Return the sweep that a store has.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        return sweep_from_text(facts.sweep, str(where.sweep))
+    except InputError as error:
+        said = " ".join(str(error).split())
+        raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
 
 
 def require_unchanged(stored: Identity | None, identity: Identity, directory: str) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sqlite3
+import math
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
+
+#: The columns that name versions -> the packages.
+PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
 
 #: The columns of each table; the last is the checksum of those before it.
 COLUMNS = {
@@ -35,6 +39,13 @@ COLUMNS = {
     "snapshots": ("execution", "epoch", "best", "arrays", "checksum"),
 }
 
+_MOST_INT64 = 2**63
+#: Version of the NPY format -> the reader of its header.
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
 #: The errors that json, numpy and zipfile raise when data is damaged.
 UNREADABLE = (
     ValueError,
@@ -45,31 +56,39 @@ UNREADABLE = (
     EOFError,
     RecursionError,
     NotImplementedError,
+    OverflowError,
     zipfile.BadZipFile,
     zlib.error,
 )
 
 
-def schema_faults(db: sqlite3.Connection) -> dict[str, str]:
-    """Return what is wrong with each table of a store; empty if nothing is.
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex.
 
     Raises:
-        sqlite3.Error: The store cannot be read.
+        OSError: It cannot be read.
     """
-    query = "SELECT m.name, p.name FROM sqlite_schema m, pragma_table_info(m.name) p"
-    found: dict[str, set[str]] = {}
-    for table, column in db.execute(query):
-        found.setdefault(table, set()).add(column)
-    faults = {}
-    for table, columns in COLUMNS.items():
-        odd = sorted(found.get(table, set()) ^ set(columns))
-        if table not in found:
-            faults[table] = f"the table {table} is missing"
-        elif odd:
-            faults[table] = (
-                f"the table {table} has not the columns that it should: {', '.join(odd)}"
-            )
-    return faults
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_WHOLE, _NUMBER, _NOTHING = (int,), (int, float), (type(None),)
+#: Field of a result -> the types of its values.
+_FIELDS = {
+    "number": _WHOLE,
+    "score": (*_NUMBER, *_NOTHING),
+    "scored_epoch": (*_WHOLE, *_NOTHING),
+    "best_epoch": (*_WHOLE, *_NOTHING),
+    "best_score": (*_NUMBER, *_NOTHING),
+    "seconds": _NUMBER,
+    "shared_with": (*_WHOLE, *_NOTHING),
+    "trainer": (str,),
+    "weights": (*_WHOLE, *_NOTHING),
+    "error": (str,),
+    "traceback": (str,),
+    "late": (dict,),
+    "versions": (dict,),
+}
 
 
 def checksum_of(*parts: Any) -> str:
@@ -115,12 +134,35 @@ def from_json(text: str) -> ExecutionResult:
     # Stores before format 4 say `trial`.
     record["number"] = record.pop("trial" if "trial" in record else "execution")
     record["status"] = Status(record["status"])
+    require_types(record, _FIELDS)
     names = list(record["curve"])
     record["curve"] = Curve(
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
-    return ExecutionResult(**record)
+    versions = record.get("versions", {})
+    if not versions.keys() <= PACKAGES.keys():
+        raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
+    require_types(versions, dict.fromkeys(versions, (str,)))
+    result = ExecutionResult(**record)
+    if not 1 <= (result.scored_epoch or 1) <= max(1, len(result.curve)):
+        raise ValueError(f"scored_epoch is {result.scored_epoch} of {len(result.curve)} epochs")
+    return result
+
+
+def require_types(record: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    """Check the types of those values of a decoded record that are there.
+
+    Raises:
+        TypeError: One is of another type, or an integer that is no 64-bit one.
+    """
+    for name, allowed in types.items():
+        value = record.get(name, allowed)
+        if value is allowed:
+            continue
+        if type(value) not in allowed or (type(value) is int and abs(value) >= _MOST_INT64):
+            names = " or ".join(each.__name__ for each in allowed)
+            raise TypeError(f"{name} must be {names}, not {value!r:.40}")
 
 
 def as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
@@ -143,8 +185,35 @@ def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
     Raises:
         UNREADABLE: `blob` is not a valid archive.
     """
-    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
+    with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+        members = archive.infolist()
+        # Members of a hostile archive may overlap, or unpack to more than there is.
+        if any(each.compress_type != zipfile.ZIP_STORED for each in members):
+            raise ValueError("its arrays are compressed")
+        if sum(each.file_size for each in members) > len(blob):
+            raise ValueError(f"its arrays are larger than its {len(blob)} bytes")
+        return tuple(_array_of(archive.read(f"arr_{index}.npy")) for index in range(len(members)))
+
+
+def _array_of(data: bytes) -> npt.NDArray[Any]:
+    """Decode the NPY format; what the header says is compared with the bytes that are there."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read = _HEADERS.get(version)
+    if read is None:
+        raise ValueError(f"an array has format {version}")
+    shape, _, dtype = read(file)
+    there = len(data) - file.tell()
+    # Elements without bytes would be as many as the header says.
+    if (
+        not dtype.itemsize
+        or min(shape, default=0) < 0
+        or math.prod(shape) * dtype.itemsize != there
+    ):
+        raise ValueError(f"an array of shape {shape} and {dtype} has {there} bytes")
+    file.seek(0)
+    array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
@@ -154,5 +223,7 @@ def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
         UNREADABLE: `blob` is not a valid archive.
     """
     arrays = from_npz(blob)
+    if epoch < 1 or not 0 <= best <= len(arrays):
+        raise ValueError(f"epoch {epoch}, and {best} of {len(arrays)} arrays of the best epoch")
     cut = len(arrays) - best
     return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)

@@ -16,7 +16,7 @@ from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
 from hpsearch.machine import odd_kind
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
-from hpsearch.space.space import Config
+from hpsearch.space.space import Config, Kind
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.lock import DirectoryLock, lock_of_store
@@ -29,42 +29,19 @@ from hpsearch.store.records import (
     from_json,
     from_npz,
     mapping,
-    schema_faults,
+    require_types,
     snapshot_of,
 )
+from hpsearch.store.schema import EVENTS, EXECUTIONS, SCHEMA, SCHEMA_VERSION, schema_fault
 from hpsearch.store.tables import new_numbers
 
 _APPLICATION_ID = 0x68707331
-_SCHEMA_VERSION = 4
-#: Without folds, `fold` is 0.
-_EXECUTIONS = """
-CREATE TABLE executions(
-    number INTEGER PRIMARY KEY, trial INTEGER NOT NULL, config TEXT NOT NULL,
-    seed INTEGER NOT NULL, fold INTEGER NOT NULL, method TEXT NOT NULL,
-    hyperparameters TEXT NOT NULL,
-    checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
-"""
-#: What an oracle of the user did, in order.
-_EVENTS = """
-CREATE TABLE events(
-    position INTEGER PRIMARY KEY, trial_id TEXT NOT NULL, record TEXT NOT NULL,
-    checksum TEXT NOT NULL) STRICT;
-"""
-_SCHEMA = f"""
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
-{_EXECUTIONS}
-{_EVENTS}
-CREATE TABLE results(
-    execution INTEGER PRIMARY KEY REFERENCES executions(number), status TEXT NOT NULL,
-    record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
-CREATE TABLE weights(
-    execution INTEGER PRIMARY KEY REFERENCES executions(number), arrays BLOB NOT NULL,
-    checksum TEXT NOT NULL) STRICT;
-CREATE TABLE snapshots(
-    execution INTEGER PRIMARY KEY REFERENCES executions(number), epoch INTEGER NOT NULL,
-    best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
-"""
 _BUSY_MILLISECONDS = 10_000
+_EVENT = {
+    "values": (dict, type(None)),
+    "epochs": (int, type(None)),
+    "score": (int, float, type(None)),
+}
 #: Format 2 had no column `fold`; its column `seed` held `fold * _FOLD + seed`.
 _FOLD = 2**32
 
@@ -111,15 +88,16 @@ class Store:
             # Removed weights and snapshots give their space back.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+            db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         temporary.replace(self.path)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         db.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+        db.execute("PRAGMA trusted_schema=OFF")
         return db
 
     def _open_read_only(self) -> sqlite3.Connection:
@@ -158,21 +136,22 @@ class Store:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
-        if not 2 <= version <= _SCHEMA_VERSION:
+        if not 2 <= version <= SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
-                f"2 to {_SCHEMA_VERSION}"
+                f"2 to {SCHEMA_VERSION}"
             )
         self._check_size()
-        if version < _SCHEMA_VERSION:
-            self._upgrade(version, in_memory=read_only)
-        for fault in schema_faults(self._db).values():
+        if fault := schema_fault(self._db, version):
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
-        # Checksums find a changed row, this finds a missing one; it takes 0.3 s per GB.
+        # Checksums find a changed row, this finds a missing one, and cells of another type than
+        # their column's; it takes 0.3 s per GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
+        if version < SCHEMA_VERSION:
+            self._upgrade(version, in_memory=read_only)
 
     def _check_size(self) -> None:
         """Refuse a file that ends within a page, whose rest would read as zeros.
@@ -200,8 +179,8 @@ class Store:
         with self._transaction():
             rows = self._rows("trials", "trial {}", columns=columns)
             self._db.execute("DROP TABLE trials")
-            self._db.execute(_EXECUTIONS)
-            self._db.execute(_EVENTS)
+            self._db.execute(EXECUTIONS)
+            self._db.execute(EVENTS)
             trials = new_numbers((number, config) for number, config, *_ in rows)
             folds = {}
             for number, config, seed, *fold, values in rows:
@@ -211,7 +190,7 @@ class Store:
             for table in ("results", "weights", "snapshots"):
                 self._db.execute(f"ALTER TABLE {table} RENAME COLUMN trial TO execution")
             self._upgrade_evaluations(trials, folds)
-            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         if in_memory:
             self._db.execute("PRAGMA query_only=ON")
 
@@ -349,7 +328,10 @@ class Store:
 
     def facts(self) -> Facts:
         """Return the facts that `set_facts` stored."""
-        return Facts(self.meta())
+        facts = Facts(self.meta())
+        with self._decoding("what it says of its sweep"):
+            facts.require_readable()
+        return facts
 
     def set_facts(self, **changes: Unpack[Changes]) -> None:
         """Store facts about the sweep as a whole; other facts stay."""
@@ -387,17 +369,21 @@ class Store:
 
     def executions(self) -> list[Execution]:
         """Return every planned execution, by number."""
-        facts = self.facts()
-        with self._decoding("what its configs are of"):
-            kind = facts.kind
-        executions = []
+        kind, executions = self._kind(), []
         for number, trial, _, seed, fold, method, values in self._rows(
             "executions", "execution {}"
         ):
             with self._decoding(f"execution {number}"):
+                if min(number, trial) < 1 or min(seed, fold) < 0:
+                    raise ValueError("trials count from 1, seeds and folds from 0")
                 config = Config(mapping(values), kind)
+                config.require_readable()
                 executions.append(Execution(number, trial, config, seed, fold or None, method))
         return executions
+
+    def _kind(self) -> Kind:
+        with self._decoding("what its configs are of"):
+            return Facts(self.meta()).kind
 
     def _next_event(self) -> int:
         last = self._db.execute("SELECT max(position) FROM events").fetchone()[0]
@@ -405,12 +391,15 @@ class Store:
 
     def events(self) -> list[OracleEvent]:
         """Return everything that an oracle of the user did, in order."""
-        kind, events = self.facts().kind, []
+        kind, events = self._kind(), []
         for position, trial_id, text in self._rows("events", "event {}"):
             with self._decoding(f"event {position}"):
                 record = mapping(text)
+                require_types(record, _EVENT)
                 values = record.pop("values")
                 config = None if values is None else Config(values, kind)
+                if config is not None:
+                    config.require_readable()
                 events.append(OracleEvent(trial_id, config, **record))
         return events
 
@@ -446,9 +435,15 @@ class Store:
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
-        for number, _, record in self._rows("results", what):
+        with self._explained():
+            known = {number for (number,) in self._db.execute("SELECT number FROM executions")}
+        for number, status, record in self._rows("results", what):
             with self._decoding(what.format(number)):
-                results[number] = from_json(record)
+                results[number] = result = from_json(record)
+                if (result.number, str(result.status)) != (number, status):
+                    raise ValueError(f"it is that of execution {result.number}, {result.status}")
+                if result.shared_with is not None and result.shared_with not in known:
+                    raise LookupError(f"there is no execution {result.shared_with} to share with")
         return results
 
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:

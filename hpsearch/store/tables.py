@@ -60,9 +60,6 @@ TAIL = {
     "method": _TEXT,
 }
 
-#: The columns that name versions -> the packages.
-PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
-
 #: The columns whose cells together name a row.
 KEY = ["trial", "seed", "fold"]
 

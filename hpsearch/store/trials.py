@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.execution import Status
 from hpsearch.store.ranking import mean, ranked
-from hpsearch.store.tables import PACKAGES, goal_of, metric_columns
+from hpsearch.store.records import PACKAGES
+from hpsearch.store.tables import goal_of, metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,10 +12,10 @@ from pathlib import Path
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import record_of, with_versions
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
+from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance, Record
 from hpsearch.trackers.tracker import Tracker, TrackerError
@@ -59,7 +59,7 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
     # A search over a function has no sweep, and is named after its directory.
-    name = sweep_from_text(facts.sweep).name if facts.sweep else where.path.resolve().name
+    name = stored_sweep(facts, where).name if facts.sweep else where.path.resolve().name
     identity = facts.identity
     return None if identity is None else identity.provenance(name)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.errors import RefusedError
 from hpsearch.store.facts import Evaluation, Facts, Measurement
 
 LOSS = Measurement(0.4, 0.3, 0.6, "bootstrap")
@@ -30,5 +29,5 @@ def test_they_are_kept_in_order():
 
 @pytest.mark.parametrize("text", ["", "{", "5", "[1]", '[{"time": 1}]', '[{"metrics": {"a": 1}}]'])
 def test_what_is_no_record_is_refused(text):
-    with pytest.raises(RefusedError, match="evaluations cannot be read"):
-        _ = Facts({"looks": text}).evaluations
+    with pytest.raises(ValueError, match="evaluations is none"):
+        Facts({"looks": text}).require_readable()
