@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.settings import signals
@@ -170,28 +172,47 @@ class BestModel:
     def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
+        A file that is not as a run wrote it is another program's, and is moved aside.
+
         Args:
             keep_all: Whether to keep the weights of other executions.
 
         Returns:
-            Why there is no model, or empty. Another model is removed even then.
+            Why there is no model, what was moved aside, or empty. Another model is removed in any
+            case.
         """
+        model, facts = self.where.model, self.store.facts()
         mark = f"{execution.number}:{execution.config.id}"
-        if self.where.model.exists() and self.store.facts().best_model == mark:
+        foreign = model.exists() and not _is_recorded(model, facts.best_digest)
+        if model.exists() and not foreign and facts.best_model == mark:
             return ""
         self.where.check()
-        self.where.model.unlink(missing_ok=True)
+        said = ""
+        if foreign:
+            try:
+                said = _move_aside(model)
+            except OSError as error:
+                return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
+        if facts.best_digest:
+            # A kill must not leave a new file with the digest of an old one.
+            self.store.set_facts(best_digest="")
+        model.unlink(missing_ok=True)
+        failure = self._write(execution, result)
+        if failure:
+            return "; ".join(filter(None, (said, failure)))
+        if not keep_all:
+            self.store.keep_weights([execution.number])
+        self.store.set_facts(best_model=mark, best_digest=file_digest(model))
+        return said
+
+    def _write(self, execution: Execution, result: ExecutionResult) -> str:
+        """Write best.keras, and return why it is not written, or empty."""
         try:
             weights = self._weights(execution, result)
         except RefusedError as error:
             return f"{self.where.model} is not written: {error}"
         failure = self.retrainer.write(self.where.model, execution, weights, self.where.check)
-        if failure:
-            return f"{self.where.model} cannot be written: {failure}"
-        if not keep_all:
-            self.store.keep_weights([execution.number])
-        self.store.set_facts(best_model=mark)
-        return ""
+        return failure and f"{self.where.model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.
@@ -213,3 +234,24 @@ class BestModel:
         weights = self.retrainer.weights(execution, result)
         self.store.add_results([replace(result, state=tuple(weights))])
         return weights
+
+
+def _is_recorded(model: Path, digest: str) -> bool:
+    """Whether a file is as the run wrote it that recorded its digest, if any did."""
+    try:
+        return not digest or file_digest(model) == digest
+    except OSError:
+        return False
+
+
+def _move_aside(model: Path) -> str:
+    """Give a file a name of its own, and say so.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    places = (model.with_name(f"{name}{model.suffix}") for name in names)
+    place = next(each for each in places if not each.exists())
+    model.rename(place)
+    return f"{model}: was replaced since the run wrote it; what was there is {place.name} now"

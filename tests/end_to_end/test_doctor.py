@@ -24,6 +24,13 @@ parameters:
 keep: all
 """
 _TRIALS = 12
+_ROWS = """\
+import numpy as np
+
+def read():
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    return x, (x[:, 0] > 0).astype(int)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +89,64 @@ def test_a_sound_directory(home):
     assert contents(home / "out") == before
 
 
-def test_a_model_of_another_trial_in_place_of_the_best(home):
+def forget_digest(out: Path) -> None:
+    """Make the store one of an earlier version, which has none of best.keras."""
+    with closing(sqlite3.connect(out / "sweep.db")) as store, store:
+        store.execute("DELETE FROM meta WHERE key = 'best_digest'")
+
+
+def test_a_swapped_model_is_seen_and_never_loaded(home, finished):
+    hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
+    shutil.copy(home / "other.keras", home / "out" / "best.keras")
+    said = hpsearch("doctor", "out", cwd=home, code=3)
+    (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
+    assert line.startswith("best.keras   WRONG: is not the file that the run wrote")
+    # The next run leaves whoever replaced it the file, and writes the best again.
+    run = hpsearch("run", finished / "sweep.yaml", "--out", "out", cwd=home)
+    assert "what was there is best-replaced.keras now" in run.stderr
+    replaced = home / "out" / "best-replaced.keras"
+    assert replaced.read_bytes() == (home / "other.keras").read_bytes()
+    said = hpsearch("doctor", "out", cwd=home).stdout
+    assert "best.keras   sound: scores what the row of trial" in said
+
+
+def test_a_swapped_model_is_seen_where_its_score_would_take_a_users_code(home, tmp_path):
+    """Neither is run."""
+    (tmp_path / "rows.py").write_text(_ROWS)
+    (tmp_path / "own.yaml").write_text(
+        'data: {python: "rows:read"}\nparameters: {units: [4], epochs: 1}\n'
+    )
+    hpsearch("run", "own.yaml", "--out", "own", cwd=tmp_path)
+    (tmp_path / "rows.py").write_text("open('RAN', 'w')\n")
+    said = hpsearch("doctor", "own", cwd=tmp_path).stdout
+    assert "best.keras   note: as the run wrote it; its score is not checked" in said
+    shutil.copy(home / "out" / "best.keras", tmp_path / "own" / "best.keras")
+    said = hpsearch("doctor", "own", cwd=tmp_path, code=3).stdout
+    assert "best.keras   WRONG: is not the file that the run wrote" in said
+    assert not (tmp_path / "RAN").exists()
+
+
+def test_a_model_of_other_shapes_is_seen_where_nothing_is_evaluated(home, finished):
+    """Its data is gone, and its digest too."""
+    rows = table(home / "out")
+    best = rows.loc[rows["val_loss"].idxmin()]
+    other = rows[
+        (rows["units"] != best["units"]) | (rows["hidden_layers"] != best["hidden_layers"])
+    ]
+    trial = other["trial"].iloc[0]
+    hpsearch("export", "out", "--trial", trial, "--out", "other.keras", cwd=home)
+    (home / "other.keras").replace(home / "out" / "best.keras")
+    forget_digest(home / "out")
+    hidden = (finished / "table.csv").rename(finished / "hidden.csv")
+    try:
+        said = hpsearch("doctor", "out", cwd=home, code=3).stdout
+    finally:
+        hidden.rename(finished / "table.csv")
+    assert "best.keras   WRONG: its weights are not those of the trial" in said
+
+
+def test_a_model_of_another_trial_in_place_of_the_best_of_an_older_store(home):
+    forget_digest(home / "out")
     hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
     (home / "other.keras").replace(home / "out" / "best.keras")
     said = hpsearch("doctor", "out", cwd=home, code=3)
@@ -97,6 +161,9 @@ def worst(directory: Path) -> int:
 
 
 def test_a_file_that_is_no_model(home):
+    forget_digest(home / "out")
+    with closing(sqlite3.connect(home / "out" / "sweep.db")) as store, store:
+        store.execute("DELETE FROM weights")
     with zipfile.ZipFile(home / "out" / "best.keras", "w") as archive:
         archive.writestr("config.json", "{}")
     said = hpsearch("doctor", "out", cwd=home, code=3)

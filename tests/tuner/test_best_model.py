@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,6 +92,60 @@ def test_it_is_written_once(directory: Directory) -> None:
     directory.executor = Refusing()
     assert directory.save() == ""
     assert model.stat().st_mtime_ns == before
+
+
+def test_what_replaced_it_is_moved_aside(directory: Directory) -> None:
+    assert directory.save() == ""
+    model = directory.where.model
+    written = directory.store.facts().best_digest
+    assert written == hashlib.sha256(model.read_bytes()).hexdigest()
+    model.write_bytes(b"of a user")
+    assert directory.save() == (
+        f"{model}: was replaced since the run wrote it; what was there is best-replaced.keras now"
+    )
+    model.write_bytes(b"of another")
+    assert "best-replaced-2.keras" in directory.save()
+    assert model.with_name("best-replaced.keras").read_bytes() == b"of a user"
+    assert model.with_name("best-replaced-2.keras").read_bytes() == b"of another"
+    assert accuracy(model) == pytest.approx(directory.result.score)
+
+
+def test_of_another_trial_too(directory: Directory) -> None:
+    assert directory.save() == ""
+    directory.store.set_facts(best_model="7:c0")
+    directory.where.model.write_bytes(b"of a user")
+    assert "best-replaced.keras" in directory.save()
+    # As the run wrote it, it is replaced as ever.
+    directory.store.set_facts(best_model="7:c0")
+    assert directory.save() == ""
+    assert directory.files() == {"best-replaced.keras", "best.keras", "sweep.db", "sweep.db-wal"}
+
+
+def test_an_older_stores_file_stays(directory: Directory) -> None:
+    assert directory.save() == ""
+    directory.store.set_facts(best_digest="")
+    directory.where.model.write_bytes(b"unknown")
+    assert directory.save() == ""
+    assert directory.where.model.read_bytes() == b"unknown"
+
+
+def test_a_kill_before_its_digest_is_stored_leaves_no_old_one(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert directory.save() == ""
+    directory.store.set_facts(best_model="7:c0")
+
+    def killed(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hpsearch.tuner.best_model._is_recorded", lambda *_: True)
+    monkeypatch.setattr("hpsearch.tuner.best_model.file_digest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        directory.save()
+    monkeypatch.undo()
+    assert directory.where.model.exists()
+    assert directory.save() == ""
+    assert directory.files() == {"best.keras", "sweep.db", "sweep.db-wal"}
 
 
 class Refusing:
