@@ -2,13 +2,21 @@
 
 import sys
 
+from hpsearch.cli.signals import end_at_once
+
+
+def main() -> None:
+    """Run the command line; a signal ends it in one line from the first import on."""
+    end_at_once()
+    from hpsearch.cli.app import main as run
+
+    run()
+
 
 def _start() -> None:
     # `-m` has put the working directory first, where its files would hide packages.
     if not sys.flags.safe_path:
         del sys.path[0]
-    from hpsearch.cli.app import main
-
     main()
 
 

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from hpsearch.cli.console import make_console, silence, tell
+from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
 
@@ -66,12 +67,15 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
     del version
+    if context.invoked_subcommand != "run":
+        restore()
 
 
 @app.command()

@@ -53,7 +53,7 @@ def run_sweep(
     with ExitStack() as stack:
         where = stack.enter_context(where.hold())
         log = stack.enter_context(log_file(where))
-        stop = stack.enter_context(signals())
+        stop = stack.enter_context(signals(where))
         forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
         if forks and servers is None:
             servers = stack.enter_context(Servers(log))

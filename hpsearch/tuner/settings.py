@@ -99,10 +99,16 @@ class Settings:
 
 @dataclass
 class Stop:
-    """Why a run ends early; a signal handler may set it at any time."""
+    """Why a run ends early; a signal handler may set it at any time.
+
+    Attributes:
+        at_once: Whether the first signal raises a KeyboardInterrupt, too, as the second does:
+            what a run does before it searches may take long, and checks nothing.
+    """
 
     signal: int | None = None
     reason: str = ""
+    at_once: bool = False
 
     def check(self, where: Path | None = None) -> None:
         """Raise Interrupted if a signal came.
@@ -227,27 +233,48 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
         log.close()
 
 
+class _Signalled(KeyboardInterrupt):
+    """A signal came.
+
+    If a KeyboardInterrupt itself leaves an `exec`, as dataclasses and named tuples call, Python
+    ends as if killed by SIGINT, whoever catches it.
+    """
+
+
 @contextmanager
-def signals() -> Iterator[Stop]:
+def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
     """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt.
 
     A terminal that is closed ends nothing: SIGHUP is ignored.
+
+    Args:
+        where: The directory of a run; the first signal ends what the run does before it searches.
+
+    Raises:
+        Interrupted: For a KeyboardInterrupt of these.
     """
-    stop = Stop()
+    stop = Stop(at_once=where is not None)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        if stop.signal is not None:
-            raise KeyboardInterrupt
-        stop.signal = number
+        again = stop.signal is not None
+        if not again:
+            stop.signal = number
+        if again or stop.at_once:
+            raise _Signalled
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     if hasattr(signal, "SIGHUP"):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield stop
+    except KeyboardInterrupt:
+        if stop.at_once and where is not None:
+            # The tables of an earlier run, which this one has not touched yet.
+            stop.check(where.path if where.results.exists() else None)
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

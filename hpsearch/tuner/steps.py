@@ -145,6 +145,8 @@ class _Run:
             RefusedError: The store is damaged, or older than its table.
             Interrupted: A signal came.
         """
+        self.stop.at_once = False
+        self.check_signal()
         engine = self._engine_over(prepared, store)
         retried = _RETRIED if self.settings.retry else ()
         answered = {n for n, result in engine.results.items() if result.status not in retried}
@@ -442,7 +444,7 @@ class FunctionRun:
         where.prepare(fresh=False)
         with (
             where.hold() as held,
-            signals() as stop,
+            signals(where) as stop,
             self._executor(where) as executor,
             Store(where.store, check=held.check) as store,
         ):

@@ -1,0 +1,35 @@
+"""Signals before a run has handlers of its own: the command ends at once, in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+def end_at_once() -> None:
+    """Have SIGINT and SIGTERM end this process, whatever it is doing.
+
+    An exception would be lost or printed if it came in the middle of an import. Nothing needs
+    cleaning up: what a run holds survives its death.
+    """
+    for number in _NUMBERS:
+        signal.signal(number, _end)
+
+
+def restore() -> None:
+    """Undo `end_at_once`, for a command with files or processes to clean up."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    # Not `sys.stderr`, which may be in the middle of a write.
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n" if number == signal.SIGINT else b"terminated\n")
+    os._exit(128 + number)

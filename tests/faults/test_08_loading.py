@@ -1,0 +1,112 @@
+"""FAULTS 7, 8: a signal before the first training is heeded, too, wherever the command is."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from commands import in_sessions, start, wait_for
+
+_SWEEP = """\
+data: {python: "rows:read"}
+parameters: {units: [4, 8], epochs: 1000000}
+execution: {workers: 2}
+"""
+_ROWS = """\
+import time
+import numpy as np
+
+def read():
+    open("reached", "w").close()
+    time.sleep(SECONDS)
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    return x, (x[:, 0] > 0).astype(int)
+"""
+_STALLED = "import time\nopen({path!r}, 'w').close()\ntime.sleep(1000)\n"
+#: A signal -> the exit code and the first word of the line.
+_ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
+
+both = pytest.mark.parametrize("number", _ENDS, ids=lambda number: number.name)
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(_SWEEP)
+    (tmp_path / "rows.py").write_text(_ROWS.replace("SECONDS", "1000"))
+    return tmp_path
+
+
+def assert_ended(driver, number):
+    """Send the signal: the run must end in time, in one line, with nothing left of it."""
+    servers = driver.servers()
+    seconds, err = driver.send(number)
+    code, word = _ENDS[number]
+    assert driver.process.returncode == code, err
+    assert seconds < 5
+    assert err.startswith(word), err
+    assert len(err.splitlines()) == 1, err
+    wait_for(lambda: not in_sessions(servers), seconds=5, what="children to end")
+
+
+def catches_sigterm(pid):
+    """Whether the process has a handler for SIGTERM, which Python itself does not have."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
+
+
+@both
+def test_while_the_users_function_reads_the_data(home, number):
+    driver = start("sweep.yaml", cwd=home, out="out")
+    wait_for((home / "reached").exists, what="the function")
+    assert_ended(driver, number)
+
+
+@both
+@pytest.mark.parametrize("package", ["typer", "pandas"])
+def test_while_a_package_is_imported(home, number, package):
+    """typer by the command line, before anything else; pandas by the run."""
+    (home / "packages").mkdir()
+    reached = home / "importing"
+    stalled = _STALLED.format(path=str(reached))
+    (home / "packages" / f"{package}.py").write_text(stalled)
+    driver = start("sweep.yaml", cwd=home, out="out", env={"PYTHONPATH": str(home / "packages")})
+    wait_for(reached.exists, what="the import")
+    assert_ended(driver, number)
+
+
+def test_a_function_that_catches_everything_is_ended_after_it(home):
+    swallowing = "try:\n        time.sleep(1000)\n    except BaseException:\n        pass"
+    source = (home / "rows.py").read_text()
+    slept = next(line for line in source.splitlines() if "time.sleep" in line)
+    (home / "rows.py").write_text(source.replace(slept.strip(), swallowing))
+    driver = start("sweep.yaml", cwd=home, out="out")
+    wait_for((home / "reached").exists, what="the function")
+    assert_ended(driver, signal.SIGTERM)
+
+
+@pytest.mark.slow
+@both
+def test_at_any_time(home, number):
+    (home / "rows.py").write_text(_ROWS.replace("SECONDS", "0.3"))
+    for delay in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0):
+        out = f"out-{delay}"
+        driver = start("sweep.yaml", cwd=home, out=out)
+        wait_for(lambda pid=driver.pid: catches_sigterm(pid), every=0.001, what="a handler")
+        time.sleep(delay)
+        assert_ended_in_words(driver, number)
+
+
+def assert_ended_in_words(driver, number):
+    """As `assert_ended`; after the first training has begun, stderr has lines of progress, too."""
+    servers = driver.servers()
+    seconds, err = driver.send(number)
+    code, word = _ENDS[number]
+    assert driver.process.returncode == code, err
+    assert seconds < 5
+    assert err.splitlines()[-1].startswith(word), err
+    assert "Traceback" not in err
+    wait_for(lambda: not in_sessions(servers), seconds=5, what="children to end")
