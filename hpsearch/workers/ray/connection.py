@@ -8,8 +8,10 @@ import importlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -72,8 +74,9 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
             yield ray
             return
         with _output_to(log):
-            _init(ray, existing)
             try:
+                with _handlers_kept():
+                    _init(ray, existing)
                 yield ray
             finally:
                 ray.shutdown()
@@ -135,6 +138,26 @@ def _init(ray: ModuleType, address: str | None) -> None:
         said = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise InputError(f"{where}: {said}") from error
     _LOG.info("connected to Ray %s at %s", ray.__version__, _address_of(ray))
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces by one that ends the process.
+
+    Ray sets one in Python as it starts, and one in C++ over it once it is connected.
+    """
+    utils = importlib.import_module("ray._private.utils")
+    setter = getattr(utils, "set_sigterm_handler", None)
+    handler = signal.getsignal(signal.SIGTERM)
+    if setter is not None:
+        utils.set_sigterm_handler = lambda _: None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        if setter is not None:
+            utils.set_sigterm_handler = setter  # type: ignore[attr-defined]
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _resolved(address: str) -> str:

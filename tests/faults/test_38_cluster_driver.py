@@ -1,0 +1,96 @@
+"""FAULTS 38: however the driver of a Ray cluster of its own ends, nothing of Ray outlives it."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+
+import psutil
+import pytest
+from commands import start, wait_for
+from outcomes import table
+
+pytestmark = pytest.mark.slow
+_SWEEP = """\
+data: {dataset: digits}
+parameters: {units: [4, 6, 8, 10, 12, 14], epochs: EPOCHS}
+execution: {engine: ray, workers: 1}
+"""
+#: Ray's processes look for their parents every second or so.
+_GONE_SECONDS = 20
+
+
+class Marked:
+    """A driver whose processes, children's children too, are known by a variable."""
+
+    def __init__(self, home, epochs):
+        (home / "sweep.yaml").write_text(_SWEEP.replace("EPOCHS", str(epochs)))
+        self._mark = uuid.uuid4().hex
+        environ = {"HPSEARCH_TEST_MARK": self._mark, "RAY_USAGE_STATS_ENABLED": "0"}
+        self.driver = start("sweep.yaml", cwd=home, out="out", env=environ)
+
+    def left(self):
+        """Its processes but for the driver."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                marked = process.environ().get("HPSEARCH_TEST_MARK") == self._mark
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if marked and process.pid != self.driver.pid:
+                found.append(process)
+        return found
+
+    def assert_nothing_left(self):
+        wait_for(lambda: not self.left(), seconds=_GONE_SECONDS, what=f"the end of {self.left()}")
+
+
+def wait_for_result(driver):
+    wait_for(lambda: driver.results() >= 1 or driver.process.poll() is not None, what="a result")
+    assert driver.process.poll() is None, driver.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_ends_it_as_elsewhere(tmp_path, number, code, word):
+    marked = Marked(tmp_path, 1000)
+    driver = marked.driver
+    wait_for_result(driver)
+    assert any("raylet" in each.name() for each in marked.left())
+    seconds, err = driver.send(number)
+    assert driver.process.returncode == code, err
+    assert seconds < 15
+    assert f"{word}; results so far are in out, the same command continues" in err
+    assert "Traceback" not in err
+    assert 0 < len(table(tmp_path / "out")) == driver.results() < 6
+    marked.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_a_signal_while_the_cluster_starts(tmp_path, number, code):
+    marked = Marked(tmp_path, 1000)
+    wait_for(lambda: any("gcs_server" in each.name() for each in marked.left()), what="Ray")
+    seconds, err = marked.driver.send(number)
+    assert marked.driver.process.returncode == code, err
+    assert seconds < 5
+    assert len(err.splitlines()) == 1, err
+    marked.assert_nothing_left()
+
+
+def test_a_normal_end(tmp_path):
+    marked = Marked(tmp_path, 2)
+    _, err = marked.driver.process.communicate(timeout=120)
+    assert marked.driver.process.returncode == 0, err
+    marked.assert_nothing_left()
+
+
+def test_a_killed_driver(tmp_path):
+    marked = Marked(tmp_path, 1000)
+    wait_for_result(marked.driver)
+    marked.driver.process.kill()
+    marked.driver.process.communicate()
+    marked.assert_nothing_left()
