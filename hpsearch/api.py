@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from hpsearch.errors import InputError, Interrupted, SweepFileError
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.results import Results
 from hpsearch.revisit.rescoring import Rescorer
+from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
@@ -113,24 +114,27 @@ def _execute(
     Args:
         rows: Loads data from memory.
     """
+    trust = tuple(roles_of(sweep))
     with (
-        _results_with_interruption(rows),
+        _results_with_interruption(rows, trust),
         tracked(reporter, [make_tracker(target) for target in log]) as watching,
     ):
         outcome = run_sweep(sweep, settings, watching, rows)
         if outcome.stopped:
             watching.note(outcome.stopped, warning=True)
-    return Results(outcome.directory, rows)
+    return Results(outcome.directory, rows, trust)
 
 
 @contextmanager
-def _results_with_interruption(rows: Loader | None = None) -> Iterator[None]:
+def _results_with_interruption(
+    rows: Loader | None = None, trust: Collection[str] = ()
+) -> Iterator[None]:
     """Give an interruption the results so far, if any trial has a row."""
     try:
         yield
     except Interrupted as error:
         if error.where is not None and (error.where / "results.csv").exists():
-            found = Results(error.where, rows)
+            found = Results(error.where, rows, trust)
             error.results = found if len(found.table) else None
         raise
 
@@ -153,7 +157,7 @@ def _results_at_prompt(interruption: Interrupted) -> Results:
     return found
 
 
-def load(directory: str | os.PathLike[str]) -> Results:
+def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> Results:
     """Return the results of an earlier run, or of a search whose directory KerasTuner wrote.
 
     >>> import hpsearch
@@ -162,13 +166,18 @@ def load(directory: str | os.PathLike[str]) -> Results:
     >>> int(hpsearch.load("wine").best["units"])
     4
 
+    Args:
+        trust: Functions that `export`, `evaluate`, `reproduce`, `model` and `tuner` may run if the
+            directory names them, as `package.module:name`: a model's, a layer type's, or that of
+            the data. Name only what you know, since the directory may come from anyone.
+
     Raises:
-        InputError: There is no results table.
+        InputError: There is no results table, or a name in `trust` is none of a function.
     """
     path = Path(directory)
     if not (path / "results.csv").exists() and not is_project(path):
         raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
-    return Results(path)
+    return Results(path, trust=trusted(trust))
 
 
 def compare(
@@ -179,6 +188,7 @@ def compare(
     anyway: bool = False,
     rescore: int | None = None,
     workers: int | None = None,
+    trust: Collection[str] = (),
     out: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Compare results tables: which is better, by how much, how sure, and why.
@@ -200,6 +210,7 @@ def compare(
         rescore: Train each table's best config again with this many fresh seeds, in place of
             the tables' own rows of their bests. Needs results directories.
         workers: Trainings at a time, for `rescore`.
+        trust: As for `hpsearch.load`, for `rescore`.
         out: A .md, .json or .html file to write the comparison to.
 
     Raises:
@@ -208,11 +219,13 @@ def compare(
     """
     if out is not None:
         require_suffix(out)
+    own = [name for table in tables if isinstance(table, Results) for name in table.trust]
+    may_run = trusted(trust) | frozenset(own)
     compared = compare_tables(
         [table.directory if isinstance(table, Results) else table for table in tables],
         Columns(score, tuple(params), goal),
         anyway=anyway,
-        rescore=None if rescore is None else Rescorer(rescore, workers),
+        rescore=None if rescore is None else Rescorer(rescore, workers, trust=may_run),
     )
     if out is not None:
         compared.write(out)

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +57,13 @@ class Results(Pictures):
     Attributes:
         directory: The results directory.
         rows: Loads data that was in memory; None reads the sweep's `data:`.
+        trust: Functions that may run if the directory names them, as `package.module:name`.
+            Those of a sweep that this program has run are trusted.
     """
 
     directory: Path
     rows: Loader | None = field(default=None, repr=False, compare=False)
+    trust: Collection[str] = field(default=(), repr=False, compare=False)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -133,12 +137,12 @@ class Results(Pictures):
 
         Raises:
             InputError: The rows are those of a function.
-            RefusedError: The data has changed.
+            RefusedError: The data has changed, or as for `export`.
         """
         # Imports KerasTuner.
         from hpsearch.revisit.reopened import reopened
 
-        return reopened(self.directory, self.rows)
+        return reopened(self.directory, self.rows, self.trust)
 
     @cached_property
     def _source(self) -> ReportSource:
@@ -160,9 +164,11 @@ class Results(Pictures):
         Raises:
             InputError: There is no such trial, it has no score, or Keras cannot write the path.
             RefusedError: The data has changed, or the trial, trained again for its weights, did
-                not reach its row's score.
+                not reach its row's score; or the directory names a function that is not in
+                `trust`.
         """
-        export_model(self.directory, Path(path), Which(trial, seed, fold), load=self.rows)
+        which = Which(trial, seed, fold)
+        export_model(self.directory, Path(path), which, load=self.rows, trust=self.trust)
 
     def evaluate(
         self,
@@ -184,7 +190,8 @@ class Results(Pictures):
             InputError: There is no such trial or split, or the trial has no score.
             RefusedError: As for `export`; or the evaluation cannot be recorded.
         """
-        return evaluate_trial(self.directory, split, Which(trial, seed, fold), load=self.rows)
+        which = Which(trial, seed, fold)
+        return evaluate_trial(self.directory, split, which, load=self.rows, trust=self.trust)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -201,13 +208,13 @@ class Results(Pictures):
 
         Raises:
             InputError: There is no such trial, or it has no score.
-            RefusedError: The data has changed.
+            RefusedError: The data has changed, or as for `export`.
         """
-        return reproduce_trial(self.directory, Which(trial, seed, fold), self.rows)
+        return reproduce_trial(self.directory, Which(trial, seed, fold), self.rows, self.trust)
 
     def detached(self) -> Results:
         """Return these results with their tables read, so that the directory may go."""
-        loaded = Results(self.directory, self.rows)
+        loaded = Results(self.directory, self.rows, self.trust)
         # Sets cached properties.
         vars(loaded).update(table=self.table, curves=self.curves)
         return loaded

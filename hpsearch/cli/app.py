@@ -56,6 +56,15 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
 ]
 
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE:NAME", help="Run this function of yours; may be repeated."),
+]
+TrustedSweep = Annotated[
+    Path | None,
+    typer.Option("--sweep", metavar="FILE", help="Run the functions that this sweep file names."),
+]
+
 _TRACKERS = "tensorboard:DIR|mlflow:URI"
 
 
@@ -204,6 +213,8 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
     ] = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a file: .md, .json or .html.")
     ] = None,
@@ -217,7 +228,7 @@ def compare(
     if out is not None:
         require_suffix(out)
     columns = Columns(score, tuple(params.split(",")) if params else (), goal)
-    rescorer = None if rescore is None else _rescorer(rescore, workers)
+    rescorer = None if rescore is None else _rescorer(rescore, workers, trust or (), sweep)
     compared = compare_tables(tables, columns, anyway=anyway, rescore=rescorer)
     # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
@@ -225,11 +236,17 @@ def compare(
     print_comparison(compared, make_console())
 
 
-def _rescorer(count: int, workers: int | None) -> Rescorer:
+def _rescorer(
+    count: int, workers: int | None, trust: Sequence[str], sweep: Path | None
+) -> Rescorer:
     from hpsearch.cli.display import make_display
+    from hpsearch.cli.revisit import trust_of
     from hpsearch.revisit.rescoring import Rescorer
 
-    return Rescorer(count, workers, lambda: make_display(make_console(stderr=True)))
+    def reporter() -> Reporter:
+        return make_display(make_console(stderr=True))
+
+    return Rescorer(count, workers, reporter, trust_of(trust, sweep))
 
 
 @app.command()
@@ -265,11 +282,14 @@ def export(
     trial: Trial = None,
     seed: Seed = None,
     fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
 ) -> None:
     """Write a trial's model as a Keras file that takes raw rows; the best trial's by default."""
     from hpsearch.cli import revisit
 
-    revisit.export(directory, out, (trial, seed, fold), make_console())
+    may_run = revisit.trust_of(trust or (), sweep)
+    revisit.export(directory, out, (trial, seed, fold), make_console(), may_run)
 
 
 @app.command()
@@ -282,11 +302,14 @@ def evaluate(
     trial: Trial = None,
     seed: Seed = None,
     fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
 ) -> None:
     """Evaluate a trial on a split, with 95% intervals; each evaluation is recorded."""
     from hpsearch.cli import revisit
 
-    revisit.evaluate(directory, split, (trial, seed, fold), make_console())
+    may_run = revisit.trust_of(trust or (), sweep)
+    revisit.evaluate(directory, split, (trial, seed, fold), make_console(), may_run)
 
 
 class _OptionalFile(TyperCommand):
@@ -317,14 +340,17 @@ def reproduce(
             "without a file, to stdout.",
         ),
     ] = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
 ) -> None:
     """Train a trial again from its row; exit code 1 if its score differs."""
     from hpsearch.cli import revisit
 
+    may_run, which = revisit.trust_of(trust or (), sweep), (trial, seed, fold)
     if script is not None:
-        revisit.write_script(directory, (trial, seed, fold), script, make_console())
+        revisit.write_script(directory, which, script, make_console(), may_run)
         return
-    raise typer.Exit(revisit.reproduce(directory, (trial, seed, fold), make_console()))
+    raise typer.Exit(revisit.reproduce(directory, which, make_console(), may_run))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from hpsearch.revisit.rows import (
     reproduce_trial,
 )
 from hpsearch.revisit.script.program import trial_script
+from hpsearch.revisit.trust import roles_of, trusted
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.directory import write_atomically
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.store import evaluations_beside, evaluations_of
@@ -37,6 +39,15 @@ _INTERVALS = {
     "bootstrap": "by the bootstrap",
     "t": "Student's t",
 }
+
+
+def trust_of(names: Sequence[str], sweep: Path | None) -> frozenset[str]:
+    """Return the functions that may run: named one by one, or by the user's sweep file.
+
+    Raises:
+        InputError: One is no function's name, or the file is no sweep.
+    """
+    return trusted(names) | frozenset(() if sweep is None else roles_of(load_sweep(sweep)))
 
 
 def _evaluations(source: Path) -> tuple[Evaluation, ...]:
@@ -72,17 +83,21 @@ def write_report(
             typer.echo(f"wrote {written}")
 
 
-def export(directory: Path, out: Path, which: Choice, console: Console) -> None:
+def export(
+    directory: Path, out: Path, which: Choice, console: Console, trust: Collection[str] = ()
+) -> None:
     """Write a trial's model and print where."""
-    execution = export_model(directory, out, Which(*which), line_printer(make_console(stderr=True)))
+    say = line_printer(make_console(stderr=True))
+    execution = export_model(directory, out, Which(*which), say, trust=trust)
     line_printer(console)(f"wrote the model of {execution.label} to {out}; it takes raw rows")
 
 
-def evaluate(directory: Path, split: str, which: Choice, console: Console) -> None:
+def evaluate(
+    directory: Path, split: str, which: Choice, console: Console, trust: Collection[str] = ()
+) -> None:
     """Evaluate a trial and print its metrics."""
-    evaluation = evaluate_trial(
-        directory, split, Which(*which), line_printer(make_console(stderr=True))
-    )
+    progress = line_printer(make_console(stderr=True))
+    evaluation = evaluate_trial(directory, split, Which(*which), progress, trust=trust)
     say = line_printer(console)
     fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
     model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{fold})"
@@ -108,13 +123,13 @@ def _interval(measured: Measurement) -> str:
     return f"95% interval {ends}, {_INTERVALS[measured.method]}"
 
 
-def reproduce(directory: Path, which: Choice, console: Console) -> int:
+def reproduce(directory: Path, which: Choice, console: Console, trust: Collection[str] = ()) -> int:
     """Train a trial again and print whether its score is the same.
 
     Returns:
         The exit code: 0, or 1 for another score.
     """
-    reproduction = reproduce_trial(directory, Which(*which))
+    reproduction = reproduce_trial(directory, Which(*which), trust=trust)
     say = line_printer(console)
     for line in _verdict(reproduction):
         say(line)
@@ -151,9 +166,11 @@ def _versions(found: Reproduction) -> Iterable[str]:
         yield f"  {name} was {then} and is {now} now"
 
 
-def write_script(directory: Path, which: Choice, file: Path, console: Console) -> None:
+def write_script(
+    directory: Path, which: Choice, file: Path, console: Console, trust: Collection[str] = ()
+) -> None:
     """Write the trial's program; to stdout if the file is a dash."""
-    text = trial_script(directory, Which(*which))
+    text = trial_script(directory, Which(*which), trust)
     if str(file) == "-":
         typer.echo(text, nl=False)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class ReopenedTuner(SweepTuner):
     def __init__(
         self, oracle: ReopenedOracle, run: StoredRun, space: Space, load: Loader | None
     ) -> None:
-        self._where, self._load = run.where.path, load
+        self._where, self._load, self._trust = run.where.path, load, run.trust
         data = run.dataset
         hypermodel = SweepHyperModel(space, Problem(run.recipe, data.input, data.target))
         where = self._where.absolute()
@@ -72,18 +72,26 @@ class ReopenedTuner(SweepTuner):
         """
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
             path = Path(scratch) / "model.keras"
-            export_model(self._where, path, Which(int(trial.trial_id)), load=self._load)
+            which = Which(int(trial.trial_id))
+            export_model(self._where, path, which, load=self._load, trust=self._trust)
             return keras.models.load_model(path, safe_mode=True)
 
 
-def reopened(directory: Path, load: Loader | None = None) -> ReopenedTuner:
+def reopened(
+    directory: Path, load: Loader | None = None, trust: Collection[str] = ()
+) -> ReopenedTuner:
     """Return the tuner of a results directory.
+
+    Args:
+        load, trust: As for `open_run`.
 
     Raises:
         InputError: There are no results, or they are those of a function.
-        RefusedError: The store is damaged, or the data has changed.
+        RefusedError: The store is damaged, the data has changed, or the directory names functions
+            that are not trusted.
     """
-    run = open_run(directory, load)
+    run = open_run(directory, load, trust)
+    run.require_trusted(*run.executions)
     space = _space_of(run)
     oracle = ReopenedOracle(
         DrawStrategy(CONFIGS, space, (), run.sweep.seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from hpsearch.comparison.questions import Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
+from hpsearch.models.layers import is_custom
+from hpsearch.revisit.trust import DATA, LAYER, require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.cells import value_of
@@ -34,11 +36,13 @@ class Rescorer:
         count: The number of fresh seeds.
         workers: Trainings at a time; None for the sweep files' setting.
         reporter: Makes the reporter of a run.
+        trust: Functions that may run if the directories name them, as `package.module:name`.
     """
 
     count: int
     workers: int | None = None
     reporter: Callable[[], Reporter] = Reporter
+    trust: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -49,15 +53,18 @@ class Rescorer:
 
         Raises:
             InputError: A table is no results directory, or has no score or no usable sweep.yaml.
-            RefusedError: The data, the metric or the recipe has changed.
+            RefusedError: The data, the metric or the recipe has changed, or a directory names
+                functions that are not trusted.
         """
         sweeps = {table.label: _sweep(table) for table in tables}
         seeds = _fresh_seeds(tables, self.count)
         return {table.label: self._scores(table, sweeps[table.label], seeds) for table in tables}
 
     def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
+        values = _values(table)
+        require_trusted(Path(table.path), _called(sweep, values), self.trust)
         raw = {key: part for key, part in sweep.raw().items() if key not in _SEARCH}
-        raw |= {"configs": [_values(table)], "seeds": list(seeds)}
+        raw |= {"configs": [values], "seeds": list(seeds)}
         with tempfile.TemporaryDirectory(prefix="hpsearch-rescore-") as scratch:
             settings = Settings(out=Path(scratch) / "results", workers=self.workers)
             outcome = run_sweep(sweep_from_mapping(raw), settings, self.reporter())
@@ -85,6 +92,13 @@ def _sweep(table: Table) -> Sweep:
             f"{sweep.model}: run the sweep itself with other seeds, and compare its tables"
         )
     return sweep
+
+
+def _called(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the functions that training a config calls, and their roles."""
+    roles = {} if sweep.data.python is None else {sweep.data.python: DATA}
+    layer_type = str(MLPConfig(values).layer_type)
+    return roles | ({layer_type: LAYER} if is_custom(layer_type) else {})
 
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,8 +18,11 @@ from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
+from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution, with_versions
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
@@ -27,7 +30,7 @@ from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
-from hpsearch.tuner.custom_model import load_data, recipe_of, training_data
+from hpsearch.tuner.custom_model import LoaderWithModel, load_data, recipe_of, training_data
 from hpsearch.workers.calls import REGULARISATION, evaluate_rows
 from hpsearch.workers.protocol import Call
 
@@ -68,6 +71,7 @@ class StoredRun:
     Attributes:
         sweep: The stored sweep.
         results: By execution.
+        trust: Functions that may run, as `package.module:name`.
     """
 
     where: ResultsDirectory
@@ -76,6 +80,7 @@ class StoredRun:
     recipe: Recipe
     executions: Sequence[Execution]
     results: Mapping[int, ExecutionResult]
+    trust: frozenset[str] = frozenset()
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
         """Return the best of the executions that `which` names, and its result.
@@ -110,13 +115,26 @@ class StoredRun:
             "name one that is completed or stopped"
         )
 
-    @contextmanager
-    def retrainer(self) -> Iterator[Retrainer]:
-        """Open a worker that has the data.
+    def require_trusted(self, *executions: Execution) -> None:
+        """Check that the layers of executions may be built.
 
         Raises:
+            RefusedError: Their layer type is a function that is not trusted.
+        """
+        if not self.recipe.model:
+            types = [str(MLPConfig(each.config.values).layer_type) for each in executions]
+            roles = dict.fromkeys(filter(is_custom, types), LAYER)
+            require_trusted(self.where.path, roles, self.trust)
+
+    @contextmanager
+    def retrainer(self, execution: Execution) -> Iterator[Retrainer]:
+        """Open a worker that has the data, to build the model of an execution.
+
+        Raises:
+            RefusedError: Its layer type is a function that is not trusted.
             Interrupted: A signal came; no process is left.
         """
+        self.require_trusted(execution)
         with _log(self.where) as log, one_worker(log) as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
@@ -152,16 +170,18 @@ def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
         yield log
 
 
-def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
+def open_run(directory: Path, load: Loader | None = None, trust: Collection[str] = ()) -> StoredRun:
     """Open a results directory and load its data.
 
     Args:
         load: Loads the rows; None reads the sweep's `data:`.
+        trust: Functions that may run if the directory names them, as `package.module:name`.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
-        RefusedError: The store is damaged, or the data has changed.
+        RefusedError: The store is damaged, the data has changed, or it names other functions.
     """
+    may_run = trusted(trust)
     where = ResultsDirectory(directory)
     if not where.store.exists():
         raise InputError(
@@ -178,6 +198,7 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
     if facts.identity is None or not facts.sweep:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
     sweep = stored_sweep(facts, where)
+    require_trusted(directory, _called(sweep, load), may_run)
     dataset = load_data(sweep, load)
     recipe = recipe_of(sweep, dataset.target.task, load)
     before = facts.identity.data
@@ -190,7 +211,20 @@ def open_run(directory: Path, load: Loader | None = None) -> StoredRun:
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
     results = with_versions(where, executions, results)
-    return StoredRun(where, sweep, dataset, recipe, executions, results)
+    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run)
+
+
+def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
+    """Return the functions that data and model need by their names, and their roles."""
+    rows, code = load, b""
+    if isinstance(load, LoaderWithModel):
+        rows, code = load.rows, load.model.code
+    roles = {}
+    if rows is None and sweep.data.python is not None:
+        roles[sweep.data.python] = DATA
+    if isinstance(sweep.model, str) and not code:
+        roles[sweep.model] = MODEL
+    return roles
 
 
 def export_model(
@@ -199,25 +233,28 @@ def export_model(
     which: Which = Which(),
     say: Say = lambda _: None,
     load: Loader | None = None,
+    *,
+    trust: Collection[str] = (),
 ) -> Execution:
     """Write a trial's model, preprocessing included, over an earlier file.
 
     Args:
         which: The trial, or the execution of it; else its best one.
         say: Takes a line about what takes a while.
-        load: As for `open_run`.
+        load, trust: As for `open_run`.
 
     Returns:
         Its execution.
 
     Raises:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
-        RefusedError: The data has changed, or the training did not reach the row's score again.
+        RefusedError: The data has changed, the training did not reach the row's score again, or
+            the directory names functions that are not trusted.
     """
     _require_writable(out)
-    run = open_run(directory, load)
+    run = open_run(directory, load, trust)
     execution, result = run.scored(which)
-    with run.retrainer() as retrainer:
+    with run.retrainer(execution) as retrainer:
         weights = run.weights(retrainer, execution, result, say)
         error = retrainer.write(out, execution, weights)
     if error:
@@ -270,19 +307,21 @@ class Reproduction:
         return None
 
 
-def reproduce_trial(directory: Path, which: Which, load: Loader | None = None) -> Reproduction:
+def reproduce_trial(
+    directory: Path, which: Which, load: Loader | None = None, trust: Collection[str] = ()
+) -> Reproduction:
     """Train a trial again from its row alone, for as many epochs as before.
 
     Args:
-        load: As for `open_run`.
+        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial, or it has no score.
-        RefusedError: The data has changed.
+        RefusedError: The data has changed, or the directory names functions that are not trusted.
     """
-    run = open_run(directory, load)
+    run = open_run(directory, load, trust)
     execution, result = run.scored(which)
-    with run.retrainer() as retrainer:
+    with run.retrainer(execution) as retrainer:
         again = retrainer.train(execution, len(result.curve))
     return Reproduction(execution, run.recipe.metric, result, again)
 
@@ -302,6 +341,8 @@ def evaluate_trial(
     which: Which = Which(),
     say: Say = lambda _: None,
     load: Loader | None = None,
+    *,
+    trust: Collection[str] = (),
 ) -> Evaluation:
     """Evaluate a trial's model on a split; record the evaluation before returning it.
 
@@ -309,20 +350,21 @@ def evaluate_trial(
         split: `train`, `validation` or `test`.
         which: The trial, or the execution of it; else its best one.
         say: Takes a line about what takes a while.
-        load: As for `open_run`.
+        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial or split, or the trial has no score.
         RefusedError: Another run holds the directory, it cannot be written, the data has changed,
-            or the training did not reach the row's score again.
+            the training did not reach the row's score again, or the directory names functions
+            that are not trusted.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    run = open_run(directory, load)
+    run = open_run(directory, load, trust)
     execution, result = run.scored(which)
     rows = _rows_of(run, split, execution)
     with _held(directory) as held:
-        with run.retrainer() as retrainer:
+        with run.retrainer(execution) as retrainer:
             weights = run.weights(retrainer, execution, result, say)
             measured = _measured(run, retrainer, execution, weights, rows)
         scored = run.recipe.metric.removeprefix("val_")

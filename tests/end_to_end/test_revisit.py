@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ODD_LAYERS, environment, hpsearch, in_sessions, session_of, wait_for
+from commands import ODD_LAYERS, PROGRAM, environment, hpsearch, in_sessions, session_of, wait_for
 from scipy.stats import binomtest
 
 import hpsearch as package
@@ -519,7 +519,7 @@ def test_a_signal_ends_it_and_leaves_no_process(tmp_path, number, code):
         f"    pathlib.Path({str(at_it)!r}).touch()\n    time.sleep(600)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-m", "hpsearch", "reproduce", "out", "--trial", "1"],
+        [*PROGRAM, "reproduce", "out", "--trial", "1", "--sweep", "sweep.yaml"],
         cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -398,12 +398,15 @@ def _allowed(recipe: Recipe, tolerance: float) -> str:
     return f"{tolerance:g} * max(1.0, abs(SCORE))"
 
 
-def trial_script(directory: Path, which: Which) -> str:
+def trial_script(directory: Path, which: Which, trust: Collection[str] = ()) -> str:
     """Return the program of a trial.
+
+    Args:
+        trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial, it has no score, or no program can be written for it.
-        RefusedError: The data has changed.
+        RefusedError: The data has changed, or a function reads it that is not trusted.
     """
-    run = open_run(directory)
+    run = open_run(directory, trust=trust)
     return program(run, *run.scored(which))
