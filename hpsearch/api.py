@@ -610,7 +610,11 @@ def optimize(
         goal: `minimize` or `maximize`.
         seed: Seed of the proposals.
         workers: Processes that call the function. 1 calls it in this process; more need a
-            function that can be imported by its module and name.
+            function that can be imported by its module and name, and each trial is answered
+            whatever the function does to its process. In this process `sys.exit` makes a failed
+            row, too, and a changed working directory is restored, but `os._exit` and a crash end
+            the program, KeyboardInterrupt ends the search as Ctrl-C does, and open files are the
+            function's to close or overwrite.
         out: The results directory, in which a later call continues; None keeps nothing on disk.
         constraints, configs: As in a sweep file.
         time_seconds: No trial begins after it.

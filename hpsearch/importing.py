@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Run a user's code so that it moves this process to no other directory, nor doubles it.
+
+    A process that the code forks and that comes back here ends.
+    """
+    process, here = os.getpid(), Path.cwd()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
+        with contextlib.suppress(OSError):
+            os.chdir(here)
 
 
 def find_own_modules() -> None:

@@ -113,6 +113,20 @@ def show(value: Any) -> str:
     return _short(text)
 
 
+def said_by(error: BaseException) -> str:
+    """Return an exception's text, also if its own `__str__` fails."""
+    try:
+        return str(error)
+    # The code is a user's, and may raise anything.
+    except BaseException as failure:  # noqa: BLE001
+        return f"(its text cannot be had: {type(failure).__name__})"
+
+
+def in_words(error: BaseException) -> str:
+    """Return the name of an exception's class and its text."""
+    return f"{type(error).__name__}: {said_by(error)}".strip(": ")
+
+
 def unquote_hint(value: Any) -> str:
     """Return `: remove the quotes` if `value` is a number in quotes, else an empty string."""
     if isinstance(value, str) and _NUMBER.match(value.strip()):

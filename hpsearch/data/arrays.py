@@ -24,8 +24,8 @@ from hpsearch.data.tables import (
     text_warnings,
 )
 from hpsearch.errors import DataError
-from hpsearch.importing import find_own_modules
-from hpsearch.wording import did_you_mean, quoted
+from hpsearch.importing import contained, find_own_modules
+from hpsearch.wording import did_you_mean, in_words, quoted
 
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 """Rows `x` and their targets `y`, perhaps with the rows' weights in the loss."""
@@ -244,8 +244,9 @@ def read_function(reference: str, task: TaskName | None = None) -> RawData:
     """
     function = _function(reference)
     try:
-        value = function()
-    except Exception as error:
+        with contained():
+            value = function()
+    except (Exception, SystemExit) as error:
         raise DataError(f"{reference}: the function failed: {_words(error)}") from error
     train, validation, test = _pairs(value, reference)
     name = reference.rpartition(":")[2]
@@ -290,8 +291,9 @@ def _function(reference: str) -> Callable[[], Any]:
         raise DataError(f"python: {reference!r} is not of the form package.module:function")
     find_own_modules()
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
+        with contained():
+            module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
         raise DataError(
             f"{reference}: module {module_name!r} cannot be imported from {os.getcwd()} or the "
             f"installed packages: {_words(error)}"
@@ -306,11 +308,11 @@ def _function(reference: str) -> Callable[[], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """Describe an exception, with the line of code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{at}"
+    return f"{in_words(error)}{at}"
 
 
 def _pairs(value: Any, where: str) -> tuple[Pair, Pair | None, Pair | None]:

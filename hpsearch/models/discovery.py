@@ -26,6 +26,7 @@ from hpsearch.models.custom import (
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.wording import in_words
 
 #: Tolerance in steps, as in KerasTuner: a step that ends so little beyond a range belongs to it.
 _ROUNDING = 1e-8
@@ -206,7 +207,8 @@ class _Probe:
                         targets = [labels_for(model, each, target) for each in targets]
                     arguments = {"validation_data": (x_val, targets[1]), "callbacks": [], **epochs}
                     self.hypermodel.fit(values, model, x, targets[0], **arguments)
-            except Exception:  # noqa: BLE001 - user code; a trial will report the error
+            # Code of the user; a trial will report the error.
+            except (Exception, SystemExit):  # noqa: BLE001
                 traceback.print_exc()
             else:
                 return
@@ -231,7 +233,7 @@ class _Probe:
         try:
             with seeded(0), fresh_names():
                 model = self.hypermodel.build(values)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{_shown(values.values)}: {_words(error)}"
             if must_succeed:
                 raise InputError(
@@ -307,7 +309,7 @@ def _shown(values: Mapping[str, Any]) -> str:
     return " (" + ", ".join(f"{name}: {value!r}" for name, value in values.items()) + ")"
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """Return the exception's text with the last line of user code in its traceback."""
     user_frames = [
         frame
@@ -315,5 +317,4 @@ def _words(error: Exception) -> str:
         if not frame.filename.startswith(_PACKAGE) and "site-packages" not in frame.filename
     ]
     at = f" ({user_frames[-1].filename}:{user_frames[-1].lineno})" if user_frames else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}{at}"
+    return f"{' '.join(in_words(error).split())}{at}"

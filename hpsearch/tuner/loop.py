@@ -86,6 +86,8 @@ class Engine:
     _queue: deque[Training] = field(default_factory=deque)
     _executions: dict[int, Execution] = field(default_factory=dict)
     _stored: list[Execution] = field(default_factory=list)
+    #: Executions that were handed out and have no answer yet.
+    _open: set[int] = field(default_factory=set)
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
@@ -375,6 +377,7 @@ class Engine:
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
+        self._open.update(training.executions)
         self.executor.submit(
             Job(
                 training,
@@ -402,8 +405,12 @@ class Engine:
         for event in events:
             match event:
                 case Answered():
+                    if event.result.number not in self._open:
+                        continue
+                    self._open.remove(event.result.number)
                     results.append(event.result)
                 case Finished():
+                    results += self._unanswered(event.training)
                     ended.append(event.training)
                 case Lost():
                     results += self._bury(event, ended)
@@ -449,7 +456,7 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
-        left = tuple(stop for stop in training.stops if stop[1] not in lost.answered)
+        left = tuple(stop for stop in training.stops if stop[1] in self._open)
         if not left:
             ended.append(training)
             return []
@@ -463,15 +470,27 @@ class Engine:
             return []
         ended.append(training)
         status = Status.TIMEOUT if lost.timed_out else Status.KILLED
+        return self._unanswered(training, status, lost.reason, lost.seconds)
+
+    def _unanswered(
+        self,
+        training: Training,
+        status: Status = Status.FAILED,
+        reason: str = "the training ended without an answer for it",
+        seconds: float = 0.0,
+    ) -> list[ExecutionResult]:
+        """Return results for those executions of a training that will get no answer."""
+        left = [number for number in training.executions if number in self._open]
+        self._open.difference_update(left)
         return [
             ExecutionResult(
                 number=number,
                 status=status,
-                seconds=lost.seconds / len(left),
+                seconds=seconds / len(left),
                 shared_with=None if number == training.number else training.number,
-                error=lost.reason,
+                error=reason,
             )
-            for _, number in left
+            for number in left
         ]
 
     def _judge(self, training: Training) -> None:

@@ -8,7 +8,6 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 import keras_tuner
@@ -39,6 +38,7 @@ from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.tuner.search import TunerSpec, strategy_of
 from hpsearch.tuner.settings import Drive
+from hpsearch.workers.wire import Wire
 
 #: An oracle gives up after so many proposals in a row of which none can be trained.
 _MOST_USELESS = 1_000
@@ -385,7 +385,7 @@ def _most_epochs(space: Space) -> int | None:
 class _Driver:
     """The engine on the other side of a connection."""
 
-    def __init__(self, connection: Connection[Any, Any]) -> None:
+    def __init__(self, connection: Wire) -> None:
         self._connection = connection
 
     def exchange(self, answer: Reply) -> Inquiry | None:
@@ -400,7 +400,7 @@ class _Driver:
         return request
 
 
-def converse(connection: Connection[Any, Any], spec: TunerSpec) -> None:
+def converse(connection: Wire, spec: TunerSpec) -> None:
     """Search in a process of its own, for an engine in the driver's."""
     engine = _Driver(connection)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -106,10 +107,13 @@ class _Server:
         except KeyboardInterrupt:
             pass
         except BaseException:  # noqa: BLE001  # the end of the process: the error goes to run.log
-            traceback.print_exc()
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # The worker's code may have closed or replaced them.
+                with contextlib.suppress(Exception):
+                    stream.flush()
             # Neither atexit handlers nor TensorFlow's own teardown belong to a forked child.
             os._exit(code)
 

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +35,7 @@ from hpsearch.workers.protocol import (
 )
 from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
+from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
 
 _LOG = logging.getLogger("hpsearch")
 #: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
@@ -44,6 +44,9 @@ _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
 _WAIT_FOR_EXIT_SECONDS = 1.0
+_WROTE = (
+    "its code wrote to a file descriptor that is not its own, the worker's connection to the driver"
+)
 #: Number of the conversation's process; workers count from 1.
 _PARTNER = 0
 
@@ -54,11 +57,14 @@ class Worker(WorkerState):
 
     Attributes:
         pid: None until its server has reported it.
+        ended: Whether its server has reported its end. Children of its own may keep the other
+            side of the connection open.
     """
 
     server: Server
-    connection: Connection[Any, Any]
+    connection: Wire
     pid: int | None = None
+    ended: bool = False
     _waiting: list[Any] = field(default_factory=list)
 
     def take(self, work: Work) -> None:
@@ -67,14 +73,11 @@ class Worker(WorkerState):
         self.send(work)
 
     def send(self, message: Any) -> None:
-        """Send a message, once the process exists: a connection without a reader soon blocks."""
+        """Send a message, once the process exists."""
         if self.pid is None:
             self._waiting.append(message)
-            return
-        try:
-            self.connection.send_bytes(cloudpickle.dumps(message))
-        except OSError:
-            _LOG.info("worker %d ended before its next message", self.number)
+        else:
+            self.connection.post(cloudpickle.dumps(message))
 
     def forked(self, pid: int) -> None:
         """Note the worker's process, and send what has waited for it."""
@@ -131,7 +134,7 @@ class Pool:
 
     def _fork(self, server: Server, number: int) -> Worker:
         ours, theirs = socket.socketpair()
-        worker = Worker(number=number, server=server, connection=Connection(ours.detach()))
+        worker = Worker(number=number, server=server, connection=Wire(ours))
 
         def on_forked(pid: int) -> None:
             # The system may reuse the PID of an earlier worker.
@@ -154,12 +157,27 @@ class Pool:
 
     def ready(self, seconds: float) -> Sequence[Worker]:
         """Wait for workers that have sent messages or ended; handle the servers' messages."""
-        ready = [key.data for key, _ in self._selector.select(max(0.0, seconds))]
+        self._flush()
+        wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
+        ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them too, and a read after that could block.
         for each in ready:
             if isinstance(each, Server):
                 self._hear(each)
-        return [each for each in ready if isinstance(each, Worker)]
+        return [worker for worker in self._all() if worker in ready or worker.ended]
+
+    def _all(self) -> list[Worker]:
+        return [*self.workers.values(), *([self.partner] if self.partner else [])]
+
+    def _flush(self) -> None:
+        """Send what workers had no room for, and look out for more room."""
+        for worker in self._all():
+            worker.connection.flush()
+            wanted = selectors.EVENT_READ
+            if worker.connection.waits:
+                wanted |= selectors.EVENT_WRITE
+            if self._selector.get_key(worker.connection).events != wanted:
+                self._selector.modify(worker.connection, wanted, worker)
 
     def _hear(self, server: Server) -> None:
         with self._required(server):
@@ -167,10 +185,17 @@ class Pool:
             if ended is not None:
                 pid, status = ended
                 self._exit_statuses[pid] = status
+                for worker in self._all():
+                    worker.ended = worker.ended or worker.pid == pid
 
     def how_ended(self, worker: Worker) -> str:
-        """Describe how a worker's process ended."""
-        return _reason(self._exit_code(worker, worker.server))
+        """Describe how a worker's process ended; end it if only its connection has."""
+        code = self._exit_code(worker, worker.server)
+        if code is None:
+            end(worker)
+        if code is None or code == CLOSED_STATUS:
+            return "its code closed the connection to the driver"
+        return _reason(code)
 
     def _exit_code(self, ended: Worker | Server, parent: Server) -> int | None:
         """Wait for the server that forked a process to report its end."""
@@ -201,14 +226,19 @@ class Pool:
 
     def close(self) -> None:
         """End all workers and servers at once."""
-        for worker in (*self.workers.values(), *([self.partner] if self.partner else [])):
-            if worker.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+        for worker in self._all():
+            end(worker)
             worker.connection.close()
         self.workers.clear()
         self._selector.close()
         self.servers.close()
+
+
+def end(worker: Worker) -> None:
+    """End a worker's process, whatever it does."""
+    if worker.pid is not None and not worker.ended:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
 
 
 def _reason(code: int | None) -> str:
@@ -317,28 +347,34 @@ class LocalExecutor(Executor):
         return events
 
     def _listen(self, partner: Worker) -> list[Event]:
-        """The conversation's next message, or its end."""
+        """The conversation's next messages, or its end."""
         try:
-            return [Heard(cloudpickle.loads(partner.connection.recv_bytes()))]
-        except (EOFError, OSError):
-            self._pool.forget(partner)
-            return [Heard(ended=self._pool.how_ended(partner))]
+            messages = partner.connection.take()
+        except (EOFError, NoMessageError):
+            messages = []
+        else:
+            if messages or not partner.ended:
+                return [Heard(cloudpickle.loads(message)) for message in messages]
+        self._pool.forget(partner)
+        return [Heard(ended=self._pool.how_ended(partner))]
 
     def _hear(self, worker: Worker) -> list[Event]:
-        received: list[Event | Retired] = []
         try:
-            while worker.connection.poll():
-                received.append(cloudpickle.loads(worker.connection.recv_bytes()))
-        except (EOFError, OSError):
-            # If there were messages, the connection stays ready, and its end is handled next.
-            if not received:
-                return self._handle_end(worker)
+            received = [cloudpickle.loads(each) for each in worker.connection.take()]
+        except EOFError:
+            return self._handle_end(worker)
+        except NoMessageError:
+            end(worker)
+            return self._handle_end(worker, _WROTE)
+        # If there were messages, the end is handled next.
+        if not received and worker.ended:
+            return self._handle_end(worker)
         for message in received:
             worker.hear(message)
         return [message for message in received if not isinstance(message, Retired)]
 
-    def _handle_end(self, worker: Worker) -> list[Event]:
-        """Forget a worker whose connection closed, and report the work that is lost."""
+    def _handle_end(self, worker: Worker, reason: str = "") -> list[Event]:
+        """Forget a worker that has ended, and report the work that is lost."""
         self._pool.forget(worker)
         work = worker.work
         if work is None:
@@ -347,7 +383,8 @@ class LocalExecutor(Executor):
             # The worker had retired before the work reached it; a fresh one takes it.
             self.submit(work)
             return []
-        reason = worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
+        reason = worker.end_reason or reason
+        reason = reason or f"the worker ended ({self._pool.how_ended(worker)})"
         what = work.function.__qualname__ if isinstance(work, Call) else work.training.label
         _LOG.warning("worker %d: %s: %s", worker.number, what, reason)
         event = worker.lost(reason)
@@ -365,8 +402,7 @@ class LocalExecutor(Executor):
             if limit is not None and not worker.end_reason:
                 worker.check_memory(own_bytes(worker.pid), limit)
             if worker.end_reason:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+                end(worker)
 
     def close(self) -> None:
         self._pool.close()

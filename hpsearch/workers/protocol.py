@@ -76,8 +76,7 @@ class Conversation:
 
     Attributes:
         function: `package.module:name` of a function. It is called with a
-            `multiprocessing.connection.Connection`, over which it sends and receives pickled
-            messages, and the arguments.
+            `wire.Wire`, over which it sends and receives pickled messages, and the arguments.
     """
 
     function: str

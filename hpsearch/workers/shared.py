@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,12 +39,23 @@ def share(dataset: TrainingData) -> int:
             file.write(block)
             file.seek(-block.nbytes % _ALIGNMENT, os.SEEK_CUR)
         file.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
+    _seal(handle)
     return handle
+
+
+def _seal(handle: int) -> None:
+    """Let no process change the file (Linux): a worker's code can write to every descriptor."""
+    # On other systems, the module has no such names.
+    if sys.platform == "linux":
+        import fcntl
+
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
 
 
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("hpsearch-data", os.MFD_CLOEXEC)
+        return os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.importing import load_object
+from hpsearch.importing import contained, load_object
 from hpsearch.machine import own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import ExecutionResult, Status
@@ -26,6 +26,7 @@ from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.training.programs import Programs
 from hpsearch.training.trainer import Trainer
+from hpsearch.wording import in_words
 from hpsearch.workers.protocol import (
     Answered,
     Call,
@@ -39,6 +40,7 @@ from hpsearch.workers.protocol import (
     Started,
     Work,
 )
+from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
@@ -46,35 +48,58 @@ _PROGRESS_EVERY_SECONDS = 0.2
 _PROGRAMS = Programs()
 
 
-def run(work: Work, dataset: TrainingData, worker: int, emit: Callable[[Event], None]) -> None:
-    """Run a training or a call; never raises for what either does.
+#: What is a failure of the code that raises it. In a process that is not only a worker, Ctrl-C is
+#: for the process.
+_Failures = type[BaseException] | tuple[type[BaseException], ...]
+_OWN: _Failures = (Exception, SystemExit)
+
+
+def run(
+    work: Work,
+    dataset: TrainingData,
+    worker: int,
+    emit: Callable[[Event], None],
+    failures: _Failures = _OWN,
+) -> None:
+    """Run a training or a call.
 
     Args:
         emit: Receives the events: from Started to Finished for a training, Called for a call.
+        failures: Exceptions of either that are reported; others are raised.
     """
     if isinstance(work, Call):
-        emit(_call(work, worker, dataset))
+        emit(_call(work, worker, dataset, failures))
     else:
-        _train(work, dataset, worker, emit)
+        _train(work, dataset, worker, emit, failures)
 
 
-def _call(call: Call, worker: int, dataset: TrainingData) -> Called:
+def _call(call: Call, worker: int, dataset: TrainingData, failures: _Failures) -> Called:
     arguments = (*call.arguments, dataset) if call.with_data else call.arguments
     try:
-        value = call.function(*arguments)
-    except Exception as error:  # noqa: BLE001  # the boundary: a failure is reported
+        with contained():
+            value = call.function(*arguments)
+    except failures as error:  # the boundary: a failure is reported
         traceback.print_exc()
         return Called(worker, _in_one_line(error))
     return Called(worker, value=value)
 
 
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, HpsearchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".strip(": ")
+def _in_one_line(error: BaseException) -> str:
+    return _storable(str(error) if isinstance(error, HpsearchError) else in_words(error))
 
 
-def _train(job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event], None]) -> None:
+def _storable(text: str) -> str:
+    """Replace what UTF-8 cannot encode, such as the bytes of an odd file's name."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _train(
+    job: Job,
+    dataset: TrainingData,
+    worker: int,
+    emit: Callable[[Event], None],
+    failures: _Failures,
+) -> None:
     training = job.training
     emit(Started(worker, training))
     started = time.monotonic()
@@ -89,10 +114,11 @@ def _train(job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event],
             emit(EpochFinished(worker, training, epoch, dict(metrics)))
 
     try:
-        for result in _results(job, dataset, on_epoch, started):
-            answered.add(result.number)
-            emit(Answered(worker, result))
-    except Exception as error:  # noqa: BLE001  # the boundary: a failure is a row
+        with contained():
+            for result in _results(job, dataset, on_epoch, started):
+                emit(Answered(worker, result))
+                answered.add(result.number)
+    except failures as error:  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
             emit(Answered(worker, result))
     emit(Finished(worker, training))
@@ -148,9 +174,9 @@ def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
 
 
 def _failures(
-    job: Job, error: Exception, answered: set[int], seconds: float
+    job: Job, error: BaseException, answered: set[int], seconds: float
 ) -> Iterator[ExecutionResult]:
-    trace = "".join(traceback.format_exception(error))
+    trace = _storable("".join(traceback.format_exception(error)))
     numbers = [number for number in job.training.executions if number not in answered]
     for number in numbers:
         yield ExecutionResult(
@@ -195,7 +221,7 @@ class Runner:
             start_tensorflow()
             # TensorFlow's own memory is no growth.
             self._uses_tensorflow, self._first_bytes = True, 0
-        run(work, dataset, self._worker, emit)
+        run(work, dataset, self._worker, emit, failures=BaseException)
         self._first_bytes = self._first_bytes or own_bytes(os.getpid())
 
     @property
@@ -224,12 +250,20 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
     Args:
         growth_bytes: See `Runner`.
     """
-    connection: Connection[Any, Any] = Connection(descriptor)
+    connection = Wire(socket.socket(fileno=descriptor))
+    process = os.getpid()
     _end_with_parent_by_polling()
     runner = Runner(worker, growth_bytes)
 
     def emit(event: Event | Retired) -> None:
-        connection.send_bytes(cloudpickle.dumps(event))
+        if os.getpid() != process:
+            # A process that the user's code forked and that came back.
+            os._exit(0)
+        body = cloudpickle.dumps(event)
+        try:
+            connection.send_bytes(body)
+        except OSError:
+            os._exit(CLOSED_STATUS)
 
     while True:
         try:

@@ -1,5 +1,8 @@
 """Data of a user's own."""
 
+import os
+import sys
+
 import numpy as np
 import pandas as pd
 
@@ -22,3 +25,25 @@ def numbers():
     rng = np.random.default_rng(4)
     x = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
     return x, np.where(x["a"] > 0, 7, np.where(x["b"] > 0, 5, 9))
+
+
+def _pair():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(60, 3))
+    return x, (x[:, 0] > 0).astype(int)
+
+
+def wandering():
+    """Moves to another directory."""
+    os.chdir("/")
+    return _pair()
+
+
+def doubling():
+    """Forks; the child returns as the parent does."""
+    os.fork()
+    return _pair()
+
+
+def leaving():
+    sys.exit(4)

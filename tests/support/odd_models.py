@@ -1,5 +1,8 @@
 """Models of a user's own."""
 
+import os
+import sys
+
 import keras
 
 
@@ -21,3 +24,20 @@ def plain(hp):
     """Compiled by hpsearch."""
     layers = [keras.Input((10,)), keras.layers.Dense(hp.get("units")), keras.layers.Dense(1)]
     return keras.Sequential(layers)
+
+
+def nothing(hp):
+    hp.Choice("units", [1, 2])
+
+
+def leaving(hp):
+    if hp.Choice("units", [1, 2]) == 2:
+        sys.exit(4)
+    return plain(hp)
+
+
+def doubling(hp):
+    """Forks; the child returns as the parent does."""
+    hp.Choice("units", [1, 2])
+    os.fork()
+    return plain(hp)

@@ -230,6 +230,28 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
             assert engine.results[1].status == status
 
 
+def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
+    class Miscounting(Instant):
+        """Answers for another training, then twice, and not for the last execution."""
+
+        def _events(self, job: Job) -> Iterator[Event]:
+            *most, finished = super()._events(job)
+            last = job.training.number
+            yield Answered(1, ExecutionResult(99, Status.COMPLETED, 1.0, (), 1))
+            yield from (each for each in most if each.result.number != last for _ in range(2))
+            yield finished
+
+    space = space_of(units=[1, 2], epochs=[1, 2])
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Miscounting(lambda _: 0.5)
+        run_engine(engine)
+        assert sorted(engine.reporter.results) == [1, 2, 3, 4]
+        assert sorted(each.status for each in engine.results.values()) == [
+            "completed", "completed", "failed", "failed",
+        ]  # fmt: skip
+        assert engine.store.results() == engine.results
+
+
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("hpsearch.tuner.planning._WINDOW", 4)
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
