@@ -18,8 +18,8 @@ import numpy.typing as npt
 from hpsearch.errors import InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
-from hpsearch.store.ranking import ranked
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
+from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hpsearch.search.oracle import STATUS, StrategyOracle, values_of
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Space
 from hpsearch.spec.method import CONFIGS
-from hpsearch.store.ranking import mean, ranked
+from hpsearch.store.trials import mean, ranked
 from hpsearch.tuner.sweep_tuner import SweepHyperModel, SweepTuner
 
 

@@ -17,7 +17,6 @@ from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, R
 from hpsearch.space.space import Kind
 from hpsearch.store.cells import unescaped
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.ranking import mean, ranked
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import (
     Provenance,
@@ -27,6 +26,7 @@ from hpsearch.store.tables import (
     results_table,
     write_csv,
 )
+from hpsearch.store.trials import mean, ranked
 from hpsearch.wording import counted
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, 
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
-from hpsearch.store.ranking import Leader, mean
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
+from hpsearch.store.trials import Leader, mean
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary

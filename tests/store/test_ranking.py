@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.store.ranking import Leader, mean, ranked
+from hpsearch.store.trials import Leader, mean, ranked
 
 GOALS = ("maximize", "minimize")
 

@@ -15,9 +15,16 @@ from hypothesis import strategies as st
 
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.store.ranking import mean, ranked
 from hpsearch.store.tables import Provenance, Record, read_table, results_table, write_csv
-from hpsearch.store.trials import STATISTICS, best_trial, ranked_rows, ranked_trials, trials_of
+from hpsearch.store.trials import (
+    STATISTICS,
+    best_trial,
+    mean,
+    ranked,
+    ranked_rows,
+    ranked_trials,
+    trials_of,
+)
 
 PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
