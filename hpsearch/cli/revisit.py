@@ -29,6 +29,7 @@ from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.directory import write_atomically
 from hpsearch.store.facts import Evaluation, Measurement
+from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_beside, evaluations_of
 
 #: Trial, seed and fold, each None if it was not given.
@@ -163,7 +164,7 @@ def _verdict(found: Reproduction) -> Iterable[str]:
 def _versions(found: Reproduction) -> Iterable[str]:
     """Lines about the versions that made the row, if others are installed."""
     for name, (then, now) in found.other_versions.items():
-        yield f"  {name} was {then} and is {now} now"
+        yield f"  {PACKAGES[name]} was {then} and is {now} now"
 
 
 def write_script(

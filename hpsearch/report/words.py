@@ -190,6 +190,8 @@ _FACTS = {
 
 def _distinct(column: pd.Series[Any]) -> str:
     values = [str(value) for value in column.dropna().unique()]
+    if values and column.isna().any():
+        values.append("unknown")
     return ", ".join(values[:4]) + (", ..." if len(values) > 4 else "") or "-"
 
 

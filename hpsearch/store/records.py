@@ -147,6 +147,8 @@ def from_json(text: str) -> ExecutionResult:
     result = ExecutionResult(**record)
     if not 1 <= (result.scored_epoch or 1) <= max(1, len(result.curve)):
         raise ValueError(f"scored_epoch is {result.scored_epoch} of {len(result.curve)} epochs")
+    if result.status.scored and not math.isfinite(result.score or 0.0):
+        raise ValueError(f"score is {result.score}, and it is {result.status}")
     return result
 
 

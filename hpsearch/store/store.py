@@ -435,9 +435,11 @@ class Store:
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
+        rows = self._rows("results", what)
+        # Read later than the results, which a run may be adding.
         with self._explained():
             known = {number for (number,) in self._db.execute("SELECT number FROM executions")}
-        for number, status, record in self._rows("results", what):
+        for number, status, record in rows:
             with self._decoding(what.format(number)):
                 results[number] = result = from_json(record)
                 if (result.number, str(result.status)) != (number, status):

@@ -174,6 +174,7 @@ _ROWS: dict[str, Damage] = {
     "a score of text": record(score="0.9"),
     "a score of a list": record(score=[0.9]),
     "an endless score": record(score=10**400),
+    "a score that is no number": record(score=float("nan")),
     "a curve of text": record(curve={"loss": ["a"], "accuracy": [1.0]}),
     "a curve of lists": record(curve=[[1.0]]),
     "a curve of endless numbers": record(curve={"loss": [10**400]}),

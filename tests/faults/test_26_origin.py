@@ -138,7 +138,7 @@ def test_reproduce_says_that_other_versions_made_the_row(home: Path) -> None:
     said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
     assert "equal to its row" in said
     assert f"keras was 3.99.0 and is {_NOW['keras']} now" in said
-    assert f"version was 0.0.1 and is {_NOW['version']} now" in said
+    assert f"hpsearch was 0.0.1 and is {_NOW['version']} now" in said
     said = hpsearch("reproduce", "out", "--trial", 2, cwd=home).stdout
     assert "equal to its row" in said
     assert " was " not in said
@@ -180,6 +180,8 @@ def test_what_nobody_knows_stays_empty(home: Path) -> None:
     assert "equal to its row" in said
     assert " was " not in said
     assert hpsearch("show", "out", cwd=home).stdout.startswith("3 trials")
+    package.load(out).report(home / "r.html")
+    assert f"{_NOW['keras']}, unknown" in (home / "r.html").read_text()
     assert not [each for each in package.compare(out, out).notes if each.startswith("keras")]
 
 
