@@ -169,18 +169,16 @@ class Facts:
 
     meta: Mapping[str, str]
 
-    def require_readable(self) -> None:
-        """Decode every fact: a row may be damaged although its checksum fits.
-
-        Raises:
-            ValueError: One cannot be read.
-        """
+    @property
+    def fault(self) -> str:
+        """What cannot be read, although its row's checksum fits; empty if all can."""
         for name in ("identity", "task", "kind", "evaluations"):
             try:
                 getattr(self, name)
             except UNREADABLE as error:
-                said = f"{type(error).__name__}: {error}"
-                raise ValueError(f"{name} is none: {said}") from None
+                said = " ".join(str(error).split())
+                return f"the sweep's {name} cannot be read: {type(error).__name__}: {said}"
+        return ""
 
     @property
     def identity(self) -> Identity | None:

@@ -329,8 +329,8 @@ class Store:
     def facts(self) -> Facts:
         """Return the facts that `set_facts` stored."""
         facts = Facts(self.meta())
-        with self._decoding("what it says of its sweep"):
-            facts.require_readable()
+        if fault := facts.fault:
+            raise StoreError(f"{self.path}: {fault}; {self._advice()}")
         return facts
 
     def set_facts(self, **changes: Unpack[Changes]) -> None:
