@@ -132,6 +132,17 @@ def own_bytes(pid: int) -> int:
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
+def state_of(pid: int) -> str:
+    """State of a process in psutil's words, such as `stopped` or `zombie`; empty if it is gone."""
+    # psutil takes 10 ms to import; most commands do without it.
+    import psutil
+
+    try:
+        return str(psutil.Process(pid).status())
+    except psutil.Error:
+        return ""
+
+
 def die_first() -> None:
     """Ask Linux to end this process before others when memory runs out."""
     with contextlib.suppress(OSError):

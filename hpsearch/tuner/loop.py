@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Reporter, Stop
 from hpsearch.wording import counted
+from hpsearch.workers.clock import now
 from hpsearch.workers.protocol import (
     Answered,
     Event,
@@ -138,7 +138,7 @@ class Engine:
             answered: Executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        self._began = self._idle_since = time.monotonic()
+        self._began = self._idle_since = now()
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
         self.begun = True
@@ -292,12 +292,12 @@ class Engine:
 
     def _check_patience(self) -> None:
         """Raise HpsearchError if an oracle has proposed nothing for too long."""
-        now = time.monotonic()
+        instant = now()
         own = self.planner.strategy is not None
         if own or self.executor.busy or (self.ready and self.asked is None):
-            self._idle_since = now
+            self._idle_since = instant
             return
-        waited = now - self._idle_since
+        waited = instant - self._idle_since
         if waited > self.patience_seconds + (0.0 if self.ready else _START_SECONDS):
             raise HpsearchError(
                 f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
@@ -349,7 +349,7 @@ class Engine:
     @property
     def _late(self) -> bool:
         limit = self.time_seconds
-        return limit is not None and time.monotonic() - self._began >= limit
+        return limit is not None and now() - self._began >= limit
 
     def _take(
         self, step: Step, done: Collection[int] = (), events: Sequence[OracleEvent] = ()

@@ -158,6 +158,7 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     try:
+        channel.send(("ready",))
         _Server(channel, serve).run()
     except (EOFError, OSError):
         # The driver has ended; workers follow by their death signal or at their next message.

@@ -16,6 +16,7 @@ from typing import IO, Any
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
 from hpsearch.workers.protocol import Call, Conversation, Event, Executor, Job, Lost, Work
 from hpsearch.workers.work import run, start_tensorflow
@@ -150,10 +151,13 @@ class FuturesExecutor(Executor):
             events += self._calls.events(min(max(0.0, remaining), _POLL_SECONDS / 10))
             wait = _POLL_SECONDS / 10 if self._calls.listens or events else max(0.0, remaining)
             try:
-                events += self._take(*self._done.get(timeout=wait))
+                with waiting(wait):
+                    done = self._done.get(timeout=wait)
             except queue.Empty:
                 if remaining <= 0:
                     break
+            else:
+                events += self._take(*done)
         return events
 
     def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:

@@ -21,7 +21,8 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import own_bytes
+from hpsearch.machine import own_bytes, state_of
+from hpsearch.workers.clock import now, waiting
 from hpsearch.workers.protocol import (
     Call,
     Conversation,
@@ -44,6 +45,8 @@ _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
 _WAIT_FOR_EXIT_SECONDS = 1.0
+#: States of a process that has ended, and that a stopped server may not have reported.
+_ENDED = ("", "zombie", "dead")
 _WROTE = (
     "its code wrote to a file descriptor that is not its own, the worker's connection to the driver"
 )
@@ -81,7 +84,7 @@ class Worker(WorkerState):
 
     def forked(self, pid: int) -> None:
         """Note the worker's process, and send what has waited for it."""
-        self.pid = pid
+        self.pid, self.since = pid, now()
         while self._waiting:
             self.send(self._waiting.pop(0))
 
@@ -159,7 +162,8 @@ class Pool:
         """Wait for workers that have sent messages or ended; handle the servers' messages."""
         self._flush()
         wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
-        ready = {key.data for key, _ in self._selector.select(wait)}
+        with waiting(wait):
+            ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them too, and a read after that could block.
         for each in ready:
             if isinstance(each, Server):
@@ -191,9 +195,10 @@ class Pool:
     def how_ended(self, worker: Worker) -> str:
         """Describe how a worker's process ended; end it if only its connection has."""
         code = self._exit_code(worker, worker.server)
-        if code is None:
+        lives = code is None and worker.pid is not None and state_of(worker.pid) not in _ENDED
+        if lives:
             end(worker)
-        if code is None or code == CLOSED_STATUS:
+        if lives or code == CLOSED_STATUS:
             return "its code closed the connection to the driver"
         return _reason(code)
 
@@ -223,6 +228,23 @@ class Pool:
                 f"the process that starts workers ended ({_reason(code)}); the last lines of "
                 "run.log say why; what was finished is stored, so run the same command again"
             ) from error
+
+    def require_servers(self, most_seconds: float | None) -> None:
+        """Check that the servers fork the workers that they were asked for.
+
+        Args:
+            most_seconds: See `Server.silent_seconds`.
+
+        Raises:
+            HpsearchError: One does not.
+        """
+        for server in self.servers:
+            if silent := server.silent_seconds(most_seconds):
+                raise HpsearchError(
+                    f"the process that starts workers (PID {server.pid}) has not answered for "
+                    f"{silent:.0f} s, so it was stopped or hangs; it is ended, and what was "
+                    "finished is stored, so run the same command again"
+                )
 
     def close(self) -> None:
         """End all workers and servers at once."""
@@ -391,15 +413,17 @@ class LocalExecutor(Executor):
         return [] if event is None else [event]
 
     def _enforce_limits(self) -> None:
-        now = time.monotonic()
-        limit = self._memory_bytes if now - self._memory_checked >= _MEMORY_CHECK_SECONDS else None
+        self._pool.require_servers(self._timeout_seconds)
+        instant = time.monotonic()
+        since = instant - self._memory_checked
+        limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None
         if limit is not None:
-            self._memory_checked = now
+            self._memory_checked = instant
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
                 continue
             worker.check_time(self._timeout_seconds)
-            if limit is not None and not worker.end_reason:
+            if limit is not None and isinstance(worker.work, Job) and not worker.end_reason:
                 worker.check_memory(own_bytes(worker.pid), limit)
             if worker.end_reason:
                 end(worker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -11,7 +10,10 @@ from typing import Any, Protocol, Self
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
+from hpsearch.workers.clock import now
 
+#: Longest time of a timed call, unless trainings may take longer.
+_CALL_SECONDS = 60.0
 #: A function from a config's values to a score, or to an iterator of one score an epoch.
 Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
@@ -55,19 +57,21 @@ class Job:
 class Call:
     """A function to call in a worker, for its value or for a file that it writes.
 
-    Calls have no limit of time or memory.
+    Calls have no limit of memory.
 
     Attributes:
         function: Returns plain data or None. The worker imports it by its module and name.
         arguments: Plain data.
         tensorflow: Whether the function needs a worker that can use TensorFlow.
         with_data: Whether to append the training data to the arguments.
+        timed: Whether it may take no longer than a training, or than a minute.
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     tensorflow: bool = True
     with_data: bool = False
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,11 +155,13 @@ class Called:
     Attributes:
         error: One line: the function's exception, or how the worker ended. Empty on success.
         value: The function's return value.
+        ended: Whether the worker ended.
     """
 
     worker: int
     error: str = ""
     value: Any = None
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,6 +242,7 @@ class WorkerState:
 
     Attributes:
         work: The current training or call, if any.
+        since: Clock time from which the work's time counts: its worker had it then.
         began: Clock time at which the training began, if it has.
         answered: Executions of the current training that are answered.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
@@ -245,6 +252,7 @@ class WorkerState:
 
     number: int
     work: Work | None = None
+    since: float = 0.0
     began: float | None = None
     answered: set[int] = field(default_factory=set)
     end_reason: str = ""
@@ -255,6 +263,7 @@ class WorkerState:
     def take(self, work: Work) -> None:
         """Note new work."""
         self.work, self.began, self.end_reason = work, None, ""
+        self.since = now()
         self.timed_out = self.too_large = False
         self.answered = set()
 
@@ -264,7 +273,7 @@ class WorkerState:
             case Retired():
                 self.retired = True
             case Started():
-                self.began = time.monotonic()
+                self.began = now()
             case Answered():
                 self.answered.add(message.result.number)
             case Finished() | Called():
@@ -272,14 +281,17 @@ class WorkerState:
 
     @property
     def limits_apply(self) -> bool:
-        """Whether the worker runs a training that the executor has not ended yet."""
-        return self.work is not None and self.began is not None and not self.end_reason
+        """Whether the worker has a training or a timed call that the executor has not ended."""
+        limited = isinstance(self.work, Job) or (self.work is not None and self.work.timed)
+        return limited and not self.end_reason
 
     def check_time(self, most_seconds: float | None) -> None:
-        """Set `end_reason` if the training has exceeded its time."""
-        if most_seconds is None or self.began is None:
+        """Set `end_reason` if the work has exceeded its time."""
+        if most_seconds is None:
             return
-        if time.monotonic() - self.began > most_seconds:
+        if isinstance(self.work, Call):
+            most_seconds = max(most_seconds, _CALL_SECONDS)
+        if now() - self.since > most_seconds:
             self.timed_out = True
             self.end_reason = f"took longer than execution.timeout, {most_seconds:g} s"
 
@@ -296,7 +308,7 @@ class WorkerState:
     def lost(self, reason: str, *, machine: bool = False) -> Lost | Called | None:
         """Return the event of the worker's end; None if it was idle."""
         if isinstance(self.work, Call):
-            return Called(self.number, reason)
+            return Called(self.number, reason, ended=True)
         if self.work is None:
             return None
         return Lost(
@@ -305,7 +317,7 @@ class WorkerState:
             frozenset(self.answered),
             reason,
             self.timed_out,
-            0.0 if self.began is None else time.monotonic() - self.began,
+            now() - (self.since if self.began is None else self.began),
             self.too_large,
             machine,
         )

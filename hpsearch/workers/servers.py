@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
+from hpsearch.machine import state_of
+from hpsearch.workers.clock import now
+
 #: Read by TensorFlow's libraries when they are loaded. The servers must stay single-threaded to
 #: fork, and one thread a worker is fastest if every core has a worker.
 ENVIRONMENT = {
@@ -30,6 +33,10 @@ ENVIRONMENT = {
     "CUDA_MODULE_LOADING": "LAZY",
 }
 _HEADER_BYTES = 8
+#: In this time, a process that runs has forked a worker.
+_FORK_SECONDS = 60.0
+#: How often to look whether a process that is not ready was stopped.
+_LOOK_SECONDS = 1.0
 
 
 class Channel:
@@ -92,6 +99,9 @@ class Server:
         self.pid: int | None = None
         self._channel = channel
         self._on_forked: deque[Callable[[int], None]] = deque()
+        self._ready = False
+        #: Clock time of the last sign of life.
+        self._heard = 0.0
 
     def fileno(self) -> int:
         """Return the descriptor for selectors."""
@@ -117,6 +127,8 @@ class Server:
         Raises:
             OSError: The process has ended.
         """
+        if not self._on_forked:
+            self._heard = now()
         self._channel.send(("fork", number, growth_bytes), connection)
         self._on_forked.append(on_forked)
 
@@ -127,14 +139,34 @@ class Server:
             EOFError, OSError, pickle.UnpicklingError: The server has ended.
         """
         message, _ = self._channel.receive()
+        self._heard = now()
         match message:
             case ("started", pid):
                 self.pid = pid
+            case ("ready",):
+                self._ready = True
             case ("forked", pid):
                 self._on_forked.popleft()(pid)
             case ("ended", pid, status):
                 return pid, status
         return None
+
+    def silent_seconds(self, most: float | None) -> float:
+        """Return for how long the process has owed a worker, if that is too long; else 0.
+
+        Args:
+            most: Longest time if the process is stopped; None for a minute. One that runs has
+                a minute at least, and as long as it takes to import TensorFlow.
+        """
+        silent = now() - self._heard
+        most = _FORK_SECONDS if most is None else most
+        if not self._on_forked or self.pid is None or silent < min(most, _LOOK_SECONDS):
+            return 0.0
+        if state_of(self.pid) != "stopped":
+            if not self._ready:
+                self._heard = now()
+            most = max(most, _FORK_SECONDS)
+        return silent if silent > most else 0.0
 
     def close(self) -> None:
         """Close the channel; the process then ends."""

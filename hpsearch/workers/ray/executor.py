@@ -14,6 +14,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.programs import NUMBERS
+from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
 from hpsearch.workers.protocol import (
     Call,
@@ -166,7 +167,9 @@ class RayExecutor(Executor):
                 wait = 0.0
             elif self._calls.listens:
                 events += self._calls.events(0.0)
-            for news in self._fleet.news(wait):
+            with waiting(wait):
+                told = list(self._fleet.news(wait))
+            for news in told:
                 events += self._take(news)
             self._enforce_time()
             if time.monotonic() - self._checked >= _CHECK_SECONDS:
