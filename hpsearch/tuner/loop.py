@@ -38,6 +38,11 @@ from hpsearch.workers.protocol import (
 _MACHINES = 3
 #: The sweep gives up if so many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
+_FAILURES = {
+    Status.FAILED: "failed alike",
+    Status.TIMEOUT: "took too long",
+    Status.KILLED: "were killed",
+}
 _WAIT_SECONDS = 0.5
 #: Time in which TensorFlow is imported on a slow machine.
 _START_SECONDS = 60.0
@@ -498,11 +503,26 @@ class Engine:
         result = self.results.get(training.number)
         if result is None or self._succeeded:
             return
-        if result.status is not Status.FAILED:
+        if result.status not in _FAILURES:
             self._succeeded = True
             return
-        self._failures.append(result.error)
-        if len(self._failures) >= _FAILURES_ALIKE and len(set(self._failures)) == 1:
-            self.stop.reason = (
-                f"the first {_FAILURES_ALIKE} trainings all failed alike: {result.error}"
-            )
+        # How much memory or time one took differs, and tells nothing more.
+        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
+        self._failures.append(result.status if limited else f"{result.status}: {result.error}")
+        if len(self._failures) < _FAILURES_ALIKE or len(set(self._failures)) > 1:
+            return
+        self.stop.reason = f"the first {_FAILURES_ALIKE} trainings all {_FAILURES[result.status]}"
+        self.stop.reason += f": {result.error}"
+        if result.status is not Status.FAILED:
+            self.stop.reason += f"; {_advice(result)}, then run it again with --retry"
+        if self._open:
+            left = ", ".join(map(str, sorted({self._executions[n].trial for n in self._open})))
+            self.stop.reason += f" (under way, and without a row: trial {left})"
+
+
+def _advice(result: ExecutionResult) -> str:
+    if result.status is Status.TIMEOUT:
+        return "raise execution.timeout"
+    if result.error.startswith("memory: "):
+        return "raise execution.memory, or lower execution.workers"
+    return "if memory ran out, lower execution.workers; run.log may say more: mend the cause"

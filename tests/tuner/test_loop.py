@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -250,6 +251,49 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
         assert engine.store.results() == engine.results
+
+
+@pytest.mark.parametrize(
+    ("limit", "alike", "advice"),
+    [
+        ("timed_out", "took too long: took 3 s; raise execution.timeout, ", None),
+        ("too_large", r"were killed: memory: \d+ MB; raise execution.memory, ", None),
+        ("", r"were killed: the worker ended \(SIGKILL\); if memory ran out, lower ", None),
+        # One that is killed for another reason is not alike.
+        ("too_large", "", "timed_out"),
+    ],
+)
+def test_a_sweep_of_which_all_trials_are_ended_stops_early(
+    tmp_path: Path, limit: str, alike: str, advice: str | None
+) -> None:
+    class Ending(Instant):
+        def _events(self, job: Job) -> Iterator[Event]:
+            number = job.training.number
+            which = advice if advice and number == 6 else limit
+            reason = {
+                "timed_out": "took 3 s",
+                # No two of them took the same.
+                "too_large": f"memory: {sum(range(number + 1)) + 1} MB",
+            }.get(which, "the worker ended (SIGKILL)")
+            yield Lost(
+                1, job.training, frozenset(), reason, which == "timed_out", 3.0,
+                too_large=which == "too_large",
+            )  # fmt: skip
+
+    space = space_of(units=list(range(1, 9)))
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Ending(lambda _: 0.5)
+        engine.retries = 0
+        run_engine(engine)
+        if not alike:
+            assert len(engine.results) == 8
+            assert not engine.stop.reason
+            return
+        assert re.match(f"the first 5 trainings all {alike}", engine.stop.reason)
+        assert "run it again with --retry" in engine.stop.reason
+        # Two are handed out at a time.
+        assert len(engine.results) == 6
+        assert not engine._open
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
