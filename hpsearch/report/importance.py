@@ -95,11 +95,21 @@ class Importance:
         return pd.DataFrame(rows, columns=["hyperparameter", "with", "share", "low", "high"])
 
     @property
+    def singles(self) -> list[str]:
+        """The hyperparameters, most important first."""
+        return [s.names[0] for s in self.shares if len(s.names) == 1]
+
+    @property
     def paired(self) -> list[str]:
         """The hyperparameters whose joint effects are known, most important first."""
         known = {name for pair in self.joints for name in pair}
-        singles = [s.names[0] for s in self.shares if len(s.names) == 1]
-        return [name for name in singles if name in known]
+        return [name for name in self.singles if name in known]
+
+    @cached_property
+    def span(self) -> tuple[float, float]:
+        """The lowest and highest end of all effects' intervals."""
+        every = self.effects.values()
+        return min(e.low.min() for e in every), max(e.high.max() for e in every)
 
     def joint(self, first: str, second: str) -> Floats:
         """The mean score at each pair of levels of two hyperparameters.
@@ -270,9 +280,10 @@ class _Analysis:
     def _pairs(self, forest: Any) -> list[Pair]:
         widths = [1 if a.numeric or a.size == 2 else a.size for a in self._axes]
         ends = np.cumsum(widths)
+        # Of all trees, at each look.
+        importances = forest.feature_importances_
         splits = [
-            forest.feature_importances_[end - width : end].sum()
-            for width, end in zip(widths, ends, strict=True)
+            importances[end - width : end].sum() for width, end in zip(widths, ends, strict=True)
         ]
         candidates = [i for i, axis in enumerate(self._axes) if not axis.fidelity]
         chosen = sorted(sorted(candidates, key=lambda i: -splits[i])[:_MOST_PAIRED])

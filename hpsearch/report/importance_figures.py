@@ -93,8 +93,7 @@ def _label(names: tuple[str, ...]) -> str:
 def effect_figure(importance: Importance, name: str, metric: str = "score") -> Spec:
     """The marginal effect of a hyperparameter; all effects have the same vertical axis."""
     effect = importance.effects[name]
-    every = importance.effects.values()
-    low, high = min(e.low.min() for e in every), max(e.high.max() for e in every)
+    low, high = importance.span
     margin = 0.06 * (high - low)
     layout = {
         "xaxis": _value_axis(effect),

@@ -59,6 +59,7 @@ class PageLimits:
         lines: Trials in the parallel coordinates.
         curves: Trials in a figure of learning curves.
         pairs: Hyperparameters that can be paired in a contour.
+        effects: Hyperparameters whose marginal effect is drawn.
     """
 
     rows: int = 10_000
@@ -66,6 +67,7 @@ class PageLimits:
     lines: int = MOST_LINES
     curves: int = MOST_CURVES
     pairs: int = 8
+    effects: int = 40
 
     def times(self, figures: float, rows: float) -> PageLimits:
         """Lower limits, by a factor for the figures and one for the table."""
@@ -75,6 +77,7 @@ class PageLimits:
             lines=max(100, int(self.lines * figures)),
             curves=max(10, int(self.curves * figures)),
             pairs=max(3, int(self.pairs * math.sqrt(figures))),
+            effects=max(8, int(self.effects * math.sqrt(figures))),
         )
 
 
@@ -133,12 +136,13 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.lines, limits.curves),
+        "notes": words.notes(source, limits.points, limits.lines, limits.curves, limits.effects),
     }
 
 
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
+    strongest = set(found.singles[: limits.effects])
     return {
         "progress": {
             by: progress_figure(source, by=by, most=limits.points)
@@ -149,7 +153,11 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "parallel": parallel_figure(source, most=limits.lines) if len(source.ranked) else None,
         "shares": shares_figure(found),
-        "effects": {name: effect_figure(found, name, source.metric) for name in found.effects},
+        "effects": {
+            name: effect_figure(found, name, source.metric)
+            for name in found.effects
+            if name in strongest
+        },
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.has_work else None,
     }

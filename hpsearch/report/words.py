@@ -71,7 +71,9 @@ def overview_note(sources: Sequence[ReportSource]) -> str:
     )
 
 
-def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[str, str]:
+def notes(
+    source: ReportSource, points: int, lines: int, curves: int, effects: int
+) -> dict[str, str]:
     """The note under each title, with the rule by which a large sweep was thinned."""
     scored = len(source.ranked)
     spread = f"{points:,} of {scored:,} trials, evenly spread; the line is complete. "
@@ -80,6 +82,7 @@ def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[st
     lined = f"{lines:,} of {scored:,} trials: the best tenth, the others spread over the ranking."
     is_long = bool((source.curves["epoch"] > MOST_EPOCHS).any())
     found = source.importance
+    strongest = f"The {effects} most important of {len(found.effects):,} hyperparameters. "
     return {
         "progress": (spread if scored > points else "") + "Choose a point to see its trial.",
         "curves": (drawn if scored > curves else "")
@@ -93,8 +96,9 @@ def notes(source: ReportSource, points: int, lines: int, curves: int) -> dict[st
         "random forests. Lines: 90% intervals over forests of half of the configs. From "
         f"{found.trials:,} trials; the forest explains {max(0.0, found.explained):.0%} of the "
         "variance of scores it has not seen. An inactive hyperparameter makes no difference.",
-        "effects": "The forest's mean score at each value, over all values of the others. Bands: "
-        "90% intervals over forests.",
+        "effects": (strongest if len(found.effects) > effects else "")
+        + "The forest's mean score at each value, over all values of the others. Bands: 90% "
+        "intervals over forests.",
         "contour": "The forest's mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")

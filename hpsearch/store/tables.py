@@ -264,7 +264,8 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         if dtype == _FLOAT:
             table[column] = table[column].where(table[column].notna(), math.nan)
         table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
-    return table
+    # Each assignment adds a block, and pandas warns of hundreds.
+    return table.copy()
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:

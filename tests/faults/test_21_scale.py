@@ -9,7 +9,10 @@ from itertools import pairwise
 from statistics import median
 
 import pandas as pd
+import pytest
 from commands import environment
+
+import hpsearch
 
 _TRIALS = 10_000
 #: Of each thousand: when it began, and the memory of the process then.
@@ -50,3 +53,16 @@ def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
     assert median(seconds[-3:]) <= 1.5 * median(seconds[1:4])
     assert memory[-1] - memory[0] < 50e6
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == _TRIALS
+
+
+@pytest.mark.slow
+def test_five_hundred_hyperparameters_have_a_report(tmp_path):
+    """Any warning is an error here, such as that the report is not written."""
+    parameters = {f"h{number}": {"min": 0.0, "max": 1.0} for number in range(500)}
+    hpsearch.optimize(
+        lambda config: config["h7"], parameters, "random", trials=20, out=tmp_path / "out"
+    )
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "The 40 most important of 500 hyperparameters. " in page
+    assert len(page.encode()) < 6_000_000
+    assert len(hpsearch.load(tmp_path / "out").table.columns) > 500
