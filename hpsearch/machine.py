@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -30,6 +31,53 @@ def require_fork() -> None:
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
             "WSL; plan, show, compare and report work here, too"
         )
+
+
+#: SQLite's primary result codes.
+_NO_MEMORY, _IO_ERROR, _FULL, _CANNOT_OPEN = 7, 10, 13, 14
+
+
+def shortage(error: BaseException | None) -> str:
+    """Return what the system lacks if a call failed for that, and what to do; else empty.
+
+    Args:
+        error: Any exception, one of SQLite's too.
+    """
+    number = getattr(error, "errno", None)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    full = code in (_IO_ERROR, _FULL) or number in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    if full or "No usable temporary directory" in str(error):
+        scratch = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - as for Python and SQLite
+        return (
+            f"make room on its disk and on that of temporary files, {scratch} (TMPDIR sets "
+            "another place), or check the disks"
+        )
+    if number in (errno.EMFILE, errno.ENFILE) or (code == _CANNOT_OPEN and not _opens_files()):
+        # Not by `resource`, which could not be imported now.
+        most = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else "so many"
+        return f"no more than {most} files may be open: raise the limit, as in: ulimit -n 1024"
+    if isinstance(error, BlockingIOError) or "start new thread" in str(error):
+        return "no more processes may be started: end some, or raise the limit (ulimit -u)"
+    if number == errno.ENOMEM or code == _NO_MEMORY:
+        return "the memory is used up: end other programs, or use fewer workers"
+    return ""
+
+
+def _opens_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in (errno.EMFILE, errno.ENFILE)
+    return True
+
+
+def working_directory_lost() -> str:
+    """Return what to do if the working directory has been deleted; else empty."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the working directory has been deleted: change to another one, as in: cd ~"
+    return ""
 
 
 def odd_kind(path: Path, *, links: bool = True) -> str:

@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from hpsearch.cli.console import make_console, silence, tell
 from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.machine import version_of
+from hpsearch.machine import shortage, version_of, working_directory_lost
 
 if TYPE_CHECKING:
     from hpsearch.revisit.rescoring import Rescorer
@@ -452,7 +452,8 @@ def main(arguments: list[str] | None = None) -> None:
             warnings.showwarning = _show_warning
             app(arguments)
     except HpsearchError as error:
-        tell(str(error))
+        lost = working_directory_lost()
+        tell(f"{error}; {lost}" if lost else str(error))
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         tell("interrupted")
@@ -461,3 +462,9 @@ def main(arguments: list[str] | None = None) -> None:
         # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.
         silence(sys.stdout)
         raise SystemExit(0) from None
+    except (OSError, RuntimeError) as error:
+        advice = shortage(error) or working_directory_lost()
+        if not advice:
+            raise
+        tell(f"{error}; {advice}")
+        raise SystemExit(InputError.exit_code) from None

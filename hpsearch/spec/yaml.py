@@ -106,6 +106,10 @@ def _loader_class(base: Any) -> Any:
 
 
 _LOADER: Final[Any] = _loader_class(_Base)
+#: A byte of a path that is not UTF-8, as PyYAML writes it; libyaml does not read that.
+_RAW_BYTE: Final = re.compile(r"\\uDC[89A-F]", re.IGNORECASE)
+#: Characters that PyYAML's own parser reads in a fraction of a second.
+_MOST_SLOW: Final = 1 << 15
 
 
 def read_yaml(content: bytes, loader: Any = None) -> Document:
@@ -118,6 +122,8 @@ def read_yaml(content: bytes, loader: Any = None) -> Document:
     document = Document()
     try:
         text = _decoded(content)
+        if loader is None and len(text) <= _MOST_SLOW and _RAW_BYTE.search(text):
+            loader = yaml.SafeLoader
         _read(text, _LOADER if loader is None else _loader_class(loader), document)
     except _Stop as stop:
         document.problems.append(stop.problem)

@@ -61,10 +61,12 @@ class ResultsDirectory:
         if not self.pointer.is_file():
             return None
         try:
-            place = self.pointer.read_text(encoding="utf-8").rstrip("\n")
-        except (OSError, UnicodeDecodeError):
+            place = os.fsdecode(self.pointer.read_bytes()).rstrip("\n")
+        except OSError:
             return None
-        return Path(place) if Path(place).name and "\0" not in place else None
+        # A run writes absolute paths.
+        path = Path(place)
+        return path if path.is_absolute() and path.name and "\0" not in place else None
 
     @property
     def lock(self) -> Path:

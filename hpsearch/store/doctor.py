@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
+from hpsearch.machine import shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables, with_versions
@@ -118,11 +119,20 @@ def _contents(store: Path) -> _Contents:
             with Store(copy, read_only=True) as opened:
                 _read_all(opened, contents)
         except OSError as error:
+            if advice := shortage(error):
+                raise StoreError(f"{store}: cannot be examined: {error}; {advice}") from error
             contents.damage.append(f"cannot be read: {error.strerror or error}")
         except StoreError as error:
+            _require_read(error)
             contents.damage.append(str(error))
         contents.damage = [line.removeprefix(f"{copy}: ") for line in contents.damage]
     return contents
+
+
+def _require_read(error: StoreError) -> None:
+    """Raise the error if the system lacked what reading needs, which says nothing of the store."""
+    if shortage(error.__cause__):
+        raise error
 
 
 def _is_log(path: Path) -> bool:
@@ -138,6 +148,7 @@ def _read_all(store: Store, contents: _Contents) -> None:
         try:
             return part(*arguments)
         except StoreError as error:
+            _require_read(error)
             contents.damage.append(str(error))
             return None
 

@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
-from hpsearch.machine import odd_kind
+from hpsearch.machine import odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config, Kind
@@ -216,7 +216,8 @@ class Store:
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             # SQLite quotes a damaged schema, line ends included.
             said = " ".join(str(error).split())
-            raise StoreError(f"{self.path}: the store failed: {said}; {self._advice()}") from error
+            advice = shortage(error) or self._advice()
+            raise StoreError(f"{self.path}: the store failed: {said}; {advice}") from error
 
     @contextmanager
     def _decoding(self, what: str) -> Iterator[None]:
@@ -225,9 +226,8 @@ class Store:
             yield
         except UNREADABLE as error:
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise StoreError(
-                f"{self.path}: {what} cannot be read: {said}; {self._advice()}"
-            ) from error
+            advice = shortage(error) or self._advice()
+            raise StoreError(f"{self.path}: {what} cannot be read: {said}; {advice}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -500,7 +500,8 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
         HpsearchError: The place cannot be written.
     """
     wanted, elsewhere = place.absolute(), where.store_elsewhere
-    home = str(where.path.absolute())
+    # SQLite takes no text with undecodable bytes.
+    home = os.fsencode(where.path.absolute()).decode(errors="backslashreplace")
     if elsewhere is not None:
         if elsewhere.resolve() != wanted.resolve():
             raise RefusedError(f"{where.path}: its store is at {elsewhere} already, not {place}")
@@ -523,7 +524,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             else:
                 with Store(wanted) as store:
                     store.set_meta({"home": home})
-            where.pointer.write_text(f"{wanted}\n", encoding="utf-8")
+            where.pointer.write_bytes(os.fsencode(f"{wanted}\n"))
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None

@@ -1,0 +1,198 @@
+"""Surroundings that no sweep file decides: directories, encodings, limits and full disks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import PROGRAM, hpsearch
+
+_SWEEP = "data: {dataset: wine}\nparameters: {units: [4, 8], epochs: 1}\n"
+_CSV = "data: {csv: rows.csv, target: kind}\nname: rows\nparameters: {units: [4, 8], epochs: 1}\n"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    (home / "sweep.yaml").write_text(_SWEEP)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    return home
+
+
+def after(shell):
+    """The program, started by a shell after other commands."""
+    return ("sh", "-c", f'{shell}; exec "$@"', "sh", *PROGRAM)
+
+
+def line_of(done):
+    """The only line that a failed command has written."""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+# A directory that is gone
+
+_GONE = after("mkdir gone && cd gone && rmdir ../gone")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "HOME/sweep.yaml"],
+        ["run", "HOME/sweep.yaml", "--out", "HOME/other"],
+        ["doctor", "HOME/out"],
+        ["reproduce", "HOME/out", "--trial", "1"],
+    ],
+    ids=["run", "run-out", "doctor", "reproduce"],
+)
+def test_a_deleted_working_directory_is_named(home, arguments):
+    words = [word.replace("HOME", str(home)) for word in arguments]
+    said = line_of(hpsearch(*words, cwd=home, code=2, program=_GONE))
+    assert "the working directory has been deleted" in said
+
+
+def test_reading_needs_no_working_directory(home):
+    assert "units" in hpsearch("show", home / "out", cwd=home, program=_GONE).stdout
+
+
+# Names that are no UTF-8, and streams that are not
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"PYTHONUTF8": "0", "LC_ALL": "C"}],
+    ids=["ascii", "C", "no-utf-8"],
+)
+def test_names_beyond_ascii_on_any_stream(home, environ):
+    shutil.copytree(home / "out", home / "Größe漢", dirs_exist_ok=True)
+    for arguments in (["show", "Größe漢"], ["compare", "Größe漢", "out"], ["show", "fehlt-ü"]):
+        done = hpsearch(*arguments, cwd=home, code=None, env=environ)
+        assert done.returncode == (2 if "fehlt-ü" in arguments else 0)
+
+
+@pytest.fixture
+def undecodable(tmp_path):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    (place / "sweep.yaml").write_text(_CSV)
+    rows = "".join(f"{n},{n * 7 % 5},k{n % 2}\n" for n in range(40))
+    (place / "rows.csv").write_text("a,b,kind\n" + rows)
+    return place
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["within", "beside"])
+def test_paths_that_are_no_utf_8(undecodable, within):
+    place = undecodable if within else undecodable.parent
+    name = "" if within else f"{undecodable.name}/"
+    out, store = f"{name}out", f"{name}stores/my.db"
+    run = ("run", f"{name}sweep.yaml", "--out", out, "--store", store)
+    for _ in range(2):
+        assert "0.0" in hpsearch(*run, cwd=place).stdout
+    assert (place / store).exists()
+    for arguments in (
+        ["show", out],
+        ["doctor", out],
+        ["report", out],
+        ["export", out, "--out", f"{out}/m.keras"],
+    ):
+        hpsearch(*arguments, cwd=place)
+
+
+# Limits
+
+
+@pytest.mark.parametrize("most", [8, pytest.param(12, marks=pytest.mark.slow)])
+def test_few_open_files(home, most):
+    arguments = ("run", "sweep.yaml", "--out", f"files-{most}")
+    done = hpsearch(*arguments, cwd=home, code=2, program=after(f"ulimit -n {most}"))
+    assert f"no more than {most} files may be open" in done.stderr.splitlines()[-1]
+    hpsearch(*arguments, cwd=home)
+
+
+def test_few_open_files_are_no_damage(home):
+    for most in (6, 7):
+        done = hpsearch("doctor", "out", cwd=home, code=None, program=after(f"ulimit -n {most}"))
+        assert "WRONG" not in done.stdout
+        assert "--fresh" not in done.stdout + done.stderr
+        assert done.returncode == 0 or "files may be open" in line_of(done)
+
+
+_AS_NOBODY = """\
+import contextlib, os, resource, sys
+from hpsearch.cli.app import main
+# What the other user may not be allowed to read is imported before.
+with contextlib.suppress(SystemExit):
+    main(["run", "sweep.yaml", "--out", "first"])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_few_processes():
+    """The limit counts for others than root alone."""
+    home = Path("/tmp") / f"hpsearch-test-{os.getpid()}"
+    home.mkdir(mode=0o777)
+    try:
+        home.chmod(0o777)
+        (home / "sweep.yaml").write_text(_SWEEP)
+        program = (sys.executable, "-c", _AS_NOBODY)
+        done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=2, program=program)
+        assert "no more processes may be started" in done.stderr.splitlines()[-1]
+    finally:
+        shutil.rmtree(home)
+
+
+# Full disks
+
+
+@contextlib.contextmanager
+def small_disk(place):
+    """A disk of 1 MB with little room left."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
+    try:
+        (place / "other").write_bytes(bytes((1 << 20) - (64 << 10)))
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk")
+def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
+    parameters = "{units: {min: 1, max: 40, step: 1, type: int}, epochs: 1}"
+    (tmp_path / "sweep.yaml").write_text(
+        f"data: {{dataset: wine, test: 0.2}}\nseeds: 10\nparameters: {parameters}\n"
+    )
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    with small_disk(tmp_path / "small") as small:
+        environ = {"TMPDIR": str(small)}
+        done = hpsearch("doctor", "out", cwd=tmp_path, code=None, env=environ)
+        said = line_of(done)
+        assert done.returncode == 3
+        assert "TMPDIR" in said
+        assert str(small) in said
+        assert "damaged" not in said
+        assert "--fresh" not in said
+        for arguments in (
+            ["show", "out"],
+            ["run", "sweep.yaml", "--out", "out"],
+            ["evaluate", "out", "--split", "test"],
+            ["reproduce", "out", "--trial", "1", "--seed", "0"],
+            ["compare", "out", "out", "--rescore", "2"],
+        ):
+            done = hpsearch(*arguments, cwd=tmp_path, code=None, env=environ)
+            assert "damaged" not in done.stderr
+            assert "--fresh" not in done.stderr
+            assert done.returncode == 0 or "TMPDIR" in done.stderr, (arguments, done.stderr)
+    assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout
