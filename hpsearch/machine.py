@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -178,6 +178,31 @@ def own_bytes(pid: int) -> int:
         return 0
     # Only Linux tells shared pages apart.
     return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def descendants(pids: Iterable[int]) -> dict[int, list[int]]:
+    """Return the live descendants of some processes, the children first (Linux; else none)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            # A process may have any name, in brackets.
+            state, parent = path.read_bytes().rpartition(b")")[2].split()[:2]
+            if state not in (b"Z", b"X"):
+                children.setdefault(int(parent), []).append(int(path.parent.name))
+    found: dict[int, list[int]] = {}
+    for pid in pids:
+        found[pid] = list(children.get(pid, ()))
+        for each in found[pid]:
+            found[pid] += children.get(each, ())
+    return found
+
+
+def private_bytes(pid: int) -> int:
+    """Resident memory of a process, of shared pages its part; 0 if it cannot be told."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        return 1024 * int(text.partition("Pss_Anon:")[2].split()[0])
+    return 0
 
 
 def state_of(pid: int) -> str:

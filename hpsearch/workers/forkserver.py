@@ -14,12 +14,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hpsearch.machine import die_first
-from hpsearch.workers.servers import Channel
+from hpsearch.machine import descendants, die_first
+from hpsearch.workers.servers import END_SIGNAL, Channel
 from hpsearch.workers.shared import mapped
 
 #: Options of `prctl`.
-_DEATH_SIGNAL, _NAME = 1, 15
+_DEATH_SIGNAL, _NAME, _ADOPTS = 1, 15, 36
 
 
 def _set(option: int, value: Any) -> None:
@@ -28,11 +28,31 @@ def _set(option: int, value: Any) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent ends (Linux)."""
-    _set(_DEATH_SIGNAL, signal.SIGKILL)
+def _end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the system send this process a signal when its parent ends (Linux)."""
+    _set(_DEATH_SIGNAL, number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _adopt() -> None:
+    """Become the parent of each descendant that loses its own (Linux), so that none is lost."""
+    _set(_ADOPTS, 1)
+
+
+def _end_family(*_: object) -> NoReturn:
+    """End every process that comes from this one, whatever session it has moved to, then this."""
+    own = os.getpid()
+    while family := descendants([own])[own]:
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Those that lose their parent by that are this process's children now.
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    os._exit(0)
 
 
 def _set_name(name: str) -> None:
@@ -45,12 +65,16 @@ class _Server:
 
     Args:
         serve: `work.serve`, the loop of a worker.
+        other: The other server's PID if it is a child of this one.
     """
 
-    def __init__(self, channel: Channel, serve: Callable[[int, int, Any, int], None]) -> None:
+    def __init__(
+        self, channel: Channel, serve: Callable[[int, int, Any, int], None], other: int
+    ) -> None:
         self._channel = channel
         self._serve = serve
         self._dataset: Any = None
+        self._own = {other} if other else set()
         self._wakeup, self._signalled = os.pipe()
 
     def run(self) -> None:
@@ -85,6 +109,7 @@ class _Server:
         pid = os.fork()
         if pid == 0:
             self._become_worker(worker, connection, server, growth_bytes)
+        self._own.add(pid)
         self._channel.send(("forked", pid))
 
     def _become_worker(
@@ -94,7 +119,9 @@ class _Server:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(END_SIGNAL, signal.SIG_DFL)
             _end_with_parent(server)
+            _adopt()
             _set_name(f"hpsearch-{worker or 'tuner'}")
             if worker:
                 # The tuner is one small process that a run cannot do without.
@@ -125,7 +152,20 @@ class _Server:
                 return
             if pid == 0:
                 return
-            self._channel.send(("ended", pid, status))
+            if pid in self._own:
+                self._own.remove(pid)
+                self._channel.send(("ended", pid, status))
+            self._end_adopted()
+
+    def _end_adopted(self) -> None:
+        """End what a worker left: its children are this process's now."""
+        own = os.getpid()
+        families = descendants([own, *self._own])
+        kept = self._own.union(*(families[pid] for pid in self._own))
+        for pid in families[own]:
+            if pid not in kept:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:
@@ -135,7 +175,9 @@ def main() -> None:
     `tensorflow`, and module paths.
     """
     light, loaded, driver = map(int, sys.argv[1:4])
-    _end_with_parent(driver)
+    signal.signal(END_SIGNAL, _end_family)
+    _end_with_parent(driver, END_SIGNAL)
+    _adopt()
     # The driver alone decides what Ctrl-C does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Imports leave little garbage, and collecting it takes a third of their time.
@@ -144,9 +186,12 @@ def main() -> None:
     from hpsearch.workers.work import preload_tensorflow, serve
 
     parent = os.getpid()
-    if os.fork() == 0:
+    other = os.fork()
+    if other == 0:
         os.close(light)
+        signal.signal(END_SIGNAL, signal.SIG_DFL)
         _end_with_parent(parent)
+        _adopt()
         channel = _introduce("hpsearch-tf", loaded)
         if sys.argv[4] == "tensorflow":
             preload_tensorflow()
@@ -159,10 +204,10 @@ def main() -> None:
     gc.enable()
     try:
         channel.send(("ready",))
-        _Server(channel, serve).run()
+        _Server(channel, serve, other).run()
     except (EOFError, OSError):
-        # The driver has ended; workers follow by their death signal or at their next message.
-        os._exit(0)
+        # The driver has ended.
+        _end_family()
 
 
 def _introduce(name: str, descriptor: int) -> Channel:

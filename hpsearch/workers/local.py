@@ -21,7 +21,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import own_bytes, state_of
+from hpsearch.machine import descendants, own_bytes, private_bytes, state_of
 from hpsearch.workers.clock import now, waiting
 from hpsearch.workers.protocol import (
     Call,
@@ -44,6 +44,9 @@ _GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
+_CHILDREN_CHECK_SECONDS = 0.5
+#: A look at all processes takes less than this part of the time: one in so many.
+_CHILDREN_CHECK_SHARE = 50
 _WAIT_FOR_EXIT_SECONDS = 1.0
 #: States of a process that has ended, and that a stopped server may not have reported.
 _ENDED = ("", "zombie", "dead")
@@ -301,6 +304,9 @@ class LocalExecutor(Executor):
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
         self._memory_checked = 0.0
+        #: Bytes of the children of workers, by the workers' PIDs, and when to look again.
+        self._children_bytes: dict[int, int] = {}
+        self._next_look = 0.0
         self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
         self._pool = Pool(servers, workers, growth_bytes)
 
@@ -419,14 +425,26 @@ class LocalExecutor(Executor):
         limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None
         if limit is not None:
             self._memory_checked = instant
+            self._look_at_children(instant)
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
                 continue
             worker.check_time(self._timeout_seconds)
             if limit is not None and isinstance(worker.work, Job) and not worker.end_reason:
-                worker.check_memory(own_bytes(worker.pid), limit)
+                used = own_bytes(worker.pid) + self._children_bytes.get(worker.pid, 0)
+                worker.check_memory(used, limit)
             if worker.end_reason:
                 end(worker)
+
+    def _look_at_children(self, instant: float) -> None:
+        """Note what the children of workers use, now and then: it takes a look at all processes."""
+        if instant < self._next_look:
+            return
+        pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
+        families = descendants(pids)
+        self._children_bytes = {pid: sum(map(private_bytes, families[pid])) for pid in pids}
+        took = time.monotonic() - instant
+        self._next_look = instant + max(_CHILDREN_CHECK_SECONDS, _CHILDREN_CHECK_SHARE * took)
 
     def close(self) -> None:
         self._pool.close()

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,9 @@ ENVIRONMENT = {
     "CUDA_MODULE_LOADING": "LAZY",
 }
 _HEADER_BYTES = 8
+#: Tells the light server to end all processes that come from it.
+END_SIGNAL = signal.SIGUSR1
+_END_SECONDS = 2.0
 #: In this time, a process that runs has forked a worker.
 _FORK_SECONDS = 60.0
 #: How often to look whether a process that is not ready was stopped.
@@ -223,10 +227,23 @@ class Servers:
         """End both servers and all their workers at once."""
         for server in self:
             server.close()
-        # Workers end with their server; killing the group also ends the workers' children.
+        self._end()
+        # What could not end them, because it was stopped, ends with the others of its group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _end(self) -> None:
+        """Have the light server end all others and itself, and wait for it."""
+        if self._process.returncode is not None or sys.platform != "linux":
+            return
+        pid, deadline = self._process.pid, time.monotonic() + _END_SECONDS
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, END_SIGNAL)
+            # The PID stays this process's until `close` has used it.
+            ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while os.waitid(os.P_PID, pid, ended) is None and time.monotonic() < deadline:
+                time.sleep(0.002)
 
     def __enter__(self) -> Self:
         return self

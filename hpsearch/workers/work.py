@@ -18,7 +18,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
-from hpsearch.machine import own_bytes
+from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.follow import follow
@@ -230,6 +230,19 @@ class Runner:
         return own_bytes(os.getpid()) - self._first_bytes > self._growth_bytes
 
 
+def _has_children() -> bool:
+    """Whether live processes come from this one (Linux)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        # Does not take their exit statuses away from the code that waits for them.
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    own = os.getpid()
+    return bool(descendants([own])[own])
+
+
 def _end_with_parent_by_polling() -> None:
     """End this process with its parent on systems that cannot do so themselves (macOS)."""
     if sys.platform == "linux":
@@ -274,7 +287,8 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
             load_object(work.function)(connection, *work.arguments)
             return
         runner.run(work, dataset, emit)
-        if runner.has_grown:
+        if runner.has_grown or (isinstance(work, Job) and _has_children()):
+            # A training's processes end with it: the server ends those of a worker that ends.
             emit(Retired())
             return
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,23 @@ HOW: dict[str, Any] = {
 
 def odd(config: dict[str, Any]) -> Any:
     return HOW[config["how"]]()
+
+
+def family(config: dict[str, Any]) -> float:
+    """Start a process in a session of its own, and one that has lost its parent; note them."""
+    sleeper = [sys.executable, "-S", "-c", config["code"], config["place"]]
+    child = subprocess.Popen(sleeper, start_new_session=True)
+    between = [sys.executable, "-S", "-c", _ORPHANING, *sleeper]
+    orphan = subprocess.run(between, capture_output=True, text=True, check=True).stdout
+    place = Path(config["place"])
+    place.with_suffix(".part").write_text(f"{child.pid} {orphan}", encoding="utf-8")
+    place.with_suffix(".part").rename(place)
+    time.sleep(config["seconds"])
+    return 1.0
+
+
+_ORPHANING = """\
+import subprocess, sys
+null = subprocess.DEVNULL
+print(subprocess.Popen(sys.argv[1:], start_new_session=True, stdout=null, stderr=null).pid)
+"""
