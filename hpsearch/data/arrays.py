@@ -18,6 +18,7 @@ from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
 from hpsearch.data.tables import (
     FLOAT32_MAX,
+    MISSING,
     parse_columns,
     stack_columns,
     text_columns,
@@ -32,6 +33,9 @@ Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 
 _IMAGE_DIMENSIONS = 3
 _IMAGE_MAX = 255.0
+_INT64_MAX = 2**63 - 1
+#: float64 represents all smaller whole numbers exactly.
+_WHOLE = 2**53
 
 
 def _part(
@@ -197,14 +201,18 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
     if _is_pandas(y, "Series") or _is_pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)
+    rounded = array.dtype.kind == "f" and bool((np.abs(array) >= _WHOLE).any())
+    if isinstance(y, list | tuple) and (rounded or array.dtype.kind == "U"):
+        # NumPy turns numbers beside text into text, and integers of two types into float64.
+        array = np.array(y, object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim > 2 or 0 in array.shape:
         raise DataError(f"{where}: y has shape {array.shape}; give one label or target a row")
     if array.dtype.kind == "O":
-        array = _from_objects(array)
+        array = _from_objects(array, where)
     if array.dtype.kind in "UST":
-        array = array.astype(str).astype(object)
+        array = _as_text(array, where)
     elif array.dtype.kind == "b":
         array = np.where(array, "True", "False").astype(object)
     if array.dtype == object and array.ndim > 1:
@@ -212,19 +220,52 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
     if array.ndim == 2 and task != "regression" and _one_hot(array):
         return np.asarray(array.argmax(axis=1), np.int64)
     if array.dtype.kind in "iu":
-        return array.astype(np.int64)
+        beyond = array.dtype == np.uint64 and array.max() > _INT64_MAX
+        return array.astype(np.uint64 if beyond else np.int64)
     return array if array.dtype == object else array.astype(np.float64)
 
 
-def _from_objects(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Convert objects to booleans or numbers if all are, else to text, empty if missing."""
+def _as_text(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    try:
+        return array.astype(str).astype(object)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: y holds bytes that are not ASCII; give text") from error
+
+
+def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Convert objects to booleans or numbers if all are, else to text, empty if missing.
+
+    Numbers that no type of NumPy's holds exactly become text, too.
+    """
     cells = array.ravel().tolist()
     if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
         return array.astype(bool)
     if all(isinstance(cell, (int, float, np.number)) for cell in cells):
-        return array.astype(np.float64)
+        numbers = _exact_numbers(cells)
+        if numbers is not None:
+            return numbers.reshape(array.shape)
     texts = ["" if cell is None else str(cell) for cell in cells]
+    kinds: dict[str, str] = {}
+    for cell, text in zip(cells, texts, strict=True):
+        kind = "text" if isinstance(cell, str) else type(cell).__name__
+        if kinds.setdefault(text, kind) != kind and text not in MISSING:
+            one, other = sorted((kinds[text], kind), key="text".__ne__)
+            raise DataError(
+                f"{where}: y has the {one} {text!r} and the {other} {text}; give labels of one type"
+            )
     return np.array(texts, object).reshape(array.shape)
+
+
+def _exact_numbers(cells: list[Any]) -> npt.NDArray[Any] | None:
+    """Return numbers in the first type that holds all whole ones exactly; None if none does."""
+    whole = [int(cell) for cell in cells if isinstance(cell, (int, np.integer))]
+    low, high = min(whole, default=0), max(whole, default=0)
+    if len(whole) < len(cells):
+        return np.array(cells, np.float64) if max(-low, high) < _WHOLE else None
+    for kind in (np.int64, np.uint64):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return np.array(whole, kind)
+    return None
 
 
 def _one_hot(array: npt.NDArray[Any]) -> bool:

@@ -184,6 +184,7 @@ class Outline:
         classes: Class names, empty for regression.
         task, outputs: As in `Target`.
         train, validation, test: The source's parts, with targets that are not encoded.
+        warnings: Of the labels.
     """
 
     size: SplitSizes
@@ -193,6 +194,7 @@ class Outline:
     train: Split
     validation: Split | None
     test: Split | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def strata(self) -> npt.NDArray[Any] | None:
@@ -210,9 +212,10 @@ def outline(source: RawData, options: Options) -> Outline:
     size = split_sizes(n_rows(source.train.x), options.validation, options.test, source.where)
     values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
     classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if kind == "classification":
         known = Classes(source)
-        values, classes = known.codes, known.names
+        values, classes, warnings = known.codes, known.names, known.warnings
     y = values(source.train)
     task, outputs = Task.REGRESSION, y.shape[-1]
     if classes:
@@ -230,7 +233,7 @@ def outline(source: RawData, options: Options) -> Outline:
         None if part is None else Split(part.x, values(part), part.weights)
         for part in (source.validation, source.test)
     )
-    return Outline(size, classes, task, outputs, train, validation, test)
+    return Outline(size, classes, task, outputs, train, validation, test, warnings)
 
 
 def assemble(source: RawData, options: Options) -> Dataset:
@@ -250,7 +253,7 @@ def assemble(source: RawData, options: Options) -> Dataset:
     if validation is None:
         raise DataError(f"{source.where}: no validation part; give a fraction or a file")
     train = rows.take(places[0]) if size.validation or size.test else rows
-    return _dataset(source, options, outlined.classes, (train, validation, test))
+    return _dataset(source, options, outlined, (train, validation, test))
 
 
 def _by_folds(source: RawData, options: Options) -> Dataset:
@@ -275,7 +278,7 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     datasets = []
     for pair in pairs:
         train, validation = (rows.take(places[part]) for part in pair)
-        datasets.append(_dataset(source, options, outlined.classes, (train, validation, test)))
+        datasets.append(_dataset(source, options, outlined, (train, validation, test)))
     if options.cv is None:
         return datasets[0]
     digest = hashlib.sha256()
@@ -291,10 +294,11 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
 def _dataset(
     source: RawData,
     options: Options,
-    classes: tuple[str, ...],
+    outlined: Outline,
     parts: tuple[Split, Split, Split | None],
 ) -> Dataset:
     train, validation, test = parts
+    classes = outlined.classes
     if options.parts:
         target = several_target(options.parts)
     elif classes:
@@ -314,7 +318,7 @@ def _dataset(
         validation=encoded(validation),
         test=None if test is None else encoded(test),
         fingerprint=fingerprint({"train": train, **others}, classes or map(str, options.parts)),
-        warnings=(*source.warnings, *_oddities(source, train, others)),
+        warnings=(*source.warnings, *outlined.warnings, *_oddities(source, train, others)),
         feature_names=source.feature_names,
     )
 

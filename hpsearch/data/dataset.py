@@ -60,7 +60,7 @@ class RawPart:
 
     Attributes:
         x: Raw rows.
-        y: int64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
+        y: int64, uint64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
         place: Maps a row's index to its place in the source, such as `iris.csv:17`.
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
@@ -86,6 +86,7 @@ class RawData:
         task: The source's task if it is known, else None.
         feature_names: One a column, or empty.
         user_data: True for the user's rows, which are checked for oddities.
+        typed: False if the source, such as a CSV file, does not tell numbers from text.
     """
 
     name: str
@@ -99,6 +100,7 @@ class RawData:
     feature_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     user_data: bool = True
+    typed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +237,7 @@ def packed(
                 f"{array.dtype} {array.shape}; with several targets, classes are whole numbers"
             )
         whole = array.dtype.kind != "f"
-        if whole and array.size and np.abs(array).max() >= _WHOLE:
+        if whole and array.size and ((array >= _WHOLE) | (array <= -_WHOLE)).any():
             raise DataError(f"{called}: has whole numbers beyond {_WHOLE:,}")
         parts.append(TargetPart(str(name), array.shape[1:], whole=whole))
         columns.append(array.reshape(len(array), -1).astype(np.float64))

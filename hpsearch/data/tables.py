@@ -240,6 +240,7 @@ def read_csv(
         test=other(test),
         feature_names=features,
         warnings=text_warnings(train.x, path),
+        typed=False,
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,73 @@ from hpsearch.wording import quoted
 MAX_INFERRED_CLASSES = 20
 #: float64 represents all smaller whole numbers exactly.
 _WHOLE = 2**53
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z", re.ASCII)
+#: An identifier such as a zip code, which is another one without its zeros.
+_LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How labels become class names; the training rows decide it for all parts.
+
+    Attributes:
+        numbers: True for numbers, of which 1 and 1.0 are one class; False for text as it is.
+        zeros: True if labels are text only because one starts with 0.
+    """
+
+    numbers: bool
+    zeros: bool = False
+
+    @classmethod
+    def of(cls, source: RawData) -> _Reading:
+        y = source.train.y
+        if y.dtype != object:
+            return cls(numbers=True)
+        cells = dict.fromkeys(y.tolist())
+        if source.typed or np.isnan(parse_numbers(np.array([*cells], object))).any():
+            return cls(numbers=False)
+        zeros = any(map(_LEADING_ZERO.match, cells))
+        return cls(numbers=not zeros, zeros=zeros)
+
+    def name(self, label: float | str) -> str:
+        """Return the name of a label's class."""
+        if isinstance(label, str):
+            return _canonical(label) if self.numbers else label
+        return _number_name(label)
+
+    def named(self, y: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.intp], Spellings]:
+        """Return distinct names, each row's index into them, and how each name is written."""
+        if y.dtype == object:
+            labels = list(dict.fromkeys(y.tolist()))
+            places = {label: place for place, label in enumerate(labels)}
+            rows = np.array([places[label] for label in y.tolist()], np.intp)
+        else:
+            distinct, rows = np.unique(y, return_inverse=True)
+            labels = distinct.tolist()
+        spellings: dict[str, list[str]] = {}
+        for label in labels:
+            spellings.setdefault(self.name(label), []).append(str(label).strip())
+        indices = {name: index for index, name in enumerate(spellings)}
+        codes = np.array([indices[self.name(label)] for label in labels], np.intp)
+        return list(spellings), codes[rows], spellings
+
+
+Spellings = Mapping[str, list[str]]
+"""From a class name to the labels that mean it, as they are written."""
+
+
+def _canonical(cell: str) -> str:
+    """Return the shortest text of a number, exact for whole ones; other text as it is."""
+    value = _number(cell)
+    if value is None:
+        return cell
+    if value == value.to_integral_value():
+        return str(int(value))
+    return _number_name(float(value)) if abs(value) < _WHOLE else cell.strip()
+
+
+def _number_name(value: float) -> str:
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
 
 
 class Classes:
@@ -24,27 +94,62 @@ class Classes:
 
     Args:
         source: Its `labels` are the names; without labels, the distinct values of `train.y` are.
+
+    Attributes:
+        numbers: True if labels are read as numbers, of which 1 and 1.0 are one class.
+        warnings: Of labels that could be read in two ways.
+
+    Raises:
+        DataError: There is one class only, or labels are rounded numbers.
     """
 
     def __init__(self, source: RawData) -> None:
         self._where = source.where
         self._indices = source.labels != ()
-        self._numeric = not np.isnan(_numbers(source.train.y)).any()
         self.names = source.labels
-        if not self._indices:
-            names = set(self._texts(source.train.y).tolist())
-            self.names = tuple(sorted(names, key=float if self._numeric else str))
+        self.warnings: tuple[str, ...] = ()
+        self.numbers = False
+        if self._indices:
+            return
+        _require_exact(source.train)
+        self._reading = _Reading.of(source)
+        self.numbers = self._reading.numbers
+        names, _, spellings = self._reading.named(source.train.y)
+        if len(names) == 1:
+            written = spellings[names[0]]
+            also = f" (written {quoted(written, 5)})" if len(written) > 1 else ""
+            raise DataError(
+                f"{source.where}: the target has one class only, {names[0]!r}{also}; "
+                "there is nothing to learn"
+            )
+        values = {name: _number(name) for name in names}
+        if None in values.values():
+            self.names = tuple(sorted(names))
+        else:
+            self.names = tuple(sorted(names, key=lambda name: (values[name], name)))
+        self.warnings = tuple(self._ambiguous(spellings))
 
-    def _texts(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The class name of each row; 1, 1.0 and 01 are one class if all labels are numbers."""
-        if not self._numeric:
-            return y
-        values = _numbers(y)
-        distinct, inverse = np.unique(values, return_inverse=True, equal_nan=False)
-        names = np.array([_number_name(value) for value in distinct.tolist()], object)[inverse]
-        strange = np.isnan(values)
-        names[strange] = y[strange]
-        return np.asarray(names, object)
+    def _ambiguous(self, spellings: Spellings) -> Iterator[str]:
+        """Warn of numbers that are written in several ways."""
+        if self.numbers:
+            several = [written for written in map(_once, spellings.values()) if len(written) > 1]
+            if several:
+                yield (
+                    f"{self._where}: labels {_and(several[0])} are one class{_more(several)}, as "
+                    "all labels are numbers; if they are text, put a letter before each"
+                )
+            return
+        equal: dict[str, list[str]] = {}
+        for name in self.names:
+            if _number(name) is not None:
+                equal.setdefault(_canonical(name), []).append(name)
+        several = [names for names in equal.values() if len(names) > 1]
+        if several:
+            why = "text, as one starts with 0" if self._reading.zeros else "text"
+            yield (
+                f"{self._where}: labels {_and(several[0])} are different classes{_more(several)}: "
+                f"labels are {why}; if they are one number, write it in one way"
+            )
 
     def codes(self, part: RawPart) -> npt.NDArray[np.int32]:
         """Return class indices `(n_samples,)`.
@@ -55,17 +160,55 @@ class Classes:
         if self._indices:
             return part.y.astype(np.int32)
         lookup = {name: index for index, name in enumerate(self.names)}
-        texts = self._texts(part.y).tolist()
-        codes = np.array([lookup.get(text, -1) for text in texts], np.int32)
+        names, rows, _ = self._reading.named(part.y)
+        codes = np.array([lookup.get(name, -1) for name in names], np.int32)[rows]
         unknown = np.flatnonzero(codes < 0)
         if unknown.size:
             row = int(unknown[0])
             others = f" ({unknown.size} such rows)" if unknown.size > 1 else ""
+            name = names[rows[row]]
             raise DataError(
-                f"{part.place(row)}: label {texts[row]!r} is out of range{others}: "
-                f"the training rows of {self._where} have {quoted(self.names)}"
+                f"{part.place(row)}: label {name!r} is out of range{others}: the training rows of "
+                f"{self._where} have {quoted(self.names)}{self._other_text(name)}"
             )
         return codes
+
+    def _other_text(self, label: str) -> str:
+        """Name the class that is the same number as a text label, if there is one."""
+        if self.numbers or _number(label) is None:
+            return ""
+        same = [name for name in self.names if _canonical(name) == _canonical(label)]
+        return f" (labels are text there, and {same[0]!r} is other text)" if same else ""
+
+
+def _once(written: list[str]) -> list[str]:
+    return list(dict.fromkeys(written))
+
+
+def _and(written: list[str]) -> str:
+    return " and ".join(map(repr, written[:3])) + (", ..." if len(written) > 3 else "")
+
+
+def _more(several: list[Any]) -> str:
+    return f" ({len(several) - 1} more such numbers)" if len(several) > 1 else ""
+
+
+def _number(text: str) -> Decimal | None:
+    """Return the exact number that a text is; None for other text."""
+    return Decimal(text.strip()) if _NUMBER.match(text) else None
+
+
+def _require_exact(part: RawPart) -> None:
+    """Refuse floating-point labels, of which some may have been rounded to others."""
+    if part.y.dtype.kind != "f":
+        return
+    large = np.abs(part.y) >= _WHOLE
+    if large.any():
+        row = int(np.argmax(large))
+        raise DataError(
+            f"{part.place(row)}: label {part.y[row]!s} is too large: from 2**53 on, "
+            "floating-point numbers run together; give integers or text"
+        )
 
 
 def _numbers(y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -73,16 +216,11 @@ def _numbers(y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return parse_numbers(y) if y.dtype == object else y.astype(np.float64)
 
 
-def _number_name(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
 def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     """Return the given task, or else the one that the training targets suggest.
 
     Raises:
-        DataError: Targets are missing or infinite, contradict `given`, have a single value, or
-            suggest both tasks.
+        DataError: Targets are missing or infinite, contradict `given`, or suggest both tasks.
     """
     y = source.train.y
     parts = [part for part in (source.train, source.validation, source.test) if part is not None]
@@ -97,21 +235,6 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
         raise DataError(
             f"{source.where}: task: classification takes one column of labels or one-hot rows, "
             f"and y has shape {y.shape}"
-        )
-    if source.labels:
-        return kind
-    if len(np.unique(y)) == 1:
-        raise DataError(
-            f"{source.where}: the target has one class only, {str(y[0])!r}; "
-            "there is nothing to learn"
-        )
-    values = _numbers(y)
-    large = np.abs(values) >= _WHOLE
-    if large.any() and not np.isnan(values).any():
-        row = int(np.argmax(large))
-        raise DataError(
-            f"{source.train.place(row)}: label {y[row]!s} is too large: from 2**53 on, whole "
-            "numbers run together; put a letter before each label"
         )
     return kind
 
@@ -134,19 +257,20 @@ def _kind_of(source: RawData) -> TaskName:
         return "classification"
     if not np.equal(values, np.round(values)).all():
         return "regression"
-    return _kind_of_whole(source, values)
+    return _kind_of_whole(source)
 
 
-def _kind_of_whole(source: RawData, values: npt.NDArray[np.float64]) -> TaskName:
-    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
-    if len(distinct) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
+def _kind_of_whole(source: RawData) -> TaskName:
+    names, rows, _ = _Reading.of(source).named(source.train.y)
+    counts = np.bincount(rows)
+    if len(names) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
         return "classification"
-    if len(distinct) > MAX_INFERRED_CLASSES:
-        why = f"{len(distinct)} different values, more than {MAX_INFERRED_CLASSES}"
+    if len(names) > MAX_INFERRED_CLASSES:
+        why = f"{len(names)} different values, more than {MAX_INFERRED_CLASSES}"
     else:
         alone = int(np.argmax(counts < 2))
-        place = source.train.place(int(first[alone]))
-        why = f"{_number_name(float(distinct[alone]))} stands in one row only ({place})"
+        place = source.train.place(int(np.argmax(rows == alone)))
+        why = f"{names[alone]} stands in one row only ({place})"
     raise DataError(
         f"{source.where}: the target's whole numbers could be classes or a quantity ({why}); "
         "say task: classification or task: regression"

@@ -237,7 +237,11 @@ def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
         return "balanced"
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at(f"{_CLASS_WEIGHT_REQUIREMENT}, not {show(value)}")
-    labelled = {str(label): weight for label, weight in value.items()}
+    labelled: dict[str, Any] = {}
+    for label, weight in value.items():
+        if str(label) in labelled:
+            raise InvalidValue.at(f"{label!s} and {str(label)!r} are the same class; give it once")
+        labelled[str(label)] = weight
     return check_each(number(minimum=0).check, labelled.items())
 
 

@@ -14,6 +14,7 @@ from hpsearch.data.builtin import describe, image_folder
 from hpsearch.data.dataset import Dataset, Inputs, Options, RawData, Split
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.data.tables import scan
+from hpsearch.data.targets import Classes
 from hpsearch.spec.data import DataSpec
 
 _WIDTH = 96
@@ -91,6 +92,8 @@ def joined(parts: Iterable[str]) -> str:
 
 
 _DIGITS = 16
+#: float64 represents all smaller whole numbers exactly.
+_WHOLE = 2**53
 
 _IMAGES = '''\
 def idx(folder, name):
@@ -164,6 +167,13 @@ def encoded(y):
         return y.argmax(axis=1)
     return np.array([CLASSES.index({kind}(label)) for label in y.ravel()])
 '''
+
+_AS_NUMBER = '''
+
+
+def as_number(label):
+    """Return the exact number that a label is."""
+    return Decimal(str(label).strip())'''
 
 _REGRESSION = '''\
 Y_MEAN, Y_STD = np.array({mean}), np.array({std})
@@ -300,16 +310,18 @@ def target_code(source: RawData, target: Target) -> str:
         return _REGRESSION.format(mean=list(target.mean), std=list(target.std), given=given)
     if source.labels:
         return _INDICES
-    numeric = _is_numeric(target.classes)
-    classes = [float(name) for name in target.classes] if numeric else target.classes
-    return _CLASSES.format(classes=listing(classes), kind="float" if numeric else "str")
+    kind, classes = _read_as(target.classes, numbers=Classes(source).numbers)
+    return _CLASSES.format(classes=classes, kind=kind)
 
 
-def _is_numeric(classes: tuple[str, ...]) -> bool:
-    try:
-        return bool([float(name) for name in classes])
-    except ValueError:
-        return False
+def _read_as(names: Sequence[str], *, numbers: bool) -> tuple[str, str]:
+    """Return a function that reads a label, and the source text of what it gives for each class."""
+    if not numbers:
+        return "str", listing(names)
+    if all(abs(float(name)) < _WHOLE for name in names):
+        return "float", listing(map(float, names))
+    # float would run large whole numbers together. `str` because Decimal takes no NumPy integer.
+    return "as_number", f"[Decimal(each) for each in {listing(names)}]{_AS_NUMBER}"
 
 
 def feature_code(spec: InputSpec) -> str:

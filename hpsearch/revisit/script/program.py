@@ -275,6 +275,7 @@ _STANDARD = {
     "inspect": "import inspect",
     "os": "import os",
     "sys": "import sys",
+    "Decimal": "from decimal import Decimal",
     "Path": "from pathlib import Path",
 }
 _OTHERS = {

@@ -1,0 +1,246 @@
+"""FAULTS 27: labels keep their identity: as many classes as labels, or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from here import run_here
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hpsearch
+from hpsearch.data.dataset import Options
+from hpsearch.data.loading import dataset_from_arrays, load_dataset, read_raw
+from hpsearch.data.specs import Task
+from hpsearch.data.targets import Classes
+from hpsearch.errors import DataError, InputError
+from hpsearch.models.preprocessing import training_weights
+from hpsearch.revisit.script.data import target_code
+from hpsearch.sklearn import SweepClassifier
+from hpsearch.spec.data import DataSpec
+
+#: Neighbours that float64 rounds to one number.
+NEAR = (2**53 + 1, 2**53, 2**53 + 2)
+LARGE = (2**64 - 1, 2**63, 2**64 - 2)
+X = np.random.default_rng(0).normal(size=(60, 2))
+CLASSES = Options(task="classification")
+
+
+def names(labels) -> tuple[str, ...]:
+    return tuple(map(str, sorted(labels)))
+
+
+def csv_of(place, labels, name="table.csv", times=20):
+    """A file with each label in `times` rows."""
+    rows = [f"{i},{label}" for i, label in enumerate([*labels] * times)]
+    (place / name).write_text("\n".join(["a,y", *rows]) + "\n")
+    return str(place / name)
+
+
+def from_csv(place, labels, **more):
+    return load_dataset(DataSpec(csv=csv_of(place, labels), target="y", **more))
+
+
+def from_arrays(y, options=CLASSES):
+    return dataset_from_arrays(X, y, options=options)
+
+
+@pytest.mark.parametrize("labels", [NEAR, LARGE, (-1, *LARGE), (2**100, 2**100 + 1)])
+def test_ids_of_a_csv(tmp_path, labels):
+    dataset = from_csv(tmp_path, labels)
+    assert dataset.target.classes == names(labels)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array(NEAR * 20),
+        np.array(LARGE * 20, np.uint64),
+        list(NEAR * 20),
+        list((-1, *LARGE) * 15),
+        pd.Series(NEAR * 20, dtype="Int64"),
+        pd.Series(LARGE * 20, dtype="UInt64"),
+        pd.Series((-1, *LARGE) * 15, dtype=object),
+        pd.Series(NEAR * 20).astype("category"),
+        pd.DataFrame({"id": LARGE * 20}, dtype=object),
+        np.array([str(label) for label in NEAR * 20]),
+        [0.5, *NEAR] * 15,
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_ids_of_arrays_and_frames(y):
+    dataset = from_arrays(y)
+    labels = set(np.asarray(y, object).ravel().tolist())
+    assert dataset.target.classes == tuple(map(str, sorted(labels, key=lambda x: (float(x), x))))
+
+
+def test_ids_of_archives_and_functions(tmp_path, monkeypatch):
+    np.savez(tmp_path / "ids.npz", x=X, y=np.array(LARGE * 20, np.uint64))
+    assert load_dataset(DataSpec(npz=str(tmp_path / "ids.npz"))).target.classes == names(LARGE)
+    (tmp_path / "ids_27.py").write_text(
+        f"import numpy as np\ndef ids(): return np.arange(60.0), np.array({NEAR} * 20)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_dataset(DataSpec(python="ids_27:ids")).target.classes == names(NEAR)
+
+
+def test_floats_that_ran_together_before_are_refused():
+    with pytest.raises(
+        DataError, match=r"row 0 \(from 0\): label 9007199254740992\.0 is too large"
+    ):
+        from_arrays(np.array(NEAR * 20, np.float64))
+
+
+@pytest.mark.parametrize("labels", [("1", "01", "1.0"), ("01234", "1234"), ("7", "007", "8")])
+def test_a_leading_zero_makes_text_of_a_column(tmp_path, labels):
+    dataset = from_csv(tmp_path, labels)
+    assert set(dataset.target.classes) == set(labels)
+    assert any("are different classes" in each and "starts with 0" in each
+               for each in dataset.warnings)  # fmt: skip
+
+
+def test_spellings_of_numbers_are_one_class(tmp_path):
+    dataset = from_csv(tmp_path, ("1", "1.0", "2", "0.5", "0.50"), task="classification")
+    assert dataset.target.classes == ("0.5", "1", "2")
+    assert any("'1' and '1.0' are one class" in each for each in dataset.warnings)
+
+
+@pytest.mark.parametrize("labels", [("1", "2", "10"), ("1.0", "2.0"), ("01", "02"), ("a", "b")])
+def test_one_spelling_each_is_no_warning(tmp_path, labels):
+    dataset = from_csv(tmp_path, labels)
+    assert len(dataset.target.classes) == len(labels)
+    assert dataset.warnings == ()
+
+
+def test_text_of_arrays_is_text():
+    dataset = from_arrays(["1", "01", "1.0"] * 20)
+    assert set(dataset.target.classes) == {"1", "01", "1.0"}
+    assert "are different classes" in dataset.warnings[0]
+
+
+def test_labels_that_become_one_class_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"one class only, '1' \(written '1', '1\.0'\)"):
+        from_csv(tmp_path, ("1", "1.0"))
+
+
+def test_an_object_and_its_text_are_refused():
+    with pytest.raises(DataError, match=r"y has the text '1' and the int 1"):
+        from_arrays([1, "1", "a"] * 20)
+
+
+def test_other_files_follow_the_training_file(tmp_path):
+    spec = {"csv": csv_of(tmp_path, (1, 2)), "target": "y"}
+    other = csv_of(tmp_path, ("01", "2.0"), "other.csv", 2)
+    dataset = load_dataset(DataSpec(**spec, validation=other, test=other))
+    assert dataset.validation.y.tolist() == dataset.test.y.tolist() == [0, 1, 0, 1]
+    spec["csv"] = csv_of(tmp_path, ("01", "02"))
+    with pytest.raises(DataError, match=r":3: label '2\.0' is out of range.*'02' is other text"):
+        load_dataset(DataSpec(**spec, validation=csv_of(tmp_path, ("01", "2.0"), "other.csv", 2)))
+    spec["csv"] = csv_of(tmp_path, NEAR)
+    other = csv_of(tmp_path, sorted(NEAR), "other.csv", 2)
+    assert load_dataset(DataSpec(**spec, validation=other)).validation.y.tolist() == [0, 1, 2] * 2
+
+
+def test_ids_are_counted_as_they_are(tmp_path):
+    """Rounded, 30 ids would be few enough to be taken for classes."""
+    with pytest.raises(DataError, match="30 different values, more than 20"):
+        from_arrays(np.arange(2**60, 2**60 + 30).repeat(2), Options())
+
+
+@pytest.mark.parametrize(
+    "labels", [NEAR, LARGE, (2**53 + 1.0, 2**53 + 3), ("1", "01", "1.0"), ("1", "1.0", "2.5", "3")]
+)
+def test_a_program_of_a_row_reads_the_same_classes(tmp_path, labels):
+    """The program that `reproduce --script` writes."""
+    labels = [f"{label:.1f}" if isinstance(label, float) else label for label in labels]
+    spec = DataSpec(csv=csv_of(tmp_path, labels), target="y", task="classification")
+    source, _ = read_raw(spec)
+    dataset = load_dataset(spec)
+    program = {"np": np, "Decimal": Decimal}
+    exec(target_code(source, dataset.target), program)
+    codes = program["encoded"](source.train.y).tolist()
+    assert codes == Classes(source).codes(source.train).tolist()
+    assert set(codes) == set(range(len(dataset.target.classes)))
+
+
+def test_ids_name_weights():
+    dataset = from_arrays(np.array(NEAR * 20))
+    weights = training_weights(dataset, {str(label): 1.0 + i for i, label in enumerate(NEAR)})
+    expected = {sorted(NEAR).index(label): 1.0 + i for i, label in enumerate(NEAR)}
+    assert weights.tolist() == [expected[code] for code in dataset.train.y.tolist()]
+
+
+def test_ids_name_weights_in_a_file(tmp_path):
+    """A class that weighs nothing is not learned."""
+    rows = [f"{i % 3},{NEAR[i % 3]}" for i in range(90)]
+    (tmp_path / "ids.csv").write_text("\n".join(["a,y", *rows]) + "\n")
+    sweep = {
+        "data": {"csv": str(tmp_path / "ids.csv"), "target": "y"},
+        "model": {"class_weight": {str(NEAR[0]): 0, str(NEAR[2]): 0}},
+        "parameters": {"hidden_layers": 0, "epochs": 20, "learning_rate": 0.1},
+    }
+    table, _ = run_here(json.dumps(sweep), tmp_path / "out")
+    assert table.status.tolist() == ["completed"]
+    assert table.val_accuracy[0] == pytest.approx(1 / 3, abs=0.06)
+
+
+def test_two_keys_of_one_class_are_refused():
+    with pytest.raises(InputError, match=r"class_weight: 1 and '1' are the same class"):
+        hpsearch.tune(X, [0, 1] * 30, parameters={"units": 2}, class_weight={1: 2.0, "1": 3.0})
+
+
+KINDS = {
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "uint64": st.integers(0, 2**64 - 1),
+    "bool": st.booleans(),
+    "text": st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
+}
+
+
+@st.composite
+def some_labels(draw):
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    labels = draw(st.lists(KINDS[kind], min_size=2, max_size=6, unique=True))
+    return np.array(labels, {"text": object}.get(kind, kind))
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_labels())
+def test_as_many_classes_as_labels(labels):
+    y = np.repeat(labels, 4)
+    try:
+        dataset = dataset_from_arrays(
+            np.arange(len(y)), y, options=Options(0.5, task="classification")
+        )
+    except DataError as error:
+        if "missing value" in str(error) or "not a finite" in str(error):
+            return
+        raise
+    assert len(dataset.target.classes) == len(np.unique(y))
+    assert set(dataset.target.classes) == set(map(str, labels.tolist()))
+    assert dataset.target.task is (Task.BINARY if len(labels) == 2 else Task.MULTICLASS)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(NEAR),
+        np.array(LARGE, np.uint64),
+        np.array([False, True]),
+        np.array(["1", "01", "1.0"]),
+        np.array(["1", "01", "1.0"], object),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_estimators_predict_labels(labels):
+    y = np.repeat(labels, 20)
+    x = np.repeat(np.eye(len(labels)), 20, axis=0) + X[: len(y)].mean(axis=1, keepdims=True) / 9
+    search = SweepClassifier({"hidden_layers": 0, "epochs": 40, "learning_rate": 0.1}).fit(x, y)
+    predicted = search.predict(x)
+    assert predicted.dtype == search.classes_.dtype == y.dtype
+    assert search.classes_.tolist() == np.unique(y).tolist()
+    assert predicted.tolist() == y.tolist()
