@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,8 @@ from hpsearch.data.dataset import (
     n_rows,
     several_target,
 )
-from hpsearch.data.specs import ColumnSpec, InputSpec, Task
+from hpsearch.data.files import require_memory
+from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,
@@ -42,6 +43,9 @@ from hpsearch.errors import DataError
 from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
+#: A float32 number in the encoded rows, and its copy that the workers share.
+_ENCODED_BYTES = 2 * 4
+_SHOWN_COLUMNS = 5
 #: A block of so many numbers is still in the processor's cache when it is hashed.
 _HASHED_VALUES = 1 << 16
 
@@ -253,7 +257,9 @@ def assemble(source: RawData, options: Options) -> Dataset:
     if validation is None:
         raise DataError(f"{source.where}: no validation part; give a fraction or a file")
     train = rows.take(places[0]) if size.validation or size.test else rows
-    return _dataset(source, options, outlined, (train, validation, test))
+    dataset = _dataset(source, options, outlined, (train, validation, test))
+    _require_memory([dataset], source.where)
+    return dataset
 
 
 def _by_folds(source: RawData, options: Options) -> Dataset:
@@ -279,6 +285,7 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
     for pair in pairs:
         train, validation = (rows.take(places[part]) for part in pair)
         datasets.append(_dataset(source, options, outlined, (train, validation, test)))
+    _require_memory(datasets, source.where)
     if options.cv is None:
         return datasets[0]
     digest = hashlib.sha256()
@@ -288,6 +295,25 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
         folds=tuple(datasets),
         fingerprint=_identifier(digest),
         warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
+    )
+
+
+def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
+    """Refuse text columns whose one-hot encoding does not fit, before it is built."""
+    text = [column for column in datasets[0].input.columns or () if column.vocabulary is not None]
+    if not text:
+        return
+    rows = [len(each.train) + len(each.validation) for each in datasets]
+    values = sum(n * n_features(each.input) for n, each in zip(rows, datasets, strict=True))
+    widest = sorted(text, key=lambda column: -len(column.vocabulary or ()))[:_SHOWN_COLUMNS]
+    shown = ", ".join(f"{each.name!r} ({len(each.vocabulary or ())} values)" for each in widest)
+    more = f" and {len(text) - len(widest)} more" if len(text) > len(widest) else ""
+    require_memory(
+        _ENCODED_BYTES * values,
+        where,
+        f"the one-hot encoding of the text columns {shown}{more}, {sum(rows):,} rows of "
+        f"{n_features(datasets[0].input):,} numbers,",
+        "add columns with many values to drop, or use fewer rows",
     )
 
 

@@ -26,17 +26,25 @@ _IDX_UINT8 = 8
 _MAX_IDX_BYTES = 1 << 30
 
 
-def require_memory(needed: int, where: str) -> None:
+def require_memory(
+    needed: int,
+    where: str,
+    what: str = "reading it",
+    advice: str = "use fewer rows or columns, or a larger machine",
+) -> None:
     """Refuse data that does not fit into memory.
 
+    Args:
+        what, advice: What takes the memory, and what to do, for the message.
+
     Raises:
-        DataError: Reading takes about `needed` bytes and fewer are available.
+        DataError: `what` takes about `needed` bytes and fewer are available.
     """
     available = available_bytes()
     if needed > available:
         raise DataError(
-            f"{where}: reading it takes about {_size(needed)} of memory, and "
-            f"{_size(available)} is available; use fewer rows or columns, or a larger machine"
+            f"{where}: {what} takes about {_size(needed)} of memory, and "
+            f"{_size(available)} is available; {advice}"
         )
 
 

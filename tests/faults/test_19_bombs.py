@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import resource
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from bombs import archive_of_zeros
 from commands import watched
+
+import hpsearch
+from hpsearch.data.loading import load_dataset
+from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 
 _MOST_SECONDS, _MOST_BYTES = 1.0, 200 * 2**20
 
@@ -75,3 +84,42 @@ def bounded(place, sweep, words) -> None:
         assert said.seconds < _MOST_SECONDS
         assert said.peak_bytes < _MOST_BYTES
     assert not list(place.glob("out/*.csv"))
+
+
+@contextlib.contextmanager
+def little_memory(more_bytes: int):
+    """Let this process take so many bytes more."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * resource.getpagesize() + more_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def wide_frame() -> pd.DataFrame:
+    """Numbers and texts that become 8,000 columns when they are one-hot encoded."""
+    texts = {f"t{i}": [f"v{(row * 7 + i) % 800}" for row in range(8_000)] for i in range(10)}
+    return pd.DataFrame({"a": range(8_000), "few": ["u", "v"] * 4_000, **texts})
+
+
+def test_a_bomb_of_one_hot_columns(tmp_path):
+    """Encoded, 1 MB of text takes half a gigabyte; nothing of it is built."""
+    frame, y = wide_frame(), ["no", "yes"] * 4_000
+    frame.assign(y=y).to_csv(tmp_path / "wide.csv", index=False)
+    words = (
+        r"one-hot encoding of the text columns 't0' \(800 values\), .* and 6 more, 8,000 rows of "
+        r"8,014 numbers, takes about 0\.5 GB of memory, and .* is available; add columns with many "
+        r"values to drop"
+    )
+    spec = DataSpec(csv=str(tmp_path / "wide.csv"), target="y")
+    with little_memory(2**28), pytest.raises(DataError, match=words) as of_a_file:
+        load_dataset(spec)
+    assert str(of_a_file.value).startswith(f"{tmp_path / 'wide.csv'}: ")
+    with little_memory(2**28), pytest.raises(DataError, match=words) as of_a_frame:
+        hpsearch.tune(frame, y, parameters={"units": 2})
+    for caught in (of_a_file, of_a_frame):
+        assert "\n" not in str(caught.value)
+    assert load_dataset(spec).input.columns is not None
