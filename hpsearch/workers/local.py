@@ -73,6 +73,11 @@ class Worker(WorkerState):
     ended: bool = False
     _waiting: list[Any] = field(default_factory=list)
 
+    @property
+    def over(self) -> bool:
+        """Whether it will say nothing more that is not there already."""
+        return self.ended or self.connection.spoilt
+
     def take(self, work: Work) -> None:
         """Send the worker a training or a call."""
         super().take(work)
@@ -164,14 +169,14 @@ class Pool:
     def ready(self, seconds: float) -> Sequence[Worker]:
         """Wait for workers that have sent messages or ended; handle the servers' messages."""
         self._flush()
-        wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
+        wait = 0.0 if any(worker.over for worker in self._all()) else max(0.0, seconds)
         with waiting(wait):
             ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them too, and a read after that could block.
         for each in ready:
             if isinstance(each, Server):
                 self._hear(each)
-        return [worker for worker in self._all() if worker in ready or worker.ended]
+        return [worker for worker in self._all() if worker in ready or worker.over]
 
     def _all(self) -> list[Worker]:
         return [*self.workers.values(), *([self.partner] if self.partner else [])]

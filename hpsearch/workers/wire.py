@@ -30,6 +30,8 @@ class Wire:
         self._identity = _identity(endpoint.fileno())
         self._received = bytearray()
         self._waiting = bytearray()
+        #: Whether what was received goes on with something that is no message.
+        self.spoilt = False
 
     def fileno(self) -> int:
         """Return the descriptor for selectors."""
@@ -104,6 +106,8 @@ class Wire:
             while (body := self._first()) is not None:
                 bodies.append(body)
         except NoMessageError:
+            # The next call raises, if nothing more comes, too.
+            self.spoilt = True
             if not bodies:
                 raise
         if ended and not bodies:

@@ -44,7 +44,7 @@ def table_of(ways, **options):
 
 def require(table, expected, status):
     found = table.loc[list(expected)]
-    assert set(found["status"]) == {status}, found[["status", "error"]]
+    assert set(found["status"]) == {status}, found[["status", "error"]].to_string()
     for how, error in expected.items():
         assert error in found["error"][how], how
 
