@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -123,8 +125,8 @@ def said_by(error: BaseException) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Return the name of an exception's class and its text."""
-    return f"{type(error).__name__}: {said_by(error)}".strip(": ")
+    """Return the name of an exception's class and its text, shortened."""
+    return f"{type(error).__name__}: {shortened(said_by(error))}".strip(": ")
 
 
 def unquote_hint(value: Any) -> str:
@@ -147,6 +149,32 @@ def printable(text: str, instead: str = " ", keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else instead for c in text)
+
+
+#: Of an error: more is for no reader, and a message may hold an array's every number.
+MOST_CHARACTERS = 10_000
+
+
+def shortened(text: str) -> str:
+    """Return a text of bounded length: its first characters, and how many there are in all."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:MOST_CHARACTERS]}... ({len(text):,} characters in all)"
+
+
+def error_text(error: BaseException) -> str:
+    """Return an exception's text on one line, shortened."""
+    return " ".join(shortened(said_by(error)).split())
+
+
+def trace_of(error: BaseException) -> str:
+    """Return an exception's traceback, shortened."""
+    return shortened("".join(traceback.format_exception(error)))
+
+
+def write_trace(error: BaseException) -> None:
+    """Write an exception's traceback, shortened, to standard error."""
+    sys.stderr.write(trace_of(error).rstrip("\n") + "\n")
 
 
 def quoted(names: Iterable[str], limit: int = 20) -> str:

@@ -26,7 +26,7 @@ from hpsearch.models.custom import (
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.wording import in_words
+from hpsearch.wording import in_words, write_trace
 
 #: Tolerance in steps, as in KerasTuner: a step that ends so little beyond a range belongs to it.
 _ROUNDING = 1e-8
@@ -208,8 +208,8 @@ class _Probe:
                     arguments = {"validation_data": (x_val, targets[1]), "callbacks": [], **epochs}
                     self.hypermodel.fit(values, model, x, targets[0], **arguments)
             # Code of the user; a trial will report the error.
-            except (Exception, SystemExit):  # noqa: BLE001
-                traceback.print_exc()
+            except (Exception, SystemExit) as error:  # noqa: BLE001
+                write_trace(error)
             else:
                 return
             finally:

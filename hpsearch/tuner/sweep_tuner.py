@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import shutil
 import tempfile
-import traceback
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +37,7 @@ from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.tuner.search import TunerSpec, strategy_of
 from hpsearch.tuner.settings import Drive
+from hpsearch.wording import error_text, write_trace
 from hpsearch.workers.wire import Wire
 
 #: An oracle gives up after so many proposals in a row of which none can be trained.
@@ -128,14 +128,14 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                 self._tell(request.outcomes)
                 proposals, exhausted = self._ask(request)
         except Exception as error:  # noqa: BLE001 - code of the user
-            traceback.print_exc()
+            write_trace(error)
             return Reply(error=self._said(error))
         events, self._events = tuple(self._events), []
         notes, self._notes = tuple(self._notes), []
         return Reply(tuple(proposals), exhausted, events, notes)
 
     def _said(self, error: Exception) -> str:
-        said = " ".join(str(error).split())
+        said = error_text(error)
         kind = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
         return (
             f"method: the oracle {self.name} failed: {kind}{said}; what was finished is stored, so "
@@ -344,7 +344,7 @@ def _oracle_of(spec: TunerSpec) -> keras_tuner.Oracle:
     except InputError as error:
         raise InputError(f"method: {error}") from None
     except Exception as error:  # noqa: BLE001 - code of the user
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        said = f"{type(error).__name__}: {error_text(error)}"
         raise InputError(f"method: {name} cannot be made: {said}") from None
     if not isinstance(oracle, keras_tuner.Oracle):
         raise InputError(

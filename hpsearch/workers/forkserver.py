@@ -10,11 +10,11 @@ import selectors
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hpsearch.machine import descendants, die_first
+from hpsearch.wording import write_trace
 from hpsearch.workers.servers import END_SIGNAL, Channel
 from hpsearch.workers.shared import mapped
 
@@ -133,9 +133,9 @@ class _Server:
             code = 0
         except KeyboardInterrupt:
             pass
-        except BaseException:  # noqa: BLE001  # the end of the process: the error goes to run.log
+        except BaseException as error:  # noqa: BLE001  # the end of the process: run.log has it
             with contextlib.suppress(Exception):
-                traceback.print_exc()
+                write_trace(error)
         finally:
             for stream in (sys.stdout, sys.stderr):
                 # The worker's code may have closed or replaced them.

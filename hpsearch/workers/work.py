@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
 from hpsearch.training.programs import Programs
 from hpsearch.training.trainer import Trainer
-from hpsearch.wording import in_words
+from hpsearch.wording import in_words, shortened, trace_of, write_trace
 from hpsearch.workers.protocol import (
     Answered,
     Call,
@@ -79,13 +78,13 @@ def _call(call: Call, worker: int, dataset: TrainingData, failures: _Failures) -
         with contained():
             value = call.function(*arguments)
     except failures as error:  # the boundary: a failure is reported
-        traceback.print_exc()
+        write_trace(error)
         return Called(worker, _in_one_line(error))
     return Called(worker, value=value)
 
 
 def _in_one_line(error: BaseException) -> str:
-    return _storable(str(error) if isinstance(error, HpsearchError) else in_words(error))
+    return _storable(shortened(str(error)) if isinstance(error, HpsearchError) else in_words(error))
 
 
 def _storable(text: str) -> str:
@@ -176,7 +175,7 @@ def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
 def _failures(
     job: Job, error: BaseException, answered: set[int], seconds: float
 ) -> Iterator[ExecutionResult]:
-    trace = _storable("".join(traceback.format_exception(error)))
+    trace = _storable(trace_of(error))
     numbers = [number for number in job.training.executions if number not in answered]
     for number in numbers:
         yield ExecutionResult(
