@@ -86,7 +86,7 @@ def run(
     if isinstance(sweep, Mapping):
         sweep = sweep_from_mapping(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep):
-        sweep = load_sweep(os.fspath(sweep))
+        sweep = load_sweep(os.fspath(sweep), with_data=True)
     settings = Settings(
         out=None if out is None else Path(out),
         workers=workers,

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +59,15 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(sorted(re.split(r"[\s_-]+", name.lower())))
+
+
 def nearest(word: Any, names: Iterable[str]) -> str | None:
-    """Return the name most like `word`, if one is close; case, `_` and `-` do not count."""
+    """Return the name most like `word`, if one is close.
+
+    Case, `_`, `-` and the order of words do not count.
+    """
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
     return _nearest(word, tuple(names))
@@ -68,6 +75,9 @@ def nearest(word: Any, names: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=512)  # A list of thousands of items tends to repeat one mistake.
 def _nearest(word: str, names: tuple[str, ...]) -> str | None:
+    by_words = {_words(name): name for name in names}
+    if _words(word) in by_words:
+        return by_words[_words(word)]
     by_plain = {_plain(name): name for name in names}
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
     return by_plain[close[0]] if close else None
@@ -130,10 +140,31 @@ def in_words(error: BaseException) -> str:
 
 
 def unquote_hint(value: Any) -> str:
-    """Return `: remove the quotes` if `value` is a number in quotes, else an empty string."""
-    if isinstance(value, str) and _NUMBER.match(value.strip()):
+    """Return a hint for text that is a number in quotes, or numbers without brackets; else nothing.
+
+    It is `: remove the quotes`, or such as `: write [32, 64] for a list`.
+    """
+    if not isinstance(value, str):
+        return ""
+    if _NUMBER.match(value.strip()):
         return ": remove the quotes"
-    return ""
+    return list_hint(value, _NUMBER.match)
+
+
+def list_hint(value: str, known: Callable[[str], object]) -> str:
+    """Return a hint such as `: write [relu, tanh] for a list` if all parts are known."""
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) < 2 or not all(map(known, parts)):
+        return ""
+    return f": write [{', '.join(parts)}] for a list"
+
+
+def space_hint(text: str) -> str:
+    """Return a hint for a key and a value without a space between them; else nothing."""
+    key, colon, value = text.strip().partition(":")
+    if not colon or not value or value[0].isspace() or not key.isidentifier():
+        return ""
+    return f"a space is missing after the colon: write {_short(f'{key}: {value}')}"
 
 
 def _short(text: str) -> str:

@@ -122,7 +122,7 @@ def run(
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = load_sweep(sweep, overrides)
+    loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
     with _logged(make_display(make_console(stderr=True)), log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
@@ -161,7 +161,7 @@ def plan(
     from hpsearch.cli.plan import print_plan
     from hpsearch.spec.sweep import load_sweep
 
-    loaded = load_sweep(sweep, set_ or ())
+    loaded = load_sweep(sweep, set_ or (), with_data=True)
     print_plan(loaded, out, workers, make_console(), measure=measure)
 
 

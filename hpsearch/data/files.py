@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import math
 import zipfile
 import zlib
@@ -91,7 +92,10 @@ def read_arrays(
             _require_sizes(found.values(), path)
             arrays = {name: _read(archive, info, path) for name, info in found.items()}
             return arrays, sorted(members.keys() - found.keys())
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+        *(EOFError, RuntimeError, OSError, ValueError),
+    ) as error:
         raise DataError(
             f"{path}: not a sound .npz archive (write it with numpy.savez): {error}"
         ) from error

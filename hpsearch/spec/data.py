@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,7 +20,7 @@ from hpsearch.spec.rules import (
     sequence,
     text,
 )
-from hpsearch.wording import listing, show, unquote_hint
+from hpsearch.wording import did_you_mean, listing, show, unquote_hint
 
 #: Built-in dataset -> its task.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -41,7 +42,8 @@ _ONLY_WITH = {
     "drop": ("csv",),
     "split": ("csv",),
 }
-_PATHS = ("csv", "npz", "folder", "validation", "test")
+_FILES = ("csv", "npz", "validation", "test")
+_PATHS = (*_FILES, "folder")
 
 
 _COLUMN = text(requirement="must be the name of a column")
@@ -243,6 +245,17 @@ class DataSpec(Spec):
             if isinstance(value := getattr(self, name), str)
         }
         return self.model_copy(update=paths)
+
+    def missing_files(self) -> Iterator[Fault]:
+        """Yield a fault for each data file that does not exist."""
+        for name in _FILES:
+            value = getattr(self, name)
+            # Why another file cannot be read is said when it is read.
+            with suppress(OSError):
+                if isinstance(value, str) and not Path(value).exists():
+                    others = [each.name for each in Path(value).parent.glob("*")]
+                    near = did_you_mean(Path(value).name, others)
+                    yield (name,), f"no such file, {value}{near}"
 
     def check(self) -> Iterator[Fault]:
         """Yield faults unless there is one source, and for keys that do not go with it."""

@@ -26,7 +26,15 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from hpsearch.wording import did_you_mean, listing, nearest, show, unquote_hint
+from hpsearch.wording import (
+    did_you_mean,
+    list_hint,
+    listing,
+    nearest,
+    show,
+    space_hint,
+    unquote_hint,
+)
 
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
@@ -292,7 +300,8 @@ def one_of(
         if not isinstance(value, str):
             raise InvalidValue.at(f"{noun} {rule}, not {show(value)}")
         if value not in known:
-            hint = did_you_mean(value, [*known, *other])
+            hint = list_hint(value, {*known, *other}.__contains__)
+            hint = hint or did_you_mean(value, [*known, *other])
             raise InvalidValue.at(f"unknown {noun} {show(value)[9:]}: it {rule}{hint}")
         return value
 
@@ -476,6 +485,9 @@ def _message(detail: Any, keys: tuple[str, ...]) -> str:
     if kind == "missing":
         return "is missing"
     if kind in {"extra_forbidden", "invalid_key"}:
+        space = space_hint(str(loc[-1])) if loc else ""
+        if space:
+            return f"unknown key; {space}"
         hint = did_you_mean(loc[-1], keys) if loc else ""
         return f"unknown key; allowed are {listing(keys)}{hint}"
     return f"{detail['msg']}, not {show(detail['input'])}"
@@ -488,7 +500,8 @@ def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:
         InvalidValue: It is not.
     """
     if not isinstance(value, Mapping):
-        raise InvalidValue.at(f"{requirement}, not {show(value)}")
+        hint = space_hint(value) if isinstance(value, str) else ""
+        raise InvalidValue.at(f"{requirement}, not {show(value)}{hint and f'; {hint}'}")
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
         raise InvalidValue.at(f"{requirement}; the key {show(wrong[0])} is not text")

@@ -13,10 +13,12 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, mo
 from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec.checks import Broken, advice, cross_faults
+from hpsearch.spec.data import DataSpec
 from hpsearch.spec.fields import NAME, SweepFields
-from hpsearch.spec.hyperparameters import custom_names
+from hpsearch.spec.hyperparameters import custom_names, is_known
 from hpsearch.spec.method import CONFIGS, MethodSpec
-from hpsearch.spec.rules import MOST_FAULTS, Fault, as_validation_error, faults_of
+from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of
+from hpsearch.spec.settings import Budget, EarlyStoppingSpec, ExecutionSettings, ModelSpec
 from hpsearch.spec.wandb import KEYS, program_of, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
@@ -75,11 +77,30 @@ def _validated(
     try:
         return handler(raw), []
     except ValidationError as error:
-        faults = faults_of(error, (*cls.keys(), *KEYS))
+        faults = [_placed(*fault) for fault in faults_of(error, (*cls.keys(), *KEYS))]
     try:
         return handler(_pruned(raw, faults)), faults
     except ValidationError:
         return None, faults
+
+
+_PARTS: dict[str, type[Spec]] = {
+    "data": DataSpec,
+    "budget": Budget,
+    "execution": ExecutionSettings,
+    "model": ModelSpec,
+    "early_stopping": EarlyStoppingSpec,
+}
+
+
+def _placed(loc: Loc, message: str) -> Fault:
+    """Say where a key belongs that is unknown at the top of the file."""
+    if len(loc) != 1 or not message.startswith("unknown key"):
+        return loc, message
+    key = str(loc[0])
+    parts = ["parameters"] if is_known(key) else []
+    parts += [part for part, spec in _PARTS.items() if key in spec.keys()]  # noqa: SIM118
+    return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
 
 def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
@@ -152,12 +173,15 @@ def _set(data: Any, loc: Loc, value: Any) -> None:
             data = data[key]
 
 
-def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    path: str | Path, overrides: Sequence[str] = (), *, with_data: bool = False
+) -> Sweep:
     """Read a sweep file.
 
     Args:
         path: The file; paths of data files in it are relative to its directory.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
+        with_data: Whether a data file that is missing is a problem.
 
     Raises:
         SweepFileError: With all problems, sorted by line.
@@ -172,7 +196,9 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
             reason = error.strerror or str(error)
     if reason:
         raise SweepFileError(str(path), [InputProblem(1, "", f"cannot be read: {reason}")])
-    return _sweep(read_yaml(content), str(path), file.stem, file.absolute().parent, overrides)
+    base_dir = file.absolute().parent
+    document = read_yaml(content)
+    return _sweep(document, str(path), file.stem, base_dir, overrides, with_data=with_data)
 
 
 def sweep_from_text(
@@ -217,18 +243,22 @@ def _sweep(
     stem: str,
     base_dir: str | Path | None,
     overrides: Sequence[str],
+    *,
+    with_data: bool = False,
 ) -> Sweep:
     sweep = None
     problems = document.problems
     if not document.fatal:
         sources = apply_overrides(document, overrides)
         sweep, faults = _validated_document(document, stem)
+        if sweep is not None and base_dir is not None:
+            sweep = sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
+        if sweep is not None and with_data:
+            faults += [(("data", *loc), message) for loc, message in sweep.data.missing_files()]
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
         raise SweepFileError(filename, [*_foreign(document), *_in_order(problems)])
-    if base_dir is None:
-        return sweep
-    return sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
+    return sweep
 
 
 def _foreign(document: Document) -> list[InputProblem]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from hpsearch.errors import InputProblem
+from hpsearch.wording import space_hint
 
 Loc = tuple[str | int, ...]
 
@@ -322,6 +323,7 @@ _ADVICE: Final = (
         "one ': ' too many: quote text that contains it, and check the indentation",
     ),
     ("could not find expected ':'", "a key without ': ' after it"),
+    ("found unexpected ':'", "a space is missing after a colon"),
     ("block end", "the indentation does not fit the lines above"),
     ("block mapping", "the indentation does not fit the lines above"),
     ("block collection", "the indentation does not fit the lines above"),
@@ -347,6 +349,10 @@ def _syntax(text: str, error: Any) -> _Stop:
         return _Stop(number + 1, _TOO_DEEP)
     for words, advice in _ADVICE:
         if words in said:
+            if "expected ':'" in words and error.context_mark is not None:
+                # The parser looks for the colon up to the next line.
+                number = min(error.context_mark.line, len(lines) - 1)
+                advice = space_hint(lines[number].strip().removeprefix("- ")) or advice  # noqa: PLW2901
             if "not closed" in advice and error.context_mark is not None:
                 number = error.context_mark.line
             return _Stop(number + 1, f"not valid YAML: {advice}")

@@ -15,17 +15,28 @@ _MOST_VALUES = 12
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+#: How a cell begins that is JSON.
+_JSON = ("[", "{", '"')
+_NONE = "null"
+
+
 def cell_of(value: Any) -> Any:
-    """Encode a hyperparameter's value: lists, mappings, None and unprintable text as JSON."""
-    plain = value.isprintable() if isinstance(value, str) else value is not None
-    if not plain or isinstance(value, list | Mapping):
+    """Encode a hyperparameter's value as a cell.
+
+    Lists, mappings and None become JSON, and so does text that is unprintable or would be read as
+    JSON.
+    """
+    if isinstance(value, str):
+        plain = value.isprintable() and value != _NONE and not value.startswith(_JSON)
+        return value if plain else json.dumps(value)
+    if value is None or isinstance(value, list | Mapping):
         return json.dumps(value, sort_keys=False)
     return value
 
 
 def value_of(cell: Any) -> Any:
-    """Decode a hyperparameter's cell: the inverse of `cell_of` for all values of an MLP."""
-    if isinstance(cell, str) and cell.startswith(("[", "{", '"')):
+    """Decode a hyperparameter's cell: the inverse of `cell_of`."""
+    if isinstance(cell, str) and (cell == _NONE or cell.startswith(_JSON)):
         return json.loads(cell)
     return cell.item() if hasattr(cell, "item") else cell
 

@@ -148,6 +148,20 @@ def test_a_bare_pickle_is_refused(request_data, tmp_path):
         load_dataset(request_data(npz=str(tmp_path / "data.npz")))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_corrupt_member_is_refused(request_data, tmp_path, npz, method):
+    path = tmp_path / "corrupt.npz"
+    with zipfile.ZipFile(npz(x=X, y=Y)) as whole, zipfile.ZipFile(path, "w", method) as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    content = bytearray(path.read_bytes())
+    content[60:120] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"not a sound \.npz archive") as caught:
+        load_dataset(request_data(npz=str(path)))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
     path = tmp_path / "bomb.npz"
     archive_of_zeros(path)

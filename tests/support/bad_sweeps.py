@@ -32,10 +32,31 @@ BAD = {
     "tab": bad(P + "\tunits: 3\n", 3, "", "tab", "spaces"),
     "open list": bad(P + "  units: [1, 2\n", 3, "", "not closed"),
     "open quote": bad(DATA + 'name: "abc\n', 2, "", "not closed"),
+    "no space after a colon": bad(
+        DATA + "method:random\nparameters:\n  units: 3\n", 2, "", "method: random", "a space"
+    ),
+    "no space before a list": bad(
+        P + "  units: 3\n  epochs:[4]\n", 4, "", "epochs: [4]", "a space"
+    ),
+    "no space in a mapping": bad(
+        DATA + "budget:{trials: 3}\n", 2, "budget:{trials", "budget: {", "a space"
+    ),
     "second colon": bad(DATA + "description: a: b\n", 2, "", "': '"),
     "indentation": bad(P + "   units: 3\n  epochs: 2\n", 4, "", "indentation"),
     "control character": bad(DATA + "name: a\x01b\n", 2, "", "U+0001"),
     "duplicate key": bad(DATA + "seed: 1\nseed: 2\n", 3, "seed", "twice", "line 2"),
+    "hyperparameter at top": bad(DATA + "epochs: 3\n", 2, "epochs", "put it under parameters:"),
+    "layer's units at top": bad(DATA + "units_2: 3\n", 2, "units_2", "under parameters:"),
+    "task at top": bad(DATA + "task: regression\n", 2, "task", "put it under data:"),
+    "workers at top": bad(DATA + "workers: 2\n", 2, "workers", "put it under execution:"),
+    "trials at top": bad(DATA + "trials: 2\n", 2, "trials", "put it under budget:"),
+    "metric the other way round": bad(
+        DATA + "metric: accuracy_val\n", 2, "metric", "did you mean 'val_accuracy'?"
+    ),
+    "list without brackets": bad(P + "  units: 32, 64\n", 3, "parameters.units", "[32, 64]"),
+    "names without brackets": bad(
+        P + "  activation: relu, tanh\n", 3, "parameters.activation", "[relu, tanh]"
+    ),
     "duplicate parameter": bad(
         P + "  units: 1\n  units: 2\n", 4, "parameters.units", "twice", "line 3"
     ),

@@ -1,0 +1,63 @@
+"""A data file that is missing is a mistake of the sweep file, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+
+import hpsearch
+from hpsearch.cli.app import main
+from hpsearch.errors import SweepFileError
+from hpsearch.spec.sweep import load_sweep
+
+SWEEP = """\
+data:
+  csv: {csv}
+  target: y
+  validation: {validation}
+parameters: {{units: 4}}
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("a,y\n" + "1,u\n2,v\n" * 9)
+
+    def write(csv="table.csv", validation=0.2):
+        (tmp_path / "sweep.yaml").write_text(SWEEP.format(csv=csv, validation=validation))
+        return "sweep.yaml"
+
+    return write
+
+
+@pytest.mark.parametrize("command", [("run", "--out", "out"), ("plan",)])
+def test_a_missing_file_is_named_with_its_line(tmp_path, sweep, command, capfd):
+    with pytest.raises(SystemExit) as ended:
+        main([command[0], sweep("tabel.csv"), *command[1:]])
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == (
+        f"sweep.yaml:2: data.csv: no such file, {tmp_path / 'tabel.csv'}; "
+        "did you mean 'table.csv'?\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_missing_files_are_named(tmp_path, sweep):
+    with pytest.raises(SweepFileError) as caught:
+        hpsearch.run(sweep("none.csv", "gone.csv"), out=tmp_path / "out")
+    assert [(p.line, p.path) for p in caught.value.problems] == [
+        (2, "data.csv"),
+        (4, "data.validation"),
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_setting_is_named(sweep, capfd):
+    with pytest.raises(SystemExit):
+        main(["plan", sweep(), "--set", "data.csv=other.csv"])
+    assert "(from --set data.csv=other.csv)" in capfd.readouterr().err
+
+
+def test_results_are_read_without_their_data(sweep):
+    """Tables and reports need no rows."""
+    assert load_sweep(sweep("none.csv")).data.csv.endswith("none.csv")
