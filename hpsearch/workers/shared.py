@@ -44,9 +44,9 @@ def share(dataset: TrainingData) -> int:
 
 
 def _seal(handle: int) -> None:
-    """Let no process change the file (Linux): a worker's code can write to every descriptor."""
-    # On other systems, the module has no such names.
-    if sys.platform == "linux":
+    """Let no process change the memory (Linux): a worker's code can write to every descriptor."""
+    # On other systems, the module has no such names; files that are no memory have no seals.
+    if sys.platform == "linux" and hasattr(os, "memfd_create"):
         import fcntl
 
         seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

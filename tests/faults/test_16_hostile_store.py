@@ -230,8 +230,11 @@ _COMMANDS = {
     "reproduce": ("reproduce", "out", "--trial", "1"),
     "run": ("run", "sweep.yaml", "--out", "out"),
 }
+#: A run starts processes, and a log needs another library.
+_SLOW = ("log", "run")
+_QUICK = tuple(name for name in _COMMANDS if name not in _SLOW)
 #: The others need not read any.
-_READERS_OF_ROWS = ("doctor", "log", "export", "evaluate", "reproduce", "run")
+_READERS_OF_ROWS = ("doctor", "export", "evaluate", "reproduce")
 
 
 def damage(path: Path, how: Damage) -> bytes:
@@ -244,7 +247,7 @@ def damage(path: Path, how: Damage) -> bytes:
 
 def answers(capsys: pytest.CaptureFixture[str], *names: str) -> Iterator[tuple[str, int, str]]:
     """Each command's exit code and words; in this process, since there are many."""
-    for name in names or _COMMANDS:
+    for name in names:
         with pytest.raises(SystemExit) as ended:
             main([*_COMMANDS[name]])
         said = capsys.readouterr()
@@ -268,7 +271,7 @@ def test_what_no_run_declares_is_refused_and_never_runs(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     before = damage(home / "out" / "sweep.db", _TABLES[how])
-    for name, code, said in answers(capsys):
+    for name, code, said in answers(capsys, *_QUICK):
         # A comparison reads no store.
         assert is_refusal(name, code, said) or (name, code) == ("compare", 0), (name, said)
     assert (home / "out" / "sweep.db").read_bytes() == before
@@ -280,7 +283,7 @@ def test_a_row_of_another_type_or_shape_is_refused(
 ) -> None:
     before = damage(home / "out" / "sweep.db", _ROWS[how])
     # An event is read where a search goes on.
-    readers = ("doctor", "run") if "event" in how else _READERS_OF_ROWS
+    readers = ("doctor",) if "event" in how else _READERS_OF_ROWS
     for name, code, said in answers(capsys, *readers):
         assert is_refusal(name, code, said), (name, code, said)
     assert (home / "out" / "sweep.db").read_bytes() == before
@@ -292,6 +295,20 @@ def test_a_fact_of_another_type_or_shape_is_refused(
 ) -> None:
     before = damage(home / "out" / "sweep.db", _FACTS[how])
     for name, code, said in answers(capsys, "show", "report", *_READERS_OF_ROWS):
+        assert is_refusal(name, code, said), (name, code, said)
+    assert (home / "out" / "sweep.db").read_bytes() == before
+
+
+_ALL = _TABLES | _ROWS | _FACTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [*list(_ALL)[::4], *(how for how in _ROWS if "event" in how)])
+def test_a_run_and_a_log_refuse_it_too(
+    home: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    before = damage(home / "out" / "sweep.db", _ALL[how])
+    for name, code, said in answers(capsys, *(("run",) if "event" in how else _SLOW)):
         assert is_refusal(name, code, said), (name, code, said)
     assert (home / "out" / "sweep.db").read_bytes() == before
 
@@ -332,6 +349,6 @@ def test_weights_of_another_model_are_said(home: Path) -> None:
 
 def test_a_sweep_that_is_none_is_the_stores(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damage(home / "out" / "sweep.db", fact("sweep", "parameters: [1\n\x07: {"))
-    for name, code, said in answers(capsys, "doctor", "log", "export", "evaluate", "reproduce"):
+    for name, code, said in answers(capsys, *_READERS_OF_ROWS):
         assert is_refusal(name, code, said) or (name == "doctor" and code == 3), (name, said)
         assert "the sweep in " in said
