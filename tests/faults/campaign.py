@@ -72,8 +72,8 @@ def build(hp):
 #: Longest that a run may take to end after a signal, on a machine that is at other work, too.
 _PATIENCE_SECONDS = 60
 #: A training takes a fraction of a second; a suspended run sleeps longer than the limit.
-_TIMEOUT_SECONDS = 15
-_SLEEP_SECONDS = 18
+_TIMEOUT_SECONDS = 8
+_SLEEP_SECONDS = 10
 _TOLD = re.compile(
     r"^\[\d+/\d+\] trial (\d+) (completed|stopped|diverged|failed|killed|timeout) ?(-?[\d.]+)?",
     re.MULTILINE,
