@@ -20,14 +20,23 @@ def contained() -> Iterator[None]:
 
     A process that the code forks and that comes back here ends.
     """
-    process, here = os.getpid(), Path.cwd()
+    process, here = os.getpid(), _working_directory()
     try:
         yield
     finally:
         if os.getpid() != process:
             os._exit(0)
-        with contextlib.suppress(OSError):
-            os.chdir(here)
+        if here is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(here)
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:
+        # It was removed, which says nothing about the user's code.
+        return None
 
 
 def find_own_modules() -> None:
@@ -36,9 +45,9 @@ def find_own_modules() -> None:
     Call it only before such an import: packages try to import others that may not be installed,
     and a file of that name would run.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    here = _working_directory()
+    if here is not None and str(here) not in sys.path:
+        sys.path.append(str(here))
     importlib.invalidate_caches()
 
 

@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_BEFORE: dict[int, Any] = {}
 
 
 def end_at_once() -> None:
@@ -18,14 +19,17 @@ def end_at_once() -> None:
     cleaning up: what a run holds survives its death.
     """
     for number in _NUMBERS:
-        signal.signal(number, _end)
+        # Whoever had it ignored wants that.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            _BEFORE[number] = signal.signal(number, _end)
 
 
 def restore() -> None:
     """Undo `end_at_once`, for a command with files or processes to clean up."""
-    if signal.getsignal(signal.SIGINT) is _end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while _BEFORE:
+        number, handler = _BEFORE.popitem()
+        if signal.getsignal(number) is _end:
+            signal.signal(number, handler)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

@@ -281,7 +281,9 @@ def answer(first: Table, second: Table) -> Answer:
     A verdict on few configs would say nothing about the tables.
     """
     differences = config_differences(first, second)
-    shared, smaller = len(differences), min(len(first.means), len(second.means))
+    shared = len(differences)
+    # Of those that both tried, some cannot be compared.
+    smaller = min(len(first.means), len(second.means)) - (_tried_by_both(first, second) - shared)
     few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
     if few or not shared:
         return _best(first, second, shared)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pair
-from hpsearch.comparison.questions import LEVEL, Estimate, Question
+from hpsearch.comparison.questions import LEVEL, Estimate, Question, settled
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
 from hpsearch.wording import counted, css_variables, printable
@@ -154,13 +154,14 @@ def _best_of_the_loser(pair: Pair, comparison: Findings) -> list[str]:
         return []
     ours = {best.label: best for best in comparison.bests}
     winner, loser = ours[pair.winner], ours[({pair.first, pair.second} - {pair.winner}).pop()]
-    gain = (loser.mean or 0.0) - (winner.mean or 0.0)
+    means = [winner.mean or 0.0, loser.mean or 0.0]
+    gain = settled(means[1] - means[0], max(map(abs, means)))
     if not (gain < 0 if ":minimize" in comparison.metric else gain > 0):
         return []
     return [
         f"yet the best config is {loser.label}'s: it scores {_maybe(loser.mean)}, the best of "
         f"{winner.label} {_maybe(winner.mean)} (means over {counted(loser.seeds, 'seed')} and "
-        f"{counted(winner.seeds, 'seed')}); --rescore K tests these two"
+        f"{counted(winner.seeds, 'seed')})"
     ]
 
 

@@ -247,13 +247,20 @@ def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
     texts = ["" if cell is None else str(cell) for cell in cells]
     kinds: dict[str, str] = {}
     for cell, text in zip(cells, texts, strict=True):
-        kind = "text" if isinstance(cell, str) else type(cell).__name__
+        kind = _kind_of_label(cell)
         if kinds.setdefault(text, kind) != kind and text not in MISSING:
             one, other = sorted((kinds[text], kind), key="text".__ne__)
             raise DataError(
                 f"{where}: y has the {one} {text!r} and the {other} {text}; give labels of one type"
             )
     return np.array(texts, object).reshape(array.shape)
+
+
+def _kind_of_label(cell: Any) -> str:
+    if isinstance(cell, str):
+        return "text"
+    whole = isinstance(cell, (int, np.integer)) and not isinstance(cell, bool)
+    return "int" if whole else type(cell).__name__
 
 
 def _exact_numbers(cells: list[Any]) -> npt.NDArray[Any] | None:

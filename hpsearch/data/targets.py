@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,10 @@ def _more(several: list[Any]) -> str:
 
 def _number(text: str) -> Decimal | None:
     """Return the exact number that a text is; None for other text."""
-    return Decimal(text.strip()) if _NUMBER.match(text) else None
+    try:
+        return Decimal(text.strip()) if _NUMBER.match(text) else None
+    except InvalidOperation:  # an exponent beyond all bounds
+        return None
 
 
 def _require_exact(part: RawPart) -> None:

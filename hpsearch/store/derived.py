@@ -127,6 +127,7 @@ class Tables:
         Raises:
             HpsearchError: The tables cannot be written.
         """
+        self._where.check()
         self._where.clear()
         paths = (self._where.results, self._where.curves)
         with _explained(self._where):

@@ -48,7 +48,8 @@ class DirectoryLock:
         import fcntl  # missing on Windows, where directories are only read
 
         path = path or directory / ".lock"
-        self._directory, self._path = directory, path
+        # The program may change its working directory.
+        self._directory, self._path, self._at = directory, path.absolute(), directory.absolute()
         self._place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
@@ -82,8 +83,8 @@ class DirectoryLock:
             RefusedError: The directory was moved or removed, or the lock was.
         """
         directory, path = self._directory, self._path
-        if not _is_at(self._place, directory):
-            raise RefusedError(_lost(directory, self._place, path))
+        if not _is_at(self._place, self._at):
+            raise RefusedError(_lost(directory, self._place, elsewhere=path.parent != self._at))
         if not _is_at(self._handle, path):
             raise RefusedError(
                 f"{directory}: its lock, {path.name}, was removed during the run, so another run "
@@ -109,11 +110,14 @@ def _is_at(handle: int, path: Path) -> bool:
     """Whether an open file or directory is what the path names now."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        # A hiccup of a network's file system, say: a write will tell.
+        return True
 
 
-def _lost(directory: Path, handle: int, lock: Path) -> str:
+def _lost(directory: Path, handle: int, *, elsewhere: bool) -> str:
     try:
         now = Path(f"/proc/self/fd/{handle}").readlink()
     except OSError:  # only Linux tells
@@ -125,7 +129,7 @@ def _lost(directory: Path, handle: int, lock: Path) -> str:
             "again, or run it with that directory"
         )
     what = "removed" if now else "moved or removed"
-    store = "" if lock.parent == directory else ", but for its store, which is elsewhere"
+    store = ", but for its store, which is elsewhere" if elsewhere else ""
     return f"{directory}: was {what} during the run, with everything in it{store}; the run ends"
 
 

@@ -65,6 +65,7 @@ class Store:
         self._lost = ""
         if kind := odd_kind(path):
             raise StoreError(f"{path}: is {kind}, not a store")
+        check()
         with self._explained():
             if not read_only and not path.exists():
                 self._create()
@@ -252,7 +253,7 @@ class Store:
             with suppress(OSError):
                 if os.path.samestat(self._opened, self.path.stat()):
                     return
-            what, saved = "replaced", self.path.with_name(f"saved-{self.path.name}")
+            what, saved = "replaced", self._free_name()
             if not self.path.exists():
                 what, saved = "removed", self.path
                 # SQLite would take the log of the removed file for that of the new one.
@@ -266,6 +267,11 @@ class Store:
             if what == "removed":
                 self._lost += ": run the same command again to go on"
         raise StoreError(self._lost)
+
+    def _free_name(self) -> Path:
+        counts = ("", *(f"{number}-" for number in range(2, 1000)))
+        names = (f"saved-{each}{self.path.name}" for each in counts)
+        return next(path for path in map(self.path.with_name, names) if not path.exists())
 
     def _rows(
         self,

@@ -193,9 +193,9 @@ class BestModel:
                 said = _move_aside(model)
             except OSError as error:
                 return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
-        if facts.best_digest:
-            # A kill must not leave a new file with the digest of an old one.
-            self.store.set_facts(best_digest="")
+        if facts.best_model or facts.best_digest:
+            # A kill must not leave a new file that the store takes for the old one.
+            self.store.set_facts(best_model="", best_digest="")
         model.unlink(missing_ok=True)
         failure = self._write(execution, result)
         if failure:

@@ -96,6 +96,8 @@ class Engine:
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
+    #: The shortest training that waited when the first ones had all exceeded a limit.
+    _shortest: int | None = None
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
     #: Whether requests can be answered.
@@ -499,7 +501,11 @@ class Engine:
         ]
 
     def _judge(self, training: Training) -> None:
-        """Give up if the first trainings all fail for the same reason."""
+        """Give up if the first trainings all fail for the same reason.
+
+        Too little time or memory is no reason if any training ever had enough, and not before the
+        shortest one that waits has been tried, too: the longest come first.
+        """
         result = self.results.get(training.number)
         if result is None or self._succeeded:
             return
@@ -511,13 +517,25 @@ class Engine:
         self._failures.append(result.status if limited else f"{result.status}: {result.error}")
         if len(self._failures) < _FAILURES_ALIKE or len(set(self._failures)) > 1:
             return
-        self.stop.reason = f"the first {_FAILURES_ALIKE} trainings all {_FAILURES[result.status]}"
+        if result.status is not Status.FAILED and self._may_do_with_less(training):
+            return
+        count = len(self._failures)
+        self.stop.reason = f"the first {count} trainings all {_FAILURES[result.status]}"
         self.stop.reason += f": {result.error}"
         if result.status is not Status.FAILED:
             self.stop.reason += f"; {_advice(result)}, then run it again with --retry"
         if self._open:
             left = ", ".join(map(str, sorted({self._executions[n].trial for n in self._open})))
             self.stop.reason += f" (under way, and without a row: trial {left})"
+
+    def _may_do_with_less(self, training: Training) -> bool:
+        """Whether any training has had enough, or the shortest one is yet to be tried."""
+        if any(each.status not in _FAILURES for each in self.results.values()):
+            return True
+        if self._shortest is None and self._queue:
+            self._queue.appendleft(self._queue.pop())
+            self._shortest = self._queue[0].number
+        return self._shortest is not None and training.number != self._shortest
 
 
 def _advice(result: ExecutionResult) -> str:

@@ -253,7 +253,7 @@ def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
     Raises:
         Interrupted: For a KeyboardInterrupt of these.
     """
-    stop = Stop(at_once=where is not None)
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -269,6 +269,10 @@ def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
     if hasattr(signal, "SIGHUP"):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
+        if where is not None:
+            stop.at_once = True
+            # One may have come in between.
+            stop.check()
         yield stop
     except KeyboardInterrupt:
         if stop.at_once and where is not None:

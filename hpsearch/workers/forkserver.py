@@ -106,7 +106,12 @@ class _Server:
 
     def _fork(self, worker: int, connection: int, growth_bytes: int) -> None:
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            sys.stderr.write(f"no process for a worker: {error}; fewer workers need fewer\n")
+            sys.stderr.flush()
+            os._exit(1)
         if pid == 0:
             self._become_worker(worker, connection, server, growth_bytes)
         self._own.add(pid)

@@ -145,6 +145,8 @@ class Pool:
 
     def _fork(self, server: Server, number: int) -> Worker:
         ours, theirs = socket.socketpair()
+        # Not everywhere does a flag of `send` keep it from waiting.
+        ours.setblocking(False)
         worker = Worker(number=number, server=server, connection=Wire(ours))
 
         def on_forked(pid: int) -> None:
@@ -198,7 +200,8 @@ class Pool:
                 pid, status = ended
                 self._exit_statuses[pid] = status
                 for worker in self._all():
-                    worker.ended = worker.ended or worker.pid == pid
+                    own = worker.pid == pid and worker.server is server
+                    worker.ended = worker.ended or own
 
     def how_ended(self, worker: Worker) -> str:
         """Describe how a worker's process ended; end it if only its connection has."""
@@ -383,7 +386,11 @@ class LocalExecutor(Executor):
         """The conversation's next messages, or its end."""
         try:
             messages = partner.connection.take()
-        except (EOFError, NoMessageError):
+        except NoMessageError:
+            end(partner)
+            self._pool.forget(partner)
+            return [Heard(ended=_WROTE)]
+        except EOFError:
             messages = []
         else:
             if messages or not partner.ended:

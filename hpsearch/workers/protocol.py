@@ -12,8 +12,8 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.workers.clock import now
 
-#: Longest time of a timed call, unless trainings may take longer.
-_CALL_SECONDS = 60.0
+#: A timed call may take as long as so many trainings, and at least so many seconds.
+_CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
 #: A function from a config's values to a score, or to an iterator of one score an epoch.
 Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
@@ -248,6 +248,7 @@ class WorkerState:
         end_reason: Why the executor ends this worker, in words; empty if it does not.
         timed_out, too_large: Which limit the worker exceeded, if any.
         retired: Whether the worker takes no more work.
+        importing_seconds: Time beyond its limit that a training may take to begin.
     """
 
     number: int
@@ -259,6 +260,7 @@ class WorkerState:
     timed_out: bool = False
     too_large: bool = False
     retired: bool = False
+    importing_seconds: float = 0.0
 
     def take(self, work: Work) -> None:
         """Note new work."""
@@ -274,6 +276,8 @@ class WorkerState:
                 self.retired = True
             case Started():
                 self.began = now()
+                if self.importing_seconds:
+                    self.since = self.began
             case Answered():
                 self.answered.add(message.result.number)
             case Finished() | Called():
@@ -289,11 +293,16 @@ class WorkerState:
         """Set `end_reason` if the work has exceeded its time."""
         if most_seconds is None:
             return
+        limit = f"execution.timeout, {most_seconds:g} s"
         if isinstance(self.work, Call):
-            most_seconds = max(most_seconds, _CALL_SECONDS)
+            # It builds a model many times.
+            most_seconds = max(_CALL_TRAININGS * most_seconds, _CALL_SECONDS)
+            limit = f"{most_seconds:g} s"
+        elif self.began is None:
+            most_seconds += self.importing_seconds
         if now() - self.since > most_seconds:
             self.timed_out = True
-            self.end_reason = f"took longer than execution.timeout, {most_seconds:g} s"
+            self.end_reason = f"took longer than {limit}"
 
     def check_memory(self, used_bytes: int, most_bytes: int) -> None:
         """Set `end_reason` if the worker has exceeded its memory."""

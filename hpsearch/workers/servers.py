@@ -210,6 +210,8 @@ class Servers:
                 start_new_session=True,
             )
         self.light = Server(Channel(light), loaded=False)
+        # It may be stopped before it can tell.
+        self.light.pid = self._process.pid
         self.loaded = Server(Channel(loaded), loaded=True)
 
     def __iter__(self) -> Iterator[Server]:

@@ -45,12 +45,13 @@ def share(dataset: TrainingData) -> int:
 
 def _seal(handle: int) -> None:
     """Let no process change the memory (Linux): a worker's code can write to every descriptor."""
-    # On other systems, the module has no such names; files that are no memory have no seals.
+    # On other systems, and in some builds of Python, the modules have no such names.
     if sys.platform == "linux" and hasattr(os, "memfd_create"):
         import fcntl
 
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
+        if hasattr(fcntl, "F_ADD_SEALS"):
+            seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
 
 
 def _anonymous_file() -> int:

@@ -39,7 +39,7 @@ from hpsearch.workers.protocol import (
     Started,
     Work,
 )
-from hpsearch.workers.wire import CLOSED_STATUS, Wire
+from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
@@ -282,6 +282,9 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
             work: Work | Conversation = cloudpickle.loads(connection.recv_bytes())
         except EOFError:
             return
+        except (OSError, NoMessageError):
+            # Code of an earlier training has closed the connection, or reads from it.
+            os._exit(CLOSED_STATUS)
         if isinstance(work, Conversation):
             load_object(work.function)(connection, *work.arguments)
             return

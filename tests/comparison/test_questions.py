@@ -219,3 +219,19 @@ def test_few_common_configs_do_not_speak_for_many(two, shared, pairs):
 def test_few_of_very_many_are_few(two):
     scores = np.linspace(0.5, 0.9, 70).tolist()
     assert answer(*two(units(scores), units(scores, first=65))).question is Question.BEST
+
+
+def test_configs_that_cannot_be_compared_do_not_make_the_others_few(two):
+    """As of two halving searches, which stop most configs at different epochs."""
+    scores = np.linspace(0.5, 0.9, 100).tolist()
+
+    def rows(epochs):
+        ends = [(Status.COMPLETED, 9)] * 6 + [(Status.STOPPED, epochs)] * 94
+        return [
+            Row({"units": unit}, score, status=status, epochs=count)
+            for unit, (score, (status, count)) in enumerate(zip(scores, ends, strict=True), 1)
+        ]
+
+    found = answer(*two(rows(1), rows(3)))
+    assert found.question is Question.PAIRED
+    assert (found.n_pairs, found.n_lost) == (6, 94)

@@ -8,6 +8,7 @@ import pytest
 from hpsearch.data.dataset import Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import Task
+from hpsearch.data.targets import _number
 from hpsearch.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(60, 2))
@@ -70,3 +71,14 @@ def test_a_class_that_the_test_part_uses_up():
 def test_fractions_as_classes_keep_their_digits():
     dataset = dataset_from_arrays(X, [0.5, 10.25, 2.0] * 20, options=Options(task="classification"))
     assert dataset.target.classes == ("0.5", "2", "10.25")
+
+
+def test_a_label_with_an_exponent_beyond_all_bounds_is_text():
+    assert _number("1e-99999999999999999999") is None
+
+
+def test_whole_numbers_of_several_types_are_of_one_kind_beside_text():
+    y = np.array([np.int64(1), 1, "a", "a"] * 5, object)
+    x = np.arange(20.0).reshape(20, 1)
+    data = dataset_from_arrays(x, y, options=Options(validation=0.5))
+    assert data.target.classes == ("1", "a")

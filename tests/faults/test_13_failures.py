@@ -105,7 +105,7 @@ def test_a_sweep_of_which_all_trials_take_too_long_stops_early(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "stuck"))
     said = run(tmp_path, "--workers", 1, "--set", "execution.timeout=1s", code=1)
     assert (
-        "stopped early: the first 5 trainings all took too long: took longer than "
+        "stopped early: the first 6 trainings all took too long: took longer than "
         "execution.timeout, 1 s; raise execution.timeout, then run it again with --retry"
     ) in said.stdout
     (tmp_path / "odd_layers.py").write_text(

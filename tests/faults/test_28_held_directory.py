@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from commands import hpsearch, start, stored_results, wait_for
 
 from hpsearch import optimize
 from hpsearch.errors import RefusedError
+from hpsearch.store.lock import DirectoryLock
 
 _SPACE = {"a": list(range(8))}
 
@@ -105,6 +108,26 @@ def test_a_store_that_was_replaced_is_saved_beside_it(place):
     assert (place / "out" / "sweep.db").read_text() == "another's"
     (place / "out" / "saved-sweep.db").rename(place / "out" / "sweep.db")
     assert rows(place / "out") == 3
+
+
+def test_a_second_replacement_keeps_what_the_first_saved(place):
+    (place / "out").mkdir()
+    (place / "out" / "saved-sweep.db").write_text("the only copy")
+
+    def replace():
+        (place / "out" / "sweep.db").unlink()
+        (place / "out" / "sweep.db").write_text("another's")
+
+    assert "saved-2-sweep.db" in lost_by(replace)
+    assert (place / "out" / "saved-sweep.db").read_text() == "the only copy"
+
+
+def test_a_program_may_change_its_working_directory(place):
+    (place / "out").mkdir()
+    lock = DirectoryLock(Path("out"))
+    os.chdir("/")
+    lock.check()
+    lock.release()
 
 
 def test_harm_during_the_last_trial_is_told_as_well(place):

@@ -269,7 +269,7 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
     class Ending(Instant):
         def _events(self, job: Job) -> Iterator[Event]:
             number = job.training.number
-            which = advice if advice and number == 6 else limit
+            which = advice if advice and number == 10 else limit
             reason = {
                 "timed_out": "took 3 s",
                 # No two of them took the same.
@@ -280,20 +280,41 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
                 too_large=which == "too_large",
             )  # fmt: skip
 
-    space = space_of(units=list(range(1, 9)))
+    space = space_of(units=list(range(1, 13)))
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         engine.executor = Ending(lambda _: 0.5)
         engine.retries = 0
         run_engine(engine)
         if not alike:
-            assert len(engine.results) == 8
+            assert len(engine.results) == 12
             assert not engine.stop.reason
             return
-        assert re.match(f"the first 5 trainings all {alike}", engine.stop.reason)
+        assert re.match(f"the first [67] trainings all {alike}", engine.stop.reason)
         assert "run it again with --retry" in engine.stop.reason
-        # Two are handed out at a time.
-        assert len(engine.results) == 6
+        # The shortest came before the others that waited; two are handed out at a time.
+        assert len(engine.results) == 8
         assert not engine._open
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
+    tmp_path: Path, stored: bool
+) -> None:
+    class Long(Instant):
+        def _events(self, job: Job) -> Iterator[Event]:
+            if job.training.values["units"] <= 1 + stored:
+                yield from super()._events(job)
+            else:
+                yield Lost(1, job.training, frozenset(), "took 3 s", timed_out=True, seconds=3.0)
+
+    # The longest come first.
+    space = space_of(units=list(range(9, 0, -1)))
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Long(lambda _: 0.5)
+        run_engine(engine)
+        assert not engine.stop.reason
+        statuses = [str(engine.results[number].status) for number in range(1, 10)]
+        assert statuses == ["timeout"] * (8 - stored) + ["completed"] * (1 + stored)
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:

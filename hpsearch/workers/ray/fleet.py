@@ -155,6 +155,8 @@ class Member(WorkerState):
         programs: Keys of the graphs that it has traced.
     """
 
+    #: Its first training of a kind imports TensorFlow, perhaps over a network.
+    importing_seconds: float = 120.0
     actor: Any
     node: str = ""
     pid: int = 0
