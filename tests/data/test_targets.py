@@ -80,5 +80,5 @@ def test_a_label_with_an_exponent_beyond_all_bounds_is_text():
 def test_whole_numbers_of_several_types_are_of_one_kind_beside_text():
     y = np.array([np.int64(1), 1, "a", "a"] * 5, object)
     x = np.arange(20.0).reshape(20, 1)
-    data = dataset_from_arrays(x, y, options=Options(validation=0.5))
+    data = dataset_from_arrays(x, y, options=Options(validation=0.5, task="classification"))
     assert data.target.classes == ("1", "a")
