@@ -19,9 +19,7 @@ def end_at_once() -> None:
     cleaning up: what a run holds survives its death.
     """
     for number in _NUMBERS:
-        # Whoever had it ignored wants that.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            _BEFORE[number] = signal.signal(number, _end)
+        _BEFORE[number] = signal.signal(number, _end)
 
 
 def restore() -> None:

@@ -303,7 +303,7 @@ _ALL = _TABLES | _ROWS | _FACTS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [*list(_ALL)[::4], *(how for how in _ROWS if "event" in how)])
+@pytest.mark.parametrize("how", [*list(_ALL)[::8], *(how for how in _ROWS if "event" in how)])
 def test_a_run_and_a_log_refuse_it_too(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
