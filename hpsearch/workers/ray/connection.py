@@ -142,13 +142,19 @@ def _init(ray: ModuleType, address: str | None) -> None:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Keep the handler of SIGTERM, which Ray replaces by one that ends the process.
+    """Keep the handlers of signals, and deliver those that came only after Ray has started.
 
-    Ray sets one in Python as it starts, and one in C++ over it once it is connected.
+    An exception in the middle of its start may leave Ray waiting for itself. Ray replaces the
+    handler of SIGTERM by one that ends the process: in Python as it starts, and in C++ over it once
+    it is connected.
     """
     utils = importlib.import_module("ray._private.utils")
     setter = getattr(utils, "set_sigterm_handler", None)
-    handler = signal.getsignal(signal.SIGTERM)
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda each, _: came.append(each))
     if setter is not None:
         utils.set_sigterm_handler = lambda _: None  # type: ignore[attr-defined]
     try:
@@ -156,8 +162,10 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         if setter is not None:
             utils.set_sigterm_handler = setter  # type: ignore[attr-defined]
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        for late in came[:1]:
+            signal.raise_signal(late)
 
 
 def _resolved(address: str) -> str:
