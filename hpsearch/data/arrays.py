@@ -18,6 +18,7 @@ from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
 from hpsearch.data.files import read_arrays
 from hpsearch.data.tables import (
     FLOAT32_MAX,
+    FLOAT64_WHOLE,
     MISSING,
     parse_columns,
     stack_columns,
@@ -34,8 +35,6 @@ Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 _IMAGE_DIMENSIONS = 3
 _IMAGE_MAX = 255.0
 _INT64_MAX = 2**63 - 1
-#: float64 represents all smaller whole numbers exactly.
-_WHOLE = 2**53
 
 
 def _part(
@@ -201,7 +200,7 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
     if _is_pandas(y, "Series") or _is_pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)
-    rounded = array.dtype.kind == "f" and bool((np.abs(array) >= _WHOLE).any())
+    rounded = array.dtype.kind == "f" and bool((np.abs(array) >= FLOAT64_WHOLE).any())
     if isinstance(y, list | tuple) and (rounded or array.dtype.kind == "U"):
         # NumPy turns numbers beside text into text, and integers of two types into float64.
         array = np.array(y, object)
@@ -268,7 +267,7 @@ def _exact_numbers(cells: list[Any]) -> npt.NDArray[Any] | None:
     whole = [int(cell) for cell in cells if isinstance(cell, (int, np.integer))]
     low, high = min(whole, default=0), max(whole, default=0)
     if len(whole) < len(cells):
-        return np.array(cells, np.float64) if max(-low, high) < _WHOLE else None
+        return np.array(cells, np.float64) if max(-low, high) < FLOAT64_WHOLE else None
     for kind in (np.int64, np.uint64):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return np.array(whole, kind)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_VOCABULARY = 1000
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+#: float64 represents all smaller whole numbers exactly.
+FLOAT64_WHOLE = 2**53
 
 MISSING = frozenset(
     (

@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import RawData, RawPart, TaskName
 from hpsearch.data.specs import Target, Task
-from hpsearch.data.tables import FLOAT32_MAX, MISSING, parse_numbers
+from hpsearch.data.tables import FLOAT32_MAX, FLOAT64_WHOLE, MISSING, parse_numbers
 from hpsearch.errors import DataError
 from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
-#: float64 represents all smaller whole numbers exactly.
-_WHOLE = 2**53
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z", re.ASCII)
 #: An identifier such as a zip code, which is another one without its zeros.
 _LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")
@@ -82,7 +80,7 @@ def _canonical(cell: str) -> str:
         return cell
     if value == value.to_integral_value():
         return str(int(value))
-    return _number_name(float(value)) if abs(value) < _WHOLE else cell.strip()
+    return _number_name(float(value)) if abs(value) < FLOAT64_WHOLE else cell.strip()
 
 
 def _number_name(value: float) -> str:
@@ -205,7 +203,7 @@ def _require_exact(part: RawPart) -> None:
     """Refuse floating-point labels, of which some may have been rounded to others."""
     if part.y.dtype.kind != "f":
         return
-    large = np.abs(part.y) >= _WHOLE
+    large = np.abs(part.y) >= FLOAT64_WHOLE
     if large.any():
         row = int(np.argmax(large))
         raise DataError(

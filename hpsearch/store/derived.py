@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,6 +170,22 @@ class Tables:
             self._where.write(self._where.sweep, text)
 
 
+#: What reading a table raises that is not as a run writes it.
+_ODD_ROW = (OSError, ValueError, LookupError, TypeError, csv.Error)
+
+
+def _cells_in(path: Path) -> Iterator[tuple[ExecutionKey, Mapping[str, str]]]:
+    """Yield the key and the cells of each row of a results table.
+
+    Raises:
+        _ODD_ROW: It cannot be read, or is not as a run writes it.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            fold = int(row["fold"]) if row["fold"] else None
+            yield (row["config"], Repetition(int(row["seed"]), fold)), row
+
+
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """The trial and the key of each row of a results table; none if it is missing.
 
@@ -178,14 +194,11 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """
     found: list[tuple[int, ExecutionKey]] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                fold = int(row["fold"]) if row["fold"] else None
-                key = row["config"], Repetition(int(row["seed"]), fold)
-                found.append((int(row["trial"]), key))
+        for key, cells in _cells_in(path):
+            found.append((int(cells["trial"]), key))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+    except _ODD_ROW as error:
         why = f"no column {error}" if isinstance(error, KeyError) else str(error)
         raise RefusedError(
             f"{path}: row {len(found) + 1} is not as a run writes it ({why}), so it is unknown "
@@ -210,25 +223,15 @@ def with_versions(
         if each.number in results and not results[each.number].versions
     }
     found = dict(results)
-    for key, cells in _cells_in(where.results) if silent else ():
-        number = silent.get(key)
-        if number is not None and _is_row_of(results[number], cells):
-            versions = {name: unescaped(cells[name]) for name in PACKAGES if cells.get(name)}
-            found[number] = replace(results[number], versions=versions)
+    if not silent or odd_kind(where.results):
+        return found
+    with suppress(*_ODD_ROW):
+        for key, cells in _cells_in(where.results):
+            number = silent.get(key)
+            if number is not None and _is_row_of(results[number], cells):
+                versions = {name: unescaped(cells[name]) for name in PACKAGES if cells.get(name)}
+                found[number] = replace(results[number], versions=versions)
     return found
-
-
-def _cells_in(path: Path) -> Iterator[tuple[ExecutionKey, Mapping[str, str]]]:
-    """The key and the cells of each row of a results table, as far as it can be read."""
-    try:
-        if odd_kind(path):
-            return
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                fold = int(row["fold"]) if row["fold"] else None
-                yield (row["config"], Repetition(int(row["seed"]), fold)), row
-    except (OSError, ValueError, LookupError, TypeError, csv.Error):
-        return
 
 
 def _is_row_of(result: ExecutionResult, cells: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
-from hpsearch.space.execution import ExecutionKey, ExecutionResult, Repetition
+from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Config, Kind
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped
@@ -488,14 +488,3 @@ def goal_of(table: pd.DataFrame) -> str:
     metrics = table["metric"].dropna()
     parts = str(metrics.iloc[0]).split(":") if len(metrics) else []
     return parts[1] if len(parts) > 1 else "maximize"
-
-
-def keys_of(table: pd.DataFrame) -> list[ExecutionKey]:
-    """Return the config, the seed and the fold of each row."""
-    import pandas as pd  # slow to import
-
-    cells = table[["config", "seed", "fold"]].astype(object)
-    return [
-        (str(config), Repetition(int(seed), None if pd.isna(fold) else int(fold)))
-        for config, seed, fold in cells.itertuples(index=False)
-    ]

@@ -40,14 +40,19 @@ def home(tmp_path):
 
 def assert_ended(driver, number):
     """Send the signal: the run must end in time, in one line, with nothing left of it."""
+    err = ended_by(driver, number)
+    assert err.startswith(_ENDS[number][1]), err
+    assert len(err.splitlines()) == 1, err
+
+
+def ended_by(driver, number):
+    """Send the signal, and return what stderr got: the run must end in time, with its exit code."""
     servers = driver.servers()
     seconds, err = driver.send(number)
-    code, word = _ENDS[number]
-    assert driver.process.returncode == code, err
+    assert driver.process.returncode == _ENDS[number][0], err
     assert seconds < 5
-    assert err.startswith(word), err
-    assert len(err.splitlines()) == 1, err
     wait_for(lambda: not in_sessions(servers), seconds=5, what="children to end")
+    return err
 
 
 def catches_sigterm(pid):
@@ -102,11 +107,6 @@ def test_at_any_time(home, number):
 
 def assert_ended_in_words(driver, number):
     """As `assert_ended`; after the first training has begun, stderr has lines of progress, too."""
-    servers = driver.servers()
-    seconds, err = driver.send(number)
-    code, word = _ENDS[number]
-    assert driver.process.returncode == code, err
-    assert seconds < 5
-    assert err.splitlines()[-1].startswith(word), err
+    err = ended_by(driver, number)
+    assert err.splitlines()[-1].startswith(_ENDS[number][1]), err
     assert "Traceback" not in err
-    wait_for(lambda: not in_sessions(servers), seconds=5, what="children to end")

@@ -266,6 +266,15 @@ def is_refusal(name: str, code: int, said: str) -> bool:
     return code == 3 and len(lines) == 1 and lines[0].startswith("out/sweep.db: ")
 
 
+def require_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], how: Damage, *names: str
+) -> None:
+    before = damage(home / "out" / "sweep.db", how)
+    for name, code, said in answers(capsys, *names):
+        assert is_refusal(name, code, said), (name, code, said)
+    assert (home / "out" / "sweep.db").read_bytes() == before
+
+
 @pytest.mark.parametrize("how", _TABLES)
 def test_what_no_run_declares_is_refused_and_never_runs(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
@@ -281,22 +290,16 @@ def test_what_no_run_declares_is_refused_and_never_runs(
 def test_a_row_of_another_type_or_shape_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
-    before = damage(home / "out" / "sweep.db", _ROWS[how])
     # An event is read where a search goes on.
     readers = ("doctor",) if "event" in how else _READERS_OF_ROWS
-    for name, code, said in answers(capsys, *readers):
-        assert is_refusal(name, code, said), (name, code, said)
-    assert (home / "out" / "sweep.db").read_bytes() == before
+    require_refused(home, capsys, _ROWS[how], *readers)
 
 
 @pytest.mark.parametrize("how", _FACTS)
 def test_a_fact_of_another_type_or_shape_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
-    before = damage(home / "out" / "sweep.db", _FACTS[how])
-    for name, code, said in answers(capsys, "show", "report", *_READERS_OF_ROWS):
-        assert is_refusal(name, code, said), (name, code, said)
-    assert (home / "out" / "sweep.db").read_bytes() == before
+    require_refused(home, capsys, _FACTS[how], "show", "report", *_READERS_OF_ROWS)
 
 
 _ALL = _TABLES | _ROWS | _FACTS
@@ -307,10 +310,7 @@ _ALL = _TABLES | _ROWS | _FACTS
 def test_a_run_and_a_log_refuse_it_too(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
-    before = damage(home / "out" / "sweep.db", _ALL[how])
-    for name, code, said in answers(capsys, *(("run",) if "event" in how else _SLOW)):
-        assert is_refusal(name, code, said), (name, code, said)
-    assert (home / "out" / "sweep.db").read_bytes() == before
+    require_refused(home, capsys, _ALL[how], *(("run",) if "event" in how else _SLOW))
 
 
 _BLOBS = {

@@ -22,7 +22,6 @@ from hpsearch.store.tables import (
     column_of,
     curves_table,
     header_lines,
-    keys_of,
     numbers_rows,
     read_curves,
     read_table,
@@ -297,8 +296,8 @@ def executions(*keys: tuple[int, str, int, int | None]) -> pd.DataFrame:
 
 
 def keys(table: pd.DataFrame) -> list[tuple[int, str, int, int | None]]:
-    found = zip(table["trial"], keys_of(table), strict=True)
-    return [(trial, config, *repetition) for trial, (config, repetition) in found]
+    cells = table[["trial", "config", "seed", "fold"]].astype(object)
+    return [*cells.where(cells.notna(), None).itertuples(index=False, name=None)]
 
 
 def test_rows_are_by_trial_seed_and_fold() -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hpsearch.data.builtin import describe, image_folder
 from hpsearch.data.dataset import Dataset, Inputs, Options, RawData, Split
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.data.tables import scan
+from hpsearch.data.tables import FLOAT64_WHOLE, scan
 from hpsearch.data.targets import Classes
 from hpsearch.spec.data import DataSpec
 
@@ -92,9 +92,6 @@ def joined(parts: Iterable[str]) -> str:
 
 
 _DIGITS = 16
-#: float64 represents all smaller whole numbers exactly.
-_WHOLE = 2**53
-
 _IMAGES = '''\
 def idx(folder, name):
     """Read the array in an IDX file of bytes, gzipped or not."""
@@ -318,7 +315,7 @@ def _read_as(names: Sequence[str], *, numbers: bool) -> tuple[str, str]:
     """Return a function that reads a label, and the source text of what it gives for each class."""
     if not numbers:
         return "str", listing(names)
-    if all(abs(float(name)) < _WHOLE for name in names):
+    if all(abs(float(name)) < FLOAT64_WHOLE for name in names):
         return "float", listing(map(float, names))
     # float would run large whole numbers together. `str` because Decimal takes no NumPy integer.
     return "as_number", f"[Decimal(each) for each in {listing(names)}]{_AS_NUMBER}"
