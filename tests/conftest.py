@@ -1,11 +1,39 @@
-"""Hypothesis: no deadline, since machines may be busy, and the same examples each time in CI."""
+"""What all tests share.
+
+Hypothesis has no deadline, since machines may be busy, and the same examples each time in CI.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+from types import SimpleNamespace
 
+import pytest
+from commands import ready_servers
 from hypothesis import settings
+
+from hpsearch.workers import servers
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+#: Here processes are disturbed or measured, so they start as users' do.
+_FRESH = {"faults", "workers"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ready(request):
+    """Spare searches in this process the imports of their servers, as commands are spared them."""
+    if request.path.parent.name in _FRESH:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        stands_in = SimpleNamespace(
+            Popen=ready_servers,
+            DEVNULL=subprocess.DEVNULL,
+            TimeoutExpired=subprocess.TimeoutExpired,
+        )
+        patch.setattr(servers, "subprocess", stands_in)
+        yield

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -154,6 +155,12 @@ _AT_START = _at_start(os.environ)
 @functools.cache
 def _zygote() -> Zygote:
     return Zygote()
+
+
+def ready_servers(command: Sequence[str], **arguments: Any) -> Any:
+    """Start the fork servers of a search in this process, as a Popen does but for its imports."""
+    start = subprocess.Popen if _at_start(os.environ) != _AT_START else _zygote().servers
+    return start(command, **arguments)
 
 
 def hpsearch(

@@ -4,13 +4,15 @@
 
 That spares each command the import of pandas and SciPy, and its servers that of TensorFlow, which
 takes seconds. A forked command is a process of its own like any other, and so are its servers and
-workers. Tests of imports, environments, memory and kills start a fresh interpreter.
+workers; it forks the servers of searches in the tests' own process, too. Tests of imports,
+environments, memory and kills start a fresh interpreter.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import gc
 import json
@@ -59,11 +61,9 @@ class Zygote:
         Raises:
             subprocess.TimeoutExpired: It did not end in time, and was killed.
         """
-        request = [*arguments], str(cwd.absolute()), dict(env)
+        request = "command", [*arguments], str(cwd.absolute()), dict(env)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            message = json.dumps(request).encode()
-            socket.send_fds(self._socket, [message], [out.fileno(), err.fileno()])
-            pid = int(self._socket.recv(_MOST_BYTES))
+            pid = self._ask(request, [out.fileno(), err.fileno()])
             self._socket.settimeout(seconds)
             try:
                 code = int(self._socket.recv(_MOST_BYTES))
@@ -80,34 +80,33 @@ class Zygote:
                 texts.append(file.read().decode())
         return subprocess.CompletedProcess(["hpsearch", *arguments], code, *texts)
 
-
-class _ForkedServers:
-    """Stands where `hpsearch.workers.servers` has a Popen of the fork servers' module."""
-
-    def __init__(
+    def servers(
         self, command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
-    ) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            _ending(lambda: self._become(command, pass_fds, stdout.fileno(), env))
+    ) -> _Servers:
+        """Fork the servers of this process, in place of a Popen of their module."""
+        request = "servers", list(command), os.getcwd(), dict(env)
+        _adopt_orphans(1)
+        try:
+            return _Servers(self._ask(request, [stdout.fileno(), *pass_fds]))
+        finally:
+            _adopt_orphans(0)
 
-    @staticmethod
-    def _become(command: Sequence[str], kept: Sequence[int], log: int, env: Any) -> None:
-        os.setsid()
-        for standard in (1, 2):
-            os.dup2(log, standard)
-        begin = 3
-        for descriptor in sorted(kept):
-            os.closerange(begin, descriptor)
-            begin = descriptor + 1
-        os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
-        os.environ.clear()
-        os.environ.update(env)
-        sys.argv = list(command[command.index("hpsearch.workers.forkserver") :])
-        forkserver.main()
+    def _ask(self, request: Sequence[Any], descriptors: Sequence[int]) -> int:
+        socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+        return int(self._socket.recv(_MOST_BYTES))
+
+
+def _adopt_orphans(on: int) -> None:
+    """Become the parent of descendants that lose their own, or leave that to others again."""
+    ctypes.CDLL(None).prctl(forkserver._ADOPTS, on)
+
+
+class _Servers:
+    """Servers that were forked, where `hpsearch.workers.servers` has a Popen."""
+
+    def __init__(self, pid: int) -> None:
+        self.returncode: int | None = None
+        self.pid = pid
 
     def wait(self, seconds: float | None = None) -> int:
         """As `Popen.wait`."""
@@ -121,6 +120,60 @@ class _ForkedServers:
             else:
                 time.sleep(0.005)
         return self.returncode
+
+
+def _fork_servers(
+    command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
+) -> _Servers:
+    """Fork the servers of a command, which is this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _ending(lambda: _be_servers(command, pass_fds, stdout.fileno(), env))
+    return _Servers(pid)
+
+
+def _be_servers(
+    command: Sequence[str], kept: Sequence[int], log: int, env: Mapping[str, str]
+) -> None:
+    os.setsid()
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    begin = 3
+    for descriptor in sorted(kept):
+        os.closerange(begin, descriptor)
+        begin = descriptor + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = list(command[command.index("hpsearch.workers.forkserver") :])
+    forkserver.main()
+
+
+def _orphaned_servers(
+    command: list[str], cwd: str, env: Mapping[str, str], log: int, *kept: int
+) -> int:
+    """Fork the servers of the tests' process by one that ends at once, so that they are its."""
+    place = command.index("hpsearch.workers.forkserver") + 1
+    command[place : place + 2] = map(str, kept)
+    driver = int(command[place + 2])
+    readable, writable = os.pipe()
+    between = os.fork()
+    if between == 0:
+        pid = os.fork()
+        if pid:
+            os.write(writable, str(pid).encode())
+            os._exit(0)
+        while os.getppid() != driver:
+            time.sleep(0.001)
+        os.chdir(cwd)
+        _ending(lambda: _be_servers(command, kept, log, env))
+    os.waitpid(between, 0)
+    pid = int(os.read(readable, 32))
+    os.close(readable)
+    os.close(writable)
+    return pid
 
 
 def _ending(call: Callable[[], None]) -> NoReturn:
@@ -160,7 +213,7 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.argv = ["hpsearch", *arguments]
     servers.subprocess = SimpleNamespace(
-        Popen=_ForkedServers,
+        Popen=_fork_servers,
         DEVNULL=subprocess.DEVNULL,
         TimeoutExpired=subprocess.TimeoutExpired,
     )
@@ -188,19 +241,23 @@ def _preload() -> None:
 
 def _serve(channel: socket.socket) -> None:
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 3)
         if not message:
             return
-        arguments, cwd, env = json.loads(message)
-        pid = os.fork()
-        if pid == 0:
-            _ending(functools.partial(_command, arguments, cwd, env, *descriptors))
+        what, *request = json.loads(message)
+        if what == "servers":
+            pid = _orphaned_servers(*request, *descriptors)
+        else:
+            pid = os.fork()
+            if pid == 0:
+                _ending(functools.partial(_command, *request, *descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(str(pid).encode())
-        _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(BrokenPipeError):
-            channel.send(str(os.waitstatus_to_exitcode(status)).encode())
+        if what == "command":
+            _, status = os.waitpid(pid, 0)
+            with contextlib.suppress(BrokenPipeError):
+                channel.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 if __name__ == "__main__":
