@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,13 +21,14 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 #: Here processes are disturbed or measured, so they start as users' do.
-_FRESH = {"faults", "workers"}
+_FRESH = ("faults/", "workers/test_light.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _ready(request):
     """Spare searches in this process the imports of their servers, as commands are spared them."""
-    if request.path.parent.name in _FRESH:
+    path = request.path.relative_to(Path(__file__).parent).as_posix()
+    if path.startswith(_FRESH):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:

@@ -46,6 +46,7 @@ def without(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_a_run_needs_nothing_of_linux_alone(without):
     home = without(ON_LINUX)
     done = commands.hpsearch("run", "s.yaml", "--out", "out", cwd=home)

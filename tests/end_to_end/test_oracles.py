@@ -55,13 +55,8 @@ def table(directory: Path) -> pd.DataFrame:
     return pd.read_csv(directory / "results.csv").drop(columns="seconds")
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        pytest.param(name, marks=[] if "RandomSearch" in name else [pytest.mark.slow])
-        for name in [*KERASTUNERS, "own_oracles:Mine"]
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [*KERASTUNERS, "own_oracles:Mine"])
 def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path, method: str) -> None:
     write(tmp_path, method, execution={"workers": 1})
     hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)

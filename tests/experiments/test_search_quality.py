@@ -56,6 +56,7 @@ def _made_by_others(path, method):
     table.to_csv(path, index=False)
 
 
+@pytest.mark.slow
 def test_a_table_holds_every_config_and_its_curve(tmp_path):
     import pandas as pd
 

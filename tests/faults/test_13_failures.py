@@ -115,6 +115,7 @@ def test_a_sweep_of_which_all_trials_take_too_long_stops_early(tmp_path):
     assert "7 completed, 7 trained now" in run(tmp_path, *raised).stdout
 
 
+@pytest.mark.slow
 def test_the_console_script_finds_functions_of_the_working_directory(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
     (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "noisy"))

@@ -28,6 +28,7 @@ def started(home, command, **streams):
     )
 
 
+@pytest.mark.slow
 def test_a_reader_of_both_streams_leaves(home):
     process = started(
         home, ["run", "sweep.yaml", "--out", "out"],

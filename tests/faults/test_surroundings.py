@@ -65,8 +65,11 @@ def test_reading_needs_no_working_directory(home):
 
 @pytest.mark.parametrize(
     "environ",
-    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"PYTHONUTF8": "0", "LC_ALL": "C"}],
-    ids=["ascii", "C", "no-utf-8"],
+    [
+        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow, id="ascii"),
+        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow, id="C"),
+        pytest.param({"PYTHONUTF8": "0", "LC_ALL": "C"}, id="no-utf-8"),
+    ],
 )
 def test_names_beyond_ascii_on_any_stream(home, environ):
     shutil.copytree(home / "out", home / "Größe漢", dirs_exist_ok=True)

@@ -77,7 +77,13 @@ def regrets(method: str, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    "method", ["tpe", pytest.param("bayesian", marks=pytest.mark.slow), "asha", "hyperband"]
+    "method",
+    [
+        "tpe",
+        pytest.param("bayesian", marks=pytest.mark.slow),
+        "asha",
+        pytest.param("hyperband", marks=pytest.mark.slow),
+    ],
 )
 def test_it_learns(method):
     """Regret of at most three quarters of random search's, and better in two of three pairs."""

@@ -46,7 +46,9 @@ def fitted(wine):
     return SweepClassifier(TWO).fit(*wine)
 
 
-@pytest.mark.parametrize("estimator", [SweepClassifier, SweepRegressor])
+@pytest.mark.parametrize(
+    "estimator", [SweepClassifier, pytest.param(SweepRegressor, marks=pytest.mark.slow)]
+)
 def test_scikit_learn_s_own_checks(estimator):
     with warnings.catch_warnings():
         # The checks' data has constant columns, and labels in a column.
@@ -129,6 +131,7 @@ def test_labels_and_names_of_columns_are_the_user_s(wine):
         fitted.predict(x.rename(columns={"alcohol": "ethanol"}))
 
 
+@pytest.mark.slow
 def test_a_copy_by_pickle_predicts_the_same_in_another_process(fitted, wine, tmp_path):
     (tmp_path / "fitted").write_bytes(pickle.dumps(fitted))
     np.save(tmp_path / "x.npy", wine[0])

@@ -71,7 +71,7 @@ def every_point(space: Space) -> list[Config]:
     return found
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(spaces(), st.sampled_from([20_000, 2]))
 def test_only_inactive_values_are_left_out(space: Space, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

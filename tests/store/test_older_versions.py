@@ -41,6 +41,7 @@ STORES = {
     (2, "random"): 2, (2, "asha"): 4, (3, "random"): 2, (3, "asha"): 4, (3, "grid"): 4,
 }  # fmt: skip
 """Format and name -> trials."""
+_ALWAYS = {(2, "random"), (3, "asha")}
 #: What differs between versions; older tables do not say the method.
 SOFTWARE = ["version", "tensorflow", "keras", "method"]
 NOBODY = 65534
@@ -54,7 +55,12 @@ def unpacked(version: int, name: str, directory: Path) -> Path:
     return directory
 
 
-@pytest.fixture(params=STORES, ids=lambda store: f"{store[1]}-{store[0]}")
+@pytest.fixture(
+    params=[
+        pytest.param(store, marks=() if store in _ALWAYS else pytest.mark.slow) for store in STORES
+    ],
+    ids=lambda store: f"{store[1]}-{store[0]}",
+)
 def store(request: pytest.FixtureRequest) -> tuple[int, str]:
     return request.param
 

@@ -115,9 +115,7 @@ XLA_GRID = [
     pytest.param(
         layer_type,
         optimizer,
-        marks=()
-        if (layer_type, optimizer) in {("dense", "sgd"), ("batch_norm", "adam")}
-        else pytest.mark.slow,
+        marks=() if (layer_type, optimizer) == ("dense", "sgd") else pytest.mark.slow,
     )
     for layer_type in EXACT_TYPES
     for optimizer in OPTIMIZERS
