@@ -132,9 +132,27 @@ def results(plan: Plan, known: Iterable[Run]) -> Results:
 
 
 def _regrets(
+    plan: Plan, results: Results, table: str, method: str, at: int, *, seeds: Sequence[int]
+) -> Array | None:
+    """Regrets of shape `(tables, seeds)`; None if a run is missing.
+
+    Over all tables, each table's regrets are divided by the mean of random search on it, so that
+    all tables count alike.
+    """
+    tables = plan.tables if table == ALL else (table,)
+    found = _of_runs(results, tables, method, seeds, at)
+    if table != ALL or found is None:
+        return found
+    random = _of_runs(results, tables, RANDOM, plan.seeds, at)
+    if random is None:
+        return None
+    scale = random.mean(axis=1, keepdims=True)
+    return found / np.where(scale > 0, scale, 1.0)
+
+
+def _of_runs(
     results: Results, tables: Sequence[str], method: str, seeds: Sequence[int], at: int
 ) -> Array | None:
-    """Regrets of shape `(tables, seeds)`; None if a run is missing."""
     found = [results.regrets(table, method, at) for table in tables]
     if any(seed not in regrets for regrets in found for seed in seeds):
         return None
@@ -159,7 +177,7 @@ def _against_peers(plan: Plan, results: Results) -> Iterator[Row]:
         for peer in plan.peers:
             for at in plan.at:
                 for kind, beats in (("claim", False), ("question", True)):
-                    row = _judged(plan, results, (ours, peer), plan.tables, at, beats=beats)
+                    row = _judged(plan, results, (ours, peer), ALL, at, beats=beats)
                     yield {"kind": kind, **row}
 
 
@@ -170,7 +188,7 @@ def _against_random(plan: Plan, results: Results) -> Iterator[Row]:
         for table in plan.tables:
             for at in plan.at:
                 beats = at > AT[0]
-                row = _judged(plan, results, (ours, RANDOM), (table,), at, beats=beats)
+                row = _judged(plan, results, (ours, RANDOM), table, at, beats=beats)
                 yield {"kind": "claim", **row}
 
 
@@ -178,7 +196,7 @@ def _judged(
     plan: Plan,
     results: Results,
     pair: tuple[str, str],
-    tables: Sequence[str],
+    table: str,
     at: int,
     *,
     beats: bool,
@@ -187,21 +205,24 @@ def _judged(
     seeds = plan.seeds_of(theirs)
     row: Row = {
         "claim": f"{ours} {'beats' if beats else 'is no worse than'} {theirs}",
-        "table": tables[0] if len(tables) == 1 else ALL,
+        "table": table,
         "trials": at,
         "seeds": len(seeds),
     }
-    first, second = (_regrets(results, tables, m, seeds, at) for m in pair)
+    first, second = (_regrets(plan, results, table, m, at, seeds=seeds) for m in pair)
     # A single seed is no evidence.
     if first is None or second is None or len(seeds) < 2:
         return {**row, "p": 1.0, "holds": "open"}
-    judged = Estimate.of(first - (1.0 if beats else _NO_WORSE) * second)
+    values = first - (1.0 if beats else _NO_WORSE) * second
+    judged = Estimate.of(values)
+    alone = Estimate.of(values.mean(axis=0, keepdims=True)) if table == ALL else ""
     return {
         **row,
         "ours": f"{first.mean():.4f}",
         "theirs": f"{second.mean():.4f}",
         "difference": str(Estimate.of(first - second)),
         "less the margin": "" if beats else str(judged),
+        "over seeds alone": str(alone),
         "p": judged.p,
         "holds": "",
     }
@@ -236,10 +257,10 @@ def _losses(plan: Plan, results: Results) -> Iterator[Row]:
         for theirs in (*plan.peers, *({RANDOM} & {*plan.methods})):
             seeds = plan.seeds_of(theirs)
             for table in (*plan.tables, ALL):
-                tables = plan.tables if table == ALL else (table,)
                 for at in plan.at:
-                    both = [_regrets(results, tables, m, seeds, at) for m in (ours, theirs)]
-                    first, second = both
+                    first, second = (
+                        _regrets(plan, results, table, m, at, seeds=seeds) for m in (ours, theirs)
+                    )
                     if first is None or second is None or len(seeds) < 2:
                         continue
                     apart = Estimate.of(first - second)
@@ -261,8 +282,7 @@ def _means(plan: Plan, results: Results) -> Iterator[Row]:
         for table in (*plan.tables, ALL):
             row: Row = {"trials": at, "table": table}
             for method in reversed(plan.methods):
-                tables = plan.tables if table == ALL else (table,)
-                found = _regrets(results, tables, method, plan.seeds_of(method), at)
+                found = _regrets(plan, results, table, method, at, seeds=plan.seeds_of(method))
                 row[method] = "" if found is None else f"{found.mean():.4f}"
             yield row
 
