@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HERE", "machine", "report", "versions"]
+__all__ = ["HERE", "machine", "report", "report_parts", "versions"]
 
 HERE = Path(__file__).resolve().parent
 Row = Mapping[str, Any]
@@ -70,17 +70,46 @@ def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> N
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
     """
+    content = {"rows": [dict(row) for row in rows]}
+    _write(name, about, _table(rows), content, out)
+
+
+def report_parts(
+    name: str, about: Sequence[str], parts: Mapping[str, Sequence[Row]], out: Path
+) -> None:
+    """Print and write several tables as one file, as `report` does with one.
+
+    Args:
+        name: The files' name without suffix.
+        about: Lines above the tables.
+        parts: Heading -> rows, in order.
+        out: The directory to write to.
+    """
+    lines: list[str] = []
+    for heading, rows in parts.items():
+        lines += [f"## {heading}", "", *(_table(rows) if rows else ["None."]), ""]
+    content = {"parts": {heading: [dict(row) for row in rows] for heading, rows in parts.items()}}
+    _write(name, about, lines[:-1], content, out)
+
+
+def _write(
+    name: str, about: Sequence[str], body: Sequence[str], content: Mapping[str, Any], out: Path
+) -> None:
     about = [*about[:1], measured(), *about[1:]]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [f"# {name}", "", *(f"- {line}" for line in about), ""]
-    lines += [_line(columns), "|" + "---|" * len(columns)]
-    lines += [_line([row.get(column, "") for column in columns]) for row in rows]
+    lines = [f"# {name}", "", *(f"- {line}" for line in about), "", *body]
     text = "\n".join(lines) + "\n"
     print(text, flush=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
-    content = json.dumps({"about": list(about), "rows": [dict(row) for row in rows]}, indent=1)
-    (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
+    (out / f"{name}.json").write_text(
+        json.dumps({"about": about, **content}, indent=1) + "\n", encoding="utf-8"
+    )
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [_line(columns), "|" + "---|" * len(columns)]
+    return lines + [_line([row.get(column, "") for column in columns]) for row in rows]
 
 
 def _line(cells: Sequence[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Optuna's samplers and KerasTuner's oracle with the interface of `hpsearch.search.strategy`.
+"""Optuna, KerasTuner and SMAC with the interface of `hpsearch.search.strategy`.
 
 Each peer gets what it can use: numbers in lists are declared as ordered, conditions in the way of
 each library, and all other options have their defaults. A config that a peer proposes twice counts
@@ -7,18 +7,28 @@ twice, because it would be trained twice.
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Config, Parameter, Range, Space
 
-__all__ = ["PEERS", "STOCK", "KerasTunerSearch", "OptunaSearch", "make_peer"]
+__all__ = [
+    "ALL_PEERS",
+    "PEERS",
+    "STOCK",
+    "KerasTunerSearch",
+    "OptunaSearch",
+    "SmacSearch",
+    "make_peer",
+]
 
 #: The peer that measures KerasTuner's time; `keras_tuner` measures its regrets.
 STOCK = "keras_tuner_stock"
@@ -57,6 +67,8 @@ class OptunaSearch:
         sampler: Seed -> a sampler.
         conditional: Whether only active parameters are suggested, as usual with Optuna. Otherwise
             all are, for samplers that only model parameters that every trial has.
+        pairs: Whether lists of two categories are suggested as integers, for samplers that draw
+            categories at random.
     """
 
     exhausted = False
@@ -64,13 +76,20 @@ class OptunaSearch:
     rungs: tuple[int, ...] = ()
 
     def __init__(
-        self, space: Space, seed: int, sampler: Callable[[int], Any], *, conditional: bool
+        self,
+        space: Space,
+        seed: int,
+        sampler: Callable[[int], Any],
+        *,
+        conditional: bool,
+        pairs: bool = False,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = space
         self._conditional = conditional
+        self._pairs = pairs
         self._pending = _Pending()
         self._study = optuna.create_study(sampler=sampler(seed), direction="minimize")
 
@@ -83,7 +102,7 @@ class OptunaSearch:
         values: dict[str, Any] = {}
         for parameter in self._space.parameters:
             if not self._conditional or _is_active(parameter, values):
-                values[parameter.name] = _suggest(trial, parameter)
+                values[parameter.name] = _suggest(trial, parameter, self._pairs)
         config = _config(self._space, values)
         self._pending.add(config, trial)
         return config
@@ -108,7 +127,7 @@ def _is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     return all(values.get(name) in accepted for name, accepted in parameter.when.items())
 
 
-def _suggest(trial: Any, parameter: Parameter) -> Any:
+def _suggest(trial: Any, parameter: Parameter, pairs: bool) -> Any:
     name, choices, domain = parameter.name, parameter.choices, parameter.domain
     if choices is None:
         assert isinstance(domain, Range)
@@ -119,6 +138,8 @@ def _suggest(trial: Any, parameter: Parameter) -> Any:
         return choices[0]
     if all(map(_is_number, choices)):
         return sorted(choices)[trial.suggest_int(name, 0, len(choices) - 1)]
+    if pairs and len(choices) == 2:
+        return choices[trial.suggest_int(name, 0, 1)]
     return trial.suggest_categorical(name, choices)
 
 
@@ -224,7 +245,102 @@ def _conditions(parameter: Parameter, space: Space) -> list[tuple[str, Sequence[
     return conditions
 
 
-def _optuna(name: str, *, conditional: bool, **options: Any) -> Callable[[Space, int, int], Any]:
+class SmacSearch:
+    """SMAC's HyperparameterOptimizationFacade, a random forest, without its files.
+
+    Args:
+        space: The space to search; no conditions.
+        seed: Seed of the search.
+        trials: Most trials; the facade begins with a quarter of them, or ten a parameter.
+    """
+
+    exhausted = False
+    adaptive = True
+    rungs: tuple[int, ...] = ()
+
+    def __init__(self, space: Space, seed: int, trials: int) -> None:
+        from smac import HyperparameterOptimizationFacade, Scenario
+
+        # It warns when it draws at random because it finds no new config.
+        logging.getLogger("smac").setLevel(logging.ERROR)
+        self._space = space
+        self._pending = _Pending()
+        self._scratch = tempfile.TemporaryDirectory()
+        scenario = Scenario(
+            _configuration_space(space, seed),
+            output_directory=Path(self._scratch.name),
+            # One training a config.
+            deterministic=True,
+            n_trials=trials,
+            seed=seed,
+        )
+        self._smac = HyperparameterOptimizationFacade(
+            scenario,
+            # The function is never called: results are told.
+            lambda config, seed=0: 0.0,  # noqa: ARG005
+            overwrite=True,
+            logging_level=False,
+        )
+
+    def ask(self, count: int) -> list[Proposal]:
+        """Propose `count` configs."""
+        return [Proposal(self._asked()) for _ in range(count)]
+
+    def _asked(self) -> Config:
+        info = self._smac.ask()
+        values: dict[str, Any] = {}
+        for parameter in self._space.parameters:
+            value = info.config[parameter.name]
+            listed = parameter.choices
+            values[parameter.name] = value if listed is None else _in_order(listed)[int(value)]
+        config = _config(self._space, values)
+        self._pending.add(config, info)
+        return config
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Report scores and failures."""
+        from smac.runhistory import StatusType, TrialValue
+
+        for outcome in outcomes:
+            if outcome.score is None:
+                value = TrialValue(math.inf, status=StatusType.CRASHED)
+            else:
+                value = TrialValue(outcome.score)
+            self._smac.tell(self._pending.pop(outcome.config), value, save=False)
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        """Not supported."""
+        raise NotImplementedError
+
+
+def _in_order(choices: Sequence[Any]) -> Sequence[Any]:
+    return sorted(choices) if all(map(_is_number, choices)) else choices
+
+
+def _configuration_space(space: Space, seed: int) -> Any:
+    """The space for SMAC: lists as indices, which are integers if the list has numbers only."""
+    from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+
+    declared: list[Any] = []
+    for parameter in space.parameters:
+        assert not parameter.when
+        name, choices, domain = parameter.name, parameter.choices, parameter.domain
+        if choices is None:
+            assert isinstance(domain, Range)
+            kind, number = (Integer, int) if domain.integer else (Float, float)
+            declared.append(kind(name, (number(domain.min), number(domain.max)), log=domain.log))
+        elif len(choices) > 1 and all(map(_is_number, choices)):
+            declared.append(Integer(name, (0, len(choices) - 1)))
+        else:
+            declared.append(Categorical(name, list(range(len(choices)))))
+    found = ConfigurationSpace(seed=seed)
+    found.add(declared)
+    return found
+
+
+def _optuna(
+    name: str, *, conditional: bool, pairs: bool = False, **options: Any
+) -> Callable[[Space, int, int], Any]:
     def sampler(seed: int) -> Any:
         import optuna
 
@@ -233,16 +349,31 @@ def _optuna(name: str, *, conditional: bool, **options: Any) -> Callable[[Space,
             warnings.simplefilter("ignore")
             return getattr(optuna.samplers, name)(seed=seed, **options)
 
-    return lambda space, seed, _: OptunaSearch(space, seed, sampler, conditional=conditional)
+    def search(space: Space, seed: int, _: int) -> OptunaSearch:
+        return OptunaSearch(space, seed, sampler, conditional=conditional, pairs=pairs)
+
+    return search
 
 
 _KERAS_TUNER = ("keras-tuner", "scikit-learn", "scipy")
-#: Name -> function of space, seed and trials that makes the search, and the packages it uses.
-PEERS: dict[str, tuple[Callable[[Space, int, int], Any], tuple[str, ...]]] = {
+#: A function of space, seed and trials that makes the search, and the packages it uses.
+_Peer = tuple[Callable[[Space, int, int], Any], tuple[str, ...]]
+#: Name -> peer of search_quality.py.
+PEERS: dict[str, _Peer] = {
     "optuna_tpe": (_optuna("TPESampler", conditional=True), ("optuna",)),
     "optuna_gp": (_optuna("GPSampler", conditional=False), ("optuna", "torch")),
     "keras_tuner": (partial(KerasTunerSearch, stock=False), _KERAS_TUNER),
     STOCK: (partial(KerasTunerSearch, stock=True), _KERAS_TUNER),
+}
+#: Name -> any peer.
+ALL_PEERS: dict[str, _Peer] = {
+    **PEERS,
+    # With a margin, as Optuna advises for integers: otherwise the search may stop at one value.
+    "optuna_cmaes": (
+        _optuna("CmaEsSampler", conditional=False, pairs=True, with_margin=True),
+        ("optuna", "cmaes"),
+    ),
+    "smac": (SmacSearch, ("smac", "ConfigSpace", "scikit-learn")),
 }
 
 
@@ -250,9 +381,9 @@ def make_peer(name: str, space: Space, seed: int, trials: int) -> Any:
     """Make a peer's search.
 
     Args:
-        name: One of PEERS.
+        name: One of ALL_PEERS.
         space: The space to search.
         seed: Seed of the search.
         trials: Most trials.
     """
-    return PEERS[name][0](space, seed, trials)
+    return ALL_PEERS[name][0](space, seed, trials)

@@ -125,7 +125,8 @@ def run_all(wanted: Sequence[Key], runs: Runs, trials: int, processes: int) -> N
                 runs.add(done)
 
 
-def _seeds(text: str) -> range:
+def seed_range(text: str) -> range:
+    """The seeds of a text such as 0-19."""
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
 
@@ -135,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
-    parser.add_argument("--seeds", type=_seeds, default="0-19", help="first and last seed")
+    parser.add_argument("--seeds", type=seed_range, default="0-19", help="first and last seed")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from search_code import digest
-from search_peers import PEERS, make_peer
+from search_peers import ALL_PEERS, make_peer
 from search_problems import Problem
 
 from hpsearch.search.methods import make_strategy
@@ -75,13 +75,13 @@ class Run:
 
 def made_by(method: str) -> str:
     """The versions of a peer's packages, or a digest of hpsearch's code for a method."""
-    if method not in PEERS:
+    if method not in ALL_PEERS:
         return f"hpsearch {version('hpsearch')} code {digest(method)}"
-    return ", ".join(f"{package} {version(package)}" for package in PEERS[method][1])
+    return ", ".join(f"{package} {version(package)}" for package in ALL_PEERS[method][1])
 
 
 def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
-    if method in PEERS:
+    if method in ALL_PEERS:
         search: Strategy = make_peer(method, problem.space, seed, trials)
         return search
     # With rungs, more trainings begin than end.
