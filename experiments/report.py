@@ -60,7 +60,9 @@ def measured() -> str:
     return f"measured at commit {commit}, {datetime.now(UTC):%Y-%m-%d}"
 
 
-def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> None:
+def report(
+    name: str, about: Sequence[str], rows: Sequence[Row], out: Path, at: str | None = None
+) -> None:
     """Print a table, and write it as NAME.md and NAME.json.
 
     Args:
@@ -69,8 +71,9 @@ def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> N
             the date are put below the first.
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
+        at: The commit and date of runs that were not all made now.
     """
-    about = [*about[:1], measured(), *about[1:]]
+    about = [*about[:1], at or measured(), *about[1:]]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [f"# {name}", "", *(f"- {line}" for line in about), ""]
     lines += [_line(columns), "|" + "---|" * len(columns)]
