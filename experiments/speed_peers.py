@@ -270,14 +270,23 @@ def _storage(directory: str) -> Any:
     return JournalStorage(JournalFileBackend(str(Path(directory) / "study.log")))
 
 
-def run_ray(job: Job, **compile_with: Any) -> Scores:
-    """Ray Tune's grid search, with one core for each trial."""
+def run_ray(job: Job, reuse_actors: bool = False, **compile_with: Any) -> Scores:
+    """Ray Tune's grid search, with one core for each trial.
+
+    Args:
+        job: The trials.
+        reuse_actors: Whether a process trains several trials, so that it imports Keras only once.
+        compile_with: Arguments of `model.compile`.
+    """
     import ray
     from ray import tune
 
     configs, data = job.configs, job.read()
 
     def train(chosen: Config, data: tuple[Any, ...]) -> None:
+        import keras
+
+        keras.backend.clear_session()
         tune.report({"score": fit_keras(configs[chosen["config"]], data, **compile_with)})
 
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
@@ -285,6 +294,7 @@ def run_ray(job: Job, **compile_with: Any) -> Scores:
         results = tune.Tuner(
             tune.with_parameters(train, data=data),
             param_space={"config": tune.grid_search(list(configs))},
+            tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
             run_config=tune.RunConfig(storage_path=job.directory, verbose=0),
         ).fit()
         return {result.config["config"]: result.metrics["score"] for result in results}
@@ -409,7 +419,7 @@ CONTENDERS = {
     "optuna_best": Contender(run_optuna_processes, _OPTUNA, "optuna"),
     "optuna_process": Contender(run_optuna_process, processes=_PROCESSES),
     "ray": Contender(run_ray, _RAY, "ray"),
-    "ray_best": Contender(run_ray, _RAY, "ray", processes=_PROCESSES),
+    "ray_best": Contender(run_ray, _RAY, "ray", {"reuse_actors": True}, _PROCESSES),
     "sklearn": Contender(run_sklearn, _SKLEARN, "sklearn", keras=False),
     "sklearn_best": Contender(run_sklearn, _SKLEARN, "sklearn", _TWO, keras=False),
     "sklearn_glorot": Contender(run_sklearn, _SKLEARN, "", {**_TWO, "glorot": True}, keras=False),
