@@ -60,7 +60,9 @@ def measured() -> str:
     return f"measured at commit {commit}, {datetime.now(UTC):%Y-%m-%d}"
 
 
-def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> None:
+def report(
+    name: str, about: Sequence[str], rows: Sequence[Row], out: Path, at: str | None = None
+) -> None:
     """Print a table, and write it as NAME.md and NAME.json.
 
     Args:
@@ -69,9 +71,10 @@ def report(name: str, about: Sequence[str], rows: Sequence[Row], out: Path) -> N
             the date are put below the first.
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
+        at: The commit and date of runs that were not all made now.
     """
     content = {"rows": [dict(row) for row in rows]}
-    _write(name, about, _table(rows), content, out)
+    _write(name, about, _table(rows), content, out, at)
 
 
 def report_parts(
@@ -93,9 +96,14 @@ def report_parts(
 
 
 def _write(
-    name: str, about: Sequence[str], body: Sequence[str], content: Mapping[str, Any], out: Path
+    name: str,
+    about: Sequence[str],
+    body: Sequence[str],
+    content: Mapping[str, Any],
+    out: Path,
+    at: str = "",
 ) -> None:
-    about = [*about[:1], measured(), *about[1:]]
+    about = [*about[:1], at or measured(), *about[1:]]
     lines = [f"# {name}", "", *(f"- {line}" for line in about), "", *body]
     text = "\n".join(lines) + "\n"
     print(text, flush=True)

@@ -9,13 +9,16 @@ same networks with the same optimizers, batch sizes and epochs; the score is the
 accuracy of the last epoch. Reading the data and importing the libraries count as part of its time.
 
 `keras_tuner`, `optuna`, `ray` and `sklearn` run with their defaults: one trial at a time, or one
-per core for Ray. `..._best` runs with the settings that speed_settings.py found fastest on two
-cores, in two processes with one thread each.
+per core for Ray. `keras_tuner_settings` compiles with the fastest settings of one process,
+`..._best` with those of two processes of one thread each. Both read speed_settings.json, in which
+speed_settings.py wrote how long each setting takes for the sweep: for its data set, and for its
+values of epochs. `sklearn_glorot` is scikit-learn with Keras' initial weights, for its scores.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -28,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from report import HERE
 
 from hpsearch.search.draws import grid_draws
 from hpsearch.spec.sweep import load_sweep
@@ -42,8 +46,9 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
 }
 _PROCESSES = 2
-#: The fastest arguments of `model.compile`, according to speed_settings.py.
-_BEST = {"steps_per_execution": 50}
+#: The step's count that stands for a whole epoch of any config.
+EPOCH = "epoch"
+JIT = {"auto": "auto", "on": True, "off": False}
 _QUEUED = {"queued": True}
 
 
@@ -73,6 +78,35 @@ class Job:
             return tuple(arrays[name] for name in ("x_train", "y_train", "x_val", "y_val"))
 
 
+def label_of(sweep: Path) -> str:
+    """The sweep's name in tables, such as `digits`; `digits_single` with one value of epochs."""
+    spec = load_sweep(sweep)
+    epochs = spec.parameters["epochs"].parameter("epochs").choices or ()
+    return spec.name.removeprefix("speed-") + "_single" * (len(epochs) == 1)
+
+
+def fastest(rows: Sequence[Mapping[str, Any]], sweep: str, processes: int) -> Mapping[str, Any]:
+    """The row of speed_settings.json with the fastest settings of so many processes.
+
+    Raises:
+        SystemExit: They were not measured.
+    """
+    found = [row for row in rows if row["sweep"] == sweep and row["processes"] == processes]
+    if not found:
+        raise SystemExit(
+            f"speed_settings.json has no {sweep}: run speed_settings.py --sweeps {sweep}"
+        )
+    return min(found, key=lambda row: float(row["s a trial"]))
+
+
+def best_settings(sweep: Path, processes: int) -> dict[str, Any]:
+    """The fastest arguments of `model.compile` for a sweep."""
+    content = json.loads((HERE / "speed_settings.json").read_text(encoding="utf-8"))
+    row = fastest(content["rows"], label_of(sweep), processes)
+    steps = row["steps_per_execution"]
+    return {"steps_per_execution": steps, "jit_compile": JIT[row["jit_compile"]]}
+
+
 def layers_of(config: Config) -> list[int]:
     """Units of each hidden layer."""
     units = config["units"]
@@ -84,6 +118,8 @@ def keras_model(config: Config, data: tuple[Any, ...], **compile_with: Any) -> A
     import keras
 
     x, y, *_ = data
+    if compile_with.get("steps_per_execution") == EPOCH:
+        compile_with["steps_per_execution"] = math.ceil(len(x) / config["batch_size"])
     model = keras.Sequential([keras.Input(x.shape[1:])])
     for units in layers_of(config):
         model.add(keras.layers.Dense(units, activation=config["activation"]))
@@ -234,14 +270,23 @@ def _storage(directory: str) -> Any:
     return JournalStorage(JournalFileBackend(str(Path(directory) / "study.log")))
 
 
-def run_ray(job: Job, **compile_with: Any) -> Scores:
-    """Ray Tune's grid search, with one core for each trial."""
+def run_ray(job: Job, reuse_actors: bool = False, **compile_with: Any) -> Scores:
+    """Ray Tune's grid search, with one core for each trial.
+
+    Args:
+        job: The trials.
+        reuse_actors: Whether a process trains several trials, so that it imports Keras only once.
+        compile_with: Arguments of `model.compile`.
+    """
     import ray
     from ray import tune
 
     configs, data = job.configs, job.read()
 
     def train(chosen: Config, data: tuple[Any, ...]) -> None:
+        import keras
+
+        keras.backend.clear_session()
         tune.report({"score": fit_keras(configs[chosen["config"]], data, **compile_with)})
 
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
@@ -249,6 +294,7 @@ def run_ray(job: Job, **compile_with: Any) -> Scores:
         results = tune.Tuner(
             tune.with_parameters(train, data=data),
             param_space={"config": tune.grid_search(list(configs))},
+            tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
             run_config=tune.RunConfig(storage_path=job.directory, verbose=0),
         ).fit()
         return {result.config["config"]: result.metrics["score"] for result in results}
@@ -256,12 +302,13 @@ def run_ray(job: Job, **compile_with: Any) -> Scores:
         ray.shutdown()
 
 
-def run_sklearn(job: Job, n_jobs: int | None = None) -> Scores:
+def run_sklearn(job: Job, n_jobs: int | None = None, glorot: bool = False) -> Scores:
     """scikit-learn's MLPClassifier on float32, which is faster than float64.
 
     Args:
         job: The trials.
         n_jobs: Processes of joblib, with one core each.
+        glorot: Whether to begin with Keras' initial weights.
     """
     from joblib import Parallel, delayed
 
@@ -269,12 +316,13 @@ def run_sklearn(job: Job, n_jobs: int | None = None) -> Scores:
     x, y, x_val, y_val = job.read()
     flat, flat_val = x.reshape(len(x), -1), x_val.reshape(len(x_val), -1)
     fitted = Parallel(n_jobs=n_jobs)(
-        delayed(fit_sklearn)(config, (flat, y, flat_val, y_val)) for config in configs.values()
+        delayed(fit_sklearn)(config, (flat, y, flat_val, y_val), glorot)
+        for config in configs.values()
     )
     return dict(zip(configs, fitted, strict=True))
 
 
-def fit_sklearn(config: Config, data: tuple[Any, ...]) -> float:
+def fit_sklearn(config: Config, data: tuple[Any, ...], glorot: bool = False) -> float:
     """Train a network and return its score."""
     import warnings
 
@@ -283,7 +331,8 @@ def fit_sklearn(config: Config, data: tuple[Any, ...]) -> float:
 
     x, y, x_val, y_val = data
     adam = config["optimizer"] == "adam"
-    model = MLPClassifier(
+    classifier = _with_keras_weights(MLPClassifier) if glorot else MLPClassifier
+    model = classifier(
         hidden_layer_sizes=layers_of(config),
         activation={"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}[config["activation"]],
         solver="adam" if adam else "sgd",
@@ -295,12 +344,23 @@ def fit_sklearn(config: Config, data: tuple[Any, ...]) -> float:
         batch_size=config["batch_size"],
         max_iter=config["epochs"],
         n_iter_no_change=config["epochs"] + 1,
-        random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y)
     return float(model.score(x_val, y_val))
+
+
+def _with_keras_weights(classifier: Any) -> Any:
+    """A class of MLPs that begins as Keras does: Glorot's uniform weights, biases of zero."""
+
+    class KerasWeights(classifier):  # type: ignore[misc]  # scikit-learn has no types
+        def _init_coef(self, fan_in: int, fan_out: int, dtype: Any) -> tuple[Any, Any]:
+            bound = math.sqrt(6.0 / (fan_in + fan_out))
+            weights = self._random_state.uniform(-bound, bound, (fan_in, fan_out))
+            return weights.astype(dtype, copy=False), np.zeros(fan_out, dtype)
+
+    return KerasWeights
 
 
 def _start(name: str, job: Job, number: int, environment: Mapping[str, str]) -> Any:
@@ -325,28 +385,44 @@ def _gathered(name: str, job: Job, environments: Sequence[Mapping[str, str]]) ->
 
 @dataclass(frozen=True)
 class Contender:
-    """A function, its arguments, and the packages whose versions are reported."""
+    """A function and how it is called and reported.
+
+    Attributes:
+        run: The function.
+        packages: Those whose versions are reported; none for a single process of another
+            contender, which is not measured alone.
+        peer: The library whose variants are compared, of which the fastest counts.
+        settings: Keyword arguments.
+        processes: The number of processes whose fastest settings it compiles with.
+        keras: Whether Keras trains, so that scores must be equivalent.
+    """
 
     run: Callable[..., Scores]
-    settings: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    peer: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 0
+    keras: bool = True
 
 
 _KERAS_TUNER = ("keras-tuner", "keras", "tensorflow")
 _OPTUNA = ("optuna", "keras", "tensorflow")
 _RAY = ("ray", "keras", "tensorflow")
-#: Those without packages are single processes of another contender and are not measured alone.
+_SKLEARN = ("scikit-learn", "joblib")
+_TWO = {"n_jobs": _PROCESSES}
 CONTENDERS = {
-    "keras_tuner": Contender(run_keras_tuner, {}, _KERAS_TUNER),
-    "keras_tuner_best": Contender(run_keras_tuner_processes, {}, _KERAS_TUNER),
-    "keras_tuner_process": Contender(run_keras_tuner, _BEST),
-    "optuna": Contender(run_optuna, {}, _OPTUNA),
-    "optuna_best": Contender(run_optuna_processes, {}, _OPTUNA),
-    "optuna_process": Contender(run_optuna_process, _BEST),
-    "ray": Contender(run_ray, {}, _RAY),
-    "ray_best": Contender(run_ray, _BEST, _RAY),
-    "sklearn": Contender(run_sklearn, {}, ("scikit-learn",)),
-    "sklearn_best": Contender(run_sklearn, {"n_jobs": -1}, ("scikit-learn", "joblib")),
+    "keras_tuner": Contender(run_keras_tuner, _KERAS_TUNER, "keras_tuner"),
+    "keras_tuner_settings": Contender(run_keras_tuner, _KERAS_TUNER, "keras_tuner", processes=1),
+    "keras_tuner_best": Contender(run_keras_tuner_processes, _KERAS_TUNER, "keras_tuner"),
+    "keras_tuner_process": Contender(run_keras_tuner, processes=_PROCESSES),
+    "optuna": Contender(run_optuna, _OPTUNA, "optuna"),
+    "optuna_best": Contender(run_optuna_processes, _OPTUNA, "optuna"),
+    "optuna_process": Contender(run_optuna_process, processes=_PROCESSES),
+    "ray": Contender(run_ray, _RAY, "ray"),
+    "ray_best": Contender(run_ray, _RAY, "ray", {"reuse_actors": True}, _PROCESSES),
+    "sklearn": Contender(run_sklearn, _SKLEARN, "sklearn", keras=False),
+    "sklearn_best": Contender(run_sklearn, _SKLEARN, "sklearn", _TWO, keras=False),
+    "sklearn_glorot": Contender(run_sklearn, _SKLEARN, "", {**_TWO, "glorot": True}, keras=False),
 }
 
 
@@ -355,9 +431,12 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     name, sweep, data, out, *meeting = sys.argv[1:]
     contender = CONTENDERS[name]
+    settings = dict(contender.settings)
+    if contender.processes:
+        settings |= best_settings(Path(sweep), contender.processes)
     with tempfile.TemporaryDirectory() as directory:
         job = Job(sweep, data, *(meeting or [directory]))
-        scores = contender.run(job, **contender.settings)
+        scores = contender.run(job, **settings)
     versions = {package: version(package) for package in contender.packages}
     Path(out).write_text(json.dumps({"scores": scores, "versions": versions}), encoding="utf-8")
 

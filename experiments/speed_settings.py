@@ -1,11 +1,17 @@
 """Find the settings that make `model.fit` fastest, with which speed.py runs the peers' best.
 
-    python experiments/speed_settings.py [--trials 4] [--sweeps fashion digits]
+    python experiments/speed_settings.py [--sweeps fashion digits] [--runs 5] [--trials 6]
 
-Each setting trains the same few networks of a sweep, with a new model each, as a search does.
-Tracing and compiling count, imports do not. A setting with one thread runs in two processes at
-once, each of which trains all the networks, and half of their time counts, as in a sweep on two
-cores.
+Each setting trains the same few networks of a sweep, drawn at random, with a new model each, as a
+search does. Tracing and compiling count, imports do not. A setting with one thread runs in two
+processes at once, each of which trains all the networks, and half of their time counts, as in a
+sweep on two cores. All settings run in turn, `--runs` times, each turn beginning with another one.
+A number of steps that is longer than every epoch is left out: it is the same as a whole epoch.
+XLA is on or off; Keras' default, "auto", is off on a processor without a GPU.
+
+Each run is written to speed_settings_runs.jsonl as it ends, and the same command continues, like
+speed.py's. The table has the median, least and most of the runs, and says which setting is fastest
+for each sweep and number of processes. speed_peers.py reads it.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,36 +28,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from processes import environment
 from report import HERE, machine, report, versions
-from speed import prepare
-from speed_peers import ONE_THREAD, Job, fit_keras
+from speed import SWEEPS, prepare, sweep_file
+from speed_peers import EPOCH, JIT, ONE_THREAD, Job, fastest, fit_keras
+from speed_runs import RunsFile, code, rotated
 
-_STEPS = (1, 10, 50, 200)
-_JIT = {"auto": "auto", "on": True, "off": False}
+_STEPS = ("1", "10", "50", "200", EPOCH)
+_JITS = ("off", "on")
 _PROCESSES = (1, 2)
+_KEYS = ("sweep", "steps_per_execution", "jit_compile", "processes")
+
+Setting = dict[str, Any]
 
 
 def inside(sweep: str, data: str, settings: str, trials: str) -> None:
     """Run the trials in this process and print the mean seconds of one."""
     job = Job(sweep, data, "")
     configs = list(job.configs.values())
-    chosen = configs[:: max(1, len(configs) // int(trials))][: int(trials)]
+    chosen = np.random.default_rng(0).choice(len(configs), int(trials), replace=False)
     arrays, compile_with = job.read(), json.loads(settings)
     import keras  # noqa: F401 - before the clock starts
 
     began = time.perf_counter()
-    for config in chosen:
-        fit_keras(config, arrays, **compile_with)
+    for number in chosen:
+        fit_keras(configs[number], arrays, **compile_with)
     print(json.dumps((time.perf_counter() - began) / len(chosen)))
 
 
-def seconds_a_trial(
-    sweep: Path, data: Path, settings: dict[str, Any], processes: int, trials: int
-) -> float:
+def seconds_a_trial(sweep: Path, data: Path, setting: Setting, trials: int) -> float:
     """Seconds that the machine needs for one trial."""
+    compile_with = {
+        "steps_per_execution": setting["steps_per_execution"],
+        "jit_compile": JIT[setting["jit_compile"]],
+    }
     command = [sys.executable, __file__, "--inside", str(sweep), str(data)]
-    command += [json.dumps(settings), str(trials)]
+    command += [json.dumps(compile_with), str(trials)]
+    processes = setting["processes"]
     changes = ONE_THREAD if processes > 1 else {}
     children = [
         subprocess.Popen(
@@ -65,41 +80,88 @@ def seconds_a_trial(
     return max(float(json.loads(text.splitlines()[-1])) for text in outputs) / processes
 
 
-def measure(
-    sweeps: Sequence[str], steps_per_execution: Sequence[int], jits: Sequence[str], trials: int
-) -> list[dict[str, Any]]:
+def settings_of(sweep: Path, name: str, steps: Sequence[str], jits: Sequence[str]) -> list[Setting]:
+    """The settings to measure for a sweep."""
+    job = Job(str(sweep), str(sweep.with_name(f"{name}.npz")), "")
+    rows = len(job.read()[0])
+    longest = max(rows / config["batch_size"] for config in job.configs.values())
+    counts = [int(each) if each != EPOCH else each for each in steps]
+    kept = [each for each in counts if each == EPOCH or int(each) < longest]
+    combinations = itertools.product([name], kept, jits, _PROCESSES)
+    return [dict(zip(_KEYS, values, strict=True)) for values in combinations]
+
+
+def measure(arguments: argparse.Namespace, file: RunsFile) -> None:
+    """Add the runs that the file lacks."""
+    with tempfile.TemporaryDirectory() as scratch:
+        sweeps, settings = {}, []
+        for name in arguments.sweeps:
+            directory = Path(scratch) / name
+            directory.mkdir()
+            original = sweep_file(name, directory)
+            sweep = directory / f"{name}.yaml"
+            sweep.write_bytes(original.read_bytes())
+            prepare(sweep, directory).rename(directory / f"{name}.npz")
+            sweeps[name] = sweep
+            settings += settings_of(sweep, name, arguments.steps, arguments.jit)
+        for turn in range(arguments.runs):
+            for setting in rotated(settings, turn * max(1, len(settings) // arguments.runs)):
+                if len(file.of(**setting)) <= turn:
+                    sweep = sweeps[setting["sweep"]]
+                    data = sweep.with_suffix(".npz")
+                    seconds = seconds_a_trial(sweep, data, setting, arguments.trials)
+                    file.add(**setting, seconds=round(seconds, 4))
+                    print(*setting.values(), f"{seconds:.3f}", flush=True)
+
+
+def rows(file: RunsFile) -> list[dict[str, Any]]:
     """One row for each sweep and setting, the fastest first within a sweep."""
-    rows = []
-    for name in sweeps:
-        sweep = HERE / f"speed_{name}.yaml"
-        with tempfile.TemporaryDirectory() as scratch:
-            data = prepare(sweep, Path(scratch))
-            table: list[dict[str, Any]] = []
-            for steps, jit, processes in itertools.product(steps_per_execution, jits, _PROCESSES):
-                settings = {"steps_per_execution": steps, "jit_compile": _JIT[jit]}
-                seconds = seconds_a_trial(sweep, data, settings, processes, trials)
-                row = {"sweep": name, "steps_per_execution": steps, "jit_compile": jit}
-                table.append(row | {"processes": processes, "s a trial": round(seconds, 3)})
-        rows += sorted(table, key=lambda row: row["s a trial"])
-    return rows
+    seconds: dict[tuple[Any, ...], list[float]] = {}
+    for run in file.runs:
+        seconds.setdefault(tuple(run[key] for key in _KEYS), []).append(run["seconds"])
+    table = [
+        dict(zip(_KEYS, setting, strict=True))
+        | {
+            "s a trial": round(statistics.median(each), 3),
+            "least": round(min(each), 3),
+            "most": round(max(each), 3),
+            "runs": len(each),
+        }
+        for setting, each in seconds.items()
+    ]
+    table.sort(key=lambda row: (SWEEPS.index(row["sweep"]), row["s a trial"]))
+    for sweep, processes in {(row["sweep"], row["processes"]) for row in table}:
+        row = fastest(table, sweep, processes)
+        table[table.index(dict(row))]["chosen"] = f"for {processes}"
+    return table
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sweeps", nargs="*", default=["fashion", "digits"])
-    parser.add_argument("--steps", nargs="*", type=int, default=_STEPS)
-    parser.add_argument("--jit", nargs="*", choices=_JIT, default=_JIT)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--sweeps", nargs="*", choices=SWEEPS, default=SWEEPS)
+    parser.add_argument("--steps", nargs="*", choices=_STEPS, default=_STEPS)
+    parser.add_argument("--jit", nargs="*", choices=_JITS, default=_JITS)
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--anew", action="store_true", help="discard earlier runs")
     parser.add_argument("--out", type=Path, default=HERE, help="where the table goes")
     parser.add_argument("--inside", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
         inside(*arguments.inside)
         return
-    about = [machine(), versions("keras", "tensorflow"), f"{arguments.trials} trials, one run"]
-    table = measure(arguments.sweeps, arguments.steps, arguments.jit, arguments.trials)
-    report("speed_settings", about, table, arguments.out)
+    packages = versions("keras", "tensorflow")
+    about = {"machine": machine(), "code": code(), "versions": packages}
+    path = arguments.out / "speed_settings_runs.jsonl"
+    file = RunsFile(path, about | {"trials": arguments.trials}, anew=arguments.anew)
+    measure(arguments, file)
+    lines = [
+        machine(),
+        packages,
+        f"s a trial: median of the runs, of {arguments.trials} trials each",
+    ]
+    report("speed_settings", lines, rows(file), arguments.out, at=file.measured)
 
 
 if __name__ == "__main__":

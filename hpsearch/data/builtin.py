@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
+from hpsearch.data.shipped import read_shipped
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean
@@ -130,18 +130,18 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
     task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
+    # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
+    read = read_shipped(name) or _fetch(name)
     if name == "digits":
-        x, y = _digits()
-        images = np.ascontiguousarray(x, np.uint8).reshape(-1, 8, 8)
-        return _raw_data(name, images, y, labels=_DIGITS, unit=_DIGITS_MAX)
-    bunch = _fetch(name)
-    labels = () if task is Task.REGRESSION else bunch.target_names
+        images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
+        return _raw_data(name, images, read.target, labels=_DIGITS, unit=_DIGITS_MAX)
+    labels = () if task is Task.REGRESSION else read.target_names
     return _raw_data(
         name,
-        np.asarray(bunch.data, np.float32),
-        np.asarray(bunch.target),
+        np.asarray(read.data, np.float32),
+        np.asarray(read.target),
         labels=tuple(map(str, labels)),
-        feature_names=tuple(map(str, bunch.feature_names)),
+        feature_names=tuple(map(str, read.feature_names)),
     )
 
 
@@ -161,19 +161,8 @@ def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
     return RawPart(x, y, lambda row: f"the built-in set {name!r}: row {row} (from 0)")
 
 
-def _digits() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Read scikit-learn's file directly: its import takes longer than a sweep of these rows."""
-    package = find_spec("sklearn")
-    file = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
-    if file.exists():
-        table = np.loadtxt(file, np.uint8, delimiter=",")
-        return table[:, :-1], table[:, -1]
-    bunch = _fetch("digits")
-    return bunch.data, bunch.target
-
-
 def _fetch(name: str) -> Any:
-    # scikit-learn is slow to import, and image sets and digits do without it.
+    # scikit-learn is slow to import, and the other sets do without it.
     import sklearn.datasets
 
     if name != "california_housing":
