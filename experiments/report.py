@@ -74,7 +74,7 @@ def report(
         at: The commit and date of runs that were not all made now.
     """
     content = {"rows": [dict(row) for row in rows]}
-    _write(name, about, _table(rows), content, out, at)
+    _write(name, about, _table(rows), content, out, at=at)
 
 
 def report_parts(
@@ -101,7 +101,8 @@ def _write(
     body: Sequence[str],
     content: Mapping[str, Any],
     out: Path,
-    at: str = "",
+    *,
+    at: str | None = None,
 ) -> None:
     about = [*about[:1], at or measured(), *about[1:]]
     lines = [f"# {name}", "", *(f"- {line}" for line in about), "", *body]
