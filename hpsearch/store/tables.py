@@ -480,7 +480,11 @@ def _project_cells(project: Project, path: Path) -> pd.DataFrame:
 
 def varying_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of hyperparameters with several values; an empty cell is a value."""
-    return [name for name in hyperparameter_columns(table) if table[name].astype(str).nunique() > 1]
+    return [
+        name
+        for name in hyperparameter_columns(table)
+        if table[name].astype(str).nunique(dropna=False) > 1
+    ]
 
 
 def goal_of(table: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import os
 import re
@@ -23,6 +24,7 @@ from hpsearch.models.custom import Tailored
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters, shipped
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
@@ -59,15 +61,15 @@ def kept_servers() -> Servers:
     return _kept[0].servers
 
 
-def _copy_worker_log(path: Path) -> None:
-    """Append what the workers have written since the last call to a project's log."""
+def _copy_worker_log(where: ResultsDirectory) -> None:
+    """Append what the workers have written since the last call to the project's log, if any."""
     if not _kept:
         return
     kept = _kept[0]
     output = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
     kept.read += len(output)
-    with path.open("ab") as file:
-        file.write(output)
+    with contextlib.suppress(OSError), where.open_log() as log:
+        log.write(output.decode("utf-8", "replace"))
 
 
 @atexit.register
@@ -223,7 +225,7 @@ def search(trials: TunerTrials, request: Request) -> None:
             raise KeyboardInterrupt from error
         raise
     finally:
-        _copy_worker_log(where / "run.log")
+        _copy_worker_log(ResultsDirectory(where))
     if not outcome.completed:
         failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
         why = failed[-1].message if failed else "none was tried"

@@ -26,6 +26,7 @@ from hpsearch.store.tables import (
     read_curves,
     read_table,
     results_table,
+    varying_columns,
     write_csv,
 )
 
@@ -298,6 +299,13 @@ def executions(*keys: tuple[int, str, int, int | None]) -> pd.DataFrame:
 def keys(table: pd.DataFrame) -> list[tuple[int, str, int, int | None]]:
     cells = table[["trial", "config", "seed", "fold"]].astype(object)
     return [*cells.where(cells.notna(), None).itertuples(index=False, name=None)]
+
+
+def test_an_empty_cell_is_a_value_that_varies() -> None:
+    assert varying_columns(table_of({"dropout": 0.5}, {"l2": 0.1}, {"l2": 0.1})) == [
+        "dropout", "l2",
+    ]  # fmt: skip
+    assert varying_columns(table_of({"l2": 0.1}, {"l2": 0.1})) == []
 
 
 def test_rows_are_by_trial_seed_and_fold() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import keras_tuner
 import numpy as np
@@ -12,6 +14,8 @@ from keras import layers
 
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.tuners import trials
 from hpsearch.tuners.arguments import NotOnEngine, request_of
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -281,3 +285,16 @@ def test_other_targets_to_validate_on_run_here():
         request_of((x, y), {"validation_data": (x, np.ones(3))})
     with pytest.raises(NotOnEngine, match="its targets are"):
         request_of((x, y), {"validation_data": (x, {"b": np.ones(3)})})
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, monkeypatch, link):
+    (place / "other").write_bytes(b"")
+    if link:
+        (place / "run.log").symlink_to("other")
+    with (place / "said").open("w+b") as log:
+        log.write(b"from a worker\n")
+        log.flush()
+        monkeypatch.setattr(trials, "_kept", [SimpleNamespace(log=log, read=0)])
+        trials._copy_worker_log(ResultsDirectory(place))
+    assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
