@@ -59,8 +59,8 @@ def product(x: Floats) -> Floats:
     return np.asarray(6 * (x[:, 0] - 0.5) * (x[:, 1] - 0.5) + x[:, 2])
 
 
-def _sobol_g_shares() -> dict[Key, float]:
-    each = 1 / (3 * (1 + _G) ** 2)
+def _product_shares(each: Floats) -> dict[Key, float]:
+    """The shares in a product of independent factors with these variances over squared means."""
     total = (1 + each).prod() - 1
     keys: list[Key] = [*((i,) for i in range(4)), *itertools.combinations(range(4), 2)]
     return {key: float(np.prod([each[i] for i in key]) / total) for key in keys}
@@ -69,10 +69,72 @@ def _sobol_g_shares() -> dict[Key, float]:
 #: Name -> function, number of hyperparameters, and shares that are not 0.
 KNOWN: Mapping[str, tuple[Callable[[Floats], Floats], int, Mapping[Key, float]]] = {
     "linear": (linear, 4, {(i,): w / 21.25 for i, w in enumerate([16, 4, 1, 0.25])}),
-    "sobol_g": (sobol_g, 4, _sobol_g_shares()),
+    "sobol_g": (sobol_g, 4, _product_shares(1 / (3 * (1 + _G) ** 2))),
     "ishigami": (ishigami, 3, {(0,): 0.3139, (1,): 0.4424, (0, 2): 0.2437}),
     "product": (product, 4, {(2,): 0.25, (0, 1): 0.75}),
 }
+
+
+#: Functions for proof: chosen before they were measured, and never looked at in development.
+def exponentials(x: Floats) -> Floats:
+    """A product that rises with every hyperparameter, most steeply with the first."""
+    return np.asarray(np.exp(x @ _RATES))
+
+
+def waves(x: Floats) -> Floats:
+    """A product of cosines, of which the last is flat."""
+    return np.asarray((1 + _WAVES * np.cos(2 * np.pi * x)).prod(axis=1))
+
+
+def valley(x: Floats) -> Floats:
+    """A diagonal valley, as of learning rate and batch size, and a slope."""
+    return np.asarray((x[:, 0] - x[:, 1]) ** 2 + x[:, 2] / 3)
+
+
+def crash(x: Floats) -> Floats:
+    """A tenth of the space scores 1 less, as networks that diverge do; and a slope."""
+    return np.asarray(x[:, 2] / 2 - ((x[:, 0] > 0.8) & (x[:, 1] > 0.5)))
+
+
+def bowl(x: Floats) -> Floats:
+    """A sum of parabolas, of which the last two are flat."""
+    return np.asarray((x - _LOWEST) ** 2 @ _CURVED)
+
+
+def twist(x: Floats) -> Floats:
+    """A pair whose members explain nothing alone, and two slopes."""
+    return np.asarray(np.sin(2 * np.pi * x[:, 0]) * (2 * x[:, 1] - 1) + x[:, 2] + x[:, 3] / 2)
+
+
+_RATES = np.array([2.0, 1.0, 0.5, 0.25])
+_WAVES = np.array([1.0, 0.7, 0.4, 0.0])
+_LOWEST = np.array([0.2, 0.5, 0.7, 0.4, 0.5, 0.5])
+_CURVED = np.array([1.0, 1.0, 0.5, 0.25, 0.0, 0.0])
+
+
+def _normalised(parts: Mapping[Key, float]) -> dict[Key, float]:
+    return {key: part / sum(parts.values()) for key, part in parts.items()}
+
+
+def _bowl_shares() -> dict[Key, float]:
+    fourth = ((1 - _LOWEST) ** 5 + _LOWEST**5) / 5
+    second = ((1 - _LOWEST) ** 3 + _LOWEST**3) / 3
+    parts = _CURVED**2 * (fourth - second**2)
+    return _normalised({(i,): float(part) for i, part in enumerate(parts)})
+
+
+HELD_OUT: Mapping[str, tuple[Callable[[Floats], Floats], int, Mapping[Key, float]]] = {
+    "exponentials": (
+        exponentials, 4, _product_shares(_RATES / 2 / np.tanh(_RATES / 2) - 1)
+    ),
+    "waves": (waves, 4, _product_shares(_WAVES**2 / 2)),
+    "valley": (
+        valley, 4, _normalised({(0,): 1 / 180, (1,): 1 / 180, (0, 1): 5 / 180, (2,): 1 / 108})
+    ),
+    "crash": (crash, 4, _normalised({(0,): 0.04, (1,): 0.01, (0, 1): 0.04, (2,): 1 / 48})),
+    "bowl": (bowl, 6, _bowl_shares()),
+    "twist": (twist, 4, _normalised({(0, 1): 1 / 6, (2,): 1 / 12, (3,): 1 / 48})),
+}  # fmt: skip
 
 
 def table_of(x: Floats, y: Floats, names: Sequence[str]) -> pd.DataFrame:
