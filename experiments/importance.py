@@ -4,14 +4,14 @@
 
 The trials are random points of functions on the unit cube whose shares are known in closed form,
 with and without noise of 0.3 standard deviations. The analysis was developed on the functions
-`KNOWN` alone; those of `HELD_OUT` were chosen before, and measured once it was done. Each row gives,
-over repeats, the mean and the largest error of the shares of single hyperparameters; the mean error
-of pairs; how often the 90% interval, widened by 0.01 on both sides, contains the true share, for all
-shares and for true shares of 0.02 or more, which are not easily held by that margin; and the seconds
-of the analysis. Optuna's `FanovaImportanceEvaluator`, which gives no pairs, gets the trials of the
-first repeats, up to 200 of them: it takes half a minute for 500. `--check` fails if the mean error
-of singles exceeds 0.05 or Optuna's, or if intervals contain less than 85% of the true shares of 0.02
-or more.
+`KNOWN` alone; those of `HELD_OUT` were chosen before, and measured once it was done. Each row
+gives, over repeats, the mean and the largest error of the shares of single hyperparameters; the
+mean error of pairs; how often the 90% interval, widened by 0.01 on both sides, contains the true
+share, for all shares and for those of 0.02 or more, which that margin does not hold by itself; and
+the seconds of the analysis. Optuna's `FanovaImportanceEvaluator`, which gives no pairs, gets the
+trials of the first repeats, up to 200 of them, because it is slow. `--check` fails if the mean
+error of singles exceeds 0.05 or Optuna's, or if intervals contain less than 85% of the true shares
+of 0.02 or more.
 """
 
 from __future__ import annotations
