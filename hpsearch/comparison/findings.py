@@ -241,17 +241,26 @@ def verdicts(answers: Sequence[tuple[str, str, Answer]]) -> list[Pair]:
 def _no_winner(answer: Answer, p_value: float) -> str:
     """The reason why there is no winner; empty if there is one."""
     estimate, corrected = answer.estimate, answer.corrected
-    if estimate.difference is None:
-        return "a table has no score"
-    if answer.count < LEAST:
-        return f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}"
-    if not estimate.excludes_zero:
-        return "the interval includes zero"
-    if not p_value <= ALPHA:
-        return f"p is above {ALPHA:.2f} once it is adjusted for the number of pairs (Holm)"
-    if corrected is not None and corrected * estimate.difference <= 0:
-        return "nothing is left of the difference without what luck has in the bests"
-    return ""
+    lucky = corrected is not None and corrected * (estimate.difference or 0.0) <= 0
+    reasons = (
+        (estimate.difference is None, "a table has no score"),
+        (
+            answer.learned,
+            f"{' and '.join(answer.learned)} chose configs by the scores of others: an interval "
+            "for the best of them would be too short (--rescore K gives one by fresh seeds)",
+        ),
+        (
+            answer.count < LEAST,
+            f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}",
+        ),
+        (not estimate.excludes_zero, "the interval includes zero"),
+        (
+            not p_value <= ALPHA,
+            f"p is above {ALPHA:.2f} once it is adjusted for the number of pairs (Holm)",
+        ),
+        (lucky, "nothing is left of the difference without what luck has in the bests"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def deciding(pairs: Sequence[Pair]) -> Pair:

@@ -257,6 +257,8 @@ class Answer:
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
         corrected: The difference of the bests less the estimated luck in them; None if unknown.
+        learned: If bests are compared: the methods that chose configs by others' scores, for which
+            there is no interval and no test.
     """
 
     question: Question
@@ -268,6 +270,7 @@ class Answer:
     n_shared: int = 0
     n_lost: int = 0
     corrected: float | None = None
+    learned: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -354,6 +357,10 @@ def _best(first: Table, second: Table, shared: int = 0) -> Answer:
     ]
     bests = [_of_units(table, each) for table, each in zip(tables, scores, strict=True)]
     estimate = best_difference(bests[0], bests[1], _scale(*bests))
+    learned = tuple(dict.fromkeys((*first.learned, *second.learned)))
+    if learned:
+        # Permutations take configs for a random sample. These crowd around the best.
+        estimate = Estimate(estimate.difference)
     luck = [optimism(each) for each in scores]
     corrected = None
     if estimate.difference is not None and luck[0] is not None and luck[1] is not None:
@@ -368,6 +375,7 @@ def _best(first: Table, second: Table, shared: int = 0) -> Answer:
         n_shared=shared,
         n_lost=_tried_by_both(first, second) - shared,
         corrected=corrected,
+        learned=learned,
     )
 
 

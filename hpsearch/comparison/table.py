@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import InputError
+from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
@@ -55,6 +56,8 @@ class Table:
         metric: The metric of the scores.
         provenance: Column -> its distinct values, for the columns that tell the origin of a score;
             empty for a table of another program.
+        learned: The methods that chose its configs by the scores of others, so that they crowd
+            around good ones; empty if none did, or it is not known.
     """
 
     label: str
@@ -64,6 +67,7 @@ class Table:
     settings: pd.DataFrame
     metric: Metric
     provenance: Mapping[str, tuple[str, ...]]
+    learned: tuple[str, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -192,6 +196,8 @@ def _unique(place: Path, places: Sequence[Path]) -> str:
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns that tell the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
+#: Methods that draw configs whatever the scores are; ASHA's scores decide how long each trains.
+_DRAWING = (*FIXED_METHODS, "asha")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
 #: `Runtime` is W&B's.
@@ -264,6 +270,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         settings=settings,
         metric=_metric(path, columns, provenance.get("metric", ())),
         provenance=provenance,
+        learned=_learned(frame) if ours else (),
     )
 
 
@@ -285,6 +292,13 @@ def _require_mapping(path: Path, cells: pd.DataFrame, columns: Columns) -> None:
 def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     present = [name for name in _PROVENANCE if name in frame.columns]
     return {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
+
+
+def _learned(frame: pd.DataFrame) -> tuple[str, ...]:
+    if "method" not in frame.columns:
+        return ()
+    methods = filter(None, map(str, frame["method"].dropna().unique()))
+    return tuple(method for method in methods if method not in _DRAWING)
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:

@@ -133,30 +133,35 @@ _MAX_FEATURES = 0.7
 
 @dataclass(frozen=True)
 class Leaves:
-    """The leaves of a forest's trees.
+    """The leaves of a forest's trees, tree by tree.
 
     Attributes:
-        values: The prediction of each leaf, divided by the number of trees `(n_leaves,)`.
+        values: The prediction of each leaf `(n_leaves,)`.
         masks: For each axis, 1.0 at the levels that a leaf covers `(n_leaves, n_levels)`.
         shares: The weight of those levels `(n_leaves, n_axes)`.
+        starts: Index of each tree's first leaf `(n_trees,)`.
     """
 
     values: Floats
     masks: tuple[Floats, ...]
     shares: Floats
+    starts: Codes
 
-    def mean(self) -> float:
-        """The forest's mean prediction over the space."""
-        return float(self.values @ self.shares.prod(axis=1))
+    def means(self) -> Floats:
+        """Each tree's mean prediction over the space `(n_trees,)`."""
+        return np.asarray(np.add.reduceat(self._others(), self.starts))
 
-    def marginal(self, axis: int) -> Floats:
-        """The mean prediction at each level of one axis `(n_levels,)`."""
-        return np.asarray(self._others(axis) @ self.masks[axis])
+    def marginals(self, axis: int) -> Floats:
+        """Each tree's mean prediction at each level of one axis `(n_trees, n_levels)`."""
+        weighted = self._others(axis)[:, None] * self.masks[axis]
+        return np.asarray(np.add.reduceat(weighted, self.starts))
 
-    def joint(self, first: int, second: int) -> Floats:
-        """The mean prediction at each pair of levels of two axes `(n_first, n_second)`."""
-        weighted = self.masks[first] * self._others(first, second)[:, None]
-        return np.asarray(weighted.T @ self.masks[second])
+    def joints(self, first: int, second: int) -> Floats:
+        """Each tree's mean prediction at each pair of levels `(n_trees, n_first, n_second)`."""
+        weighted = self._others(first, second)[:, None] * self.masks[first]
+        ends = [*self.starts[1:], len(self.values)]
+        parts = [slice(start, end) for start, end in zip(self.starts, ends, strict=True)]
+        return np.stack([weighted[part].T @ self.masks[second][part] for part in parts])
 
     def _others(self, *axes: int) -> Floats:
         return np.asarray(self.values * np.delete(self.shares, axes, axis=1).prod(axis=1))
@@ -182,20 +187,26 @@ def _encoding(axis: Axis) -> Floats:
     return np.eye(axis.size)
 
 
-def fit(x: Floats, y: Floats, trees: int, seed: int, *, oob_score: bool = False) -> Any:
+def fit(x: Floats, y: Floats, trees: int, seed: int) -> Any:
     """A fitted `RandomForestRegressor`."""
     from sklearn.ensemble import RandomForestRegressor  # Slow to import.
 
     forest = RandomForestRegressor(
-        n_estimators=trees, max_features=_MAX_FEATURES, oob_score=oob_score, random_state=seed
+        n_estimators=trees, max_features=_MAX_FEATURES, random_state=seed
     )
     return forest.fit(x, y)
+
+
+def unseen(forest: Any, rows: int) -> Floats:
+    """For each tree and row, 1.0 if the tree has not learned from the row `(n_trees, n_rows)`."""
+    return np.stack([np.bincount(s, minlength=rows) == 0 for s in forest.estimators_samples_]) * 1.0
 
 
 def fold(forest: Any, axes: Sequence[Axis]) -> Leaves:
     """The leaves of a fitted forest as boxes over the axes."""
     parts = [_boxes(tree.tree_, forest.n_features_in_) for tree in forest.estimators_]
     low, high, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    starts = np.cumsum([0, *(len(part[2]) for part in parts[:-1])])
     masks, column = [], 0
     for axis in axes:
         encoded = _encoding(axis)
@@ -206,7 +217,7 @@ def fold(forest: Any, axes: Sequence[Axis]) -> Leaves:
         column += encoded.shape[1]
         masks.append(covered.astype(np.float64))
     shares = np.stack([m @ axis.weights for m, axis in zip(masks, axes, strict=True)], axis=1)
-    return Leaves(values / len(forest.estimators_), tuple(masks), shares)
+    return Leaves(values, tuple(masks), shares, starts)
 
 
 def _boxes(tree: Any, columns: int) -> tuple[Floats, Floats, Floats]:

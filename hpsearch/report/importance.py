@@ -18,7 +18,17 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from hpsearch.errors import InputError
-from hpsearch.report.forest import Axis, Codes, Floats, axes_of, design, fit, fold, sample
+from hpsearch.report.forest import (
+    Axis,
+    Codes,
+    Floats,
+    axes_of,
+    design,
+    fit,
+    fold,
+    sample,
+    unseen,
+)
 from hpsearch.space.space import Space
 from hpsearch.store.trials import ranked_rows
 from hpsearch.wording import counted
@@ -157,6 +167,9 @@ _HALF_TREES = 24
 _MOST_PAIRED = 8
 #: 90% of a normal distribution lie within this many standard deviations.
 _WITHIN = 1.645
+#: The bias left with all configs, in steps of that from half of them to all, if the squared error
+#: falls as n to the -1/2: the best rate for Lipschitz functions of two variables (Stone 1982).
+_LEFT = 1 / (math.sqrt(2) - 1)
 
 Pair = tuple[int, int]
 
@@ -171,22 +184,25 @@ def importance_of(
     the forest's predictions, is the share. All values of a list and all parts of a range count
     equally, however often the search tried them.
 
+    A forest learns some parts less completely than others, pairs above all. So its mean over each
+    hyperparameter and pair is scaled as scores that it has not seen demand (see `_scales`).
+
     An inactive hyperparameter makes no difference, so its empty cells are filled with its values
     at random. Its share refers to the whole space, too: the more rarely it is active, the smaller
     the share. If a method stopped trials early, the forest also learns from the length of their
     trainings, and the shares are those at the longest.
 
-    The intervals come from forests fitted to half of the configs each: 90% of a normal
-    distribution with the standard error of half-sampling.
+    The intervals come from forests fitted to half of the configs each (see `_interval`).
 
     Args:
         table: A results table.
         space: The sweep's space, which gives the ends of ranges; if None, the values tried do.
-        most_rows: Most rows with a score that are used; of more, a random sample is drawn.
+        most_rows: Most trials with a score that are used; of more, a random sample is drawn.
         seed: Seed of the forests.
 
     Sources: Hutter, Hoos and Leyton-Brown, ICML 2014 (the analysis); Politis, Romano and Wolf,
-    "Subsampling", 1999 (half-sampling).
+    "Subsampling", 1999 (half-sampling); Stone, "Optimal Global Rates of Convergence for
+    Nonparametric Regression", 1982 (bias).
 
     Raises:
         InputError: `table` is not a results table.
@@ -196,6 +212,7 @@ def importance_of(
         raise InputError(f"not a results table: it has no column {', '.join(missing)}")
     scored = ranked_rows(table)
     scored = scored[np.isfinite(scored["score"].astype("float64"))].sort_values("trial")
+    scored = _averaged(scored)
     if len(scored) > most_rows:
         chosen = np.random.default_rng(seed).choice(len(scored), most_rows, replace=False)
         scored = scored.iloc[np.sort(chosen)]
@@ -206,6 +223,17 @@ def importance_of(
     # The matrix products are too small for several threads.
     with threadpool_limits(1):
         return _Analysis(scored, axes, seed).importance()
+
+
+def _averaged(scored: pd.DataFrame) -> pd.DataFrame:
+    """A row for each config with its mean score; one for each length, if some were stopped.
+
+    A tree that has learned from one execution of a config knows the others.
+    """
+    is_stopped = (scored["status"] == "stopped").any()
+    key = ["config", "epochs_trained"] if is_stopped else ["config"]
+    means = scored.groupby(key, dropna=False)["score"].transform("mean")
+    return scored.assign(score=means)[~scored.duplicated(key)]
 
 
 def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:
@@ -222,12 +250,20 @@ def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:
 
 @dataclass(frozen=True)
 class _Means:
-    """A forest's mean predictions: overall, by axis and by pair of axes; and their variance."""
+    """A forest's mean predictions: overall, by axis and by pair of axes.
+
+    Attributes:
+        variance: The variance of the forest's predictions over the space.
+        scales: What each single, each pair, and the rest of the prediction are to be scaled by.
+        explained: R squared on rows that trees have not seen.
+    """
 
     mean: float
     singles: list[Floats]
     pairs: dict[Pair, Floats]
     variance: float
+    scales: Floats
+    explained: float
 
 
 class _Analysis:
@@ -244,11 +280,7 @@ class _Analysis:
 
     def importance(self) -> Importance:
         rng = np.random.default_rng(self._seed)
-        everything = np.arange(len(self._score))
-        x = design(self._axes, self._filled(everything, rng))
-        forest = fit(x, self._score, _TREES, self._seed, oob_score=True)
-        self._paired = self._pairs(forest)
-        whole = self._means(forest)
+        whole = self._means(np.arange(len(self._score)), rng, _TREES, self._seed)
         halves = [self._half(rng, index) for index in range(_HALVES)]
         return Importance(
             shares=self._shares(whole, halves),
@@ -256,7 +288,7 @@ class _Analysis:
             joints={
                 (self._axes[i].name, self._axes[j].name): whole.pairs[i, j] for i, j in self._paired
             },
-            explained=float(forest.oob_score_),
+            explained=whole.explained,
             trials=int(self._configs.max()) + 1,
         )
 
@@ -273,9 +305,7 @@ class _Analysis:
         count = self._configs.max() + 1
         chosen = rng.permutation(count)[: math.ceil(count / 2)]
         rows = np.flatnonzero(np.isin(self._configs, chosen))
-        x = design(self._axes, self._filled(rows, rng))
-        forest = fit(x, self._score[rows], _HALF_TREES, self._seed + 1 + index)
-        return self._means(forest)
+        return self._means(rows, rng, _HALF_TREES, self._seed + 1 + index)
 
     def _pairs(self, forest: Any) -> list[Pair]:
         widths = [1 if a.numeric or a.size == 2 else a.size for a in self._axes]
@@ -289,15 +319,44 @@ class _Analysis:
         chosen = sorted(sorted(candidates, key=lambda i: -splits[i])[:_MOST_PAIRED])
         return list(itertools.combinations(chosen, 2))
 
-    def _means(self, forest: Any) -> _Means:
+    def _means(
+        self, rows: npt.NDArray[np.intp], rng: np.random.Generator, trees: int, seed: int
+    ) -> _Means:
+        """Fit a forest to some rows, and return its means and their scales."""
+        codes, score = self._filled(rows, rng), self._score[rows]
+        x = design(self._axes, codes)
+        forest = fit(x, score, trees, seed)
+        if not self._paired:
+            self._paired = self._pairs(forest)
         leaves = fold(forest, self._axes)
+        held = unseen(forest, len(rows))
+        known = held.sum(axis=0) > 0
+        held = held[:, known] / held[:, known].sum(axis=0)
+
+        means = leaves.means()
+        singles = [leaves.marginals(index) for index in range(len(self._axes))]
+        pairs = {pair: leaves.joints(*pair) for pair in self._paired}
+        at = codes[known].T
+        base = means @ held
+        columns = [
+            (held * each[:, c]).sum(axis=0) - base for each, c in zip(singles, at, strict=True)
+        ]
+        for (i, j), each in pairs.items():
+            both = (held * each[:, at[i], at[j]]).sum(axis=0)
+            columns.append(both - base - columns[i] - columns[j])
+        single = np.asarray(x[known], dtype=np.float32)
+        predicted = [tree.predict(single, check_input=False) for tree in forest.estimators_]
+        foreseen = (held * np.stack(predicted)).sum(axis=0)
+        columns.append(foreseen - base - sum(columns))
+
         at_points = forest.predict(design(self._axes, self._points))
-        mean = float(self._weights @ at_points)
         return _Means(
-            mean=leaves.mean(),
-            singles=[leaves.marginal(index) for index in range(len(self._axes))],
-            pairs={pair: leaves.joint(*pair) for pair in self._paired},
-            variance=float(self._weights @ (at_points - mean) ** 2),
+            mean=float(means.mean()),
+            singles=[each.mean(axis=0) for each in singles],
+            pairs={pair: each.mean(axis=0) for pair, each in pairs.items()},
+            variance=float(self._weights @ (at_points - self._weights @ at_points) ** 2),
+            scales=_scales(np.stack(columns, axis=1), score[known]),
+            explained=float(1 - ((score[known] - foreseen) ** 2).mean() / score[known].var()),
         )
 
     def _shares_of(self, means: _Means) -> Floats:
@@ -310,8 +369,10 @@ class _Analysis:
             beyond = pair - means.singles[i][:, None] - means.singles[j][None, :] + means.mean
             explained.append(float(self._axes[i].weights @ beyond**2 @ self._axes[j].weights))
         # The exact parts can exceed a total that was computed from a sample of points.
-        total = max(means.variance, sum(explained))
-        return np.array(explained) / total if total > 0 else np.zeros(len(explained))
+        rest = max(0.0, means.variance - sum(explained))
+        scaled = np.array([*explained, rest]) * means.scales**2
+        total = scaled.sum()
+        return np.asarray(scaled[:-1] / total) if total > 0 else np.zeros(len(explained))
 
     def _shares(self, whole: _Means, halves: Sequence[_Means]) -> tuple[Share, ...]:
         values = self._shares_of(whole)
@@ -338,17 +399,37 @@ class _Analysis:
         return effects
 
 
+def _scales(columns: Floats, score: Floats) -> Floats:
+    """What the parts of a forest's prediction are to be scaled by to predict scores best.
+
+    The least squares fit, not negative, with a ridge towards 1: the mean of a normal prior with
+    that mean and a standard deviation of 1, at the variance of the scores about the prediction.
+
+    Args:
+        columns: The parts at rows that the trees have not seen `(n_rows, n_parts)`.
+        score: The scores of these rows `(n_rows,)`.
+
+    Source: Hoerl and Kennard, "Ridge Regression", 1970; Breiman, "Stacked Regressions", 1996 (out
+    of sample, not negative).
+    """
+    from scipy.optimize import nnls  # Slow to import.
+
+    parts, gain = columns - columns.mean(axis=0), score - score.mean()
+    ridge = np.std(gain - parts.sum(axis=1)) * np.eye(parts.shape[1])
+    return np.asarray(nnls(np.vstack([parts, ridge]), np.append(gain, ridge.sum(axis=1)))[0])
+
+
 def _interval(whole: Floats, halves: Floats) -> tuple[Floats, Floats]:
     """The 90% interval of `whole`, an estimate from all trials.
 
     Its width comes from the standard error of half-sampling. A forest of few trials is biased:
-    if all trials move the estimate away from that of the halves, more trials might move it
-    further, so the interval extends by the same distance in that direction.
+    if all trials move the estimate away from that of the halves, more trials would move it
+    further, so the interval extends in that direction by the bias that is left (`_LEFT`).
 
     Args:
         whole: The estimate.
         halves: Estimates from half of the configs each `(n_halves, *whole.shape)`.
     """
     error = _WITHIN * halves.std(axis=0, ddof=1)
-    moved = whole - halves.mean(axis=0)
-    return whole - error + np.minimum(moved, 0), whole + error + np.maximum(moved, 0)
+    left = _LEFT * (whole - halves.mean(axis=0))
+    return whole - error + np.minimum(left, 0), whole + error + np.maximum(left, 0)

@@ -93,7 +93,7 @@ def notes(
         "below its numbers. " + (lined if scored > lines else ""),
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members: functional ANOVA on "
-        "random forests. Lines: 90% intervals over forests of half of the configs. From "
+        "random forests. Lines: 90% intervals, from forests of half of the configs. From "
         f"{found.trials:,} trials; the forest explains {max(0.0, found.explained):.0%} of the "
         "variance of scores it has not seen. An inactive hyperparameter makes no difference.",
         "effects": (strongest if len(found.effects) > effects else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from made_tables import LOSS, Made, Row, units, write
@@ -10,6 +12,9 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.questions import Question, answer, answer_rescored, config_differences
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.space.execution import Status
+
+#: Fresh scores of two configs.
+FRESH = tuple({seed: gain + seed / 1000 for seed in range(10, 16)} for gain in (0.9, 0.5))
 
 
 @pytest.fixture
@@ -32,6 +37,37 @@ def test_shared_configs_are_paired_and_the_rest_left_out(two):
     assert found.question is Question.PAIRED
     assert found.n_pairs == 2
     assert found.estimate.difference == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("method", ["tpe", "bayesian", "auto", "hyperband", "my:Oracle"])
+def test_bests_of_configs_chosen_by_scores_get_no_interval(tmp_path, method):
+    first = write(tmp_path / "a", Made(units([0.9 + i / 1000 for i in range(20)]), method=method))
+    second = write(tmp_path / "b", Made(units([0.5 + i / 1000 for i in range(20)], first=50)))
+    found = compare_tables([first, second])
+    assert found.winner is None
+    assert found.difference == pytest.approx(0.4)
+    assert found.interval == (-math.inf, math.inf)
+    text = str(found).replace("\\", "")
+    assert f"no winner, {method} chose configs by the scores of others" in text
+    assert "0.4000 (no interval), no test" in text
+    found = compare_tables([first, second], rescore=lambda _: {"a": FRESH[0], "b": FRESH[1]})
+    assert found.winner == "a"
+
+
+@pytest.mark.parametrize("method", ["random", "grid", "sobol", "configs", "asha", ""])
+def test_bests_of_configs_that_were_drawn_get_an_interval(tmp_path, method):
+    first = write(tmp_path / "a", Made(units([0.9 + i / 1000 for i in range(20)]), method=method))
+    second = write(tmp_path / "b", Made(units([0.5 + i / 1000 for i in range(20)], first=50)))
+    assert compare_tables([first, second]).winner == "a"
+
+
+def test_shared_configs_are_paired_whatever_chose_them(tmp_path):
+    paths = [
+        write(tmp_path / name, Made(units([gain + i / 1000 for i in range(20)]), method="tpe"))
+        for name, gain in (("a", 0.9), ("b", 0.5))
+    ]
+    found = compare_tables(paths)
+    assert (found.winner, found.n_pairs) == ("a", 20)
 
 
 def test_smaller_is_better_where_it_is_minimised(two):

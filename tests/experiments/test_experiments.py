@@ -133,10 +133,19 @@ def test_the_study_of_the_notes(tmp_path):
 
 
 def test_importance_errs_little(tmp_path):
-    run("importance.py", "--trials", 60, "--repeats", 1, "--check", out=tmp_path)
+    sizes = ("--trials", 60, "--repeats", 1, "--peer-repeats", 0)
+    run("importance.py", *sizes, "--check", out=tmp_path)
     table = rows("importance", tmp_path, about="1 repeats")
-    assert len(table) == 8
-    assert {row["function"] for row in table} == {"linear", "sobol_g", "ishigami", "product"}
+    assert len(table) == 20
+    assert sum(row["held out"] == "yes" for row in table) == 12
+
+
+def test_tables_of_searches(tmp_path):
+    run("compare_searches.py", "--simulations", 30, "--configs", 20, out=tmp_path)
+    table = rows("compare_searches", tmp_path, about="30 simulations")
+    (tpe,) = (row for row in table if row["world"] == "searches by tpe")
+    assert tpe["coverage"] < 0.95
+    assert tpe["promised"] == "no"
 
 
 def test_operations_are_those_of_the_matrix_products(monkeypatch):

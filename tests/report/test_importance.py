@@ -205,13 +205,13 @@ def test_a_forests_means_are_exact():
     assert len(points) == 3 * 3 * 24 * 2
     cube = forest.predict(design(axes, points)).reshape([axis.size for axis in axes])
     assert weights.sum() == pytest.approx(1)
-    assert leaves.mean() == pytest.approx(cube.mean())
+    assert leaves.means().mean() == pytest.approx(cube.mean())
     for i in range(4):
         others = tuple(k for k in range(4) if k != i)
-        np.testing.assert_allclose(leaves.marginal(i), cube.mean(axis=others))
+        np.testing.assert_allclose(leaves.marginals(i).mean(axis=0), cube.mean(axis=others))
     for i, j in itertools.combinations(range(4), 2):
         others = tuple(k for k in range(4) if k not in (i, j))
-        np.testing.assert_allclose(leaves.joint(i, j), cube.mean(axis=others))
+        np.testing.assert_allclose(leaves.joints(i, j).mean(axis=0), cube.mean(axis=others))
 
 
 def test_a_large_space_is_sampled_evenly():

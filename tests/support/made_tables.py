@@ -43,27 +43,28 @@ class Made:
     software: tuple[str, str, str] = ("0.1.0", "2.21.0", "3.15.1")
     name: str = "made"
     columns: tuple[str, ...] = field(default=())
+    method: str = "random"
 
 
 def write(directory: Path, made: Made) -> Path:
     """Write results.csv and curves.csv to a directory, which is returned."""
     directory.mkdir(parents=True, exist_ok=True)
     where = Provenance(made.metric, made.name, made.data, made.recipe, *made.software)
-    records = _records(list(made.rows), where)
+    records = _records(list(made.rows), where, made.method)
     task = Task.MULTICLASS
     write_csv(results_table(records, task, made.columns), directory / "results.csv")
     write_csv(curves_table(records, task), directory / "curves.csv")
     return directory
 
 
-def _records(rows: Sequence[Row], where: Provenance) -> list[Record]:
+def _records(rows: Sequence[Row], where: Provenance, method: str) -> list[Record]:
     """Rows of one config are executions of one trial."""
     configs = [MLPConfig(row.values).id for row in rows]
     numbers: dict[str, int] = {}
     trials = [numbers.setdefault(config, len(numbers) + 1) for config in configs]
     shared = [None if row.shared_with is None else trials[row.shared_with - 1] for row in rows]
     return [
-        Record(trial, config, row.seed, row.values, _result(row), where, shared_with=other)
+        Record(trial, config, row.seed, row.values, _result(row), where, None, other, method)
         for trial, config, row, other in zip(trials, configs, rows, shared, strict=True)
     ]
 
