@@ -251,8 +251,8 @@ class Disturbed:
         if code == wanted or (code == 0 and self.unfinished <= 0):
             return ""
         # A signal that comes before the program does is Python's own affair.
-        signals = {getattr(signal, self.kind, 0), signal.SIGINT if "<frozen site>" in said else 0}
-        if not self.began_training and -code in signals - {0}:
+        own = "<frozen site>" in said or -code == getattr(signal, self.kind, None)
+        if own and not self.began_training:
             return ""
         return f"exit {code} with {self.unfinished} trials to go: {said.strip()[-300:]}"
 
