@@ -98,10 +98,8 @@ def test_every_layer_type(digits, layer_type):
     assert_continues(values("lion", layer_type, l2=0.001), digits, "graph")
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "nadam"]
-
-
-@pytest.mark.parametrize("name", ["nadam", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_under_xla(digits, name):
     assert_continues(values(name), digits, "xla")
 

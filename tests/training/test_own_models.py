@@ -96,7 +96,9 @@ def test_several_outputs_for_one_target_are_trained_by_fit():
     assert expressible(model, several_targets=True)
 
 
-@pytest.mark.parametrize("model", ["two_outputs", "two_listed_outputs"])
+@pytest.mark.parametrize(
+    "model", ["two_outputs", pytest.param("two_listed_outputs", marks=pytest.mark.slow)]
+)
 def test_several_targets(digits, model):
     y = np.stack([digits.arrays.y_train, digits.arrays.y_train % 2], 1).astype("f4")
     names = ("digit", "odd") if model == "two_outputs" else ("", "")

@@ -21,7 +21,7 @@ def curve(trainer, epochs):
     return [trainer.run_epoch() for _ in range(epochs)]
 
 
-@pytest.mark.parametrize("kind", ["graph", "xla"])
+@pytest.mark.parametrize("kind", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_prefix_of_a_training_is_the_shorter_training(digits, kind):
     whole = curve(digits.trainer(VALUES, 0, kind=kind), 20)
     for epochs in (5, 10):
@@ -29,7 +29,7 @@ def test_prefix_of_a_training_is_the_shorter_training(digits, kind):
         assert whole[:epochs] == alone
 
 
-@pytest.mark.parametrize("kind", ["graph", "xla", "fit"])
+@pytest.mark.parametrize("kind", ["graph", pytest.param("xla", marks=pytest.mark.slow), "fit"])
 def test_same_seed_gives_the_same_bits(digits, kind):
     first, second = (digits.trainer(VALUES, 4, kind=kind) for _ in range(2))
     assert curve(first, 2) == curve(second, 2)

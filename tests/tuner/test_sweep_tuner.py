@@ -221,6 +221,7 @@ def test_an_oracle_takes_the_options_of_the_file() -> None:
         make_tuner(spec_of("own_oracles:Mine", nonsense=1))
 
 
+@pytest.mark.slow
 def test_an_oracle_never_stops_at_a_constraint_that_nothing_meets() -> None:
     impossible = Space(SPACE.parameters, (parse("units <= 1"),))
     with pytest.raises(HpsearchError, match="its last 1,000 trials all break a constraint"):

@@ -62,6 +62,7 @@ def test_methods_that_learn(run, method):
         assert table["epochs_trained"].min() < 3
 
 
+@pytest.mark.slow
 def test_halving_of_models_that_train_themselves(run, tmp_path):
     text = "method: {name: asha, factor: 2}\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
     text += "metric: {name: val_error, goal: minimize}\n"
