@@ -91,8 +91,9 @@ class Engine:
     _queue: deque[Training] = field(default_factory=deque)
     _executions: dict[int, Execution] = field(default_factory=dict)
     _stored: list[Execution] = field(default_factory=list)
-    #: Executions that were handed out and have no answer yet.
-    _open: set[int] = field(default_factory=set)
+    #: Executions that were handed out and have no answer yet -> the epochs to reach, since a halted
+    #: training may end only after the next one of its execution has begun.
+    _open: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
@@ -384,7 +385,7 @@ class Engine:
 
     def _submit(self, training: Training) -> None:
         threshold = self._best_score if self.keep == "best" else None
-        self._open.update(training.executions)
+        self._open.update((number, epochs) for epochs, number in training.stops)
         self.executor.submit(
             Job(
                 training,
@@ -414,7 +415,7 @@ class Engine:
                 case Answered():
                     if event.result.number not in self._open:
                         continue
-                    self._open.remove(event.result.number)
+                    del self._open[event.result.number]
                     results.append(event.result)
                 case Finished():
                     results += self._unanswered(event.training)
@@ -463,7 +464,7 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
-        left = tuple(stop for stop in training.stops if stop[1] in self._open)
+        left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])
         if not left:
             ended.append(training)
             return []
@@ -487,8 +488,9 @@ class Engine:
         seconds: float = 0.0,
     ) -> list[ExecutionResult]:
         """Return results for those executions of a training that will get no answer."""
-        left = [number for number in training.executions if number in self._open]
-        self._open.difference_update(left)
+        left = [n for epochs, n in training.stops if self._open.get(n) == epochs]
+        for number in left:
+            del self._open[number]
         return [
             ExecutionResult(
                 number=number,

@@ -27,7 +27,7 @@ from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Reporter, Stop
-from hpsearch.workers.protocol import Answered, Event, Finished, Job
+from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
@@ -119,6 +119,34 @@ class Trains:
         return [*events, Finished(1, job.training)]
 
 
+class EndsLate(Trains):
+    """Tells the end of a training when it goes on, or all others have ended."""
+
+    def __init__(self, lost: bool) -> None:
+        super().__init__(100, None, frozenset())
+        self.lost, self.ends = lost, list[Finished | Lost]()
+
+    @property
+    def free(self) -> int:
+        return super().free - len(self.ends)
+
+    @property
+    def busy(self) -> int:
+        return super().busy + len(self.ends)
+
+    def events(self, seconds: float) -> list[Event]:
+        going_on = {job.training.number for job in self.waiting}
+        for end in self.ends:
+            if not self.waiting or end.training.number in going_on:
+                self.ends.remove(end)
+                return [end]
+        *events, end = super().events(seconds)
+        assert isinstance(end, Finished)
+        lost = Lost(1, end.training, frozenset(), "SIGKILL", timed_out=False, seconds=1.0)
+        self.ends.append(lost if self.lost else end)
+        return events
+
+
 @contextmanager
 def search(
     directory: Path, method: Any, *, workers: int = 1, most: int | None = None,
@@ -177,7 +205,7 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
     budget = {"trials": 20 // seeds}
     whole, executor = run(tmp_path / "whole", method, seeds=seeds, budget=budget)
     assert len(whole) == 20
-    cuts = range(0, len(executor.jobs), 1 if method == "asha" else 5)
+    cuts = range(0, len(executor.jobs), 2 if method == "asha" else 7)
     for cut in cuts:
         place = tmp_path / str(cut)
         _, killed = run(place, method, seeds=seeds, budget=budget, most=cut)
@@ -196,6 +224,18 @@ def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
     for _, _, result in rows.values():
         assert result.status is (Status.COMPLETED if len(result.curve) == 9 else Status.STOPPED)
     assert all(job.past is not None for job in executor.jobs if job.training.epochs > 1)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_end_of_a_halted_training_may_come_after_it_goes_on(tmp_path: Path, lost: bool) -> None:
+    with search(tmp_path, "asha") as (engine, _):
+        engine.executor = executor = EndsLate(lost)
+        run_engine(engine)
+        assert len(engine.results) == 30
+        for result in engine.results.values():
+            whole = len(result.curve) == 9
+            assert result.status is (Status.COMPLETED if whole else Status.STOPPED), result.error
+        assert executor.epochs == sum(len(result.curve) for result in engine.results.values())
 
 
 def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(
