@@ -1,11 +1,10 @@
 """Whether two contenders' scores are equivalent, by two one-sided tests.
 
-The margin is `MARGIN` = 0.004 of accuracy on all sweeps. Two trainings of one config that differ
-only in their seed differ by the square root of two times the standard deviation over seeds. With
-hpsearch and four seeds that is 0.0044 on `fashion_single`, 0.0052 on `fashion`, 0.0082 on
-`digits_single` and 0.0134 on `digits`. The margin is the smallest of these, rounded down, so that
-changing the library changes a mean score by less than changing the seed changes a score. It was
-fixed before the runs that it is applied to; their tables have the column `a seed's change`.
+The margin is `MARGIN` = 0.004 of accuracy on all sweeps: less than two trainings of one config
+differ by that differ only in their seed, so that changing the library changes a mean score by less
+than changing the seed changes a score. Such trainings differ by the square root of two times the
+standard deviation over seeds. The margin was fixed before the runs that it is applied to, by four
+seeds of hpsearch on the sweep where a seed changes least; the tables have `a seed's change`.
 """
 
 from __future__ import annotations

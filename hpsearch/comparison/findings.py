@@ -175,7 +175,7 @@ def moves(first: Table, differences: pd.DataFrame) -> list[Move]:
     ranks = better.rank(ascending=False, method="min").astype(int)
     size = differences["difference"].abs().sort_values(ascending=False, kind="stable")
     cells = first.firsts
-    varying = [str(name) for name in cells if cells[name].astype(str).nunique() > 1]
+    varying = [str(name) for name in cells if cells[name].astype(str).nunique(dropna=False) > 1]
     return [
         Move(
             config=str(config),
@@ -246,8 +246,9 @@ def _no_winner(answer: Answer, p_value: float) -> str:
         (estimate.difference is None, "a table has no score"),
         (
             answer.learned,
-            f"{' and '.join(answer.learned)} chose configs by the scores of others: an interval "
-            "for the best of them would be too short (--rescore K gives one by fresh seeds)",
+            f"{' and '.join(answer.learned)} may choose configs by the scores of others: an "
+            "interval for the best of them could be too short (--rescore K gives one by fresh "
+            "seeds)",
         ),
         (
             answer.count < LEAST,

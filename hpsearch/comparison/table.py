@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,8 +197,10 @@ def _unique(place: Path, places: Sequence[Path]) -> str:
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns that tell the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
-#: Methods that draw configs whatever the scores are; ASHA's scores decide how long each trains.
+#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains; a
+#: table does not say whether its `proposals` are others than random ones.
 _DRAWING = (*FIXED_METHODS, "asha")
+_DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
 #: `Runtime` is W&B's.
@@ -298,7 +301,11 @@ def _learned(frame: pd.DataFrame) -> tuple[str, ...]:
     if "method" not in frame.columns:
         return ()
     methods = filter(None, map(str, frame["method"].dropna().unique()))
-    return tuple(method for method in methods if method not in _DRAWING)
+    return tuple(
+        method
+        for method in methods
+        if method not in _DRAWING and not _DRAWING_ORACLE.fullmatch(method)
+    )
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:

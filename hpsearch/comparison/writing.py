@@ -463,6 +463,7 @@ def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
         "n_seeds": answer.n_seeds,
         "n_lost": answer.n_lost,
         "corrected": _known(answer.corrected),
+        "learned": list(answer.learned),
         "hyperparameters": [
             *(_effect(effect) for effect in pair.effects),
             *(_change(change) for change in pair.changes),

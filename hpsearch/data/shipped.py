@@ -67,10 +67,12 @@ _DIGITS = tuple("0123456789")
 def read_shipped(name: str) -> Shipped | None:
     """Read a set; None if it is none of these, or scikit-learn keeps its files elsewhere."""
     package = find_spec("sklearn")
-    files, features = _SETS.get(name, ((), ()))
-    folder = Path(str(package and package.origin)).parent / "datasets" / "data"
+    if name not in _SETS or package is None or package.origin is None:
+        return None
+    files, features = _SETS[name]
+    folder = Path(package.origin).parent / "datasets" / "data"
     paths = [folder / file for file in files]
-    if not paths or not all(path.is_file() for path in paths):
+    if not all(path.is_file() for path in paths):
         return None
     if len(paths) == 2:
         data, target = (_numbers(path) for path in paths)

@@ -184,8 +184,9 @@ def importance_of(
     the forest's predictions, is the share. All values of a list and all parts of a range count
     equally, however often the search tried them.
 
-    A forest learns some parts less completely than others, pairs above all. So its mean over each
-    hyperparameter and pair is scaled as scores that it has not seen demand (see `_scales`).
+    A forest learns some parts less completely than others, pairs above all. So the shares are those
+    of parts that are scaled as scores demand that it has not seen (see `_scales`); effects and
+    joints are the forest's own.
 
     An inactive hyperparameter makes no difference, so its empty cells are filled with its values
     at random. Its share refers to the whole space, too: the more rarely it is active, the smaller
@@ -255,7 +256,7 @@ class _Means:
     Attributes:
         variance: The variance of the forest's predictions over the space.
         scales: What each single, each pair, and the rest of the prediction are to be scaled by.
-        explained: R squared on rows that trees have not seen.
+        explained: R squared on rows that trees have not seen; 0 if their scores are equal.
     """
 
     mean: float
@@ -272,7 +273,10 @@ class _Analysis:
     def __init__(self, scored: pd.DataFrame, axes: Sequence[Axis], seed: int) -> None:
         self._axes = axes
         self._codes: Codes = np.stack([axis.codes for axis in axes], axis=1)
-        self._score: Floats = scored["score"].to_numpy(np.float64)
+        score = scored["score"].to_numpy(np.float64)
+        #: Scores are divided by this power of two, so that no square of them overflows.
+        self._exponent = math.frexp(np.abs(score).max())[1]
+        self._score: Floats = np.ldexp(score, -self._exponent)
         self._configs: npt.NDArray[np.intp] = np.unique(scored["config"], return_inverse=True)[1]
         self._seed = seed
         self._points, self._weights = sample(axes)
@@ -286,7 +290,10 @@ class _Analysis:
             shares=self._shares(whole, halves),
             effects=self._effects(whole, halves),
             joints={
-                (self._axes[i].name, self._axes[j].name): whole.pairs[i, j] for i, j in self._paired
+                (self._axes[i].name, self._axes[j].name): np.ldexp(
+                    whole.pairs[i, j], self._exponent
+                )
+                for i, j in self._paired
             },
             explained=whole.explained,
             trials=int(self._configs.max()) + 1,
@@ -350,13 +357,16 @@ class _Analysis:
         columns.append(foreseen - base - sum(columns))
 
         at_points = forest.predict(design(self._axes, self._points))
+        variance = score[known].var()
         return _Means(
             mean=float(means.mean()),
             singles=[each.mean(axis=0) for each in singles],
             pairs={pair: each.mean(axis=0) for pair, each in pairs.items()},
             variance=float(self._weights @ (at_points - self._weights @ at_points) ** 2),
             scales=_scales(np.stack(columns, axis=1), score[known]),
-            explained=float(1 - ((score[known] - foreseen) ** 2).mean() / score[known].var()),
+            explained=float(1 - ((score[known] - foreseen) ** 2).mean() / variance)
+            if variance
+            else 0.0,
         )
 
     def _shares_of(self, means: _Means) -> Floats:
@@ -393,9 +403,8 @@ class _Analysis:
                 continue
             mean = whole.singles[index]
             low, high = _interval(mean, np.stack([half.singles[index] for half in halves]))
-            effects[axis.name] = Effect(
-                axis.name, axis.levels, axis.numeric, axis.log, mean, low, high
-            )
+            scaled = [np.ldexp(each, self._exponent) for each in (mean, low, high)]
+            effects[axis.name] = Effect(axis.name, axis.levels, axis.numeric, axis.log, *scaled)
         return effects
 
 

@@ -311,3 +311,24 @@ def test_joint_effects_turn():
     assert found.joint("units", "rate").shape == (3, 24)
     with pytest.raises(InputError, match="no two hyperparameters"):
         found.joint("units", "nothing")
+
+
+@pytest.mark.parametrize("power", [-900, 900])
+def test_scores_of_any_size_have_the_same_shares(power):
+    x = np.random.default_rng(1).random((30, 2))
+    columns = {"a": x[:, 0], "b": x[:, 1]}
+    score = x[:, 0] + x[:, 0] * x[:, 1]
+    found = importance_of(table_of(columns, score), unit_space("ab"))
+    other = importance_of(table_of(columns, np.ldexp(score, power)), unit_space("ab"))
+    assert other.shares == found.shares
+    assert other.explained == found.explained
+    np.testing.assert_array_equal(other.effects["a"].mean, np.ldexp(found.effects["a"].mean, power))
+
+
+def test_scores_of_which_most_are_equal_give_no_warning():
+    x = np.random.default_rng(1).random((10, 2))
+    for seed in range(6):
+        score = np.zeros(10)
+        score[[seed, seed + 3]] = 1.0
+        found = importance_of(table_of({"a": x[:, 0], "b": x[:, 1]}, score), unit_space("ab"))
+        assert all(0 <= share.low <= share.high <= 1 for share in found.shares)

@@ -33,12 +33,14 @@ from typing import Any, NoReturn
 from hpsearch.workers import forkserver, servers
 
 _MOST_BYTES = 1 << 16
+_END_SECONDS = 10
 
 
 class Zygote:
     """The side of the tests: starts the process, and has commands run."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -51,7 +53,12 @@ class Zygote:
 
     def _close(self) -> None:
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Somebody else holds its socket.
+            self._process.kill()
+            self._process.wait()
 
     def run(
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: float
@@ -85,15 +92,23 @@ class Zygote:
     ) -> _Servers:
         """Fork the servers of this process, in place of a Popen of their module."""
         request = "servers", list(command), os.getcwd(), dict(env)
-        _adopt_orphans(1)
-        try:
-            return _Servers(self._ask(request, [stdout.fileno(), *pass_fds]))
-        finally:
-            _adopt_orphans(0)
+        with self._lock:
+            _adopt_orphans(1)
+            try:
+                return _Servers(self._ask(request, [stdout.fileno(), *pass_fds]))
+            finally:
+                _adopt_orphans(0)
 
     def _ask(self, request: Sequence[Any], descriptors: Sequence[int]) -> int:
-        socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
-        return int(self._socket.recv(_MOST_BYTES))
+        message = json.dumps(request).encode()
+        assert len(message) <= _MOST_BYTES, "larger than the zygote reads"
+        # An interrupt between request and reply would leave the reply to the next request.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGALRM})
+        try:
+            socket.send_fds(self._socket, [message], descriptors)
+            return int(self._socket.recv(_MOST_BYTES))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _adopt_orphans(on: int) -> None:
@@ -161,12 +176,15 @@ def _orphaned_servers(
     readable, writable = os.pipe()
     between = os.fork()
     if between == 0:
+        middle = os.getpid()
         pid = os.fork()
         if pid:
             os.write(writable, str(pid).encode())
             os._exit(0)
-        while os.getppid() != driver:
+        while (parent := os.getppid()) == middle:
             time.sleep(0.001)
+        if parent != driver:
+            os._exit(1)
         os.chdir(cwd)
         _ending(lambda: _be_servers(command, kept, log, env))
     os.waitpid(between, 0)
