@@ -202,6 +202,13 @@ def unseen(forest: Any, rows: int) -> Floats:
     return np.stack([np.bincount(s, minlength=rows) == 0 for s in forest.estimators_samples_]) * 1.0
 
 
+def by_tree(forest: Any, x: Floats) -> Floats:
+    """Each tree's prediction of each row `(n_trees, n_rows)`."""
+    # What trees check is done for all of them.
+    single = np.asarray(x, dtype=np.float32)
+    return np.stack([tree.predict(single, check_input=False) for tree in forest.estimators_])
+
+
 def fold(forest: Any, axes: Sequence[Axis]) -> Leaves:
     """The leaves of a fitted forest as boxes over the axes."""
     parts = [_boxes(tree.tree_, forest.n_features_in_) for tree in forest.estimators_]

@@ -23,6 +23,7 @@ from hpsearch.report.forest import (
     Codes,
     Floats,
     axes_of,
+    by_tree,
     design,
     fit,
     fold,
@@ -338,35 +339,34 @@ class _Analysis:
         leaves = fold(forest, self._axes)
         held = unseen(forest, len(rows))
         known = held.sum(axis=0) > 0
-        held = held[:, known] / held[:, known].sum(axis=0)
+        held, at, score = held[:, known], codes[known].T, score[known]
+        held /= held.sum(axis=0)
+        foreseen = (held * by_tree(forest, x[known])).sum(axis=0)
 
         means = leaves.means()
-        singles = [leaves.marginals(index) for index in range(len(self._axes))]
-        pairs = {pair: leaves.joints(*pair) for pair in self._paired}
-        at = codes[known].T
         base = means @ held
-        columns = [
-            (held * each[:, c]).sum(axis=0) - base for each, c in zip(singles, at, strict=True)
-        ]
-        for (i, j), each in pairs.items():
-            both = (held * each[:, at[i], at[j]]).sum(axis=0)
+        singles, pairs, columns = [], {}, []
+        for index, codes_of in enumerate(at):
+            single = leaves.marginals(index)
+            columns.append((held * single[:, codes_of]).sum(axis=0) - base)
+            singles.append(single.mean(axis=0))
+        for i, j in self._paired:
+            # One at a time: each has all pairs of levels of every tree.
+            pair = leaves.joints(i, j)
+            both = (held * pair[:, at[i], at[j]]).sum(axis=0)
             columns.append(both - base - columns[i] - columns[j])
-        single = np.asarray(x[known], dtype=np.float32)
-        predicted = [tree.predict(single, check_input=False) for tree in forest.estimators_]
-        foreseen = (held * np.stack(predicted)).sum(axis=0)
+            pairs[i, j] = pair.mean(axis=0)
         columns.append(foreseen - base - sum(columns))
 
         at_points = forest.predict(design(self._axes, self._points))
-        variance = score[known].var()
+        variance = score.var()
         return _Means(
             mean=float(means.mean()),
-            singles=[each.mean(axis=0) for each in singles],
-            pairs={pair: each.mean(axis=0) for pair, each in pairs.items()},
+            singles=singles,
+            pairs=pairs,
             variance=float(self._weights @ (at_points - self._weights @ at_points) ** 2),
-            scales=_scales(np.stack(columns, axis=1), score[known]),
-            explained=float(1 - ((score[known] - foreseen) ** 2).mean() / variance)
-            if variance
-            else 0.0,
+            scales=_scales(np.stack(columns, axis=1), score),
+            explained=float(1 - ((score - foreseen) ** 2).mean() / variance) if variance else 0.0,
         )
 
     def _shares_of(self, means: _Means) -> Floats:
