@@ -170,7 +170,7 @@ class FuturesExecutor(Executor):
             _LOG.warning("worker %d: %s", slot.number, reason)
             seconds = time.monotonic() - slot.began
             training = slot.job.training
-            return [Lost(slot.number, training, frozenset(), reason, False, seconds)]
+            return [Lost(slot.number, training, reason, False, seconds)]
         if answer == _NO_DATA:
             self._send(slot, self._data)
             return []

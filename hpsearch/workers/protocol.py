@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
@@ -129,7 +129,6 @@ class Lost:
     """A worker ended during a training.
 
     Attributes:
-        answered: Numbers of the executions that were answered before.
         reason: One line for people.
         timed_out: Whether the executor ended the worker because it took too long.
         seconds: How long the training had run.
@@ -140,7 +139,6 @@ class Lost:
 
     worker: int
     training: Training
-    answered: frozenset[int]
     reason: str
     timed_out: bool
     seconds: float
@@ -244,7 +242,6 @@ class WorkerState:
         work: The current training or call, if any.
         since: Clock time from which the work's time counts: its worker had it then.
         began: Clock time at which the training began, if it has.
-        answered: Executions of the current training that are answered.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
         timed_out, too_large: Which limit the worker exceeded, if any.
         retired: Whether the worker takes no more work.
@@ -255,7 +252,6 @@ class WorkerState:
     work: Work | None = None
     since: float = 0.0
     began: float | None = None
-    answered: set[int] = field(default_factory=set)
     end_reason: str = ""
     timed_out: bool = False
     too_large: bool = False
@@ -267,7 +263,6 @@ class WorkerState:
         self.work, self.began, self.end_reason = work, None, ""
         self.since = now()
         self.timed_out = self.too_large = False
-        self.answered = set()
 
     def hear(self, message: Event | Retired) -> None:
         """Note a message of the worker."""
@@ -278,8 +273,6 @@ class WorkerState:
                 self.began = now()
                 if self.importing_seconds:
                     self.since = self.began
-            case Answered():
-                self.answered.add(message.result.number)
             case Finished() | Called():
                 self.work = None
 
@@ -323,7 +316,6 @@ class WorkerState:
         return Lost(
             self.number,
             self.work.training,
-            frozenset(self.answered),
             reason,
             self.timed_out,
             now() - (self.since if self.began is None else self.began),

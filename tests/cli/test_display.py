@@ -208,7 +208,7 @@ def test_the_bar_shows_each_workers_trial_and_epoch():
     assert re.search(r"^worker 1 .*\b0/20\b.*trial 3, epoch 0 of 20", first)
     assert re.search(r"^worker 2 .*\b7/10\b.*trial 4, epoch 7 of 10", second)
     display.event(Finished(1, training(3, 20)))
-    display.event(Lost(2, training(4, 10), frozenset(), "SIGKILL", timed_out=False, seconds=1.0))
+    display.event(Lost(2, training(4, 10), "SIGKILL", timed_out=False, seconds=1.0))
     _, first, second = drawn(display, screen)
     assert "idle" in first
     assert "idle" in second

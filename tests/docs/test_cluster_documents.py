@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ray_cluster import only_cluster
 from readme import ROOT, block
 
 pytestmark = pytest.mark.slow
@@ -45,8 +46,14 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
+@pytest.fixture
+def alone():
+    with only_cluster():
+        yield
+
+
 @pytest.mark.slow
-def test_the_readme_s_lines_for_slurm_work(tmp_path):
+def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
     home, bin_ = tmp_path / "home", tmp_path / "bin"
     home.mkdir()
     bin_.mkdir()

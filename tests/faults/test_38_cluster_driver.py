@@ -9,6 +9,7 @@ import psutil
 import pytest
 from commands import start, wait_for
 from outcomes import table
+from ray_cluster import only_cluster
 
 pytestmark = pytest.mark.slow
 _SWEEP = """\
@@ -20,6 +21,12 @@ execution: {engine: ray, workers: 1}
 _GONE_SECONDS = 20
 #: Ray's own start, which a signal waits for, and its end take seconds each.
 _END_SECONDS = 15
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    with only_cluster():
+        yield
 
 
 class Marked:

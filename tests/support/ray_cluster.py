@@ -6,13 +6,17 @@ It is held by a process of its own, run by this file: Ray keeps much of it in gl
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 from unittest import mock
 
 import psutil
@@ -24,6 +28,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 _OBJECTS_BYTES = 2**28
+#: The lock of `only_cluster` while this process has it.
+_HELD: list[IO[str]] = []
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,26 @@ class RayCluster:
 
 
 @contextlib.contextmanager
+def only_cluster() -> Iterator[None]:
+    """Wait until no other test process has one: clusters that start may take each other's ports."""
+    if _HELD:
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / "hpsearch-tests-ray.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _HELD.append(file)
+        try:
+            yield
+        finally:
+            _HELD.clear()
+            # Closing it would not do: forked processes have it, too.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
 def ray_cluster(nodes: int = 2) -> Iterator[RayCluster]:
     """So many nodes of one CPU, and an environment in which they are found."""
-    with mock.patch.dict(os.environ, ENVIRONMENT):
+    with only_cluster(), mock.patch.dict(os.environ, ENVIRONMENT):
         cluster = RayCluster()
         try:
             for _ in range(nodes):

@@ -231,7 +231,7 @@ def test_a_training_that_is_lost_leaves_no_model(directory: Directory) -> None:
     directory.store.keep_weights([])
     directory.executor = Scripted()
     directory.executor.events = lambda _: [
-        Lost(1, directory.executor.submitted[0].training, frozenset(), "SIGKILL", False, 1.0)
+        Lost(1, directory.executor.submitted[0].training, "SIGKILL", False, 1.0)
     ]
     assert "is not written" in directory.save()
 

@@ -142,7 +142,7 @@ class EndsLate(Trains):
                 return [end]
         *events, end = super().events(seconds)
         assert isinstance(end, Finished)
-        lost = Lost(1, end.training, frozenset(), "SIGKILL", timed_out=False, seconds=1.0)
+        lost = Lost(1, end.training, "SIGKILL", timed_out=False, seconds=1.0)
         self.ends.append(lost if self.lost else end)
         return events
 

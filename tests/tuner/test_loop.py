@@ -213,7 +213,7 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
             if self.lost > deaths:
                 return super().events(seconds)
             job = self._jobs.pop()
-            return [Lost(1, job.training, frozenset(), "gone", False, 1.0, machine_lost=machine)]
+            return [Lost(1, job.training, "gone", False, 1.0, machine_lost=machine)]
 
     # One retry is allowed, and three machines.
     for deaths, machine, status in [
@@ -276,7 +276,7 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
                 "too_large": f"memory: {sum(range(number + 1)) + 1} MB",
             }.get(which, "the worker ended (SIGKILL)")
             yield Lost(
-                1, job.training, frozenset(), reason, which == "timed_out", 3.0,
+                1, job.training, reason, which == "timed_out", 3.0,
                 too_large=which == "too_large",
             )  # fmt: skip
 
@@ -305,7 +305,7 @@ def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
             if job.training.values["units"] <= 1 + stored:
                 yield from super()._events(job)
             else:
-                yield Lost(1, job.training, frozenset(), "took 3 s", timed_out=True, seconds=3.0)
+                yield Lost(1, job.training, "took 3 s", timed_out=True, seconds=3.0)
 
     # The longest come first.
     space = space_of(units=list(range(9, 0, -1)))
