@@ -134,7 +134,7 @@ MUTANTS = (
         "an excluded upper bound is accepted, such as dropout: 1",
     ),
     Mutant(
-        "hpsearch/store/tables.py",
+        "hpsearch/store/directory.py",
         "            os.fsync(file.fileno())\n",
         "",
         "files are renamed before they are flushed to the disk",
@@ -146,7 +146,7 @@ MUTANTS = (
         "a batch that fails half-way is committed instead of rolled back",
     ),
     Mutant(
-        "hpsearch/store/directory.py",
+        "hpsearch/store/lock.py",
         "fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)",
         "the directory's lock is shared, so a second driver gets in",

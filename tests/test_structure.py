@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from structure import measure
 
-STRUCTURE = measure(Path(__file__).parent.parent)
+ROOT = Path(__file__).parent.parent
+STRUCTURE = measure(ROOT)
 
 
 def test_no_folder_has_more_than_fourteen_files():
@@ -43,3 +45,10 @@ def test_circles_and_chains_are_found(tmp_path):
     assert found.deferred == ("hpsearch/b.py:2",)
     assert found.repeated == ("Same",)
     assert found.words == 3
+
+
+def test_each_mutant_fits_the_file_that_it_changes():
+    mutants = runpy.run_path(str(ROOT / "tests" / "mutants.py"))["MUTANTS"]
+    texts = [(ROOT / mutant.path).read_text(encoding="utf-8") for mutant in mutants]
+    unfit = [m.what for m, text in zip(mutants, texts, strict=True) if text.count(m.old) != 1]
+    assert unfit == []
