@@ -1,6 +1,6 @@
 """Simulate `hpsearch compare` on tables of hpsearch's own searches, unequal seeds, and its power.
 
-    python experiments/compare_searches.py [--simulations 1000] [--configs 20 50]
+    python experiments/compare_searches.py [--simulations 1000] [--searches 200] [--configs 20 50]
 
 compare_simulations.py draws configs independently; here methods choose them, by ask and tell on a
 made-up surface. The two tables of a simulation are two of a pool of searches with seeds of their
@@ -32,7 +32,6 @@ METHODS = ("random", "asha", "tpe", "bayesian")
 #: The methods for whose tables `compare` gives the interval of bests.
 PROMISED = ("random", "asha")
 _EFFECTS = (0.0, 0.25, 0.5, 1.0, 2.0)
-_SEARCHED = 2_000
 _LEAST = 0.92
 _MOST_FALSE = 0.07
 #: Standard deviation of the noise of a search's score; that of random configs' scores is 1.5.
@@ -81,34 +80,34 @@ def _search(method: str, space: Space, configs: int, seed: int) -> dict[str, flo
 
 
 @cache
-def pool(method: str, configs: int, *, few: bool) -> tuple[dict[str, float], ...]:
-    """Searches with seeds of their own, `_SEARCHED` configs in all; with `few`, of few values."""
+def pool(method: str, configs: int, count: int, *, few: bool) -> tuple[dict[str, float], ...]:
+    """So many searches with seeds of their own; with `few`, of few values."""
     space = _FEW_VALUES if few else _SPACE
-    return tuple(_search(method, space, configs, seed) for seed in range(_SEARCHED // configs))
+    return tuple(_search(method, space, configs, seed) for seed in range(count))
 
 
-def searched(method: str, rng: np.random.Generator, configs: int, difference: float) -> Estimate:
+def searched(method: str, rng: Any, configs: int, difference: float, searches: int) -> Estimate:
     """The bests of two searches."""
-    drawn = pool(method, configs, few=False)
+    drawn = pool(method, configs, searches, few=False)
     one, other = (np.array([*drawn[i].values()]) for i in rng.choice(len(drawn), 2, replace=False))
     return best_difference(one + difference, other)
 
 
-def shared(method: str, rng: np.random.Generator, configs: int, difference: float) -> Estimate:
+def shared(method: str, rng: Any, configs: int, difference: float, searches: int) -> Estimate:
     """The configs that two searches of few values have in common."""
-    drawn = pool(method, configs, few=True)
+    drawn = pool(method, configs, searches, few=True)
     one, other = (drawn[i] for i in rng.choice(len(drawn), 2, replace=False))
     both = sorted(one.keys() & other.keys())
     return mean_difference(np.array([difference + one[key] - other[key] for key in both]))
 
 
-def paired(seeds: tuple[int, int], rng: Any, configs: int, difference: float) -> Estimate:
+def paired(seeds: tuple[int, int], rng: Any, configs: int, difference: float, _: int) -> Estimate:
     """The same configs in both tables, each with so many seeds that the other has not."""
     one, other = (rng.standard_normal((configs, count)).mean(axis=1) for count in seeds)
     return mean_difference(NOISE * (one - other) + difference)
 
 
-def bests(seeds: tuple[int, int], rng: Any, configs: int, difference: float) -> Estimate:
+def bests(seeds: tuple[int, int], rng: Any, configs: int, difference: float, _: int) -> Estimate:
     """The bests of random configs, by as many seeds as the table with fewer has."""
     noise = NOISE * rng.standard_normal((2, configs, min(seeds))).mean(axis=2)
     one, other = rng.standard_normal((2, configs)) + noise
@@ -128,12 +127,12 @@ WORLDS: list[tuple[str, str, Callable[..., Estimate], bool]] = [
 ]
 
 
-def simulate(index: int, configs: int, simulations: int) -> dict[str, Any]:
+def simulate(index: int, configs: int, simulations: int, searches: int) -> dict[str, Any]:
     """A row of the table; a world with a pool gets the same simulations as another."""
     question, name, ask, promised = WORLDS[index]
     rng = np.random.default_rng([configs, index])
     true = NOISE * _EFFECTS[-1]
-    found = [ask(rng, configs, true) for _ in range(simulations)]
+    found = [ask(rng, configs, true, searches) for _ in range(simulations)]
     row = {"question": question, "world": name, "configs": configs}
     row["coverage"] = round(float(np.mean([each.low <= true <= each.high for each in found])), 3)
     row["width"] = round(float(np.median([each.high - each.low for each in found])), 2)
@@ -150,19 +149,20 @@ def main() -> None:
     """Simulate, print, write, check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--simulations", type=int, default=1_000)
+    parser.add_argument("--searches", type=int, default=200, help="of each method and size")
     parser.add_argument("--configs", type=int, nargs="+", default=[20, 50])
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     rows = [
-        simulate(index, configs, arguments.simulations)
+        simulate(index, configs, arguments.simulations, arguments.searches)
         for index in range(len(WORLDS))
         for configs in arguments.configs
     ]
     about = [
         machine(),
         versions("hpsearch", "scipy", "numpy"),
-        f"{arguments.simulations:,} simulations a row; pools of searches of {_SEARCHED:,} configs",
+        f"{arguments.simulations:,} simulations a row; {arguments.searches} searches of each method",
         f"differences in units of a score's noise, {NOISE}; configs' scores have a standard "
         "deviation of 1, in searches 1.5",
     ]

@@ -143,7 +143,7 @@ def test_importance_errs_little(tmp_path):
 
 
 def test_tables_of_searches(tmp_path):
-    run("compare_searches.py", "--simulations", 30, "--configs", 20, out=tmp_path)
+    run("compare_searches.py", "--simulations", 30, "--searches", 20, "--configs", 20, out=tmp_path)
     table = rows("compare_searches", tmp_path, about="30 simulations")
     (tpe,) = (row for row in table if row["world"] == "searches by tpe")
     assert tpe["coverage"] < 0.95
