@@ -162,7 +162,7 @@ def main() -> None:
     about = [
         machine(),
         versions("hpsearch", "scipy", "numpy"),
-        f"{arguments.simulations:,} simulations a row; {arguments.searches} searches of each method",
+        f"{arguments.simulations:,} simulations a row; {arguments.searches} searches a method",
         f"differences in units of a score's noise, {NOISE}; configs' scores have a standard "
         "deviation of 1, in searches 1.5",
     ]
