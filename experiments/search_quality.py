@@ -103,6 +103,14 @@ def _run(key: Key, trials: int) -> Run:
     return run(_problem(name), method, seed, trials=trials, workers=workers)
 
 
+def run_missing(every: Sequence[Key], runs: Runs, trials: int, processes: int) -> None:
+    """Run the searches of which there is no run by the current versions."""
+    wanted = missing(every, runs.read(), trials)
+    print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
+    if wanted:
+        run_all(wanted, runs, trials, processes)
+
+
 def run_all(wanted: Sequence[Key], runs: Runs, trials: int, processes: int) -> None:
     """Run searches in parallel and store the results every few seconds."""
     # The spawned processes read these before they import NumPy.
@@ -131,25 +139,27 @@ def seed_range(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def main() -> None:
-    """Run, print, write, check."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a comparison of searches."""
     parser.add_argument("--seeds", type=seed_range, default="0-19", help="first and last seed")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     parser.add_argument("--report", action="store_true", help="run no searches")
     parser.add_argument("--check", action="store_true")
+
+
+def main() -> None:
+    """Run, print, write, check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
+    add_options(parser)
     arguments = parser.parse_args()
     runs = Runs(arguments.out / "search_runs.csv.gz")
     if not arguments.report:
         every = list(keys(arguments.methods, arguments.problems, arguments.seeds))
-        wanted = missing(every, runs.read(), arguments.trials)
-        print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
-        if wanted:
-            run_all(wanted, runs, arguments.trials, arguments.processes)
+        run_missing(every, runs, arguments.trials, arguments.processes)
     known = runs.read().values()
     kept = search_report.Results([*known, *of_auto(known, arguments.trials)])
     about = [

@@ -58,13 +58,12 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import search_unseen_report
-from report import HERE, machine, report_parts, versions
+from report import machine, report_parts, versions
 from search_code import digest
 from search_problems import MADE_UP, UNSEEN, make_problem
-from search_quality import Key, missing, run_all, seed_range
+from search_quality import Key, add_options, run_missing
 from search_runs import Runs, auto_is
 from search_unseen_report import OURS, RANDOM, Plan
 
@@ -95,11 +94,7 @@ def _run_missing(plan: Plan, runs: Runs, processes: int) -> None:
         raise SystemExit(f"not the code of the protocol: {', '.join(changed())}")
     if auto_is(make_problem(plan.tables[0]), plan.trials) != "bayesian":
         raise SystemExit(f"auto is not bayesian for {plan.trials} trials")
-    every = list(keys(plan))
-    wanted = missing(every, runs.read(), plan.trials)
-    print(f"{len(wanted)} searches to run, {len(every) - len(wanted)} kept", flush=True)
-    if wanted:
-        run_all(wanted, runs, plan.trials, processes)
+    run_missing(list(keys(plan)), runs, plan.trials, processes)
 
 
 def _about(plan: Plan) -> Sequence[str]:
@@ -126,12 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--tables", nargs="+", choices=(*UNSEEN, *MADE_UP), default=UNSEEN)
-    parser.add_argument("--seeds", type=seed_range, default="0-19", help="first and last seed")
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
-    parser.add_argument("--report", action="store_true", help="run no searches")
-    parser.add_argument("--check", action="store_true")
+    add_options(parser)
     arguments = parser.parse_args()
     plan = Plan(
         tuple(arguments.tables),

@@ -6,13 +6,12 @@ Hypothesis has no deadline, since machines may be busy, and the same examples ea
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from commands import ready_servers
 from hypothesis import settings
+from zygote import subprocess_with
 
 from hpsearch.workers import servers
 
@@ -32,10 +31,5 @@ def _ready(request):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        stands_in = SimpleNamespace(
-            Popen=ready_servers,
-            DEVNULL=subprocess.DEVNULL,
-            TimeoutExpired=subprocess.TimeoutExpired,
-        )
-        patch.setattr(servers, "subprocess", stands_in)
+        patch.setattr(servers, "subprocess", subprocess_with(ready_servers))
         yield

@@ -24,7 +24,7 @@ from hpsearch.comparison.questions import (
     optimism,
 )
 from hpsearch.comparison.table import Floats, Table
-from hpsearch.store.cells import groups, in_order, text_of
+from hpsearch.store.cells import groups, in_order, text_of, varies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,7 +175,7 @@ def moves(first: Table, differences: pd.DataFrame) -> list[Move]:
     ranks = better.rank(ascending=False, method="min").astype(int)
     size = differences["difference"].abs().sort_values(ascending=False, kind="stable")
     cells = first.firsts
-    varying = [str(name) for name in cells if cells[name].astype(str).nunique(dropna=False) > 1]
+    varying = [str(name) for name in cells if varies(cells[name])]
     return [
         Move(
             config=str(config),

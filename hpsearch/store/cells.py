@@ -106,6 +106,11 @@ def _call(mapping: dict[str, Any]) -> str:
     return f"{mapping['name']}({arguments})"
 
 
+def varies(column: pd.Series[Any]) -> bool:
+    """Return whether a column has several values, of which an empty cell is one."""
+    return column.astype(str).nunique(dropna=False) > 1
+
+
 def groups(column: pd.Series[Any]) -> pd.Series[Any]:
     """The text of each cell; if numbers are many, the quarter of the column that it is in."""
     import pandas as pd  # slow to import

@@ -21,7 +21,7 @@ from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Config, Kind
-from hpsearch.store.cells import cell_of, escaped, parsed, unescaped
+from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, varies
 from hpsearch.store.directory import write_atomically
 from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 from hpsearch.wording import printable
@@ -480,11 +480,7 @@ def _project_cells(project: Project, path: Path) -> pd.DataFrame:
 
 def varying_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of hyperparameters with several values; an empty cell is a value."""
-    return [
-        name
-        for name in hyperparameter_columns(table)
-        if table[name].astype(str).nunique(dropna=False) > 1
-    ]
+    return [name for name in hyperparameter_columns(table) if varies(table[name])]
 
 
 def goal_of(table: pd.DataFrame) -> str:

@@ -137,6 +137,13 @@ class _Servers:
         return self.returncode
 
 
+def subprocess_with(popen: Callable[..., Any]) -> SimpleNamespace:
+    """What `hpsearch.workers.servers` needs of `subprocess`, with another Popen."""
+    return SimpleNamespace(
+        Popen=popen, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired
+    )
+
+
 def _fork_servers(
     command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
 ) -> _Servers:
@@ -230,11 +237,7 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err:
     sys.stderr.reconfigure(line_buffering=True)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.argv = ["hpsearch", *arguments]
-    servers.subprocess = SimpleNamespace(
-        Popen=_fork_servers,
-        DEVNULL=subprocess.DEVNULL,
-        TimeoutExpired=subprocess.TimeoutExpired,
-    )
+    servers.subprocess = subprocess_with(_fork_servers)
     main()
 
 
