@@ -11,8 +11,8 @@ accuracy of the last epoch. Reading the data and importing the libraries count a
 `keras_tuner`, `optuna`, `ray` and `sklearn` run with their defaults: one trial at a time, or one
 per core for Ray. `keras_tuner_settings` compiles with the fastest settings of one process,
 `..._best` with those of two processes of one thread each. Both read speed_settings.json, in which
-speed_settings.py wrote how long each setting takes for the sweep: for its data set, and for its
-values of epochs. `sklearn_glorot` is scikit-learn with Keras' initial weights, for its scores.
+speed_settings.py wrote how long each setting takes for the sweep's networks and most epochs.
+`sklearn_glorot` is scikit-learn with Keras' initial weights, for its scores.
 """
 
 from __future__ import annotations
@@ -78,11 +78,9 @@ class Job:
             return tuple(arrays[name] for name in ("x_train", "y_train", "x_val", "y_val"))
 
 
-def label_of(sweep: Path) -> str:
-    """The sweep's name in tables, such as `digits`; `digits_single` with one value of epochs."""
-    spec = load_sweep(sweep)
-    epochs = spec.parameters["epochs"].parameter("epochs").choices or ()
-    return spec.name.removeprefix("speed-") + "_single" * (len(epochs) == 1)
+def longest_of(sweep: Path) -> str:
+    """The sweep, such as `digits_single`, whose settings the peers use: that of the most epochs."""
+    return load_sweep(sweep).name.removeprefix("speed-") + "_single"
 
 
 def fastest(rows: Sequence[Mapping[str, Any]], sweep: str, processes: int) -> Mapping[str, Any]:
@@ -102,7 +100,7 @@ def fastest(rows: Sequence[Mapping[str, Any]], sweep: str, processes: int) -> Ma
 def best_settings(sweep: Path, processes: int) -> dict[str, Any]:
     """The fastest arguments of `model.compile` for a sweep."""
     content = json.loads((HERE / "speed_settings.json").read_text(encoding="utf-8"))
-    row = fastest(content["rows"], label_of(sweep), processes)
+    row = fastest(content["rows"], longest_of(sweep), processes)
     steps = row["steps_per_execution"]
     return {"steps_per_execution": steps, "jit_compile": JIT[row["jit_compile"]]}
 

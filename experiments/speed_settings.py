@@ -1,6 +1,6 @@
 """Find the settings that make `model.fit` fastest, with which speed.py runs the peers' best.
 
-    python experiments/speed_settings.py [--sweeps fashion digits] [--runs 5] [--trials 6]
+    python experiments/speed_settings.py [--sweeps digits_single] [--runs 5] [--jit off]
 
 Each setting trains the same few networks of a sweep, drawn at random, with a new model each, as a
 search does. Tracing and compiling count, imports do not. A setting with one thread runs in two
@@ -139,10 +139,11 @@ def rows(file: RunsFile) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sweeps", nargs="*", choices=SWEEPS, default=SWEEPS)
+    singles = [name for name in SWEEPS if name.endswith("_single")]
+    parser.add_argument("--sweeps", nargs="*", choices=singles, default=singles)
     parser.add_argument("--steps", nargs="*", choices=_STEPS, default=_STEPS)
     parser.add_argument("--jit", nargs="*", choices=_JITS, default=_JITS)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--anew", action="store_true", help="discard earlier runs")
     parser.add_argument("--out", type=Path, default=HERE, help="where the table goes")

@@ -52,7 +52,17 @@ def test_kerastuners_first_search(tmp_path):
 
 @pytest.mark.slow
 def test_the_settings_of_peers(tmp_path):
-    arguments = ["--sweeps", "digits", "--steps", "200", "epoch", "--jit", "off", "--trials", "1"]
+    arguments = [
+        "--sweeps",
+        "digits_single",
+        "--steps",
+        "200",
+        "epoch",
+        "--jit",
+        "off",
+        "--trials",
+        "1",
+    ]
     run("speed_settings.py", *arguments, "--runs", "1", out=tmp_path)
     run("speed_settings.py", *arguments, "--runs", "2", out=tmp_path)
     table = rows("speed_settings", tmp_path, about="1 trials")

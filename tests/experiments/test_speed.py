@@ -139,17 +139,19 @@ def test_peers_compile_with_the_fastest_settings_of_their_sweep(tmp_path, monkey
     rows = [
         dict(zip(keys, values, strict=True))
         for values in [
-            ("digits", 10, "off", 1, 0.5), ("digits", "epoch", "on", 1, 0.4),
-            ("digits", 10, "off", 2, 0.1), ("fashion", 1, "off", 1, 0.2),
+            ("digits_single", 10, "off", 1, 0.5), ("digits_single", "epoch", "on", 1, 0.4),
+            ("digits_single", 10, "off", 2, 0.1), ("fashion_single", 1, "off", 2, 0.2),
         ]
     ]  # fmt: skip
     (tmp_path / "speed_settings.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
     sweep = speed.sweep_file("digits", tmp_path)
     single = speed.sweep_file("digits_single", tmp_path)
     monkeypatch.setattr(speed_peers, "HERE", tmp_path)
-    assert speed_peers.best_settings(sweep, 1) == {
-        "steps_per_execution": "epoch", "jit_compile": True,
-    }  # fmt: skip
-    assert speed_peers.best_settings(sweep, 2)["steps_per_execution"] == 10
-    with pytest.raises(SystemExit, match="--sweeps digits_single"):
-        speed_peers.best_settings(single, 1)
+    for each in (sweep, single):
+        assert speed_peers.best_settings(each, 1) == {
+            "steps_per_execution": "epoch", "jit_compile": True,
+        }  # fmt: skip
+        assert speed_peers.best_settings(each, 2)["steps_per_execution"] == 10
+    fashion = speed.sweep_file("fashion", tmp_path)
+    with pytest.raises(SystemExit, match="--sweeps fashion_single"):
+        speed_peers.best_settings(fashion, 1)
