@@ -27,11 +27,15 @@ from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import read_curves, read_table
+from hpsearch.store.tables import hyperparameter_columns, read_curves, read_table, values_of
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    from hpsearch.revisit.predicting import Predictor
 
 #: Columns of the table that say nothing of a trial as a whole, or the same of all.
 _OF_EXECUTIONS = ("seed", "fold", "best_epoch", "best_score", "shared_with", "error")
@@ -84,10 +88,11 @@ class Results(Pictures):
         `score` and the metrics are means, `std` is the standard deviation of the scores, and
         `executions` their number. `status` is that of the first execution without a score, if any.
         """
-        trials = trials_of(self.table)
-        first = ["trial", "config", "status", "score", "std", "executions"]
-        others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS, *_OF_ALL)]
-        return trials[[*first, *others]]
+        return _of_trials(trials_of(self.table))
+
+    def top(self, count: int = 10) -> pd.DataFrame:
+        """The lines of the best trials, as in `trials`, the best first."""
+        return _of_trials(ranked_trials(self.table).head(count))
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -109,6 +114,15 @@ class Results(Pictures):
             raise InputError(f"{self.directory}: no trial has a score")
         return row
 
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's hyperparameters, without those that are inactive.
+
+        Raises:
+            InputError: No trial has a score.
+        """
+        return values_of(self.best, hyperparameter_columns(self.table))
+
     def model(self) -> Any:
         """Return the best trial's `keras.Model`, which takes raw rows.
 
@@ -127,6 +141,53 @@ class Results(Pictures):
             written = Path(scratch, path.name)
             self.export(written)
             return keras.models.load_model(written, safe_mode=True)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of `predict_proba`; empty for regression.
+
+        Raises:
+            InputError, RefusedError: The store of an earlier version has none, and the data that
+                has them cannot be read or has changed.
+        """
+        # Starts slowly: NumPy, pandas.
+        from hpsearch.revisit.predicting import class_names
+
+        return class_names(self.directory, self.rows, self.trust)
+
+    def predict(self, rows: Any) -> npt.NDArray[Any]:
+        """Predict rows by the best trial's model.
+
+        Args:
+            rows: Such as the sweep had, without the target: a frame or a mapping of columns
+                (others are passed over), or an array.
+
+        Returns:
+            The label of each row, a number where labels are numbers; for regression, the values in
+            the target's own units, `(n_samples,)` or `(n_samples, outputs)`.
+
+        Raises:
+            InputError: The rows are not such as the model takes; or as for `model`.
+        """
+        return self._predictor.labels(rows)
+
+    def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Predict the probability of each class, `(n_samples, n_classes)`, as in `classes`.
+
+        Args:
+            rows: As for `predict`.
+
+        Raises:
+            InputError: The target has no classes; or as for `predict`.
+        """
+        return self._predictor.probabilities(rows)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        # Starts slowly: NumPy, pandas.
+        from hpsearch.revisit.predicting import predictor_of
+
+        return predictor_of(self.directory, load=self.rows, trust=self.trust)
 
     @cached_property
     def tuner(self) -> Any:
@@ -228,3 +289,9 @@ class Results(Pictures):
         owner = self.detached()
         weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
         return owner
+
+
+def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    first = ["trial", "config", "status", "score", "std", "executions"]
+    others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS, *_OF_ALL)]
+    return trials[[*first, *others]]

@@ -34,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 DirectoryArgument = Annotated[
@@ -174,11 +175,18 @@ def show(
         ),
     ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
+    *,
+    best_yaml: Annotated[
+        bool, typer.Option("--best-yaml", help="Print a sweep file of the best config instead.")
+    ] = False,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
-    from hpsearch.cli.show import print_results
+    from hpsearch.cli.show import print_best_sweep, print_results
 
-    print_results(source, top, make_console())
+    if best_yaml:
+        print_best_sweep(source)
+    else:
+        print_results(source, top, make_console())
 
 
 @app.command()
@@ -290,6 +298,30 @@ def export(
 
     may_run = revisit.trust_of(trust or (), sweep)
     revisit.export(directory, out, (trial, seed, fold), make_console(), may_run)
+
+
+@app.command()
+def predict(
+    directory: DirectoryArgument,
+    rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="The rows to predict.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="The file to write; default stdout.")
+    ] = None,
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Add the probability of each class.")
+    ] = False,
+    trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Predict the rows of a CSV file by a trial's model; by the best trial's by default."""
+    from hpsearch.cli import revisit
+
+    may_run = revisit.trust_of(trust or (), sweep)
+    revisit.predict(directory, rows, out, (trial, seed, fold), may_run, proba=proba)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,11 @@ from rich.text import Text
 from hpsearch.cli.console import make_console, tell
 from hpsearch.cli.display import line_printer, number_text
 from hpsearch.errors import InputError, RefusedError
+from hpsearch.files import write_atomically
 from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
+from hpsearch.revisit.predicting import predictor_of
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -27,10 +31,11 @@ from hpsearch.revisit.rows import (
 from hpsearch.revisit.script.program import trial_script
 from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.directory import write_atomically
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_beside, evaluations_of
+from hpsearch.store.tables import write_csv
+from hpsearch.wording import counted
 
 #: Trial, seed and fold, each None if it was not given.
 Choice = tuple[int | None, int | None, int | None]
@@ -91,6 +96,46 @@ def export(
     say = line_printer(make_console(stderr=True))
     execution = export_model(directory, out, Which(*which), say, trust=trust)
     line_printer(console)(f"wrote the model of {execution.label} to {out}; it takes raw rows")
+
+
+def _import_tensorflow() -> None:
+    """Import it and have it look for GPUs without what it says to stderr meanwhile."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def predict(
+    directory: Path,
+    rows: Path,
+    out: Path | None,
+    which: Choice,
+    trust: Collection[str] = (),
+    *,
+    proba: bool = False,
+) -> None:
+    """Predict the rows of a file and write the predictions, a line for each row."""
+    say = line_printer(make_console(stderr=True))
+    _import_tensorflow()
+    predictor = predictor_of(directory, Which(*which), say, trust=trust)
+    table = predictor.table(rows, probabilities=proba)
+    if out is None:
+        write_csv(table, Path("-"), lambda _, text: typer.echo(text, nl=False))
+        return
+    try:
+        write_csv(table, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    say(f"wrote {counted(len(table), 'prediction')} to {out}")
 
 
 def evaluate(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,16 +19,27 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS
+from hpsearch.report.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
+from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.method import METHODS
+from hpsearch.spec.sweep import sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation
-from hpsearch.store.store import evaluations_beside
-from hpsearch.store.tables import goal_of, read_table, varying_columns
-from hpsearch.store.trials import ranked_trials, trials_of
+from hpsearch.store.lock import holder
+from hpsearch.store.store import Store, evaluations_beside
+from hpsearch.store.tables import (
+    goal_of,
+    hyperparameter_columns,
+    read_table,
+    values_of,
+    varying_columns,
+)
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import counted, did_you_mean
 
@@ -166,12 +179,47 @@ def print_results(source: Path, top: int, console: Console) -> None:
     several = f", {counted(len(table), 'execution')}" if len(table) > len(trials) else ""
     say = line_printer(console)
     say(f"{counted(len(trials), 'trial')}{several}: {counts}")
+    if running := _running(source):
+        say(running)
     _print_best(table, names, top, console)
     _print_means(table, names, console)
     try:
         _print_evaluations(evaluations_beside(source), console)
     except RefusedError as error:
         say(f"evaluations are not shown: {error}")
+
+
+def _running(source: Path) -> str:
+    """A line about the run that writes a directory now; empty if none does."""
+    where = ResultsDirectory(source)
+    process = holder(where.lock)
+    if not process:
+        return ""
+    with Store(where.store, read_only=True) as store:
+        planned, done = len(store.executions()), len(store.results())
+    # The holder writes its lock once, when it begins.
+    since = time.strftime("%H:%M:%S", time.localtime(where.lock.stat().st_mtime))
+    return (
+        f"a run is under way since {since} (process {process}): "
+        f"{done:,} of {counted(planned, 'planned execution')} done"
+    )
+
+
+def print_best_sweep(directory: Path) -> None:
+    """Print a sweep file that trains the best trial's config on the same data.
+
+    Raises:
+        InputError: There is no such table, no trial has a score, or the data was in memory.
+    """
+    table = read_table(directory)
+    best = best_trial(table)
+    if best is None:
+        raise InputError(f"{directory}: no trial has a score")
+    sweep = resolved_sweep(directory)
+    if sweep is None:
+        raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
+    values = values_of(best, hyperparameter_columns(table))
+    typer.echo(dump_sweep(sweep_of_config(sweep, values)), nl=False)
 
 
 def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:

@@ -327,9 +327,18 @@ def raw_from_pairs(
         validation=part(validation, f"{where}: validation", first) if validation else None,
         test=part(test, f"{where}: test", first) if test else None,
         unit=_image_unit(first.x),
-        feature_names=tuple(first.x) if isinstance(first.x, dict) else (),
+        feature_names=_column_names(train[0], first.x),
         warnings=text_warnings(first.x, where),
     )
+
+
+def _column_names(given: Any, x: Inputs) -> tuple[str, ...]:
+    """Names of a table's columns, also where its rows have become a matrix."""
+    if isinstance(x, Mapping):
+        return tuple(x)
+    if isinstance(given, Mapping):
+        return tuple(map(str, given))
+    return tuple(map(str, given.columns)) if _is_pandas(given, "DataFrame") else ()
 
 
 def _function(reference: str) -> Callable[[], Any]:

@@ -50,13 +50,16 @@ _SHOWN_COLUMNS = 5
 _HASHED_VALUES = 1 << 16
 
 
-def fit_input(x: Inputs, scale: Scale, unit: float | None) -> InputSpec:
+def fit_input(
+    x: Inputs, scale: Scale, unit: float | None, names: tuple[str, ...] = ()
+) -> InputSpec:
     """Fit the scaling on the training rows `x`.
 
     Args:
         scale: `auto` is `unit` for images and `standard` for everything else.
         unit: The largest raw value of an image, by which `unit` divides; None for other rows, for
             which `unit` maps each feature's training range to 0..1.
+        names: Of the columns of a table.
     """
     if scale == "auto":
         scale = "standard" if unit is None else "unit"
@@ -64,8 +67,8 @@ def fit_input(x: Inputs, scale: Scale, unit: float | None) -> InputSpec:
     fitted = _fitted(numeric, scale, unit) if numeric.size else {}
     if isinstance(x, Mapping):
         columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
-        return InputSpec(shape=(len(columns),), dtype="float32", columns=columns, **fitted)
-    return InputSpec(shape=x.shape[1:], dtype=str(x.dtype), **fitted)
+        return InputSpec((len(columns),), "float32", columns, names=tuple(x), **fitted)
+    return InputSpec(x.shape[1:], str(x.dtype), names=names, **fitted)
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -189,6 +192,7 @@ class Outline:
         task, outputs: As in `Target`.
         train, validation, test: The source's parts, with targets that are not encoded.
         warnings: Of the labels.
+        numbers: As in `Target`.
     """
 
     size: SplitSizes
@@ -199,6 +203,7 @@ class Outline:
     validation: Split | None
     test: Split | None
     warnings: tuple[str, ...] = ()
+    numbers: bool = False
 
     @property
     def strata(self) -> npt.NDArray[Any] | None:
@@ -217,9 +222,11 @@ def outline(source: RawData, options: Options) -> Outline:
     values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    numbers = False
     if kind == "classification":
         known = Classes(source)
         values, classes, warnings = known.codes, known.names, known.warnings
+        numbers = known.numbers
     y = values(source.train)
     task, outputs = Task.REGRESSION, y.shape[-1]
     if classes:
@@ -237,7 +244,7 @@ def outline(source: RawData, options: Options) -> Outline:
         None if part is None else Split(part.x, values(part), part.weights)
         for part in (source.validation, source.test)
     )
-    return Outline(size, classes, task, outputs, train, validation, test, warnings)
+    return Outline(size, classes, task, outputs, train, validation, test, warnings, numbers)
 
 
 def assemble(source: RawData, options: Options) -> Dataset:
@@ -328,7 +335,7 @@ def _dataset(
     if options.parts:
         target = several_target(options.parts)
     elif classes:
-        target = class_target(classes)
+        target = class_target(classes, numbers=outlined.numbers)
     else:
         target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
@@ -338,7 +345,7 @@ def _dataset(
 
     return Dataset(
         name=source.name,
-        input=fit_input(train.x, options.scale, source.unit),
+        input=fit_input(train.x, options.scale, source.unit, source.feature_names),
         target=target,
         train=encoded(train),
         validation=encoded(validation),

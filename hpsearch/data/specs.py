@@ -43,6 +43,7 @@ class InputSpec:
     Attributes:
         shape: Of one raw row; for a table with text columns, `(n_columns,)`.
         dtype: Of the raw array, `uint8` or `float32`.
+        names: Of a table's columns, in order; empty for rows without names.
         columns: The columns of a table with text columns, else None.
         mean, variance: With `scale: standard`, one number for each feature (of a flattened row),
             or for each numeric column of a table with text columns; else empty.
@@ -57,6 +58,7 @@ class InputSpec:
     variance: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Target:
         task: The kind of prediction.
         outputs: Units of the output layer (1 for binary, one a class for multiclass).
         classes: Class names in the order of their indices; empty for regression.
+        numbers: True if labels are numbers, whose class names are their texts.
         mean, std: Of the training split's regression targets, one number a target. Training
             reads `(target - mean) / std`. 0 and 1 for classification.
         parts: Several targets, whose columns are side by side in one array; else empty.
@@ -98,6 +101,7 @@ class Target:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     parts: tuple[TargetPart, ...] = ()
+    numbers: bool = False
 
     @property
     def standardised(self) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ def _column(series: pd.Series[Any], is_text: bool | None) -> npt.NDArray[Any] | 
     numeric = int(np.sum(~np.isnan(values)))
     if is_text is False or (is_text is None and 2 * numeric >= np.sum(~missing)):
         return _finite(values, cells)
-    return _text(cells, missing, str(series.name))
+    # Only the training part's texts are encoded.
+    return _text(cells, missing, str(series.name), most=None if is_text else MAX_VOCABULARY)
 
 
 def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -140,17 +142,17 @@ def _finite(values: npt.NDArray[np.float64], cells: Any) -> npt.NDArray[Any] | _
 
 
 def _text(
-    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], name: str
+    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], name: str, most: int | None
 ) -> npt.NDArray[Any] | _Problem:
     if missing.any():
         cell = cells[np.argmax(missing)]
         hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
         return _missing(missing, hint)
     distinct = len(set(cells))
-    if distinct > MAX_VOCABULARY:
+    if most is not None and distinct > most:
         return _Problem(
             None,
-            f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
+            f"{distinct} different texts, at most {most} can be one-hot encoded; "
             f"add {name!r} to drop",
         )
     return cells
@@ -307,33 +309,48 @@ def _part(
     Args:
         text: The text columns of the training file; None for this file.
     """
-    for name in (*features, target):
+    frame = _frame(path, layout, (*features, target), frozenset([target]) | (text or frozenset()))
+    parsed = parse_columns(frame[list(features)], path, partial(_places, path), text)
+    y = frame[target].to_numpy(dtype=object)
+    return RawPart(stack_columns(parsed), y, place=lambda row: _places(path, [row])[0])
+
+
+def read_rows(path: str, features: Collection[str], text: Collection[str]) -> Inputs:
+    """Read the rows of a CSV file without a target; other columns are passed over.
+
+    Args:
+        features: The columns of the training file, in its order.
+        text: Those of them that are text there.
+
+    Raises:
+        DataError: The file is missing or malformed, lacks a column, or has cells that cannot be
+            used.
+    """
+    frame = _frame(path, scan(path), tuple(features), frozenset(text))
+    parsed = parse_columns(frame[list(features)], path, partial(_places, path), text)
+    return stack_columns(parsed)
+
+
+def _places(path: str, rows: list[int]) -> list[str]:
+    return [f"{path}:{line}" for line in _lines_of(path, rows)]
+
+
+def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str]) -> pd.DataFrame:
+    # pandas is slow to import, and image sets do without it.
+    import pandas as pd
+
+    for name in keep:
         if name not in layout.names:
             raise DataError(
                 f"{path}:1: no column {name!r}, which the training file has"
                 f"{did_you_mean(name, layout.names)}"
             )
-    keep = [name for name in layout.names if name == target or name in features]
-    frame = _frame(path, layout, keep, frozenset([target]) | (text or frozenset()))
-
-    def places(rows: list[int]) -> list[str]:
-        return [f"{path}:{line}" for line in _lines_of(path, rows)]
-
-    parsed = parse_columns(frame[list(features)], path, places, text)
-    y = frame[target].to_numpy(dtype=object)
-    return RawPart(stack_columns(parsed), y, place=lambda row: places([row])[0])
-
-
-def _frame(path: str, layout: Layout, keep: list[str], text: frozenset[str]) -> pd.DataFrame:
-    # pandas is slow to import, and image sets do without it.
-    import pandas as pd
-
     try:
         frame = pd.read_csv(
             path,
             names=list(layout.names),
             header=0,
-            usecols=keep,
+            usecols=list(keep),
             dtype=dict.fromkeys(text, str),
             na_filter=False,
             skipinitialspace=True,

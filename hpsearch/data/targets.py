@@ -108,6 +108,7 @@ class Classes:
         self.warnings: tuple[str, ...] = ()
         self.numbers = False
         if self._indices:
+            self.numbers = all(_number(name) is not None for name in self.names)
             return
         _require_exact(source.train)
         self._reading = _Reading.of(source)
@@ -335,11 +336,10 @@ def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
     )
 
 
-def class_target(names: Sequence[str]) -> Target:
+def class_target(names: Sequence[str], *, numbers: bool = False) -> Target:
     """Return a target of one sigmoid unit for two classes, else of one softmax unit a class."""
-    if len(names) == 2:
-        return Target(task=Task.BINARY, outputs=1, classes=tuple(names))
-    return Target(task=Task.MULTICLASS, outputs=len(names), classes=tuple(names))
+    task, outputs = (Task.BINARY, 1) if len(names) == 2 else (Task.MULTICLASS, len(names))
+    return Target(task=task, outputs=outputs, classes=tuple(names), numbers=numbers)
 
 
 def encode_target(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -23,6 +23,11 @@ def native_extension() -> ModuleType:
     return _EXTENSION
 
 
+def native_built() -> bool:
+    """Return whether the extension was built, whatever the processor."""
+    return _EXTENSION is not None
+
+
 def native_engines() -> tuple[str, ...]:
     """Return the instruction sets that this processor supports, the best first."""
     return tuple(_EXTENSION.engines()) if _EXTENSION is not None else ()

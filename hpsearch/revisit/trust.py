@@ -23,17 +23,10 @@ def roles_of(sweep: Sweep) -> dict[str, str]:
     if isinstance(sweep.model, str):
         found[sweep.model] = MODEL
     else:
-        found |= dict.fromkeys(filter(is_custom, _layer_types(sweep)), LAYER)
+        found |= dict.fromkeys(filter(is_custom, sorted(sweep.layer_types)), LAYER)
     if sweep.method.is_oracle:
         found[sweep.method.name] = ORACLE
     return found
-
-
-def _layer_types(sweep: Sweep) -> list[str]:
-    spec = sweep.parameters.get("layer_type")
-    listed = [point["layer_type"] for point in sweep.configs if "layer_type" in point]
-    choices = () if spec is None else getattr(spec.parameter("layer_type").domain, "values", ())
-    return [str(each) for each in (*choices, *listed)]
 
 
 def trusted(names: str | Collection[str]) -> frozenset[str]:

@@ -47,6 +47,14 @@ class Sweep(SweepFields):
         """One line for each key that is ignored or setting that is probably not intended."""
         return self._warnings
 
+    @property
+    def layer_types(self) -> frozenset[str]:
+        """The layer types that its parameters and listed configs name."""
+        spec = self.parameters.get("layer_type")
+        domain = None if spec is None else spec.parameter("layer_type").domain
+        listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
+        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
+
     @model_validator(mode="wrap")
     @classmethod
     def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -226,6 +234,10 @@ def sweep_from_text(
     return _sweep(read_yaml(content), filename, Path(filename).stem, base_dir, overrides)
 
 
+#: Keys that say which configs a sweep tries.
+_OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
+
+
 def sweep_from_mapping(
     raw: Mapping[str, Any], filename: str = "<python>", base_dir: str | Path | None = None
 ) -> Sweep:
@@ -235,6 +247,17 @@ def sweep_from_mapping(
         SweepFileError: With all problems, each on line 1.
     """
     return _sweep(Document(data=dict(raw)), filename, "sweep", base_dir, ())
+
+
+def sweep_of_config(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
+    """Return the sweep of a single config, with the data and all settings of another sweep.
+
+    Raises:
+        SweepFileError: The values are none of a sweep file.
+    """
+    one = {"name": f"{sweep.name}-best", "method": "grid"}
+    raw = {key: value for key, value in sweep.raw().items() if key not in _OF_SEVERAL}
+    return sweep_from_mapping(raw | one | {"parameters": {n: [v] for n, v in values.items()}})
 
 
 def _sweep(

@@ -156,6 +156,7 @@ class Changes(TypedDict, total=False):
     identity: Identity
     sweep: str
     task: Task
+    classes: tuple[str, ...]
     kind: Kind
     asked: tuple[str, ...]
     best_model: str
@@ -172,7 +173,7 @@ class Facts:
     @property
     def fault(self) -> str:
         """What cannot be read, although its row's checksum fits; empty if all can."""
-        for name in ("identity", "task", "kind", "evaluations"):
+        for name in ("identity", "task", "classes", "kind", "evaluations"):
             try:
                 getattr(self, name)
             except UNREADABLE as error:
@@ -194,6 +195,11 @@ class Facts:
     def task(self) -> Task | None:
         """The task, such as classification."""
         return Task(self.meta["task"]) if "task" in self.meta else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs; empty in stores of earlier versions."""
+        return tuple(map(str, json.loads(self.meta.get("classes", "[]"))))
 
     @property
     def kind(self) -> Kind:
@@ -226,6 +232,8 @@ class Facts:
         rows: dict[str, Any] = dict(changes)
         if "identity" in changes:
             rows["identity"] = changes["identity"].to_json()
+        if "classes" in changes:
+            rows["classes"] = json.dumps(changes["classes"])
         if "asked" in changes:
             rows["asked"] = " ".join(changes["asked"])
         if "evaluations" in changes:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.space import Parameter
 
@@ -29,6 +30,8 @@ def write_model(
 ) -> None:
     """Write the model of one training with its weights, input preprocessing included.
 
+    Beside Keras' own members, the archive names classes and columns (see `ModelFile`).
+
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
         values: The live hyperparameters; `epochs` is not read.
@@ -43,6 +46,7 @@ def write_model(
     model = trained_model(problem, values, seed, weights)
     try:
         model.save(path)
+        ModelFile.of(problem.input, problem.target).add_to(path)
     except OSError as error:
         raise HpsearchError(error.strerror or str(error)) from error
 

@@ -1,0 +1,207 @@
+"""Predictions of a trial's model for new rows, in the words of its data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.dataset import Inputs
+from hpsearch.data.loading import Loader
+from hpsearch.data.tables import parse_columns, read_rows, stack_columns
+from hpsearch.errors import InputError
+from hpsearch.models.model_file import ModelFile
+from hpsearch.revisit.rows import Say, Which, export_model, open_run
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.wording import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BATCH_ROWS = 1024
+
+
+def class_names(directory: Path, load: Loader | None, trust: Collection[str]) -> tuple[str, ...]:
+    """Return the class names of a run, in the order of the model's outputs.
+
+    Raises:
+        InputError, RefusedError: The store of an earlier version has none; as for `open_run`.
+    """
+    where = ResultsDirectory(directory)
+    if where.store.exists():
+        with Store(where.store, read_only=True) as store:
+            known = store.facts().classes
+        if known:
+            return known
+    return open_run(directory, load, trust).dataset.target.classes
+
+
+def predictor_of(
+    directory: Path,
+    which: Which = Which(),  # noqa: B008 - frozen
+    say: Say = lambda _: None,
+    load: Loader | None = None,
+    trust: Collection[str] = (),
+) -> Predictor:
+    """Load a trial's model; the best one's is read from best.keras.
+
+    Raises:
+        InputError, RefusedError: As for `export_model`.
+    """
+    import keras  # slow to import
+
+    path = ResultsDirectory(directory).model
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        if which != Which() or not path.exists():
+            path = Path(scratch) / path.name
+            export_model(directory, path, which, say, load, trust=trust)
+        model = keras.models.load_model(path, safe_mode=True)
+        known = ModelFile.read(path)
+    if known is None:
+        # The file of an earlier version.
+        data = open_run(directory, load, trust).dataset
+        known = ModelFile.of(data.input, data.target)
+    return Predictor(model, known)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts rows such as those that the sweep had before preprocessing."""
+
+    model: Any
+    known: ModelFile
+
+    def labels(self, rows: Any) -> npt.NDArray[Any]:
+        """Return the label of each row; for regression, the predicted values.
+
+        Args:
+            rows: As in `Results.predict`.
+
+        Raises:
+            InputError: The rows are not such as the model takes.
+        """
+        outputs = self._outputs(rows)
+        classes = self.known.classes
+        if not classes:
+            return outputs.squeeze(axis=1) if outputs.shape[1:] == (1,) else outputs
+        if outputs.shape[1] == 1:
+            logits = getattr(self.model.loss, "from_logits", False)
+            places = (outputs[:, 0] > (0.0 if logits else 0.5)).astype(int)
+        else:
+            places = outputs.argmax(axis=1)
+        labels: npt.NDArray[Any] = self._labels()[places]
+        return labels
+
+    def _labels(self) -> npt.NDArray[Any]:
+        """The classes as labels: numbers and booleans as such, everything else as text."""
+        classes = self.known.classes
+        if classes == ("False", "True"):
+            return np.array([False, True])
+        if not self.known.numbers:
+            return np.array(classes, object)
+        try:
+            return np.array([int(name) for name in classes])
+        except ValueError:
+            return np.array([float(name) for name in classes])
+
+    def probabilities(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Return the probability of each class, `(n_samples, n_classes)`.
+
+        Raises:
+            InputError: The target has no classes, or the outputs are no probabilities.
+        """
+        if not self.known.classes:
+            raise InputError(f"there are no classes: the task is {self.known.task}; use predict")
+        outputs = self._outputs(rows)
+        if ((outputs < 0) | (outputs > 1)).any():
+            raise InputError("the model's outputs are no probabilities: some are not in 0..1")
+        if outputs.shape[1] == 1:
+            outputs = np.concatenate([1 - outputs, outputs], axis=1)
+        return np.asarray(outputs, np.float32)
+
+    def table(self, path: Path, *, probabilities: bool = False) -> pd.DataFrame:
+        """Return the predictions for the rows of a CSV file, a line for each.
+
+        Args:
+            probabilities: Whether to add a column for each class.
+
+        Raises:
+            InputError: As for `labels`; or the model takes no table.
+        """
+        import pandas as pd  # slow to import
+
+        if not self.known.columns:
+            raise InputError(
+                f"{path}: the model takes arrays and no table; in Python: "
+                "hpsearch.load(DIR).predict(array)"
+            )
+        rows = read_rows(str(path), self.known.columns, self.known.text_columns)
+        labels = self.labels(rows)
+        names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
+        several = labels.ndim > 1 and len(names) > 1
+        made = pd.DataFrame(labels, columns=names if several else ["prediction"])
+        if probabilities:
+            chances = self.probabilities(rows)
+            for place, name in enumerate(self.known.classes):
+                made[f"probability {name}"] = chances[:, place]
+        return made
+
+    def _outputs(self, rows: Any) -> npt.NDArray[Any]:
+        found = self._inputs(rows)
+        count = len(next(iter(found.values()))) if isinstance(found, dict) else len(found)
+        if not count:
+            return np.empty((0, *self.model.output_shape[1:]), np.float32)
+        return np.asarray(self.model.predict(found, batch_size=_BATCH_ROWS, verbose=0))
+
+    def _inputs(self, rows: Any) -> Inputs:
+        """The rows as the model takes them."""
+        if hasattr(rows, "columns") or isinstance(rows, Mapping) or self.known.text_columns:
+            return self._table(rows)
+        array = np.asarray(rows)
+        if array.ndim == 1 and self.model.input_shape[1:] == (1,):
+            array = array[:, np.newaxis]
+        if array.dtype.kind not in "biuf" or array.shape[1:] != self.model.input_shape[1:]:
+            raise InputError(
+                f"rows are {array.dtype} of shape {array.shape}; the model takes numbers of shape "
+                f"{('n', *self.model.input_shape[1:])}".replace("'n'", "n")
+            )
+        return array
+
+    def _table(self, rows: Any) -> Inputs:
+        import pandas as pd  # slow to import
+
+        columns = self.known.columns
+        if not columns:
+            raise InputError("rows are a table, and the model takes arrays without column names")
+        if isinstance(rows, Mapping) or hasattr(rows, "columns"):
+            frame = pd.DataFrame(dict(rows) if isinstance(rows, Mapping) else rows)
+            frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        else:
+            array = np.asarray(rows, object)
+            if array.ndim != 2 or array.shape[1] != len(columns):
+                raise InputError(
+                    f"rows have shape {array.shape}; the model takes {len(columns)} columns: "
+                    f"{quoted(columns, 5)}"
+                )
+            frame = pd.DataFrame(array, columns=list(columns)).infer_objects()
+        for name in columns:
+            if name not in frame.columns:
+                raise InputError(
+                    f"rows have no column {name!r}, which the model takes"
+                    f"{did_you_mean(name, list(frame.columns))}"
+                )
+        if frame.empty:
+            return np.empty((0, len(columns)), np.float32)
+        text = frozenset(self.known.text_columns)
+        parsed = parse_columns(frame[list(columns)], "rows", _places, text)
+        return stack_columns(parsed)
+
+
+def _places(rows: list[int]) -> list[str]:
+    return [f"row {row} (from 0)" for row in rows]
