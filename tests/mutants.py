@@ -39,8 +39,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "hpsearch/data/assembly.py",
-        "input=fit_input(train.x, options.scale, source.unit),",
-        "input=fit_input(source.train.x, options.scale, source.unit),",
+        "input=fit_input(train.x, ",
+        "input=fit_input(source.train.x, ",
         "scaling and vocabulary fitted on all rows instead of the training split",
     ),
     Mutant(
@@ -134,8 +134,8 @@ MUTANTS = (
         "an excluded upper bound is accepted, such as dropout: 1",
     ),
     Mutant(
-        "hpsearch/store/directory.py",
-        "            os.fsync(file.fileno())\n",
+        "hpsearch/files.py",
+        "                os.fsync(file.fileno())\n",
         "",
         "files are renamed before they are flushed to the disk",
     ),

@@ -15,8 +15,8 @@ from hpsearch.comparison.questions import Fresh, answer, answer_rescored
 from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
 from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.files import write_atomically
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.directory import write_atomically
 
 #: Trains the best config of each table with seeds that no table has: label -> seed -> score.
 Rescore = Callable[[Sequence[Table]], Mapping[str, Fresh]]

@@ -22,6 +22,7 @@ from string import Template
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.report import words
 from hpsearch.report.drawing import THEMES, Spec, colour_names, duration, number, template
@@ -40,7 +41,7 @@ from hpsearch.report.trial_figures import (
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory, write_atomically
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record
@@ -259,7 +260,7 @@ def write_page(
     path: Path,
     *,
     live: bool = False,
-    check: Callable[[], None] = lambda: None,
+    write: Callable[[Path, str], None] = write_atomically,
 ) -> None:
     """Write a page about one or more sweeps, atomically.
 
@@ -267,7 +268,7 @@ def write_page(
         sources: The sweeps.
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
-        check: As in `write_atomically`.
+        write: Writes text to a file, such as the `write` of a directory that is held.
 
     Raises:
         InputError: The sweeps do not fit in a page.
@@ -276,7 +277,7 @@ def write_page(
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance and not live else ""
-    write_atomically(path, render(sources, live=live, inputs=digest), check)
+    write(path, render(sources, live=live, inputs=digest))
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
@@ -373,7 +374,7 @@ class ReportFile:
                 most_rows=_MOST_ROWS if importance else 0,
                 evaluations=evaluations,
             )
-            write_page([source], self._where.report, live=live, check=self._where.check)
+            write_page([source], self._where.report, live=live, write=self._where.write)
         # The results do not depend on the report, so no error in it may end the run.
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__

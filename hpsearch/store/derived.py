@@ -154,8 +154,8 @@ class Tables:
             # In this order a kill never leaves a row without its curve, or without its result in
             # the store.
             self._flush()
-            write_csv(self.curves(records), self._where.curves, self._where.check)
-            write_csv(self.results(records), self._where.results, self._where.check)
+            write_csv(self.curves(records), self._where.curves, self._where.write)
+            write_csv(self.results(records), self._where.results, self._where.write)
         seconds = time.monotonic() - began
         self._spent += seconds
         self._slowness = seconds / _expected_seconds(len(records))

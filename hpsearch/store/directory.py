@@ -6,17 +6,17 @@ import glob
 import itertools
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.files import OpenDirectory
 from hpsearch.machine import odd_kind
-from hpsearch.store.lock import NO_LINK, DirectoryLock, lock_of_store
+from hpsearch.store.lock import DirectoryLock, lock_of_store
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -92,14 +92,25 @@ class ResultsDirectory:
     def check(self) -> None:
         """Check that a directory that is held is still there; nothing for others."""
 
+    @contextmanager
+    def opened(self) -> Iterator[OpenDirectory]:
+        """Open the directory, to write its files within it; a held one is open already.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        with OpenDirectory(self.path) as place:
+            yield place
+
     def write(self, path: Path, content: str | bytes) -> None:
-        """Write one of its files as a whole (see `write_atomically`).
+        """Write one of its files; readers see the old one or the new one, whole.
 
         Raises:
             OSError: It cannot be written; the old file is unchanged.
             RefusedError: The directory is held, and is no longer there.
         """
-        write_atomically(path, content, check=self.check)
+        with self.opened() as place:
+            place.write(path.name, content, self.check)
 
     @property
     def model(self) -> Path:
@@ -117,12 +128,13 @@ class ResultsDirectory:
         return self.path / "run.log"
 
     def open_log(self) -> IO[str]:
-        """Open the log to append to it.
+        """Open the log to append to it, and to read it.
 
         Raises:
             OSError: It cannot be written, or is a link or a FIFO.
         """
-        handle = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK, 0o644)
+        with self.opened() as place:
+            handle = place.open(self.log.name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         return os.fdopen(handle, "a", encoding="utf-8")
 
     def leftovers(self) -> list[Path]:
@@ -220,7 +232,7 @@ class ResultsDirectory:
         if store is not None and store.exists():
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)
-            self.pointer.write_text(f"{moved}\n", encoding="utf-8")
+            self.write(self.pointer, os.fsencode(f"{moved}\n"))
         own = {*self._own(), self.path / ".lock", *self.leftovers()}
         if own.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
             self._place.rename(aside)
@@ -260,6 +272,11 @@ class HeldDirectory(ResultsDirectory):
         """
         self.held.check()
 
+    @contextmanager
+    def opened(self) -> Iterator[OpenDirectory]:
+        """The directory that is held; it stays open."""
+        yield self.held.place
+
     def __enter__(self) -> Self:
         return self
 
@@ -267,35 +284,3 @@ class HeldDirectory(ResultsDirectory):
         with self.held:
             if raised is None:
                 self.check()
-
-
-def write_atomically(
-    path: Path, content: str | bytes, check: Callable[[], None] = lambda: None
-) -> None:
-    """Write a temporary file in the same directory, flush it to the disk, and rename it.
-
-    Args:
-        check: Called before the renaming; raises to prevent it.
-
-    Raises:
-        OSError: The disk is full or read-only; the old file is unchanged.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-        check()
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Self
 
 from hpsearch.errors import LockedError, RefusedError
+from hpsearch.files import NO_LINK, OpenDirectory
 
 #: A new holder writes its process number within this time after it got the lock.
 _HOLDER_KNOWN_SECONDS = 0.4
 _EXCLUDED = 7
-#: A link or FIFO in the place of an own file is not followed, and not waited for.
-NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TRY_TO_LOCK = f"""\
 import fcntl, os, sys
 try:
-    fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_NOFOLLOW), fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     sys.exit({_EXCLUDED})
 """
@@ -39,6 +38,9 @@ class DirectoryLock:
         directory: The directory, named in error messages.
         path: The file to lock; `.lock` in the directory if None.
 
+    Attributes:
+        place: The directory, open until the lock is released.
+
     Raises:
         LockedError: Another driver holds the lock; the message names its process.
         RefusedError: Locks do not work on this file system.
@@ -50,11 +52,12 @@ class DirectoryLock:
         path = path or directory / ".lock"
         # The program may change its working directory.
         self._directory, self._path, self._at = directory, path.absolute(), directory.absolute()
-        self._place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        self.place = OpenDirectory(directory)
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
+            with OpenDirectory(path.parent) as around:
+                self._handle = around.open(path.name, os.O_RDWR | os.O_CREAT)
         except OSError:
-            os.close(self._place)
+            self.place.close()
             raise
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,8 +86,9 @@ class DirectoryLock:
             RefusedError: The directory was moved or removed, or the lock was.
         """
         directory, path = self._directory, self._path
-        if not _is_at(self._place, self._at):
-            raise RefusedError(_lost(directory, self._place, elsewhere=path.parent != self._at))
+        if not _is_at(self.place.handle, self._at):
+            elsewhere = path.parent != self._at
+            raise RefusedError(_lost(directory, self.place.handle, elsewhere=elsewhere))
         if not _is_at(self._handle, path):
             raise RefusedError(
                 f"{directory}: its lock, {path.name}, was removed during the run, so another run "
@@ -96,8 +100,8 @@ class DirectoryLock:
         """Release the lock; a second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
-            os.close(self._place)
             self._handle = -1
+            self.place.close()
 
     def __enter__(self) -> Self:
         return self

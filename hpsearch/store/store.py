@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
+from hpsearch.files import NO_LINK, OpenDirectory
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
@@ -63,15 +64,16 @@ class Store:
     ) -> None:
         self.path, self._may_write = path, check
         self._lost = ""
-        if kind := odd_kind(path):
-            raise StoreError(f"{path}: is {kind}, not a store")
+        self._require_file(links=read_only)
         check()
         with self._explained():
             if not read_only and not path.exists():
                 self._create()
             self._db = self._open_read_only() if read_only else self._connect("rw")
             try:
-                self._opened = path.stat()
+                # SQLite opens by name, and would follow a link.
+                self._require_file(links=read_only)
+                self._opened = self._now()
                 self._check(read_only=read_only)
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -79,20 +81,24 @@ class Store:
                 self._db.close()
                 raise
 
+    def _require_file(self, *, links: bool) -> None:
+        if kind := odd_kind(self.path, links=links):
+            raise StoreError(f"{self.path}: is {kind}, not a store")
+
+    def _now(self) -> os.stat_result:
+        return self.path.stat(follow_symlinks=False)
+
     def _create(self) -> None:
-        """Create a temporary file and rename it: a kill leaves a whole store or none."""
-        temporary = self.path.with_name(f".{self.path.name}.new")
         # SQLite would take the log of a removed store for that of the new one.
-        for leftover in (temporary, *logs_of_store(temporary), *logs_of_store(self.path)):
+        for leftover in logs_of_store(self.path):
             leftover.unlink(missing_ok=True)
-        with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+        with _written_anew(self.path) as db:
             # Removed weights and snapshots give their space back.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        temporary.replace(self.path)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
@@ -251,7 +257,7 @@ class Store:
         """
         if not self._lost:
             with suppress(OSError):
-                if os.path.samestat(self._opened, self.path.stat()):
+                if os.path.samestat(self._opened, self._now()):
                     return
             what, saved = "replaced", self._free_name()
             if not self.path.exists():
@@ -325,10 +331,8 @@ class Store:
             OSError: The copy cannot be written.
             StoreError: The store cannot be read.
         """
-        temporary = target.with_name(f".{target.name}.new")
-        with self._explained(), closing(sqlite3.connect(temporary)) as copy:
+        with self._explained(), _written_anew(target) as copy:
             self._db.backup(copy)
-        temporary.replace(target)
 
     # Facts about the sweep
 
@@ -480,7 +484,7 @@ class Store:
         """Flush what was committed to the disk: a power cut then loses none of it."""
         log = logs_of_store(self.path)[0]
         with suppress(FileNotFoundError):
-            handle = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(log, os.O_RDONLY | NO_LINK)
             try:
                 os.fsync(handle)
             finally:
@@ -496,6 +500,19 @@ class Store:
             )
         with self._explained():
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+@contextmanager
+def _written_anew(path: Path) -> Iterator[sqlite3.Connection]:
+    """Fill a temporary database and rename it: a kill leaves a whole store or none."""
+    temporary = path.with_name(f".{path.name}.new")
+    for leftover in (temporary, *logs_of_store(temporary)):
+        leftover.unlink(missing_ok=True)
+    with OpenDirectory(path.parent) as place:
+        os.close(place.open(temporary.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            yield db
+        place.take(place, temporary.name, path.name)
 
 
 def keep_store_at(where: ResultsDirectory, place: Path) -> None:
@@ -530,7 +547,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             else:
                 with Store(wanted) as store:
                     store.set_meta({"home": home})
-            where.pointer.write_bytes(os.fsencode(f"{wanted}\n"))
+            where.write(where.pointer, os.fsencode(f"{wanted}\n"))
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None

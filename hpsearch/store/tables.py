@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
+from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Config, Kind
-from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, varies
-from hpsearch.store.directory import write_atomically
+from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
 from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 from hpsearch.wording import printable
 
@@ -130,6 +130,15 @@ def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of a results table that hold hyperparameters."""
     columns = list(table.columns)
     return list(takewhile(lambda c: c not in _RESERVED, columns[columns.index("score") + 1 :]))
+
+
+def values_of(row: pd.Series[Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Return the hyperparameters that a row's cells hold; inactive ones have none."""
+    import pandas as pd  # slow to import
+
+    return {
+        hyperparameter_of(name): value_of(row[name]) for name in columns if not pd.isna(row[name])
+    }
 
 
 def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
@@ -289,13 +298,15 @@ def _is_whole(cell: Any) -> bool:
     return not isinstance(cell, bool | str) and float(cell).is_integer()
 
 
-def write_csv(table: pd.DataFrame, path: Path, check: Callable[[], None] = lambda: None) -> None:
+def write_csv(
+    table: pd.DataFrame, path: Path, write: Callable[[Path, str], None] = write_atomically
+) -> None:
     """Write a table; readers see the old file or the new one, whole.
 
     Text that a spreadsheet would run as a formula is escaped with an apostrophe.
 
     Args:
-        check: As in `write_atomically`.
+        write: Writes text to a file, such as the `write` of a directory that is held.
 
     Raises:
         OSError: The file cannot be written; the old one is unchanged.
@@ -313,7 +324,7 @@ def write_csv(table: pd.DataFrame, path: Path, check: Callable[[], None] = lambd
             # From a plain list pandas would infer numbers, and round large ones.
             written[column] = pd.Series(cells, dtype=object, index=table.index)
     written.columns = [escaped(column) for column in table.columns]
-    write_atomically(path, written.to_csv(index=False, lineterminator="\n"), check)
+    write(path, written.to_csv(index=False, lineterminator="\n"))
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,12 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
+from hpsearch.files import OpenDirectory
+from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
@@ -117,7 +120,8 @@ class Retrainer:
 
     def write(
         self,
-        path: Path,
+        place: OpenDirectory,
+        name: str,
         execution: Execution,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
@@ -125,6 +129,7 @@ class Retrainer:
         """Have a worker, which may import Keras, write the model over an earlier file.
 
         Args:
+            place: The file's directory.
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
@@ -132,16 +137,13 @@ class Retrainer:
         """
         model = (self._problem(execution), execution.config.trained, execution.seed, weights)
         try:
-            # Keras writes in place, and wants the suffix. A worker may still be writing when a
-            # signal ends the driver.
-            with tempfile.TemporaryDirectory(
-                dir=path.parent, prefix=f".{path.stem}-", ignore_cleanup_errors=True
-            ) as scratch:
-                written = Path(scratch).absolute() / path.name
+            # Keras writes in place, and wants the suffix.
+            with place.scratch(f".{Path(name).stem}-") as scratch:
+                written = scratch.path.absolute() / name
                 error = self.ask(Call(write_model, (written, *model))).error
                 if not error:
                     check()
-                    written.replace(path)
+                    place.take(scratch, name, name)
                 return error
         except OSError as failure:
             return failure.strerror or str(failure)
@@ -163,11 +165,16 @@ class Retrainer:
 
 @dataclass(frozen=True)
 class BestModel:
-    """Writes best.keras, or only stores the weights of the best trial's best execution."""
+    """Writes best.keras, or only stores the weights of the best trial's best execution.
+
+    Attributes:
+        layer_types: Those of the sweep, whose functions may run.
+    """
 
     where: ResultsDirectory
     store: Store
     retrainer: Retrainer
+    layer_types: Collection[str] = ()
 
     def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
         """Write the execution's model, unless best.keras is that model already.
@@ -211,8 +218,10 @@ class BestModel:
             weights = self._weights(execution, result)
         except RefusedError as error:
             return f"{self.where.model} is not written: {error}"
-        failure = self.retrainer.write(self.where.model, execution, weights, self.where.check)
-        return failure and f"{self.where.model} cannot be written: {failure}"
+        model, check = self.where.model, self.where.check
+        with self.where.opened() as place:
+            failure = self.retrainer.write(place, model.name, execution, weights, check)
+        return failure and f"{model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.
@@ -227,6 +236,7 @@ class BestModel:
         return ""
 
     def _weights(self, execution: Execution, result: ExecutionResult) -> Weights:
+        self._require_known_layers(execution)
         kept = self.store.weights(execution.number)
         if kept is not None:
             return kept
@@ -234,6 +244,22 @@ class BestModel:
         weights = self.retrainer.weights(execution, result)
         self.store.add_results([replace(result, state=tuple(weights))])
         return weights
+
+    def _require_known_layers(self, execution: Execution) -> None:
+        """Check that no function runs which only a stored row names, and not the sweep.
+
+        Raises:
+            RefusedError: The row's layers are built by such a function.
+        """
+        if execution.config.kind is not Kind.MLP:
+            return
+        layer_type = MLPConfig(execution.config.values).layer_type
+        if is_custom(layer_type) and layer_type not in self.layer_types:
+            raise RefusedError(
+                f'the layers of {execution.label} are built by "{layer_type}", which the sweep '
+                "does not name (any more), so it is not run; add it to layer_type, or use "
+                f"hpsearch export --trust {layer_type}"
+            )
 
 
 def _is_recorded(model: Path, digest: str) -> bool:

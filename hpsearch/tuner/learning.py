@@ -22,6 +22,7 @@ from hpsearch.space.execution import (
     Training,
 )
 from hpsearch.space.space import Config, Space
+from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
 from hpsearch.tuner.planning import (
@@ -202,16 +203,26 @@ _MOST_BYTES = 2**30
 class Snapshots:
     """Index of the stored snapshots.
 
+    One that other versions made is passed over: a row names the versions of its whole training.
+
+    Args:
+        results: By execution.
+
     Attributes:
         epochs: The epoch of each execution's snapshot.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, results: Mapping[int, ExecutionResult]) -> None:
         self._store = store
         self.epochs: dict[int, int] = {}
         self._bytes: dict[int, int] = {}
-        for execution, epoch, size in store.snapshots():
-            self.epochs[execution], self._bytes[execution] = epoch, size
+        found = store.snapshots()
+        present = installed() if found else {}
+        for execution, epoch, size in found:
+            self._bytes[execution] = size
+            versions = results[execution].versions if execution in results else {}
+            if all(present[name] == version for name, version in versions.items()):
+                self.epochs[execution] = epoch
         self._total = sum(self._bytes.values())
 
     @property

@@ -18,6 +18,7 @@ from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
+from hpsearch.native.extension import native_built
 from hpsearch.report.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
@@ -61,6 +62,11 @@ from hpsearch.workers.servers import Servers
 _PATIENCE_SECONDS = 600.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.tuner.sweep_tuner:converse"
+_NOT_BUILT = (
+    "hpsearch was installed without its engine in C, so TensorFlow trains everything, which takes "
+    "several times as long; with a C compiler and Python's headers, install it again: "
+    "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
+)
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 _Outcome = TypeVar("_Outcome")
 
@@ -178,7 +184,7 @@ class _Run:
         Every row is read first, so that a store that is refused stays as it is.
         """
         search, recipe = prepared.search, prepared.recipe
-        before, snapshots = store.results(), Snapshots(store)
+        before = store.results()
         tables = Tables(
             self.where,
             prepared.task,
@@ -190,6 +196,7 @@ class _Run:
         stored = store.executions()
         tables.require_known({each.key for each in stored if each.number in before})
         results = with_versions(self.where, stored, before)
+        snapshots = Snapshots(store, results)
         at_median = search.method.options.get("median_stopping")
         engine = Engine(
             planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
@@ -213,6 +220,8 @@ class _Run:
         facts = Changes(identity=prepared.identity, task=prepared.task)
         if prepared.text:
             facts["sweep"] = prepared.text
+        if prepared.problem is not None and prepared.problem.target.classes:
+            facts["classes"] = prepared.problem.target.classes
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)
@@ -299,6 +308,8 @@ class _SweepSteps:
         dataset = load_data(sweep, self.load)
         for warning in (*sweep.warnings, *dataset.warnings):
             run.warn(warning)
+        if not native_built() and not isinstance(sweep.model, str):
+            run.warn(_NOT_BUILT)
         recipe = recipe_of(sweep, dataset.target.task, self.load)
         identity = identify(sweep, dataset, recipe)
         with Store(run.where.store, check=run.where.check) as store:
@@ -355,7 +366,7 @@ class _SweepSteps:
         best = best_execution(engine.stored, engine.results, engine.recipe.goal)
         if best is not None and (settings.model or settings.weights):
             retrainer = Retrainer(run.executor, engine.recipe, rows, run.check_signal)
-            keeper = BestModel(run.where, engine.store, retrainer)
+            keeper = BestModel(run.where, engine.store, retrainer, self.sweep.layer_types)
             result = engine.results[best[0].number]
             if settings.model:
                 run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))

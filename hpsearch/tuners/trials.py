@@ -30,6 +30,7 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings
 from hpsearch.tuners.arguments import NotOnEngine, Request
+from hpsearch.workers.output import cut_middle
 from hpsearch.workers.servers import Servers
 
 
@@ -38,14 +39,13 @@ class _Kept:
     """The servers that all tuners of this process share.
 
     Attributes:
+        log: What the workers have printed that no project's log has yet.
         pid: The process that started them; a fork of it starts its own.
-        read: The length of the log that was copied to projects.
     """
 
     servers: Servers
     log: IO[Any]
     pid: int
-    read: int = 0
 
 
 _kept: list[_Kept] = []
@@ -62,14 +62,16 @@ def kept_servers() -> Servers:
 
 
 def _copy_worker_log(where: ResultsDirectory) -> None:
-    """Append what the workers have written since the last call to the project's log, if any."""
+    """Move what the workers have written to the project's log, if any."""
     if not _kept:
         return
-    kept = _kept[0]
-    output = os.pread(kept.log.fileno(), os.fstat(kept.log.fileno()).st_size - kept.read, kept.read)
-    kept.read += len(output)
+    workers = _kept[0].log.fileno()
+    output = os.pread(workers, os.fstat(workers).st_size, 0)
+    os.ftruncate(workers, 0)
     with contextlib.suppress(OSError), where.open_log() as log:
         log.write(output.decode("utf-8", "replace"))
+        log.flush()
+        cut_middle(log)
 
 
 @atexit.register

@@ -432,6 +432,7 @@ class LocalExecutor(Executor):
 
     def _enforce_limits(self) -> None:
         self._pool.require_servers(self._timeout_seconds)
+        self._pool.servers.bound_log()
         instant = time.monotonic()
         since = instant - self._memory_checked
         limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None

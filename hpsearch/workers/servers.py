@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 
 from hpsearch.machine import state_of
 from hpsearch.workers.clock import now
+from hpsearch.workers.output import cut_middle
 
 #: Read by TensorFlow's libraries when they are loaded. The servers must stay single-threaded to
 #: fork, and one thread a worker is fastest if every core has a worker.
@@ -181,11 +182,12 @@ class Servers:
     """Both fork servers, started at once.
 
     Args:
-        log: An open file for the output of the servers and their workers.
+        log: The output of the servers and their workers, open for reading and appending.
         tensorflow: Whether the second server imports TensorFlow, for work that needs it.
     """
 
     def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
+        self._log = log
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:
@@ -217,6 +219,10 @@ class Servers:
     def __iter__(self) -> Iterator[Server]:
         yield self.light
         yield self.loaded
+
+    def bound_log(self) -> None:
+        """Keep the log within bounds (see `cut_middle`)."""
+        cut_middle(self._log)
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the light server to end; return its exit code, or None at the timeout."""

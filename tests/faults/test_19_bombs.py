@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 import resource
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bombs import archive_of_zeros
+from commands import hpsearch as hpsearch_command
 from commands import watched
 
 import hpsearch
@@ -85,6 +87,31 @@ def bounded(place, sweep, words) -> None:
         assert said.seconds < _MOST_SECONDS
         assert said.peak_bytes < _MOST_BYTES
     assert not list(place.glob("out/*.csv"))
+
+
+_PRINTING = """\
+import keras
+
+def layer(x, units, activation):
+    for _ in range(200):
+        print("x" * 2**20)
+    return keras.layers.Dense(units, activation)(x)
+"""
+
+
+@pytest.mark.slow
+def test_a_bomb_of_printing(tmp_path):
+    """What a user's code prints fills no disk, and the log says how much it was."""
+    (tmp_path / "printing.py").write_text(_PRINTING)
+    sweep = 'data: {dataset: iris}\nparameters: {layer_type: ["printing:layer"], epochs: 1}\n'
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    hpsearch_command("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    log = (tmp_path / "out" / "run.log").read_bytes()
+    assert len(log) < 70 * 2**20
+    cut = re.findall(rb"\n\[(\d+) bytes were cut here\]\n", log)
+    assert len(cut) == 1
+    # What was printed at the instant of a cut is not counted.
+    assert len(log) + int(cut[0]) > 180 * 2**20
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from commands import PROGRAM, hpsearch
 
 import hpsearch as package
+from hpsearch.store.store import Store
 
 _SWEEP = """\
 data: {python: "rows:read"}
@@ -129,6 +131,18 @@ def hostile(made, tmp_path_factory):
     shutil.copytree(made, home, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (home / "functions.py").write_text(f"open({str(home / 'RAN')!r}, 'a').close()\n")
     return home
+
+
+@pytest.mark.slow
+def test_a_run_builds_no_layers_that_only_a_stored_row_names(hostile):
+    with Store(hostile / "layer" / "sweep.db") as store:
+        store.amend_results([replace(each, score=2.0) for each in store.results().values()])
+    (hostile / "layer" / "best.keras").unlink()
+    said = hpsearch("run", "other.yaml", "--out", "layer", cwd=hostile)
+    assert 'best.keras is not written: the layers of trial 1 are built by "functions:layer"' in (
+        said.stderr + said.stdout
+    )
+    assert not (hostile / "RAN").exists()
 
 
 def command(name, out):

@@ -273,7 +273,11 @@ def test_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
 def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while it is made, it is not there; a half-made one or a stale log does not disturb."""
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+
+        def killed(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             Store(path)
     assert not path.exists()
@@ -284,6 +288,31 @@ def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(path.parent.iterdir()) == [path]
     with Store(path) as store:
         assert store.executions() == EXECUTIONS
+
+
+def test_a_writer_follows_no_link(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = path.with_name("elsewhere.db")
+    Store(elsewhere).close()
+    before = elsewhere.read_bytes()
+    path.symlink_to(elsewhere)
+    with pytest.raises(StoreError, match=r"sweep\.db: is a symbolic link, not a store"):
+        Store(path)
+    with Store(path, read_only=True) as store:
+        assert store.executions() == []
+    # Nor one that takes the store's place while it is opened.
+    path.unlink()
+    Store(path).close()
+    connect = Store._connect
+
+    def late(self: Store, mode: str) -> sqlite3.Connection:
+        path.unlink()
+        path.symlink_to(elsewhere)
+        return connect(self, mode)
+
+    monkeypatch.setattr(Store, "_connect", late)
+    with pytest.raises(StoreError, match=r"sweep\.db: is a symbolic link, not a store"):
+        Store(path)
+    assert elsewhere.read_bytes() == before
 
 
 def test_a_deleted_stores_log_is_not_the_new_ones(path: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
+from hpsearch.files import write_atomically
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.store.directory import write_atomically
 from hpsearch.store.tables import (
     Provenance,
     Record,
@@ -242,10 +242,10 @@ def test_a_failed_write_leaves_the_old_file(
 ) -> None:
     path = tmp_path / "results.csv"
     write_atomically(path, "old")
-    for function in ("fsync", "fchmod"):
+    for function in ("fsync", "replace"):
         with monkeypatch.context() as patch:
 
-            def full(*_: Any) -> None:
+            def full(*_: Any, **__: Any) -> None:
                 raise OSError(28, "No space left on device")
 
             patch.setattr(os, function, full)

@@ -12,21 +12,22 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from hpsearch.cli.app import main
 
 when, _, name = sys.argv[1].partition(":")
-place = Path.replace
+place = os.replace
 
 
-def replace(self: Path, target: str | os.PathLike[str]) -> Path:
-    if when == "before" and Path(target).name == name:
+def replace(source: str, target: str, **directories: Any) -> None:
+    ours = Path(target).name == name
+    if ours and when == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    placed = place(self, target)
-    if when == "after" and placed.name == name:
+    place(source, target, **directories)
+    if ours and when == "after":
         os.kill(os.getpid(), signal.SIGKILL)
-    return placed
 
 
-Path.replace = replace
+os.replace = replace
 main(sys.argv[2:])

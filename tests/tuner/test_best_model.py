@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,24 @@ def test_another_score_is_another_model(directory: Directory) -> None:
     assert not directory.where.model.exists()
 
 
-def full(*_: Any) -> None:
+def test_no_layers_are_built_that_only_the_row_names(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    hostile = trial_of(2, layer_type="hostile:layer")
+    kept = replace(directory.result, number=2)
+    directory.store.add_executions([hostile])
+    directory.store.add_results([kept])
+    directory.executor = Refusing()
+    said = directory.keeper().save(hostile, kept, keep_all=False)
+    assert said == (
+        f"{directory.where.model} is not written: the layers of trial 2 are built by "
+        '"hostile:layer", which the sweep does not name (any more), so it is not run; add it to '
+        "layer_type, or use hpsearch export --trust hostile:layer"
+    )
+    assert "hostile:layer" in directory.keeper().keep(hostile, kept)
+    directory.store.close()
+
+
+def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -184,8 +202,8 @@ def full(*_: Any) -> None:
     [
         ("keras.Model.save", full, "No space left on device"),
         ("hpsearch.models.mlp.full_model", lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
-        ("pathlib.Path.replace", full, "No space left on device"),
-        ("tempfile.mkdtemp", full, "No space left on device"),
+        ("os.replace", full, "No space left on device"),
+        ("os.mkdir", full, "No space left on device"),
     ],
 )
 def test_what_cannot_be_written_is_a_warning(

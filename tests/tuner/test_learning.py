@@ -19,6 +19,7 @@ from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
@@ -161,7 +162,8 @@ def search(
     where = ResultsDirectory(directory)
     directory.mkdir(exist_ok=True)
     with Store(where.store) as store:
-        results, snapshots = store.results(), Snapshots(store)
+        results = store.results()
+        snapshots = Snapshots(store, results)
         executor = Trains(workers, most, failing)
         stops = sweep.method.options.get("median_stopping")
         engine = Engine(
@@ -246,6 +248,22 @@ def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(
     rows, other = run(tmp_path / "b", "asha")
     assert rows == whole
     assert other.epochs > executor.epochs
+
+
+def test_a_state_of_other_versions_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = run(tmp_path / "whole", "asha")
+    run(tmp_path / "two", "asha", most=15)
+    monkeypatch.setattr("hpsearch.tuner.learning.installed", lambda: dict.fromkeys(PACKAGES, "0.1"))
+    rows, executor = run(tmp_path / "two", "asha")
+    assert [(config, result.curve) for config, _, result in rows.values()] == [
+        (config, result.curve) for config, _, result in whole.values()
+    ]
+    assert any(job.past is None and job.training.epochs > 1 for job in executor.jobs)
+    for number, job in enumerate(executor.jobs):
+        now = {earlier.training.number for earlier in executor.jobs[:number]}
+        assert job.past is None or job.training.source in now
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

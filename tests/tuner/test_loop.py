@@ -139,7 +139,8 @@ def loop_of(
 ) -> Iterator[Engine]:
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
-        results, snapshots, stored = store.results(), Snapshots(store), store.executions()
+        results, stored = store.results(), store.executions()
+        snapshots = Snapshots(store, results)
         repetitions = list(map(Repetition, seeds))
         numbers = Trials(space, (), repetitions, stored=stored, limit=None)
         planner: Planner = FixedPlanner(oracle, numbers, repetitions, results)
