@@ -25,10 +25,10 @@ from search_code import digest
 from search_peers import ALL_PEERS, make_peer
 from search_problems import Problem
 
+from hpsearch.files import write_atomically
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.spec.method import MethodSpec
-from hpsearch.store.directory import write_atomically
 
 __all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
 
