@@ -217,7 +217,8 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     where = ResultsDirectory(directory)
     where.prepare(fresh=False)
     with Store(where.store) as store, Instant(_WORKERS) as executor:
-        results, snapshots = store.results(), Snapshots(store)
+        results = store.results()
+        snapshots = Snapshots(store, results)
         engine = Engine(
             planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
             snapshots=snapshots,

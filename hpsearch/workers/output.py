@@ -12,7 +12,6 @@ _MOST_BYTES = 64 * 2**20
 _FIRST_BYTES = 2**20
 _LAST_BYTES = 8 * 2**20
 _NOTICE = re.compile(rb"\n\[(\d+) bytes were cut here\]\n")
-_NOTICE_BYTES = 64
 
 
 def cut_middle(log: IO[Any]) -> None:
@@ -28,12 +27,13 @@ def cut_middle(log: IO[Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size <= _MOST_BYTES:
             return
-        first = os.pread(descriptor, _FIRST_BYTES + _NOTICE_BYTES, 0)
-        earlier = _NOTICE.search(first)
-        if earlier:
-            first, cut = first[: earlier.start()], int(earlier[1]) - len(earlier[0])
-        else:
-            first, cut = first[: first.rfind(b"\n", 0, _FIRST_BYTES) + 1], 0
+        # At an earlier cut others may have written before the notice.
+        head = os.pread(descriptor, _FIRST_BYTES + 2 * _LAST_BYTES, 0)
+        earlier = _NOTICE.search(head)
+        cut = int(earlier[1]) - len(earlier[0]) if earlier else 0
+        first = head[: earlier.start()] if earlier else head
+        first = first[:_FIRST_BYTES]
+        first = first if earlier else first[: first.rfind(b"\n") + 1]
         last = os.pread(descriptor, _LAST_BYTES, size - _LAST_BYTES)
         last = last[last.find(b"\n") + 1 :]
         # Others have appended meanwhile.

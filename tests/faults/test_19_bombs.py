@@ -109,9 +109,9 @@ def test_a_bomb_of_printing(tmp_path):
     log = (tmp_path / "out" / "run.log").read_bytes()
     assert len(log) < 70 * 2**20
     cut = re.findall(rb"\n\[(\d+) bytes were cut here\]\n", log)
-    assert len(cut) == 1
+    assert cut
     # What was printed at the instant of a cut is not counted.
-    assert len(log) + int(cut[0]) > 180 * 2**20
+    assert int(cut[0]) > 50 * 2**20
 
 
 @contextlib.contextmanager
