@@ -218,6 +218,8 @@ def print_best_sweep(directory: Path) -> None:
     sweep = resolved_sweep(directory)
     if sweep is None:
         raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
+    if sweep.data.memory is not None:
+        raise InputError(f"{directory}: its data was in memory, which no sweep file can name")
     values = values_of(best, hyperparameter_columns(table))
     typer.echo(dump_sweep(sweep_of_config(sweep, values)), nl=False)
 

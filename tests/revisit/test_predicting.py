@@ -179,6 +179,15 @@ def test_the_best_trials_hyperparameters(home: Path, results: hpsearch.Results) 
 RNG = np.random.default_rng(0)
 
 
+def test_no_file_names_data_in_memory(tmp_path: Path) -> None:
+    hpsearch.tune(
+        RNG.normal(size=(60, 2)), np.arange(60) % 2, parameters={"units": 4, "epochs": 1},
+        out=tmp_path / "out",
+    )  # fmt: skip
+    said = command("show", "out", "--best-yaml", cwd=tmp_path, code=2)
+    assert said.stderr == "out: its data was in memory, which no sweep file can name\n"
+
+
 @pytest.mark.parametrize(
     ("labels", "kind"),
     [
