@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from hpsearch.data.tables import (
 from hpsearch.errors import DataError
 from hpsearch.importing import contained, find_own_modules
 from hpsearch.wording import did_you_mean, in_words, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 """Rows `x` and their targets `y`, perhaps with the rows' weights in the loss."""
@@ -155,7 +158,12 @@ def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | N
     return array if _are_images(array) else _finite(array, place)
 
 
-def _table(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
+def as_frame(x: Any, where: str) -> pd.DataFrame:
+    """Return a frame, a mapping of columns or an array of objects as a frame with text as names.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
     # pandas is slow to import, and arrays of numbers do without it.
     import pandas as pd
 
@@ -166,6 +174,11 @@ def _table(x: Any, where: str, place: Callable[[int], str], like: RawPart | None
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
         raise DataError(f"{where}: duplicate column names {quoted(twice)}")
+    return frame
+
+
+def _table(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
+    frame = as_frame(x, where)
     if like is not None and isinstance(like.x, Mapping):
         missing = [name for name in like.x if name not in frame.columns]
         if missing:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Inputs
+from hpsearch.data.arrays import as_frame
+from hpsearch.data.dataset import Inputs, n_rows
 from hpsearch.data.loading import Loader
 from hpsearch.data.tables import parse_columns, read_rows, stack_columns
 from hpsearch.errors import InputError
@@ -154,14 +155,13 @@ class Predictor:
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
         found = self._inputs(rows)
-        count = len(next(iter(found.values()))) if isinstance(found, dict) else len(found)
-        if not count:
+        if not n_rows(found):
             return np.empty((0, *self.model.output_shape[1:]), np.float32)
         return np.asarray(self.model.predict(found, batch_size=_BATCH_ROWS, verbose=0))
 
     def _inputs(self, rows: Any) -> Inputs:
         """The rows as the model takes them."""
-        if hasattr(rows, "columns") or isinstance(rows, Mapping) or self.known.text_columns:
+        if _has_names(rows) or self.known.text_columns:
             return self._table(rows)
         array = np.asarray(rows)
         if array.ndim == 1 and self.model.input_shape[1:] == (1,):
@@ -174,14 +174,11 @@ class Predictor:
         return array
 
     def _table(self, rows: Any) -> Inputs:
-        import pandas as pd  # slow to import
-
         columns = self.known.columns
         if not columns:
             raise InputError("rows are a table, and the model takes arrays without column names")
-        if isinstance(rows, Mapping) or hasattr(rows, "columns"):
-            frame = pd.DataFrame(dict(rows) if isinstance(rows, Mapping) else rows)
-            frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        if _has_names(rows):
+            frame = as_frame(rows, "rows")
         else:
             array = np.asarray(rows, object)
             if array.ndim != 2 or array.shape[1] != len(columns):
@@ -189,7 +186,7 @@ class Predictor:
                     f"rows have shape {array.shape}; the model takes {len(columns)} columns: "
                     f"{quoted(columns, 5)}"
                 )
-            frame = pd.DataFrame(array, columns=list(columns)).infer_objects()
+            frame = as_frame(array, "rows").set_axis(list(columns), axis=1)
         for name in columns:
             if name not in frame.columns:
                 raise InputError(
@@ -201,6 +198,10 @@ class Predictor:
         text = frozenset(self.known.text_columns)
         parsed = parse_columns(frame[list(columns)], "rows", _places, text)
         return stack_columns(parsed)
+
+
+def _has_names(rows: Any) -> bool:
+    return isinstance(rows, Mapping) or hasattr(rows, "columns")
 
 
 def _places(rows: list[int]) -> list[str]:
