@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from hpsearch.revisit.rows import (
     Which,
     evaluate_trial,
     export_model,
+    model_file,
     reproduce_trial,
 )
 from hpsearch.spec.sweep import Sweep, load_sweep
@@ -133,14 +133,10 @@ class Results(Pictures):
         import keras  # slow to import
 
         path = self.directory / "best.keras"
-        if path.exists():
-            return keras.models.load_model(path, safe_mode=True)
-        if best_trial(self.table) is None:
+        if not path.exists() and best_trial(self.table) is None:
             raise InputError(f"{path}: there is no model: no trial completed")
-        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-            written = Path(scratch, path.name)
-            self.export(written)
-            return keras.models.load_model(written, safe_mode=True)
+        with model_file(self.directory, load=self.rows, trust=self.trust) as file:
+            return keras.models.load_model(file, safe_mode=True)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.tables import parse_columns, read_rows, stack_columns
 from hpsearch.errors import InputError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.revisit.rows import Say, Which, export_model, open_run
+from hpsearch.revisit.rows import Say, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.wording import did_you_mean, quoted
@@ -57,11 +56,7 @@ def predictor_of(
     """
     import keras  # slow to import
 
-    path = ResultsDirectory(directory).model
-    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        if which != Which() or not path.exists():
-            path = Path(scratch) / path.name
-            export_model(directory, path, which, say, load, trust=trust)
+    with model_file(directory, which, say, load, trust=trust) as path:
         model = keras.models.load_model(path, safe_mode=True)
         known = ModelFile.read(path)
     if known is None:

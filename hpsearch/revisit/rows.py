@@ -264,6 +264,30 @@ def export_model(
     return execution
 
 
+@contextmanager
+def model_file(
+    directory: Path,
+    which: Which = Which(),
+    say: Say = lambda _: None,
+    load: Loader | None = None,
+    *,
+    trust: Collection[str] = (),
+) -> Iterator[Path]:
+    """Yield a trial's model file: best.keras, or one that is exported and goes with the context.
+
+    Raises:
+        InputError, RefusedError: As for `export_model`.
+    """
+    best = ResultsDirectory(directory).model
+    if which == Which() and best.exists():
+        yield best
+        return
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        exported = Path(scratch) / best.name
+        export_model(directory, exported, which, say, load, trust=trust)
+        yield exported
+
+
 def _require_writable(out: Path) -> None:
     if out.suffix != ".keras":
         raise InputError(f"{out}: Keras' format has the suffix .keras; name it {out.stem}.keras")

@@ -31,9 +31,8 @@ def cut_middle(log: IO[Any]) -> None:
         head = os.pread(descriptor, _FIRST_BYTES + 2 * _LAST_BYTES, 0)
         earlier = _NOTICE.search(head)
         cut = int(earlier[1]) - len(earlier[0]) if earlier else 0
-        first = head[: earlier.start()] if earlier else head
-        first = first[:_FIRST_BYTES]
-        first = first if earlier else first[: first.rfind(b"\n") + 1]
+        end = earlier.start() if earlier else head.rfind(b"\n", 0, _FIRST_BYTES) + 1
+        first = head[: min(end, _FIRST_BYTES)]
         last = os.pread(descriptor, _LAST_BYTES, size - _LAST_BYTES)
         last = last[last.find(b"\n") + 1 :]
         # Others have appended meanwhile.
