@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def wait_for(executor, met, *, seconds=60):
+def wait_for(executor, met, *, seconds=180):
     """Events until something holds, of them or of the executor."""
     deadline, events = time.monotonic() + seconds, []
     while not met(events):
