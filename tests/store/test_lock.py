@@ -29,8 +29,10 @@ if sys.argv[2] == "fork":
         os._exit(0)
     os.read(heard, 1)  # On a busy machine the child runs later than what follows here.
 elif sys.argv[2] == "exec":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
-                             close_fds=False).pid
+    runs = "import time; print('x', flush=True); time.sleep(60)"
+    started = subprocess.Popen([sys.executable, "-c", runs], close_fds=False, stdout=subprocess.PIPE)
+    started.stdout.read(1)  # posix_spawn returns before the new program's descriptors are closed.
+    child = started.pid
 else:
     child = 0
 print(child, flush=True)
