@@ -251,6 +251,10 @@ def tune(
     groups: Any = None,
     task: str | None = None,
     scale: str = "auto",
+    drop: Sequence[str] = (),
+    impute: str = "median",
+    dates: str = "features",
+    identifiers: str = "drop",
     split_seed: int = 42,
     metric: str | Mapping[str, Any] | None = None,
     loss: str | None = None,
@@ -322,7 +326,15 @@ def tune(
             holds the rows once for each fold.
         groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred if `y` is unambiguous.
-        scale: `auto`, `none`, `unit` or `standard`: a layer, fitted on training rows alone.
+        scale: `auto`, `none`, `unit`, `standard`, `minmax` or `robust`: a layer, fitted on
+            training rows alone.
+        drop: Columns of a frame to leave out.
+        impute: What takes the place of missing numbers (NaN), `median` or `mean` of the training
+            rows, in the model itself; with `none` they are an error.
+        dates: `features`: a frame's dates become year, month, weekday, day of the year and seconds;
+            or `drop`.
+        identifiers: `drop` leaves columns of a frame out that tell rows apart, and says so; or
+            `keep`.
         split_seed: Seed of the split, `data.seed` in a file.
         metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras
             by its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or
@@ -378,6 +390,10 @@ def tune(
                 "test": test if rows.test is None else None,
                 "seed": split_seed,
                 "scale": scale,
+                "drop": list(drop) or None,
+                "impute": impute,
+                "dates": dates,
+                "identifiers": identifiers,
             },
             "metric": metric,
             "parameters": parameters or {},

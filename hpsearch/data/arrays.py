@@ -7,6 +7,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Inputs, RawData, RawPart, TaskName, n_rows
-from hpsearch.data.files import read_arrays
-from hpsearch.data.tables import (
+from hpsearch.data.columns import (
     FLOAT32_MAX,
     FLOAT64_WHOLE,
     MISSING,
+    ParsedTable,
     parse_columns,
-    stack_columns,
-    text_columns,
-    text_warnings,
 )
+from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions, TaskName, n_rows
+from hpsearch.data.files import read_arrays
+from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
 from hpsearch.importing import contained, find_own_modules
 from hpsearch.wording import did_you_mean, in_words, quoted
@@ -47,6 +48,7 @@ def _part(
     task: TaskName | None = None,
     like: RawPart | None = None,
     *,
+    options: TableOptions,
     weights: Any = None,
 ) -> RawPart:
     """Check arrays, lists or pandas objects and return them as rows.
@@ -67,7 +69,8 @@ def _part(
     def place(row: int) -> str:
         return f"{where}: row {row} (from 0)"
 
-    features = _features(x, where, place, like)
+    found = _features(x, where, place, like, options)
+    features = found.inputs if isinstance(found, ParsedTable) else found
     targets = _targets(y, where, task)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
@@ -75,7 +78,10 @@ def _part(
         raise DataError(f"{where}: no rows")
     if like is not None:
         _require_like(features, targets, like, where)
-    return RawPart(features, targets, place, _weights(weights, len(targets), where, place))
+    part = RawPart(features, targets, place, _weights(weights, len(targets), where, place))
+    if not isinstance(found, ParsedTable):
+        return part
+    return replace(part, table=found.spec, notices=tuple(found.notices))
 
 
 def _weights(
@@ -143,19 +149,28 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _features(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
+def _features(
+    x: Any,
+    where: str,
+    place: Callable[[int], str],
+    like: RawPart | None,
+    options: TableOptions,
+) -> ParsedTable | npt.NDArray[Any]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
-        return _table(x, where, place, like)
+        return _table(x, where, place, like, options)
     array = _as_array(x, "x", where)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.dtype.kind in "OUST" or (like is not None and isinstance(like.x, Mapping)):
         if array.ndim > 2:
             raise DataError(f"{where}: x has the type {array.dtype} in {array.ndim} dimensions")
-        return _table(array.astype(object), where, place, like)
+        return _table(array.astype(object), where, place, like, options)
     if not array.size:
         raise DataError(f"{where}: x is empty, shape {array.shape}")
-    return array if _are_images(array) else _finite(array, place)
+    if options.drop and like is None:
+        raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
+    missing = options.missing and array.ndim == 2
+    return array if _are_images(array) else _finite(array, place, missing=missing)
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
@@ -177,30 +192,53 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     return frame
 
 
-def _table(x: Any, where: str, place: Callable[[int], str], like: RawPart | None) -> Inputs:
+def _table(
+    x: Any,
+    where: str,
+    place: Callable[[int], str],
+    like: RawPart | None,
+    options: TableOptions,
+) -> ParsedTable:
     frame = as_frame(x, where)
-    if like is not None and isinstance(like.x, Mapping):
-        missing = [name for name in like.x if name not in frame.columns]
+    if like is None:
+        frame, known = _kept(frame, where, options.drop), None
+    else:
+        known = like.table if like.table.names else TableSpec(tuple(frame.columns))
+        missing = [name for name in known.read if name not in frame.columns]
         if missing:
             raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
-        frame = frame[list(like.x)]
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
-    text = None if like is None else text_columns(like.x)
-    parsed = parse_columns(frame, where, lambda rows: [place(row) for row in rows], text)
-    return stack_columns(parsed)
+    return parse_columns(frame, where, lambda rows: [place(row) for row in rows], options, known)
 
 
-def _finite(array: npt.NDArray[Any], place: Callable[[int], str]) -> npt.NDArray[Any]:
+def _kept(frame: pd.DataFrame, where: str, drop: tuple[str, ...]) -> pd.DataFrame:
+    for name in drop:
+        if name not in frame.columns:
+            raise DataError(
+                f"{where}: drop: no column {name!r}{did_you_mean(name, frame.columns)} "
+                f"(columns: {quoted(frame.columns)})"
+            )
+    return frame.drop(columns=list(drop)) if drop else frame
+
+
+def _finite(
+    array: npt.NDArray[Any], place: Callable[[int], str], *, missing: bool
+) -> npt.NDArray[Any]:
     if array.dtype.kind == "f":
         bad = ~(np.abs(array) <= FLOAT32_MAX)
-        if bad.any():
+        gone = np.isnan(array) if missing and bad.any() else np.zeros_like(bad)
+        if (bad & ~gone).any():
+            bad &= ~gone
             index = np.argwhere(bad)[0].tolist()
             raise DataError(
                 f"{place(index[0])}: column {', '.join(map(str, index[1:]))}: "
                 f"{array[tuple(index)]} is not a finite float32 number "
                 f"({int(bad.sum())} such values); remove or repair the rows"
             )
+        if gone.any():
+            # The bits of a NaN tell nothing, and would change the fingerprint.
+            return np.where(gone, np.float32(np.nan), array.astype(np.float32))
     return np.ascontiguousarray(array, np.float32)
 
 
@@ -293,7 +331,11 @@ def _one_hot(array: npt.NDArray[Any]) -> bool:
     )
 
 
-def read_function(reference: str, task: TaskName | None = None) -> RawData:
+def read_function(
+    reference: str,
+    task: TaskName | None = None,
+    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
+) -> RawData:
     """Call `package.module:function` and read the arrays, lists or pandas objects it returns.
 
     The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
@@ -310,7 +352,9 @@ def read_function(reference: str, task: TaskName | None = None) -> RawData:
         raise DataError(f"{reference}: the function failed: {_words(error)}") from error
     train, validation, test = _pairs(value, reference)
     name = reference.rpartition(":")[2]
-    return raw_from_pairs(train, validation, test, where=reference, name=name, task=task)
+    return raw_from_pairs(
+        train, validation, test, where=reference, name=name, task=task, options=options
+    )
 
 
 def raw_from_pairs(
@@ -321,6 +365,7 @@ def raw_from_pairs(
     where: str,
     name: str,
     task: TaskName | None,
+    options: TableOptions,
 ) -> RawData:
     """Check pairs of x and y and return them as raw data.
 
@@ -329,8 +374,8 @@ def raw_from_pairs(
     """
 
     def part(pair: Pair, place: str, like: RawPart | None = None) -> RawPart:
-        x, y, *weights = pair
-        return _part(x, y, place, task, like, weights=weights[0] if weights else None)
+        x, y, weights = (*pair, None)[:3]
+        return _part(x, y, place, task, like, options=options, weights=weights)
 
     first = part(train, where)
     return RawData(
@@ -340,18 +385,8 @@ def raw_from_pairs(
         validation=part(validation, f"{where}: validation", first) if validation else None,
         test=part(test, f"{where}: test", first) if test else None,
         unit=_image_unit(first.x),
-        feature_names=_column_names(train[0], first.x),
-        warnings=text_warnings(first.x, where),
+        warnings=first.notices,
     )
-
-
-def _column_names(given: Any, x: Inputs) -> tuple[str, ...]:
-    """Names of a table's columns, also where its rows have become a matrix."""
-    if isinstance(x, Mapping):
-        return tuple(x)
-    if isinstance(given, Mapping):
-        return tuple(map(str, given))
-    return tuple(map(str, given.columns)) if _is_pandas(given, "DataFrame") else ()
 
 
 def _function(reference: str) -> Callable[[], Any]:
@@ -413,7 +448,11 @@ _NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "va
 
 
 def read_npz(
-    path: str, task: TaskName | None = None, validation: str | None = None, test: str | None = None
+    path: str,
+    task: TaskName | None = None,
+    validation: str | None = None,
+    test: str | None = None,
+    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
 ) -> RawData:
     """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
 
@@ -424,7 +463,8 @@ def read_npz(
         DataError: A file is no archive or not safe to read, or its arrays do not fit together.
     """
     arrays, unused = read_arrays(path, _NPZ_NAMES)
-    train = _pair(arrays, path, "_train" if "x_train" in arrays else "", task, None)
+    pair = partial(_pair, task=task, options=options)
+    train = pair(arrays, path, "_train" if "x_train" in arrays else "", like=None)
     if train is None:
         raise DataError(
             f"{path}: needs arrays x and y, or x_train and y_train; it has "
@@ -432,13 +472,13 @@ def read_npz(
         )
     parts: dict[str, RawPart | None] = {}
     for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
-        parts[name] = _pair(arrays, path, suffix, task, train)
+        parts[name] = pair(arrays, path, suffix, like=train)
         if file is None:
             continue
         if parts[name] is not None:
             raise DataError(f"{path}: has x{suffix} itself, and {name} also names {file}; drop one")
         others, unread = read_arrays(file, _NPZ_NAMES)
-        parts[name] = _pair(others, file, "", task, train)
+        parts[name] = pair(others, file, "", like=train)
         if parts[name] is None:
             raise DataError(f"{file}: needs arrays x and y; it has {quoted([*others, *unread])}")
     return RawData(
@@ -456,8 +496,10 @@ def _pair(
     arrays: dict[str, npt.NDArray[Any]],
     path: str,
     suffix: str,
+    *,
     task: TaskName | None,
     like: RawPart | None,
+    options: TableOptions,
 ) -> RawPart | None:
     x, y = f"x{suffix}", f"y{suffix}"
     if x not in arrays and y not in arrays:
@@ -465,4 +507,4 @@ def _pair(
     for name in (x, y):
         if name not in arrays:
             raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
-    return _part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like)
+    return _part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like, options=options)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import (
     Dataset,
+    Impute,
+    Indices,
     Inputs,
     Options,
     RawData,
@@ -22,7 +24,7 @@ from hpsearch.data.dataset import (
     several_target,
 )
 from hpsearch.data.files import require_memory
-from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features
+from hpsearch.data.specs import ColumnSpec, InputSpec, TableSpec, Task, n_features
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,
@@ -46,29 +48,41 @@ _BLOCK_VALUES = 1 << 22
 #: A float32 number in the encoded rows, and its copy that the workers share.
 _ENCODED_BYTES = 2 * 4
 _SHOWN_COLUMNS = 5
+#: Above it, that a value is missing may itself tell something.
+_SHARE_WITH_INDICATOR = 0.01
 #: A block of so many numbers is still in the processor's cache when it is hashed.
 _HASHED_VALUES = 1 << 16
 
 
 def fit_input(
-    x: Inputs, scale: Scale, unit: float | None, names: tuple[str, ...] = ()
+    x: Inputs,
+    scale: Scale,
+    unit: float | None,
+    table: TableSpec = TableSpec(),  # noqa: B008 - frozen
+    impute: Impute | None = None,
 ) -> InputSpec:
-    """Fit the scaling on the training rows `x`.
+    """Fit scaling and imputation on the training rows `x`.
 
     Args:
         scale: `auto` is `unit` for images and `standard` for everything else.
         unit: The largest raw value of an image, by which `unit` divides; None for other rows, for
             which `unit` maps each feature's training range to 0..1.
-        names: Of the columns of a table.
+        table: The columns' names.
+        impute: What takes the place of missing numbers; None if there are none in any part.
     """
     if scale == "auto":
         scale = "standard" if unit is None else "unit"
     numeric = _numeric(x)
-    fitted = _fitted(numeric, scale, unit) if numeric.size else {}
+    fitted: dict[str, Any] = {"table": table}
+    if numeric.size and impute is not None:
+        fill, indicators, numeric = _imputed(numeric, impute)
+        fitted |= {"fill": _plain(fill), "indicators": tuple(indicators.tolist())}
+    if numeric.size:
+        fitted |= _fitted(numeric, scale, unit)
     if isinstance(x, Mapping):
         columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
-        return InputSpec((len(columns),), "float32", columns, names=tuple(x), **fitted)
-    return InputSpec(x.shape[1:], str(x.dtype), names=names, **fitted)
+        return InputSpec((len(columns),), "float32", columns, **fitted)
+    return InputSpec(x.shape[1:], str(x.dtype), **fitted)
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -77,6 +91,29 @@ def _numeric(x: Inputs) -> npt.NDArray[Any]:
         return x.reshape(len(x), -1)
     numeric = [values for values in x.values() if values.dtype != object]
     return np.stack(numeric, axis=1) if numeric else np.empty((0, 0), np.float32)
+
+
+def _has_missing(x: Inputs) -> bool:
+    """Whether a number is missing."""
+    columns = x.values() if isinstance(x, Mapping) else (x,)
+    # The least of numbers with a NaN among them is NaN.
+    return any(bool(np.isnan(each.min())) for each in columns if each.dtype.kind == "f")
+
+
+def _imputed(
+    x: npt.NDArray[Any], impute: Impute
+) -> tuple[npt.NDArray[np.float32], Indices, npt.NDArray[Any]]:
+    """Return each feature's fill, the features with an indicator, and `x` without missing values.
+
+    A feature without any value is filled with 0.
+    """
+    gone = np.isnan(x)
+    share = gone.mean(axis=0)
+    some = share < 1
+    fill = np.zeros(x.shape[1], np.float32)
+    centre = np.nanmean if impute == "mean" else np.nanmedian
+    fill[some] = centre(x[:, some].astype(np.float64), axis=0)
+    return fill, np.flatnonzero(share > _SHARE_WITH_INDICATOR), np.where(gone, fill, x)
 
 
 def _vocabulary(values: npt.NDArray[Any]) -> tuple[str, ...] | None:
@@ -89,11 +126,26 @@ def _fitted(x: npt.NDArray[Any], scale: Scale, unit: float | None) -> dict[str, 
     if scale == "standard":
         mean, variance = _moments(x)
         return {"mean": _plain(mean), "variance": _plain(np.where(variance == 0, 1, variance))}
-    if unit is not None:
+    if scale == "robust":
+        low, centre, high = _quartiles(x)
+        return _affine(centre, high - low)
+    if scale == "unit" and unit is not None:
         return {"scale": (1.0 / unit,), "offset": (0.0,)}
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
-    factor = 1.0 / np.where(high == low, 1.0, high - low)
-    return {"scale": _plain(factor), "offset": _plain(-low * factor)}
+    return _affine(low, high - low)
+
+
+def _affine(zero: npt.NDArray[np.float64], width: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """The scaling that maps `zero` to 0 and `zero + width` to 1; a width of 0 counts as 1."""
+    factor = 1.0 / np.where(width == 0, 1.0, width)
+    return {"scale": _plain(factor), "offset": _plain(-zero * factor)}
+
+
+def _quartiles(x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The quartiles of each feature, `(3, n_features)`, over blocks of features."""
+    step = max(1, _BLOCK_VALUES // len(x))
+    blocks = (x[:, i : i + step].astype(np.float64) for i in range(0, x.shape[1], step))
+    return np.concatenate([np.quantile(each, (0.25, 0.5, 0.75), axis=0) for each in blocks], axis=1)
 
 
 def _moments(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -339,20 +391,26 @@ def _dataset(
     else:
         target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
+    missing = any(_has_missing(part.x) for part in parts if part is not None)
 
     def encoded(part: Split) -> Split:
         return replace(part, y=encode_target(target, part.y))
 
     return Dataset(
         name=source.name,
-        input=fit_input(train.x, options.scale, source.unit, source.feature_names),
+        input=fit_input(
+            train.x,
+            options.scale,
+            source.unit,
+            source.train.table,
+            options.impute if missing else None,
+        ),
         target=target,
         train=encoded(train),
         validation=encoded(validation),
         test=None if test is None else encoded(test),
         fingerprint=fingerprint({"train": train, **others}, classes or map(str, options.parts)),
         warnings=(*source.warnings, *outlined.warnings, *_oddities(source, train, others)),
-        feature_names=source.feature_names,
     )
 
 
@@ -360,7 +418,9 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
     """Warn of constant features, and of training rows that other parts repeat."""
     if not source.user_data:
         return
-    constant = _constant_features(train.x, source.feature_names)
+    table = source.train.table
+    parts = {part for each in table.dates for part in each.parts}
+    constant = [each for each in _constant_features(train.x, table.names) if each not in parts]
     # The border of an image is constant.
     if constant and source.unit is None:
         yield (

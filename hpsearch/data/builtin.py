@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
 from hpsearch.data.shipped import read_shipped
-from hpsearch.data.specs import Task
+from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean
 
@@ -141,16 +141,21 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
         np.asarray(read.data, np.float32),
         np.asarray(read.target),
         labels=tuple(map(str, labels)),
-        feature_names=tuple(map(str, read.feature_names)),
+        names=read.feature_names,
     )
 
 
-def _raw_data(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], **options: Any) -> RawData:
+def _raw_data(
+    name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], names: Iterable[str] = (), **options: Any
+) -> RawData:
     regression = describe(name).task is Task.REGRESSION
     return RawData(
         name=name,
         where=f"the built-in set {name!r}",
-        train=_part(name, x, y.astype(np.float64 if regression else np.int64)),
+        train=replace(
+            _part(name, x, y.astype(np.float64 if regression else np.int64)),
+            table=TableSpec(tuple(map(str, names))),
+        ),
         task="regression" if regression else "classification",
         user_data=False,
         **options,

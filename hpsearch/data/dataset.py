@@ -9,17 +9,35 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import InputSpec, Target, TargetPart, Task, n_features
+from hpsearch.data.specs import InputSpec, TableSpec, Target, TargetPart, Task, n_features
 from hpsearch.errors import DataError
 
 TaskName = Literal["classification", "regression"]
-Scale = Literal["auto", "none", "unit", "standard"]
+Scale = Literal["auto", "none", "unit", "standard", "minmax", "robust"]
+Impute = Literal["median", "mean", "none"]
 
 Indices = npt.NDArray[np.intp]
 FoldIndices = Sequence[tuple[Indices, Indices]]
 """Training and validation rows of each fold."""
 Folds = Callable[[Indices, Indices | None], FoldIndices]
 """A function of row indices and their classes, if any, that divides the rows into folds."""
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What becomes of a table's columns.
+
+    Attributes:
+        drop: Columns to leave out.
+        missing: Whether values may be missing.
+        dates: Whether dates become numbers, or are left out.
+        identifiers: Whether columns that look like identifiers are left out, or used.
+    """
+
+    drop: tuple[str, ...] = ()
+    missing: bool = True
+    dates: Literal["features", "drop"] = "features"
+    identifiers: Literal["drop", "keep"] = "drop"
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,7 @@ class Options:
         cv: Number of folds of cross-validation, which replace the validation part, or None.
         folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
         parts: Of several targets; see `Target`.
+        impute: The number of the training split that takes the place of a missing one.
     """
 
     validation: float | None = 0.2
@@ -42,11 +61,13 @@ class Options:
     cv: int | None = None
     folds: Folds | None = None
     parts: tuple[TargetPart, ...] = ()
+    impute: Impute = "median"
 
 
 Inputs = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 """Raw rows: `(n_samples, ...)` float32 or uint8; or, for a table with text columns, a mapping
-from column name to `(n_samples,)` float32 numbers or object `str`, as `Model.predict` takes."""
+from column name to `(n_samples,)` float32 numbers or object `str`, as `Model.predict` takes.
+A missing number is NaN, a missing text empty."""
 
 
 def n_rows(x: Inputs) -> int:
@@ -64,12 +85,16 @@ class RawPart:
             `(n_samples, outputs)`.
         place: Maps a row's index to its place in the source, such as `iris.csv:17`.
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
+        table: The columns of `x`; empty for rows without names.
+        notices: One sentence for each column that was left out.
     """
 
     x: Inputs
     y: npt.NDArray[Any]
     place: Callable[[int], str]
     weights: npt.NDArray[np.float32] | None = None
+    table: TableSpec = TableSpec()  # noqa: RUF009 - frozen
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +109,6 @@ class RawData:
         labels: Class names if `train.y` holds indices into them, else empty.
         unit: The largest raw value of an image, else None.
         task: The source's task if it is known, else None.
-        feature_names: One a column, or empty.
         user_data: True for the user's rows, which are checked for oddities.
         typed: False if the source, such as a CSV file, does not tell numbers from text.
     """
@@ -97,7 +121,6 @@ class RawData:
     labels: tuple[str, ...] = ()
     unit: float | None = None
     task: TaskName | None = None
-    feature_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     user_data: bool = True
     typed: bool = True
@@ -141,7 +164,6 @@ class Dataset:
         test: None if there is no test split.
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
-        feature_names: One a column of a table, else empty.
         folds: With cross-validation, a dataset for each fold, fitted on its own training split.
             The fingerprint is then of all folds, and the other attributes are the first fold's.
     """
@@ -154,7 +176,6 @@ class Dataset:
     test: Split | None
     fingerprint: str
     warnings: tuple[str, ...] = ()
-    feature_names: tuple[str, ...] = ()
     folds: tuple[Dataset, ...] = ()
 
     def of_fold(self, fold: int | None) -> Dataset:

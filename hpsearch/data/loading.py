@@ -12,7 +12,7 @@ import numpy as np
 from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble, outline
 from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TaskName
+from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TableOptions, TaskName
 from hpsearch.data.specs import Task
 from hpsearch.data.splitting import (
     SplitSizes,
@@ -60,6 +60,7 @@ def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
         task=spec.task or source.task,
         cv=spec.cv,
         folds=_folds_by_column(spec),
+        impute=spec.impute,
     )
     return source, options
 
@@ -68,7 +69,7 @@ def probe_dataset(spec: DataSpec) -> Shape:
     """Return the sizes of the dataset that `load_dataset` returns, for planning.
 
     The sizes of a built-in set are looked up. Other data is read and checked, but split only if it
-    has text columns, whose vocabularies depend on the split.
+    has text columns or missing values, whose features depend on the split.
 
     Raises:
         DataError: As for `load_dataset`.
@@ -77,7 +78,7 @@ def probe_dataset(spec: DataSpec) -> Shape:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read_raw(spec)
     x = source.train.x
-    if isinstance(x, Mapping) or spec.cv is not None or spec.split is not None:
+    if isinstance(x, Mapping) or np.isnan(x.min()) or spec.cv is not None or spec.split is not None:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -100,6 +101,7 @@ def dataset_from_arrays(
     validation_data: Pair | None = None,
     test_data: Pair | None = None,
     options: Options | None = None,
+    table: TableOptions = TableOptions(),  # noqa: B008 - frozen
     name: str = "arrays",
 ) -> Dataset:
     """Make a dataset from arrays, lists or pandas objects in memory.
@@ -111,18 +113,32 @@ def dataset_from_arrays(
         validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
             split off for such a part.
         options: None for the default options.
+        table: What becomes of a frame's columns.
 
     Raises:
         DataError: The shapes, types or values cannot be used.
     """
     options = options or Options()
     rows = (x, y, sample_weight)
-    raw = raw_from_pairs(rows, validation_data, test_data, where=name, name=name, task=options.task)
+    raw = raw_from_pairs(
+        rows,
+        validation_data,
+        test_data,
+        where=name,
+        name=name,
+        task=options.task,
+        options=table,
+    )
     if validation_data is not None:
         options = replace(options, validation=None)
     if test_data is not None:
         options = replace(options, test=None)
     return assemble(raw, options)
+
+
+def table_options(spec: DataSpec) -> TableOptions:
+    """Return what becomes of a table's columns."""
+    return TableOptions(spec.drop, spec.impute != "none", spec.dates, spec.identifiers)
 
 
 def _read_source(spec: DataSpec) -> RawData:
@@ -137,12 +153,14 @@ def _read_source(spec: DataSpec) -> RawData:
     test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:
         split = None if spec.split is None else spec.split.column
-        return read_csv(spec.csv, spec.target, spec.drop, validation, test, split=split)
+        return read_csv(
+            spec.csv, spec.target, validation, test, options=table_options(spec), split=split
+        )
     if spec.npz is not None:
-        return read_npz(spec.npz, spec.task, validation, test)
+        return read_npz(spec.npz, spec.task, validation, test, table_options(spec))
     _fractions(spec)
     if spec.python is not None:
-        return read_function(spec.python, spec.task)
+        return read_function(spec.python, spec.task, table_options(spec))
     if spec.dataset is None:
         raise DataError("data: name one of dataset, csv, npz, python")
     return read_builtin(spec.dataset, spec.folder)

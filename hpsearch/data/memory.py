@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Dataset, Folds, Options, are_several, packed
-from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.loading import dataset_from_arrays, table_options
 from hpsearch.data.specs import TargetPart
 from hpsearch.data.splitting import group_folds, splitter_folds
 from hpsearch.errors import DataError
@@ -190,6 +190,7 @@ class InMemoryRows:
             cv=spec.cv,
             folds=folding.maker(float(spec.validation)),
             parts=self.parts,
+            impute=spec.impute,
         )
         return dataset_from_arrays(
             self.x,
@@ -198,6 +199,7 @@ class InMemoryRows:
             validation_data=self.validation,
             test_data=self.test,
             options=options,
+            table=table_options(spec),
         )
 
 

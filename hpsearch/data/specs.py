@@ -36,6 +36,50 @@ class ColumnSpec:
     vocabulary: tuple[str, ...] | None = None
 
 
+#: What a model takes in place of a date.
+DATE_PARTS = ("year", "month", "weekday", "day_of_year", "seconds")
+
+
+@dataclass(frozen=True)
+class DateColumn:
+    """A column of dates, in whose place a model takes numbers.
+
+    Attributes:
+        format: Of its texts, as `pandas.to_datetime` takes it; empty for a frame's own dates.
+        first: The training file's first date, in ISO 8601, from which seconds count.
+    """
+
+    name: str
+    format: str
+    first: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the numbers."""
+        return tuple(f"{self.name}.{part}" for part in DATE_PARTS)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """The columns of a table, as the training rows decided them.
+
+    Attributes:
+        names: As a model takes them, in order: of a date, its parts; empty for rows without names.
+        text: Those that are text.
+        dates: The columns of dates.
+    """
+
+    names: tuple[str, ...] = ()
+    text: frozenset[str] = frozenset()
+    dates: tuple[DateColumn, ...] = ()
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The table's own columns that are read, in order."""
+        whole = {part: each.name for each in self.dates for part in each.parts}
+        return tuple(dict.fromkeys(whole.get(name, name) for name in self.names))
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """The conversion of raw rows to features, fitted on the training split only.
@@ -43,11 +87,15 @@ class InputSpec:
     Attributes:
         shape: Of one raw row; for a table with text columns, `(n_columns,)`.
         dtype: Of the raw array, `uint8` or `float32`.
-        names: Of a table's columns, in order; empty for rows without names.
+        table: The columns of a table; empty for rows without names.
         columns: The columns of a table with text columns, else None.
+        fill: If values are missing, the number in place of a missing one, for each feature, or
+            for each numeric column of a table with text columns; else empty.
+        indicators: The places, among these, of those with a feature more: 1 where the value is
+            missing, else 0.
         mean, variance: With `scale: standard`, one number for each feature (of a flattened row),
             or for each numeric column of a table with text columns; else empty.
-        scale, offset: With `scale: unit`, a feature becomes feature * scale + offset. One number
+        scale, offset: With another scale, a feature becomes feature * scale + offset. One number
             for all features, or one for each; else empty.
     """
 
@@ -58,7 +106,9 @@ class InputSpec:
     variance: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
-    names: tuple[str, ...] = ()
+    fill: tuple[float, ...] = ()
+    indicators: tuple[int, ...] = ()
+    table: TableSpec = TableSpec()
 
 
 @dataclass(frozen=True)
@@ -155,11 +205,14 @@ def runs_in_graph(spec: InputSpec) -> bool:
 
 def n_features(spec: InputSpec) -> int:
     """Width of one row of features."""
+    indicators = len(spec.indicators)
     if spec.columns is None:
-        return prod(spec.shape)
-    return sum(1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in spec.columns)
+        return prod(spec.shape) + indicators
+    widths = (1 if c.vocabulary is None else len(c.vocabulary) + 1 for c in spec.columns)
+    return sum(widths) + indicators
 
 
 def row_shape(spec: InputSpec) -> tuple[int, ...]:
     """Shape of a row for a user's model: an image keeps its shape, a table is encoded."""
-    return spec.shape if spec.columns is None else (n_features(spec),)
+    encoded = spec.columns is not None or spec.indicators
+    return (n_features(spec),) if encoded else spec.shape

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.columns import parse_numbers
 from hpsearch.data.dataset import FoldIndices, Folds, Indices
-from hpsearch.data.tables import parse_numbers
 from hpsearch.errors import DataError
 
 

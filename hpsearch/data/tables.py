@@ -1,11 +1,11 @@
-"""CSV files, and columns of data frames checked to be float32 numbers or text."""
+"""CSV files: their structure, and their rows as columns of a table."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,190 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Inputs, RawData, RawPart
+from hpsearch.data.columns import MISSING, parse_columns, parse_numbers
+from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions
 from hpsearch.data.files import require_file, require_memory
+from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_VOCABULARY = 1000
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-#: float64 represents all smaller whole numbers exactly.
-FLOAT64_WHOLE = 2**53
-
-MISSING = frozenset(
-    (
-        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>"),
-        *("N/A", "NA", "NULL", "NaN", "NaT", "None", "-NaN", "-nan", "n/a", "nan", "null"),
-    )
-)
-"""The cells that `pandas.read_csv` takes for missing values."""
-
-_MAX_PROBLEMS = 10
 #: pandas holds 8 bytes a number of about 6 characters; parsing, the float32 copy and the split
 #: each take a part of that.
 _MEMORY_FACTOR = 5
 _CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The reason why a column cannot be used, and the first row that shows it, if one does."""
-
-    row: int | None
-    message: str
-
-
-def parse_columns(
-    frame: pd.DataFrame,
-    where: str,
-    places: Callable[[list[int]], list[str]],
-    text: Collection[str] | None = None,
-) -> dict[str, npt.NDArray[Any]]:
-    """Check every cell of `frame`.
-
-    Args:
-        frame: One column a feature, named by text.
-        where: The source, for messages about a whole column.
-        places: Maps row indices to their places, such as `iris.csv:17`.
-        text: The columns that are text in the training part; None to decide by the cells.
-
-    Returns:
-        A mapping from column name to `(n_samples,)` float32 or object `str`.
-
-    Raises:
-        DataError: Columns have missing, infinite or mixed cells, or too many distinct texts; the
-            message has a line for each of them.
-    """
-    columns: dict[str, npt.NDArray[Any]] = {}
-    problems: dict[str, _Problem] = {}
-    for name in frame.columns:
-        found = _column(frame[name], None if text is None else name in text)
-        if isinstance(found, _Problem):
-            problems[name] = found
-        else:
-            columns[name] = found
-    if not problems:
-        return columns
-    shown = list(problems.items())[:_MAX_PROBLEMS]
-    place = iter(places([problem.row for _, problem in shown if problem.row is not None]))
-    lines = [
-        f"{where if problem.row is None else next(place)}: column {name!r}: {problem.message}"
-        for name, problem in shown
-    ]
-    if len(problems) > len(shown):
-        lines.append(f"{where}: {len(problems) - len(shown)} more columns have problems")
-    raise DataError("\n".join(lines))
-
-
-def _column(series: pd.Series[Any], is_text: bool | None) -> npt.NDArray[Any] | _Problem:
-    if is_text is not True and series.dtype.kind in "biuf":
-        values = series.to_numpy(np.float64, na_value=np.nan)
-        return _finite(values, series.array)
-    if series.dtype.kind in "mMc":
-        return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
-    given = zip(series.astype(object), series.isna(), strict=True)
-    cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
-    values = parse_numbers(cells)
-    missing = np.isin(cells, list(MISSING))
-    if missing.all():
-        return _Problem(0, "missing value in every row; add the column to drop")
-    # A column that is half numbers, or more, is taken for numbers with a few slips, which are
-    # errors; any other one for text with a few digits.
-    numeric = int(np.sum(~np.isnan(values)))
-    if is_text is False or (is_text is None and 2 * numeric >= np.sum(~missing)):
-        return _finite(values, cells)
-    # Only the training part's texts are encoded.
-    return _text(cells, missing, str(series.name), most=None if is_text else MAX_VOCABULARY)
-
-
-def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Convert text cells to numbers: NaN for other text, infinity for an overflow."""
-    # pandas is slow to import, and image sets do without it.
-    import pandas as pd
-
-    return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
-
-
-def _finite(values: npt.NDArray[np.float64], cells: Any) -> npt.NDArray[Any] | _Problem:
-    """Return `values` as float32, or the first of `cells` that is no finite number."""
-    bad = ~(np.abs(values) <= FLOAT32_MAX)
-    if not bad.any():
-        return values.astype(np.float32)
-    row = int(np.argmax(bad))
-    cell = str(cells[row]).strip()
-    if not np.isnan(values[row]):
-        return _Problem(
-            row, f"{cell} is not a finite float32 number{_others(bad)}; remove or repair the row"
-        )
-    if cell in MISSING:
-        return _missing(bad, f" ({cell!r})" if cell else "")
-    return _Problem(
-        row,
-        f"{cell[:40]!r} is not a number{_others(bad)}, the other cells are; repair it, or "
-        "give every cell a letter if these are categories",
-    )
-
-
-def _text(
-    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], name: str, most: int | None
-) -> npt.NDArray[Any] | _Problem:
-    if missing.any():
-        cell = cells[np.argmax(missing)]
-        hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
-        return _missing(missing, hint)
-    distinct = len(set(cells))
-    if most is not None and distinct > most:
-        return _Problem(
-            None,
-            f"{distinct} different texts, at most {most} can be one-hot encoded; "
-            f"add {name!r} to drop",
-        )
-    return cells
-
-
-def _others(bad: npt.NDArray[np.bool_]) -> str:
-    count = int(bad.sum())
-    return f" ({count} such cells in this column)" if count > 1 else ""
-
-
-def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
-    return _Problem(
-        int(np.argmax(bad)),
-        f"missing value{hint}{_others(bad)}; fill it in, remove the row, or drop the column",
-    )
-
-
-def stack_columns(parsed: Mapping[str, npt.NDArray[Any]]) -> Inputs:
-    """Return a float32 matrix `(n_samples, n_columns)`, or the columns if any of them is text."""
-    if any(values.dtype == object for values in parsed.values()):
-        return dict(parsed)
-    return np.stack(list(parsed.values()), axis=1)
-
-
-def text_columns(x: Inputs) -> frozenset[str]:
-    """Return the names of the text columns."""
-    columns = x.items() if isinstance(x, Mapping) else ()
-    return frozenset(name for name, values in columns if values.dtype == object)
-
-
-def text_warnings(x: Inputs, where: str) -> tuple[str, ...]:
-    """Warn of text columns that have a different text in every row."""
-    columns = x.items() if isinstance(x, Mapping) else ()
-    names = [
-        name
-        for name, values in columns
-        if values.dtype == object and len(values) > 1 and len(set(values)) == len(values)
-    ]
-    if not names:
-        return ()
-    warning = (
-        f"{where}: every row has another text in {quoted(names)}: "
-        "such a column cannot help on new rows; consider drop"
-    )
-    return (warning,)
 
 
 @dataclass(frozen=True)
@@ -211,10 +41,10 @@ class Layout:
 def read_csv(
     path: str,
     target: str | None,
-    drop: Collection[str] = (),
     validation: str | None = None,
     test: str | None = None,
     *,
+    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
     split: str | None = None,
 ) -> RawData:
     """Read a CSV file, and its validation and test files if there are any.
@@ -225,16 +55,18 @@ def read_csv(
     Raises:
         DataError: A file is missing or malformed, or has cells that cannot be used.
     """
-    layout = scan(path)
+    layout, drop = scan(path), frozenset(options.drop)
     if split is not None:
         _require_column(path, layout.names, split, "split")
-        drop = {*drop, split}
+        drop |= {split}
     features, target = _choose(path, layout.names, target, drop)
-    train = _part(path, layout, features, target)
-    text = text_columns(train.x)
+    train = _part(path, layout, features, target, options=options)
 
     def other(file: str | None) -> RawPart | None:
-        return None if file is None else _part(file, scan(file), features, target, text)
+        if file is None:
+            return None
+        known = train.table
+        return _part(file, scan(file), known.read, target, options=options, like=known)
 
     return RawData(
         name=Path(path).stem,
@@ -242,8 +74,7 @@ def read_csv(
         train=train,
         validation=other(validation),
         test=other(test),
-        feature_names=features,
-        warnings=text_warnings(train.x, path),
+        warnings=train.notices,
         typed=False,
     )
 
@@ -302,33 +133,44 @@ def _part(
     layout: Layout,
     features: tuple[str, ...],
     target: str,
-    text: frozenset[str] | None = None,
+    *,
+    options: TableOptions,
+    like: TableSpec | None = None,
 ) -> RawPart:
     """Read the rows of a file, whose columns may be in any order.
 
     Args:
-        text: The text columns of the training file; None for this file.
+        like: The columns of the training file; None for this file.
     """
-    frame = _frame(path, layout, (*features, target), frozenset([target]) | (text or frozenset()))
-    parsed = parse_columns(frame[list(features)], path, partial(_places, path), text)
+    frame = _frame(path, layout, (*features, target), frozenset([target]) | _as_text(like))
+    parsed = parse_columns(frame[list(features)], path, partial(_places, path), options, like)
     y = frame[target].to_numpy(dtype=object)
-    return RawPart(stack_columns(parsed), y, place=lambda row: _places(path, [row])[0])
+    return RawPart(
+        parsed.inputs,
+        y,
+        place=lambda row: _places(path, [row])[0],
+        table=parsed.spec,
+        notices=tuple(parsed.notices),
+    )
 
 
-def read_rows(path: str, features: Collection[str], text: Collection[str]) -> Inputs:
+def _as_text(known: TableSpec | None) -> frozenset[str]:
+    """The columns whose cells pandas must not convert."""
+    return known.text | {each.name for each in known.dates} if known else frozenset()
+
+
+def read_rows(path: str, table: TableSpec) -> Inputs:
     """Read the rows of a CSV file without a target; other columns are passed over.
 
     Args:
-        features: The columns of the training file, in its order.
-        text: Those of them that are text there.
+        table: The columns of the training file.
 
     Raises:
         DataError: The file is missing or malformed, lacks a column, or has cells that cannot be
             used.
     """
-    frame = _frame(path, scan(path), tuple(features), frozenset(text))
-    parsed = parse_columns(frame[list(features)], path, partial(_places, path), text)
-    return stack_columns(parsed)
+    frame = _frame(path, scan(path), table.read, _as_text(table))
+    return parse_columns(frame, path, partial(_places, path), like=table).inputs
 
 
 def _places(path: str, rows: list[int]) -> list[str]:

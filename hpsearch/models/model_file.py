@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.data.specs import DateColumn, InputSpec, TableSpec, Target, Task
 
 #: The member of a `.keras` archive; Keras passes it over.
 _MEMBER = "hpsearch.json"
@@ -22,21 +23,20 @@ class ModelFile:
     Attributes:
         classes: Class names in the order of the outputs; empty for regression.
         numbers: As in `Target`.
-        columns: A table's columns, in the order in which the model takes them; else empty.
-        text_columns: Those of them that are text; with any, the model takes a mapping.
+        table: A table's columns; if any of them is text, the model takes a mapping.
+        fills: Whether the model fills missing numbers in.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     numbers: bool = False
-    columns: tuple[str, ...] = ()
-    text_columns: tuple[str, ...] = ()
+    table: TableSpec = TableSpec()  # noqa: RUF009 - frozen
+    fills: bool = False
 
     @classmethod
     def of(cls, rows: InputSpec, target: Target) -> Self:
         """Describe rows and their target."""
-        text = (each.name for each in rows.columns or () if each.vocabulary is not None)
-        return cls(target.task, target.classes, target.numbers, rows.names, tuple(text))
+        return cls(target.task, target.classes, target.numbers, rows.table, bool(rows.fill))
 
     def add_to(self, path: Path) -> None:
         """Add the description to a model's file.
@@ -47,7 +47,18 @@ class ModelFile:
         with zipfile.ZipFile(path, "a") as archive:
             # With a time of its own the file would differ each time that it is written.
             member = zipfile.ZipInfo(_MEMBER)
-            archive.writestr(member, json.dumps(asdict(self)))
+            archive.writestr(member, json.dumps(self._raw()))
+
+    def _raw(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "classes": self.classes,
+            "numbers": self.numbers,
+            "columns": self.table.names,
+            "text_columns": sorted(self.table.text),
+            "dates": [asdict(each) for each in self.table.dates],
+            "fills": self.fills,
+        }
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -59,6 +70,14 @@ class ModelFile:
                 found = json.loads(archive.read(_MEMBER))
             names = (found[key] for key in ("classes", "columns", "text_columns"))
             classes, columns, text = (tuple(map(str, each)) for each in names)
-            return cls(Task(found["task"]), classes, found["numbers"] is True, columns, text)
+            dates = tuple(
+                DateColumn(*(str(each[key]) for key in ("name", "format", "first")))
+                for each in found.get("dates", ())
+            )
+            for each in dates:
+                datetime.fromisoformat(each.first)
+            table = TableSpec(columns, frozenset(text), dates)
+            numbers, fills = (found.get(key) is True for key in ("numbers", "fills"))
+            return cls(Task(found["task"]), classes, numbers, table, fills)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Dataset, Inputs, n_rows
-from hpsearch.data.specs import Arrays, InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.specs import Arrays, ColumnSpec, InputSpec, Task, n_features, runs_in_graph
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean, quoted
 
@@ -101,24 +101,49 @@ def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
 
 def shaped_rows(spec: InputSpec, x: Inputs) -> npt.NDArray[np.float32]:
     """Return raw rows `x` scaled, `(n_samples, *row_shape)`, as a custom model takes them."""
-    if not isinstance(x, Mapping):
+    if not isinstance(x, Mapping) and not spec.fill:
         if not (spec.mean or spec.scale):
             return np.ascontiguousarray(x, np.float32)
-        result = np.array(x, np.float32, order="C")
-        _scale(spec, result.reshape(len(x), -1))
-        return result
-    columns = spec.columns or ()
+        scaled = np.array(x, np.float32, order="C")
+        _scale(spec, scaled.reshape(len(x), -1))
+        return scaled
     result = np.zeros((n_rows(x), n_features(spec)), np.float32)
-    numeric = [column.name for column in columns if column.vocabulary is None]
-    for place, name in enumerate(numeric):
-        result[:, place] = x[name]
-    _scale(spec, result[:, : len(numeric)])
-    start = len(numeric)
-    for column in columns:
-        if column.vocabulary is not None:
-            _one_hot(column.vocabulary, x[column.name], result[:, start:])
-            start += len(column.vocabulary) + 1
+    words: list[ColumnSpec] = []
+    if isinstance(x, Mapping):
+        columns = spec.columns or ()
+        words = [column for column in columns if column.vocabulary is not None]
+        numeric = [x[column.name] for column in columns if column.vocabulary is None]
+        width = len(numeric)
+        for place, values in enumerate(numeric):
+            result[:, place] = values
+    else:
+        width = x.shape[1]
+        result[:, :width] = x
+    start = width + len(spec.indicators)
+    _fill(spec, result[:, :width], result[:, width:start])
+    _scale(spec, result[:, :width])
+    for column in words:
+        assert isinstance(x, Mapping)
+        assert column.vocabulary is not None
+        _one_hot(column.vocabulary, x[column.name], result[:, start:])
+        start += len(column.vocabulary) + 1
     return result
+
+
+def _fill(
+    spec: InputSpec, numbers: npt.NDArray[np.float32], indicators: npt.NDArray[np.float32]
+) -> None:
+    """Replace missing numbers `(n_samples, n_features)`, and set the indicators, in place.
+
+    The operations are those of `preprocessing_layers`, so that signs of zeros are the same.
+    """
+    if not spec.fill:
+        return
+    gone = np.isnan(numbers)
+    indicators[:] = gone[:, list(spec.indicators)]
+    np.nan_to_num(numbers, copy=False)
+    numbers += gone * _float32(spec.fill) + np.float32(0)
+    _flush(numbers)
 
 
 def _scale(spec: InputSpec, numbers: npt.NDArray[np.float32]) -> None:

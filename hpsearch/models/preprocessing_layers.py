@@ -48,6 +48,8 @@ def input_model(spec: InputSpec) -> keras.Model:
     if spec.columns is not None:
         return _table_model(spec.columns, spec)
     rows = keras.Input(spec.shape, dtype="float32", name="rows")
+    if spec.fill:
+        return keras.Model(rows, _numbers(spec, rows), name="preprocessing")
     x = rows
     # Keras 3.12 refuses a model whose output is its input.
     for layer in feature_layers(spec) or [keras.layers.Identity()]:
@@ -60,10 +62,7 @@ def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Mode
     numeric = [rows[column.name] for column in columns if column.vocabulary is None]
     blocks = []
     if numeric:
-        x = _concatenate(numeric, _free_name("numbers", rows))
-        for layer in _scaling(spec, _free_name("scaling", rows)):
-            x = layer(x)
-        blocks.append(x)
+        blocks.append(_numbers(spec, _concatenate(numeric, _free_name("numbers", rows)), rows))
     for index, column in enumerate(columns):
         if column.vocabulary is not None:
             lookup = _lookup(column.vocabulary, _free_name(f"one_hot_{index}", rows))
@@ -73,6 +72,30 @@ def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Mode
         # Keras wants keys equal to layer names, but forbids the slash in layer names only.
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict", UserWarning)
         return keras.Model(rows, features, name="preprocessing")
+
+
+def _numbers(
+    spec: InputSpec, numbers: keras.KerasTensor, taken: Collection[str] = ()
+) -> keras.KerasTensor:
+    """Fill and scale numbers `(n_samples, n_columns)`, and append the indicators of missing ones.
+
+    Only Keras' own operations serve, since the model's file is read where there is only Keras.
+
+    Args:
+        taken: Names that layers must not have.
+    """
+    x, indicators = numbers, []
+    if spec.fill:
+        gone = keras.ops.cast(keras.ops.isnan(numbers), "float32")
+        zeros = [0.0] * len(spec.fill)
+        fill = _rescaling(spec.fill, tuple(zeros), _free_name("fill", taken))(gone)
+        known = keras.ops.nan_to_num(numbers, nan=0.0)
+        x = keras.layers.Add(name=_free_name("filled", taken))([known, fill])
+        if spec.indicators:
+            indicators = [keras.ops.take(gone, list(spec.indicators), axis=1)]
+    for layer in _scaling(spec, _free_name("scaling", taken)):
+        x = layer(x)
+    return _concatenate([x, *indicators], _free_name("with_missing", taken))
 
 
 def _column_input(column: ColumnSpec) -> keras.KerasTensor:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.arrays import as_frame
+from hpsearch.data.columns import parse_columns
 from hpsearch.data.dataset import Inputs, n_rows
 from hpsearch.data.loading import Loader
-from hpsearch.data.tables import parse_columns, read_rows, stack_columns
+from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.revisit.rows import Say, Which, model_file, open_run
@@ -132,12 +133,12 @@ class Predictor:
         """
         import pandas as pd  # slow to import
 
-        if not self.known.columns:
+        if not self.known.table.names:
             raise InputError(
                 f"{path}: the model takes arrays and no table; in Python: "
                 "hpsearch.load(DIR).predict(array)"
             )
-        rows = read_rows(str(path), self.known.columns, self.known.text_columns)
+        rows = read_rows(str(path), self.known.table)
         labels = self.labels(rows)
         names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
         several = labels.ndim > 1 and len(names) > 1
@@ -150,13 +151,28 @@ class Predictor:
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
         found = self._inputs(rows)
+        self._require_filled(found)
         if not n_rows(found):
             return np.empty((0, *self.model.output_shape[1:]), np.float32)
         return np.asarray(self.model.predict(found, batch_size=_BATCH_ROWS, verbose=0))
 
+    def _require_filled(self, rows: Inputs) -> None:
+        """Refuse missing numbers that the model cannot fill in."""
+        if self.known.fills:
+            return
+        columns = rows if isinstance(rows, Mapping) else {"": rows}
+        for name, values in columns.items():
+            if values.dtype.kind == "f" and np.isnan(values).any():
+                row, *place = np.argwhere(np.isnan(values))[0].tolist()
+                called = name or (self.known.table.names or range(values[0].size))[place[0]]
+                raise InputError(
+                    f"row {row} (from 0): column {called!r}: missing value; the model cannot fill "
+                    "it in, since no number was missing in the rows that it was trained on"
+                )
+
     def _inputs(self, rows: Any) -> Inputs:
         """The rows as the model takes them."""
-        if _has_names(rows) or self.known.text_columns:
+        if _has_names(rows) or self.known.table.text:
             return self._table(rows)
         array = np.asarray(rows)
         if array.ndim == 1 and self.model.input_shape[1:] == (1,):
@@ -169,7 +185,7 @@ class Predictor:
         return array
 
     def _table(self, rows: Any) -> Inputs:
-        columns = self.known.columns
+        columns = self.known.table.read
         if not columns:
             raise InputError("rows are a table, and the model takes arrays without column names")
         if _has_names(rows):
@@ -190,9 +206,7 @@ class Predictor:
                 )
         if frame.empty:
             return np.empty((0, len(columns)), np.float32)
-        text = frozenset(self.known.text_columns)
-        parsed = parse_columns(frame[list(columns)], "rows", _places, text)
-        return stack_columns(parsed)
+        return parse_columns(frame, "rows", _places, like=self.known.table).inputs
 
 
 def _has_names(rows: Any) -> bool:

@@ -39,7 +39,7 @@ _SOURCES = (*_FOR_FILES, "memory")
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
-    "drop": ("csv",),
+    "drop": ("csv", "python", "memory"),
     "split": ("csv",),
 }
 _FILES = ("csv", "npz", "validation", "test")
@@ -159,8 +159,35 @@ class DataSpec(Spec):
     drop: Annotated[
         tuple[str, ...],
         sequence(_COLUMN, "column names"),
-        about("Columns of the CSV to leave out.", ["id"]),
+        about("Columns of a table to leave out.", ["colour"]),
     ] = ()
+    impute: Annotated[
+        Literal["median", "mean", "none"],
+        one_of(("median", "mean", "none"), "kind of imputation"),
+        about(
+            "What takes a missing number's place, of the training split's numbers, by a layer; "
+            "a missing text is a category of its own. With none, a missing value is an error.",
+            "mean",
+        ),
+    ] = "median"
+    dates: Annotated[
+        Literal["features", "drop"],
+        one_of(("features", "drop"), "use of dates"),
+        about(
+            "Use a table's dates as year, month, weekday, day of the year and seconds since the "
+            "first, or leave them out.",
+            "drop",
+        ),
+    ] = "features"
+    identifiers: Annotated[
+        Literal["drop", "keep"],
+        one_of(("drop", "keep"), "use of identifiers"),
+        about(
+            "Leave out, or use, columns of a table that tell rows apart: texts of which nearly "
+            "each is another one, and such whole numbers that count rows or are named like an id.",
+            "keep",
+        ),
+    ] = "drop"
     task: Annotated[
         Literal["classification", "regression"] | None,
         one_of(("classification", "regression"), "task"),
@@ -194,16 +221,22 @@ class DataSpec(Spec):
     ] = None
     seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
-        Literal["none", "unit", "standard", "auto"],
-        one_of(("none", "unit", "standard", "auto"), "scale"),
-        about("Scaling of features, by a layer fitted on the training split only.", "standard"),
+        Literal["none", "unit", "standard", "minmax", "robust", "auto"],
+        one_of(("none", "unit", "standard", "minmax", "robust", "auto"), "scale"),
+        about(
+            "Scaling of features, by a layer fitted on the training split only. unit divides "
+            "images by their largest possible value and is minmax for tables; robust takes the "
+            "median off and divides by the range of the middle half.",
+            "standard",
+        ),
     ] = "auto"
 
     def raw(self) -> Any:
         """Return the data as a sweep file has it."""
         raw = super().raw()
-        if not self.drop:
-            del raw["drop"]
+        for name in ("drop", "impute", "dates", "identifiers"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del raw[name]
         if self.cv is not None or (self.memory is not None and self.memory.splits):
             del raw["validation"]
         return raw

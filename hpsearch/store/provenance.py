@@ -87,18 +87,20 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
 
 def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
     """Return the identity of a sweep's rows."""
-    weights: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if sweep.class_weight is not None:
-        weights["class_weight"] = sweep.class_weight
+        given["class_weight"] = sweep.class_weight
     if sweep.data.weighted:
-        weights["sample_weight"] = True
+        given["sample_weight"] = True
+    if dataset.input.fill and sweep.data.impute != "median":
+        given["impute"] = sweep.data.impute
     return Identity(
         data=dataset.fingerprint,
         split=sweep.data.how_split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
-            # Absent without weights, so that the hash of a sweep without any stays the same.
-            **weights,
+            # Absent unless given, so that the hash of a sweep without any stays the same.
+            **given,
             "loss": recipe.loss,
             "output_activation": recipe.output_activation,
             "scale": sweep.data.scale,

@@ -28,6 +28,9 @@ class Request:
     scale: Scale = "auto"
     target: str | None = None
     drop: tuple[str, ...] = ()
+    impute: str = "median"
+    dates: str = "features"
+    identifiers: str = "drop"
     task: TaskName | None = None
 
 

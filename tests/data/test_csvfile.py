@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bad_tables import BROKEN, GOOD, numbers
+from bad_tables import BROKEN, GOOD, INCOMPLETE, numbers
 
 from hpsearch.data import files
 from hpsearch.data.loading import load_dataset, probe_dataset
@@ -22,7 +22,7 @@ def test_table_with_text(request_data, csv_file):
     assert len(dataset.input.mean) == 2
     assert dataset.train.x["a"].dtype == np.float32
     assert dataset.train.x["t"].dtype == object
-    assert dataset.feature_names == ("a", "b", "t")
+    assert dataset.input.table.names == ("a", "b", "t")
     assert dataset.warnings == ()
 
 
@@ -46,7 +46,7 @@ def test_probe_says_what_load_gives(request_data, csv_file, drop, target):
 def test_byte_order_mark_blank_lines_and_quotes(request_data, csv_file):
     text = '\ufeff"a, 1",y\n' + '1,"p"\n\n2,"q"\n' * 6
     dataset = load_dataset(request_data(csv=csv_file(text), target="y"))
-    assert dataset.feature_names == ("a, 1",)
+    assert dataset.input.table.names == ("a, 1",)
     assert dataset.target.classes == ("p", "q")
 
 
@@ -79,8 +79,18 @@ def test_broken_files_are_explained(request_data, csv_file, content, message):
     assert str(caught.value).startswith(path)
 
 
+@pytest.mark.parametrize(("content", "message"), INCOMPLETE.values(), ids=INCOMPLETE)
+def test_without_imputation_a_missing_value_is_an_error(request_data, csv_file, content, message):
+    path = csv_file(content)
+    load_dataset(request_data(csv=path, target="y"))
+    with pytest.raises(DataError) as caught:
+        load_dataset(request_data(csv=path, target="y", impute="none"))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(path)
+
+
 def test_all_columns_with_problems_are_named(request_data, csv_file):
-    path = csv_file(numbers(5, "x,,no"))
+    path = csv_file(numbers(5, "x,y,no"))
     with pytest.raises(DataError) as caught:
         load_dataset(request_data(csv=path, target="y"))
     assert [line.split(" ")[0] for line in str(caught.value).splitlines()] == [f"{path}:5:"] * 2
@@ -139,12 +149,6 @@ def test_constant_columns_are_a_warning(request_data, csv_file):
     assert dataset.input.variance[1] == 1.0
 
 
-def test_an_identifier_of_text_is_a_warning(request_data, csv_file):
-    text = "a,id,y\n" + "".join(f"{i},row{i},{'pq'[i % 2]}\n" for i in range(20))
-    dataset = load_dataset(request_data(csv=csv_file(text), target="y"))
-    assert "every row has another text in 'id'" in dataset.warnings[0]
-
-
 def test_training_rows_in_the_validation_file_are_counted(request_data, csv_file):
     train = csv_file(GOOD)
     validation = csv_file("y,t,b,a\nyes,u,0.5,0\nno,v,1.5,1\nno,v,1.5,99\n", "validation.csv")
@@ -165,7 +169,7 @@ def test_repeated_rows_of_numbers_are_counted(request_data, csv_file):
         ("a,b,t,y\n1,1,u,perhaps\n", ":2: label 'perhaps' is out of range"),
         ("a,b,t,y\nx,1,u,no\n", ":2: column 'a': 'x' is not a number"),
         ("a,b,y\n1,1,no\n", ":1: no column 't', which the training file has"),
-        ("a,b,t,y\n1,1,,no\n", ":2: column 't': missing value"),
+        ("a,b,t,y\n1,1,,\n", ":2: the target has a missing value"),
     ],
 )
 def test_validation_file_must_fit(request_data, csv_file, content, message):
@@ -194,7 +198,7 @@ def test_hostile_names_are_inert(request_data, csv_file, name):
     quoted = '"' + name + '"'
     text = f"{quoted},t,y\n" + f"1,{quoted},{quoted}\n2,u,q\n" * 6
     dataset = load_dataset(request_data(csv=csv_file(text), target="y"))
-    assert dataset.feature_names == (name, "t")
+    assert dataset.input.table.names == (name, "t")
     assert name in dataset.target.classes
     path = csv_file(text + "bad,u,q\n")
     with pytest.raises(DataError) as caught:

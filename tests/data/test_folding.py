@@ -35,7 +35,7 @@ def test_later_rows_validate_earlier_ones(request_data, table):
     # A day stays together: two days, not one and a half.
     assert sorted(dataset.validation.x[:, 0]) == list(range(36, 60))
     assert sorted(dataset.train.x[:, 0]) == list(range(36))
-    assert dataset.feature_names == ("a",)
+    assert dataset.input.table.names == ("a",)
     shape = probe_dataset(spec)
     assert (shape.train_rows, shape.validation_rows, shape.features) == (36, 24, 1)
 

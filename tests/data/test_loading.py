@@ -175,7 +175,7 @@ def test_california_housing_from_scikit_learns_cache(request_data, monkeypatch, 
     dataset = load_dataset(request_data(dataset="california_housing"))
     assert dataset.target.task is Task.REGRESSION
     assert len(dataset.train) == 40
-    assert len(dataset.feature_names) == 8
+    assert len(dataset.input.table.names) == 8
 
 
 def test_california_housing_without_network_is_one_line(request_data, monkeypatch, tmp_path):
@@ -212,7 +212,7 @@ def test_frames_with_text_columns():
     frame = pd.DataFrame({"n": range(10), "t": ["u", "v"] * 5})
     dataset = dataset_from_arrays(frame, pd.Series([1.5, 2.5] * 5))
     assert dataset.input.columns is not None
-    assert dataset.feature_names == ("n", "t")
+    assert dataset.input.table.names == ("n", "t")
     assert dataset.train.x["t"].dtype == object
 
 

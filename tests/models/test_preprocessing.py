@@ -22,6 +22,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(5, 3, size=(50, 3)).astype(np.float32)
 Y = np.arange(50) % 2
 IMAGES = RNG.integers(0, 256, (50, 4, 5)).astype(np.uint8)
+GAPS = np.where(RNG.random(X.shape) < [0.3, 0, 0.1], np.float32(np.nan), X)
 TABLE = pd.DataFrame(
     {
         "n": X[:, 0],
@@ -33,10 +34,13 @@ TABLE = pd.DataFrame(
 
 
 def datasets():
-    for scale in ("auto", "none", "unit", "standard"):
+    for scale in ("auto", "none", "unit", "standard", "minmax", "robust"):
         yield f"matrix-{scale}", dataset_from_arrays(X, Y, options=Options(scale=scale))
         yield f"images-{scale}", dataset_from_arrays(IMAGES, Y, options=Options(scale=scale))
         yield f"table-{scale}", dataset_from_arrays(TABLE, Y, options=Options(scale=scale))
+        yield f"gaps-{scale}", dataset_from_arrays(GAPS, Y, options=Options(scale=scale))
+        frame = TABLE.assign(n=GAPS[:, 0], t=TABLE["t"].mask(GAPS[:, 0] > 5))
+        yield f"table with gaps-{scale}", dataset_from_arrays(frame, Y)
     yield "cube", dataset_from_arrays(X.reshape(50, 3, 1), Y)
     yield "one numeric", dataset_from_arrays(TABLE[["n", "t"]], Y)
     yield "only text", dataset_from_arrays(TABLE[["t", "scaling"]], Y)
@@ -100,9 +104,21 @@ def scalings(draw, n_features, *, in_table=False):
 
 
 @st.composite
+def imputations(draw, n_features):
+    """What takes the place of missing numbers, and which of them have an indicator."""
+    if not n_features or draw(st.booleans()):
+        return {}
+    places = st.lists(st.integers(0, n_features - 1), unique=True).map(sorted)
+    fill = draw(st.lists(FINITE, min_size=n_features, max_size=n_features))
+    return {"fill": tuple(fill), "indicators": tuple(draw(places))}
+
+
+@st.composite
 def matrices(draw):
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
-    spec = InputSpec(tuple(shape), "float32", **draw(scalings(int(np.prod(shape)))))
+    size = int(np.prod(shape))
+    filled = draw(imputations(size)) if len(shape) == 1 else {}
+    spec = InputSpec(tuple(shape), "float32", **draw(scalings(size)), **filled)
     x = draw(npst.arrays(np.float32, (draw(st.integers(1, 6)), *shape), elements=ANY))
     return spec, np.asfortranarray(x) if draw(st.booleans()) else x
 
@@ -122,7 +138,7 @@ def tables(draw):
             words = st.one_of(st.sampled_from(vocabulary), st.just("[UNK]"), WORDS)
             x[name] = np.array(draw(st.lists(words, min_size=n, max_size=n)), object)
     numeric = sum(column.vocabulary is None for column in columns)
-    scaling = draw(scalings(numeric, in_table=True))
+    scaling = draw(scalings(numeric, in_table=True)) | draw(imputations(numeric))
     return InputSpec((len(columns),), "float32", columns=tuple(columns), **scaling), x
 
 

@@ -15,6 +15,7 @@ from commands import hpsearch as command
 from small_sweeps import run_on_table
 
 import hpsearch
+from hpsearch.data.specs import TableSpec
 from hpsearch.errors import InputError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.search.draws import grid_draws
@@ -126,7 +127,8 @@ def test_keras_alone_predicts(home: Path, results: hpsearch.Results) -> None:
 
 def test_the_file_describes_itself(home: Path, tmp_path: Path) -> None:
     found = ModelFile.read(home / "out" / "best.keras")
-    assert found == ModelFile("binary", ("no", "yes"), False, ("a", "b", "t"), ("t",))
+    table = TableSpec(("a", "b", "t"), frozenset({"t"}))
+    assert found == ModelFile("binary", ("no", "yes"), numbers=False, table=table)
     bad = tmp_path / "bad.keras"
     for content in ("[]", '{"task": "none"}', "{", '{"task": "binary", "classes": 1}'):
         with zipfile.ZipFile(bad, "w") as archive:

@@ -16,11 +16,6 @@ def numbers(line: int, text: str) -> str:
 
 
 BROKEN = {
-    "missing number": (numbers(5, ",1.5,no"), ":5: column 'a': missing value"),
-    "missing word": (numbers(4, "NA,1.5,no"), ":4: column 'a': missing value ('NA')"),
-    "missing at the end": (numbers(7, "1,,no"), ":7: column 'b': missing value"),
-    "missing text": (GOOD.replace("3,3.5,u,", "3,3.5,,"), ":5: column 't': missing value"),
-    "missing text by word": (GOOD.replace("3,3.5,u,", "3,3.5,NULL,"), "write another word"),
     "missing target": (numbers(3, "1,2,"), ":3: the target has a missing value"),
     "text in numbers": (numbers(9, "oops,1.5,no"), ":9: column 'a': 'oops' is not a number"),
     "two texts in numbers": (
@@ -28,7 +23,6 @@ BROKEN = {
         ":2: column 'a': 'z' is not a number (2 such cells in this column)",
     ),
     "question marks": (numbers(6, "?,1.5,no"), ":6: column 'a': '?' is not a number"),
-    "nan": (numbers(6, "nan,1.5,no"), ":6: column 'a': missing value ('nan')"),
     "inf": (numbers(6, "1,inf,no"), ":6: column 'b': inf is not a finite"),
     "beyond float32": (numbers(6, "1,1e39,no"), ":6: column 'b': 1e+39 is not a finite"),
     "semicolons": (numbers(1, "a,b,y").replace(",", ";"), "the separator seems to be ';'"),
@@ -63,10 +57,20 @@ BROKEN = {
     "only a header": ("a,b,y\n", "no row under it"),
     "open quote": (numbers(9, '1,"2,no'), ":9: malformed CSV"),
     "too many words": (
-        "a,y\n" + "".join(f"w{i},{'pq'[i % 2]}\n" for i in range(1001)),
+        "a,y\n" + "".join(f"w{i},{'pq'[i % 2]}\n" for i in range(1001)) * 2,
         "column 'a': 1001 different texts, at most 1000",
     ),
     "no features": ("y,z\n1,2\n", "no column 'q'"),
     "constant regression target": ("a,y\n" + "1,2.5\n2,2.5\n" * 9, "the target is constant"),
     "infinite target": ("a,y\n" + "1,2.5\n2,inf\n" * 9, ":3: target inf is not a finite"),
+}
+
+#: What is an error with `impute: none`.
+INCOMPLETE = {
+    "missing number": (numbers(5, ",1.5,no"), ":5: column 'a': missing value"),
+    "missing word": (numbers(4, "NA,1.5,no"), ":4: column 'a': missing value ('NA')"),
+    "missing at the end": (numbers(7, "1,,no"), ":7: column 'b': missing value"),
+    "missing text": (GOOD.replace("3,3.5,u,", "3,3.5,,"), ":5: column 't': missing value"),
+    "missing text by word": (GOOD.replace("3,3.5,u,", "3,3.5,NULL,"), "write another word"),
+    "nan": (numbers(6, "nan,1.5,no"), ":6: column 'a': missing value ('nan')"),
 }

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.builtin import describe, image_folder
+from hpsearch.data.columns import FLOAT64_WHOLE, MISSING
 from hpsearch.data.dataset import Dataset, Inputs, Options, RawData, Split
-from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.data.tables import FLOAT64_WHOLE, scan
+from hpsearch.data.specs import DATE_PARTS, InputSpec, Target, Task
+from hpsearch.data.tables import scan
 from hpsearch.data.targets import Classes
 from hpsearch.spec.data import DataSpec
 
@@ -118,6 +119,35 @@ def read(path, names):
     )
 '''
 
+_TIDY = '''\
+COLUMNS = {columns}
+TEXTS = {texts}
+DATES = {dates}  # the format of each, and from when on seconds count
+MISSING = {missing}
+
+
+def tidy(table):
+    """Return numbers, NaN where one is missing, texts, empty where one is, and parts of dates."""
+    made = {{}}
+    for name in COLUMNS:
+        cells = table[name]
+        gone = cells.isna() | cells.isin(MISSING)
+        if name in DATES:
+            form, first = DATES[name]
+            if cells.dtype.kind != "M":
+                cells = pd.to_datetime(cells.mask(gone).astype(object), format=form, utc=True)
+            at = cells.dt.tz_localize(None) if cells.dt.tz is None else cells.dt.tz_convert(None)
+            seconds = (at - pd.Timestamp(first)) / pd.Timedelta(seconds=1)
+            parts = (at.dt.year, at.dt.month, at.dt.day_of_week, at.dt.day_of_year, seconds)
+            for part, each in zip({parts}, parts):
+                made[f"{{name}}.{{part}}"] = each.astype("float64").mask(gone).to_numpy("float32")
+        elif name in TEXTS:
+            made[name] = cells.astype(object).mask(gone, "").map(str).to_numpy()
+        else:
+            made[name] = pd.to_numeric(cells.mask(gone), errors="coerce").to_numpy("float32")
+    return pd.DataFrame(made)
+'''
+
 _FEATURES_OF_TABLE = '''\
 def numbers(x):
     """Return the columns of numbers."""
@@ -216,23 +246,26 @@ def _builtin(name: str, folder: str | None) -> str:
 
 def _csv(spec: DataSpec, source: RawData, dataset: Dataset) -> str:
     assert spec.csv is not None
+    known, tidy = source.train.table, _tidy(dataset.input)
+    features = "tidy(table[FEATURES])" if tidy else "table[FEATURES]"
     array = ".to_numpy()" if dataset.input.columns is None else ""
 
     def part(path: str, suffix: str) -> str:
         return (
             f"table = read({literal(path)}, {listing(scan(path).names)})\n"
-            f"x{suffix}, y{suffix} = table[FEATURES]{array}, table[TARGET].to_numpy()"
+            f"x{suffix}, y{suffix} = {features}{array}, table[TARGET].to_numpy()"
         )
 
+    text = [*_words(dataset.input), *(each.name for each in known.dates)]
     names = (
-        f"FEATURES = {listing(source.feature_names)}\n"
+        f"FEATURES = {listing(known.read)}\n"
         f"TARGET = {literal(spec.target)}\n"
-        f"TEXT = {listing([spec.target, *_words(dataset.input)])}"
+        f"TEXT = {listing([spec.target, *text])}"
     )
     parts = [part(spec.csv, "")]
     if isinstance(spec.validation, str):
         parts.append(part(spec.validation, "_validation"))
-    return joined([names, _CSV, "\n".join(parts)])
+    return joined([names, _CSV, *tidy, "\n".join(parts)])
 
 
 def _npz(spec: DataSpec, source: RawData, dataset: Dataset) -> str:
@@ -251,24 +284,45 @@ def _npz(spec: DataSpec, source: RawData, dataset: Dataset) -> str:
         lines.append('x_validation, y_validation = arrays["x_val"], arrays["y_val"]')
     elif isinstance(spec.validation, str):
         lines += [arrays(spec.validation), 'x_validation, y_validation = arrays["x"], arrays["y"]']
-    return "\n".join([*lines, *_in_form(source, dataset)])
+    return joined([*_tidy(dataset.input), "\n".join([*lines, *_in_form(source, dataset)])])
 
 
 def _function(reference: str, source: RawData, dataset: Dataset) -> str:
     parts = "x, y" if source.validation is None else "(x, y), (x_validation, y_validation), *_"
-    lines = [imported(reference, "own_data"), "", f"{parts} = own_data()"]
-    return "\n".join([*lines, *_in_form(source, dataset)])
+    lines = ["\n".join([f"{parts} = own_data()", *_in_form(source, dataset)])]
+    return joined([imported(reference, "own_data"), *_tidy(dataset.input), *lines])
 
 
 def _in_form(source: RawData, dataset: Dataset) -> Iterator[str]:
     """Yield statements that make `x` a table if some columns are text, else an array."""
     for name in ("x", "x_validation"):
         if name == "x" or source.validation is not None:
-            if dataset.input.columns is not None:
+            if _tidy(dataset.input):
+                array = ".to_numpy()" if dataset.input.columns is None else ""
+                yield f"{name} = tidy(pd.DataFrame({name}).rename(columns=str)){array}"
+            elif dataset.input.columns is not None:
                 yield f"{name} = pd.DataFrame({name}).rename(columns=str)"
             else:
                 table = f'pd.DataFrame({name}).to_numpy() if hasattr({name}, "keys")'
                 yield f"{name} = {table} else np.asarray({name})"
+
+
+def _tidy(spec: InputSpec) -> list[str]:
+    """The program's function `tidy(table)`, if columns have missing values, or are dates."""
+    table = spec.table
+    gaps = bool(spec.fill) or any("" in words for words in _words(spec).values())
+    if not table.names or not (gaps or table.dates):
+        return []
+    dates = {each.name: (each.format or "ISO8601", each.first) for each in table.dates}
+    return [
+        _TIDY.format(
+            columns=listing(table.read),
+            texts=listing(sorted(table.text)),
+            dates=literal(dates),
+            missing=listing(sorted(MISSING)),
+            parts=literal(list(DATE_PARTS)),
+        )
+    ]
 
 
 def _words(spec: InputSpec) -> dict[str, tuple[str, ...]]:
@@ -324,12 +378,19 @@ def _read_as(names: Sequence[str], *, numbers: bool) -> tuple[str, str]:
 def feature_code(spec: InputSpec) -> str:
     """Return the program's functions `numbers(x)` and `features(x)` with fitted constants."""
     parts, scaled = [], "numbers(x)"
+    if spec.fill:
+        parts.append(f"FILL = {numbers(spec.fill)}")
+        scaled = "np.where(np.isnan(numbers(x)), FILL, numbers(x))"
     if spec.mean:
         parts.append(f"MEAN = {numbers(spec.mean)}\nVARIANCE = {numbers(spec.variance)}")
-        scaled = "(numbers(x) - MEAN) / np.maximum(np.sqrt(VARIANCE), np.float32(1e-7))"
+        scaled = f"({scaled} - MEAN) / np.maximum(np.sqrt(VARIANCE), np.float32(1e-7))"
     elif spec.scale:
         parts.append(f"SCALE, OFFSET = {numbers(spec.scale)}, {numbers(spec.offset)}")
-        scaled = "numbers(x) * SCALE + OFFSET"
+        scaled = f"{scaled} * SCALE + OFFSET"
+    if spec.indicators:
+        parts.append(f"WITH_INDICATOR = {listing(spec.indicators)}")
+        gone = 'np.isnan(numbers(x))[:, WITH_INDICATOR].astype("float32")'
+        scaled = f"np.concatenate([{scaled}, {gone}], axis=1)"
     known = _words(spec).items()
     entries = "".join(f"    {literal(name)}: {listing(words)},\n" for name, words in known)
     parts.append(f"WORDS = {{\n{entries}}}" if entries else "WORDS = {}")

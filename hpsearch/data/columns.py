@@ -1,0 +1,396 @@
+"""The columns of a table: which are numbers, text, dates or of no use, and their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.dataset import Inputs, TableOptions
+from hpsearch.data.specs import DateColumn, TableSpec
+from hpsearch.errors import DataError
+from hpsearch.wording import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_VOCABULARY = 1000
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+#: float64 represents all smaller whole numbers exactly.
+FLOAT64_WHOLE = 2**53
+
+MISSING = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>"),
+        *("N/A", "NA", "NULL", "NaN", "NaT", "None", "-NaN", "-nan", "n/a", "nan", "null"),
+    )
+)
+"""The cells that `pandas.read_csv` takes for missing values."""
+
+_MAX_PROBLEMS = 10
+#: In fewer rows a measurement, too, may have another value in each.
+_LEAST_TEXTS, _LEAST_NUMBERS = 20, 100
+_DISTINCT_SHARE_OF_IDENTIFIER = 0.95
+_NAME_OF_IDENTIFIER = re.compile(
+    r"(?:^|[\W_])(?:ids?|uuid|guid|key|index|idx|row|rownames|number|nr|no)$|[a-z](?:Id|ID|Key|No)$",
+    re.IGNORECASE,
+)
+_LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+_EMPTY = "the value is missing in every row"
+_FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The reason why a column cannot be used, and the first row that shows it, if one does."""
+
+    row: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """The reason why a column is no feature, and what to do if it shall be one."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Dates:
+    column: DateColumn
+    parts: dict[str, npt.NDArray[np.float32]]
+
+
+_Found = npt.NDArray[Any] | _Dates | _LeftOut | _Problem
+
+
+@dataclass
+class ParsedTable:
+    """A table's columns as a model takes them.
+
+    Attributes:
+        columns: From name to `(n_samples,)` float32, NaN where a number is missing, or object
+            `str`, empty where a text is missing.
+        notices: One sentence for each column that was left out.
+    """
+
+    columns: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    dates: list[DateColumn] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def spec(self) -> TableSpec:
+        """The columns' names and kinds."""
+        text = (name for name, values in self.columns.items() if values.dtype == object)
+        return TableSpec(tuple(self.columns), frozenset(text), tuple(self.dates))
+
+    @property
+    def inputs(self) -> Inputs:
+        """A float32 matrix `(n_samples, n_columns)`, or the columns if any of them is text."""
+        if any(values.dtype == object for values in self.columns.values()):
+            return self.columns
+        return np.stack(list(self.columns.values()), axis=1)
+
+
+def parse_columns(
+    frame: pd.DataFrame,
+    where: str,
+    places: Callable[[list[int]], list[str]],
+    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
+    like: TableSpec | None = None,
+) -> ParsedTable:
+    """Check every cell of `frame`.
+
+    Args:
+        frame: One column a feature, named by text.
+        where: The source, for messages about a whole column.
+        places: Maps row indices to their places, such as `iris.csv:17`.
+        like: The training rows' columns, which `frame` must have; None for training rows.
+
+    Raises:
+        DataError: Columns have cells that cannot be used, or too many distinct texts, the message
+            has a line for each of them; or no column is left.
+    """
+    parsed, problems = ParsedTable(), {}
+    for name, found in _each(frame, options, like):
+        if isinstance(found, _Problem):
+            problems[name] = found
+        elif isinstance(found, _LeftOut):
+            parsed.notices.append(f"{where}: column {name!r} is left out: {found.reason}")
+        elif isinstance(found, _Dates):
+            parsed.dates.append(found.column)
+            parsed.columns |= found.parts
+        else:
+            parsed.columns[name] = found
+    if problems:
+        raise DataError("\n".join(_lines(problems, where, places)))
+    _require_names(parsed, frame, where)
+    return parsed
+
+
+def _each(
+    frame: pd.DataFrame, options: TableOptions, like: TableSpec | None
+) -> Iterator[tuple[str, _Found]]:
+    if like is None:
+        for name in frame.columns:
+            yield name, _training_column(frame[name], options)
+        return
+    dates = {each.name: each for each in like.dates}
+    for name in like.read:
+        if name in dates:
+            yield name, _date_parts(frame[name], dates[name], options)
+        else:
+            yield name, _known_column(frame[name], options, text=name in like.text)
+
+
+def _lines(
+    problems: Mapping[str, _Problem], where: str, places: Callable[[list[int]], list[str]]
+) -> list[str]:
+    shown = list(problems.items())[:_MAX_PROBLEMS]
+    place = iter(places([problem.row for _, problem in shown if problem.row is not None]))
+    lines = [
+        f"{where if problem.row is None else next(place)}: column {name!r}: {problem.message}"
+        for name, problem in shown
+    ]
+    if len(problems) > len(shown):
+        lines.append(f"{where}: {len(problems) - len(shown)} more columns have problems")
+    return lines
+
+
+def _require_names(parsed: ParsedTable, frame: pd.DataFrame, where: str) -> None:
+    if not parsed.columns:
+        raise DataError("\n".join([f"{where}: no feature column is left", *parsed.notices]))
+    for date in parsed.dates:
+        taken = [part for part in date.parts if part in frame.columns]
+        if taken:
+            raise DataError(
+                f"{where}: column {date.name!r}: its parts are named {quoted(date.parts)}, and the "
+                f"table has {quoted(taken)} too; rename one, or add {date.name!r} to drop"
+            )
+
+
+def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:
+    kind = series.dtype.kind
+    if kind == "M":
+        return _new_dates(series, [""], options)
+    text = False
+    if kind not in "biufmc":
+        cells, missing = _cells(series)
+        if missing.all():
+            return _LeftOut(_EMPTY)
+        # A column that is half numbers, or dates, is taken for such with a few slips, which are
+        # errors; any other one for text with a few digits.
+        text = 2 * int(np.sum(~np.isnan(parse_numbers(cells)))) < int(np.sum(~missing))
+        if text and (formats := _date_formats(cells[~missing])):
+            return _new_dates(series, formats, options)
+    return _identified(_known_column(series, options, text=text), series, options)
+
+
+def _known_column(series: pd.Series[Any], options: TableOptions, *, text: bool) -> _Found:
+    """Values of a column whose kind is known; an unknown text is no problem."""
+    if series.dtype.kind in "mMc":
+        return _unusable(series)
+    if text:
+        return _text(*_cells(series), options)
+    if series.dtype.kind in "biuf":
+        values = series.to_numpy(np.float64, na_value=np.nan)
+        return _numbers(values, series.array, options)
+    cells, _ = _cells(series)
+    return _numbers(parse_numbers(cells), cells, options)
+
+
+def _unusable(series: pd.Series[Any]) -> _Problem:
+    return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
+
+
+def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The cells as text, and which of them are missing."""
+    given = zip(series.astype(object), series.isna(), strict=True)
+    cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
+    return cells, np.isin(cells, list(MISSING))
+
+
+def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Convert text cells to numbers: NaN for other text, infinity for an overflow."""
+    # pandas is slow to import, and image sets do without it.
+    import pandas as pd
+
+    return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
+
+
+def _numbers(
+    values: npt.NDArray[np.float64], cells: Any, options: TableOptions
+) -> npt.NDArray[Any] | _Problem:
+    """Return `values` as float32, or the first of `cells` that is no finite number."""
+    bad = ~(np.abs(values) <= FLOAT32_MAX)
+    if not bad.any():
+        return values.astype(np.float32)
+    gone = np.array([str(cell).strip() in MISSING for cell in cells[bad]])
+    if options.missing and gone.all():
+        # The bits of a NaN tell nothing, and would change the fingerprint.
+        return np.where(bad, np.float32(np.nan), values.astype(np.float32, copy=False))
+    place = int(np.argmin(gone)) if options.missing else 0
+    row = int(np.flatnonzero(bad)[place])
+    others = bad.copy()
+    others[bad] = ~gone if options.missing else True
+    cell = str(cells[row]).strip()
+    if not np.isnan(values[row]):
+        return _Problem(
+            row, f"{cell} is not a finite float32 number{_others(others)}; remove or repair the row"
+        )
+    if cell in MISSING:
+        return _missing(others, f" ({cell!r})" if cell else "")
+    return _Problem(
+        row,
+        f"{cell[:40]!r} is not a number{_others(others)}, the other cells are; repair it, or "
+        "give every cell a letter if these are categories",
+    )
+
+
+def _text(
+    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], options: TableOptions
+) -> npt.NDArray[Any] | _Problem:
+    if not missing.any():
+        return cells
+    if options.missing:
+        return np.where(missing, "", cells)
+    cell = cells[np.argmax(missing)]
+    hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
+    return _missing(missing, hint)
+
+
+def _others(bad: npt.NDArray[np.bool_]) -> str:
+    count = int(bad.sum())
+    return f" ({count} such cells in this column)" if count > 1 else ""
+
+
+def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
+    return _Problem(
+        int(np.argmax(bad)),
+        f"missing value{hint}{_others(bad)}; fill it in, remove the row, drop the column, or "
+        "leave `impute: none` out",
+    )
+
+
+def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) -> _Found:
+    """Leave a training column out that is empty or tells rows apart; bound other texts."""
+    if not isinstance(found, np.ndarray):
+        return found
+    is_text = found.dtype == object
+    known = found[found != ""] if is_text else found[~np.isnan(found)]
+    if not len(known):
+        return _LeftOut(_EMPTY)
+    if not is_text and not _may_identify(known, str(series.name)):
+        return found
+    distinct = len(set(known.tolist()))
+    if (
+        options.identifiers == "drop"
+        and len(known) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
+        and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(known)
+    ):
+        kind = "text" if is_text else "whole number"
+        return _LeftOut(
+            f"another {kind} in nearly every row, {distinct:,} in {len(known):,}, looks like an "
+            "identifier; `identifiers: keep` uses such columns"
+        )
+    if is_text and distinct > MAX_VOCABULARY:
+        return _Problem(
+            None,
+            f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
+            f"add {series.name!r} to drop",
+        )
+    return found
+
+
+def _may_identify(values: npt.NDArray[Any], name: str) -> bool:
+    """Whether numbers are whole, and follow each other or have an identifier's name."""
+    if (values != np.floor(values)).any():
+        return False
+    span = float(values.max()) - float(values.min()) + 1
+    follow = len(values) >= _DISTINCT_SHARE_OF_IDENTIFIER * span
+    return follow or _NAME_OF_IDENTIFIER.search(name) is not None
+
+
+def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
+    """Return the format of dates, if half of the cells are such; several if that is not certain."""
+    known = len(cells)
+    distinct, counts = np.unique(cells.astype(str), return_counts=True)
+    like = np.array([_LIKE_A_DATE.match(cell) is not None for cell in distinct], bool)
+    if 2 * counts[like].sum() < known:
+        return []
+    cells, counts = distinct[like], counts[like]
+    best: list[str] = []
+    most, moments = 0, np.empty(0, "datetime64[us]")
+    for each in _FORMATS:
+        found = _instants(cells, each)
+        parsed = int(counts[~np.isnat(found)].sum())
+        if parsed > most:
+            best, most, moments = [each], parsed, found
+        elif parsed == most and not np.array_equal(found, moments, equal_nan=True):
+            best.append(each)
+    return best if 2 * most >= known else []
+
+
+def _instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[np.datetime64]:
+    """Return the moments in UTC, `(n_samples,)`, NaT for cells that are no such dates."""
+    import pandas as pd
+
+    texts = pd.Series(cells, dtype=object)
+    moments = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
+    return moments.dt.tz_localize(None).to_numpy("datetime64[us]")
+
+
+def _moments(
+    series: pd.Series[Any], form: str
+) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The moments, the cells as text, and which of these are missing."""
+    cells, missing = _cells(series)
+    if series.dtype.kind == "M":
+        plain = series if series.dt.tz is None else series.dt.tz_convert(None)
+        return plain.to_numpy("datetime64[us]"), cells, missing
+    return _instants(np.where(missing, "", cells), form or "ISO8601"), cells, missing
+
+
+def _new_dates(series: pd.Series[Any], formats: Sequence[str], options: TableOptions) -> _Found:
+    if options.dates == "drop":
+        return _LeftOut("dates; `dates: features` uses their year, month, weekday and so on")
+    form, *others = formats
+    if others:
+        return _LeftOut(
+            "its dates may have the day or the month first; write them as 2024-12-31 to use them"
+        )
+    moments, _, _ = _moments(series, form)
+    if np.isnat(moments).all():
+        return _LeftOut(_EMPTY)
+    first = np.nanmin(moments)
+    return _date_parts(series, DateColumn(str(series.name), form, str(first)), options)
+
+
+def _date_parts(series: pd.Series[Any], column: DateColumn, options: TableOptions) -> _Found:
+    import pandas as pd
+
+    if series.dtype.kind not in "MO" and not pd.api.types.is_string_dtype(series.dtype):
+        return _Problem(None, f"cells of type {series.dtype}; the training rows have dates")
+    moments, cells, missing = _moments(series, column.format)
+    bad = np.isnat(moments) & ~missing
+    if bad.any():
+        row = int(np.argmax(bad))
+        return _Problem(
+            row, f"{cells[row][:40]!r} is not a date{_others(bad)}, the other cells are; repair it"
+        )
+    if missing.any() and not options.missing:
+        return _missing(missing, "")
+    at = pd.Series(moments).dt
+    seconds = (moments - np.datetime64(column.first)) / np.timedelta64(1, "s")
+    numbers = (at.year, at.month, at.day_of_week, at.day_of_year, seconds)
+    parts = {
+        name: np.where(missing, np.float32(np.nan), np.asarray(each, np.float32))
+        for name, each in zip(column.parts, numbers, strict=True)
+    }
+    return _Dates(column, parts)

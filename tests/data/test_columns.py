@@ -1,0 +1,232 @@
+"""Messy tables: missing values, dates, identifiers, and the options for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpsearch.data.dataset import Options, Shape, TableOptions
+from hpsearch.data.loading import dataset_from_arrays, load_dataset, probe_dataset
+from hpsearch.errors import DataError
+
+N = 120
+
+
+def messy(rows=N):
+    """A frame with a bit of everything, and its labels."""
+    draws = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "customer_id": draws.permutation(10 * rows)[:rows],
+            "row": range(rows),
+            "size": draws.normal(50, 9, rows),
+            "rooms": draws.integers(1, 6, rows),
+            "kind": draws.choice(["flat", "house", None], rows),
+            "note": [f"note {i}" for i in range(rows)],
+            "sold": pd.date_range("2021-03-01", periods=rows, freq="30h"),
+            "nothing": [None] * rows,
+        }
+    )
+    frame.loc[::7, "size"] = np.nan
+    return frame, np.where(frame["rooms"] > 3, "dear", "cheap")
+
+
+def loaded(frame, y, **options):
+    table = {name: options.pop(name) for name in ("drop", "dates", "identifiers") if name in options}
+    missing = options.get("impute") != "none"
+    return dataset_from_arrays(
+        frame, y, options=Options(**options), table=TableOptions(missing=missing, **table)
+    )
+
+
+def test_what_is_left_out_is_said_with_what_to_do():
+    dataset = loaded(*messy())
+    names = dataset.input.table.names
+    assert names[:3] == ("size", "rooms", "kind")
+    assert names[3:] == tuple(
+        f"sold.{part}" for part in ("year", "month", "weekday", "day_of_year", "seconds")
+    )
+    said = "\n".join(dataset.warnings)
+    for name in ("customer_id", "row"):
+        assert f"column '{name}' is left out: another whole number in nearly every row" in said
+    assert "column 'note' is left out: another text in nearly every row, 120 in 120" in said
+    assert "`identifiers: keep` uses such columns" in said
+    assert "column 'nothing' is left out: the value is missing in every row" in said
+    assert "'rooms'" not in said
+
+
+def test_identifiers_can_be_kept_and_columns_dropped():
+    frame, y = messy()
+    kept = loaded(frame, y, identifiers="keep", drop=("sold", "nothing"))
+    assert kept.input.table.names == ("customer_id", "row", "size", "rooms", "kind", "note")
+    assert kept.warnings == ()
+    with pytest.raises(DataError, match=r"drop: no column 'sould'; did you mean 'sold'\?"):
+        loaded(frame, y, drop=("sould",))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.arange(N) * 37, id="far apart, without an identifier's name"),
+        pytest.param(np.arange(N) + 0.5, id="fractions"),
+        pytest.param(np.arange(N) % 60, id="twice each"),
+        pytest.param(np.arange(N)[:50], id="few rows"),
+    ],
+)
+def test_measurements_are_no_identifiers(values):
+    dataset = loaded(pd.DataFrame({"price": values}), ["a", "b"] * (len(values) // 2))
+    assert dataset.input.table.names == ("price",)
+    assert not any("left out" in line for line in dataset.warnings)
+
+
+@pytest.mark.parametrize("impute", ["median", "mean"])
+@pytest.mark.parametrize("scale", ["none", "standard", "minmax", "robust"])
+def test_missing_numbers_are_filled_from_training_rows(impute, scale):
+    frame, y = messy()
+    dataset = loaded(frame[["size", "rooms"]], y, impute=impute, scale=scale)
+    known = dataset.train.x[:, 0]
+    fill = getattr(np, f"nan{impute}")(known.astype(float))
+    assert dataset.input.fill[0] == pytest.approx(fill, rel=1e-6)
+    assert dataset.input.indicators == (0,)
+    assert Shape.of(dataset).features == 3
+    filled = np.where(np.isnan(known), fill, known)
+    expected = {
+        "none": None,
+        "standard": (filled.mean(), filled.std()),
+        "minmax": (filled.min(), np.ptp(filled)),
+        "robust": (np.median(filled), np.ptp(np.quantile(filled, (0.25, 0.75)))),
+    }[scale]
+    if scale == "standard":
+        found = dataset.input.mean[0], dataset.input.variance[0] ** 0.5
+    elif expected:
+        width = 1 / dataset.input.scale[0]
+        found = -dataset.input.offset[0] * width, width
+    if expected:
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_value_that_is_missing_elsewhere_only_gets_no_indicator():
+    frame, y = messy()
+    whole, gap = frame[["rooms"]][:100], frame[["rooms"]][100:].astype(float)
+    gap.iloc[3] = np.nan
+    dataset = dataset_from_arrays(whole, y[:100], validation_data=(gap, y[100:]))
+    assert dataset.input.fill == (float(np.median(whole)),)
+    assert dataset.input.indicators == ()
+    assert dataset_from_arrays(whole, y[:100]).input.fill == ()
+
+
+def test_a_missing_text_is_a_category():
+    frame, y = messy()
+    dataset = loaded(frame[["kind"]], y)
+    (column,) = dataset.input.columns
+    assert column.vocabulary == ("", "flat", "house")
+
+
+def test_without_imputation_a_missing_value_is_an_error():
+    frame, y = messy()
+    for x, where in (
+        (frame[["size"]], r"row 0 \(from 0\): column 'size': missing value \('nan'\) \(18 such"),
+        (frame[["size"]].to_numpy(), r"row 0 \(from 0\): column 0: nan is not a finite float32"),
+        (frame[["kind"]], "column 'kind': missing value"),
+    ):
+        with pytest.raises(DataError, match=where):
+            loaded(x, y, impute="none")
+    with pytest.raises(DataError, match="column 0: inf is not a finite"):
+        loaded(np.array([[1.0], [np.nan], [np.inf], [2]] * 5), y[:20])
+
+
+def test_numbers_stand_where_the_table_says_missing(request_data, csv_file):
+    rows = "".join(f"{'NA' if i % 5 == 0 else i / 8},{'pq'[i % 2]}\n" for i in range(40))
+    spec = request_data(csv=csv_file("a,y\n" + rows), target="y")
+    dataset = load_dataset(spec)
+    assert dataset.input.indicators == (0,)
+    assert probe_dataset(spec) == Shape.of(dataset)
+
+
+DAYS = pd.date_range("2023-12-20", periods=40, freq="D")
+TEXTS = {
+    "iso": "%Y-%m-%d",
+    "iso with time": "%Y-%m-%dT%H:%M:%S",
+    "iso with zone": "%Y-%m-%d %H:%M+00:00",
+    "slashes": "%Y/%m/%d",
+    "german": "%d.%m.%Y",
+    "american": "%m/%d/%Y",
+    "british": "%d/%m/%Y",
+    "american with time": "%m/%d/%Y %H:%M",
+}
+
+
+@pytest.mark.parametrize("form", [None, *TEXTS.values()], ids=["frame", *TEXTS])
+def test_dates_are_read_in_every_common_form(form):
+    cells = DAYS if form is None else DAYS.strftime(form)
+    frame = pd.DataFrame({"at": cells, "n": np.arange(40) % 7})
+    frame.loc[5, "at"] = None
+    x = loaded(frame, ["a", "b"] * 20, validation=0.5, scale="none").train.x
+    dataset = dataset_from_arrays(
+        frame, ["a", "b"] * 20, validation_data=(frame[7:9], ["a", "b"]), options=Options()
+    )
+    found = dict(zip(dataset.input.table.names, dataset.validation.x.T, strict=True))
+    assert found["at.year"].tolist() == [2023, 2023]
+    assert found["at.month"].tolist() == [12, 12]
+    assert found["at.weekday"].tolist() == [2, 3]
+    assert found["at.day_of_year"].tolist() == [361, 362]
+    assert found["at.seconds"].tolist() == [7 * 86_400, 8 * 86_400]
+    assert np.isnan(dataset.train.x).sum() == 5
+    assert x.shape == (20, 6)
+
+
+def test_dates_that_tell_no_order_are_left_out():
+    frame = pd.DataFrame({"at": ["01/02/2024", "03/04/2024"] * 10, "n": range(20)})
+    dataset = loaded(frame, ["a", "b"] * 10)
+    assert dataset.input.table.names == ("n",)
+    assert "may have the day or the month first; write them as 2024-12-31" in dataset.warnings[0]
+
+
+def test_dates_can_be_left_out():
+    frame, y = messy()
+    dataset = loaded(frame[["sold", "size"]], y, dates="drop")
+    assert dataset.input.table.names == ("size",)
+    assert "column 'sold' is left out: dates; `dates: features` uses" in dataset.warnings[0]
+
+
+def test_a_slip_among_dates_is_named(request_data, csv_file):
+    rows = "".join(f"2024-01-{i:02},{'pq'[i % 2]}\n" for i in range(1, 30))
+    path = csv_file("at,y\n" + rows + "2024-02-31,p\n")
+    with pytest.raises(DataError, match=r":31: column 'at': '2024-02-31' is not a date, the oth"):
+        load_dataset(request_data(csv=path, target="y"))
+
+
+def test_texts_with_digits_are_no_dates():
+    cells = ["1.2.3", "10-20-30", "555-1234", "12:30"] * 5
+    dataset = loaded(pd.DataFrame({"version": cells}), ["a", "b"] * 10)
+    (column,) = dataset.input.columns
+    assert column.vocabulary == tuple(sorted(set(cells)))
+
+
+def test_a_validation_file_is_read_as_the_training_file(request_data, csv_file):
+    rows = [f"{i % 9},{day},{'pq'[i % 2]}" for i, day in enumerate(DAYS.strftime("%d.%m.%Y"))]
+    train = csv_file("n,at,y\n" + "\n".join(rows) + "\n")
+    other = csv_file("at,y,n\n21.12.2023,p,\n,q,3\n", "validation.csv")
+    dataset = load_dataset(request_data(csv=train, target="y", validation=other))
+    assert dataset.validation.x[:, -1].tolist()[0] == 86_400
+    assert np.isnan(dataset.validation.x).sum(axis=1).tolist() == [1, 5]
+    bad = csv_file("at,y,n\n2023-12-21,p,1\n", "bad.csv")
+    with pytest.raises(DataError, match=r"bad.csv:2: column 'at': '2023-12-21' is not a date"):
+        load_dataset(request_data(csv=train, target="y", validation=bad))
+
+
+def test_parts_of_dates_do_not_hide_columns():
+    frame = pd.DataFrame({"at": DAYS, "at.year": range(40)})
+    with pytest.raises(DataError, match="the table has 'at.year' too; rename one"):
+        loaded(frame, ["a", "b"] * 20)
+
+
+def test_how_values_are_missing_does_not_matter():
+    """None, NaN, NA and texts for them are one, also in the fingerprint."""
+    y = ["a", "b"] * 10
+    prints = set()
+    for gone in (None, np.nan, -np.nan, "NA", pd.NA):
+        frame = pd.DataFrame({"n": [1.5, 2.5, gone, 4.0] * 5, "t": ["u", gone, "w", "v"] * 5})
+        prints.add(loaded(frame, y).fingerprint)
+    assert len(prints) == 1
