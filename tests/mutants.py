@@ -39,8 +39,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "hpsearch/data/assembly.py",
-        "input=fit_input(train.x, ",
-        "input=fit_input(source.train.x, ",
+        "            train.x,\n            options.scale,",
+        "            source.train.x,\n            options.scale,",
         "scaling and vocabulary fitted on all rows instead of the training split",
     ),
     Mutant(

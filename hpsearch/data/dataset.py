@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import InputSpec, TableSpec, Target, TargetPart, Task, n_features
 from hpsearch.errors import DataError
+from hpsearch.wording import counted, printable
 
 TaskName = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard", "minmax", "robust"]
@@ -218,8 +219,76 @@ class Shape:
         )
 
 
+def profile(dataset: Dataset) -> tuple[str, ...]:
+    """Describe the rows, and the targets with the score that needs no model, in a line each."""
+    folds = dataset.folds or (dataset,)
+    train, validation = dataset.train, dataset.validation
+    count = f"{len(folds)} folds of {len(train):,}" if dataset.folds else f"{len(train):,}"
+    test = "" if dataset.test is None else f"; {len(dataset.test):,} test rows"
+    rows = f"{dataset.name}: {count} training and {len(validation):,} validation rows{test}"
+    described = _targets(dataset.target, train.y, folds)
+    return (f"{rows}; {_features(dataset)}", *([described] if described else []))
+
+
+def _features(dataset: Dataset) -> str:
+    spec, x = dataset.input, dataset.train.x
+    if len(spec.shape) > 1:
+        kind = "images" if spec.dtype == "uint8" else "numbers"
+        return f"{kind} of {' x '.join(map(str, spec.shape))}"
+    columns = x if isinstance(x, Mapping) else dict(enumerate(x.T))
+    texts = [each for each in spec.columns or () if each.vocabulary is not None]
+    dates = len(spec.table.dates)
+    parts = sum(len(each.parts) for each in spec.table.dates)
+    values = sum(len(each.vocabulary or ()) for each in texts)
+    found = (
+        (len(columns) - len(texts) - parts, "number", ""),
+        (len(texts), "text", f" ({values:,} values)"),
+        (dates, "date", ""),
+    )
+    listed = ", ".join(counted(n, noun) + more for n, noun, more in found if n)
+    gaps = sum(_share_missing(each) > 0 for each in columns.values())
+    return listed + (f"; {counted(gaps, 'column')} with missing values" if gaps else "")
+
+
+def _share_missing(values: npt.NDArray[Any]) -> float:
+    return float(np.mean(values == "" if values.dtype == object else np.isnan(values)))
+
+
+def _commonest(codes: npt.NDArray[Any]) -> int:
+    return int(np.bincount(codes.astype(np.intp)).argmax())
+
+
+def _targets(target: Target, y: npt.NDArray[Any], folds: Sequence[Dataset]) -> str:
+    """Describe training targets; the scores are means over the folds."""
+    if target.classes:
+        counts = np.bincount(y.astype(np.intp), minlength=len(target.classes))
+        shares, most = counts / counts.sum(), int(counts.argmax())
+        right = np.mean([np.mean(each.validation.y == _commonest(each.train.y)) for each in folds])
+        guess = printable(target.classes[most])
+        if len(counts) <= _SHOWN_CLASSES:
+            named = zip(target.classes, shares, strict=True)
+            said = "classes " + ", ".join(f"{printable(name)} {share:.1%}" for name, share in named)
+        else:
+            least = printable(target.classes[int(counts.argmin())])
+            said = (
+                f"{len(counts):,} classes, from {shares.min():.1%} ({least}) to "
+                f"{shares.max():.1%} ({guess}) of the rows"
+            )
+        return f"{said}; always guessing {guess} has val_accuracy {right:.4f}"
+    if target.task is not Task.REGRESSION or target.outputs > 1:
+        return ""
+    off = [each.target.std[0] * each.validation.y.ravel().astype(float) for each in folds]
+    mae, mse = (np.mean([np.mean(np.abs(each) ** power) for each in off]) for power in (1, 2))
+    own = y.ravel().astype(float) * target.std[0] + target.mean[0]
+    return (
+        f"targets from {own.min():.5g} to {own.max():.5g}; always guessing their mean, "
+        f"{target.mean[0]:.5g}, has val_mae {mae:.5g} and a mean squared error of {mse:.5g}"
+    )
+
+
 #: float32 represents all smaller whole numbers exactly.
 _WHOLE = 2**24
+_SHOWN_CLASSES = 4
 
 
 def are_several(y: Any, rows: int) -> bool:

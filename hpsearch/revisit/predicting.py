@@ -83,7 +83,9 @@ class Predictor:
         Raises:
             InputError: The rows are not such as the model takes.
         """
-        outputs = self._outputs(rows)
+        return self._labels_of(self._outputs(self._inputs(rows)))
+
+    def _labels_of(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
         classes = self.known.classes
         if not classes:
             return outputs.squeeze(axis=1) if outputs.shape[1:] == (1,) else outputs
@@ -113,9 +115,15 @@ class Predictor:
         Raises:
             InputError: The target has no classes, or the outputs are no probabilities.
         """
+        self._require_classes()
+        return self._probabilities_of(self._outputs(self._inputs(rows)))
+
+    def _require_classes(self) -> None:
         if not self.known.classes:
             raise InputError(f"there are no classes: the task is {self.known.task}; use predict")
-        outputs = self._outputs(rows)
+
+    @staticmethod
+    def _probabilities_of(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if ((outputs < 0) | (outputs > 1)).any():
             raise InputError("the model's outputs are no probabilities: some are not in 0..1")
         if outputs.shape[1] == 1:
@@ -138,23 +146,24 @@ class Predictor:
                 f"{path}: the model takes arrays and no table; in Python: "
                 "hpsearch.load(DIR).predict(array)"
             )
-        rows = read_rows(str(path), self.known.table)
-        labels = self.labels(rows)
+        if probabilities:
+            self._require_classes()
+        outputs = self._outputs(read_rows(str(path), self.known.table))
+        labels = self._labels_of(outputs)
         names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
         several = labels.ndim > 1 and len(names) > 1
         made = pd.DataFrame(labels, columns=names if several else ["prediction"])
         if probabilities:
-            chances = self.probabilities(rows)
+            chances = self._probabilities_of(outputs)
             for place, name in enumerate(self.known.classes):
                 made[f"probability {name}"] = chances[:, place]
         return made
 
-    def _outputs(self, rows: Any) -> npt.NDArray[Any]:
-        found = self._inputs(rows)
-        self._require_filled(found)
-        if not n_rows(found):
+    def _outputs(self, rows: Inputs) -> npt.NDArray[Any]:
+        self._require_filled(rows)
+        if not n_rows(rows):
             return np.empty((0, *self.model.output_shape[1:]), np.float32)
-        return np.asarray(self.model.predict(found, batch_size=_BATCH_ROWS, verbose=0))
+        return np.asarray(self.model.predict(rows, batch_size=_BATCH_ROWS, verbose=0))
 
     def _require_filled(self, rows: Inputs) -> None:
         """Refuse missing numbers that the model cannot fill in."""

@@ -92,7 +92,7 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         given["class_weight"] = sweep.class_weight
     if sweep.data.weighted:
         given["sample_weight"] = True
-    if dataset.input.fill and sweep.data.impute != "median":
+    if sweep.data.impute == "mean":
         given["impute"] = sweep.data.impute
     return Identity(
         data=dataset.fingerprint,

@@ -86,7 +86,8 @@ def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
 
 def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
     train, validation = loaded.train, loaded.validation
-    encoded = loaded.input.mean or loaded.input.scale or loaded.input.columns
+    rows = loaded.input
+    encoded = rows.mean or rows.scale or rows.fill or rows.columns
     if loaded.target.task is not Task.OWN or encoded or train.weights is not None:
         # A custom model gets rows in their own shape.
         shaped = isinstance(sweep.model, str)

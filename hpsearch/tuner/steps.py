@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from hpsearch.data.dataset import profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
@@ -306,6 +307,8 @@ class _SweepSteps:
     def take(self) -> RunOutcome:
         sweep, run, path = self.sweep, self.run, self.run.where.path
         dataset = load_data(sweep, self.load)
+        for line in profile(dataset):
+            run.reporter.note(line)
         for warning in (*sweep.warnings, *dataset.warnings):
             run.warn(warning)
         if not native_built() and not isinstance(sweep.model, str):

@@ -226,7 +226,7 @@ def test_data_that_cannot_be_used_is_explained(wine):
     with pytest.raises(DataError, match="x has 178 rows and y has 177"):
         hpsearch.tune(wine[0], wine[1][:-1], parameters=SMALL)
     broken = wine[0].copy()
-    broken[7, 2] = math.nan
+    broken[7, 2] = math.inf
     with pytest.raises(DataError, match=r"row 7 \(from 0\): column 2"):
         hpsearch.tune(broken, wine[1], parameters=SMALL)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hpsearch.data.dataset import Options, Shape, TableOptions
+from hpsearch.data.dataset import Options, Shape, TableOptions, profile
 from hpsearch.data.loading import dataset_from_arrays, load_dataset, probe_dataset
 from hpsearch.errors import DataError
 
@@ -33,7 +35,9 @@ def messy(rows=N):
 
 
 def loaded(frame, y, **options):
-    table = {name: options.pop(name) for name in ("drop", "dates", "identifiers") if name in options}
+    table = {
+        name: options.pop(name) for name in ("drop", "dates", "identifiers") if name in options
+    }
     missing = options.get("impute") != "none"
     return dataset_from_arrays(
         frame, y, options=Options(**options), table=TableOptions(missing=missing, **table)
@@ -218,7 +222,7 @@ def test_a_validation_file_is_read_as_the_training_file(request_data, csv_file):
 
 def test_parts_of_dates_do_not_hide_columns():
     frame = pd.DataFrame({"at": DAYS, "at.year": range(40)})
-    with pytest.raises(DataError, match="the table has 'at.year' too; rename one"):
+    with pytest.raises(DataError, match=r"the table has 'at\.year' too; rename one"):
         loaded(frame, ["a", "b"] * 20)
 
 
@@ -230,3 +234,25 @@ def test_how_values_are_missing_does_not_matter():
         frame = pd.DataFrame({"n": [1.5, 2.5, gone, 4.0] * 5, "t": ["u", gone, "w", "v"] * 5})
         prints.add(loaded(frame, y).fingerprint)
     assert len(prints) == 1
+
+
+def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
+    frame, y = messy()
+    dataset = loaded(frame, y, test=0.1)
+    assert profile(dataset) == (
+        "arrays: 84 training and 24 validation rows; 12 test rows; 2 numbers, "
+        "1 text (3 values), 1 date; 2 columns with missing values",
+        f"classes cheap {np.mean(dataset.train.y == 0):.1%}, dear {dataset.train.y.mean():.1%}; "
+        f"always guessing cheap has val_accuracy {np.mean(dataset.validation.y == 0):.4f}",
+    )
+    many = loaded(frame[["rooms"]], np.arange(N) % 5, cv=4)
+    assert profile(many)[0] == "arrays: 4 folds of 90 training and 30 validation rows; 1 number"
+    assert profile(many)[1].startswith("5 classes, from ")
+    numbers = loaded(frame[["kind"]], frame["rooms"] * 10.0)
+    target, parts = numbers.target, (numbers.train, numbers.validation)
+    own = [part.y.ravel() * target.std[0] + target.mean[0] for part in parts]
+    off = np.abs(own[1] - own[0].mean())
+    assert "targets from 10 to 50; always guessing their mean, " in profile(numbers)[1]
+    found = re.search(r"val_mae ([\d.]+) and a mean squared error of ([\d.]+)", profile(numbers)[1])
+    assert float(found[1]) == pytest.approx(off.mean(), rel=1e-3)
+    assert float(found[2]) == pytest.approx((off**2).mean(), rel=1e-3)

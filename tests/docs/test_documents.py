@@ -101,6 +101,21 @@ def test_the_error_that_is_shown_is_the_one_that_is_given(tmp_path):
     assert told.stderr.strip() == shown.strip()
 
 
+@pytest.mark.slow
+def test_the_model_s_file_predicts_as_shown(tmp_path):
+    rows = "".join(
+        f"{i % 13 or ''},{('Ulm', '', 'Bonn')[i % 3]},{['no', 'yes'][i % 2]}\n"
+        for i in range(40)
+    )
+    (tmp_path / "homes.csv").write_text("size,town,sold\n" + rows)
+    sweep = "data: {csv: homes.csv, target: sold}\nparameters: {units: [4], epochs: 2}\n"
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    (tmp_path / "new.csv").write_text("size,town\n81.5,Ulm\n,\n")
+    told = hpsearch("predict", "out", "new.csv", cwd=tmp_path).stdout.split()[1:]
+    run_python(block("predict", "py") + f"assert labels == {told}\n", tmp_path)
+
+
 def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the commands after a marker, as a newcomer would; the last one."""
     (home / "sweeps").symlink_to(ROOT / "sweeps")
@@ -174,6 +189,7 @@ RUN = {
     ("main job", "sh"): 1,
     ("models", "py"): 1,
     ("optimize", "py"): 1,
+    ("predict", "py"): 1,
     ("oracle", "py"): 1,
     ("rows", "sh"): 1,
     ("scikit-learn", "py"): 1,

@@ -67,6 +67,9 @@ def write_shops(path, rows=240):
     )
     good = table["size"] + (table["town"] == "Ulm") - (table["kind"] == "old") > 0
     table["verdict"] = np.where(good, "good", "bad")
+    table["opened"] = pd.date_range("2019-05-01", periods=rows).strftime("%d.%m.%Y")
+    for column, share in (("size", 0.1), ("kind", 0.2), ("opened", 0.05)):
+        table.loc[rng.random(rows) < share, column] = None
     table.to_csv(path, index=False)
 
 

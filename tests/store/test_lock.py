@@ -30,7 +30,8 @@ if sys.argv[2] == "fork":
     os.read(heard, 1)  # On a busy machine the child runs later than what follows here.
 elif sys.argv[2] == "exec":
     runs = "import time; print('x', flush=True); time.sleep(60)"
-    started = subprocess.Popen([sys.executable, "-c", runs], close_fds=False, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", runs]
+    started = subprocess.Popen(command, close_fds=False, stdout=subprocess.PIPE)
     started.stdout.read(1)  # posix_spawn returns before the new program's descriptors are closed.
     child = started.pid
 else:
