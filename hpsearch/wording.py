@@ -184,13 +184,19 @@ def printable(text: str, instead: str = " ", keep: str = "") -> str:
 
 #: Of an error: more is for no reader, and a message may hold an array's every number.
 MOST_CHARACTERS = 10_000
+_MOST_IN_CELL = 200
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return a text of bounded length: its first characters, and how many there are in all."""
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= most:
         return text
-    return f"{text[:MOST_CHARACTERS]}... ({len(text):,} characters in all)"
+    return f"{text[:most]}... ({len(text):,} characters in all)"
+
+
+def cell_text(value: Any) -> str:
+    """Return a value as text that fits a cell."""
+    return shortened(str(value), _MOST_IN_CELL)
 
 
 def error_text(error: BaseException) -> str:

@@ -41,7 +41,7 @@ from hpsearch.store.tables import (
 )
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
-from hpsearch.wording import counted, did_you_mean
+from hpsearch.wording import cell_text, counted, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +234,7 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
         ends = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
         value = number_text(score.value)
         cells = (each.time, each.execution, each.split, each.rows, each.metric, value, ends)
-        shown.add_row(*(Text(str(cell)) for cell in cells))
+        shown.add_row(*(Text(cell_text(cell)) for cell in cells))
     console.print(shown)
 
 

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
@@ -298,10 +299,11 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
         digest.update(repr(evaluations).encode())
         for name in _FILES:
             file = directory / name
-            try:
-                content = file.read_bytes() if file.is_file() else b""
-            except OSError:
-                content = b""
+            content = b""
+            with suppress(OSError):
+                if file.is_file():
+                    with file.open("rb") as opened:
+                        content = hashlib.file_digest(opened, "sha256").digest()
             digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()
 

@@ -20,7 +20,7 @@ from hpsearch.models.model_file import ModelFile
 from hpsearch.revisit.rows import Say, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import did_you_mean, quoted
+from hpsearch.wording import did_you_mean, in_words, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,10 @@ def predictor_of(
     import keras  # slow to import
 
     with model_file(directory, which, say, load, trust=trust) as path:
-        model = keras.models.load_model(path, safe_mode=True)
+        try:
+            model = keras.models.load_model(path, safe_mode=True)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise InputError(f"{path}: Keras cannot load it: {in_words(error)}") from None
         known = ModelFile.read(path)
     if known is None:
         # The file of an earlier version.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.machine import odd_kind
+from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.space import Kind
 from hpsearch.store.cells import unescaped
@@ -280,7 +280,7 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
         where.check()
         raise HpsearchError(
             f"{where.path}: the tables cannot be written: {error.strerror or error}; results are "
-            "safe in the store: make room, and run the same command again"
+            f"safe in the store: {shortage(error) or 'mend that'}, and run the same command again"
         ) from None
 
 

@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.errors import HpsearchError, LockedError, RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.machine import odd_kind
-from hpsearch.store.lock import DirectoryLock, lock_of_store
+from hpsearch.store.lock import HARD_LINK, DirectoryLock, NoLocksError, lock_of_store
+
+#: In the header of each store.
+APPLICATION_ID = 0x68707331
+_HEADER_BYTES = 100
+_LONGEST_PATH = 4096
+_LINE_OF_LOG = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,")
+#: How SQLite's log of writes begins.
+_WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
     """Return the files that SQLite keeps beside a store, its log of writes first."""
     return tuple(store.with_name(f"{store.name}-{kind}") for kind in ("wal", "shm", "journal"))
+
+
+def _begins(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER_BYTES)
+    except OSError:
+        return b""
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a file's header is that of a store of hpsearch."""
+    header = _begins(path)
+    return header[:16] == b"SQLite format 3\0" and header[68:72] == APPLICATION_ID.to_bytes(4)
+
+
+def _may_move(store: Path) -> bool:
+    """Whether a store that a pointer names is one, and not that of another directory."""
+    in_use = store.name == "sweep.db" and store.with_name("results.csv").exists()
+    return not store.exists() or (_is_store(store) and not in_use)
+
+
+def _has_other_name(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_nlink > 1
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -61,7 +98,8 @@ class ResultsDirectory:
         if not self.pointer.is_file():
             return None
         try:
-            place = os.fsdecode(self.pointer.read_bytes()).rstrip("\n")
+            with self.pointer.open("rb") as file:
+                place = os.fsdecode(file.read(_LONGEST_PATH)).rstrip("\n")
         except OSError:
             return None
         # A run writes absolute paths.
@@ -81,13 +119,23 @@ class ResultsDirectory:
             RefusedError: Another driver holds it, or locks do not work.
             HpsearchError: The lock's file cannot be written.
         """
-        return HeldDirectory(self.path, self._locked())
+        store, lock, own = self.store, self.lock, self.path / ".lock"
+        with ExitStack() as stack:
+            held, beside = stack.enter_context(self._locked(lock)), None
+            if lock != own:
+                # Its file system may have no locks, which is why the store is elsewhere.
+                with suppress(NoLocksError):
+                    beside = stack.enter_context(self._locked(own))
+            if self.lock != lock:
+                raise LockedError(f"{self.path}: another run has moved its store just now")
+            stack.pop_all()
+        return HeldDirectory(self.path, held, store, beside)
 
-    def _locked(self) -> DirectoryLock:
+    def _locked(self, lock: Path) -> DirectoryLock:
         try:
-            return DirectoryLock(self.path, self.lock)
+            return DirectoryLock(self.path, lock)
         except OSError as error:
-            raise HpsearchError(f"{self.lock}: cannot be written: {error.strerror}") from None
+            raise HpsearchError(f"{lock}: cannot be written: {error.strerror}") from None
 
     def check(self) -> None:
         """Check that a directory that is held is still there; nothing for others."""
@@ -135,17 +183,21 @@ class ResultsDirectory:
         """
         with self.opened() as place:
             handle = place.open(self.log.name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        if os.fstat(handle).st_nlink > 1:
+            os.close(handle)
+            raise OSError(errno.EMLINK, HARD_LINK)
         return os.fdopen(handle, "a", encoding="utf-8")
 
     def leftovers(self) -> list[Path]:
         """Return the temporary files of a killed run; whole files get their own names."""
-        files = (self.results, self.curves, self.sweep, self.report)
-        patterns = (
-            *(f".{file.name}.*.tmp" for file in files),
-            f".{self.model.stem}-*",
-            f".{glob.escape(self.store.name)}.new*",
+        files = (self.results, self.curves, self.sweep, self.report, self.pointer)
+        names = "|".join(re.escape(file.name) for file in files)
+        store = re.escape(self.store.name)
+        ours = re.compile(
+            rf"\.(?:{names})\.[0-9a-f]{{16}}\.tmp|\.{self.model.stem}-[0-9a-f]{{16}}|"
+            rf"\.{store}\.new(?:-wal|-shm|-journal)?"
         )
-        return sorted(path for pattern in patterns for path in self.path.glob(pattern))
+        return sorted(path for path in self.path.iterdir() if ours.fullmatch(path.name))
 
     def clear(self) -> None:
         """Remove the leftovers, as far as possible; only the holder of the lock may do so."""
@@ -166,7 +218,9 @@ class ResultsDirectory:
         """
         try:
             if fresh and self.path.is_dir():
-                with self._locked():
+                store = self.store_elsewhere
+                own = self.path / ".lock" if store and not _may_move(store) else self.lock
+                with self._locked(own):
                     self._move_aside()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -180,6 +234,11 @@ class ResultsDirectory:
             raise RefusedError(
                 f"{self.path}: its store is not where {self.pointer.name} says, at {self.store}; "
                 "bring it back, or use --fresh"
+            )
+        if self.store_elsewhere is not None and not _is_store(self.store):
+            raise RefusedError(
+                f"{self.pointer}: names {self.store}, which is no store of hpsearch, or a damaged "
+                "one; correct the name, or use --fresh"
             )
         if not self.store.exists():
             self._require_nothing_foreign()
@@ -195,6 +254,8 @@ class ResultsDirectory:
     def _require_plain(self) -> None:
         for path in (*self._own(), self.lock, self.store):
             kind = odd_kind(path, links=False)
+            if not kind and path in {self.lock, self.store, self.log} and _has_other_name(path):
+                kind = HARD_LINK
             if kind:
                 raise RefusedError(
                     f"{path}: is {kind}, where a run writes a file of its own; remove it, or give "
@@ -208,6 +269,11 @@ class ResultsDirectory:
                 "overwrite; give this run another directory with --out, or use --fresh"
             )
         foreign = [path.name for path in self._derived() if path.is_file()]
+        log, wal = self.log, logs_of_store(self.store)[0]
+        if _begins(log) and not _LINE_OF_LOG.match(_begins(log)):
+            foreign.append(log.name)
+        if _begins(wal) and _begins(wal)[:4] not in _WAL:
+            foreign.append(wal.name)
         if foreign:
             raise RefusedError(
                 f"{self.path}: {' and '.join(foreign)} would be overwritten, and no run made what "
@@ -229,7 +295,7 @@ class ResultsDirectory:
         store, aside = self.store_elsewhere, self._free_name()
         if store is None and not self.store.exists() and not self._has_results():
             return
-        if store is not None and store.exists():
+        if store is not None and store.exists() and _may_move(store):
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)
             self.write(self.pointer, os.fsencode(f"{moved}\n"))
@@ -263,14 +329,28 @@ class HeldDirectory(ResultsDirectory):
     """
 
     held: DirectoryLock
+    kept: Path
+    beside: DirectoryLock | None = None
+
+    @property
+    def store(self) -> Path:
+        """The store at the time when the directory was locked."""
+        return self.kept
 
     def check(self) -> None:
-        """Check that the directory and its lock are still the ones that are held.
+        """Check that the directory, its locks and its store are still the ones that are held.
 
         Raises:
             RefusedError: They are not; the message says what is safe.
         """
         self.held.check()
+        if self.beside is not None:
+            self.beside.check()
+        if ResultsDirectory(self.path).store != self.kept:
+            raise RefusedError(
+                f"{self.path}: {self.pointer.name} names another store than {self.kept} now, and "
+                "the run ends; the results that it has stored are safe there"
+            )
 
     @contextmanager
     def opened(self) -> Iterator[OpenDirectory]:
@@ -281,6 +361,6 @@ class HeldDirectory(ResultsDirectory):
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
-        with self.held:
+        with self.held, self.beside or nullcontext():
             if raised is None:
                 self.check()

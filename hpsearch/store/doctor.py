@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
-from hpsearch.machine import shortage
+from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import Tables, with_versions
@@ -34,7 +34,7 @@ from hpsearch.store.tables import (
     read_table,
     write_csv,
 )
-from hpsearch.wording import counted
+from hpsearch.wording import cell_text, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,7 @@ def _contents(store: Path) -> _Contents:
         log = logs_of_store(store)[0]
         try:
             for path in (store, log):
+                _require_room(path, Path(scratch))
                 if path.exists():
                     shutil.copyfile(path, copy.with_name(path.name))
             if log.exists() and not _is_log(log):
@@ -127,6 +128,18 @@ def _contents(store: Path) -> _Contents:
             contents.damage.append(str(error))
         contents.damage = [line.removeprefix(f"{copy}: ") for line in contents.damage]
     return contents
+
+
+def _require_room(path: Path, scratch: Path) -> None:
+    """Refuse to copy a file that has no end, or finds no room."""
+    if kind := odd_kind(path):
+        raise StoreError(f"{path}: is {kind}, not a store")
+    size = path.stat().st_size if path.exists() else 0
+    if size > shutil.disk_usage(scratch).free:
+        raise StoreError(
+            f"{path}: cannot be examined: its copy takes {size / 2**30:.1f} GB, for which there is "
+            f"no room in {scratch.parent}; TMPDIR sets another place"
+        )
 
 
 def _require_read(error: StoreError) -> None:
@@ -276,7 +289,8 @@ def _changed_cells(
         was, now = expected.get(column), found.get(column)
         both_nan = all(isinstance(cell, float) and math.isnan(cell) for cell in (was, now))
         if was != now and not both_nan:
-            yield f"{place}: {column} is {now!r}, in the store {was!r}"
+            shown, stored = (cell_text(repr(cell)) for cell in (now, was))
+            yield f"{place}: {column} is {shown}, in the store {stored}"
 
 
 def _versions(contents: _Contents) -> Iterator[Finding]:
@@ -297,8 +311,10 @@ def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if not text:
         return
     try:
-        same = where.sweep.is_file() and where.sweep.read_text(encoding="utf-8") == text
-    except (OSError, UnicodeDecodeError):
+        expected = text.encode()
+        same = where.sweep.is_file() and where.sweep.stat().st_size == len(expected)
+        same = same and where.sweep.read_bytes() == expected
+    except OSError:
         same = False
     if same:
         yield Finding(where.sweep.name, Severity.SOUND, "the sweep that the store has")

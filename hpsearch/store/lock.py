@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -24,7 +25,13 @@ except BlockingIOError:
     sys.exit({_EXCLUDED})
 """
 
+HARD_LINK = "a file that has another name elsewhere (a hard link)"
+
 _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+
+
+class NoLocksError(RefusedError):
+    """Locks do not work on the file system."""
 
 
 class DirectoryLock:
@@ -43,7 +50,8 @@ class DirectoryLock:
 
     Raises:
         LockedError: Another driver holds the lock; the message names its process.
-        RefusedError: Locks do not work on this file system.
+        NoLocksError: Locks do not work on this file system.
+        RefusedError: The file is no lock of a run.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
@@ -71,10 +79,13 @@ class DirectoryLock:
             ) from None
         except OSError as error:
             self.release()
-            raise RefusedError(_no_locks(directory, path, str(error.strerror))) from None
+            raise NoLocksError(_no_locks(directory, path, str(error.strerror))) from None
         if not works:
             self.release()
-            raise RefusedError(_no_locks(directory, path, "a lock keeps nobody out"))
+            raise NoLocksError(_no_locks(directory, path, "a lock keeps nobody out"))
+        if odd := _no_lock_of_a_run(self._handle):
+            self.release()
+            raise RefusedError(f"{path}: is {odd}, and a run would overwrite it; move it away")
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
         _HELD.add(self)
@@ -110,15 +121,23 @@ class DirectoryLock:
         self.release()
 
 
+def _no_lock_of_a_run(handle: int) -> str:
+    """Name what a locked file is, if a run did not make it."""
+    if os.fstat(handle).st_nlink > 1:
+        return HARD_LINK
+    first = os.pread(handle, 32, 0).partition(b"\n")[0]
+    return "" if not first or first.isdigit() else "no lock of a run"
+
+
 def _is_at(handle: int, path: Path) -> bool:
     """Whether an open file or directory is what the path names now."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
+    except OSError as error:
         # A hiccup of a network's file system, say: a write will tell.
-        return True
+        return error.errno != errno.ELOOP
 
 
 def _lost(directory: Path, handle: int, *, elsewhere: bool) -> str:
@@ -222,4 +241,7 @@ if hasattr(os, "register_at_fork"):
 
 def lock_of_store(store: Path) -> Path:
     """Return the file to lock for a store outside its results directory."""
+    if store.name == "sweep.db":
+        # There it may be the store of a run in that directory.
+        return store.with_name(".lock")
     return store.with_name(f".{store.name}.lock")

@@ -12,15 +12,15 @@ from typing import Any, Self, Unpack
 
 import numpy.typing as npt
 
-from hpsearch.errors import HpsearchError, LockedError, RefusedError, StoreError
+from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.files import NO_LINK, OpenDirectory
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config, Kind
-from hpsearch.store.directory import ResultsDirectory, logs_of_store
+from hpsearch.store.directory import APPLICATION_ID, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
-from hpsearch.store.lock import DirectoryLock, lock_of_store
+from hpsearch.store.lock import HARD_LINK, DirectoryLock, NoLocksError, lock_of_store
 from hpsearch.store.records import (
     COLUMNS,
     UNREADABLE,
@@ -36,7 +36,6 @@ from hpsearch.store.records import (
 from hpsearch.store.schema import EVENTS, EXECUTIONS, SCHEMA, SCHEMA_VERSION, schema_fault
 from hpsearch.store.tables import new_numbers
 
-_APPLICATION_ID = 0x68707331
 _BUSY_MILLISECONDS = 10_000
 _EVENT = {
     "values": (dict, type(None)),
@@ -73,7 +72,7 @@ class Store:
             try:
                 # SQLite opens by name, and would follow a link.
                 self._require_file(links=read_only)
-                self._opened = self._now()
+                self._opened, self._version = self._now(), self._written_by_others()
                 self._check(read_only=read_only)
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -82,8 +81,18 @@ class Store:
                 raise
 
     def _require_file(self, *, links: bool) -> None:
-        if kind := odd_kind(self.path, links=links):
+        kind = odd_kind(self.path, links=links)
+        if not kind and not links and self.path.is_file() and self._now().st_nlink > 1:
+            kind = HARD_LINK
+        if kind:
             raise StoreError(f"{self.path}: is {kind}, not a store")
+
+    def _written_by_others(self) -> int:
+        """A number that changes when another connection commits.
+
+        Source: SQLite's documentation of `PRAGMA data_version`.
+        """
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _now(self) -> os.stat_result:
         return self.path.stat(follow_symlinks=False)
@@ -97,7 +106,7 @@ class Store:
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
-            db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -141,7 +150,7 @@ class Store:
             raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if application != _APPLICATION_ID:
+        if application != APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
         if not 2 <= version <= SCHEMA_VERSION:
             raise StoreError(
@@ -180,6 +189,7 @@ class Store:
             self._db.backup(memory)
             self._db.close()
             self._db = memory
+            self._version = self._written_by_others()
         columns = ["number", "config", "seed", "fold", "hyperparameters", "checksum"]
         if version == 2:
             columns.remove("fold")
@@ -243,12 +253,21 @@ class Store:
             self._require_there()
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._require_alone()
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _require_alone(self) -> None:
+        if self._written_by_others() != self._version:
+            raise StoreError(
+                f"{self.path}: another program has written to this store during the run, and the "
+                "run ends; what is stored is safe: run the same command again, and only one at a "
+                "time"
+            )
 
     def _require_there(self) -> None:
         """Check that the open file is the store yet; else save its content, and raise.
@@ -534,8 +553,13 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
         wanted.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(DirectoryLock(wanted.parent, lock_of_store(wanted)))
-            if here.exists():
-                _hold_if_possible(where, stack)
+            # Its file system may have no locks, often the reason for the move.
+            with suppress(NoLocksError):
+                stack.enter_context(DirectoryLock(where.path, where.lock))
+            if where.pointer.exists():
+                raise RefusedError(
+                    f"{where.pointer}: would be overwritten, and no run made it; move it away"
+                )
             if wanted.exists() and not _is_new(wanted, home):
                 raise RefusedError(
                     f"{place}: is there already, and is not the store of {where.path}; "
@@ -551,16 +575,6 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None
-
-
-def _hold_if_possible(where: ResultsDirectory, stack: ExitStack) -> None:
-    """Lock the directory, unless its file system has no locks, often the reason for the move."""
-    try:
-        stack.enter_context(where.hold())
-    except LockedError:
-        raise
-    except RefusedError:
-        return
 
 
 def _is_new(path: Path, home: str) -> bool:

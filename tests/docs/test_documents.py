@@ -104,8 +104,7 @@ def test_the_error_that_is_shown_is_the_one_that_is_given(tmp_path):
 @pytest.mark.slow
 def test_the_model_s_file_predicts_as_shown(tmp_path):
     rows = "".join(
-        f"{i % 13 or ''},{('Ulm', '', 'Bonn')[i % 3]},{['no', 'yes'][i % 2]}\n"
-        for i in range(40)
+        f"{i % 13 or ''},{('Ulm', '', 'Bonn')[i % 3]},{['no', 'yes'][i % 2]}\n" for i in range(40)
     )
     (tmp_path / "homes.csv").write_text("size,town,sold\n" + rows)
     sweep = "data: {csv: homes.csv, target: sold}\nparameters: {units: [4], epochs: 2}\n"

@@ -13,8 +13,10 @@ import pytest
 from commands import hpsearch, start, stored_results, wait_for
 
 from hpsearch import optimize
-from hpsearch.errors import RefusedError
+from hpsearch.errors import LockedError, RefusedError, StoreError
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.lock import DirectoryLock
+from hpsearch.store.store import Store, keep_store_at
 
 _SPACE = {"a": list(range(8))}
 
@@ -178,6 +180,58 @@ def test_two_runs_after_a_move_share_nothing(place):
         hpsearch("doctor", directory, cwd=place)
     hpsearch("run", "sweep.yaml", "--out", "away", cwd=place)
     assert stored_results(place / "away") == stored_results(place / "out") == 200
+
+
+def with_store_at(path, store):
+    where = ResultsDirectory(path)
+    where.prepare(fresh=False)
+    keep_store_at(where, store)
+    return where
+
+
+def test_a_store_that_two_directories_name_has_one_lock(place):
+    where, other = with_store_at(place / "one", place / "two" / "sweep.db"), place / "two"
+    with where.hold(), pytest.raises(LockedError):
+        ResultsDirectory(other).hold()
+    with ResultsDirectory(other).hold(), pytest.raises(LockedError):
+        where.hold()
+
+
+def test_a_directory_is_held_too_if_its_store_is_elsewhere(place):
+    where = with_store_at(place / "out", place / "a.db")
+    named = where.pointer.read_text()
+    with where.hold() as held:
+        where.pointer.unlink()
+        with pytest.raises(LockedError):
+            where.hold()
+        with pytest.raises(RefusedError, match=r"\.store names another store than .*a\.db now"):
+            held.check()
+        where.pointer.write_text(named)
+
+
+def test_no_store_is_moved_away_from_a_run(place):
+    where = ResultsDirectory(place / "out")
+    where.prepare(fresh=False)
+    with where.hold(), pytest.raises(LockedError):
+        keep_store_at(where, place / "a.db")
+
+
+def test_a_second_writer_is_noticed_whatever_the_locks_say(place):
+    """Such as one that ran while this process was stopped and its lock was put aside."""
+    with Store(place / "sweep.db") as first, Store(place / "sweep.db") as second:
+        first.set_meta({"a": "1"})
+        first.set_meta({"a": "2"})
+        with pytest.raises(StoreError, match="another program has written to this store"):
+            second.set_meta({"a": "3"})
+        assert first.meta() == {"a": "2"}
+
+
+def test_a_directory_that_became_a_link_to_itself_was_moved(place):
+    def loop():
+        (place / "out").rename(place / "away")
+        (place / "out").symlink_to("out")
+
+    assert lost_by(loop).startswith(f"out: was moved during the run, to {place / 'away'}")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from commands import hpsearch
 
 from hpsearch.errors import RefusedError
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.store import keep_store_at
+from hpsearch.store.store import Store, keep_store_at
 
 _SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
 
@@ -78,3 +78,60 @@ def test_an_empty_store_of_another_directory_is_not_taken(place):
         keep_store_at(second, place / "a.db")
     (place / "one" / ".store").unlink()
     keep_store_at(first, place / "a.db")
+
+
+def taken(directory):
+    where = ResultsDirectory(directory)
+    where.prepare(fresh=False)
+    where.hold()
+
+
+@pytest.mark.parametrize("name", ["run.log", "sweep.db-wal", ".lock"])
+def test_files_that_only_look_like_a_run_s_are_left_alone(place, name):
+    (place / name).write_text("mine, since 2020\n")
+    with pytest.raises(RefusedError, match=name.replace(".", r"\.")):
+        taken(place)
+    assert (place / name).read_text() == "mine, since 2020\n"
+
+
+def test_a_pointer_of_somebody_s_is_not_overwritten(place):
+    (place / ".store").write_text("the settings of my shop")
+    with pytest.raises(RefusedError, match=r"\.store: would be overwritten"):
+        keep_store_at(ResultsDirectory(place), place / "a.db")
+    assert (place / ".store").read_text() == "the settings of my shop"
+
+
+def test_a_run_that_was_killed_early_left_nothing_foreign(place):
+    (place / "run.log").write_text("2026-11-27 12:11:08,761 driver: worker 1: trial 1\n")
+    (place / ".lock").write_text("4711\n")
+    where = ResultsDirectory(place)
+    where.prepare(fresh=False)
+    with where.hold():
+        pass
+
+
+def test_fresh_moves_no_file_that_a_pointer_names(place):
+    thesis = place / "package" / "thesis.tex"
+    thesis.write_text("years of work")
+    where = ResultsDirectory(place / "out")
+    where.prepare(fresh=False)
+    where.results.write_text("trial,config\n")
+    where.pointer.write_text(f"{thesis}\n")
+    with pytest.raises(RefusedError, match=r"thesis\.tex, which is no store of hpsearch"):
+        where.prepare(fresh=False)
+    where.prepare(fresh=True)
+    assert not where.results.exists()
+    assert sorted(path.name for path in thesis.parent.iterdir()) == ["code.py", "thesis.tex"]
+
+
+def test_nor_the_store_of_another_directory(place):
+    other = ResultsDirectory(place / "other")
+    other.prepare(fresh=False)
+    with Store(other.store):
+        other.results.write_text("trial,config\n")
+    where = ResultsDirectory(place / "out")
+    where.prepare(fresh=False)
+    where.pointer.write_text(f"{other.store}\n")
+    where.prepare(fresh=True)
+    assert other.store.exists()
+    assert not where.pointer.exists()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 
 import pytest
 from commands import hpsearch
+
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.doctor import examine
 
 _SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
 
@@ -71,3 +75,39 @@ def test_files_of_a_command_line(home):
     )
     said = hpsearch("run", "rows.yaml", "--out", "rows", cwd=home, code=2).stderr
     assert "not a regular file" in said
+
+
+@pytest.mark.parametrize("name", [".lock", "run.log", "sweep.db"])
+def test_another_name_of_a_file_is_refused(home, name):
+    """A hard link: what is written here is written there."""
+    (home / "target").write_text("123")
+    os.link(home / "target", home / "out" / name)
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert f"out/{name}: is a file that has another name elsewhere (a hard link)" in done.stderr
+    assert (home / "target").read_text() == "123"
+
+
+@pytest.mark.parametrize("name", ["sweep.db", "sweep.db-wal", ".store"])
+def test_doctor_copies_nothing_without_end(swept, tmp_path, name):
+    out = tmp_path / "run"
+    shutil.copytree(swept / "run", out)
+    (out / name).unlink(missing_ok=True)
+    if name == ".store":
+        (out / name).write_text("/dev/zero\n")
+    else:
+        (out / name).symlink_to("/dev/zero")
+    done = hpsearch("doctor", out, cwd=tmp_path, code=3)
+    assert "is a device" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", [".store", "sweep.yaml"])
+def test_a_huge_file_is_not_read_whole(swept, tmp_path, name):
+    out = tmp_path / "run"
+    shutil.copytree(swept / "run", out)
+    with (out / name).open("wb") as file:
+        file.truncate(1 << 33)
+    tracemalloc.start()
+    ResultsDirectory(out).store  # noqa: B018
+    examine(out)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 30
+    tracemalloc.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from small_sweeps import run_on_table
 
 import hpsearch
 from hpsearch.data.specs import TableSpec
-from hpsearch.errors import InputError
+from hpsearch.errors import DataError, InputError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.search.draws import grid_draws
 from hpsearch.spec.sweep import load_sweep
@@ -233,3 +234,51 @@ def test_a_quantity_is_predicted_in_its_own_units() -> None:
         results.predict_proba(x)
     with pytest.raises(InputError, match="rows are a table, and the model takes arrays"):
         results.predict(pd.DataFrame(x))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\3\4 cut"])
+def test_a_broken_model_is_told_in_a_line(home: Path, tmp_path: Path, content: bytes) -> None:
+    shutil.copytree(home / "out", tmp_path / "out")
+    (tmp_path / "out" / "best.keras").write_bytes(content)
+    with pytest.raises(InputError, match=r"best\.keras: Keras cannot load it: "):
+        hpsearch.load(tmp_path / "out").predict(pd.DataFrame({"a": [1]}))
+
+
+def test_missing_numbers_need_a_model_that_fills_them(results: hpsearch.Results) -> None:
+    rows = pd.DataFrame({"a": [0.5, None], "b": [1.5, 2.5], "t": ["u", None]})
+    with pytest.raises(InputError, match=r"row 1 \(from 0\): column 'a': missing value; the model"):
+        results.predict(rows)
+    assert len(results.predict(rows.fillna({"a": 0.5}))) == 2
+
+
+@pytest.fixture(scope="module")
+def messy() -> hpsearch.Results:
+    draws = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {
+            "size": draws.normal(size=60),
+            "kind": draws.choice(["new", "old", None], 60),
+            "sold": pd.date_range("2024-01-01", periods=60).strftime("%d.%m.%Y"),
+        }
+    )
+    frame.loc[::9, "size"] = None
+    y = np.where(frame["kind"] == "old", "cheap", "dear")
+    return hpsearch.tune(frame, y, parameters={"units": 4, "epochs": 1})
+
+
+def test_rows_with_gaps_and_dates_are_predicted_however_they_are_written(
+    messy: hpsearch.Results, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame(
+        {"sold": ["31.12.2024", None], "size": [None, 0.25], "kind": ["old", None], "more": [1, 2]}
+    )
+    chances = messy.predict_proba(rows)
+    assert np.isfinite(chances).all()
+    moments = rows.assign(sold=pd.to_datetime(rows["sold"], format="%d.%m.%Y"))
+    np.testing.assert_array_equal(messy.predict_proba(moments), chances)
+    ordered = rows[["size", "kind", "sold"]].to_numpy(object)
+    np.testing.assert_array_equal(messy.predict_proba(ordered), chances)
+    with pytest.raises(InputError, match="rows have no column 'kind', which the model takes"):
+        messy.predict(rows.drop(columns="kind"))
+    with pytest.raises(DataError, match=r"column 'sold': '2024-12-31' is not a date"):
+        messy.predict(rows.assign(sold="2024-12-31"))

@@ -34,18 +34,23 @@ def test_it_is_made_with_its_parents_and_taken_as_it_is(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_over_goes_and_nothing_else(tmp_path: Path) -> None:
     where, elsewhere = ResultsDirectory(tmp_path / "digits"), tmp_path / "elsewhere"
     where.prepare(fresh=False)
-    for folder in (elsewhere, where.path / ".best-1k053ao5", where.path / ".other"):
+    mark = "0123456789abcdef"
+    kept = {".other", ".best-practices"}
+    for folder in (elsewhere, *(where.path / name for name in (f".best-{mark}", *kept))):
         folder.mkdir()
         (folder / "best.keras").write_text("half")
-    (where.path / ".best-link").symlink_to(elsewhere)
-    left = (".report.html.a1.tmp", ".results.csv.b2.tmp", ".sweep.db.new", ".sweep.db.new-wal")
-    mine = (".notes.tmp", "best-1", "results.csv", "sweep.db")
+    link = f".best-{mark[::-1]}"
+    (where.path / link).symlink_to(elsewhere)
+    left = (f".report.html.{mark}.tmp", f".results.csv.{mark}.tmp", ".sweep.db.new")
+    left += (".sweep.db.new-wal",)
+    mine = (".notes.tmp", "best-1", "results.csv", "sweep.db", ".best-of.txt")
+    mine += (".report.html.notes.tmp", ".sweep.db.new-ideas.txt")
     for name in (*left, *mine):
         (where.path / name).touch()
     names = {path.name for path in where.leftovers()}
-    assert names == {*left, ".best-1k053ao5", ".best-link"}
+    assert names == {*left, f".best-{mark}", link}
     where.clear()
-    assert {path.name for path in where.path.iterdir()} == {*mine, ".other"}
+    assert {path.name for path in where.path.iterdir()} == {*mine, *kept}
     assert (elsewhere / "best.keras").read_text() == "half"
 
 
