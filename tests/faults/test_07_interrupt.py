@@ -45,7 +45,9 @@ def interrupted(driver, seconds):
 
 
 def test_an_interrupted_run_keeps_its_rows(place):
-    driver = start("sweep.yaml", cwd=place, out="out")
+    # On a busy machine the sweep might be done before the signal comes.
+    longer = ("--set", "parameters.epochs=[5, 1000000]")
+    driver = start("sweep.yaml", *longer, cwd=place, out="out")
     driver.wait_for_results(1)
     err = interrupted(driver, 5)
     assert "interrupted; results so far are in out, the same command continues" in err
