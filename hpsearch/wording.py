@@ -79,7 +79,7 @@ def _nearest(word: str, names: tuple[str, ...]) -> str | None:
     if _words(word) in by_words:
         return by_words[_words(word)]
     by_plain = {_plain(name): name for name in names}
-    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.7)
     return by_plain[close[0]] if close else None
 
 
@@ -87,6 +87,20 @@ def did_you_mean(word: Any, names: Iterable[str]) -> str:
     """Return `; did you mean ...?`, or an empty string if no name is close."""
     near = nearest(word, names)
     return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -> str:
+    """Return `; did you mean ...?`, `; write ...`, or an empty string.
+
+    Args:
+        word: What a user wrote.
+        meanings: Word -> name, or what to write.
+        names: The names there are, one of which may be misspelt.
+    """
+    meaning = meanings.get(word) if isinstance(word, str) else None
+    if meaning is None:
+        return did_you_mean(word, names)
+    return f"; did you mean {meaning!r}?" if " " not in meaning else f"; {meaning}"
 
 
 def listing(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
-from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
+from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
 from hpsearch.space.space import GRID_NEEDS, Range, Space
 from hpsearch.spec.fields import SweepFields
@@ -28,7 +28,8 @@ from hpsearch.wording import did_you_mean, listing, show
 #: Most points of a grid without `budget.trials`; planning more would take hours.
 MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
-_ERROR: Final = ("mae", "val_mae")
+#: Metrics of regressions alone.
+_ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
 
 
 def _takes_unknown(sweep: SweepFields) -> bool:
@@ -220,11 +221,19 @@ def _metric(sweep: SweepFields) -> Iterator[Fault]:
         return
     task, name = sweep.data.known_task, sweep.metric.name
     if task == "regression" and name in _ACCURACY:
-        better = name.replace("accuracy", "mae")
-        yield ("metric",), f"{name} is for classification, not regression; use {better} or loss"
-    if task == "classification" and name in _ERROR:
-        better = name.replace("mae", "accuracy")
-        yield ("metric",), f"{name} is for regression, not classification; use {better} or loss"
+        yield ("metric",), f"{name} is for classification, not regression; use val_mae or val_loss"
+    if task == "classification" and name in _ERRORS:
+        yield (
+            ("metric",),
+            f"{name} is for regression, not classification; use val_accuracy or val_loss",
+        )
+
+
+def is_regression(sweep: SweepFields) -> bool:
+    """Whether the metric settles the task, which the data alone may not tell."""
+    if sweep.metric is None or isinstance(sweep.model, str):
+        return False
+    return sweep.data.known_task is None and sweep.metric.name in _ERRORS
 
 
 def advice(sweep: SweepFields) -> Iterator[str]:
@@ -235,8 +244,15 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
+    training = sweep.metric.name if sweep.metric is not None else ""
+    if training and f"val_{training}" in METRICS:
+        yield (
+            f"metric: {training} is the score on the training rows, which rewards overfitting; "
+            f"val_{training} is the one on the validation rows"
+        )
     if _takes_unknown(sweep):
         return
+    yield from _unequal_lists(sweep)
     deepest = _deepest(sweep)
     for name in sweep.parameters:
         layer = layer_of(name)
@@ -248,6 +264,19 @@ def advice(sweep: SweepFields) -> Iterator[str]:
         listed if isinstance(listed, tuple) else ()
     ):
         yield "parameters.dropout is never active: it needs layer_type dropout"
+
+
+def _unequal_lists(sweep: SweepFields) -> Iterator[str]:
+    """Warn of lists of units with another length than every value of hidden_layers."""
+    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
+    if layers is None or units is None or isinstance(layers.domain, Range):
+        return
+    for value in () if isinstance(units.domain, Range) else units.domain:
+        if isinstance(value, list) and len(value) not in layers.domain:
+            yield (
+                f"parameters.units: {value} is a network of {len(value)} hidden layers, which "
+                f"hidden_layers, {listing(map(str, layers.domain))}, does not list"
+            )
 
 
 def _deepest(sweep: SweepFields) -> int | None:

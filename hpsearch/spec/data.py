@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
@@ -126,6 +127,8 @@ class DataSpec(Spec):
     `validation` and `test` are a fraction in (0, 1) or the path of a file; `test` may be None.
     `load_sweep` makes relative paths absolute by `resolved`.
     """
+
+    words = words.DATA
 
     dataset: Annotated[
         str | None, one_of(DATASETS, "dataset"), about("A built-in dataset.", "fashion_mnist")

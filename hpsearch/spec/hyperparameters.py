@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, OPTIMIZER_ALIASES, layer_of
+from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -25,7 +26,7 @@ from hpsearch.spec.rules import (
     sequence,
     text,
 )
-from hpsearch.wording import did_you_mean, listing, nearest, show
+from hpsearch.wording import did_you_mean, listing, show, unknown_hint
 
 _LEARNING_RATE: Final = number(above=0, maximum=1e6)
 _MOMENTUM: Final = number(minimum=0, below=1)
@@ -245,25 +246,6 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     ),
 }
 
-#: Name in another tool -> hyperparameter.
-_SYNONYMS: Final = {
-    "lr": "learning_rate",
-    "fc_layer_size": "units",
-    "neurons": "units",
-    "hidden_layer_sizes": "units",
-    "hidden_units": "units",
-    "layers": "hidden_layers",
-    "n_layers": "hidden_layers",
-    "num_layers": "hidden_layers",
-    "dropout_rate": "dropout",
-    "kernel_regularizer": "l2",
-    "initializer": "kernel_initializer",
-    "decay": "weight_decay",
-    "layer": "layer_type",
-    "batch": "batch_size",
-    "optimiser": "optimizer",
-}
-
 #: Whether the hyperparameters are those of a custom model.
 _CUSTOM: Final[ContextVar[bool]] = ContextVar("custom_model", default=False)
 #: Hyperparameters that a custom model shares with the MLP.
@@ -296,10 +278,5 @@ def is_known(name: str) -> bool:
 
 
 def suggestion(name: str) -> str:
-    """Return `; did you mean ...?` for a misspelt hyperparameter, or nothing."""
-    if name in _SYNONYMS:
-        return f"; did you mean {_SYNONYMS[name]!r}?"
-    near = nearest(name, [*HYPERPARAMETERS, *_SYNONYMS])
-    if near in _SYNONYMS:
-        return f"; did you mean {_SYNONYMS[near]!r}?"
-    return did_you_mean(name, HYPERPARAMETERS)
+    """Return what a misspelt hyperparameter, or another tool's, is here; or nothing."""
+    return unknown_hint(name, words.HYPERPARAMETERS, HYPERPARAMETERS)

@@ -28,7 +28,8 @@ from hpsearch.spec.rules import (
     plain,
     require_mapping,
 )
-from hpsearch.wording import did_you_mean, listing, show
+from hpsearch.spec.words import RANGE
+from hpsearch.wording import listing, show, unknown_hint
 
 RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
 #: Most values of a range with a step, since all of them are kept in memory.
@@ -306,8 +307,8 @@ def _from_mapping(rule: Rule, raw: Mapping[str, Any]) -> ParameterSpec:
     faults = Collector()
     for key in raw:
         if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS)
-            faults.add(f"unknown key; allowed are {listing(_KEYS)}{hint}", key)
+            listed = "" if key in RANGE else f"; allowed are {listing(_KEYS)}"
+            faults.add(f"unknown key{listed}{unknown_hint(key, RANGE, _KEYS)}", key)
     when = faults.run(_when, raw["when"], "when") if "when" in raw else {}
     known = {key: item for key, item in raw.items() if key in _KEYS and key != "when"}
     body = faults.run(partial(_without_distribution, rule.kind == "int"), known)

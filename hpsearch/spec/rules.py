@@ -12,7 +12,8 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -26,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from hpsearch.spec.words import VALUES
 from hpsearch.wording import (
     did_you_mean,
     list_hint,
@@ -33,6 +35,7 @@ from hpsearch.wording import (
     nearest,
     show,
     space_hint,
+    unknown_hint,
     unquote_hint,
 )
 
@@ -301,7 +304,7 @@ def one_of(
             raise InvalidValue.at(f"{noun} {rule}, not {show(value)}")
         if value not in known:
             hint = list_hint(value, {*known, *other}.__contains__)
-            hint = hint or did_you_mean(value, [*known, *other])
+            hint = hint or unknown_hint(value, VALUES.get(noun, {}), [*known, *other])
             raise InvalidValue.at(f"unknown {noun} {show(value)[9:]}: it {rule}{hint}")
         return value
 
@@ -415,6 +418,8 @@ class Spec(BaseModel):
     """A frozen mapping of a sweep file with fixed keys, its fields; any other key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: What other tools call the keys (see `hpsearch.spec.words`).
+    words: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -445,7 +450,7 @@ class Spec(BaseModel):
         try:
             spec = handler(data)
         except ValidationError as error:
-            raise as_validation_error(faults_of(error, cls.keys()), data) from None
+            raise as_validation_error(faults_of(error, cls.keys(), cls.words), data) from None
         faults = list(spec.check())
         if faults:
             raise as_validation_error(faults, data)
@@ -462,8 +467,14 @@ def described(schema: Mapping[str, Any], description: str, *examples: Any) -> di
     return {**schema, "description": description, "examples": list(examples)}
 
 
-def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:
-    """Return pydantic's errors about a mapping with these keys as faults."""
+def faults_of(
+    error: ValidationError, keys: tuple[str, ...], words: Mapping[str, str] = MappingProxyType({})
+) -> list[Fault]:
+    """Return pydantic's errors about a mapping with these keys as faults.
+
+    Args:
+        words: What other tools call the keys (see `hpsearch.spec.words`).
+    """
     details = error.errors(include_url=False, include_context=False)
     meant = {
         nearest(detail["loc"][-1], keys)
@@ -471,14 +482,14 @@ def faults_of(error: ValidationError, keys: tuple[str, ...]) -> list[Fault]:
         if detail["type"] == "extra_forbidden"
     }
     return [
-        (tuple(detail["loc"]), _message(detail, keys))
+        (tuple(detail["loc"]), _message(detail, keys, words))
         for detail in details
         # A misspelt key is not also a missing one.
         if not (detail["type"] == "missing" and detail["loc"][-1] in meant)
     ]
 
 
-def _message(detail: Any, keys: tuple[str, ...]) -> str:
+def _message(detail: Any, keys: tuple[str, ...], words: Mapping[str, str]) -> str:
     kind, loc = detail["type"], detail["loc"]
     if kind == ERROR_TYPE:
         return str(detail["msg"])
@@ -488,6 +499,8 @@ def _message(detail: Any, keys: tuple[str, ...]) -> str:
         space = space_hint(str(loc[-1])) if loc else ""
         if space:
             return f"unknown key; {space}"
+        if loc and loc[-1] in words:
+            return f"unknown key{unknown_hint(loc[-1], words, keys)}"
         hint = did_you_mean(loc[-1], keys) if loc else ""
         return f"unknown key; allowed are {listing(keys)}{hint}"
     return f"{detail['msg']}, not {show(detail['input'])}"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
+from hpsearch.spec import words
 from hpsearch.spec.rules import (
     REFERENCE,
     Collector,
@@ -27,7 +28,7 @@ from hpsearch.spec.rules import (
     require_mapping,
     text,
 )
-from hpsearch.wording import did_you_mean, show, unquote_hint
+from hpsearch.wording import show, unknown_hint, unquote_hint
 
 #: Engines that are part of hpsearch.
 ENGINES: Final = ("local", "ray")
@@ -37,6 +38,8 @@ _MOST_SEEDS: Final = 10_000
 
 class MetricSpec(Spec):
     """The score of an execution; `goal` may be omitted for a known metric."""
+
+    words = words.METRIC_KEYS
 
     name: Annotated[str, text(), about("Column of curves.csv, such as val_accuracy.", "val_loss")]
     goal: Annotated[
@@ -56,7 +59,7 @@ class MetricSpec(Spec):
             yield (
                 (),
                 f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
-                f"{did_you_mean(self.name, METRICS)}",
+                f"{unknown_hint(self.name, words.METRICS, METRICS)}",
             )
 
     @property
@@ -132,6 +135,8 @@ Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
 class Budget(Spec):
     """Limits of a search."""
 
+    words = words.BUDGET
+
     trials: Annotated[
         int | None,
         integer(1, 10**9),
@@ -155,6 +160,8 @@ class Budget(Spec):
 
 class EarlyStoppingSpec(Spec):
     """Stop a training whose metric no longer improves."""
+
+    words = words.EARLY_STOPPING
 
     patience: Annotated[
         int, integer(1, 10**6), about("Epochs without improvement after which a training ends.", 3)
@@ -182,6 +189,8 @@ def _resources(value: Any) -> dict[str, float]:
 
 class ExecutionSettings(Spec):
     """Where and how trainings run; no key changes a score."""
+
+    words = words.EXECUTION
 
     workers: Annotated[
         int | Literal["auto"],
@@ -260,6 +269,8 @@ _CLASS_WEIGHT_SCHEMA = {
 
 class ModelSpec(Spec):
     """hpsearch's MLP, with overrides of its output and loss."""
+
+    words = words.MODEL
 
     type: Annotated[
         Literal["mlp"],

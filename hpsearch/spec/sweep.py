@@ -12,7 +12,8 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, mo
 
 from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
-from hpsearch.spec.checks import Broken, advice, cross_faults
+from hpsearch.spec import words
+from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.fields import NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names, is_known
@@ -74,6 +75,9 @@ class Sweep(SweepFields):
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise as_validation_error(faults, data)
+        if is_regression(sweep):
+            data = sweep.data.model_copy(update={"task": "regression"})
+            sweep = sweep.model_copy(update={"data": data})
         sweep._warnings = (*translation.warnings, *advice(sweep))  # noqa: SLF001  # its own
         return sweep
 
@@ -85,7 +89,7 @@ def _validated(
     try:
         return handler(raw), []
     except ValidationError as error:
-        faults = [_placed(*fault) for fault in faults_of(error, (*cls.keys(), *KEYS))]
+        faults = [_placed(*fault) for fault in faults_of(error, (*cls.keys(), *KEYS), words.SWEEP)]
     try:
         return handler(_pruned(raw, faults)), faults
     except ValidationError:

@@ -1,0 +1,192 @@
+"""What is said to the words of Keras, KerasTuner, Optuna, W&B, scikit-learn and PyTorch."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hpsearch.errors import InputError
+from hpsearch.spec import words
+from hpsearch.spec.sweep import sweep_from_text
+
+_BASE = "data: {dataset: digits}\nparameters: {units: [8]}\n"
+
+#: Hyperparameters: what is meant, and what it is called elsewhere.
+_PARAMETERS = {
+    "learning_rate": "lr eta learning_rate_init initial_learning_rate",
+    "units": "neurons n_neurons num_neurons n_units num_units nodes width hidden_units hidden_size "
+    "hidden_dim hidden_layer_sizes fc_layer_size dense_units",
+    "hidden_layers": "layers n_layers num_layers depth n_hidden_layers num_hidden_layers",
+    "activation": "act activation_fn activation_function",
+    "optimizer": "opt optim optimiser solver",
+    "batch_size": "batch train_batch_size bs",
+    "epochs": "epoch n_epochs num_epochs max_epochs n_iter max_iter",
+    "dropout": "dropout_rate drop_rate",
+    "l2": "alpha regularization reg kernel_regularizer",
+    "weight_decay": "wd decay",
+    "kernel_initializer": "init initializer weight_init kernel_init",
+    "write layer_type: batch_norm": "batch_norm batch_normalization bn use_bn normalization",
+    "write layer_type: layer_norm": "layer_norm",
+    "cosine_decay": "lr_decay lr_schedule scheduler learning_rate_schedule warmup_steps",
+    "argument of an optimizer": "beta_1 beta1 beta_2 rho epsilon clipnorm max_grad_norm",
+    "write optimizer: nesterov": "nesterov",
+    "write early_stopping:": "patience early_stopping",
+    "write seeds: 3": "seed random_state",
+    "write model: {class_weight: balanced}": "class_weight",
+    "write model: {loss:": "loss",
+    "write metric: val_accuracy": "metric objective",
+    "write data: {scale:": "scale normalize",
+}
+#: Keys at the top of a file.
+_KEYS = {
+    "put it under budget:": "trials time",
+    "write budget: {trials:": "max_trials n_trials num_samples",
+    "'metric'": "objective metrics monitor",
+    "write metric: {name: val_accuracy, goal:": "goal direction",
+    "put it under data:": "cv target drop scale task validation",
+    "splits are stratified": "stratify",
+    "write data: {validation: 0.2}": "validation_split test_size",
+    "epoch: best}": "restore_best_weights",
+    "put it under early_stopping:": "patience",
+    "put it under parameters:": "optimizer learning_rate batch_size epochs",
+    "put it under model:": "class_weight loss",
+    "put it under execution:": "workers timeout",
+    "write execution: {workers:": "n_jobs num_workers",
+    "write seeds: 3": "executions_per_trial n_repeats",
+    "'seed'": "random_state",
+    "run SWEEP --out DIR": "project_name directory",
+    "run SWEEP --fresh": "overwrite",
+    "'method'": "tuner sampler algorithm",
+    "write method: asha": "pruner scheduler",
+    "'parameters'": "search_space hyperparameters params param_grid",
+}
+_METRICS = {
+    "'accuracy'": "acc",
+    "'val_accuracy'": "val_acc",
+    "'val_f1_score'": "val_macro_f1 f1_macro",
+    "'val_auc'": "roc_auc",
+    "'val_r2_score'": "r2 val_r2",
+    "decides nothing": "test_accuracy",
+    "use val_accuracy or val_loss": "mae val_mae",
+}
+_RANGES = {
+    "'min'": "low lower from start min_value",
+    "'max'": "high upper to stop max_value",
+    "write scale: log": "log sampling",
+    "'values'": "choices options",
+    "'type'": "dtype",
+}
+_VALUES = {
+    "optimizer": {"'adam'": "Adam", "'rmsprop'": "RMSprop", "'momentum'": "sgd_momentum"},
+    "activation": {"'relu'": "ReLU", "'leaky_relu'": "LeakyReLU", "'sigmoid'": "logistic"},
+}
+_OTHERS = {
+    "method: random_search\nbudget: {trials: 3}\n": "'random'",
+    "method: RandomSearch\nbudget: {trials: 3}\n": "'random'",
+    "method: bayesian_optimization\nbudget: {trials: 3}\n": "'bayesian'",
+    "method: bohb\nbudget: {trials: 3}\n": "{name: asha, proposals: tpe}",
+    "method: random\nbudget: {max_trials: 3}\n": "'trials'",
+    "early_stopping: {patience: 3, restore_best_weights: true}\n": "epoch: best}",
+    "early_stopping: {patience: 3, monitor: val_loss}\n": "it watches the sweep's metric",
+    "execution: {n_jobs: 2}\n": "'workers'",
+    "model: {class_weights: balanced}\n": "'class_weight'",
+}
+
+
+def each(table):
+    return [(word, meaning) for meaning, names in table.items() for word in names.split()]
+
+
+def said(text):
+    with pytest.raises(InputError) as caught:
+        sweep_from_text(text, "s.yaml")
+    return str(caught.value)
+
+
+def test_they_are_at_least_the_120_that_people_try_first():
+    tables = (_PARAMETERS, _KEYS, _METRICS, _RANGES, *_VALUES.values())
+    assert sum(len(each(table)) for table in tables) + len(_OTHERS) >= 120
+
+
+@pytest.mark.parametrize(("word", "meaning"), each(_PARAMETERS))
+def test_hyperparameters(word, meaning):
+    line = said(_BASE.replace("units: [8]", f"units: [8], {word}: [1]"))
+    assert line.startswith(f"s.yaml:2: parameters.{word}: unknown hyperparameter; ")
+    assert meaning in line
+    assert ("did you mean" in line) == (" " not in meaning and meaning != "cosine_decay")
+
+
+@pytest.mark.parametrize(("word", "meaning"), each(_KEYS))
+def test_keys(word, meaning):
+    assert meaning in said(f"{_BASE}{word}: 1\n")
+
+
+@pytest.mark.parametrize(("word", "meaning"), each(_METRICS))
+def test_metrics(word, meaning):
+    assert meaning in said(f"{_BASE}metric: {word}\n")
+
+
+@pytest.mark.parametrize(("word", "meaning"), each(_RANGES))
+def test_ranges(word, meaning):
+    line = said(_BASE.replace("[8]", f"{{min: 1, max: 9, {word}: 1}}"))
+    assert line.startswith(f"s.yaml:2: parameters.units.{word}: unknown key; ")
+    assert meaning in line
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "meaning"),
+    [(name, *pair) for name, table in _VALUES.items() for pair in each(table)],
+)
+def test_values(name, word, meaning):
+    line = said(_BASE.replace("units: [8]", f"units: [8], {name}: [{word}]"))
+    assert line.endswith(f"did you mean {meaning}?")
+
+
+@pytest.mark.parametrize(("text", "meaning"), _OTHERS.items())
+def test_keys_of_parts(text, meaning):
+    assert meaning in said(_BASE + text)
+
+
+@pytest.mark.parametrize("word", ["noise", "l1", "use_bias", "rate", "num_heads", "temperature"])
+def test_no_suggestion_is_better_than_a_wrong_one(word):
+    line = said(_BASE.replace("units: [8]", f"units: [8], {word}: [1]"))
+    assert "did you mean" not in line
+    assert "; known are hidden_layers, units" in line
+
+
+def test_what_is_suggested_exists():
+    """Each name is one, and each line that is to be written is valid."""
+    for place, meanings in (("parameters", words.HYPERPARAMETERS), ("", words.SWEEP)):
+        for word, meaning in meanings.items():
+            text = re.search(r"write ((?:[a-z_]+): (?:\{.*\}|[\w:]+))", meaning)
+            if text and "table.csv" not in text[1]:
+                top = text[1].partition(":")[0] in ("layer_type", "optimizer")
+                line = f"parameters: {{units: [8], {text[1]}}}\n" if top else f"{text[1]}\n"
+                rest = "parameters: {units: [8]}\n" if "parameters:" not in line else ""
+                data = "" if line.startswith("data:") else "data: {dataset: digits}\n"
+                line = line.replace("{scale:", "{dataset: digits, scale:")
+                line = line.replace("{validation:", "{dataset: digits, validation:")
+                more = "method: random\n" if line.startswith("budget:") else ""
+                more += "budget: {trials: 3}\n" if line.startswith("method:") else ""
+                sweep_from_text(data + rest + more + line, f"{place}.{word}.yaml")
+
+
+def test_a_score_on_training_rows_is_warned_of():
+    (warning,) = sweep_from_text(f"{_BASE}metric: accuracy\n", "s.yaml").warnings
+    assert "accuracy is the score on the training rows" in warning
+    assert "val_accuracy is the one on the validation rows" in warning
+    assert sweep_from_text(f"{_BASE}metric: val_accuracy\n", "s.yaml").warnings == ()
+
+
+def test_lists_of_units_that_fit_no_depth_are_warned_of():
+    text = _BASE.replace("[8]", "[[8, 4, 2], [8, 4], 16], hidden_layers: [1, 2]")
+    (warning,) = sweep_from_text(text, "s.yaml").warnings
+    assert "[8, 4, 2] is a network of 3 hidden layers, which hidden_layers, 1 or 2," in warning
+
+
+def test_an_error_as_metric_settles_that_it_is_a_regression(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i}\n" * 2 for i in range(30)))
+    text = f"data: {{csv: {tmp_path}/t.csv, target: y}}\nparameters: {{units: [8]}}\n"
+    assert sweep_from_text(f"{text}metric: val_mae\n", "s.yaml").data.task == "regression"
+    assert sweep_from_text(text, "s.yaml").data.task is None
