@@ -86,6 +86,7 @@ class _Prepared:
         objective: The function that gives the scores; None for models.
         problem: What the models are made for; None for a function.
         patience_seconds: As in `Engine`.
+        profile: Lines that describe the data.
     """
 
     search: Search
@@ -102,6 +103,7 @@ class _Prepared:
     objective: Objective | None = None
     problem: Problem | None = None
     patience_seconds: float = _PATIENCE_SECONDS
+    profile: tuple[str, ...] = ()
 
 
 class _Ending:
@@ -161,6 +163,8 @@ class _Run:
         if self.settings.live:
             engine.watch = page.update
         self.reporter.began(prepared.name, str(self.where.path), engine.recipe, self.workers)
+        for line in prepared.profile:
+            self.reporter.note(line)
         engine.tables.begin()
         if prepared.text:
             engine.tables.write_sweep(prepared.text)
@@ -307,8 +311,6 @@ class _SweepSteps:
     def take(self) -> RunOutcome:
         sweep, run, path = self.sweep, self.run, self.run.where.path
         dataset = load_data(sweep, self.load)
-        for line in profile(dataset):
-            run.reporter.note(line)
         for warning in (*sweep.warnings, *dataset.warnings):
             run.warn(warning)
         if not native_built() and not isinstance(sweep.model, str):
@@ -321,6 +323,7 @@ class _SweepSteps:
             rows = training_data(dataset, sweep)
             run.executor.provide(rows)
             prepared = self._prepared(store, rows, recipe, identity)
+            prepared = replace(prepared, profile=profile(dataset))
             return run.search(prepared, store, partial(self._finish, rows), sweep)
 
     def _prepared(

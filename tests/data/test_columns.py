@@ -248,7 +248,7 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     many = loaded(frame[["rooms"]], np.arange(N) % 5, cv=4)
     assert profile(many)[0] == "arrays: 4 folds of 90 training and 30 validation rows; 1 number"
     assert profile(many)[1].startswith("5 classes, from ")
-    numbers = loaded(frame[["kind"]], frame["rooms"] * 10.0)
+    numbers = loaded(frame[["kind"]], frame["rooms"] * 10.0, task="regression")
     target, parts = numbers.target, (numbers.train, numbers.validation)
     own = [part.y.ravel() * target.std[0] + target.mean[0] for part in parts]
     off = np.abs(own[1] - own[0].mean())

@@ -223,7 +223,10 @@ def test_damage_is_said_and_changes_nothing(home, damage, words):
         (lambda out: (out / "curves.csv").unlink(), "curves.csv   note: there is none"),
         (edit("sweep.yaml", "units", "unitz"), "sweep.yaml   note: is missing, or another"),
         (lambda out: (out / "best.keras").unlink(), "best.keras   note: there is none"),
-        (lambda out: (out / ".results.csv.x.tmp").touch(), "left by a run that was killed"),
+        (
+            lambda out: (out / ".results.csv.0123456789abcdef.tmp").touch(),
+            "left by a run that was killed",
+        ),
     ],
 )
 def test_what_a_killed_run_leaves_is_no_damage(home, damage, words):

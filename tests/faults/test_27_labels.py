@@ -36,7 +36,7 @@ def names(labels) -> tuple[str, ...]:
 
 def csv_of(place, labels, name="table.csv", times=20):
     """A file with each label in `times` rows."""
-    rows = [f"{i},{label}" for i, label in enumerate([*labels] * times)]
+    rows = [f"{i / 2},{label}" for i, label in enumerate([*labels] * times)]
     (place / name).write_text("\n".join(["a,y", *rows]) + "\n")
     return str(place / name)
 
