@@ -6,7 +6,8 @@ Runs memory.yaml on the command line, once for each choice of optimizers. The op
 which trainer runs: the native one lacks lion, so TensorFlow trains that. The script reads the
 proportional memory (PSS) of all processes and the number of stored results ten times a second. Each
 fifth of the trials is a row with the peak of all processes together, of the driver and of the
-largest other process; the last fifth may need at most 1.1 times as much as the second. A few
+largest other process; a later fifth may need at most 1.1 times as much as the second. The last row
+is the time after the last training, when the driver writes the last tables and the report. A few
 trainings on Fashion-MNIST (`--data digits` for another set) then show how much of the data's
 mapping each process holds, and how much private memory. Linux only.
 """
@@ -29,6 +30,7 @@ from report import HERE, machine, report, versions
 
 _FIFTHS = 5
 _MOST_GROWTH = 1.10
+_END = "after the last"
 _EVERY_SECONDS = 0.1
 _MAPPING = "hpsearch-data"
 _COPIES = "its own copies of that, MB"
@@ -58,7 +60,7 @@ def run_command(out: Path, changes: Sequence[str]) -> list[str]:
 
 
 def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
-    """Run the sweep and return one row for each fifth of its trials."""
+    """Run the sweep and return one row for each fifth of its trials, and one for its end."""
     changes = [f"budget.trials={trials}", f"parameters.optimizer={optimizers}"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "results"
@@ -75,10 +77,13 @@ def growth(optimizers: str, trials: int) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for fifth in range(_FIFTHS):
         low, high = trials * fifth // _FIFTHS, trials * (fifth + 1) // _FIFTHS
-        within = [snapshot for snapshot in snapshots if low < snapshot.progress <= high]
+        # With all results stored, nothing trains any more.
+        within = [each for each in snapshots if low < each.progress <= min(high, trials - 1)]
         if within:
             row = common | {"trials": f"{low + 1} to {high}"}
             rows[fifth] = row | peaks(within, driver)
+    if after := [each for each in snapshots if each.progress == trials]:
+        rows[_FIFTHS] = common | {"trials": _END} | peaks(after, driver)
     for row in rows.values():
         if 1 in rows:
             row["to the second fifth"] = round(row["peak, MB"] / rows[1]["peak, MB"], 3)
@@ -162,7 +167,7 @@ def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{row['optimizers']}, trials {row['trials']}: {row['to the second fifth']} times the "
         f"second fifth's peak, promised {_MOST_GROWTH}"
         for row in rows
-        if row.get("to the second fifth", 0.0) > _MOST_GROWTH
+        if row.get("to the second fifth", 0.0) > _MOST_GROWTH and row["trials"] != _END
     ]
     copied = [
         f"{row['process']}: {row[_COPIES]} MB of the data are copied"

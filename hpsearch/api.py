@@ -24,6 +24,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted, SweepFileError
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
+from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
 from hpsearch.revisit.rescoring import Rescorer
 from hpsearch.revisit.trust import roles_of, trusted
@@ -39,7 +40,7 @@ from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import function_search, require_end
-from hpsearch.tuner.settings import AsWarnings, Drive, Reporter, Settings, stack_level_of_caller
+from hpsearch.tuner.settings import Drive, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
 from hpsearch.wording import counted
@@ -56,6 +57,7 @@ def run(
     store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
     executor: concurrent.futures.Executor | None = None,
+    verbose: int | str = "auto",
 ) -> Results:
     """Run a sweep to its end; what has a result is not trained again.
 
@@ -76,6 +78,8 @@ def run(
         log: Trackers to log to during the run, each as in `hpsearch run --log`.
         executor: An executor whose processes train, in place of `execution.engine`: a
             ProcessPoolExecutor, or Dask's `Client.get_executor()`. The caller closes it.
+        verbose: 0 shows no progress, 1 a bar, 2 a line for each result; `auto` a bar on a terminal
+            or in a notebook, and nothing elsewhere.
 
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
@@ -97,7 +101,7 @@ def run(
         pool=executor,
     )
     try:
-        return _execute(sweep, settings, Reporter(), log)
+        return _execute(sweep, settings, make_reporter(verbose), log)
     except Interrupted as error:
         return _results_at_prompt(error)
 
@@ -276,6 +280,7 @@ def tune(
     fresh: bool = False,
     live: bool = False,
     log: Sequence[str] = (),
+    verbose: int | str = "auto",
 ) -> Results:
     """Search for the MLP, or the custom model, that is best on data in memory.
 
@@ -357,7 +362,7 @@ def tune(
         name: The sweep's name; default the name of `out`.
         out: The results directory, in which a later call with the same data continues. Default a
             temporary one, removed when the results are no longer used.
-        retry, fresh, live, log: As for `hpsearch.run`.
+        retry, fresh, live, log, verbose: As for `hpsearch.run`.
 
     Raises:
         InputError: Arguments or the data cannot be used; the message names every such argument.
@@ -410,6 +415,7 @@ def tune(
         }
     )
     load: Loader = partial(rows.load, folds)
+    reporter = make_reporter(verbose)
     if in_memory:
         load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=[model])))
 
@@ -422,7 +428,7 @@ def tune(
             report=out is not None,
             drive=None if oracle is None else _drive(oracle),
         )
-        return _execute(sweep, settings, AsWarnings(), log, load)
+        return _execute(sweep, settings, reporter, log, load)
 
     return _run_in(out, work, name=sweep.name, keep=True)
 
@@ -604,6 +610,7 @@ def optimize(
     time_seconds: float | None = None,
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
+    verbose: int | str = "auto",
 ) -> Results:
     """Search for the config at which a function is best.
 
@@ -636,6 +643,7 @@ def optimize(
         time_seconds: No trial begins after it.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
+        verbose: As for `hpsearch.run`.
 
     Raises:
         InputError: The function or an argument cannot be used.
@@ -660,8 +668,10 @@ def optimize(
         objective, search, goal, Path(), workers, time_seconds, where, report=out is not None
     )
 
+    reporter = make_reporter(verbose)
+
     def work(directory: Path) -> Results:
         with _results_with_interruption():
-            return Results(replace(job, out=directory).run().path)
+            return Results(replace(job, out=directory).run(reporter).path)
 
     return _run_in(out, work, keep=False)

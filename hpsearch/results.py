@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
+from hpsearch.progress.display import make_reporter
 from hpsearch.report.pictures import Pictures
 from hpsearch.report.source import ReportSource, load_source, resolved_sweep
+from hpsearch.revisit.refitting import score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -29,6 +31,8 @@ from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import hyperparameter_columns, read_curves, read_table, values_of
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,17 +130,20 @@ class Results(Pictures):
     def model(self) -> Any:
         """Return the best trial's `keras.Model`, which takes raw rows.
 
+        Layers, metrics and losses of one's own come from the function that built the model.
+
         Raises:
-            InputError: No trial completed.
+            InputError: No trial completed, or Keras cannot load the model.
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
-        import keras  # slow to import
+        # Imports Keras.
+        from hpsearch.revisit.own_objects import load_model
 
         path = self.directory / "best.keras"
         if not path.exists() and best_trial(self.table) is None:
             raise InputError(f"{path}: there is no model: no trial completed")
         with model_file(self.directory, load=self.rows, trust=self.trust) as file:
-            return keras.models.load_model(file, safe_mode=True)
+            return load_model(file, self.directory, self.rows, self.trust)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -249,6 +256,48 @@ class Results(Pictures):
         """
         which = Which(trial, seed, fold)
         return evaluate_trial(self.directory, split, which, load=self.rows, trust=self.trust)
+
+    def refit(
+        self,
+        seeds: int = 5,
+        top: int = 1,
+        out: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+        verbose: int | str = "auto",
+    ) -> Results:
+        """Train the best trials again with fresh seeds, and return the results of that.
+
+        The best of many trials is partly so by luck; fresh seeds tell how good it is. The new
+        results have the means and their intervals as `intervals`, and the final model.
+
+        Args:
+            seeds: The number of fresh seeds.
+            top: The number of best trials.
+            out: The new results directory; default `refit` in this one. What it has is not trained
+                again.
+            workers, verbose: As for `hpsearch.run`.
+
+        Raises:
+            InputError: No trial has a score.
+            RefusedError: The data has changed, or as for `export`; or `out` has other results.
+        """
+        sweep = sweep_of_best(self.directory, top, seeds, self.rows, self.trust)
+        where = self.directory / "refit" if out is None else Path(out)
+        settings = Settings(out=where, workers=workers)
+        run_sweep(sweep, settings, make_reporter(verbose), self.rows)
+        again = Results(where, self.rows, self.trust)
+        # A temporary directory goes with the results that own it.
+        vars(again)["_of"] = self
+        return again
+
+    @property
+    def intervals(self) -> pd.DataFrame:
+        """The mean score of each trial with its 95% interval over executions, the best first.
+
+        Columns: `trial, config, mean, low, high, executions`; Student's interval, empty for one
+        execution. Of trials that were chosen by these scores the means are too good: see `refit`.
+        """
+        return score_intervals(self.directory)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:

@@ -99,8 +99,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/revisit/rescoring.py",
-        'taken = {seed for table in tables for seed in table.executions["seed"].dropna()}',
-        'taken = {seed for table in tables[:1] for seed in table.executions["seed"].dropna()}',
+        "(s for table in tables for s in table",
+        "(s for table in tables[:1] for s in table",
         "fresh seeds may be those that another table was chosen by",
     ),
     Mutant(

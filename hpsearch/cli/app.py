@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hpsearch.cli.console import make_console, silence, tell
 from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import shortage, version_of, working_directory_lost
+from hpsearch.progress.console import make_console, silence, tell
 
 if TYPE_CHECKING:
     from hpsearch.revisit.rescoring import Rescorer
@@ -113,9 +113,15 @@ def run(
         list[str] | None,
         typer.Option(metavar=_TRACKERS, help="Log each result; may be repeated."),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors alone.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for each result.")
+    ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
-    from hpsearch.cli.display import make_display
+    from hpsearch.progress.display import make_display
     from hpsearch.spec.sweep import load_sweep
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
@@ -125,12 +131,14 @@ def run(
         overrides.append(f"execution.engine={engine}")
     loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
-    with _logged(make_display(make_console(stderr=True)), log or ()) as reporter:
+    display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
+    with _logged(display, log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
-    # Only now: it imports NumPy.
-    from hpsearch.cli.show import print_summary
+    if not quiet:
+        # Only now: it imports NumPy.
+        from hpsearch.cli.show import print_summary
 
-    print_summary(outcome, make_console())
+        print_summary(outcome, make_console())
     raise typer.Exit(outcome.exit_code)
 
 
@@ -247,8 +255,8 @@ def compare(
 def _rescorer(
     count: int, workers: int | None, trust: Sequence[str], sweep: Path | None
 ) -> Rescorer:
-    from hpsearch.cli.display import make_display
     from hpsearch.cli.revisit import trust_of
+    from hpsearch.progress.display import make_display
     from hpsearch.revisit.rescoring import Rescorer
 
     def reporter() -> Reporter:
@@ -342,6 +350,27 @@ def evaluate(
 
     may_run = revisit.trust_of(trust or (), sweep)
     revisit.evaluate(directory, split, (trial, seed, fold), make_console(), may_run)
+
+
+@app.command()
+def refit(
+    directory: DirectoryArgument,
+    *,
+    top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Fresh seeds of each.")] = 5,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results directory; default DIR/refit.")
+    ] = None,
+    workers: Workers = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Train the best trials again with fresh seeds: their means, intervals and final model."""
+    from hpsearch.cli import revisit
+
+    may_run = revisit.trust_of(trust or (), sweep)
+    where = out or directory / "refit"
+    revisit.refit(directory, where, (top, seeds, workers), make_console(), may_run)
 
 
 class _OptionalFile(TyperCommand):

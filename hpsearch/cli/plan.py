@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpsearch.cli.display import duration, line_printer
 from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import probe_dataset
 from hpsearch.data.specs import InputSpec, Target
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem
+from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.space.execution import Execution, ExecutionKey, Training
 from hpsearch.space.space import Choices, Parameter

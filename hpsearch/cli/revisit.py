@@ -1,4 +1,4 @@
-"""`export`, `evaluate`, `reproduce` and `report` on a terminal."""
+"""`export`, `predict`, `refit`, `evaluate`, `reproduce` and `report` on a terminal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.console import make_console, tell
-from hpsearch.cli.display import line_printer, number_text
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.files import write_atomically
+from hpsearch.progress.console import make_console, tell
+from hpsearch.progress.display import line_printer, make_display, number_text
 from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
 from hpsearch.revisit.predicting import predictor_of
+from hpsearch.revisit.refitting import score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -35,6 +36,8 @@ from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_beside, evaluations_of
 from hpsearch.store.tables import write_csv
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
 from hpsearch.wording import counted
 
 #: Trial, seed and fold, each None if it was not given.
@@ -136,6 +139,34 @@ def predict(
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
     say(f"wrote {counted(len(table), 'prediction')} to {out}")
+
+
+def refit(
+    directory: Path,
+    out: Path,
+    numbers: tuple[int, int, int | None],
+    console: Console,
+    trust: Collection[str] = (),
+) -> None:
+    """Train the best trials again and print their means and intervals.
+
+    Args:
+        numbers: Of trials, of fresh seeds, and of workers.
+    """
+    top, seeds, workers = numbers
+    sweep = sweep_of_best(directory, top, seeds, trust=trust)
+    display = make_display(make_console(stderr=True))
+    run_sweep(sweep, Settings(out=out, workers=workers), display)
+    shown = Table(box=None, pad_edge=False)
+    for name in ("trial", "config", "mean", "95% interval", "executions"):
+        shown.add_column(name, justify="left" if name == "config" else "right")
+    for line in score_intervals(out).to_dict("records"):
+        low, mean, high = (number_text(line[name]) for name in ("low", "mean", "high"))
+        ends = "-" if line["executions"] < 2 else f"{low} to {high}"
+        cells = (line["trial"], line["config"], mean, ends, line["executions"])
+        shown.add_row(*(Text(str(cell)) for cell in cells))
+    console.print(shown)
+    line_printer(console)(f"results and the best of these models, best.keras, are in {out}")
 
 
 def evaluate(

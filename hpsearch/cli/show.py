@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.display import line_printer, number_text
 from hpsearch.comparison.comparing import Comparison
 from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import DESCRIPTIONS
+from hpsearch.progress.display import line_printer, number_text
 from hpsearch.report.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS

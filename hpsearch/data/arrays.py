@@ -177,12 +177,22 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     """Return a frame, a mapping of columns or an array of objects as a frame with text as names.
 
     Raises:
-        DataError: Two columns have one name.
+        DataError: Two columns have one name, or the values are no columns of equal length.
     """
     # pandas is slow to import, and arrays of numbers do without it.
     import pandas as pd
 
-    frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)
+    for name, values in x.items() if isinstance(x, Mapping) else ():
+        if getattr(values, "ndim", 1) > 1:
+            raise DataError(
+                f"{where}: {name!r} has shape {values.shape}: a mapping is a table, with one value "
+                "a row in each column; several inputs of other shapes are not supported, so give "
+                "one array (n_samples, ...), which the model takes apart"
+            )
+    try:
+        frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)
+    except ValueError as error:
+        raise DataError(f"{where}: is no table: {error}") from error
     if isinstance(x, np.ndarray):
         frame = frame.infer_objects()
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)

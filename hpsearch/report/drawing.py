@@ -121,6 +121,10 @@ def _coloured(value: Any, colours: Mapping[str, Any]) -> Any:
     return _replaced(value, colours)
 
 
+#: Share of the trials drawn as learning curves that are the best.
+BEST_CURVES = 0.3
+#: Most epochs drawn in a learning curve, spread evenly over the training.
+MOST_EPOCHS = 60
 _LONGEST = 60
 _DIGITS = 6
 

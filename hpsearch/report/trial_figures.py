@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.report.drawing import (
+    BEST_CURVES,
+    MOST_EPOCHS,
     Spec,
     inert,
     line_colour,
@@ -25,11 +27,8 @@ if TYPE_CHECKING:
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
-#: Most trials drawn as learning curves, and the share of these that are the best.
+#: Most trials drawn as learning curves.
 MOST_CURVES = 100
-BEST_CURVES = 0.3
-#: Most epochs drawn in a learning curve, spread evenly over the training.
-MOST_EPOCHS = 60
 #: Most trials drawn as parallel coordinates, and the share of these that are the best.
 MOST_LINES = 2_000
 _BEST_LINES = 0.1

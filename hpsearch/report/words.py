@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.report.drawing import duration, inert, number, rounded
-from hpsearch.report.trial_figures import BEST_CURVES, MOST_EPOCHS
+from hpsearch.report.drawing import (
+    BEST_CURVES,
+    MOST_EPOCHS,
+    duration,
+    inert,
+    number,
+    rounded,
+)
 from hpsearch.store.cells import text_of
 from hpsearch.store.tables import hyperparameter_columns
 

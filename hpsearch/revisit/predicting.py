@@ -17,10 +17,11 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError
 from hpsearch.models.model_file import ModelFile
+from hpsearch.revisit.own_objects import load_model
 from hpsearch.revisit.rows import Say, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import did_you_mean, in_words, quoted
+from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,13 +56,8 @@ def predictor_of(
     Raises:
         InputError, RefusedError: As for `export_model`.
     """
-    import keras  # slow to import
-
     with model_file(directory, which, say, load, trust=trust) as path:
-        try:
-            model = keras.models.load_model(path, safe_mode=True)
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            raise InputError(f"{path}: Keras cannot load it: {in_words(error)}") from None
+        model = load_model(path, directory, load, trust)
         known = ModelFile.read(path)
     if known is None:
         # The file of an earlier version.

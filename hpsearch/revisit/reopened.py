@@ -13,6 +13,7 @@ from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.data.loading import Loader
 from hpsearch.models.problem import Problem
+from hpsearch.revisit.own_objects import load_model
 from hpsearch.revisit.rows import StoredRun, Which, export_model, open_run
 from hpsearch.search.asking import Exchange
 from hpsearch.search.draws import DrawStrategy
@@ -74,7 +75,7 @@ class ReopenedTuner(SweepTuner):
             path = Path(scratch) / "model.keras"
             which = Which(int(trial.trial_id))
             export_model(self._where, path, which, load=self._load, trust=self._trust)
-            return keras.models.load_model(path, safe_mode=True)
+            return load_model(path, self._where, self._load, self._trust)
 
 
 def reopened(

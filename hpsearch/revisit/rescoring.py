@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.layers import is_custom
 from hpsearch.revisit.trust import DATA, LAYER, require_trusted
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.spec.sweep import Sweep, load_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table
-from hpsearch.store.trials import ranked_rows
+from hpsearch.store.trials import fresh_seeds, ranked_rows
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings
 
-#: The sweep's keys of the search, which the best config alone replaces.
-_SEARCH = ("method", "parameters", "constraints", "configs", "seeds", "budget", "keep")
 #: Columns in which the fresh rows must equal the table's.
 _SAME = ("data", "metric", "recipe")
 
@@ -63,11 +60,10 @@ class Rescorer:
     def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
         values = _values(table)
         require_trusted(Path(table.path), _called(sweep, values), self.trust)
-        raw = {key: part for key, part in sweep.raw().items() if key not in _SEARCH}
-        raw |= {"configs": [values], "seeds": list(seeds)}
         with tempfile.TemporaryDirectory(prefix="hpsearch-rescore-") as scratch:
             settings = Settings(out=Path(scratch) / "results", workers=self.workers)
-            outcome = run_sweep(sweep_from_mapping(raw), settings, self.reporter())
+            again = sweep_of_configs(sweep, [values], seeds, "-rescored")
+            outcome = run_sweep(again, settings, self.reporter())
             rows = read_table(outcome.directory)
         _require_same(table, rows)
         scored = ranked_rows(rows)
@@ -103,9 +99,7 @@ def _called(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, str]:
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:
     """The smallest seeds that no table uses."""
-    taken = {seed for table in tables for seed in table.executions["seed"].dropna()}
-    free = (seed for seed in itertools.count() if seed not in taken)
-    return list(itertools.islice(free, count))
+    return fresh_seeds((s for table in tables for s in table.executions["seed"].dropna()), count)
 
 
 def _values(table: Table) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from hpsearch.spec.settings import (
 from hpsearch.wording import show
 
 #: A sweep's name is that of its results directory: no separator, not `.` or `..`.
+MOST_NAME: Final = 64
 NAME: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 _MOST_CONSTRAINTS: Final = 100
 _MOST_CONFIGS: Final = 10_000

@@ -15,7 +15,7 @@ from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.data import DataSpec
-from hpsearch.spec.fields import NAME, SweepFields
+from hpsearch.spec.fields import MOST_NAME, NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names, is_known
 from hpsearch.spec.method import CONFIGS, MethodSpec
 from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of
@@ -262,6 +262,28 @@ def sweep_of_config(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
     one = {"name": f"{sweep.name}-best", "method": "grid"}
     raw = {key: value for key, value in sweep.raw().items() if key not in _OF_SEVERAL}
     return sweep_from_mapping(raw | one | {"parameters": {n: [v] for n, v in values.items()}})
+
+
+def sweep_of_configs(
+    sweep: Sweep, configs: Iterable[Mapping[str, Any]], seeds: Iterable[int], ending: str
+) -> Sweep:
+    """Return the sweep of exactly these configs and seeds, with another one's data and settings.
+
+    Args:
+        ending: Of its name.
+
+    Raises:
+        SweepFileError: The values are none of a sweep file.
+    """
+    whole = sweep.raw()
+    raw = {key: value for key, value in whole.items() if key not in (*_OF_SEVERAL, "keep")}
+    if isinstance(sweep.model, str) and "parameters" in whole:
+        # They bound the model's own hyperparameters.
+        raw["parameters"] = whole["parameters"]
+    name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
+    return sweep_from_mapping(
+        raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}
+    )
 
 
 def _sweep(

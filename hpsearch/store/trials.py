@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.execution import Status
@@ -40,6 +41,13 @@ def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
 def mean(scores: Sequence[float]) -> float:
     """Return the mean, which does not depend on the order of the scores."""
     return math.fsum(scores) / len(scores)
+
+
+def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
+    """Return the smallest seeds that are not taken."""
+    known = set(taken)
+    free = (seed for seed in itertools.count() if seed not in known)
+    return list(itertools.islice(free, count))
 
 
 class Leader:

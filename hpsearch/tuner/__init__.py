@@ -2,5 +2,5 @@
 
 In: a sweep and settings.
 Out: a complete results directory.
-Next: `revisit`, which goes back to what a run left.
+Next: `progress`, which shows what the driver reports.
 """

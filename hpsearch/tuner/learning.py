@@ -6,7 +6,7 @@ import bisect
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past
@@ -60,7 +60,7 @@ class CurveReuse:
 
     def answer(self, execution: Execution, epochs: int) -> ExecutionResult | None:
         """Return the result of an execution after `epochs` if another one's curve holds it."""
-        for other in self._alike[prefix_of(execution)]:
+        for other in self._alike.get(prefix_of(execution), ()):
             result = self._results.get(other.number)
             if other.number == execution.number or result is None or not result.curve:
                 continue
@@ -502,7 +502,11 @@ def make_planner(
     method = search.method.name
     trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
     if strategy is not None and not strategy.adaptive and race is None:
-        return FixedPlanner(strategy, trials, repetitions, results)
+        earlier = CurveReuse(recipe, dict(results), {})
+        for execution in stored:
+            earlier.add(execution)
+        known = partial(_answer, earlier)
+        return FixedPlanner(strategy, trials, repetitions, results, known)
     return AdaptivePlanner(
         strategy,
         trials,
@@ -514,6 +518,10 @@ def make_planner(
         longest=_longest(space, strategy),
         events=events,
     )
+
+
+def _answer(curves: CurveReuse, execution: Execution) -> ExecutionResult | None:
+    return curves.answer(execution, execution.epochs)
 
 
 def _longest(space: Space, strategy: Strategy | None) -> int | None:

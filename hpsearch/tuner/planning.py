@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -290,7 +290,12 @@ class Planner(ABC):
 
 
 class FixedPlanner(Planner):
-    """Plans what no result changes, a window of proposals at a time."""
+    """Plans what no result changes, a window of proposals at a time.
+
+    Args:
+        known: Gives an execution's result if one of an earlier run tells it, or None. It must not
+            depend on this run's results, which come in any order.
+    """
 
     adaptive = False
 
@@ -300,9 +305,10 @@ class FixedPlanner(Planner):
         trials: Trials,
         repetitions: Sequence[Repetition],
         results: Mapping[int, ExecutionResult],
+        known: Callable[[Execution], ExecutionResult | None] = lambda _: None,
     ) -> None:
         super().__init__(strategy, trials, repetitions)
-        self._results = results
+        self._results, self._known = results, known
         self._members: dict[str, list[Execution]] = {}
         self._waiting: dict[str, set[int]] = {}
         self._config_of: dict[int, Config] = {}
@@ -312,8 +318,7 @@ class FixedPlanner(Planner):
         configs = {each.config.id: each.config for each in self.current}
         # The file may have gained a seed since.
         added = self._trials.new(configs.values(), self._repetitions)
-        self._join([*self.current, *added], answered)
-        return Step(tuple(added), tuple(group([*self.current, *added], answered)))
+        return self._step(added, [*self.current, *added], answered)
 
     def room(self, free: int) -> int:
         """Return the size of the next window, whatever the room."""
@@ -326,8 +331,7 @@ class FixedPlanner(Planner):
             if self._waiting.get(config.id) == set():
                 self._tell(config.id)
         executions = self._trials.new(configs, self._repetitions)
-        self._join(executions)
-        return Step(tuple(executions), tuple(group(executions)))
+        return self._step(executions, executions)
 
     def learn(self, results: Sequence[ExecutionResult]) -> None:
         for result in results:
@@ -340,6 +344,18 @@ class FixedPlanner(Planner):
     def may_continue(self, training: Training) -> bool:
         del training
         return False
+
+    def _step(
+        self,
+        added: Sequence[Execution],
+        executions: Sequence[Execution],
+        answered: Collection[int] = (),
+    ) -> Step:
+        self._join(executions, answered)
+        open_ = (each for each in executions if each.number not in answered)
+        answers = [found for each in open_ if (found := self._known(each)) is not None]
+        done = {*answered, *(each.number for each in answers)}
+        return Step(tuple(added), tuple(group(executions, done)), tuple(answers))
 
     def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
         for each in executions:

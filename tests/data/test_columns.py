@@ -256,3 +256,11 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     found = re.search(r"val_mae ([\d.]+) and a mean squared error of ([\d.]+)", profile(numbers)[1])
     assert float(found[1]) == pytest.approx(off.mean(), rel=1e-3)
     assert float(found[2]) == pytest.approx((off**2).mean(), rel=1e-3)
+
+
+def test_several_inputs_and_columns_of_unequal_length_are_explained():
+    y = ["a", "b"] * 10
+    with pytest.raises(DataError, match=r"'image' has shape \(20, 4, 4\): a mapping is a table"):
+        loaded({"table": np.arange(20), "image": np.zeros((20, 4, 4))}, y)
+    with pytest.raises(DataError, match="is no table: "):
+        loaded({"a": np.arange(20), "b": np.arange(19)}, y)

@@ -62,6 +62,12 @@ def test_the_table_leads_with_sweeps_that_share_no_trainings():
     assert files[:2] == ["speed_fashion_single", "speed_digits_single"]
 
 
+def test_the_time_of_keras_tuner_s_defaults_is_the_measured_one():
+    shown = re.search(r"KerasTuner takes ([\d.]+) and ([\d.]+) times\s+as\s+long", README)
+    for text, row in zip(shown.groups(), speed_table(), strict=True):
+        assert_rounds_to(measured(row["sweep"])["keras_tuner"]["ratio (median)"], text)
+
+
 def test_the_scores_agree_as_closely_as_it_says():
     (margin,) = re.findall(
         r"Mean scores (?:agree with|are equivalent to) Keras' within (\d\.\d+)", README

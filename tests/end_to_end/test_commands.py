@@ -85,8 +85,8 @@ def test_a_run_s_driver_imports_no_tensorflow(tmp_path, method):
 def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
-        "import hpsearch.cli.app, hpsearch.cli.display, hpsearch.tuner.run, hpsearch.spec.dump\n"
-        "import hpsearch.tuner.settings, hpsearch.trackers\n"
+        "import hpsearch.cli.app, hpsearch.progress.display, hpsearch.tuner.run\n"
+        "import hpsearch.spec.dump, hpsearch.tuner.settings, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pandas as pd
 import pytest
 from commands import hpsearch
 from outcomes import acknowledged, table
@@ -37,6 +38,27 @@ def edited(home, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
+
+
+def test_fewer_epochs_are_in_the_curves_already(tmp_path):
+    def run(epochs, out):
+        text = f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
+        (tmp_path / "sweep.yaml").write_text(text)
+        return hpsearch("run", "sweep.yaml", "--out", out, cwd=tmp_path)
+
+    run([4], "out")
+    said = run([2, 4], "out")
+    assert "to train" not in said.stderr
+    assert "4 trials, 4 completed" in said.stdout
+    rows = pd.read_csv(tmp_path / "out" / "results.csv").query("epochs == 2")
+    assert rows["seconds"].tolist() == [0, 0]
+    assert rows["shared_with"].tolist() == [1, 2]
+    run([2, 4], "anew")
+    keys = ["units", "epochs", "score", "loss", "accuracy", "val_loss", "epochs_trained"]
+    found, anew = (table(tmp_path / out)[keys].sort_values(keys[:2]) for out in ("out", "anew"))
+    assert_frame_equal(found.reset_index(drop=True), anew.reset_index(drop=True))
+    said = run([2, 4, 6], "out")
+    assert "2 trials to train in 2 trainings of 12 epochs (0 saved)" in said.stderr
 
 
 @pytest.mark.slow

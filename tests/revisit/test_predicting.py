@@ -282,3 +282,40 @@ def test_rows_with_gaps_and_dates_are_predicted_however_they_are_written(
         messy.predict(rows.drop(columns="kind"))
     with pytest.raises(DataError, match=r"column 'sold': '2024-12-31' is not a date"):
         messy.predict(rows.assign(sold="2024-12-31"))
+
+
+@pytest.mark.slow
+def test_a_model_with_layers_metrics_and_losses_of_ones_own_loads() -> None:
+    import keras
+
+    class Doubled(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    class Hits(keras.metrics.MeanMetricWrapper):
+        def __init__(self, name="hits", dtype=None):
+            super().__init__(keras.metrics.sparse_categorical_accuracy, name, dtype)
+
+        def get_config(self):
+            return {"name": self.name, "dtype": self.dtype}
+
+    def squared(y, p):
+        labels = keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32")
+        return keras.ops.mean((keras.ops.one_hot(labels, 3) - p) ** 2, -1)
+
+    def half(x):
+        return x / 2
+
+    def build(hp):
+        layers = [keras.layers.Dense(hp.Int("units", 2, 8), activation=half), Doubled()]
+        model = keras.Sequential([*layers, keras.layers.Dense(3, "softmax")])
+        model.compile("adam", squared, metrics=["accuracy", Hits()])
+        return model
+
+    x, y = RNG.normal(size=(60, 4)), RNG.integers(0, 3, 60)
+    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 2}, trials=2)
+    assert set(results.table["error"].fillna("")) == {""}
+    model = results.model()
+    assert any(type(layer).__name__ == "Doubled" for layer in model._flatten_layers())
+    chances = model.predict(x[:5], verbose=0)
+    assert results.predict(x[:5]).tolist() == chances.argmax(axis=1).tolist()

@@ -1,7 +1,8 @@
-"""The progress of a run: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a run: a bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -10,21 +11,56 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
+from hpsearch.progress.console import make_console
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import Reporter
+from hpsearch.tuner.settings import AsWarnings, Reporter
 from hpsearch.wording import counted, have_results
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
 #: The most workers that get a line below the bar.
 _MOST_WORKER_LINES = 16
+#: The time left is not told before so many results: the first ones share a start.
+_LEAST_RESULTS = 4
 
 
-def make_display(console: Console) -> Reporter:
-    """Return a bar if `console` is a terminal, else lines."""
+def make_display(console: Console, *, quiet: bool = False, verbose: bool = False) -> Reporter:
+    """Return a command's display: a bar if `console` is a terminal, else lines.
+
+    Args:
+        quiet: Show warnings alone.
+        verbose: Show a line for each result.
+    """
+    if quiet:
+        return Quiet(console)
+    if verbose:
+        return Lines(console, every_seconds=0.0)
     return Bar(console) if console.is_terminal else Lines(console)
+
+
+def make_reporter(verbose: int | str) -> Reporter:
+    """Return what shows a call's progress; warnings are Python's.
+
+    Args:
+        verbose: 0 shows nothing, 1 a bar, 2 a line for each result, `auto` a bar on a terminal or
+            in a notebook and nothing elsewhere.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if isinstance(verbose, bool) or verbose not in ("auto", 0, 1, 2):
+        raise InputError(f"verbose: must be 0, 1, 2 or 'auto', as in Keras, not {verbose!r}")
+    console = make_console(stderr=True)
+    # In a notebook a bar that moves needs ipywidgets.
+    notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+    if verbose == 0 or (verbose == "auto" and not (console.is_terminal or console.is_jupyter)):
+        return AsWarnings()
+    if verbose == 2:
+        return _LinesInPython(console, every_seconds=0.0)
+    return _BarInPython(console) if console.is_terminal or notebook else _LinesInPython(console)
 
 
 def line_printer(console: Console) -> Callable[[str], None]:
@@ -108,12 +144,12 @@ class _Tally:
         return f"best {self.recipe.metric} {self.best[1]:.4f} (trial {self.best[0]})"
 
     def left_text(self) -> str:
-        if not self.epochs_done:
+        left, now = self.total - self.done, self.done - self.at_start
+        if not self.epochs_done or (now < _LEAST_RESULTS and left):
             return "time left unknown"
         elapsed = time.monotonic() - self.began
         if self.expected:
-            now = max(1, self.done - self.at_start)
-            return f"{duration(elapsed / now * (self.total - self.done))} left"
+            return f"{duration(elapsed / max(1, now) * left)} left"
         return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
 
 
@@ -133,12 +169,33 @@ def trials_text(summary: Summary) -> str:
     return counted(summary.trials, "trial") + (f", {executions}," if more else "")
 
 
-class Lines(Reporter):
-    """Prints at most one line a second, except for new bests, failures and notes."""
+class Quiet(Reporter):
+    """Prints warnings alone."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console) -> None:
         self._say = line_printer(console)
-        self._clock = clock
+
+    def note(self, message: str, *, warning: bool = False) -> None:
+        if warning:
+            self._say(f"warning: {message}")
+
+
+class Lines(Reporter):
+    """Prints a line now and then, and for new bests, failures and notes.
+
+    Args:
+        every_seconds: The least time between two other lines.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        every_seconds: float = _LINE_EVERY_SECONDS,
+    ) -> None:
+        self._say = line_printer(console)
+        self._clock, self._every_seconds = clock, every_seconds
         self._tally = _Tally()
         self._last = 0.0
 
@@ -173,7 +230,7 @@ class Lines(Reporter):
         now = self._clock()
         failed = not result.status.scored
         last = self._tally.done == self._tally.total
-        if not (is_best or failed or last or now - self._last >= _LINE_EVERY_SECONDS):
+        if not (is_best or failed or last or now - self._last >= self._every_seconds):
             return
         self._last = now
         score = "" if result.score is None else f" {result.score:.4f}"
@@ -272,3 +329,19 @@ class Bar(Reporter):
         for task in self._workers.values():
             self._bar.remove_task(task)
         self._bar.stop()
+
+
+class _BarInPython(Bar):
+    def note(self, message: str, *, warning: bool = False) -> None:
+        if warning:
+            AsWarnings().note(message, warning=True)
+        else:
+            super().note(message)
+
+
+class _LinesInPython(Lines):
+    def note(self, message: str, *, warning: bool = False) -> None:
+        if warning:
+            AsWarnings().note(message, warning=True)
+        else:
+            super().note(message)

@@ -27,9 +27,10 @@ def tell(text: str) -> None:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr, wide unless that is a terminal."""
+    """Return a console on stdout or stderr, wide unless that is a terminal or a notebook."""
     file: Any = _Unread(sys.stderr if stderr else sys.stdout)
-    return _SafeConsole(file=file, width=None if file.isatty() else _FILE_WIDTH)
+    narrow = file.isatty() or Console().is_jupyter
+    return _SafeConsole(file=file, width=None if narrow else _FILE_WIDTH)
 
 
 def silence(stream: TextIO) -> None:

@@ -8,11 +8,13 @@ import re
 import pytest
 from rich.console import Console
 
-from hpsearch.cli.display import Bar, Lines, duration, make_display
+from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
+from hpsearch.progress.display import Bar, Lines, duration, make_display, make_reporter
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Config
 from hpsearch.tuner.planning import Summary
+from hpsearch.tuner.settings import AsWarnings
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Started
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -69,16 +71,18 @@ def test_the_console_decides():
 
 def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
     display, screen = shown
-    display.planned(summary(), range(5, 11))
+    display.planned(summary(6), range(7, 13))
     display.result(execution(1), result(1, 0.25))
     display.result(execution(2), result(2, 0.5))
-    display.best(3, 0.75)
-    display.result(execution(3), result(3, 0.75))
+    display.result(execution(3), result(3, 0.25))
+    display.result(execution(4), result(4, 0.25))
+    display.best(5, 0.75)
+    display.result(execution(5), result(5, 0.75))
     display.ended()
     seen = text_of(screen)
     assert "sweep digits: 2 workers, results in experiments/digits" in seen
-    assert re.search(r"\b9/10\b", seen)
-    assert "best val_accuracy 0.7500 (trial 3)" in seen
+    assert re.search(r"\b11/12\b", seen)
+    assert "best val_accuracy 0.7500 (trial 5)" in seen
     assert re.search(r"\d+ s left", seen)
 
 
@@ -253,3 +257,64 @@ def test_names_and_errors_are_text_whatever_they_say(kind, name):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_quiet_run_shows_warnings_alone():
+    screen = console(terminal=True)
+    quiet = make_display(screen, quiet=True)
+    quiet.began("s", "d", RECIPE, 1)
+    quiet.planned(summary(1), ())
+    quiet.result(execution(1), result(1, 0.25))
+    quiet.note("three rows")
+    quiet.note("a constant column", warning=True)
+    quiet.ended()
+    assert text_of(screen) == "warning: a constant column\n"
+
+
+def test_a_verbose_one_has_a_line_for_each_result():
+    screen = console(terminal=True)
+    lines = make_display(screen, verbose=True)
+    lines.began("s", "d", RECIPE, 1)
+    lines.planned(summary(9), ())
+    for number in range(1, 10):
+        lines.result(execution(number), result(number, 0.25))
+    assert len(re.findall(r"trial \d completed", text_of(screen))) == 9
+
+
+def test_no_time_is_told_before_there_is_one_to_believe(shown):
+    display, screen = shown
+    display.planned(summary(20), ())
+    for number in range(1, 4):
+        display.result(execution(number), result(number, 0.25))
+    assert " left" not in text_of(screen).replace("time left unknown", "")
+    for number in range(4, 12):
+        display.best(number, 0.25 + number / 100)
+        display.result(execution(number), result(number, 0.25 + number / 100))
+    display.ended()
+    assert re.search(r"\d+ s left", text_of(screen))
+
+
+@pytest.mark.parametrize(
+    ("verbose", "terminal", "shows"),
+    [
+        ("auto", True, "bar"), ("auto", False, "nothing"), (0, True, "nothing"),
+        (1, True, "bar"), (1, False, "lines"), (2, True, "lines"), (2, False, "lines"),
+    ],
+)  # fmt: skip
+def test_in_python_verbose_decides_as_in_keras(monkeypatch, verbose, terminal, shows):
+    screen = console(terminal=terminal)
+    monkeypatch.setattr("hpsearch.progress.display.make_console", lambda **_: screen)
+    reporter = make_reporter(verbose)
+    kinds = {"bar": Bar, "lines": Lines, "nothing": AsWarnings}
+    assert isinstance(reporter, kinds[shows])
+    with pytest.warns(UserWarning, match="a constant column"):
+        reporter.note("a constant column", warning=True)
+    assert screen.file.getvalue() == ""
+    reporter.note("three rows")
+    assert ("three rows" in screen.file.getvalue()) == (shows != "nothing")
+
+
+@pytest.mark.parametrize("verbose", [3, "loud", True, None])
+def test_other_levels_are_refused(verbose):
+    with pytest.raises(InputError, match=r"verbose: must be 0, 1, 2 or 'auto'"):
+        make_reporter(verbose)

@@ -1,0 +1,89 @@
+"""The best trials trained again with fresh seeds: how good they are, and a model of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data.loading import Loader
+from hpsearch.errors import InputError
+from hpsearch.revisit.rows import StoredRun, open_run
+from hpsearch.space.execution import Execution
+from hpsearch.spec.sweep import Sweep, sweep_of_configs
+from hpsearch.store.tables import read_table
+from hpsearch.store.trials import fresh_seeds, ranked, ranked_trials
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CONFIDENCE = 0.95
+
+
+def sweep_of_best(
+    directory: Path,
+    top: int,
+    seeds: int,
+    load: Loader | None = None,
+    trust: Collection[str] = (),
+) -> Sweep:
+    """Return the sweep that trains the best trials of a run again.
+
+    Args:
+        top: The number of best trials.
+        seeds: The number of fresh seeds.
+        load, trust: As for `open_run`.
+
+    Raises:
+        InputError: There are no results, no trial has a score, or a number is less than 1.
+        RefusedError: The data has changed, or the directory names functions that are not trusted.
+    """
+    for name, count in (("top", top), ("seeds", seeds)):
+        if count < 1:
+            raise InputError(f"{name}: must be 1 or more, not {count}")
+    run = open_run(directory, load, trust)
+    chosen = _best(run, top)
+    run.require_trusted(*chosen)
+    configs = [dict(execution.config.values) for execution in chosen]
+    fresh = fresh_seeds((each.seed for each in run.executions), seeds)
+    return sweep_of_configs(run.sweep, configs, fresh, "-refit")
+
+
+def _best(run: StoredRun, top: int) -> list[Execution]:
+    """An execution of each of the best trials, the best first."""
+    scores: dict[int, list[float]] = {}
+    first: dict[int, Execution] = {}
+    for execution in run.executions:
+        first.setdefault(execution.trial, execution)
+        found = scores.setdefault(execution.trial, [])
+        result = run.results.get(execution.number)
+        if result is not None and result.status.scored and result.score is not None:
+            found.append(result.score)
+    best = ranked(scores, run.recipe.goal)[:top]
+    if not best:
+        raise InputError(f"{run.where.path}: no trial has a score")
+    return [first[trial] for trial in best]
+
+
+def score_intervals(directory: Path) -> pd.DataFrame:
+    """Return a line for each trial, the best first: the mean of its scores and its interval.
+
+    Columns: `trial, config, mean, low, high, executions`. The 95% interval of the mean is Student's
+    over the executions, empty for a single one. Folds share rows, so theirs is too short.
+    """
+    import pandas as pd  # slow to import
+    from scipy.stats import t
+
+    table = read_table(directory)
+    trials = ranked_trials(table)
+    counts = trials["executions"].astype("int64")
+    half = t.ppf((1 + _CONFIDENCE) / 2, (counts - 1).clip(lower=1)) * trials["std"] / counts**0.5
+    made: dict[str, Any] = {
+        "trial": trials["trial"],
+        "config": trials["config"],
+        "mean": trials["score"],
+        "low": trials["score"] - half,
+        "high": trials["score"] + half,
+        "executions": counts,
+    }
+    return pd.DataFrame(made).reset_index(drop=True)

@@ -1,0 +1,122 @@
+"""The best trials trained again with fresh seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import hpsearch as command
+from scipy.stats import ttest_1samp
+
+import hpsearch
+from hpsearch.errors import InputError, RefusedError
+
+_SWEEP = """\
+data: {dataset: digits}
+parameters: {units: [4, 16, [8, 4]], epochs: [1, 3], optimizer: [{name: sgd, momentum: 0.9}]}
+seeds: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("refit")
+    (made / "sweep.yaml").write_text(_SWEEP)
+    command("run", "sweep.yaml", "--out", "out", cwd=made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def refit(home: Path) -> hpsearch.Results:
+    return hpsearch.load(home / "out").refit(seeds=3, top=2)
+
+
+def test_the_best_configs_get_fresh_seeds(home: Path, refit: hpsearch.Results) -> None:
+    results = hpsearch.load(home / "out")
+    assert refit.directory == home / "out" / "refit"
+    assert len(refit.table) == 6
+    assert set(refit.table["status"]) == {"completed"}
+    assert set(refit.table["seed"]) == {2, 3, 4}
+    assert set(results.table["seed"]) == {0, 1}
+    assert set(refit.table["config"]) == set(results.top(2)["config"])
+    for column in ("data", "recipe", "metric"):
+        assert set(refit.table[column]) == set(results.table[column])
+    assert refit.sweep.name == "sweep-refit"
+
+
+def test_the_intervals_are_student_s(refit: hpsearch.Results) -> None:
+    found = refit.intervals
+    assert found.columns.tolist() == ["trial", "config", "mean", "low", "high", "executions"]
+    assert found["mean"].is_monotonic_decreasing
+    for line in found.itertuples():
+        scores = refit.table.loc[refit.table["config"] == line.config, "score"].to_numpy()
+        expected = ttest_1samp(scores, 0.0).confidence_interval(0.95)
+        assert line.mean == pytest.approx(scores.mean())
+        assert (line.low, line.high) == pytest.approx((expected.low, expected.high))
+        assert line.executions == 3
+
+
+def test_one_execution_has_no_interval(tmp_path: Path) -> None:
+    results = hpsearch.optimize(lambda c: c["x"] ** 2, {"x": [1, 2]}, method="grid", out=tmp_path)
+    assert results.intervals["mean"].tolist() == [1, 4]
+    assert results.intervals[["low", "high"]].isna().all(axis=None)
+    with pytest.raises(InputError, match="its rows are those of a function"):
+        results.refit()
+
+
+def test_it_has_the_final_model(refit: hpsearch.Results) -> None:
+    rows = np.zeros((2, 8, 8), np.uint8)
+    assert refit.model().predict(rows, verbose=0).shape == (2, 10)
+
+
+def test_what_was_refitted_is_not_trained_again(home: Path, refit: hpsearch.Results) -> None:
+    before = refit.table[["trial", "seed", "score", "seconds"]]
+    again = hpsearch.load(home / "out").refit(seeds=3, top=2)
+    pd.testing.assert_frame_equal(again.table[["trial", "seed", "score", "seconds"]], before)
+
+
+def test_the_command_prints_means_and_intervals(home: Path, refit: hpsearch.Results) -> None:
+    said = command("refit", "out", "--top", 2, "--seeds", 3, cwd=home)
+    lines = [line.split() for line in said.stdout.splitlines()]
+    best = refit.intervals.iloc[0]
+    assert lines[0] == ["trial", "config", "mean", "95%", "interval", "executions"]
+    assert lines[1][:3] == [str(best["trial"]), best["config"], f"{best['mean']:.4f}"]
+    assert f"{best['low']:.4f} to {best['high']:.4f}" in said.stdout
+    assert said.stdout.splitlines()[-1].endswith("best.keras, are in out/refit")
+
+
+def test_numbers_below_one_are_refused(home: Path) -> None:
+    for wrong in ({"seeds": 0}, {"top": 0}):
+        with pytest.raises(InputError, match=r": must be 1 or more, not 0"):
+            hpsearch.load(home / "out").refit(**wrong)
+
+
+def test_other_results_are_not_mixed_in(home: Path, tmp_path: Path) -> None:
+    text = _SWEEP.replace("dataset: digits", "dataset: digits, validation: 0.3")
+    (tmp_path / "sweep.yaml").write_text(text)
+    command("run", "sweep.yaml", "--out", "other", cwd=tmp_path)
+    with pytest.raises(RefusedError, match=r"split\.validation"):
+        hpsearch.load(home / "out").refit(out=tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_rows_in_memory_and_models_of_ones_own() -> None:
+    import keras
+
+    def build(hp):
+        units = hp.Int("units", 2, 8)
+        model = keras.Sequential([keras.layers.Dense(units), keras.layers.Dense(3)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"])
+        return model
+
+    draws = np.random.default_rng(0)
+    x, y = draws.normal(size=(60, 4)), draws.integers(0, 3, 60)
+    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 2}, trials=3)
+    again = results.refit(seeds=2)
+    assert again.table["config"].tolist() == [results.best["config"]] * 2
+    assert again.model().predict(x[:2], verbose=0).shape == (2, 3)
+    del results
+    assert len(again.predict(x[:2])) == 2
