@@ -16,7 +16,7 @@ from hpsearch.errors import InputError
 from hpsearch.progress.display import make_reporter
 from hpsearch.report.pictures import Pictures
 from hpsearch.report.source import ReportSource, load_source, resolved_sweep
-from hpsearch.revisit.refitting import score_intervals, sweep_of_best
+from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -261,6 +261,8 @@ class Results(Pictures):
         self,
         seeds: int = 5,
         top: int = 1,
+        *,
+        on: str = "train",
         out: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         verbose: int | str = "auto",
@@ -273,16 +275,18 @@ class Results(Pictures):
         Args:
             seeds: The number of fresh seeds.
             top: The number of best trials.
-            out: The new results directory; default `refit` in this one. What it has is not trained
-                again.
+            on: `train+validation` trains on the validation rows, too, for a final model; its scores
+                are then of rows that it was trained on. `evaluate("test")` tells how good it is.
+            out: The new results directory; default `refit`, or `final`, in this one. What it has is
+                not trained again.
             workers, verbose: As for `hpsearch.run`.
 
         Raises:
             InputError: No trial has a score.
             RefusedError: The data has changed, or as for `export`; or `out` has other results.
         """
-        sweep = sweep_of_best(self.directory, top, seeds, self.rows, self.trust)
-        where = self.directory / "refit" if out is None else Path(out)
+        sweep = sweep_of_best(self.directory, top, seeds, self.rows, self.trust, on=on)
+        where = self.directory / REFIT_IN[on] if out is None else Path(out)
         settings = Settings(out=where, workers=workers)
         run_sweep(sweep, settings, make_reporter(verbose), self.rows)
         again = Results(where, self.rows, self.trust)

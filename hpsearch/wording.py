@@ -63,29 +63,29 @@ def _words(name: str) -> tuple[str, ...]:
     return tuple(sorted(re.split(r"[\s_-]+", name.lower())))
 
 
-def nearest(word: Any, names: Iterable[str]) -> str | None:
+def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name most like `word`, if one is close.
 
     Case, `_`, `-` and the order of words do not count.
     """
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
-    return _nearest(word, tuple(names))
+    return _nearest(word, tuple(names), cutoff)
 
 
 @lru_cache(maxsize=512)  # A list of thousands of items tends to repeat one mistake.
-def _nearest(word: str, names: tuple[str, ...]) -> str | None:
+def _nearest(word: str, names: tuple[str, ...], cutoff: float) -> str | None:
     by_words = {_words(name): name for name in names}
     if _words(word) in by_words:
         return by_words[_words(word)]
     by_plain = {_plain(name): name for name in names}
-    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=cutoff)
     return by_plain[close[0]] if close else None
 
 
-def did_you_mean(word: Any, names: Iterable[str]) -> str:
+def did_you_mean(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str:
     """Return `; did you mean ...?`, or an empty string if no name is close."""
-    near = nearest(word, names)
+    near = nearest(word, names, cutoff)
     return f"; did you mean {near!r}?" if near is not None else ""
 
 
@@ -99,7 +99,7 @@ def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -
     """
     meaning = meanings.get(word) if isinstance(word, str) else None
     if meaning is None:
-        return did_you_mean(word, names)
+        return did_you_mean(word, names, _CLOSE)
     return f"; did you mean {meaning!r}?" if " " not in meaning else f"; {meaning}"
 
 
@@ -198,6 +198,8 @@ def printable(text: str, instead: str = " ", keep: str = "") -> str:
 
 #: Of an error: more is for no reader, and a message may hold an array's every number.
 MOST_CHARACTERS = 10_000
+#: Another tool's word is no misspelling of one here.
+_CLOSE = 0.7
 _MOST_IN_CELL = 200
 
 

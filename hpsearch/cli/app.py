@@ -358,8 +358,12 @@ def refit(
     *,
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Fresh seeds of each.")] = 5,
+    on: Annotated[
+        str,
+        typer.Option(metavar="train|train+validation", help="Rows to train on."),
+    ] = "train",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Results directory; default DIR/refit.")
+        Path | None, typer.Option(metavar="DIR", help="Default DIR/refit, or DIR/final.")
     ] = None,
     workers: Workers = None,
     trust: Trust = None,
@@ -369,8 +373,7 @@ def refit(
     from hpsearch.cli import revisit
 
     may_run = revisit.trust_of(trust or (), sweep)
-    where = out or directory / "refit"
-    revisit.refit(directory, where, (top, seeds, workers), make_console(), may_run)
+    revisit.refit(directory, out, (top, seeds, workers), make_console(), may_run, on=on)
 
 
 class _OptionalFile(TyperCommand):

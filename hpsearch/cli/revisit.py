@@ -21,7 +21,7 @@ from hpsearch.report.page import write_page
 from hpsearch.report.pictures import save_figures
 from hpsearch.report.source import load_source
 from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.refitting import score_intervals, sweep_of_best
+from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
     Which,
@@ -143,10 +143,12 @@ def predict(
 
 def refit(
     directory: Path,
-    out: Path,
+    out: Path | None,
     numbers: tuple[int, int, int | None],
     console: Console,
     trust: Collection[str] = (),
+    *,
+    on: str = "train",
 ) -> None:
     """Train the best trials again and print their means and intervals.
 
@@ -154,8 +156,9 @@ def refit(
         numbers: Of trials, of fresh seeds, and of workers.
     """
     top, seeds, workers = numbers
-    sweep = sweep_of_best(directory, top, seeds, trust=trust)
+    sweep = sweep_of_best(directory, top, seeds, trust=trust, on=on)
     display = make_display(make_console(stderr=True))
+    out = out or directory / REFIT_IN[on]
     run_sweep(sweep, Settings(out=out, workers=workers), display)
     shown = Table(box=None, pad_edge=False)
     for name in ("trial", "config", "mean", "95% interval", "executions"):

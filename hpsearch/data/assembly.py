@@ -305,6 +305,8 @@ def assemble(source: RawData, options: Options) -> Dataset:
     Raises:
         DataError: The targets cannot be used, or there are too few rows.
     """
+    if options.train_on == "train+validation":
+        return _whole(source, options)
     if options.cv is not None or options.folds is not None:
         return _by_folds(source, options)
     outlined = outline(source, options)
@@ -319,6 +321,35 @@ def assemble(source: RawData, options: Options) -> Dataset:
     dataset = _dataset(source, options, outlined, (train, validation, test))
     _require_memory([dataset], source.where)
     return dataset
+
+
+def _whole(source: RawData, options: Options) -> Dataset:
+    """Assemble a dataset that is trained on all rows but those for testing."""
+    outlined = outline(source, replace(options, validation=None))
+    rows, size = outlined.train, outlined.size
+    # The test part is split off first, so it is the one that it always was.
+    places, _, off = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
+    test = rows.take(off) if size.test else outlined.test
+    whole = rows.take(np.sort(places))
+    if outlined.validation is not None and options.validation is None:
+        whole = _joined(whole, outlined.validation)
+    dataset = _dataset(source, options, outlined, (whole, whole, test))
+    _require_memory([dataset], source.where)
+    return dataset
+
+
+def _joined(first: Split, second: Split) -> Split:
+    if isinstance(first.x, Mapping) and isinstance(second.x, Mapping):
+        x: Inputs = {n: np.concatenate([each, second.x[n]]) for n, each in first.x.items()}
+    else:
+        x = np.concatenate([first.x, second.x])
+    weights = None
+    if first.weights is not None or second.weights is not None:
+        ones = (np.ones(len(each), np.float32) for each in (first, second))
+        given = (first.weights, second.weights)
+        both = [one if own is None else own for one, own in zip(ones, given, strict=True)]
+        weights = np.concatenate(both)
+    return Split(x, np.concatenate([first.y, second.y]), weights)
 
 
 def _by_folds(source: RawData, options: Options) -> Dataset:

@@ -16,6 +16,7 @@ from hpsearch.wording import counted, printable
 TaskName = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard", "minmax", "robust"]
 Impute = Literal["median", "mean", "none"]
+TrainOn = Literal["train", "train+validation"]
 
 Indices = npt.NDArray[np.intp]
 FoldIndices = Sequence[tuple[Indices, Indices]]
@@ -52,6 +53,8 @@ class Options:
         folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
         parts: Of several targets; see `Target`.
         impute: The number of the training split that takes the place of a missing one.
+        train_on: With `train+validation`, all rows but those for testing are the training part, and
+            the validation part as well.
     """
 
     validation: float | None = 0.2
@@ -63,6 +66,7 @@ class Options:
     folds: Folds | None = None
     parts: tuple[TargetPart, ...] = ()
     impute: Impute = "median"
+    train_on: TrainOn = "train"
 
 
 Inputs = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]

@@ -61,6 +61,7 @@ def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
         cv=spec.cv,
         folds=_folds_by_column(spec),
         impute=spec.impute,
+        train_on=spec.train_on,
     )
     return source, options
 
@@ -78,7 +79,8 @@ def probe_dataset(spec: DataSpec) -> Shape:
         return _probe_builtin(describe(spec.dataset), spec)
     source, options = read_raw(spec)
     x = source.train.x
-    if isinstance(x, Mapping) or np.isnan(x.min()) or spec.cv is not None or spec.split is not None:
+    splits = spec.cv is not None or spec.split is not None or spec.train_on != "train"
+    if isinstance(x, Mapping) or np.isnan(x.min()) or splits:
         return Shape.of(assemble(source, options))
     outlined = outline(source, options)
     return Shape(
@@ -203,6 +205,9 @@ def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
     if spec.cv is not None:
         held_out = math.ceil(size.train / spec.cv)
         size = SplitSizes(size.train - held_out, held_out, size.test)
+    if spec.train_on == "train+validation":
+        whole = size.train + size.validation
+        size = SplitSizes(whole, whole, size.test)
     if known.class_counts:
         names = tuple(str(i) for i in range(len(known.class_counts)))
         counts = np.array(known.class_counts)

@@ -191,6 +191,7 @@ class InMemoryRows:
             folds=folding.maker(float(spec.validation)),
             parts=self.parts,
             impute=spec.impute,
+            train_on=spec.train_on,
         )
         return dataset_from_arrays(
             self.x,

@@ -17,6 +17,8 @@ from hpsearch.store.trials import fresh_seeds, ranked, ranked_trials
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Rows to train on -> the folder of the results in that of the run.
+REFIT_IN = {"train": "refit", "train+validation": "final"}
 _CONFIDENCE = 0.95
 
 
@@ -26,12 +28,18 @@ def sweep_of_best(
     seeds: int,
     load: Loader | None = None,
     trust: Collection[str] = (),
+    *,
+    on: str = "train",
 ) -> Sweep:
     """Return the sweep that trains the best trials of a run again.
+
+    On `train+validation` a trial gets as many epochs as its executions were scored after, in the
+    mean, if early stopping or the best epoch decided that.
 
     Args:
         top: The number of best trials.
         seeds: The number of fresh seeds.
+        on: `train` or `train+validation`.
         load, trust: As for `open_run`.
 
     Raises:
@@ -41,12 +49,26 @@ def sweep_of_best(
     for name, count in (("top", top), ("seeds", seeds)):
         if count < 1:
             raise InputError(f"{name}: must be 1 or more, not {count}")
+    if on not in REFIT_IN:
+        raise InputError(f"on: must be train or train+validation, not {on!r}")
     run = open_run(directory, load, trust)
     chosen = _best(run, top)
     run.require_trusted(*chosen)
     configs = [dict(execution.config.values) for execution in chosen]
+    whole = on == "train+validation"
+    if whole and (run.recipe.early_stopping or run.recipe.epoch == "best"):
+        configs = [
+            values | {"epochs": _mean_epochs(run, execution.trial)}
+            for values, execution in zip(configs, chosen, strict=True)
+        ]
     fresh = fresh_seeds((each.seed for each in run.executions), seeds)
-    return sweep_of_configs(run.sweep, configs, fresh, "-refit")
+    return sweep_of_configs(run.sweep, configs, fresh, "-refit", whole=whole)
+
+
+def _mean_epochs(run: StoredRun, trial: int) -> int:
+    found = [run.results.get(each.number) for each in run.executions if each.trial == trial]
+    epochs = [each.scored_epoch for each in found if each is not None and each.scored_epoch]
+    return max(1, round(sum(epochs) / len(epochs)))
 
 
 def _best(run: StoredRun, top: int) -> list[Execution]:

@@ -222,6 +222,15 @@ class DataSpec(Spec):
         SplitSpec | None,
         about("Keep groups together, or split by time.", {"by": "group", "column": "patient"}),
     ] = None
+    train_on: Annotated[
+        Literal["train", "train+validation"],
+        one_of(("train", "train+validation"), "part"),
+        about(
+            "Rows to train on. With train+validation, for a final model, those of both parts; "
+            "the scores are then of rows that were trained on.",
+            "train+validation",
+        ),
+    ] = "train"
     seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "minmax", "robust", "auto"],
@@ -237,7 +246,7 @@ class DataSpec(Spec):
     def raw(self) -> Any:
         """Return the data as a sweep file has it."""
         raw = super().raw()
-        for name in ("drop", "impute", "dates", "identifiers"):
+        for name in ("drop", "impute", "dates", "identifiers", "train_on"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 del raw[name]
         if self.cv is not None or (self.memory is not None and self.memory.splits):
@@ -266,6 +275,8 @@ class DataSpec(Spec):
             how["groups"] = "in memory"
         if self.split is not None:
             how["by"] = self.split.raw()
+        if self.train_on != "train":
+            how["train_on"] = self.train_on
         return how | {"seed": self.seed}
 
     @property

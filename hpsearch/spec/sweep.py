@@ -265,21 +265,33 @@ def sweep_of_config(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
 
 
 def sweep_of_configs(
-    sweep: Sweep, configs: Iterable[Mapping[str, Any]], seeds: Iterable[int], ending: str
+    sweep: Sweep,
+    configs: Iterable[Mapping[str, Any]],
+    seeds: Iterable[int],
+    ending: str,
+    *,
+    whole: bool = False,
 ) -> Sweep:
     """Return the sweep of exactly these configs and seeds, with another one's data and settings.
 
     Args:
         ending: Of its name.
+        whole: Train on all rows but those for testing. No row is left then that could end a
+            training early, or choose an epoch.
 
     Raises:
         SweepFileError: The values are none of a sweep file.
     """
-    whole = sweep.raw()
-    raw = {key: value for key, value in whole.items() if key not in (*_OF_SEVERAL, "keep")}
-    if isinstance(sweep.model, str) and "parameters" in whole:
+    asked = sweep.raw()
+    raw = {key: value for key, value in asked.items() if key not in (*_OF_SEVERAL, "keep")}
+    if isinstance(sweep.model, str) and "parameters" in asked:
         # They bound the model's own hyperparameters.
-        raw["parameters"] = whole["parameters"]
+        raw["parameters"] = asked["parameters"]
+    if whole:
+        raw.pop("early_stopping", None)
+        raw["data"] = raw["data"] | {"train_on": "train+validation"}
+        if sweep.metric is not None:
+            raw["metric"] = sweep.metric.model_copy(update={"epoch": "last"}).raw()
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
     return sweep_from_mapping(
         raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}

@@ -29,6 +29,7 @@ class Request:
     target: str | None = None
     drop: tuple[str, ...] = ()
     impute: str = "median"
+    train_on: str = "train"
     dates: str = "features"
     identifiers: str = "drop"
     task: TaskName | None = None

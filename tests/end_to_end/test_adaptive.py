@@ -76,7 +76,8 @@ def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted
             values["optimizer"] = yaml.safe_load(values["optimizer"])
     raw = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
     del raw["method"], raw["budget"]
-    whole = package.run({**raw, "name": "alone", "configs": listed}, out=tmp_path / "alone")
+    with pytest.warns(UserWarning, match="without a method only the 12 configs are tried"):
+        whole = package.run({**raw, "name": "alone", "configs": listed}, out=tmp_path / "alone")
     alone = whole.curves
     merged = curves.merge(alone, on=["trial", "epoch"], suffixes=("", "_alone"))
     assert len(merged) == len(curves)

@@ -11,7 +11,9 @@ from commands import hpsearch as command
 from scipy.stats import ttest_1samp
 
 import hpsearch
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import InputError, RefusedError
+from hpsearch.spec.sweep import load_sweep
 
 _SWEEP = """\
 data: {dataset: digits}
@@ -64,6 +66,40 @@ def test_one_execution_has_no_interval(tmp_path: Path) -> None:
     assert results.intervals[["low", "high"]].isna().all(axis=None)
     with pytest.raises(InputError, match="its rows are those of a function"):
         results.refit()
+
+
+_STOPPING = """\
+data: {dataset: iris, test: 0.2}
+parameters: {units: [16], epochs: 80, optimizer: adam, learning_rate: 0.05}
+early_stopping: {patience: 2}
+seeds: 2
+"""
+
+
+def test_a_final_model_is_trained_on_all_rows_but_those_for_testing(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(_STOPPING)
+    command("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    results = hpsearch.load(tmp_path / "out")
+    epochs = results.table["epochs_trained"].mean()
+    final = results.refit(seeds=1, on="train+validation")
+    assert final.directory == tmp_path / "out" / "final"
+    line = final.table.iloc[0]
+    assert line["epochs"] == line["epochs_trained"] == max(1, round(epochs)) < 80
+    assert line["loss"] == pytest.approx(line["val_loss"], rel=0.5)
+    rows = {split: final.evaluate(split).rows for split in ("train", "validation", "test")}
+    assert rows == {"train": 120, "validation": 120, "test": 30}
+    assert results.evaluate("test").rows == 30
+    # The same rows are for testing: the data are those that the first run left out.
+    spec = load_sweep(tmp_path / "out" / "sweep.yaml").data
+    first, whole = (load_dataset(s.data) for s in (results.sweep, final.sweep))
+    np.testing.assert_array_equal(first.test.x, whole.test.x)
+    both = np.concatenate([first.train.x, first.validation.x])
+    assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, whole.train.x.tolist()))
+    assert spec.train_on == "train"
+    told = command("refit", "out", "--seeds", 1, "--on", "train+validation", cwd=tmp_path)
+    assert "best.keras, are in out/final" in told.stdout
+    with pytest.raises(InputError, match="on: must be train or train"):
+        results.refit(on="all")
 
 
 def test_it_has_the_final_model(refit: hpsearch.Results) -> None:

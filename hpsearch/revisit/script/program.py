@@ -319,6 +319,8 @@ def _require_plain(run: StoredRun, execution: Execution) -> None:
         found = "weights of rows"
     if execution.fold is not None or run.sweep.data.split is not None:
         found = "folds and splits by group or time"
+    if run.sweep.data.train_on != "train":
+        found = "training and validation rows together"
     if found:
         raise NotSupportedError(
             f"a program is not written for {found}, which this sweep has: "
