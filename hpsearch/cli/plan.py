@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,10 +14,10 @@ from hpsearch.data.loading import probe_dataset
 from hpsearch.data.specs import InputSpec, Target
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
-from hpsearch.models.problem import Problem
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
-from hpsearch.space.execution import Execution, ExecutionKey, Training
+from hpsearch.space.execution import Execution, Training
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -25,6 +26,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
+from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search
 from hpsearch.wording import counted, have_results
@@ -65,8 +67,7 @@ def print_plan(
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
         return
     executions = _executions(sweep, search, limit)
-    answered = _answered(where)
-    done = [each for each in executions if each.key in answered]
+    done = _answered(where, executions, make_recipe(sweep, shape.task))
     trainings = group(executions, answered={each.number for each in done})
     if custom:
         lines = [
@@ -117,17 +118,25 @@ def _executions(sweep: Sweep, search: Search, limit: int | None) -> list[Executi
     return executions
 
 
-def _answered(where: ResultsDirectory) -> set[ExecutionKey]:
-    """Return the keys of executions that have a result already."""
+def _answered(
+    where: ResultsDirectory, executions: Sequence[Execution], recipe: Recipe
+) -> list[Execution]:
+    """The executions that have a result already, or whose result an earlier one's curve holds."""
     if not where.store.exists():
-        return set()
+        return []
     try:
         with Store(where.store, read_only=True) as store:
-            results = store.results()
-            return {each.key for each in store.executions() if each.number in results}
+            stored, results = store.executions(), store.results()
     except RefusedError:
         # A run would say what is wrong with the store; a plan only counts.
-        return set()
+        return []
+    keys = {each.key for each in stored if each.number in results}
+    curves = CurveReuse(recipe, results, {})
+    for each in stored:
+        curves.add(each)
+    # The plan's numbers are its own.
+    new = ((each, replace(each, number=0)) for each in executions)
+    return [each for each, as_new in new if each.key in keys or curves.answer(as_new, each.epochs)]
 
 
 def _estimate(

@@ -41,12 +41,17 @@ def edited(home, old, new):
 
 
 def test_fewer_epochs_are_in_the_curves_already(tmp_path):
+    def sweep(epochs):
+        return f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
+
     def run(epochs, out):
-        text = f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
-        (tmp_path / "sweep.yaml").write_text(text)
+        (tmp_path / "sweep.yaml").write_text(sweep(epochs))
         return hpsearch("run", "sweep.yaml", "--out", out, cwd=tmp_path)
 
     run([4], "out")
+    (tmp_path / "sweep.yaml").write_text(sweep([2, 4]))
+    planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path).stdout
+    assert "trainings  0" in planned
     said = run([2, 4], "out")
     assert "to train" not in said.stderr
     assert "4 trials, 4 completed" in said.stdout
