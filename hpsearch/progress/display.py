@@ -159,7 +159,7 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
         if workers is None
         else counted(workers, "worker")
     )
-    return f"{name}: {count}, results in {directory}"
+    return f"{name}: {count}" + (f", results in {directory}" if directory else "")
 
 
 def trials_text(summary: Summary) -> str:

@@ -152,7 +152,7 @@ class Reporter:
     """Shows a run. A reporter decides nothing and must not raise; this one shows nothing."""
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        """The run is set up; its files go to `directory`."""
+        """The run is set up; its files go to `directory`, or nowhere if that is empty."""
 
     def expected(self, trials: int) -> None:
         """Upper bound on the trials of a run that does not know them in advance."""

@@ -162,7 +162,9 @@ class _Run:
         page = ReportFile(self.where, engine.tables, sweep)
         if self.settings.live:
             engine.watch = page.update
-        self.reporter.began(prepared.name, str(self.where.path), engine.recipe, self.workers)
+        kept = sweep is not None or self.settings.report
+        directory = str(self.where.path) if kept else ""
+        self.reporter.began(prepared.name, directory, engine.recipe, self.workers)
         for line in prepared.profile:
             self.reporter.note(line)
         engine.tables.begin()
@@ -413,7 +415,7 @@ class FunctionRun:
         goal: `maximize` or `minimize`.
         workers: 1 calls it in this process, unless `execution` names a cluster.
         time_seconds: No trial begins after it; None for no limit.
-        report: Whether to write report.html.
+        report: Whether to write report.html; without one, nothing is kept.
     """
 
     objective: Objective
@@ -439,7 +441,8 @@ class FunctionRun:
                 recipe={"seed": seed, "kind": str(space.kind)},
             ),
             task=Task.OBJECTIVE,
-            name=self.out.name,
+            # A temporary directory's name would differ each time.
+            name=self.out.name if self.report else "optimize",
             columns=space.names,
             costs=UnknownCosts(tensorflow=False),
             time_seconds=self.time_seconds,
