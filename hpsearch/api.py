@@ -395,7 +395,7 @@ def tune(
                 "test": test if rows.test is None else None,
                 "seed": split_seed,
                 "scale": scale,
-                "drop": list(drop) or None,
+                "drop": drop if isinstance(drop, str) else list(drop) or None,
                 "impute": impute,
                 "dates": dates,
                 "identifiers": identifiers,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
-from hpsearch.space.execution import Execution, Training
+from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -66,8 +66,9 @@ def print_plan(
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
         return
-    executions = _executions(sweep, search, limit)
-    done = _answered(where, executions, make_recipe(sweep, shape.task))
+    stored, results = _stored(where)
+    executions = _executions(sweep, search, limit, stored)
+    done = _answered(executions, make_recipe(sweep, shape.task), stored, results)
     trainings = group(executions, answered={each.number for each in done})
     if custom:
         lines = [
@@ -103,14 +104,17 @@ def _when(parameter: Parameter) -> str:
     return f" (where {' and '.join(conditions)})" if conditions else ""
 
 
-def _executions(sweep: Sweep, search: Search, limit: int | None) -> list[Execution]:
+def _executions(
+    sweep: Sweep, search: Search, limit: int | None, stored: Sequence[Execution]
+) -> list[Execution]:
     drawn = draws(search.method.name, search.space, search.listed, search.seed)
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # Only time ends the search, so the plan is of its first trials.
         limit = 1_000
     listed = {config.id for config in search.listed}
-    trials = Trials(search.space, listed, sweep.repetitions, limit=limit)
-    executions: list[Execution] = []
+    trials = Trials(search.space, listed, sweep.repetitions, stored=stored, limit=limit)
+    known = {each.config.id: each.config for each in trials.current}
+    executions = [*trials.current, *trials.new(known.values(), sweep.repetitions)]
     for config in itertools.chain(search.listed, drawn):
         if trials.spent:
             break
@@ -118,25 +122,26 @@ def _executions(sweep: Sweep, search: Search, limit: int | None) -> list[Executi
     return executions
 
 
+def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
+    """The executions of earlier runs, and their results."""
+    if where.store.exists():
+        # A run would say what is wrong with the store; a plan only counts.
+        with suppress(RefusedError), Store(where.store, read_only=True) as store:
+            return store.executions(), store.results()
+    return [], {}
+
+
 def _answered(
-    where: ResultsDirectory, executions: Sequence[Execution], recipe: Recipe
+    executions: Sequence[Execution],
+    recipe: Recipe,
+    stored: Sequence[Execution],
+    results: Mapping[int, ExecutionResult],
 ) -> list[Execution]:
     """The executions that have a result already, or whose result an earlier one's curve holds."""
-    if not where.store.exists():
-        return []
-    try:
-        with Store(where.store, read_only=True) as store:
-            stored, results = store.executions(), store.results()
-    except RefusedError:
-        # A run would say what is wrong with the store; a plan only counts.
-        return []
-    keys = {each.key for each in stored if each.number in results}
     curves = CurveReuse(recipe, results, {})
     for each in stored:
         curves.add(each)
-    # The plan's numbers are its own.
-    new = ((each, replace(each, number=0)) for each in executions)
-    return [each for each, as_new in new if each.key in keys or curves.answer(as_new, each.epochs)]
+    return [e for e in executions if e.number in results or curves.answer(e, e.epochs)]
 
 
 def _estimate(

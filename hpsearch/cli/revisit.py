@@ -169,6 +169,8 @@ def refit(
         cells = (line["trial"], line["config"], mean, ends, line["executions"])
         shown.add_row(*(Text(str(cell)) for cell in cells))
     console.print(shown)
+    if on != "train":
+        line_printer(console)("these scores are of rows that the models were trained on")
     line_printer(console)(f"results and the best of these models, best.keras, are in {out}")
 
 

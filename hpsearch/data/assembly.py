@@ -472,7 +472,11 @@ def _keys(rows: Split) -> list[int]:
     """Hash each row with its target."""
     x, y = rows.x, rows.y
     if isinstance(x, Mapping):
-        columns = [values.tolist() for values in x.values()]
+        # A missing number is no other number than a missing one.
+        columns = [
+            (values if values.dtype == object else (values + 0.0).view(np.int32)).tolist()
+            for values in x.values()
+        ]
         return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]
     flat = np.ascontiguousarray(x.reshape(len(x), -1))
     return [

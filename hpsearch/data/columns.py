@@ -41,7 +41,11 @@ _NAME_OF_IDENTIFIER = re.compile(
 )
 _LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+#: As `pandas.read_csv` reads them.
+_FLAGS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
+    ("False", "FALSE", "false"), 0.0
+)
 _EMPTY = "the value is missing in every row"
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
@@ -202,7 +206,10 @@ def _known_column(series: pd.Series[Any], options: TableOptions, *, text: bool) 
         values = series.to_numpy(np.float64, na_value=np.nan)
         return _numbers(values, series.array, options)
     cells, _ = _cells(series)
-    return _numbers(parse_numbers(cells), cells, options)
+    values = parse_numbers(cells)
+    # pandas takes such a column for text once a cell is missing.
+    flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
+    return _numbers(np.where(np.isnan(values), flags, values), cells, options)
 
 
 def _unusable(series: pd.Series[Any]) -> _Problem:
@@ -381,8 +388,11 @@ def _date_parts(series: pd.Series[Any], column: DateColumn, options: TableOption
     bad = np.isnat(moments) & ~missing
     if bad.any():
         row = int(np.argmax(bad))
+        form = column.format or "ISO 8601"
         return _Problem(
-            row, f"{cells[row][:40]!r} is not a date{_others(bad)}, the other cells are; repair it"
+            row,
+            f"{cells[row][:40]!r} is not a date of the form {form}{_others(bad)}, which the "
+            "training rows have; repair it",
         )
     if missing.any() and not options.missing:
         return _missing(missing, "")

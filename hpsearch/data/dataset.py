@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -250,7 +250,16 @@ def _features(dataset: Dataset) -> str:
         (dates, "date", ""),
     )
     listed = ", ".join(counted(n, noun) + more for n, noun, more in found if n)
-    gaps = sum(_share_missing(each) > 0 for each in columns.values())
+    # A date's parts are missing together.
+    whole = {part: each.name for each in spec.table.dates for part in each.parts}
+    names: Iterable[Any] = spec.table.names or columns
+    gaps = len(
+        {
+            whole.get(str(name), name)
+            for name, each in zip(names, columns.values(), strict=True)
+            if _share_missing(each) > 0
+        }
+    )
     return listed + (f"; {counted(gaps, 'column')} with missing values" if gaps else "")
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_ROWS = 1024
+#: So alike must a name be that is suggested in place of another.
+_CLOSE = 0.75
 
 
 def class_names(directory: Path, load: Loader | None, trust: Collection[str]) -> tuple[str, ...]:
@@ -210,7 +212,7 @@ class Predictor:
             if name not in frame.columns:
                 raise InputError(
                     f"rows have no column {name!r}, which the model takes"
-                    f"{did_you_mean(name, list(frame.columns))}"
+                    f"{did_you_mean(name, list(frame.columns), _CLOSE)}"
                 )
         if frame.empty:
             return np.empty((0, len(columns)), np.float32)

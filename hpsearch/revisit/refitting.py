@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Rows to train on -> the folder of the results in that of the run.
 REFIT_IN = {"train": "refit", "train+validation": "final"}
 _CONFIDENCE = 0.95
+#: Metrics from 0 to 1.
+_SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
 
 
 def sweep_of_best(
@@ -91,7 +93,7 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     """Return a line for each trial, the best first: the mean of its scores and its interval.
 
     Columns: `trial, config, mean, low, high, executions`. The 95% interval of the mean is Student's
-    over the executions, empty for a single one. Folds share rows, so theirs is too short.
+    over the executions, empty for a single one, and within 0 to 1 for shares. Folds share rows, so theirs is too short.
     """
     import pandas as pd  # slow to import
     from scipy.stats import t
@@ -100,12 +102,16 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     trials = ranked_trials(table)
     counts = trials["executions"].astype("int64")
     half = t.ppf((1 + _CONFIDENCE) / 2, (counts - 1).clip(lower=1)) * trials["std"] / counts**0.5
+    low, high = trials["score"] - half, trials["score"] + half
+    metrics = set(trials["metric"].str.partition(":")[0])
+    if all(metric.endswith(_SHARES) for metric in metrics):
+        low, high = low.clip(lower=0.0), high.clip(upper=1.0)
     made: dict[str, Any] = {
         "trial": trials["trial"],
         "config": trials["config"],
         "mean": trials["score"],
-        "low": trials["score"] - half,
-        "high": trials["score"] + half,
+        "low": low,
+        "high": high,
         "executions": counts,
     }
     return pd.DataFrame(made).reset_index(drop=True)

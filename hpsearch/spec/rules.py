@@ -29,7 +29,6 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from hpsearch.spec.words import VALUES
 from hpsearch.wording import (
-    did_you_mean,
     list_hint,
     listing,
     nearest,
@@ -501,7 +500,7 @@ def _message(detail: Any, keys: tuple[str, ...], words: Mapping[str, str]) -> st
             return f"unknown key; {space}"
         if loc and loc[-1] in words:
             return f"unknown key{unknown_hint(loc[-1], words, keys)}"
-        hint = did_you_mean(loc[-1], keys) if loc else ""
+        hint = unknown_hint(loc[-1], {}, keys) if loc else ""
         return f"unknown key; allowed are {listing(keys)}{hint}"
     return f"{detail['msg']}, not {show(detail['input'])}"
 

@@ -92,7 +92,9 @@ SWEEP: Final[Mapping[str, str]] = {
 
 DATA: Final[Mapping[str, str]] = {
     **_each("stratify", _STRATIFIED),
-    **_each("validation_split val_split test_size validation_data val", "validation"),
+    **_each("validation_split val_split validation_data val", "validation"),
+    **_each("test_size", "write validation: 0.2 to score on, test: 0.2 to keep rows for the end"),
+    **_each("test_split", "test"),
     **_each("random_state random_seed split_seed", "seed"),
     **_each("path file filename file_path", "csv"),
     **_each("label labels y target_column label_column", "target"),

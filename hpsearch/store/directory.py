@@ -23,7 +23,6 @@ from hpsearch.store.lock import HARD_LINK, DirectoryLock, NoLocksError, lock_of_
 APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
-_LINE_OF_LOG = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,")
 #: How SQLite's log of writes begins.
 _WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
@@ -270,7 +269,8 @@ class ResultsDirectory:
             )
         foreign = [path.name for path in self._derived() if path.is_file()]
         log, wal = self.log, logs_of_store(self.store)[0]
-        if _begins(log) and not _LINE_OF_LOG.match(_begins(log)):
+        # A run that ended before it had a store leaves its log beside its lock.
+        if _begins(log) and not (self.path / ".lock").exists():
             foreign.append(log.name)
         if _begins(wal) and _begins(wal)[:4] not in _WAL:
             foreign.append(wal.name)

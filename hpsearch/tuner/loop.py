@@ -344,6 +344,8 @@ class Engine:
 
     def say_exhausted(self) -> None:
         """Say that the space has fewer configs than the budget allows, if so."""
+        if self.planner.spent and not self._planned:
+            self.reporter.note("budget.trials is used up; a larger one tries more")
         if self._exhausted and self.planner.left_over > 0:
             trials = counted(len({each.trial for each in self.executions}), "trial")
             why = (

@@ -207,6 +207,7 @@ def test_the_method_follows_from_what_is_said(wine, arguments, method, rows):
         ({"split_seed": -1}, r"^split_seed: "),
         ({"workers": 0}, r"^workers: "),
         ({"time_seconds": -1}, r"^time_seconds: "),
+        ({"drop": "ab"}, r"^drop: must be a list of column names, not the text 'ab'"),
         ({"metric": "val_mae", "task": "classification"}, r"^metric: val_mae is for regression"),
         ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\) or .*, not int"),
         ({"test": (1, 2, 3)}, r"^test: must be a pair \(x, y\), not tuple of 3"),

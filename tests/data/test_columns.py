@@ -158,6 +158,7 @@ TEXTS = {
     "american": "%m/%d/%Y",
     "british": "%d/%m/%Y",
     "american with time": "%m/%d/%Y %H:%M",
+    "with half of the day": "%m/%d/%Y %I:%M %p",
 }
 
 
@@ -197,7 +198,7 @@ def test_dates_can_be_left_out():
 def test_a_slip_among_dates_is_named(request_data, csv_file):
     rows = "".join(f"2024-01-{i:02},{'pq'[i % 2]}\n" for i in range(1, 30))
     path = csv_file("at,y\n" + rows + "2024-02-31,p\n")
-    with pytest.raises(DataError, match=r":31: column 'at': '2024-02-31' is not a date, the oth"):
+    with pytest.raises(DataError, match=r":31: column 'at': '2024-02-31' is not a date of the f"):
         load_dataset(request_data(csv=path, target="y"))
 
 
@@ -238,10 +239,11 @@ def test_how_values_are_missing_does_not_matter():
 
 def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     frame, y = messy()
+    frame.loc[5::9, "sold"] = None
     dataset = loaded(frame, y, test=0.1)
     assert profile(dataset) == (
         "arrays: 84 training and 24 validation rows; 12 test rows; 2 numbers, "
-        "1 text (3 values), 1 date; 2 columns with missing values",
+        "1 text (3 values), 1 date; 3 columns with missing values",
         f"classes cheap {np.mean(dataset.train.y == 0):.1%}, dear {dataset.train.y.mean():.1%}; "
         f"always guessing cheap has val_accuracy {np.mean(dataset.validation.y == 0):.4f}",
     )
@@ -256,6 +258,21 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     found = re.search(r"val_mae ([\d.]+) and a mean squared error of ([\d.]+)", profile(numbers)[1])
     assert float(found[1]) == pytest.approx(off.mean(), rel=1e-3)
     assert float(found[2]) == pytest.approx((off**2).mean(), rel=1e-3)
+
+
+def test_a_gap_makes_no_text_of_true_and_false(request_data, csv_file):
+    rows = "".join(f"{i / 8},{i % 3 == 0},{'pq'[i % 2]}\n" for i in range(40))
+    train = csv_file("a,flag,y\n" + rows)
+    other = csv_file("a,flag,y\n1.5,True,p\n2.5,,q\n3.5,false,q\n", "validation.csv")
+    dataset = load_dataset(request_data(csv=train, target="y", validation=other))
+    np.testing.assert_array_equal(dataset.validation.x[:, 1], [1, np.nan, 0])
+
+
+def test_rows_with_gaps_are_found_again():
+    frame, y = messy()
+    frame = frame[["size", "rooms", "kind"]]
+    dataset = dataset_from_arrays(frame, y, validation_data=(frame[:30], y[:30]))
+    assert any("30 of 30 validation rows also stand" in line for line in dataset.warnings)
 
 
 def test_several_inputs_and_columns_of_unequal_length_are_explained():

@@ -102,7 +102,7 @@ def test_a_pointer_of_somebody_s_is_not_overwritten(place):
 
 
 def test_a_run_that_was_killed_early_left_nothing_foreign(place):
-    (place / "run.log").write_text("2026-11-27 12:11:08,761 driver: worker 1: trial 1\n")
+    (place / "run.log").write_text("I0000 00:00 a library's words\n")
     (place / ".lock").write_text("4711\n")
     where = ResultsDirectory(place)
     where.prepare(fresh=False)
