@@ -93,7 +93,8 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     """Return a line for each trial, the best first: the mean of its scores and its interval.
 
     Columns: `trial, config, mean, low, high, executions`. The 95% interval of the mean is Student's
-    over the executions, empty for a single one, and within 0 to 1 for shares. Folds share rows, so theirs is too short.
+    over the executions, empty for a single one, and within 0 to 1 for shares. Folds share rows, so
+    theirs is too short.
     """
     import pandas as pd  # slow to import
     from scipy.stats import t
