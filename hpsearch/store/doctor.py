@@ -108,9 +108,10 @@ def _contents(store: Path) -> _Contents:
         # Opening a store may change its log, so a copy is opened.
         copy = Path(scratch) / store.name
         log = logs_of_store(store)[0]
+        for path in (store, log):
+            _require_room(path, Path(scratch))
         try:
             for path in (store, log):
-                _require_room(path, Path(scratch))
                 if path.exists():
                     shutil.copyfile(path, copy.with_name(path.name))
             if log.exists() and not _is_log(log):

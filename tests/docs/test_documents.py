@@ -82,7 +82,9 @@ def test_custom_models_and_tuners_run(tmp_path):
     check += "assert trained.predict(x[:2], verbose=0).shape == (2, 10)\n"
     said = run_python(block("models", "py") + block("tuners", "py") + check, tmp_path)
     assert "Best val_accuracy So Far" in said
-    assert "filters_0" in hpsearch("show", "my_dir/digits", cwd=tmp_path).stdout
+    # Which values three random trials have is chance, and so is whether they vary.
+    told = hpsearch("show", "my_dir/digits", cwd=tmp_path).stdout
+    assert "3 trials, 6 executions: 3 completed" in told
 
 
 @pytest.mark.slow
