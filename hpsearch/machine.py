@@ -102,6 +102,18 @@ _ODD_KINDS = {
 }
 
 
+#: A file that is no odd one, but what is written to it is written elsewhere too.
+HARD_LINK = "a file that has another name elsewhere (a hard link)"
+
+
+def has_other_name(path: Path) -> bool:
+    """Whether a file has a hard link."""
+    try:
+        return path.is_file() and path.stat().st_nlink > 1
+    except OSError:
+        return False
+
+
 def version_of(package: str) -> str:
     """Version of an installed package; `unknown` if it is not installed."""
     try:

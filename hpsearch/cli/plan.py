@@ -138,10 +138,8 @@ def _answered(
     results: Mapping[int, ExecutionResult],
 ) -> list[Execution]:
     """The executions that have a result already, or whose result an earlier one's curve holds."""
-    curves = CurveReuse(recipe, results, {})
-    for each in stored:
-        curves.add(each)
-    return [e for e in executions if e.number in results or curves.answer(e, e.epochs)]
+    curves = CurveReuse(recipe, results, {}, stored)
+    return [each for each in executions if each.number in results or curves.answer(each)]
 
 
 def _estimate(

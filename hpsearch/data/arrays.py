@@ -22,6 +22,7 @@ from hpsearch.data.columns import (
     MISSING,
     ParsedTable,
     parse_columns,
+    require_column,
 )
 from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions, TaskName, n_rows
 from hpsearch.data.files import read_arrays
@@ -224,11 +225,7 @@ def _table(
 
 def _kept(frame: pd.DataFrame, where: str, drop: tuple[str, ...]) -> pd.DataFrame:
     for name in drop:
-        if name not in frame.columns:
-            raise DataError(
-                f"{where}: drop: no column {name!r}{did_you_mean(name, frame.columns)} "
-                f"(columns: {quoted(frame.columns)})"
-            )
+        require_column(where, list(frame.columns), name, "drop")
     return frame.drop(columns=list(drop)) if drop else frame
 
 

@@ -325,17 +325,24 @@ def assemble(source: RawData, options: Options) -> Dataset:
 
 def _whole(source: RawData, options: Options) -> Dataset:
     """Assemble a dataset that is trained on all rows but those for testing."""
-    outlined = outline(source, replace(options, validation=None))
-    rows, size = outlined.train, outlined.size
-    # The test part is split off first, so it is the one that it always was.
-    places, _, off = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
-    test = rows.take(off) if size.test else outlined.test
-    whole = rows.take(np.sort(places))
+    outlined, places, test = _but_for_testing(source, options)
+    whole = outlined.train.take(places)
     if outlined.validation is not None and options.validation is None:
         whole = _joined(whole, outlined.validation)
     dataset = _dataset(source, options, outlined, (whole, whole, test))
     _require_memory([dataset], source.where)
     return dataset
+
+
+def _but_for_testing(source: RawData, options: Options) -> tuple[Outline, Indices, Split | None]:
+    """Return the places of the rows that are not for testing, in order, and the test part.
+
+    The test part is split off first, so it is the same one with and without a validation part.
+    """
+    outlined = outline(source, replace(options, validation=None))
+    rows, size = outlined.train, outlined.size
+    places, _, off = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
+    return outlined, np.sort(places), rows.take(off) if size.test else outlined.test
 
 
 def _joined(first: Split, second: Split) -> Split:
@@ -359,11 +366,8 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
             f"{source.where}: has its own validation part, and cross-validation makes one from "
             "the training rows in each fold; leave one of them out"
         )
-    outlined = outline(source, replace(options, validation=None))
-    rows, size, strata = outlined.train, outlined.size, outlined.strata
-    places, _, off = split_rows(len(rows), size, options.seed, strata, source.where)
-    test = rows.take(off) if size.test else outlined.test
-    places = np.sort(places)
+    outlined, places, test = _but_for_testing(source, options)
+    rows, strata = outlined.train, outlined.strata
     codes = None if strata is None else strata[places]
     if options.folds is not None:
         pairs = options.folds(places, codes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Inputs, TableOptions
 from hpsearch.data.specs import DateColumn, TableSpec
 from hpsearch.errors import DataError
-from hpsearch.wording import quoted
+from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +177,19 @@ def _require_names(parsed: ParsedTable, frame: pd.DataFrame, where: str) -> None
                 f"{where}: column {date.name!r}: its parts are named {quoted(date.parts)}, and the "
                 f"table has {quoted(taken)} too; rename one, or add {date.name!r} to drop"
             )
+
+
+def require_column(where: str, names: Collection[str], name: str, key: str) -> None:
+    """Check that a table has the column that a key names.
+
+    Raises:
+        DataError: It has not.
+    """
+    if name not in names:
+        raise DataError(
+            f"{where}: {key}: no column {name!r}{did_you_mean(name, names)} "
+            f"(columns: {quoted(names)})"
+        )
 
 
 def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:

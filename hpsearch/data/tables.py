@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import MISSING, parse_columns, parse_numbers
+from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column
 from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.data.specs import TableSpec
@@ -57,7 +57,7 @@ def read_csv(
     """
     layout, drop = scan(path), frozenset(options.drop)
     if split is not None:
-        _require_column(path, layout.names, split, "split")
+        require_column(f"{path}:1", layout.names, split, "split")
         drop |= {split}
     features, target = _choose(path, layout.names, target, drop)
     train = _part(path, layout, features, target, options=options)
@@ -86,7 +86,7 @@ def read_column(path: str, name: str) -> npt.NDArray[Any]:
         DataError: There is no such column, or a cell is missing.
     """
     layout = scan(path)
-    _require_column(path, layout.names, name, "split")
+    require_column(f"{path}:1", layout.names, name, "split")
     cells = _frame(path, layout, [name], frozenset([name]))[name].to_numpy(dtype=object)
     missing = np.isin(cells, list(MISSING))
     if missing.any():
@@ -98,14 +98,6 @@ def read_column(path: str, name: str) -> npt.NDArray[Any]:
     return cells
 
 
-def _require_column(path: str, names: tuple[str, ...], name: str, key: str) -> None:
-    if name not in names:
-        raise DataError(
-            f"{path}:1: {key}: no column {name!r}{did_you_mean(name, names)} "
-            f"(columns: {quoted(names)})"
-        )
-
-
 def _choose(
     path: str, names: tuple[str, ...], target: str | None, drop: Collection[str]
 ) -> tuple[tuple[str, ...], str]:
@@ -113,7 +105,7 @@ def _choose(
     if target is None:
         raise DataError(f"{path}: name the target column, `target:` is one of {quoted(names)}")
     for name in (target, *drop):
-        _require_column(path, names, name, "target" if name == target else "drop")
+        require_column(f"{path}:1", names, name, "target" if name == target else "drop")
     if target in drop:
         raise DataError(f"{path}: {target!r} is the target and cannot be dropped")
     for index, name in enumerate(names, 1):

@@ -331,7 +331,9 @@ class Bar(Reporter):
         self._bar.stop()
 
 
-class _BarInPython(Bar):
+class _PythonWarnings(Reporter):
+    """Issues warnings as Python's; what else there is to show, the display beside it shows."""
+
     def note(self, message: str, *, warning: bool = False) -> None:
         if warning:
             AsWarnings().note(message, warning=True)
@@ -339,9 +341,9 @@ class _BarInPython(Bar):
             super().note(message)
 
 
-class _LinesInPython(Lines):
-    def note(self, message: str, *, warning: bool = False) -> None:
-        if warning:
-            AsWarnings().note(message, warning=True)
-        else:
-            super().note(message)
+class _BarInPython(_PythonWarnings, Bar):
+    """A bar for callers in Python."""
+
+
+class _LinesInPython(_PythonWarnings, Lines):
+    """Lines for callers in Python."""

@@ -11,8 +11,9 @@ from hpsearch.errors import InputError
 from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
+from hpsearch.store.derived import best_trials
 from hpsearch.store.tables import read_table
-from hpsearch.store.trials import fresh_seeds, ranked, ranked_trials
+from hpsearch.store.trials import fresh_seeds, ranked_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,17 +76,10 @@ def _mean_epochs(run: StoredRun, trial: int) -> int:
 
 def _best(run: StoredRun, top: int) -> list[Execution]:
     """An execution of each of the best trials, the best first."""
-    scores: dict[int, list[float]] = {}
-    first: dict[int, Execution] = {}
-    for execution in run.executions:
-        first.setdefault(execution.trial, execution)
-        found = scores.setdefault(execution.trial, [])
-        result = run.results.get(execution.number)
-        if result is not None and result.status.scored and result.score is not None:
-            found.append(result.score)
-    best = ranked(scores, run.recipe.goal)[:top]
+    best = best_trials(run.executions, run.results, run.recipe.goal)[:top]
     if not best:
         raise InputError(f"{run.where.path}: no trial has a score")
+    first = {each.trial: each for each in reversed(run.executions)}
     return [first[trial] for trial in best]
 
 

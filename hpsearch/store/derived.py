@@ -284,6 +284,29 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
         ) from None
 
 
+def _scores(
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
+) -> dict[int, dict[int, float]]:
+    """Trial -> execution -> score, of those that have one."""
+    scores: dict[int, dict[int, float]] = {}
+    for execution in executions:
+        result = results.get(execution.number)
+        if result is not None and result.status.scored and result.score is not None:
+            scores.setdefault(execution.trial, {})[execution.number] = result.score
+    return scores
+
+
+def best_trials(
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
+) -> list[int]:
+    """Return the trials with a score, the best first (see `ranked`)."""
+    return _ranked(_scores(executions, results), goal)
+
+
+def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
+    return ranked({trial: [*found.values()] for trial, found in scores.items()}, goal)
+
+
 def best_execution(
     executions: Iterable[Execution],
     results: Mapping[int, ExecutionResult],
@@ -298,15 +321,9 @@ def best_execution(
     Returns:
         None if no execution has a score.
     """
-    scores: dict[int, dict[int, float]] = {}
-    by_number = {each.number: each for each in executions}
-    for execution in by_number.values():
-        result = results.get(execution.number)
-        if trial not in (None, execution.trial) or result is None or not result.status.scored:
-            continue
-        if result.score is not None:
-            scores.setdefault(execution.trial, {})[execution.number] = result.score
-    numbers = ranked({number: [*found.values()] for number, found in scores.items()}, goal)
+    by_number = {each.number: each for each in executions if trial in (None, each.trial)}
+    scores = _scores(by_number.values(), results)
+    numbers = _ranked(scores, goal)
     if not numbers:
         return None
     found, sign = scores[numbers[0]], 1 if goal == "maximize" else -1

@@ -16,8 +16,8 @@ from typing import IO, Self
 
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
 from hpsearch.files import OpenDirectory
-from hpsearch.machine import odd_kind
-from hpsearch.store.lock import HARD_LINK, DirectoryLock, NoLocksError, lock_of_store
+from hpsearch.machine import HARD_LINK, has_other_name, odd_kind
+from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
 #: In the header of each store.
 APPLICATION_ID = 0x68707331
@@ -51,13 +51,6 @@ def _may_move(store: Path) -> bool:
     """Whether a store that a pointer names is one, and not that of another directory."""
     in_use = store.name == "sweep.db" and store.with_name("results.csv").exists()
     return not store.exists() or (_is_store(store) and not in_use)
-
-
-def _has_other_name(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_nlink > 1
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -106,10 +99,15 @@ class ResultsDirectory:
         return path if path.is_absolute() and path.name and "\0" not in place else None
 
     @property
+    def own_lock(self) -> Path:
+        """The lock of the directory itself."""
+        return self.path / ".lock"
+
+    @property
     def lock(self) -> Path:
         """The file that a driver locks; next to the store, whose file system must have locks."""
         store = self.store_elsewhere
-        return self.path / ".lock" if store is None else lock_of_store(store)
+        return self.own_lock if store is None else lock_of_store(store)
 
     def hold(self) -> HeldDirectory:
         """Lock the directory against other drivers.
@@ -118,7 +116,7 @@ class ResultsDirectory:
             RefusedError: Another driver holds it, or locks do not work.
             HpsearchError: The lock's file cannot be written.
         """
-        store, lock, own = self.store, self.lock, self.path / ".lock"
+        store, lock, own = self.store, self.lock, self.own_lock
         with ExitStack() as stack:
             held, beside = stack.enter_context(self._locked(lock)), None
             if lock != own:
@@ -218,7 +216,7 @@ class ResultsDirectory:
         try:
             if fresh and self.path.is_dir():
                 store = self.store_elsewhere
-                own = self.path / ".lock" if store and not _may_move(store) else self.lock
+                own = self.own_lock if store and not _may_move(store) else self.lock
                 with self._locked(own):
                     self._move_aside()
             self.path.mkdir(parents=True, exist_ok=True)
@@ -253,7 +251,7 @@ class ResultsDirectory:
     def _require_plain(self) -> None:
         for path in (*self._own(), self.lock, self.store):
             kind = odd_kind(path, links=False)
-            if not kind and path in {self.lock, self.store, self.log} and _has_other_name(path):
+            if not kind and path in {self.lock, self.store, self.log} and has_other_name(path):
                 kind = HARD_LINK
             if kind:
                 raise RefusedError(
@@ -270,7 +268,7 @@ class ResultsDirectory:
         foreign = [path.name for path in self._derived() if path.is_file()]
         log, wal = self.log, logs_of_store(self.store)[0]
         # A run that ended before it had a store leaves its log beside its lock.
-        if _begins(log) and not (self.path / ".lock").exists():
+        if _begins(log) and not (self.own_lock).exists():
             foreign.append(log.name)
         if _begins(wal) and _begins(wal)[:4] not in _WAL:
             foreign.append(wal.name)
@@ -299,7 +297,7 @@ class ResultsDirectory:
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)
             self.write(self.pointer, os.fsencode(f"{moved}\n"))
-        own = {*self._own(), self.path / ".lock", *self.leftovers()}
+        own = {*self._own(), self.own_lock, *self.leftovers()}
         if own.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
             self._place.rename(aside)
             return

@@ -13,6 +13,7 @@ from typing import Self
 
 from hpsearch.errors import LockedError, RefusedError
 from hpsearch.files import NO_LINK, OpenDirectory
+from hpsearch.machine import HARD_LINK
 
 #: A new holder writes its process number within this time after it got the lock.
 _HOLDER_KNOWN_SECONDS = 0.4
@@ -24,8 +25,6 @@ try:
 except BlockingIOError:
     sys.exit({_EXCLUDED})
 """
-
-HARD_LINK = "a file that has another name elsewhere (a hard link)"
 
 _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.files import NO_LINK, OpenDirectory
-from hpsearch.machine import odd_kind, shortage
+from hpsearch.machine import HARD_LINK, has_other_name, odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config, Kind
 from hpsearch.store.directory import APPLICATION_ID, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
-from hpsearch.store.lock import HARD_LINK, DirectoryLock, NoLocksError, lock_of_store
+from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 from hpsearch.store.records import (
     COLUMNS,
     UNREADABLE,
@@ -82,7 +82,7 @@ class Store:
 
     def _require_file(self, *, links: bool) -> None:
         kind = odd_kind(self.path, links=links)
-        if not kind and not links and self.path.is_file() and self._now().st_nlink > 1:
+        if not kind and not links and has_other_name(self.path):
             kind = HARD_LINK
         if kind:
             raise StoreError(f"{self.path}: is {kind}, not a store")

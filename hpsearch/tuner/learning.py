@@ -6,7 +6,7 @@ import bisect
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past
@@ -44,22 +44,34 @@ class CurveReuse:
     Args:
         results: By execution; the loop's, which grows.
         snapshots: The epoch of each execution's stored snapshot; the loop's, which grows.
+        executions: The first ones.
     """
 
     def __init__(
-        self, recipe: Recipe, results: Mapping[int, ExecutionResult], snapshots: Mapping[int, int]
+        self,
+        recipe: Recipe,
+        results: Mapping[int, ExecutionResult],
+        snapshots: Mapping[int, int],
+        executions: Iterable[Execution] = (),
     ) -> None:
         self._recipe = recipe
         self._results = results
         self._snapshots = snapshots
         self._alike: dict[ExecutionKey, list[Execution]] = {}
+        for execution in executions:
+            self.add(execution)
 
     def add(self, execution: Execution) -> None:
         """Add an execution."""
         self._alike.setdefault(prefix_of(execution), []).append(execution)
 
-    def answer(self, execution: Execution, epochs: int) -> ExecutionResult | None:
-        """Return the result of an execution after `epochs` if another one's curve holds it."""
+    def answer(self, execution: Execution, epochs: int | None = None) -> ExecutionResult | None:
+        """Return the result of an execution after `epochs` if another one's curve holds it.
+
+        Args:
+            epochs: None for all that the execution asks for.
+        """
+        epochs = execution.epochs if epochs is None else epochs
         for other in self._alike.get(prefix_of(execution), ()):
             result = self._results.get(other.number)
             if other.number == execution.number or result is None or not result.curve:
@@ -502,11 +514,8 @@ def make_planner(
     method = search.method.name
     trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
     if strategy is not None and not strategy.adaptive and race is None:
-        earlier = CurveReuse(recipe, dict(results), {})
-        for execution in stored:
-            earlier.add(execution)
-        known = partial(_answer, earlier)
-        return FixedPlanner(strategy, trials, repetitions, results, known)
+        earlier = CurveReuse(recipe, dict(results), {}, stored)
+        return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
     return AdaptivePlanner(
         strategy,
         trials,
@@ -518,10 +527,6 @@ def make_planner(
         longest=_longest(space, strategy),
         events=events,
     )
-
-
-def _answer(curves: CurveReuse, execution: Execution) -> ExecutionResult | None:
-    return curves.answer(execution, execution.epochs)
 
 
 def _longest(space: Space, strategy: Strategy | None) -> int | None:
