@@ -142,6 +142,7 @@ def _fill(
     gone = np.isnan(numbers)
     indicators[:] = gone[:, list(spec.indicators)]
     np.nan_to_num(numbers, copy=False)
+    _flush(numbers)
     numbers += gone * _float32(spec.fill) + np.float32(0)
     _flush(numbers)
 

@@ -148,6 +148,11 @@ def test_features_are_the_layers_to_the_bit(drawn):
     assert_same_bits(*drawn)
 
 
+def test_a_number_that_is_taken_for_zero_has_no_sign_once_it_is_added_to():
+    filled = InputSpec((1,), "float32", fill=(0.0,))
+    assert_same_bits(filled, np.array([[-3e-40], [3e-40], [-0.0], [np.nan]], np.float32))
+
+
 @pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
 def test_fitted_features_are_the_layers_to_the_bit(dataset):
     if not runs_in_graph(dataset.input):
