@@ -313,12 +313,14 @@ class WorkerState:
             return Called(self.number, reason, ended=True)
         if self.work is None:
             return None
+        # By the clock of the limit, a training that exceeded it took longer than the limit.
+        began = self.since if self.began is None or self.timed_out else self.began
         return Lost(
             self.number,
             self.work.training,
             reason,
             self.timed_out,
-            now() - (self.since if self.began is None else self.began),
+            now() - began,
             self.too_large,
             machine,
         )
