@@ -137,7 +137,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     Args:
         hypermodel: The hypermodel that builds and fits.
-        custom_fit: Whether its own `fit` trains the models; see `trains_itself`.
+        custom_fit: Whether its own `fit` must train the models; see `trains_itself`.
         optimizer, loss, metrics: Replace those that a model was compiled with; None keeps them.
         most_weights: Largest number of weights of a model; None for no limit.
         callbacks: Passed to `fit`; each training gets a copy.
@@ -163,6 +163,11 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         self._most_weights = most_weights
         self._callbacks, self._arguments = list(callbacks), dict(arguments or {})
 
+    @property
+    def callbacks(self) -> list[Any]:
+        """Copies of the callbacks for one training."""
+        return copy.deepcopy(self._callbacks)
+
     def build(self, hp: Any) -> Any:
         """Build a model and compile it again with the replacements.
 
@@ -183,7 +188,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` of the hypermodel with the callbacks and arguments added."""
-        callbacks = [*copy.deepcopy(self._callbacks), *kwargs.pop("callbacks", ())]
+        callbacks = [*self.callbacks, *kwargs.pop("callbacks", ())]
         return self._hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
@@ -255,6 +260,11 @@ def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
         return hypermodel.custom_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
     return not inherited or "fit" in vars(hypermodel)
+
+
+def callbacks_of(hypermodel: keras_tuner.HyperModel) -> list[Any]:
+    """Return copies of the callbacks that a hypermodel's trainings have."""
+    return hypermodel.callbacks if isinstance(hypermodel, Tailored) else []
 
 
 def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:

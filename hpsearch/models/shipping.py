@@ -27,12 +27,14 @@ class ModelHyperparameters:
         defaults: KerasTuner's default of each.
         read: Names that the model reads without declaring their values.
         custom_fit: Whether its hypermodel has its own `fit`.
+        whole: Whether a training has a state that no other training can continue from.
     """
 
     parameters: tuple[Parameter, ...]
     defaults: Mapping[str, Any]
     read: frozenset[str] = frozenset()
     custom_fit: bool = False
+    whole: bool = False
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -42,7 +44,8 @@ class ModelHyperparameters:
     @property
     def kind(self) -> Kind:
         """The kind of space, by whether `epochs` only says when a training ends."""
-        whole = self.custom_fit or "epochs" in self.defaults or "epochs" in self.read
+        declared = "epochs" in self.defaults or "epochs" in self.read
+        whole = self.whole or self.custom_fit or declared
         return Kind.WHOLE_MODEL if whole else Kind.MODEL
 
 

@@ -12,12 +12,13 @@ import keras_tuner
 
 from hpsearch.data.specs import Arrays, Task
 from hpsearch.errors import InputError
-from hpsearch.models.custom import labels_for, load_hypermodel, trains_itself
+from hpsearch.models.custom import callbacks_of, labels_for, load_hypermodel, trains_itself
 from hpsearch.models.layers import is_custom
 from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
 from hpsearch.native.extension import native_available
 from hpsearch.native.keras_model import dense_model
 from hpsearch.space.mlp import MLPConfig
+from hpsearch.training.callbacks import CalledBack, read_numbers
 from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
 from hpsearch.training.fit import CustomFitTrainer, FitTrainer
 from hpsearch.training.kinds import TrainerRequest, choose, suits_gpu
@@ -57,12 +58,19 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
     model = build_model(problem, request.values, request.seed)
     if problem.recipe.model:
         request = replace(request, arrays=_as_input(model, request))
-        if (trainer := _custom_trainer(model, request, kind)) is not None:
-            return trainer
+        return _custom_trainer(model, request, kind)
     kind = _kind(model, request, kind)
     if kind == "fit":
         return _fit_trainer(model, request)
-    trainer = CompiledTrainer(
+    trainer = _compiled_trainer(model, request, kind)
+    if programs is not None and key is not None:
+        programs.keep(key, Program(trainer, Seeds(model, *seeds)))
+    return trainer
+
+
+def _compiled_trainer(model: keras.Model, request: TrainerRequest, kind: str) -> CompiledTrainer:
+    problem = request.problem
+    return CompiledTrainer(
         model,
         as_tensors(request.arrays),
         make_measures(model, problem.recipe, problem.target),
@@ -70,9 +78,6 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
         order=request.order,
         kind=kind,
     )
-    if programs is not None and key is not None:
-        programs.keep(key, Program(trainer, Seeds(model, *seeds)))
-    return trainer
 
 
 def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
@@ -88,32 +93,56 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
     return fitted(arrays, shape, classes=target.outputs if one_hot else None)
 
 
-def _custom_trainer(
-    model: keras.Model, request: TrainerRequest, kind: str | None
-) -> Trainer | None:
-    """Return the trainer for a hypermodel's own `fit`, else the native one; None if neither can."""
+def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | None) -> Trainer:
+    """Return the trainer of a custom model: its own `fit`, the native one, a graph, or `fit`."""
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
-        return CustomFitTrainer(
-            hypermodel,
-            model,
-            request.problem,
-            request.values,
-            request.seed,
-            request.arrays,
-            epochs=request.epochs,
-        )
-    if kind in (None, "native"):
-        target = request.problem.target
-        made = None
-        if native_available() and not target.parts and not target.standardised:
-            made = dense_model(model, request.arrays, request.batch_size)
-        if made is not None and not suits_gpu(made[0].widths, request.batch_size):
-            weights = model.get_weights()
-            return NativeTrainer(*made, request.order, model=lambda: model, weights=weights)
-    if kind == "native":
-        raise ValueError("the extension cannot train this MLP")
-    return None
+        return _own_fit(model, request)
+    callbacks = callbacks_of(hypermodel)
+    trainer: Trainer | None = None
+    if kind in (None, "native") and read_numbers(callbacks):
+        trainer = _native_trainer(model, request)
+        if callbacks and trainer is not None:
+            # They ask the metrics what is better.
+            measures = make_measures(model, request.problem.recipe, request.problem.target)
+            measures.build(request.arrays.x_train[:1], request.arrays.y_train[:1])
+    if trainer is None:
+        if kind == "native":
+            raise ValueError("the extension cannot train this MLP")
+        if (kind := _kind(model, request, kind)) == "fit":
+            own = _own_fit if callbacks else _fit_trainer
+            return own(model, request)
+        trainer = _compiled_trainer(model, request, kind)
+    if not callbacks:
+        return trainer
+    rows, epochs = len(request.arrays.x_train), request.epochs
+    assert epochs is not None
+    steps = math.ceil(rows / request.batch_size)
+    return CalledBack(trainer, callbacks, epochs=epochs, steps=steps)
+
+
+def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
+    return CustomFitTrainer(
+        _hypermodel(request),
+        model,
+        request.problem,
+        request.values,
+        request.seed,
+        request.arrays,
+        epochs=request.epochs,
+    )
+
+
+def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:
+    """Return the native trainer, if it can train the model."""
+    target = request.problem.target
+    if not native_available() or target.parts or target.standardised:
+        return None
+    made = dense_model(model, request.arrays, request.batch_size)
+    if made is None or suits_gpu(made[0].widths, request.batch_size):
+        return None
+    weights = model.get_weights()
+    return NativeTrainer(*made, request.order, model=lambda: model, weights=weights)
 
 
 def _hypermodel(request: TrainerRequest) -> keras_tuner.HyperModel:

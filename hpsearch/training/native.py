@@ -66,6 +66,15 @@ class NativeTrainer:
         model.set_weights(list(self.weights()))
         return model
 
+    @property
+    def learning_rate(self) -> float:
+        """That of the next updates."""
+        return self._network.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._network.learning_rate = rate
+
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)

@@ -23,6 +23,7 @@ from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.store.store import Store
+from hpsearch.training.callbacks import within_epochs
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.sweep_tuner import SweepTuner, drive
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of
@@ -197,8 +198,10 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             with contextlib.redirect_stdout(io.StringIO()):
                 self._note(declared_in(self.hypermodel, name, known, rows, request.target))
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
-        trained_by_fit = custom_fit or bool(request.callbacks or request.arguments)
-        return ModelHyperparameters(tuple(self._parameters()), defaults, custom_fit=trained_by_fit)
+        by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
+        whole = bool(request.callbacks)
+        found = tuple(self._parameters())
+        return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)
 
     def _parameters(self) -> list[Parameter]:
         """Convert KerasTuner's space.

@@ -157,11 +157,16 @@ def test_other_data_is_refused(search, images):
         tuner.search(x, y, epochs=2, validation_split=0.2, verbose=0)
 
 
-@pytest.mark.slow
-def test_callbacks_train_by_fit(search):
+class OnBatches(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(("others", "trainer"), [([], "native"), ([OnBatches()], "fit")])
+def test_only_callbacks_that_act_on_batches_train_by_fit(search, others, trainer):
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
-    search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop]})
-    assert set(table()["trainer"]) == {"fit"}
+    search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop, *others]})
+    assert set(table()["trainer"]) == {trainer}
     assert (table()["epochs_trained"] == 2).all()
 
 

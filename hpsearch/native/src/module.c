@@ -229,6 +229,20 @@ static int network_set_iterations(NetworkObject *self, PyObject *value, void *cl
     return 0;
 }
 
+static PyObject *network_learning_rate(NetworkObject *self, void *closure) {
+    (void)closure;
+    return is_ready(self) ? PyFloat_FromDouble(self->net->update.rate) : NULL;
+}
+
+static int network_set_learning_rate(NetworkObject *self, PyObject *value, void *closure) {
+    (void)closure;
+    if (!value) PyErr_SetString(PyExc_TypeError, "learning_rate cannot be deleted");
+    const double rate = value && is_ready(self) ? PyFloat_AsDouble(value) : 0;
+    if (PyErr_Occurred()) return -1;
+    self->net->update.rate = (float)rate;
+    return 0;
+}
+
 /* Check that both buffers have the same number of whole rows. */
 static int describe(const Network *net, const Py_buffer *x, const Py_buffer *y, Data *data) {
     const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
@@ -342,6 +356,8 @@ static PyMethodDef network_methods[] = {
 static PyGetSetDef network_properties[] = {
     {"iterations", (getter)network_iterations, (setter)network_set_iterations,
      "Updates so far.", NULL},
+    {"learning_rate", (getter)network_learning_rate, (setter)network_set_learning_rate,
+     "Of the next updates.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot network_slots[] = {{Py_tp_init, network_init},

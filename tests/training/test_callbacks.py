@@ -1,0 +1,233 @@
+"""Callbacks around the native and the graph trainer: epoch by epoch what `fit` gives."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import cloudpickle
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import callbacks as kc
+from keras_tuner.src.engine.hypermodel import get_hypermodel
+
+from hpsearch.models.custom import Tailored
+from hpsearch.models.mlp import build_model
+from hpsearch.models.problem import Problem
+from hpsearch.space.seeds import epoch_order
+from hpsearch.training.callbacks import within_epochs
+
+SEED, EPOCHS, SIZE = 1, 6, 32
+VALUES = {"batch_size": SIZE, "epochs": EPOCHS}
+
+
+def dense(hp):
+    """A model of the extension's."""
+    del hp
+    return compiled(keras.Input((64,)))
+
+
+def convolutional(hp):
+    """No model of the extension's."""
+    del hp
+    inputs = keras.Input((8, 8, 1))
+    return compiled(inputs, keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten())
+
+
+def compiled(inputs, *others):
+    # No dropout: `fit` draws other masks.
+    made = [*others, keras.layers.Dense(12, "relu"), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([inputs, *made])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+MODELS = {"native": dense, "graph": convolutional}
+
+
+def tailored(digits, model, callbacks):
+    """The problem of a user's model whose trainings have these callbacks."""
+    made = Tailored(get_hypermodel(model), custom_fit=False, callbacks=callbacks)
+    return digits.replace(model="one:own", code=cloudpickle.dumps(made))
+
+
+def batches(x, y, sweep_seed):
+    """The batches of all epochs, in the engine's order."""
+    for epoch in range(1, EPOCHS + 1):
+        order = epoch_order(sweep_seed, SEED, epoch, len(x))
+        for begin in range(0, len(order), SIZE):
+            rows = order[begin : begin + SIZE]
+            yield x[rows], y[rows]
+
+
+def fit_curve(digits, model, callbacks):
+    """The history of one call of `fit` with the same first weights and the same batches."""
+    problem = digits.replace(model="one:own", code=cloudpickle.dumps(model))
+    recipe, arrays = problem.recipe, problem.arrays
+    made = build_model(Problem(recipe, problem.input_spec, problem.target), VALUES, SEED)
+    shape = made.input_shape[1:]
+    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
+    history = made.fit(
+        batches(x, arrays.y_train, recipe.sweep_seed),
+        steps_per_epoch=math.ceil(len(x) / SIZE),
+        shuffle=False,
+        epochs=EPOCHS,
+        verbose=0,
+        validation_data=(x_val, arrays.y_val),
+        callbacks=copy.deepcopy(callbacks),
+    )
+    return pd.DataFrame(history.history)
+
+
+def engine_curve(problem):
+    trainer = problem.trainer(VALUES, SEED, epochs=EPOCHS)
+    curve = []
+    while (epoch := trainer.run_epoch()) is not None:
+        curve.append(epoch)
+    return pd.DataFrame(curve), trainer
+
+
+def halved(epoch, rate):
+    return rate if epoch < 2 else rate * 0.5
+
+
+EXACT = {
+    "stopping": [kc.EarlyStopping("val_loss", patience=1, min_delta=0.1)],
+    "stopping of accuracy": [kc.EarlyStopping("val_accuracy", patience=1, min_delta=0.03)],
+    "stopping with all arguments": [
+        kc.EarlyStopping(
+            "val_accuracy",
+            patience=1,
+            min_delta=0.5,
+            mode="max",
+            baseline=0.1,
+            restore_best_weights=True,
+            start_from_epoch=2,
+        )
+    ],
+    "plateau": [kc.ReduceLROnPlateau("val_loss", factor=0.2, patience=1, min_delta=0.3)],
+    "schedule": [kc.LearningRateScheduler(halved)],
+    "both": [
+        kc.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1.0, cooldown=1),
+        kc.EarlyStopping("loss", patience=3, min_delta=1.0),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("name", EXACT)
+def test_the_numbers_are_those_of_fit(digits, kind, name):
+    given = EXACT[name]
+    ours, trainer = engine_curve(tailored(digits, MODELS[kind], given))
+    assert trainer.kind == kind
+    theirs = fit_curve(digits, MODELS[kind], given)
+    # They did something: fewer epochs, or another learning rate.
+    assert len(theirs) < EPOCHS or theirs["learning_rate"].nunique() > 1
+    assert len(ours) == len(theirs)
+    assert set(ours) == set(theirs)
+    for column in theirs:
+        np.testing.assert_allclose(ours[column], theirs[column], rtol=2e-5, err_msg=column)
+
+
+def test_a_log_of_epochs(digits, tmp_path):
+    log = tmp_path / "log.csv"
+    curve, trainer = engine_curve(tailored(digits, dense, [kc.CSVLogger(str(log))]))
+    assert trainer.kind == "native"
+    logged = pd.read_csv(log)
+    assert logged["epoch"].tolist() == list(range(EPOCHS))
+    np.testing.assert_allclose(logged["val_loss"], curve["val_loss"], rtol=1e-6)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes what a callback of the user's own sees, and stops."""
+
+    seen: list = []  # noqa: RUF012 - shared by the copies
+
+    def on_train_begin(self, logs=None):
+        self.seen.clear()
+        self.seen.append(dict(self.params))
+
+    def on_epoch_end(self, epoch, logs=None):
+        x, y = self.rows
+        shape = self.model.input_shape[1:]
+        loss = self.model.evaluate(x.reshape(-1, *shape), y, verbose=0)[0]
+        steps = int(self.model.optimizer.iterations)
+        self.seen.append((epoch, logs["val_loss"], loss, steps))
+        if epoch == 2:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.seen.append("end")
+
+
+def test_a_callback_of_ones_own_sees_the_model_of_each_epoch(digits, monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setattr(
+        Recorder, "rows", (digits.arrays.x_val, digits.arrays.y_val), raising=False
+    )
+    curve, trainer = engine_curve(tailored(digits, dense, [recorder]))
+    # It may look at weights, so that the model itself has to be trained.
+    assert trainer.kind == "graph"
+    params, *epochs, end = Recorder.seen
+    steps = math.ceil(333 / SIZE)
+    assert params == {"epochs": EPOCHS, "steps": steps, "verbose": 0}
+    assert end == "end"
+    assert [each[0] for each in epochs] == [0, 1, 2]
+    assert [each[3] for each in epochs] == [steps, 2 * steps, 3 * steps]
+    for (_, logged, evaluated, _), told in zip(epochs, curve["val_loss"], strict=True):
+        assert logged == told
+        assert evaluated == pytest.approx(told, rel=1e-5)
+
+
+def test_a_checkpoint_is_the_model_of_the_best_epoch(digits, tmp_path):
+    path = str(tmp_path / "best.keras")
+    given = [kc.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)]
+    curve, trainer = engine_curve(tailored(digits, dense, given))
+    assert trainer.kind == "graph"
+    saved = keras.models.load_model(path)
+    x = digits.arrays.x_val.reshape(-1, *saved.input_shape[1:])
+    loss = saved.evaluate(x, digits.arrays.y_val, verbose=0)[0]
+    assert loss == pytest.approx(curve["val_loss"].min(), rel=1e-5)
+
+
+def test_the_weights_are_those_of_the_last_epoch_though_a_callback_restores_others(digits):
+    given = [kc.EarlyStopping("val_loss", patience=1, min_delta=100, restore_best_weights=True)]
+    curve, trainer = engine_curve(tailored(digits, convolutional, given))
+    model = trainer.model
+    model.set_weights(trainer.weights())
+    x = digits.arrays.x_val.reshape(-1, *model.input_shape[1:])
+    loss = model.evaluate(x, digits.arrays.y_val, verbose=0)[0]
+    assert len(curve) == 2
+    assert loss == pytest.approx(curve["val_loss"].iloc[-1], rel=1e-5)
+
+
+def test_a_diverging_training_ends_with_its_epoch(digits):
+    def rate(epoch, _):
+        return 1e30 if epoch == 1 else 0.01
+
+    given = [kc.LearningRateScheduler(rate), kc.TerminateOnNaN()]
+    curve, _ = engine_curve(tailored(digits, dense, given))
+    assert len(curve) == 2
+    assert not np.isfinite(curve["loss"].iloc[-1])
+
+
+class OnBatches(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def test_only_callbacks_that_act_on_batches_need_fit():
+    freq = kc.ModelCheckpoint("m.keras", save_freq=10)
+    lambdas = [kc.LambdaCallback(on_epoch_end=print), kc.LambdaCallback(on_train_batch_end=print)]
+    assert within_epochs([OnBatches(), freq, *lambdas, Recorder()]) == [
+        "OnBatches",
+        "ModelCheckpoint",
+        "LambdaCallback",
+    ]
+    assert within_epochs([kc.TerminateOnNaN(), kc.EarlyStopping(), kc.CSVLogger("x")]) == []
+    assert within_epochs([kc.TerminateOnNaN(raise_error=True), object()]) == [
+        "TerminateOnNaN",
+        "object",
+    ]
