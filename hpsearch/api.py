@@ -270,6 +270,7 @@ def tune(
     constraints: Sequence[str] = (),
     configs: Sequence[Mapping[str, Any]] = (),
     early_stopping: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Any] = (),
     keep: str = "best",
     workers: int | None = None,
     time_seconds: float | None = None,
@@ -355,6 +356,11 @@ def tune(
         seeds: Repetitions of each trial: how many, which, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
+        callbacks: Keras callbacks of a custom model's trainings, each of which gets copies; they
+            mean what they mean in `fit`. Those that act between epochs, such as EarlyStopping,
+            ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most of one's own, cost no
+            speed; with others Keras' `fit` trains. With `restore_best_weights` the best epoch
+            counts. What a callback changes outside the model stays in the process that trains.
         keep: Whose weights are kept, `best` or `all`.
         workers: Trainings at a time; default one a core.
         time_seconds: No training begins after it.
@@ -369,7 +375,8 @@ def tune(
         RefusedError: Another run holds `out`, or its rows have other data or another metric.
         Interrupted: As for `hpsearch.run`.
     """
-    _require_searchable(model, parameters, loss, output_activation, class_weight)
+    _require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
+    own = [model, *callbacks]
     rows = read_memory(x, y, sample_weight, validation_data, test)
     if rows.parts and model is None:
         raise InputError(
@@ -383,12 +390,19 @@ def tune(
     folds.require_fit(validation_data, test)
     in_memory = model is not None and not isinstance(model, str)
     reference = model_reference(model) if in_memory else model
+    called = {}
+    if callbacks:
+        # Imports Keras, as the callbacks' module did.
+        from hpsearch.models.callbacks import described, scored, with_callbacks
+
+        model, in_memory = with_callbacks(model, reference or "model", callbacks), True
+        called, metric = {"callbacks": described(callbacks)}, scored(callbacks, metric)
     sweep = _sweep(
         {
             "name": _name(name, out),
             "seed": seed,
             "data": {
-                "memory": rows.described | folds.described,
+                "memory": rows.described | folds.described | called,
                 "task": task,
                 "validation": validation_split if cv is None else None,
                 "cv": folds.count,
@@ -417,7 +431,7 @@ def tune(
     load: Loader = partial(rows.load, folds)
     reporter = make_reporter(verbose)
     if in_memory:
-        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=[model])))
+        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=own)))
 
     def work(directory: Path) -> Results:
         settings = Settings(
@@ -462,8 +476,16 @@ def _drive(oracle: Any) -> Drive:
     return quietly
 
 
-def _require_searchable(model: Any, parameters: Mapping[str, Any] | None, *of_mlps: Any) -> None:
+def _require_searchable(
+    model: Any, parameters: Mapping[str, Any] | None, callbacks: Sequence[Any], *of_mlps: Any
+) -> None:
     """Check that there is something to search, and that a custom model compiles itself."""
+    if model is None and callbacks:
+        raise InputError(
+            "callbacks: are for custom models, model=build; hpsearch's own MLPs take "
+            "early_stopping={'patience': 3}, and metric={'name': ..., 'epoch': 'best'} for the "
+            "best epoch's weights"
+        )
     if model is None:
         if parameters is None:
             raise InputError(

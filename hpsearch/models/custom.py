@@ -136,7 +136,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     """A hypermodel with the settings of a tuner applied to it.
 
     Args:
-        hypermodel: The hypermodel that builds and fits.
+        hypermodel: Builds and fits.
         custom_fit: Whether its own `fit` must train the models; see `trains_itself`.
         optimizer, loss, metrics: Replace those that a model was compiled with; None keeps them.
         most_weights: Largest number of weights of a model; None for no limit.
@@ -157,7 +157,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self._hypermodel = hypermodel
+        self.hypermodel = hypermodel
         self.custom_fit = custom_fit
         self._optimizer, self._loss, self._metrics = optimizer, loss, metrics
         self._most_weights = most_weights
@@ -174,7 +174,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         Raises:
             InputError: The model has too many weights.
         """
-        model = self._hypermodel.build(hp)
+        model = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             return model
         self._compile(model)
@@ -189,7 +189,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` of the hypermodel with the callbacks and arguments added."""
         callbacks = [*self.callbacks, *kwargs.pop("callbacks", ())]
-        return self._hypermodel.fit(
+        return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
 
@@ -232,7 +232,18 @@ def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
     Raises:
         InputError: It cannot be loaded, or is neither a function nor a hypermodel.
     """
-    given: Any = cloudpickle.loads(code) if code else load_object(name)
+    return as_hypermodel(cloudpickle.loads(code) if code else load_object(name), name)
+
+
+def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
+    """Return a function, a hypermodel or its class as a hypermodel.
+
+    Args:
+        name: Names it in messages.
+
+    Raises:
+        InputError: It is something else.
+    """
     if isinstance(given, type):
         if not issubclass(given, keras_tuner.HyperModel):
             raise InputError(
@@ -260,6 +271,11 @@ def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
         return hypermodel.custom_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
     return not inherited or "fit" in vars(hypermodel)
+
+
+def untailored(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperModel:
+    """Return the user's hypermodel itself."""
+    return hypermodel.hypermodel if isinstance(hypermodel, Tailored) else hypermodel
 
 
 def callbacks_of(hypermodel: keras_tuner.HyperModel) -> list[Any]:

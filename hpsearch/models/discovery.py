@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from hpsearch.data.specs import Target
 from hpsearch.errors import InputError
 from hpsearch.models.custom import (
     TrackedHyperParameters,
+    callbacks_of,
     fresh_names,
     labels_for,
     load_hypermodel,
     require_model,
     seeded,
     trains_itself,
+    untailored,
 )
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
@@ -138,13 +140,16 @@ def discover(
     Raises:
         InputError: The model cannot be loaded, or cannot be built with its defaults.
     """
-    hypermodel = load_hypermodel(recipe.model, recipe.code)
+    loaded = load_hypermodel(recipe.model, recipe.code)
+    whole = bool(callbacks_of(loaded))
+    # Callbacks could write files.
+    hypermodel = untailored(loaded)
     custom_fit = trains_itself(hypermodel)
     probe = _Probe(hypermodel, recipe.model, {parameter.name: parameter for parameter in given})
     probe.run()
     if custom_fit:
         probe.fit(train, validation, target)
-    return probe.found(custom_fit=custom_fit)
+    return replace(probe.found(), custom_fit=custom_fit, whole=whole)
 
 
 def declared_in(
@@ -215,10 +220,10 @@ class _Probe:
             finally:
                 self._note(values)
 
-    def found(self, *, custom_fit: bool) -> ModelHyperparameters:
+    def found(self) -> ModelHyperparameters:
         parameters = [self._parameter(name, declared) for name, declared in self.declared.items()]
         defaults = {name: declared[0].default for name, declared in self.declared.items()}
-        return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read), custom_fit)
+        return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read))
 
     def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
         try:

@@ -69,7 +69,7 @@ def _part() -> Rule:
 
 
 class MemorySpec(Spec):
-    """The arrays that `hpsearch.tune` was given, described in words such as `(150, 4) float32`.
+    """What `hpsearch.tune` was given, described in words such as `(150, 4) float32`.
 
     It tells a reader of sweep.yaml about the data; hpsearch does not read it back.
     """
@@ -94,6 +94,11 @@ class MemorySpec(Spec):
         str | None,
         text(),
         about("Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"),
+    ] = None
+    callbacks: Annotated[
+        str | None,
+        text(),
+        about("Keras callbacks of each training.", "EarlyStopping(patience=3)"),
     ] = None
 
     @property

@@ -3,60 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.trainer import State, Trainer
-
-#: What `fit` calls within an epoch.
-_WITHIN_EPOCHS: Final = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_begin",
-    "on_test_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-)
-#: Those that read logs and set the learning rate. EarlyStopping restores weights that nobody reads.
-_FOR_NUMBERS: Final = (
-    keras.callbacks.CSVLogger,
-    keras.callbacks.EarlyStopping,
-    keras.callbacks.History,
-    keras.callbacks.LearningRateScheduler,
-    keras.callbacks.ReduceLROnPlateau,
-    keras.callbacks.TerminateOnNaN,
-)
-
-
-def within_epochs(callbacks: Iterable[Any]) -> list[str]:
-    """Return the classes of the callbacks that act on batches, which only `fit` can call."""
-    return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
-
-
-def read_numbers(callbacks: Iterable[Any]) -> bool:
-    """Return whether the callbacks need no weights, so that the native trainer can serve them."""
-    return all(type(each) in _FOR_NUMBERS for each in callbacks)
-
-
-def _acts_between_epochs(callback: Any) -> bool:
-    if not isinstance(callback, keras.callbacks.Callback):
-        return False
-    if _ends_diverging(callback):
-        return True
-    within = [n for n in _WITHIN_EPOCHS if not hasattr(getattr(callback, n), "_is_default")]
-    if type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch":
-        within.remove("on_train_batch_end")
-    return not within
-
-
-def _ends_diverging(callback: Any) -> bool:
-    """Return whether the callback does what happens anyway: a diverging training ends."""
-    return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
 
 
 class CalledBack:
@@ -68,7 +21,8 @@ class CalledBack:
     Args:
         trainer: The native or the compiled one, before its first epoch. Its model is what callbacks
             see; the native trainer takes the model's learning rate, and no weights.
-        callbacks: See `within_epochs` and `read_numbers`.
+        callbacks: None acts within epochs; for the native trainer, they read numbers only (see
+            `models.callbacks`).
         epochs: Of the whole training.
         steps: Of an epoch.
     """
@@ -81,7 +35,7 @@ class CalledBack:
         self._model = trainer.model
         self._history = keras.callbacks.History()
         self._callbacks = keras.callbacks.CallbackList(
-            [*(each for each in callbacks if not _ends_diverging(each)), self._history],
+            [*callbacks, self._history],
             model=self._model,
             verbose=0,
             epochs=epochs,

@@ -12,13 +12,20 @@ import keras_tuner
 
 from hpsearch.data.specs import Arrays, Task
 from hpsearch.errors import InputError
-from hpsearch.models.custom import callbacks_of, labels_for, load_hypermodel, trains_itself
+from hpsearch.models.callbacks import ends_diverging, read_numbers
+from hpsearch.models.custom import (
+    callbacks_of,
+    labels_for,
+    load_hypermodel,
+    trains_itself,
+    untailored,
+)
 from hpsearch.models.layers import is_custom
 from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
 from hpsearch.native.extension import native_available
 from hpsearch.native.keras_model import dense_model
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.training.callbacks import CalledBack, read_numbers
+from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
 from hpsearch.training.fit import CustomFitTrainer, FitTrainer
 from hpsearch.training.kinds import TrainerRequest, choose, suits_gpu
@@ -85,7 +92,7 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
     arrays, target = request.arrays, request.problem.target
     shape = arrays.x_train.shape[1:]
     # A hypermodel's own `fit` gets images as they are.
-    if len(shape) == 1 or not trains_itself(_hypermodel(request)):
+    if len(shape) == 1 or not trains_itself(untailored(_hypermodel(request))):
         shape = rows_shape(model, shape)
     if target.parts:
         return fitted(arrays, shape, classes=None)
@@ -98,7 +105,7 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
         return _own_fit(model, request)
-    callbacks = callbacks_of(hypermodel)
+    callbacks = [each for each in callbacks_of(hypermodel) if not ends_diverging(each)]
     trainer: Trainer | None = None
     if kind in (None, "native") and read_numbers(callbacks):
         trainer = _native_trainer(model, request)

@@ -14,6 +14,7 @@ from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.models.callbacks import within_epochs
 from hpsearch.models.custom import TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
@@ -23,7 +24,6 @@ from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.store.store import Store
-from hpsearch.training.callbacks import within_epochs
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.sweep_tuner import SweepTuner, drive
 from hpsearch.tuners.arguments import NotOnEngine, Request, request_of

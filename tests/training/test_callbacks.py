@@ -13,11 +13,11 @@ import pytest
 from keras import callbacks as kc
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
+from hpsearch.models.callbacks import within_epochs
 from hpsearch.models.custom import Tailored
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
 from hpsearch.space.seeds import epoch_order
-from hpsearch.training.callbacks import within_epochs
 
 SEED, EPOCHS, SIZE = 1, 6, 32
 VALUES = {"batch_size": SIZE, "epochs": EPOCHS}
@@ -164,9 +164,7 @@ class Recorder(keras.callbacks.Callback):
 
 def test_a_callback_of_ones_own_sees_the_model_of_each_epoch(digits, monkeypatch):
     recorder = Recorder()
-    monkeypatch.setattr(
-        Recorder, "rows", (digits.arrays.x_val, digits.arrays.y_val), raising=False
-    )
+    monkeypatch.setattr(Recorder, "rows", (digits.arrays.x_val, digits.arrays.y_val), raising=False)
     curve, trainer = engine_curve(tailored(digits, dense, [recorder]))
     # It may look at weights, so that the model itself has to be trained.
     assert trainer.kind == "graph"

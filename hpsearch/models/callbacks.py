@@ -1,0 +1,125 @@
+"""Keras callbacks of a user's: which of them need `fit`, and how they reach the workers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import keras
+
+from hpsearch.errors import InputError
+from hpsearch.importing import load_object
+from hpsearch.models.custom import Tailored, as_hypermodel, trains_itself
+
+#: What `fit` calls within an epoch.
+_WITHIN_EPOCHS: Final = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+#: Those that read logs and set the learning rate. EarlyStopping restores weights that nobody reads.
+_FOR_NUMBERS: Final = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.History,
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.TerminateOnNaN,
+)
+
+
+def within_epochs(callbacks: Iterable[Any]) -> list[str]:
+    """Return the classes of the callbacks that act on batches, which only `fit` can call."""
+    return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
+
+
+def read_numbers(callbacks: Iterable[Any]) -> bool:
+    """Return whether the callbacks need no weights, so that the native trainer can serve them."""
+    return all(type(each) in _FOR_NUMBERS for each in callbacks)
+
+
+def _acts_between_epochs(callback: Any) -> bool:
+    if not isinstance(callback, keras.callbacks.Callback):
+        return False
+    if ends_diverging(callback):
+        return True
+    within = [n for n in _WITHIN_EPOCHS if not hasattr(getattr(callback, n), "_is_default")]
+    if type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch":
+        within.remove("on_train_batch_end")
+    return not within
+
+
+def ends_diverging(callback: Any) -> bool:
+    """Return whether the callback does what happens anyway: a diverging training ends."""
+    return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
+
+
+Metric = str | Mapping[str, Any] | None
+
+
+def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
+    """Return the metric of trainings with these callbacks, as `hpsearch.tune` takes it.
+
+    The best epoch counts if a callback restores its weights: by the metric, or by what the callback
+    monitors.
+
+    Raises:
+        InputError: The metric asks for the last epoch of such a training.
+    """
+    restoring = [each for each in callbacks if getattr(each, "restore_best_weights", False)]
+    if not restoring:
+        return metric
+    if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
+        raise InputError(
+            f"callbacks: {described(restoring)} restores the weights of the best epoch, and "
+            "metric scores the last one; leave metric's epoch out, or restore_best_weights"
+        )
+    if metric is None:
+        goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
+        metric = {"name": restoring[0].monitor, **({"goal": goal} if goal else {})}
+    return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
+
+
+def with_callbacks(model: Any, name: str, callbacks: Sequence[Any]) -> Tailored:
+    """Return a hypermodel whose trainings have the callbacks.
+
+    Args:
+        model: As `hpsearch.tune` takes it.
+        name: `package.module:name` of it.
+
+    Raises:
+        InputError: One of them is no callback, or the model cannot be loaded.
+    """
+    for place, each in enumerate(callbacks):
+        if not isinstance(each, keras.callbacks.Callback):
+            given = "the class " * isinstance(each, type) + getattr(each, "__name__", repr(each))
+            raise InputError(
+                f"callbacks[{place}]: must be a keras.callbacks.Callback, such as "
+                f"keras.callbacks.EarlyStopping(patience=3), not {given}"
+            )
+    hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
+    by_fit = trains_itself(hypermodel) or bool(within_epochs(callbacks))
+    return Tailored(hypermodel, custom_fit=by_fit, callbacks=callbacks)
+
+
+def described(callbacks: Iterable[Any]) -> str:
+    """Describe callbacks by their classes and arguments, such as `EarlyStopping(patience=3)`."""
+    return ", ".join(f"{type(each).__qualname__}({_arguments(each)})" for each in callbacks)
+
+
+def _arguments(callback: Any) -> str:
+    """Return the arguments that differ from their defaults, as far as attributes tell them."""
+    shown = []
+    for name, parameter in inspect.signature(type(callback)).parameters.items():
+        value = getattr(callback, name, parameter.default)
+        if value is not parameter.default and value != parameter.default:
+            # A function's text would have its address.
+            value = getattr(value, "__qualname__", value)
+            shown += [f"{name}={value}"] if isinstance(value, str | int | float) else []
+    return ", ".join(shown)

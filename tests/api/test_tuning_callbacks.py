@@ -1,0 +1,123 @@
+"""`hpsearch.tune(..., model=build, callbacks=[...])`."""
+
+from __future__ import annotations
+
+import keras
+import pandas as pd
+import pytest
+import user_models
+from keras import callbacks as kc
+from sklearn.datasets import load_digits
+
+import hpsearch
+from hpsearch.errors import ChangedSweepError, InputError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    loaded = load_digits()
+    # Images: hpsearch warns of columns of a table that are constant.
+    return loaded.images[:500].astype("uint8"), loaded.target[:500]
+
+
+def stopping(**changes):
+    return kc.EarlyStopping(**{"patience": 1, "min_delta": 100.0} | changes)
+
+
+def test_the_best_epoch_counts_where_a_callback_restores_it(digits, tmp_path):
+    log = tmp_path / "log.csv"
+    callbacks = [stopping(restore_best_weights=True), kc.CSVLogger(str(log))]
+    results = hpsearch.tune(
+        *digits,
+        model=user_models.small,
+        callbacks=callbacks,
+        parameters={"epochs": 30, "units": 8, "f": "relu"},
+        out=tmp_path / "out",
+    )
+    (row,) = results.table.to_dict("records")
+    assert (row["trainer"], row["epochs_trained"]) == ("native", 2)
+    assert row["metric"] == "val_loss:minimize:best"
+    assert row["score"] == results.curves["val_loss"].min()
+    # The program's own log is of the one training, not of the builds before it.
+    assert pd.read_csv(log)["epoch"].tolist() == [0, 1]
+    found = results.evaluate("validation").metrics["loss"].value
+    assert found == pytest.approx(row["score"], rel=1e-5)
+    assert results.reproduce(1).equal
+
+
+def test_the_callbacks_decide_the_scores_so_others_are_another_recipe(digits, tmp_path):
+    arguments = {
+        "model": user_models.small,
+        "parameters": {"epochs": 2, "units": 4, "f": "relu"},
+        "out": tmp_path,
+    }
+    rate = kc.LearningRateScheduler(schedule)
+    hpsearch.tune(*digits, callbacks=[rate], **arguments)
+    again = hpsearch.tune(*digits, callbacks=[kc.LearningRateScheduler(schedule)], **arguments)
+    assert again.table["status"].tolist() == ["completed"]
+    assert again.curves["learning_rate"].tolist() == pytest.approx([0.001, 0.002])
+    with pytest.raises(
+        ChangedSweepError,
+        match=r'was "LearningRateScheduler\(schedule=schedule\)", is "EarlyStopping\(min',
+    ):
+        hpsearch.tune(*digits, callbacks=[stopping()], **arguments)
+
+
+def schedule(epoch, rate):
+    return 0.001 * (1 + epoch)
+
+
+class OnBatches(keras.callbacks.Callback):
+    """Acts where only `fit` calls it."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            self.model.stop_training = True
+
+
+@pytest.mark.slow
+def test_callbacks_that_act_on_batches_train_by_fit(digits):
+    parameters = {"epochs": 7, "units": 8, "f": "relu"}
+    results = hpsearch.tune(
+        *digits, model=user_models.small, callbacks=[OnBatches()], parameters=parameters
+    )
+    (row,) = results.table.to_dict("records")
+    assert (row["trainer"], row["epochs_trained"], row["epochs"]) == ("fit", 1, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["hyperband", "asha"])
+def test_methods_that_halt_trainings(digits, method):
+    results = hpsearch.tune(
+        *digits,
+        model=user_models.small,
+        callbacks=[kc.ReduceLROnPlateau(patience=1)],
+        parameters={"epochs": [9]},
+        method=method,
+        trials=4,
+    )
+    assert set(results.table["status"]) <= {"completed", "stopped"}
+    assert set(results.table["trainer"]) == {"native"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"callbacks": [kc.EarlyStopping]}, r"callbacks\[0\]: must be.*not the class EarlyStopp"),
+        ({"callbacks": [stopping(), print]}, r"callbacks\[1\]: must be a keras.callbacks.Callb"),
+        (
+            {
+                "callbacks": [stopping(restore_best_weights=True)],
+                "metric": {"name": "val_loss", "epoch": "last"},
+            },
+            "restores the weights of the best epoch, and metric scores the last one",
+        ),
+        (
+            {"model": None, "parameters": {"units": 4}, "callbacks": [stopping()]},
+            "callbacks: are for custom models.*early_stopping=",
+        ),
+    ],
+)
+def test_mistakes(digits, arguments, message):
+    with pytest.raises(InputError, match=message):
+        hpsearch.tune(*digits, **{"model": user_models.small} | arguments)
