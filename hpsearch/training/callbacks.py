@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from hpsearch.training.native import NativeTrainer
 from hpsearch.training.trainer import State, Trainer
 
 
@@ -20,17 +19,25 @@ class CalledBack:
 
     Args:
         trainer: The native or the compiled one, before its first epoch. Its model is what callbacks
-            see; the native trainer takes the model's learning rate, and no weights.
+            see.
         callbacks: None acts within epochs; for the native trainer, they read numbers only (see
             `models.callbacks`).
+        set_rate: Takes the model's learning rate before each epoch; None if the trainer reads it.
         epochs: Of the whole training.
         steps: Of an epoch.
     """
 
     def __init__(
-        self, trainer: Trainer, callbacks: Sequence[Any], *, epochs: int, steps: int
+        self,
+        trainer: Trainer,
+        callbacks: Sequence[Any],
+        set_rate: Callable[[float], None] | None,
+        *,
+        epochs: int,
+        steps: int,
     ) -> None:
         self._trainer, self._epochs, self._epoch = trainer, epochs, 0
+        self._set_rate = set_rate
         self._last: State | None = None
         self._model = trainer.model
         self._history = keras.callbacks.History()
@@ -62,8 +69,8 @@ class CalledBack:
             self._model.stop_training = False
             self._callbacks.on_train_begin()
         self._callbacks.on_epoch_begin(self._epoch)
-        if isinstance(self._trainer, NativeTrainer):
-            self._trainer.learning_rate = float(self._model.optimizer.learning_rate)
+        if self._set_rate is not None:
+            self._set_rate(float(self._model.optimizer.learning_rate))
         numbers = self._trainer.run_epoch()
         assert numbers is not None
         self._callbacks.on_epoch_end(self._epoch, dict(numbers))

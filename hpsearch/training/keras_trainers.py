@@ -125,7 +125,8 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
     rows, epochs = len(request.arrays.x_train), request.epochs
     assert epochs is not None
     steps = math.ceil(rows / request.batch_size)
-    return CalledBack(trainer, callbacks, epochs=epochs, steps=steps)
+    set_rate = trainer.set_learning_rate if isinstance(trainer, NativeTrainer) else None
+    return CalledBack(trainer, callbacks, set_rate, epochs=epochs, steps=steps)
 
 
 def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:

@@ -66,13 +66,8 @@ class NativeTrainer:
         model.set_weights(list(self.weights()))
         return model
 
-    @property
-    def learning_rate(self) -> float:
-        """That of the next updates."""
-        return self._network.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
+    def set_learning_rate(self, rate: float) -> None:
+        """Update with this rate from now on."""
         self._network.learning_rate = rate
 
     def run_epoch(self) -> dict[str, float]:
