@@ -299,7 +299,10 @@ def tune(
 
     Args:
         x: `(n_samples, ...)` numbers, or a pandas frame, whose text columns the model one-hot
-            encodes. Leave them unscaled: the model scales them. Or a `tf.data.Dataset` of
+            encodes. Leave them unscaled: the model scales them. For a custom model with several
+            inputs, a mapping of their names to arrays of numbers, or a list of arrays: images
+            (uint8) are divided by 255, numbers standardised, whole numbers left alone. Or a
+            `tf.data.Dataset` of
             batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory once;
             `validation_data` and `test` may be datasets, too.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers. For
@@ -377,7 +380,7 @@ def tune(
     """
     _require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
     own = [model, *callbacks]
-    rows = read_memory(x, y, sample_weight, validation_data, test)
+    rows = read_memory(x, y, sample_weight, validation_data, test, custom=model is not None)
     if rows.parts and model is None:
         raise InputError(
             f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "

@@ -24,7 +24,18 @@ from hpsearch.data.columns import (
     parse_columns,
     require_column,
 )
-from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions, TaskName, n_rows
+from hpsearch.data.dataset import (
+    IMAGE_MAX,
+    Inputs,
+    RawData,
+    RawPart,
+    TableOptions,
+    TaskName,
+    are_images,
+    are_several_inputs,
+    n_rows,
+    packed,
+)
 from hpsearch.data.files import read_arrays
 from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
@@ -37,8 +48,6 @@ if TYPE_CHECKING:
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 """Rows `x` and their targets `y`, perhaps with the rows' weights in the loss."""
 
-_IMAGE_DIMENSIONS = 3
-_IMAGE_MAX = 255.0
 _INT64_MAX = 2**63 - 1
 
 
@@ -70,6 +79,9 @@ def _part(
     def place(row: int) -> str:
         return f"{where}: row {row} (from 0)"
 
+    rows = len(y) if hasattr(y, "__len__") else 0
+    if are_several_inputs(x, rows) or (like is not None and like.parts):
+        return _several(x, _targets(y, where, task), where, like, options, place, weights)
     found = _features(x, where, place, like, options)
     features = found.inputs if isinstance(found, ParsedTable) else found
     targets = _targets(y, where, task)
@@ -83,6 +95,38 @@ def _part(
     if not isinstance(found, ParsedTable):
         return part
     return replace(part, table=found.spec, notices=tuple(found.notices))
+
+
+def _several(  # noqa: PLR0917 - the rest of `_part`
+    x: Any,
+    y: npt.NDArray[Any],
+    where: str,
+    like: RawPart | None,
+    options: TableOptions,
+    place: Callable[[int], str],
+    weights: Any,
+) -> RawPart:
+    """Return rows of several inputs, for a custom model."""
+    if options.drop and like is None:
+        raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
+    if not are_several_inputs(x, len(y)) and not isinstance(x, Mapping):
+        raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
+    columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
+    if len(columns) != len(y):
+        raise DataError(f"{where}: x has {len(columns)} rows and y has {len(y)}")
+    if not columns.size:
+        raise DataError(f"{where}: no rows")
+    bad = ~(np.abs(columns) <= FLOAT32_MAX)
+    if bad.any():
+        row, column = np.argwhere(bad)[0].tolist()
+        owners = [n for n, part in enumerate(parts) for _ in range(part.columns)]
+        name = parts[owners[column]].name or owners[column]
+        raise DataError(
+            f"{place(row)}: x[{name!r}]: {columns[row, column]} is not a finite float32 number "
+            f"({int(bad.sum())} such values); replace them, which several inputs leave to you"
+        )
+    rows = np.ascontiguousarray(columns, np.float32)
+    return RawPart(rows, y, place, _weights(weights, len(y), where, place), parts=parts)
 
 
 def _weights(
@@ -109,11 +153,7 @@ def _weights(
 
 def _image_unit(x: Inputs) -> float | None:
     """Return 255 for images, else None."""
-    return _IMAGE_MAX if not isinstance(x, Mapping) and _are_images(x) else None
-
-
-def _are_images(x: npt.NDArray[Any]) -> bool:
-    return x.dtype == np.uint8 and x.ndim >= _IMAGE_DIMENSIONS
+    return IMAGE_MAX if not isinstance(x, Mapping) and are_images(x) else None
 
 
 def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> None:
@@ -171,7 +211,7 @@ def _features(
     if options.drop and like is None:
         raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
     missing = options.missing and array.ndim == 2
-    return array if _are_images(array) else _finite(array, place, missing=missing)
+    return array if are_images(array) else _finite(array, place, missing=missing)
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
@@ -187,8 +227,7 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
         if getattr(values, "ndim", 1) > 1:
             raise DataError(
                 f"{where}: {name!r} has shape {values.shape}: a mapping is a table, with one value "
-                "a row in each column; several inputs of other shapes are not supported, so give "
-                "one array (n_samples, ...), which the model takes apart"
+                "a row in each column"
             )
     try:
         frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import (
+    IMAGE_MAX,
     Dataset,
     Impute,
     Indices,
@@ -24,7 +25,7 @@ from hpsearch.data.dataset import (
     several_target,
 )
 from hpsearch.data.files import require_memory
-from hpsearch.data.specs import ColumnSpec, InputSpec, TableSpec, Task, n_features
+from hpsearch.data.specs import ArrayPart, ColumnSpec, InputSpec, TableSpec, Task, n_features
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,
@@ -60,6 +61,8 @@ def fit_input(
     unit: float | None,
     table: TableSpec = TableSpec(),  # noqa: B008 - frozen
     impute: Impute | None = None,
+    *,
+    parts: tuple[ArrayPart, ...] = (),
 ) -> InputSpec:
     """Fit scaling and imputation on the training rows `x`.
 
@@ -69,7 +72,11 @@ def fit_input(
             which `unit` maps each feature's training range to 0..1.
         table: The columns' names.
         impute: What takes the place of missing numbers; None if there are none in any part.
+        parts: Several inputs; see `InputSpec`.
     """
+    if parts:
+        assert not isinstance(x, Mapping)
+        return InputSpec(x.shape[1:], str(x.dtype), parts=parts, **_fitted_parts(x, scale, parts))
     if scale == "auto":
         scale = "standard" if unit is None else "unit"
     numeric = _numeric(x)
@@ -83,6 +90,33 @@ def fit_input(
         columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
         return InputSpec((len(columns),), "float32", columns, **fitted)
     return InputSpec(x.shape[1:], str(x.dtype), **fitted)
+
+
+def _fitted_parts(
+    x: npt.NDArray[Any], scale: Scale, parts: tuple[ArrayPart, ...]
+) -> dict[str, Any]:
+    """Fit several inputs: images are divided, numbers standardised, whole numbers left alone."""
+    if scale == "none":
+        return {}
+    if scale != "auto":
+        raise DataError(
+            f"scale: is {scale}; several inputs take auto (images are divided by 255, numbers "
+            "standardised, whole numbers, such as places in a vocabulary, left alone) or none"
+        )
+    factors, offsets, first = [], [], 0
+    for part in parts:
+        columns = x[:, first : first + part.columns]
+        first += part.columns
+        factor, offset = np.ones(part.columns), np.zeros(part.columns)
+        if part.image:
+            factor /= IMAGE_MAX
+        elif not part.whole:
+            mean, variance = _moments(columns)
+            factor = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
+            offset = -mean * factor
+        factors.append(factor)
+        offsets.append(offset)
+    return {"scale": _plain(np.concatenate(factors)), "offset": _plain(np.concatenate(offsets))}
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -426,6 +460,8 @@ def _dataset(
     else:
         target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
+    described = [*(classes or (each.in_fingerprint for each in options.parts))]
+    described += [each.in_fingerprint for each in source.train.parts]
     missing = any(_has_missing(part.x) for part in parts if part is not None)
 
     def encoded(part: Split) -> Split:
@@ -439,12 +475,13 @@ def _dataset(
             source.unit,
             source.train.table,
             options.impute if missing else None,
+            parts=source.train.parts,
         ),
         target=target,
         train=encoded(train),
         validation=encoded(validation),
         test=None if test is None else encoded(test),
-        fingerprint=fingerprint({"train": train, **others}, classes or map(str, options.parts)),
+        fingerprint=fingerprint({"train": train, **others}, described),
         warnings=(*source.warnings, *outlined.warnings, *_oddities(source, train, others)),
     )
 
@@ -455,9 +492,10 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
         return
     table = source.train.table
     parts = {part for each in table.dates for part in each.parts}
-    constant = [each for each in _constant_features(train.x, table.names) if each not in parts]
     # The border of an image is constant.
-    if constant and source.unit is None:
+    columns = source.unit is None and not source.train.parts
+    names = _constant_features(train.x, table.names) if columns else []
+    if constant := [each for each in names if each not in parts]:
         yield (
             f"{source.where}: constant on the training split: {quoted(constant, 5)}; "
             "such a column cannot help; consider drop"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import InputSpec, TableSpec, Target, TargetPart, Task, n_features
+from hpsearch.data.specs import ArrayPart, InputSpec, TableSpec, Target, Task, n_features
 from hpsearch.errors import DataError
 from hpsearch.wording import counted, printable
 
@@ -64,7 +64,7 @@ class Options:
     task: TaskName | None = None
     cv: int | None = None
     folds: Folds | None = None
-    parts: tuple[TargetPart, ...] = ()
+    parts: tuple[ArrayPart, ...] = ()
     impute: Impute = "median"
     train_on: TrainOn = "train"
 
@@ -92,6 +92,7 @@ class RawPart:
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
         table: The columns of `x`; empty for rows without names.
         notices: One sentence for each column that was left out.
+        parts: Several inputs; see `InputSpec`.
     """
 
     x: Inputs
@@ -100,6 +101,7 @@ class RawPart:
     weights: npt.NDArray[np.float32] | None = None
     table: TableSpec = TableSpec()  # noqa: RUF009 - frozen
     notices: tuple[str, ...] = ()
+    parts: tuple[ArrayPart, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +238,12 @@ def profile(dataset: Dataset) -> tuple[str, ...]:
 
 def _features(dataset: Dataset) -> str:
     spec, x = dataset.input, dataset.train.x
+    if spec.parts:
+        shapes = (" x ".join(map(str, part.shape)) or "1" for part in spec.parts)
+        each = (
+            f"{part.name} {shape}".strip() for part, shape in zip(spec.parts, shapes, strict=True)
+        )
+        return f"{len(spec.parts)} inputs: {', '.join(each)}"
     if len(spec.shape) > 1:
         kind = "images" if spec.dtype == "uint8" else "numbers"
         return f"{kind} of {' x '.join(map(str, spec.shape))}"
@@ -302,10 +310,13 @@ def _targets(target: Target, y: npt.NDArray[Any], folds: Sequence[Dataset]) -> s
 #: float32 represents all smaller whole numbers exactly.
 _WHOLE = 2**24
 _SHOWN_CLASSES = 4
+_IMAGE_DIMENSIONS = 3
+#: The largest value of an image.
+IMAGE_MAX = 255.0
 
 
 def are_several(y: Any, rows: int) -> bool:
-    """True if `y` is a mapping of arrays, or a list of arrays with as many rows as x."""
+    """True if `y` is a mapping of arrays, or a list of arrays with so many rows."""
     if isinstance(y, Mapping):
         return True
     if not isinstance(y, list | tuple) or not y or len(y) == rows:
@@ -313,21 +324,32 @@ def are_several(y: Any, rows: int) -> bool:
     return all(getattr(each, "shape", ())[:1] == (rows,) for each in y)
 
 
+def are_several_inputs(x: Any, rows: int) -> bool:
+    """True for a list of arrays with so many rows, or a mapping with more than a table's columns.
+
+    A mapping of columns is a table.
+    """
+    if not isinstance(x, Mapping):
+        return are_several(x, rows)
+    return any(getattr(each, "ndim", 1) > 1 for each in x.values())
+
+
 def packed(
-    y: Any, where: str, like: Sequence[TargetPart] | None = None
-) -> tuple[npt.NDArray[np.float64], tuple[TargetPart, ...]]:
-    """Put several targets side by side in one array; `unpacked` reverses it.
+    y: Any, where: str, like: Sequence[ArrayPart] | None = None, noun: str = "targets"
+) -> tuple[npt.NDArray[np.float64], tuple[ArrayPart, ...]]:
+    """Put several targets or inputs side by side in one array; `unpacked` reverses it.
 
     Args:
-        y: A mapping from name to target, or a list of targets, each `(n_samples, ...)` numbers.
+        y: A mapping from name to array, or a list of arrays, each `(n_samples, ...)` numbers.
         where: The name of `y` in messages.
-        like: The training rows' targets, which these must match.
+        like: Those of the training rows, which these must match.
+        noun: `targets` or `inputs`.
 
     Returns:
-        The columns of all targets `(n_samples, columns)`, and a description of each target.
+        The columns of all arrays `(n_samples, columns)`, and a description of each array.
 
     Raises:
-        DataError: A target is no array of numbers, or the targets differ in length or from `like`.
+        DataError: One is no array of numbers, or they differ in length or from `like`.
     """
     named = y.items() if isinstance(y, Mapping) else (("", each) for each in y)
     columns, parts = [], []
@@ -337,23 +359,31 @@ def packed(
         if array.ndim == 0 or array.dtype.kind not in "biuf":
             raise DataError(
                 f"{called}: must be an array of numbers, one or more a row, not "
-                f"{array.dtype} {array.shape}; with several targets, classes are whole numbers"
+                f"{array.dtype} {array.shape}; with several {noun}, "
+                + ("classes are" if noun == "targets" else "texts must be given as")
+                + " whole numbers"
             )
-        whole = array.dtype.kind != "f"
+        image = noun == "inputs" and are_images(array)
+        whole = array.dtype.kind != "f" and not image
         if whole and array.size and ((array >= _WHOLE) | (array <= -_WHOLE)).any():
             raise DataError(f"{called}: has whole numbers beyond {_WHOLE:,}")
-        parts.append(TargetPart(str(name), array.shape[1:], whole=whole))
-        columns.append(array.reshape(len(array), -1).astype(np.float64))
+        parts.append(ArrayPart(str(name), array.shape[1:], whole=whole, image=image))
+        columns.append(array.reshape(len(array), parts[-1].columns).astype(np.float64))
     lengths = [len(each) for each in columns]
     if len(set(lengths)) != 1:
-        raise DataError(f"{where}: its targets have {', '.join(map(str, lengths))} rows")
+        raise DataError(f"{where}: its {noun} have {', '.join(map(str, lengths))} rows")
     ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like or parts))
     if ours != theirs:
-        raise DataError(f"{where}: its targets are {ours}, those of the training rows {theirs}")
+        raise DataError(f"{where}: its {noun} are {ours}, those of the training rows {theirs}")
     return np.concatenate(columns, axis=1), tuple(parts)
 
 
-def several_target(parts: Sequence[TargetPart]) -> Target:
+def are_images(x: npt.NDArray[Any]) -> bool:
+    """True for rows of uint8 numbers in two dimensions or more."""
+    return x.dtype == np.uint8 and x.ndim >= _IMAGE_DIMENSIONS
+
+
+def several_target(parts: Sequence[ArrayPart]) -> Target:
     """Return the target of a user's model with several outputs, which takes targets as they are."""
     outputs = sum(part.columns for part in parts)
     return Target(
@@ -362,14 +392,17 @@ def several_target(parts: Sequence[TargetPart]) -> Target:
 
 
 def unpacked(
-    y: Any, parts: Sequence[TargetPart], convert: Callable[[Any, TargetPart], Any] | None = None
+    y: Any, parts: Sequence[ArrayPart], convert: Callable[[Any, ArrayPart], Any] | None = None
 ) -> Any:
-    """Return several targets from their columns, as the mapping or list they were packed from.
+    """Return several targets or inputs from their columns, as the mapping or list they were.
 
     Args:
         y: `(n_samples, columns)`, an array or a tensor.
-        convert: Gives a target's columns its shape and type; None for arrays.
+        parts: If empty, `y` is returned as it is.
+        convert: Gives a part's columns its shape and type; None for arrays.
     """
+    if not parts:
+        return y
     made, first = [], 0
     for part in parts:
         made.append((convert or _as_array)(y[:, first : first + part.columns], part))
@@ -379,6 +412,6 @@ def unpacked(
     return {part.name: each for part, each in zip(parts, made, strict=True)}
 
 
-def _as_array(columns: npt.NDArray[Any], part: TargetPart) -> npt.NDArray[Any]:
-    array = columns.reshape(-1, *part.shape)
+def _as_array(columns: npt.NDArray[Any], part: ArrayPart) -> npt.NDArray[Any]:
+    array = columns.reshape(len(columns), *part.shape)
     return array.astype(np.int32) if part.whole else array

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Dataset, Folds, Options, are_several, packed
+from hpsearch.data.dataset import Dataset, Folds, Options, are_several, are_several_inputs, packed
 from hpsearch.data.loading import dataset_from_arrays, table_options
-from hpsearch.data.specs import TargetPart
+from hpsearch.data.specs import ArrayPart
 from hpsearch.data.splitting import group_folds, splitter_folds
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
@@ -87,8 +87,14 @@ def _joined(parts: Sequence[Any], join: Any) -> Any:
     return np.array(texts, object).reshape(array.shape)
 
 
-def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) -> InMemoryRows:
+def read_memory(
+    x: Any, y: Any, sample_weight: Any, validation: Any, test: Any, *, custom: bool = False
+) -> InMemoryRows:
     """Return the rows that a program gives, with arrays for TensorFlow's datasets.
+
+    Args:
+        custom: Whether they are for a custom model, to which a mapping of arrays of numbers is
+            several inputs, as in Keras.
 
     Raises:
         DataError: The arguments cannot be used, or not together.
@@ -103,6 +109,9 @@ def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) 
     if is_dataset(test):
         test = collect(test, "test")[:2]
     test = test if isinstance(test, tuple | list) else None
+    if custom and _are_inputs(x):
+        x = _as_columns(x)
+        validation, test = (_with_columns(each) for each in (validation, test))
     if not _are_several(y, x):
         return InMemoryRows(x, y, sample_weight, validation, test)
     columns, parts = packed(y, "y")
@@ -110,12 +119,46 @@ def read_memory(x: Any, y: Any, sample_weight: Any, validation: Any, test: Any) 
     return InMemoryRows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
 
 
+def _are_inputs(x: Any) -> bool:
+    """True for a mapping of arrays of numbers."""
+    if not isinstance(x, Mapping) or not x:
+        return False
+    return all(getattr(each, "dtype", None) is not None for each in x.values()) and all(
+        np.asarray(each).dtype.kind in "biuf" for each in x.values()
+    )
+
+
+def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays, those with one number a row as `(n_samples, 1)`."""
+    arrays = {name: np.asarray(each) for name, each in x.items()}
+    return {n: each[:, np.newaxis] if each.ndim == 1 else each for n, each in arrays.items()}
+
+
+def _with_columns(pair: Any) -> Any:
+    if isinstance(pair, tuple | list) and pair and _are_inputs(pair[0]):
+        return (_as_columns(pair[0]), *pair[1:])
+    return pair
+
+
 def _are_several(y: Any, x: Any) -> bool:
+    rows = _rows_of(x, 0 if y is None else len(y))
+    return are_several(y, rows)
+
+
+def _rows_of(x: Any, targets: int) -> int:
+    """The number of rows of x, one array or several; 0 if it has none.
+
+    Args:
+        targets: As many as y has items.
+    """
     columns = next(iter(x.values()), ()) if isinstance(x, Mapping) else x
-    return are_several(y, len(columns) if hasattr(columns, "__len__") else 0)
+    # A list of arrays is several inputs if these have equal lengths, which is not its own.
+    if isinstance(x, list | tuple) and x and len(x) != targets and hasattr(x[0], "shape"):
+        columns = x[0]
+    return len(columns) if hasattr(columns, "__len__") else 0
 
 
-def _packed(pair: Any, name: str, parts: Sequence[TargetPart]) -> Any:
+def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
     """Put a pair's targets in columns; leave anything else as it is."""
     if not isinstance(pair, tuple | list) or len(pair) < 2:
         return pair
@@ -143,7 +186,7 @@ class InMemoryRows:
     weights: Any = None
     validation: Any = None
     test: Any = None
-    parts: tuple[TargetPart, ...] = ()
+    parts: tuple[ArrayPart, ...] = ()
 
     def __post_init__(self) -> None:
         if self.y is None:
@@ -164,12 +207,13 @@ class InMemoryRows:
             f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
             for part in self.parts
         ]
-        found = {"x": _described(self.x), "y": ", ".join(targets) or _described(self.y)}
+        rows = len(self.y) if hasattr(self.y, "__len__") else 0
+        found = {"x": _inputs(self.x, rows), "y": ", ".join(targets) or _described(self.y)}
         if self.weights is not None:
             found["sample_weight"] = _described(self.weights)
         for name, pair in (("validation", self.validation), ("test", self.test)):
             if pair is not None:
-                found[name] = f"x {_described(pair[0])}, y {_described(pair[1])}"
+                found[name] = f"x {_inputs(pair[0], len(pair[1]))}, y {_described(pair[1])}"
         return found
 
     def load(self, folding: Folding, spec: DataSpec) -> Dataset:
@@ -297,6 +341,13 @@ class Folding:
             return self._made
 
         return made
+
+
+def _inputs(x: Any, rows: int) -> str:
+    if not are_several_inputs(x, rows):
+        return _described(x)
+    named = x.items() if isinstance(x, Mapping) else (("", each) for each in x)
+    return ", ".join(f"{name} {_described(each)}".strip() for name, each in named)
 
 
 def _described(array: Any) -> str:

@@ -81,6 +81,34 @@ class TableSpec:
 
 
 @dataclass(frozen=True)
+class ArrayPart:
+    """One of several inputs or targets, whose columns stand side by side in one array.
+
+    Attributes:
+        name: Its key in a mapping; empty for a list.
+        shape: Of one row.
+        whole: True for whole numbers.
+        image: True for an input of images, uint8 numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    whole: bool
+    image: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Number of its columns."""
+        return prod(self.shape)
+
+    @property
+    def in_fingerprint(self) -> str:
+        """The text that stands for it in a fingerprint."""
+        # The class had this name in the versions that wrote the first ones.
+        return f"TargetPart(name={self.name!r}, shape={self.shape!r}, whole={self.whole!r})"
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """The conversion of raw rows to features, fitted on the training split only.
 
@@ -97,6 +125,7 @@ class InputSpec:
             or for each numeric column of a table with text columns; else empty.
         scale, offset: With another scale, a feature becomes feature * scale + offset. One number
             for all features, or one for each; else empty.
+        parts: Several inputs of a custom model, whose columns a row has side by side; else empty.
     """
 
     shape: tuple[int, ...]
@@ -109,26 +138,7 @@ class InputSpec:
     fill: tuple[float, ...] = ()
     indicators: tuple[int, ...] = ()
     table: TableSpec = TableSpec()
-
-
-@dataclass(frozen=True)
-class TargetPart:
-    """One of several targets.
-
-    Attributes:
-        name: Its key in a mapping of targets; empty for a list of targets.
-        shape: Of one row.
-        whole: True for whole numbers.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    whole: bool
-
-    @property
-    def columns(self) -> int:
-        """Number of its columns in `Arrays.y_train`."""
-        return prod(self.shape)
+    parts: tuple[ArrayPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ class Target:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    parts: tuple[TargetPart, ...] = ()
+    parts: tuple[ArrayPart, ...] = ()
     numbers: bool = False
 
     @property

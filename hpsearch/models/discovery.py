@@ -12,7 +12,8 @@ from typing import Any
 import numpy.typing as npt
 from keras_tuner.src.engine.hyperparameters import hp_types
 
-from hpsearch.data.specs import Target
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.specs import ArrayPart, Target
 from hpsearch.errors import InputError
 from hpsearch.models.custom import (
     TrackedHyperParameters,
@@ -128,6 +129,8 @@ def discover(
     train: Pair,
     validation: Pair,
     target: Target | None = None,
+    *,
+    inputs: Sequence[ArrayPart] = (),
 ) -> ModelHyperparameters:
     """Return the hyperparameters of a recipe's model.
 
@@ -136,6 +139,7 @@ def discover(
         train, validation: x and y. The hypermodel's own `fit` is run once on some of the rows,
             with the defaults, to find its hyperparameters.
         target: What is predicted, if y needs `labels_for`.
+        inputs: Several inputs; see `InputSpec.parts`.
 
     Raises:
         InputError: The model cannot be loaded, or cannot be built with its defaults.
@@ -148,7 +152,7 @@ def discover(
     probe = _Probe(hypermodel, recipe.model, {parameter.name: parameter for parameter in given})
     probe.run()
     if custom_fit:
-        probe.fit(train, validation, target)
+        probe.fit(train, validation, target, inputs)
     return replace(probe.found(), custom_fit=custom_fit, whole=whole)
 
 
@@ -158,6 +162,8 @@ def declared_in(
     given: Sequence[Parameter] = (),
     rows: tuple[Pair, Pair] | None = None,
     target: Target | None = None,
+    *,
+    inputs: Sequence[ArrayPart] = (),
 ) -> list[Any]:
     """Return the KerasTuner hyperparameters that a hypermodel requests.
 
@@ -166,13 +172,13 @@ def declared_in(
         given: As for `discover`.
         rows: Training and validation data. If given, the hypermodel's `fit` is run on some of the
             rows, in place of the builds.
-        target: As for `discover`.
+        target, inputs: As for `discover`.
     """
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
     if rows is None:
         probe.run()
     else:
-        probe.fit(*rows, target)
+        probe.fit(*rows, target, inputs)
     return [each for declared in probe.declared.values() for each in declared]
 
 
@@ -198,9 +204,16 @@ class _Probe:
             tried.append(wanted)
             self._build(self._values(wanted), must_succeed=False)
 
-    def fit(self, train: Pair, validation: Pair, target: Target | None = None) -> None:
+    def fit(
+        self,
+        train: Pair,
+        validation: Pair,
+        target: Target | None = None,
+        inputs: Sequence[ArrayPart] = (),
+    ) -> None:
         """Run the hypermodel's own `fit` on a few rows; a failure will show again in the trials."""
         x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
+        x, x_val = unpacked(x, inputs), unpacked(x_val, inputs)
         # It may set the epochs itself, or need them as an argument.
         for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)

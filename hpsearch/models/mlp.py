@@ -11,13 +11,20 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
+from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
 from hpsearch.models.custom import build_custom_model, built_with, seeded
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS
-from hpsearch.models.preprocessing_layers import feature_layers, input_model, output_layers
+from hpsearch.models.preprocessing_layers import (
+    feature_layers,
+    input_model,
+    output_layers,
+    several_inputs,
+)
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
@@ -244,8 +251,15 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, problem)
         if not model.built:
-            give_weights(model, rows_shape(model, row_shape(problem.input)))
+            _give_weights_for(model, problem.input)
     return model
+
+
+def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:
+    if not spec.parts:
+        give_weights(model, rows_shape(model, row_shape(spec)))
+        return
+    model(unpacked(np.zeros((1, n_features(spec)), np.float32), spec.parts))
 
 
 def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -346,10 +360,12 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
     custom = built_with(trained) is not None
     if runs_in_graph(input_spec) and not custom:
         inputs = x = keras.Input(input_spec.shape, dtype=input_spec.dtype)
+    elif input_spec.parts:
+        inputs, x = several_inputs(input_spec)
     else:
         features = input_model(input_spec)
         inputs, x = features.input, features.output
-    if custom:
+    if custom and not input_spec.parts:
         shape = rows_shape(trained, row_shape(input_spec))
         x = x if x.shape[1:] == shape else keras.layers.Reshape(shape)(x)
     x = _named(_without_optimizer(trained)(x), trained)

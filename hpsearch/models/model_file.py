@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from hpsearch.data.specs import DateColumn, InputSpec, TableSpec, Target, Task
+from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
 
 #: The member of a `.keras` archive; Keras passes it over.
 _MEMBER = "hpsearch.json"
@@ -25,6 +25,7 @@ class ModelFile:
         numbers: As in `Target`.
         table: A table's columns; if any of them is text, the model takes a mapping.
         fills: Whether the model fills missing numbers in.
+        inputs: Several inputs; see `InputSpec.parts`.
     """
 
     task: Task
@@ -32,11 +33,13 @@ class ModelFile:
     numbers: bool = False
     table: TableSpec = TableSpec()  # noqa: RUF009 - frozen
     fills: bool = False
+    inputs: tuple[ArrayPart, ...] = ()
 
     @classmethod
     def of(cls, rows: InputSpec, target: Target) -> Self:
         """Describe rows and their target."""
-        return cls(target.task, target.classes, target.numbers, rows.table, bool(rows.fill))
+        filled = bool(rows.fill)
+        return cls(target.task, target.classes, target.numbers, rows.table, filled, rows.parts)
 
     def add_to(self, path: Path) -> None:
         """Add the description to a model's file.
@@ -58,6 +61,7 @@ class ModelFile:
             "text_columns": sorted(self.table.text),
             "dates": [asdict(each) for each in self.table.dates],
             "fills": self.fills,
+            "inputs": [asdict(each) for each in self.inputs],
         }
 
     @classmethod
@@ -78,6 +82,15 @@ class ModelFile:
                 datetime.fromisoformat(each.first)
             table = TableSpec(columns, frozenset(text), dates)
             numbers, fills = (found.get(key) is True for key in ("numbers", "fills"))
-            return cls(Task(found["task"]), classes, numbers, table, fills)
+            inputs = tuple(
+                ArrayPart(
+                    str(each["name"]),
+                    tuple(map(int, each["shape"])),
+                    whole=each["whole"] is True,
+                    image=each["image"] is True,
+                )
+                for each in found.get("inputs", ())
+            )
+            return cls(Task(found["task"]), classes, numbers, table, fills, inputs)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None

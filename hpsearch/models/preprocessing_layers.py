@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from typing import Any
 
 import keras
 
@@ -55,6 +56,31 @@ def input_model(spec: InputSpec) -> keras.Model:
     for layer in feature_layers(spec) or [keras.layers.Identity()]:
         x = layer(x)
     return keras.Model(rows, x, name="preprocessing")
+
+
+def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
+    """Return the inputs of raw rows, and what a custom model takes of them.
+
+    Both are a mapping or a list, as the rows were.
+    """
+    taken = {part.name for part in spec.parts}
+    inputs, outputs, first = [], [], 0
+    for place, part in enumerate(spec.parts):
+        dtype = "int32" if part.whole else "float32"
+        x = keras.Input(part.shape, name=part.name.replace("/", "_") or None, dtype=dtype)
+        inputs.append(x)
+        columns = slice(first, first + part.columns)
+        first += part.columns
+        if spec.scale and not part.whole:
+            x = keras.layers.Reshape((part.columns,), name=_free_name(f"row_{place}", taken))(x)
+            scaling = _free_name(f"scaling_{place}", taken)
+            x = _rescaling(spec.scale[columns], spec.offset[columns], name=scaling)(x)
+            x = keras.layers.Reshape(part.shape, name=_free_name(f"input_{place}", taken))(x)
+        outputs.append(x)
+    if not spec.parts[0].name:
+        return inputs, outputs
+    names = [part.name for part in spec.parts]
+    return dict(zip(names, inputs, strict=True)), dict(zip(names, outputs, strict=True))
 
 
 def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Model:

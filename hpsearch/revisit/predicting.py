@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hpsearch.data.arrays import as_frame
 from hpsearch.data.columns import parse_columns
-from hpsearch.data.dataset import Inputs, n_rows
+from hpsearch.data.dataset import Inputs, n_rows, packed, unpacked
 from hpsearch.data.loading import Loader
 from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError
@@ -84,7 +84,7 @@ class Predictor:
         Raises:
             InputError: The rows are not such as the model takes.
         """
-        return self._labels_of(self._outputs(self._inputs(rows)))
+        return self._labels_of(self._outputs(rows))
 
     def _labels_of(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
         classes = self.known.classes
@@ -117,7 +117,7 @@ class Predictor:
             InputError: The target has no classes, or the outputs are no probabilities.
         """
         self._require_classes()
-        return self._probabilities_of(self._outputs(self._inputs(rows)))
+        return self._probabilities_of(self._outputs(rows))
 
     def _require_classes(self) -> None:
         if not self.known.classes:
@@ -149,7 +149,7 @@ class Predictor:
             )
         if probabilities:
             self._require_classes()
-        outputs = self._outputs(read_rows(str(path), self.known.table))
+        outputs = self._predicted(read_rows(str(path), self.known.table))
         labels = self._labels_of(outputs)
         names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
         several = labels.ndim > 1 and len(names) > 1
@@ -160,11 +160,40 @@ class Predictor:
                 made[f"probability {name}"] = chances[:, place]
         return made
 
-    def _outputs(self, rows: Inputs) -> npt.NDArray[Any]:
+    def _outputs(self, rows: Any) -> npt.NDArray[Any]:
+        if not self.known.inputs:
+            return self._predicted(self._inputs(rows))
+        taken, count = self._several(rows)
+        return self._predict(taken) if count else self._nothing
+
+    def _predicted(self, rows: Inputs) -> npt.NDArray[Any]:
         self._require_filled(rows)
-        if not n_rows(rows):
-            return np.empty((0, *self.model.output_shape[1:]), np.float32)
-        return np.asarray(self.model.predict(rows, batch_size=_BATCH_ROWS, verbose=0))
+        return self._predict(rows) if n_rows(rows) else self._nothing
+
+    def _predict(self, taken: Any) -> npt.NDArray[Any]:
+        return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
+
+    @property
+    def _nothing(self) -> npt.NDArray[Any]:
+        """The predictions for no rows."""
+        return np.empty((0, *self.model.output_shape[1:]), np.float32)
+
+    def _several(self, rows: Any) -> tuple[Any, int]:
+        """Several inputs as the model takes them, and the number of rows."""
+        parts = self.known.inputs
+        kind = "mapping" if parts[0].name else "list"
+        if not isinstance(rows, Mapping if parts[0].name else list | tuple):
+            raise InputError(f"rows must be a {kind} of the model's {len(parts)} inputs")
+        arrays = dict(rows) if isinstance(rows, Mapping) else dict(enumerate(rows))
+        shapes = {part.name or place: part.shape for place, part in enumerate(parts)}
+        for name, each in arrays.items():
+            if shapes.get(name) == (1,) and np.ndim(each) == 1:
+                arrays[name] = np.asarray(each)[:, np.newaxis]
+        given = {name: arrays[name] for name in shapes if name in arrays}
+        columns, _ = packed(
+            given if parts[0].name else list(given.values()), "rows", parts, "inputs"
+        )
+        return unpacked(columns.astype(np.float32), parts), len(columns)
 
     def _require_filled(self, rows: Inputs) -> None:
         """Refuse missing numbers that the model cannot fill in."""

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hpsearch.data.specs import Arrays
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.training.measures import Measures, Sums
+from hpsearch.training.measures import Measures, Sums, as_tensor
 from hpsearch.training.trainer import KerasTrainer
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
@@ -100,14 +101,18 @@ def _tensor(array: npt.NDArray[Any]) -> Any:
     return tf.constant(array)
 
 
-def expressible(model: keras.Model, *, several_targets: bool = False) -> bool:
+def expressible(
+    model: keras.Model, *, several_inputs: bool = False, several_targets: bool = False
+) -> bool:
     """Return whether the compiled trainer trains this model as `fit` would.
 
     It does not if the model overrides a method of its training step, runs eagerly, has several
-    inputs, or several outputs for one target, or if a layer keeps state in a `tf.Variable` that
-    is not a Keras weight, or from one batch to the next. An overridden `compute_loss` is used.
+    inputs for one array, or several outputs for one target, or if a layer keeps state in a
+    `tf.Variable` that is not a Keras weight, or from one batch to the next. An overridden
+    `compute_loss` is used.
 
     Args:
+        several_inputs: Whether each input has its own array.
         several_targets: Whether each output has its own target.
     """
     methods = (getattr(type(model), name) for name in FIT_METHODS)
@@ -115,7 +120,7 @@ def expressible(model: keras.Model, *, several_targets: bool = False) -> bool:
     return (
         all(method.__module__.startswith("keras.") for method in methods)
         and not model.run_eagerly
-        and _is_single(model, "inputs")
+        and (several_inputs or _is_single(model, "inputs"))
         and (several_targets or _is_single(model, "outputs"))
         and not any(_keeps_state(layer) for layer in layers)
     )
@@ -147,6 +152,7 @@ class CompiledTrainer(KerasTrainer):
         batch_size: Rows of a step.
         order: Epoch (from 1) -> permutation of the training rows, int32.
         kind: `graph` or `xla`.
+        inputs: Several inputs; see `InputSpec.parts`.
     """
 
     def __init__(
@@ -158,9 +164,11 @@ class CompiledTrainer(KerasTrainer):
         batch_size: int,
         order: Order,
         kind: str,
+        inputs: tuple[ArrayPart, ...] = (),
     ) -> None:
         super().__init__(model)
         self.kind = kind
+        self._inputs = inputs
         self._data = data
         self._measures = measures
         self._order = order
@@ -218,7 +226,8 @@ class CompiledTrainer(KerasTrainer):
 
     def _build(self) -> None:
         """Make all variables: a traced function may not."""
-        self._measures.build(self._data.x_train[:1], self._data.y_train[:1])
+        x = unpacked(self._data.x_train[:1], self._inputs, as_tensor)
+        self._measures.build(x, self._data.y_train[:1])
         self._first = FirstValues(self.model.variables)
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
@@ -272,7 +281,8 @@ class CompiledTrainer(KerasTrainer):
         x, y, w = data
 
         def step(begin: Tensor, rows: Tensor, sums: Sums) -> Sums:
-            x_batch, y_batch = x[begin : begin + rows], y[begin : begin + rows]
+            x_batch = unpacked(x[begin : begin + rows], self._inputs, as_tensor)
+            y_batch = y[begin : begin + rows]
             weights = None if w is None else w[begin : begin + rows]
             batch = (x_batch, y_batch, self._call(x_batch, training=False), weights)
             return self._measures.add(sums, batch, self._measures.objective(batch))
@@ -281,6 +291,7 @@ class CompiledTrainer(KerasTrainer):
 
     def _step(self, rows: Rows, sums: Sums) -> Sums:
         x, y, weights = rows
+        x = unpacked(x, self._inputs, as_tensor)
         with tf.GradientTape() as tape:
             batch = (x, y, self._call(x, training=True), weights)
             objective = self._measures.objective(batch)

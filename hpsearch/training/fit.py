@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Arrays, Target, Task
+from hpsearch.data.specs import ArrayPart, Arrays, Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, seeded
 from hpsearch.models.problem import Patience
@@ -41,6 +41,7 @@ class FitTrainer(KerasTrainer):
         target: What is predicted.
         batch_size: Rows of a step.
         order: Epoch (from 1) -> permutation of the training rows, int32.
+        inputs: Several inputs; see `InputSpec.parts`.
     """
 
     kind = "fit"
@@ -52,8 +53,11 @@ class FitTrainer(KerasTrainer):
         target: Target,
         batch_size: int,
         order: Callable[[int], npt.NDArray[np.int32]],
+        *,
+        inputs: tuple[ArrayPart, ...] = (),
     ) -> None:
         super().__init__(model)
+        self._inputs = inputs
         self._arrays = arrays
         self._batch_size = batch_size
         self._order = order
@@ -67,14 +71,14 @@ class FitTrainer(KerasTrainer):
     def run_epoch(self) -> dict[str, float]:
         order, arrays = self._order(self._epoch + 1), self._arrays
         history = self.model.fit(
-            arrays.x_train[order],
-            _targets(arrays.y_train[order], self._target),
+            unpacked(arrays.x_train[order], self._inputs),
+            unpacked(arrays.y_train[order], self._target.parts),
             batch_size=self._batch_size,
             initial_epoch=self._epoch,
             epochs=self._epoch + 1,
             shuffle=False,
             sample_weight=None if arrays.w_train is None else arrays.w_train[order],
-            validation_data=_validation(arrays, self._target),
+            validation_data=_validation(arrays, self._inputs, self._target),
             verbose=0,
         )
         self._epoch += 1
@@ -84,17 +88,13 @@ class FitTrainer(KerasTrainer):
     def _state_variables(self) -> list[Any]:
         """Return all Keras variables; state that a layer keeps elsewhere is lost."""
         if not self.model.built:
-            self.model(self._arrays.x_train[:1])
+            self.model(unpacked(self._arrays.x_train[:1], self._inputs))
         self.model.optimizer.build(self.model.trainable_variables)
         return super()._state_variables()
 
 
-def _targets(y: npt.NDArray[Any], target: Target) -> Any:
-    return unpacked(y, target.parts) if target.parts else y
-
-
-def _validation(arrays: Arrays, target: Target) -> tuple[Any, ...]:
-    validation = arrays.x_val, _targets(arrays.y_val, target)
+def _validation(arrays: Arrays, inputs: tuple[ArrayPart, ...], target: Target) -> tuple[Any, ...]:
+    validation = unpacked(arrays.x_val, inputs), unpacked(arrays.y_val, target.parts)
     return validation if arrays.w_val is None else (*validation, arrays.w_val)
 
 
@@ -177,6 +177,7 @@ class CustomFitTrainer(KerasTrainer):
         super().__init__(model)
         self._hypermodel, self._arrays = hypermodel, arrays
         self._recipe, self._target = problem.recipe, problem.target
+        self._inputs = problem.input.parts
         self._values, self._seed, self._epochs = values, seed, epochs
         self._curve: list[Epoch] | None = None
         self._best: State | None = None
@@ -212,9 +213,9 @@ class CustomFitTrainer(KerasTrainer):
             given = self._hypermodel.fit(
                 built_with(self.model),
                 self.model,
-                self._arrays.x_train,
-                _targets(self._arrays.y_train, self._target),
-                validation_data=_validation(self._arrays, self._target),
+                unpacked(self._arrays.x_train, self._inputs),
+                unpacked(self._arrays.y_train, self._target.parts),
+                validation_data=_validation(self._arrays, self._inputs, self._target),
                 callbacks=[watcher],
                 **arguments,
             )

@@ -84,6 +84,7 @@ def _compiled_trainer(model: keras.Model, request: TrainerRequest, kind: str) ->
         batch_size=request.batch_size,
         order=request.order,
         kind=kind,
+        inputs=problem.input.parts,
     )
 
 
@@ -144,7 +145,8 @@ def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
 def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:
     """Return the native trainer, if it can train the model."""
     target = request.problem.target
-    if not native_available() or target.parts or target.standardised:
+    several = target.parts or request.problem.input.parts
+    if not native_available() or several or target.standardised:
         return None
     made = dense_model(model, request.arrays, request.batch_size)
     if made is None or suits_gpu(made[0].widths, request.batch_size):
@@ -171,12 +173,16 @@ def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
             "sample_weight: a layer type that keeps state of its own, which keras.Model.fit has "
             "to train, takes no weights for a regression; leave the weights or the layer type out"
         )
-    return FitTrainer(model, request.arrays, target, request.batch_size, request.order)
+    inputs = request.problem.input.parts
+    return FitTrainer(
+        model, request.arrays, target, request.batch_size, request.order, inputs=inputs
+    )
 
 
 def _kind(model: keras.Model, request: TrainerRequest, asked: str | None) -> str:
     recipe, target = request.problem.recipe, request.problem.target
-    if not expressible(model, several_targets=bool(target.parts)):
+    inputs = bool(request.problem.input.parts)
+    if not expressible(model, several_inputs=inputs, several_targets=bool(target.parts)):
         if asked not in (None, "fit"):
             raise ValueError(f"a model with its own training step cannot be trained by {asked!r}")
         return "fit"

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Target, TargetPart, Task
+from hpsearch.data.specs import ArrayPart, Target, Task
 from hpsearch.models.problem import Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES
 
@@ -238,11 +238,11 @@ class _CompiledMeasures(Measures):
         return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
 
     def _targets(self, y: Tensor) -> Any:
-        return unpacked(y, self._target.parts, _as_tensor) if self._target.parts else y
+        return unpacked(y, self._target.parts, as_tensor)
 
 
-def _as_tensor(columns: Tensor, part: TargetPart) -> Tensor:
-    """Return one of several targets; `data.dataset` does the same for arrays."""
+def as_tensor(columns: Tensor, part: ArrayPart) -> Tensor:
+    """Return one of several inputs or targets; `data.dataset` does the same for arrays."""
     shaped = tf.reshape(columns, (-1, *part.shape))
     return tf.cast(shaped, tf.int32 if part.whole else tf.float32)
 

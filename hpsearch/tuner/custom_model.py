@@ -50,6 +50,12 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
         loader: Loads the rows; None reads the sweep's `data:`.
     """
     dataset = (loader or load_dataset)(sweep.data)
+    if dataset.input.parts and not isinstance(sweep.model, str):
+        raise InputError(
+            f"{dataset.name}: x is {len(dataset.input.parts)} inputs, and hpsearch's own MLPs have "
+            "one; give a model of your own (model=build, in a file model: package.module:build), "
+            "or one array or table"
+        )
     return _in_own_units(dataset) if isinstance(sweep.model, str) else dataset
 
 

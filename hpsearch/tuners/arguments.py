@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split, are_several, packed, several_target
-from hpsearch.data.specs import Arrays, InputSpec, Target, TargetPart, Task
+from hpsearch.data.specs import ArrayPart, Arrays, InputSpec, Target, Task
 from hpsearch.errors import DataError
 
 #: Arguments of `fit` that the engine understands.
@@ -50,6 +50,7 @@ class Request:
         callbacks: Keras' callbacks.
         arguments: Arguments of `fit` that only `fit` itself understands.
         parts: The targets whose columns the arrays hold, if there are several; else empty.
+        inputs: The same of several inputs.
     """
 
     arrays: Arrays
@@ -57,7 +58,8 @@ class Request:
     batch_size: int | None
     callbacks: tuple[Any, ...]
     arguments: Mapping[str, Any]
-    parts: tuple[TargetPart, ...] = ()
+    parts: tuple[ArrayPart, ...] = ()
+    inputs: tuple[ArrayPart, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -76,12 +78,16 @@ class Request:
         parts = {"train": train, "validation": validation}
         return Dataset(
             name="memory",
-            input=InputSpec(tuple(arrays.x_train.shape[1:]), str(arrays.x_train.dtype)),
+            input=InputSpec(
+                tuple(arrays.x_train.shape[1:]), str(arrays.x_train.dtype), parts=self.inputs
+            ),
             target=self.target,
             train=train,
             validation=validation,
             test=None,
-            fingerprint=fingerprint(parts, map(str, self.parts)),
+            fingerprint=fingerprint(
+                parts, (each.in_fingerprint for each in (*self.parts, *self.inputs))
+            ),
         )
 
 
@@ -94,7 +100,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
     if len(args) > len(_POSITIONS):
         raise NotOnEngine("search was given more positional arguments than x, y and those of fit")
     given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
-    x = _array("x", given.get("x"))
+    x, inputs = _inputs("x", given.get("x"), given.get("y"))
     y, parts = _targets("y", given.get("y"), x)
     if given.get("sample_weight") is not None:
         raise NotOnEngine("there is a sample_weight")
@@ -102,7 +108,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
     split = given.get("validation_split") or 0.0
     if given.get("validation_data") is not None:
-        x_val, y_val = _pair(given["validation_data"], parts)
+        x_val, y_val = _pair(given["validation_data"], inputs, parts)
     elif split:
         # Keras takes the last rows, before any shuffle.
         first = int(len(x) * (1.0 - split))
@@ -123,6 +129,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,),
         others,
         parts,
+        inputs,
     )
 
 
@@ -130,16 +137,37 @@ def _is_neutral(name: str, value: Any) -> bool:
     return name in _NEUTRAL and (value is None or value == _NEUTRAL[name])
 
 
-def _pair(given: Any, parts: tuple[TargetPart, ...]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _pair(
+    given: Any, inputs: tuple[ArrayPart, ...], parts: tuple[ArrayPart, ...]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise NotOnEngine("validation_data is no pair of arrays")
-    x = _array("validation_data's x", given[0])
-    return x, _targets("validation_data's y", given[1], x, parts)[0]
+    rows, targets = given
+    x = _inputs("validation_data's x", rows, targets, inputs)[0]
+    return x, _targets("validation_data's y", targets, x, parts)[0]
+
+
+def _inputs(
+    name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
+) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
+    """Return the rows, and what the columns are if there are several inputs."""
+    rows = len(y) if hasattr(y, "__len__") and not isinstance(y, Mapping) else 0
+    if not isinstance(given, Mapping) and not are_several(given, rows):
+        if like:
+            raise NotOnEngine(f"{name} has not the inputs of x")
+        return _array(name, given), ()
+    try:
+        columns, parts = packed(given, name, like or None, "inputs")
+    except DataError as error:
+        raise NotOnEngine(str(error)) from None
+    # Images are not scaled here, so that their numbers are as whole as any others.
+    parts = tuple(replace(each, whole=each.whole or each.image, image=False) for each in parts)
+    return np.asarray(columns, np.float32), parts
 
 
 def _targets(
-    name: str, given: Any, x: npt.NDArray[Any], like: tuple[TargetPart, ...] | None = None
-) -> tuple[npt.NDArray[Any], tuple[TargetPart, ...]]:
+    name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] | None = None
+) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
     """Return the targets, and what the columns are if there are several."""
     if not are_several(given, len(x)):
         if like:

@@ -196,7 +196,10 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
             name, known = self.model_name, self._parameters()
             with contextlib.redirect_stdout(io.StringIO()):
-                self._note(declared_in(self.hypermodel, name, known, rows, request.target))
+                declared = declared_in(
+                    self.hypermodel, name, known, rows, request.target, inputs=request.inputs
+                )
+                self._note(declared)
         defaults = {each.name: each.default for each in self.oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
         whole = bool(request.callbacks)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
@@ -61,7 +62,7 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
 
     arrays = data.arrays
     rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-    return discover(recipe, given, *rows, data.target)
+    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
 
 
 #: Name of the part of the loss that belongs to no row.
@@ -92,6 +93,7 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     from hpsearch.models.mlp import trained_model  # imports Keras
 
     recipe, target = problem.recipe, problem.target
+    x = unpacked(x, problem.input.parts)
     model = trained_model(problem, values, seed, weights)
     if target.task is Task.REGRESSION:
         y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)

@@ -9,12 +9,12 @@ import pytest
 from hpsearch.data.dataset import are_several, packed, unpacked
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import Folding, read_memory
-from hpsearch.data.specs import TargetPart
+from hpsearch.data.specs import ArrayPart
 from hpsearch.errors import DataError
 
 CLASSES = np.array([2, 0, 1, 2])
 NUMBERS = np.linspace(0, 1, 8, dtype="f4").reshape(4, 2)
-PARTS = (TargetPart("class", (), whole=True), TargetPart("numbers", (2,), whole=False))
+PARTS = (ArrayPart("class", (), whole=True), ArrayPart("numbers", (2,), whole=False))
 
 
 def test_there_and_back():

@@ -88,6 +88,15 @@ def test_custom_models_and_tuners_run(tmp_path):
 
 
 @pytest.mark.slow
+def test_several_inputs_and_callbacks_as_shown(tmp_path):
+    check = "assert len(results.table) == 4 and set(results.table['trainer']) == {'graph'}\n"
+    check += "assert set(results.table['metric']) == {'val_loss:minimize:best'}\n"
+    check += "assert (labels == y).mean() > 0.9\n"
+    given = block("models", "py").split("def build")[0]
+    run_python(given + block("callbacks", "py") + check, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_readme_s_keras_tuner_code_runs(tmp_path):
     built = block("models", "py").split("results =")[0]
     check = "assert model.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
@@ -184,6 +193,7 @@ def test_the_search_over_a_function_works(tmp_path):
 #: job" in tests/faults/test_05_clean_install.py, "dask" and "slurm" in test_cluster_documents.py,
 #: "tests" in .ci/run.
 RUN = {
+    ("callbacks", "py"): 1,
     ("compare", "sh"): 1,
     ("dask", "py"): 1,
     ("keras-tuner", "py"): 1,

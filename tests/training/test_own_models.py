@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import cloudpickle
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from hpsearch.data.dataset import several_target
-from hpsearch.data.specs import Target, TargetPart, Task
+from hpsearch.data.specs import ArrayPart, Target, Task
 from hpsearch.models.custom import labels_for
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import EarlyStopping, Problem
@@ -102,7 +103,7 @@ def test_several_outputs_for_one_target_are_trained_by_fit():
 def test_several_targets(digits, model):
     y = np.stack([digits.arrays.y_train, digits.arrays.y_train % 2], 1).astype("f4")
     names = ("digit", "odd") if model == "two_outputs" else ("", "")
-    parts = [TargetPart(name, (), whole=True) for name in names]
+    parts = [ArrayPart(name, (), whole=True) for name in names]
     arrays = dataclasses.replace(digits.arrays, y_train=y, x_val=digits.arrays.x_train, y_val=y)
     problem = dataclasses.replace(
         digits.replace(model=f"user_models:{model}"),
@@ -119,6 +120,37 @@ def test_several_targets(digits, model):
         for name in ("loss", "digit_accuracy", "odd_accuracy"):
             for prefix in ("", "val_"):
                 assert ours[prefix + name] == pytest.approx(theirs[prefix + name], rel=2e-5)
+
+
+def two_inputs(hp):
+    """Takes the upper rows of an image, and places in a vocabulary."""
+    del hp
+    upper = keras.Input((4, 8), name="upper")
+    words = keras.Input((32,), name="words", dtype="int32")
+    found = layers.Flatten()(layers.Embedding(17, 2)(words))
+    hidden = layers.Concatenate()([layers.Flatten()(upper), found])
+    model = keras.Model({"upper": upper, "words": words}, layers.Dense(10, "softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_several_inputs(digits):
+    parts = (ArrayPart("upper", (4, 8), whole=False), ArrayPart("words", (32,), whole=True))
+    whole = np.array([1] * 32 + [16] * 32, np.float32)
+    x, x_val = digits.arrays.x_train * whole, digits.arrays.x_val * whole
+    problem = dataclasses.replace(
+        digits.replace(model="one:own", code=cloudpickle.dumps(two_inputs)),
+        input_spec=dataclasses.replace(digits.input_spec, parts=parts),
+        arrays=dataclasses.replace(digits.arrays, x_train=x, x_val=x_val),
+    )
+    curves = []
+    for kind in (None, "fit"):
+        trainer = problem.trainer({}, SEED, kind=kind)
+        assert trainer.kind == (kind or "graph")
+        curves.append([trainer.run_epoch() for _ in range(2)])
+    for ours, theirs in zip(*curves, strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-5)
+    assert curves[0][1]["loss"] < curves[0][0]["loss"]
 
 
 @pytest.mark.parametrize(

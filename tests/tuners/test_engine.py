@@ -237,7 +237,11 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
         ((np.ones((3, 2)), np.ones(3)), {}, "no validation_data"),
         ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
-        (({"a": np.ones(3)}, np.ones(3)), {"validation_split": 0.5}, "x is no array but dict"),
+        (
+            ({"a": np.full(3, "b")}, np.ones(3)),
+            {"validation_split": 0.5},
+            "must be an array of numbers",
+        ),
         ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
         ((np.ones((3, 2)), np.ones(3)), {"sample_weight": np.ones(3)}, "a sample_weight"),
     ],
@@ -303,3 +307,29 @@ def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, monk
         monkeypatch.setattr(trials, "_kept", [SimpleNamespace(log=log, read=0)])
         trials._copy_worker_log(ResultsDirectory(place))
     assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_several_inputs_train_on_the_engine(images, named):
+    x, y, x_val, y_val = images
+
+    def built(hp):
+        upper, lower = keras.Input((4, 8), name="upper"), keras.Input((4, 8), name="lower")
+        parts = [layers.Flatten()(each) for each in (upper, lower)]
+        hidden = layers.Dense(hp.Choice("units", [4, 8]))(layers.Concatenate()(parts))
+        outputs = layers.Dense(10, activation="softmax")(hidden)
+        inputs = {"upper": upper, "lower": lower} if named else [upper, lower]
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def halves(rows):
+        upper, lower = rows[:, :4], rows[:, 4:]
+        return {"upper": upper, "lower": lower} if named else [upper, lower]
+
+    tuner = kt.GridSearch(built, objective="val_accuracy", directory="d", project_name="p")
+    tuner.search(halves(x), y, epochs=3, validation_data=(halves(x_val), y_val), verbose=0)
+    assert set(table()["trainer"]) == {"graph"}
+    best = tuner.get_best_models()[0]
+    score = best.evaluate(halves(x_val), y_val, verbose=0)[1]
+    assert score == pytest.approx(table()["score"].max(), abs=1e-6)

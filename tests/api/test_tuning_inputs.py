@@ -1,0 +1,203 @@
+"""`hpsearch.tune({"table": a, "image": b}, y, model=build)`: models with several inputs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from sklearn.datasets import load_digits
+
+import hpsearch
+from hpsearch.errors import HpsearchError, InputError
+
+
+def rows():
+    """A table, images, places in a vocabulary of 7 words, and the classes."""
+    loaded = load_digits()
+    y = loaded.target[:400]
+    random = np.random.default_rng(0)
+    table = random.normal(50.0, 9.0, (400, 4)) + y[:, np.newaxis]
+    words = random.integers(0, 7, (400, 3))
+    return {"table": table, "image": loaded.images[:400].astype("uint8") * 15, "words": words}, y
+
+
+def build(hp):
+    """Takes the three inputs by their names."""
+    table, image = keras.Input((4,), name="table"), keras.Input((8, 8), name="image")
+    words = keras.Input((3,), name="words", dtype="int32")
+    parts = [
+        layers.Dense(hp.Choice("units", [4, 8]), activation="relu")(table),
+        layers.Dense(16, activation="relu")(layers.Flatten()(image)),
+        layers.Flatten()(layers.Embedding(7, 2)(words)),
+    ]
+    outputs = layers.Dense(10, activation="softmax")(layers.Concatenate()(parts))
+    inputs = {"table": table, "image": image, "words": words}
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def listed(hp):
+    """Takes two inputs in their order."""
+    table, image = keras.Input((4,)), keras.Input((8, 8))
+    both = [table, layers.Flatten()(image)]
+    hidden = layers.Dense(hp.Choice("units", [4]), activation="relu")(layers.Concatenate()(both))
+    model = keras.Model([table, image], layers.Dense(10, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class OwnStep(keras.Model):
+    """Has a training step of its own, so that `fit` trains it."""
+
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def own_step(hp):
+    made = build(hp)
+    model = OwnStep({each.name: each for each in made.inputs}, made.outputs[0])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer"),
+    [(build, "graph"), pytest.param(own_step, "fit", marks=pytest.mark.slow)],
+)
+def test_a_mapping_of_arrays(model, trainer, tmp_path):
+    x, y = rows()
+    results = hpsearch.tune(
+        x, y, model=model, parameters={"epochs": 15}, out=tmp_path / "out", test=0.2
+    )
+    assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
+    assert set(results.table["trainer"]) == {trainer}
+    best = results.best
+    assert best["val_accuracy"] > 0.5
+    for part in ("validation", "test"):
+        found = results.evaluate(part).metrics
+        assert found["accuracy"].value > 0.3
+        if part == "validation":
+            assert found["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
+    assert results.reproduce(int(best["trial"])).equal
+    told = (tmp_path / "out" / "sweep.yaml").read_text()
+    assert "table (400, 4) float64, image (400, 8, 8) uint8, words (400, 3) int64" in told
+
+
+def test_the_model_takes_raw_rows_and_predicts(tmp_path):
+    x, y = rows()
+    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 15, "units": 8}, out=tmp_path)
+    raw = {name: each[:50] for name, each in x.items()}
+    labels = results.predict(raw)
+    assert (labels == y[:50]).mean() > 0.5
+    chances = results.predict_proba(raw)
+    assert chances.shape == (50, 10)
+    # In a process that has only Keras.
+    np.savez(tmp_path / "rows.npz", **raw)
+    code = (
+        "import keras, numpy as np; rows = dict(np.load('rows.npz')); "
+        "model = keras.models.load_model('best.keras'); "
+        "np.save('predicted.npy', model.predict(rows, verbose=0))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "predicted.npy"), chances, rtol=1e-5)
+    with pytest.raises(InputError, match="rows must be a mapping of the model's 3 inputs"):
+        results.predict(raw["table"])
+    with pytest.raises(HpsearchError, match=r"rows: its inputs are \[\('table', \(4,\)\)\]"):
+        results.predict({"table": raw["table"]})
+    assert results.predict({name: each[:0] for name, each in x.items()}).shape == (0,)
+
+
+@pytest.mark.slow
+def test_a_list_of_arrays_and_folds():
+    x, y = rows()
+    arrays = [x["table"], x["image"]]
+    results = hpsearch.tune(arrays, y, model=listed, parameters={"epochs": 60}, cv=2)
+    assert results.table["fold"].tolist() == [1, 2]
+    assert results.best["score"] > 0.3
+    assert results.predict([each[:3] for each in arrays]).shape == (3,)
+
+
+def test_validation_rows_have_the_same_inputs():
+    x, y = rows()
+    one = {name: each[:100] for name, each in x.items()}
+    rest = {name: each[100:] for name, each in x.items()}
+    arguments = {"model": build, "validation_data": (one, y[:100])}
+    results = hpsearch.tune(rest, y[100:], parameters={"epochs": 1, "units": 4}, **arguments)
+    assert len(results.table) == 1
+    del one["words"]
+    with pytest.raises(InputError, match=r"validation: x: its inputs are .* training rows"):
+        hpsearch.tune(rest, y[100:], parameters={"epochs": 1}, **arguments)
+
+
+def test_columns_of_numbers_are_inputs_too():
+    """As in a recommender: one number a row, by name."""
+
+    def recommender(hp):
+        inputs = {name: keras.Input((1,), name=name, dtype="int32") for name in ("user", "item")}
+        parts = [layers.Flatten()(layers.Embedding(9, 3)(each)) for each in inputs.values()]
+        outputs = layers.Dense(1)(layers.Concatenate()(parts))
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "mse")
+        return model
+
+    random = np.random.default_rng(1)
+    x = {"user": random.integers(0, 9, 200), "item": random.integers(0, 9, 200)}
+    # No two rows are equal, of which hpsearch would warn.
+    y = x["user"] * 0.5 - x["item"] + random.normal(0, 0.1, 200)
+    results = hpsearch.tune(x, y, model=recommender, parameters={"epochs": 3}, metric="val_loss")
+    assert results.table["status"].tolist() == ["completed"]
+    assert results.predict(x).shape == (200,)
+    # A frame is a table, whose columns make one row of numbers.
+    table = hpsearch.tune(
+        pd.DataFrame(x), y, model=of_a_table, parameters={"epochs": 1}, metric="val_loss"
+    )
+    assert table.table["status"].tolist() == ["completed"]
+
+
+def of_a_table(hp):
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({}, {"model": None, "parameters": {"units": 4}}, "x is 3 inputs.*have one.*model=build"),
+        ({}, {"scale": "robust"}, "scale: is robust; several inputs take auto"),
+        ({"table": np.full((400, 4), np.nan)}, {}, r"x\['table'\]: nan is not a finite"),
+        ({"table": np.zeros((399, 4))}, {}, "x: its inputs have 399, 400, 400 rows"),
+        ({"more": np.full((400, 1), "a")}, {}, r"x\['more'\]: must be an array of numbers"),
+        ({}, {"drop": ["table"]}, "drop: several inputs are no table"),
+    ],
+)
+def test_mistakes(changes, arguments, message):
+    x, y = rows()
+    given = {"model": build, "parameters": {"epochs": 1}} | arguments
+    with pytest.raises(InputError, match=message):
+        hpsearch.tune({**x, **changes}, y, **given)
+
+
+def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):
+    home = Path(__file__).parent
+    (tmp_path / "own_inputs.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(home)!r})\n"
+        "from test_tuning_inputs import build, rows as load\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    sweep = {
+        "data": {"python": "own_inputs:load"},
+        "model": "own_inputs:build",
+        "parameters": {"epochs": 2, "units": [4]},
+    }
+    results = hpsearch.run(sweep, out="out")
+    assert results.table["status"].tolist() == ["completed"]
+    with pytest.raises(InputError, match="load: x is 3 inputs"):
+        hpsearch.run({"data": sweep["data"], "parameters": {"units": 4}}, out="other")
