@@ -5,13 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import os
-import re
 import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
-from hpsearch.errors import InputError, Interrupted, SweepFileError
+from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
@@ -31,15 +30,19 @@ from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
-from hpsearch.spec.fields import NAME
-from hpsearch.spec.method import parse_method
-from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.trackers.targets import make_tracker
+from hpsearch.tuner.arguments import (
+    method_of,
+    oracle_name,
+    require_searchable,
+    sweep_name,
+    sweep_of,
+)
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.search import function_search, require_end
+from hpsearch.tuner.search import function_search
 from hpsearch.tuner.settings import Drive, Reporter, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
@@ -378,7 +381,7 @@ def tune(
         RefusedError: Another run holds `out`, or its rows have other data or another metric.
         Interrupted: As for `hpsearch.run`.
     """
-    _require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
+    require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
     own = [model, *callbacks]
     rows = read_memory(x, y, sample_weight, validation_data, test, custom=model is not None)
     if rows.parts and model is None:
@@ -388,7 +391,7 @@ def tune(
             "y of shape (n_samples, outputs) for a regression of several numbers"
         )
     if oracle is not None:
-        method, trials = _method_of(oracle, method), trials or oracle.max_trials
+        method, trials = oracle_name(oracle, method), trials or oracle.max_trials
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
     in_memory = model is not None and not isinstance(model, str)
@@ -400,9 +403,9 @@ def tune(
 
         model, in_memory = with_callbacks(model, reference or "model", callbacks), True
         called, metric = {"callbacks": described(callbacks)}, scored(callbacks, metric)
-    sweep = _sweep(
+    sweep = sweep_of(
         {
-            "name": _name(name, out),
+            "name": sweep_name(name, out),
             "seed": seed,
             "data": {
                 "memory": rows.described | folds.described | called,
@@ -428,7 +431,7 @@ def tune(
             "model": reference
             or {"loss": loss, "output_activation": output_activation, "class_weight": class_weight},
             "keep": keep,
-            "method": _method(method, bool(configs), trials, time_seconds),
+            "method": method_of(method, bool(configs), trials, time_seconds),
         }
     )
     load: Loader = partial(rows.load, folds)
@@ -450,18 +453,6 @@ def tune(
     return _run_in(out, work, name=sweep.name, keep=True)
 
 
-def _method_of(oracle: Any, method: Any) -> str:
-    """The name of an oracle's class, by which the rows tell what proposed them."""
-    if method is not None:
-        raise InputError("method, oracle: only one of them can propose the trials")
-    if not hasattr(oracle, "create_trial") or isinstance(oracle, type):
-        raise InputError(
-            f"oracle: must be a keras_tuner.Oracle, such as "
-            f"keras_tuner.oracles.RandomSearchOracle(max_trials=10), not {oracle!r}"
-        )
-    return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
-
-
 def _drive(oracle: Any) -> Drive:
     """Return what searches with the oracle in this process."""
     # Imports KerasTuner, as the oracle's module did.
@@ -477,103 +468,6 @@ def _drive(oracle: Any) -> Drive:
             oracle.verbose = verbose
 
     return quietly
-
-
-def _require_searchable(
-    model: Any, parameters: Mapping[str, Any] | None, callbacks: Sequence[Any], *of_mlps: Any
-) -> None:
-    """Check that there is something to search, and that a custom model compiles itself."""
-    if model is None and callbacks:
-        raise InputError(
-            "callbacks: are for custom models, model=build; hpsearch's own MLPs take "
-            "early_stopping={'patience': 3}, and metric={'name': ..., 'epoch': 'best'} for the "
-            "best epoch's weights"
-        )
-    if model is None:
-        if parameters is None:
-            raise InputError(
-                "parameters: is missing: say what to try, such as parameters={'units': [32, 64]}; "
-                "or give model=build, a function of hp that returns a Keras model"
-            )
-        return
-    if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
-        raise InputError(
-            "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
-            f"one, not {type(model).__name__}"
-        )
-    if any(each is not None for each in of_mlps):
-        raise InputError(
-            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a custom model is "
-            "compiled by the function that builds it"
-        )
-
-
-def _name(name: str | None, out: str | os.PathLike[str] | None) -> str:
-    if name is not None:
-        return name
-    of_directory = Path(out).absolute().name if out is not None else ""
-    return of_directory if NAME.match(of_directory) else "tune"
-
-
-def _method(
-    method: str | Mapping[str, Any] | None,
-    has_configs: bool,
-    trials: int | None,
-    time_seconds: float | None,
-) -> str | Mapping[str, Any] | None:
-    if method is None:
-        ends = trials is not None or time_seconds is not None
-        return "auto" if ends else None if has_configs else "grid"
-    # A method that is wrong is reported together with the other arguments that are.
-    with suppress(InvalidValue):
-        require_end(parse_method(method), trials, time_seconds)
-    return method
-
-
-#: Keys of a sweep file -> the arguments of `tune` that set them, if the names differ.
-_ARGUMENTS = {
-    "budget.time": "time_seconds",
-    "data.validation": "validation_split",
-    "data.seed": "split_seed",
-    "execution.timeout": "timeout_seconds",
-}
-
-
-def _sweep(raw: Mapping[str, Any]) -> Sweep:
-    """Return the sweep that a file with these keys describes.
-
-    Raises:
-        InputError: Names every wrong argument, a line each.
-    """
-    try:
-        return sweep_from_mapping(_without_none(_plain(raw)))
-    except SweepFileError as error:
-        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
-        raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
-
-
-def _argument(path: str) -> str:
-    return _ARGUMENTS.get(path, re.sub(r"^(data|budget|execution|model)\.", "", path))
-
-
-def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out arguments that were not given; values within an argument stay."""
-    parts = {
-        key: {k: v for k, v in value.items() if v is not None}
-        if key in {"data", "budget", "execution", "model"} and isinstance(value, Mapping)
-        else value
-        for key, value in raw.items()
-    }
-    return {key: value for key, value in parts.items() if value not in (None, {}, [])}
-
-
-def _plain(value: Any) -> Any:
-    """Replace tuples, ranges and arrays by lists, and NumPy's numbers by Python's."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | range):
-        return [_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _run_in(

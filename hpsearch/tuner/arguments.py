@@ -1,0 +1,139 @@
+"""The arguments of `hpsearch.tune`, checked, as a sweep."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.spec.fields import NAME
+from hpsearch.spec.method import parse_method
+from hpsearch.spec.rules import InvalidValue
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.tuner.search import require_end
+
+
+def require_searchable(
+    model: Any, parameters: Mapping[str, Any] | None, callbacks: Sequence[Any], *of_mlps: Any
+) -> None:
+    """Check that there is something to search, and that a custom model compiles itself.
+
+    Args:
+        of_mlps: Arguments that only hpsearch's own MLPs take.
+
+    Raises:
+        InputError: There is nothing, or arguments do not go together.
+    """
+    if model is None:
+        if callbacks:
+            raise InputError(
+                "callbacks: are for custom models, model=build; hpsearch's own MLPs take "
+                "early_stopping={'patience': 3}, and metric={'name': ..., 'epoch': 'best'} for the "
+                "best epoch's weights"
+            )
+        if parameters is None:
+            raise InputError(
+                "parameters: is missing: say what to try, such as parameters={'units': [32, 64]}; "
+                "or give model=build, a function of hp that returns a Keras model"
+            )
+        return
+    if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
+        raise InputError(
+            "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
+            f"one, not {type(model).__name__}"
+        )
+    if any(each is not None for each in of_mlps):
+        raise InputError(
+            "loss, output_activation, class_weight: are of hpsearch's own MLPs; a custom model is "
+            "compiled by the function that builds it"
+        )
+
+
+def sweep_name(name: str | None, out: str | os.PathLike[str] | None) -> str:
+    """Return the sweep's name: the given one, else that of the results directory."""
+    if name is not None:
+        return name
+    of_directory = Path(out).absolute().name if out is not None else ""
+    return of_directory if NAME.match(of_directory) else "tune"
+
+
+def oracle_name(oracle: Any, method: Any) -> str:
+    """The name of an oracle's class, by which the rows tell what proposed them."""
+    if method is not None:
+        raise InputError("method, oracle: only one of them can propose the trials")
+    if not hasattr(oracle, "create_trial") or isinstance(oracle, type):
+        raise InputError(
+            f"oracle: must be a keras_tuner.Oracle, such as "
+            f"keras_tuner.oracles.RandomSearchOracle(max_trials=10), not {oracle!r}"
+        )
+    return f"{type(oracle).__module__}:{type(oracle).__qualname__}"
+
+
+def method_of(
+    method: str | Mapping[str, Any] | None,
+    has_configs: bool,
+    trials: int | None,
+    time_seconds: float | None,
+) -> str | Mapping[str, Any] | None:
+    """Return the given method, else the one that suits the other arguments.
+
+    Raises:
+        InputError: Nothing ends the search.
+    """
+    if method is None:
+        ends = trials is not None or time_seconds is not None
+        return "auto" if ends else None if has_configs else "grid"
+    # A method that is wrong is reported together with the other arguments that are.
+    with suppress(InvalidValue):
+        require_end(parse_method(method), trials, time_seconds)
+    return method
+
+
+#: Keys of a sweep file -> the arguments of `tune` that set them, if the names differ.
+_ARGUMENTS = {
+    "budget.time": "time_seconds",
+    "data.validation": "validation_split",
+    "data.seed": "split_seed",
+    "execution.timeout": "timeout_seconds",
+}
+
+
+def sweep_of(raw: Mapping[str, Any]) -> Sweep:
+    """Return the sweep that a file with these keys describes.
+
+    Raises:
+        InputError: Names every wrong argument, a line each.
+    """
+    try:
+        return sweep_from_mapping(_without_none(_plain(raw)))
+    except SweepFileError as error:
+        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
+        raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
+
+
+def _argument(path: str) -> str:
+    return _ARGUMENTS.get(path, re.sub(r"^(data|budget|execution|model)\.", "", path))
+
+
+def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out arguments that were not given; values within an argument stay."""
+    parts = {
+        key: {k: v for k, v in value.items() if v is not None}
+        if key in {"data", "budget", "execution", "model"} and isinstance(value, Mapping)
+        else value
+        for key, value in raw.items()
+    }
+    return {key: value for key, value in parts.items() if value not in (None, {}, [])}
+
+
+def _plain(value: Any) -> Any:
+    """Replace tuples, ranges and arrays by lists, and NumPy's numbers by Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
