@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import (
     IMAGE_MAX,
     Dataset,
+    Fitting,
     Impute,
     Indices,
     Inputs,
@@ -25,7 +26,15 @@ from hpsearch.data.dataset import (
     several_target,
 )
 from hpsearch.data.files import require_memory
-from hpsearch.data.specs import ArrayPart, ColumnSpec, InputSpec, TableSpec, Task, n_features
+from hpsearch.data.specs import (
+    ArrayPart,
+    ColumnSpec,
+    InputSpec,
+    TableSpec,
+    Task,
+    n_features,
+    variant_of,
+)
 from hpsearch.data.splitting import (
     SplitSizes,
     require_class_rows,
@@ -117,6 +126,28 @@ def _fitted_parts(
         factors.append(factor)
         offsets.append(offset)
     return {"scale": _plain(np.concatenate(factors)), "offset": _plain(np.concatenate(offsets))}
+
+
+def read_as(dataset: Dataset, fold: int | None, values: Mapping[str, Any]) -> Dataset:
+    """Return the dataset that a training reads.
+
+    Args:
+        fold: From 1; None without cross-validation.
+        values: Of an MLP's hyperparameters, which may say how rows become features.
+    """
+    data = dataset.of_fold(fold)
+    if not variant_of(values):
+        return data
+    fitted = data.fitting
+    scale, impute = values.get("scale", fitted.scale), values.get("impute", fitted.impute)
+    return replace(
+        data, input=_fit(data.train.x, replace(fitted, scale=scale, impute=impute), data.input)
+    )
+
+
+def _fit(x: Inputs, fitting: Fitting, like: InputSpec | RawPart) -> InputSpec:
+    impute = fitting.impute if fitting.missing else None
+    return fit_input(x, fitting.scale, fitting.unit, like.table, impute, parts=like.parts)
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -467,16 +498,11 @@ def _dataset(
     def encoded(part: Split) -> Split:
         return replace(part, y=encode_target(target, part.y))
 
+    fitting = Fitting(options.scale, options.impute, source.unit, missing)
     return Dataset(
         name=source.name,
-        input=fit_input(
-            train.x,
-            options.scale,
-            source.unit,
-            source.train.table,
-            options.impute if missing else None,
-            parts=source.train.parts,
-        ),
+        input=_fit(train.x, fitting, source.train),
+        fitting=fitting,
         target=target,
         train=encoded(train),
         validation=encoded(validation),

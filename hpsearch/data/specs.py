@@ -5,10 +5,13 @@ These are plain values that cross processes. Importing this module does not impo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from hpsearch.space.mlp import OF_ROWS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -190,22 +193,43 @@ class Arrays:
     w_val: npt.NDArray[Any] | None = None
 
 
+Variant = tuple[tuple[str, str], ...]
+"""Hyperparameters that say how rows become features, and their values."""
+
+
+def variant_of(values: Mapping[str, Any]) -> Variant:
+    """Return those among an MLP's hyperparameters that say how rows become features."""
+    return tuple((name, values[name]) for name in OF_ROWS if name in values)
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """The data that all trainings of a sweep share.
 
     Attributes:
         folds: With cross-validation, the data of each fold, which its trainings read instead.
+        variants: If hyperparameters say how rows become features, the data by their values.
     """
 
     input: InputSpec
     target: Target
     arrays: Arrays
     folds: tuple[TrainingData, ...] = ()
+    variants: Mapping[Variant, TrainingData] = field(default_factory=dict)
 
-    def of_fold(self, fold: int | None) -> TrainingData:
-        """Return the data of a fold (from 1), or this data without cross-validation."""
-        return self if fold is None else self.folds[fold - 1]
+    def of(self, fold: int | None, values: Mapping[str, Any]) -> TrainingData:
+        """Return the data that a training reads.
+
+        Args:
+            fold: From 1; None without cross-validation.
+            values: Of an MLP's hyperparameters.
+
+        Raises:
+            LookupError: The sweep does not read rows in this way.
+        """
+        data = self if fold is None else self.folds[fold - 1]
+        variant = variant_of(values)
+        return data.variants[variant] if variant else data
 
 
 def runs_in_graph(spec: InputSpec) -> bool:

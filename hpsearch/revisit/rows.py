@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
@@ -127,6 +128,11 @@ class StoredRun:
             roles = dict.fromkeys(filter(is_custom, types), LAYER)
             require_trusted(self.where.path, roles, self.trust)
 
+    def read_as(self, execution: Execution) -> Dataset:
+        """The dataset as an execution reads it."""
+        values = {} if self.recipe.model else execution.config.values
+        return read_as(self.dataset, execution.fold, values)
+
     @contextmanager
     def retrainer(self, execution: Execution) -> Iterator[Retrainer]:
         """Open a worker that has the data, to build the model of an execution.
@@ -137,7 +143,7 @@ class StoredRun:
         """
         self.require_trusted(execution)
         with _log(self.where) as log, one_worker(log) as (executor, check):
-            rows = training_data(self.dataset, self.sweep)
+            rows = training_data(self.dataset, self.sweep, [execution.config.values])
             executor.provide(rows)
             yield Retrainer(executor, self.recipe, rows, check)
 
@@ -437,7 +443,7 @@ def _measured(
     run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
 ) -> dict[str, Measurement]:
     """Measurements by name, the loss first."""
-    dataset = run.dataset.of_fold(execution.fold)
+    dataset = run.read_as(execution)
     problem = Problem(run.recipe, dataset.input, dataset.target)
     model = (problem, execution.config.trained, execution.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

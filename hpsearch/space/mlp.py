@@ -39,7 +39,12 @@ DEFAULTS: dict[str, Any] = {
     "kernel_initializer": "glorot_uniform",
     "l2": 0.0,
     "dropout": 0.5,
+    "scale": "auto",
+    "impute": "median",
 }
+
+#: The hyperparameters that say how rows become features, whatever the network.
+OF_ROWS = ("scale", "impute")
 
 #: Built-in layer types; any other is a function of the user.
 LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")

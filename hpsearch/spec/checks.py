@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
-from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
+from hpsearch.space.mlp import DEFAULTS, LAYER_TYPES, NOTES, OF_ROWS, layer_of
 from hpsearch.space.space import GRID_NEEDS, Range, Space
 from hpsearch.spec.fields import SweepFields
 from hpsearch.spec.hyperparameters import is_known, suggestion
@@ -68,6 +68,7 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     # The hyperparameters of a custom model are known once it is built.
     if "parameters" not in broken.keys and not isinstance(sweep.model, str):
         yield from _names(sweep, broken)
+        yield from _rows(sweep)
         conditions = list(_conditions(sweep, broken))
         yield from conditions
         yield from check_constraints(
@@ -80,6 +81,18 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             "a race of seeds and cross-validation do not go together: give seeds as a number, "
             "or leave data.cv out",
         )
+
+
+def _rows(sweep: SweepFields) -> Iterator[Fault]:
+    """What says how rows are read is either a hyperparameter or a key of data."""
+    named = {*sweep.parameters, *(name for point in sweep.configs for name in point)}
+    for name in OF_ROWS:
+        given = getattr(sweep.data, name)
+        if name in named and given != DEFAULTS[name]:
+            yield (
+                ("data", name),
+                f"is {given}, and {name} is a hyperparameter, too; leave one of them out",
+            )
 
 
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:

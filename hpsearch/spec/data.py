@@ -35,6 +35,7 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "california_housing": "regression",
 }
 _FOR_FILES = ("dataset", "csv", "npz", "python")
+SCALES: Final = ("none", "unit", "standard", "minmax", "robust", "auto")
 _SOURCES = (*_FOR_FILES, "memory")
 #: Key -> the sources that it goes with.
 _ONLY_WITH = {
@@ -239,7 +240,7 @@ class DataSpec(Spec):
     seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "minmax", "robust", "auto"],
-        one_of(("none", "unit", "standard", "minmax", "robust", "auto"), "scale"),
+        one_of(SCALES, "scale"),
         about(
             "Scaling of features, by a layer fitted on the training split only. unit divides "
             "images by their largest possible value and is minmax for tables; robust takes the "

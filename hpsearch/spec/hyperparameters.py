@@ -11,6 +11,7 @@ from typing import Any, Final
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, OPTIMIZER_ALIASES, layer_of
 from hpsearch.spec import words
+from hpsearch.spec.data import SCALES
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -243,6 +244,13 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "kernel_initializer": Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True).about(
         "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
+    ),
+    "scale": one_of(SCALES, "scale").about(
+        "Scaling of the rows, as data.scale, which is then left out.", ["unit", "standard"]
+    ),
+    "impute": one_of(("median", "mean"), "kind of imputation").about(
+        "What takes a missing number's place, as data.impute, which is then left out.",
+        ["median", "mean"],
     ),
 }
 

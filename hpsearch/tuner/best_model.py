@@ -149,7 +149,8 @@ class Retrainer:
             return failure.strerror or str(failure)
 
     def _problem(self, execution: Execution) -> Problem:
-        dataset = self.dataset.of_fold(execution.fold)
+        values = {} if self.recipe.model else execution.config.values
+        dataset = self.dataset.of(execution.fold, values)
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 
+from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.data.specs import Arrays, Task, TrainingData
+from hpsearch.data.specs import Arrays, Task, TrainingData, Variant, runs_in_graph, variant_of
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters
+from hpsearch.space.mlp import OF_ROWS
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
@@ -78,16 +83,47 @@ def _in_own_units(dataset: Dataset) -> Dataset:
     )
 
 
-def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
+def training_data(
+    loaded: Dataset, sweep: Sweep, configs: Iterable[Mapping[str, Any]] = ()
+) -> TrainingData:
     """Return the features, targets and weights of a dataset, and of each of its folds.
+
+    Args:
+        configs: Hyperparameters of trainings beside those that the sweep asks for.
 
     Raises:
         DataError: The sweep gives a weight to a class that does not exist.
     """
-    if not loaded.folds:
-        return TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
-    folds = tuple(training_data(fold, sweep) for fold in loaded.folds)
-    return replace(folds[0], folds=folds)
+    variants = _variants(sweep, configs)
+    folds = tuple(_training_data(fold, sweep, variants) for fold in loaded.folds)
+    return replace(folds[0], folds=folds) if folds else _training_data(loaded, sweep, variants)
+
+
+def _variants(sweep: Sweep, configs: Iterable[Mapping[str, Any]]) -> set[Variant]:
+    """The ways in which the sweep's trainings read rows, beside that of its `data`."""
+    if isinstance(sweep.model, str):
+        return set()
+    listed = [*sweep.configs, *configs]
+    values = {name: {None, *(each.get(name) for each in listed)} for name in OF_ROWS}
+    for name in OF_ROWS:
+        if name in sweep.parameters:
+            values[name] |= set(sweep.parameters[name].parameter(name).choices or ())
+    chosen = (dict(zip(OF_ROWS, each, strict=True)) for each in product(*values.values()))
+    variants = {variant_of({n: v for n, v in each.items() if v is not None}) for each in chosen}
+    return variants - {()}
+
+
+def _training_data(loaded: Dataset, sweep: Sweep, variants: Iterable[Variant]) -> TrainingData:
+    data = TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
+    made: dict[Variant, TrainingData] = {}
+    for variant in sorted(variants):
+        read = read_as(loaded, None, dict(variant))
+        # Images are scaled in the training: their rows are shared.
+        same = read.input == loaded.input or runs_in_graph(read.input)
+        arrays = data.arrays if same else _arrays(read, sweep)
+        arrays = replace(arrays, **{n: getattr(data.arrays, n) for n in ("y_train", "y_val")})
+        made[variant] = replace(data, input=read.input, arrays=arrays)
+    return replace(data, variants=made)
 
 
 def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from hpsearch.data.dataset import profile
+from hpsearch.data.dataset import Dataset, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
@@ -313,7 +313,7 @@ class _SweepSteps:
     def take(self) -> RunOutcome:
         sweep, run, path = self.sweep, self.run, self.run.where.path
         dataset = load_data(sweep, self.load)
-        for warning in (*sweep.warnings, *dataset.warnings):
+        for warning in (*sweep.warnings, *dataset.warnings, *_without_effect(sweep, dataset)):
             run.warn(warning)
         if not native_built() and not isinstance(sweep.model, str):
             run.warn(_NOT_BUILT)
@@ -390,6 +390,12 @@ class _SweepSteps:
             best=best,
             stopped=run.stop.reason,
         )
+
+
+def _without_effect(sweep: Sweep, dataset: Dataset) -> Iterator[str]:
+    missing = any(each.fitting.missing for each in (dataset, *dataset.folds))
+    if "impute" in sweep.parameters and not isinstance(sweep.model, str) and not missing:
+        yield "parameters.impute changes nothing: no number is missing in the data"
 
 
 def _costs(recipe: Recipe, rows: TrainingData) -> Costs:

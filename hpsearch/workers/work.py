@@ -150,7 +150,9 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
-    dataset = dataset.of_fold(training.fold)
+    # A custom model may have a hyperparameter of any name.
+    values = {} if job.recipe.model else training.values
+    dataset = dataset.of(training.fold, values)
     return make_trainer(
         Problem(job.recipe, dataset.input, dataset.target),
         training.values,

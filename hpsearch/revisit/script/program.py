@@ -343,7 +343,7 @@ def _imports(body: str) -> str:
 def _parts(
     run: StoredRun, execution: Execution, result: ExecutionResult, tolerance: float
 ) -> Iterator[str]:
-    dataset, recipe, values = run.dataset, run.recipe, execution.config.without_epochs
+    dataset, recipe, values = run.read_as(execution), run.recipe, execution.config.without_epochs
     source, options = read_raw(run.sweep.data)
     batch_size = MLPConfig(values).batch_size
     yield (
