@@ -33,7 +33,6 @@ from hpsearch.data.specs import (
     TableSpec,
     Task,
     n_features,
-    variant_of,
 )
 from hpsearch.data.splitting import (
     SplitSizes,
@@ -52,6 +51,7 @@ from hpsearch.data.targets import (
     regression_values,
 )
 from hpsearch.errors import DataError
+from hpsearch.space.mlp import variant_of
 from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22

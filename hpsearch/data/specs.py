@@ -11,8 +11,6 @@ from enum import StrEnum
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.space.mlp import OF_ROWS
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -197,11 +195,6 @@ Variant = tuple[tuple[str, str], ...]
 """Hyperparameters that say how rows become features, and their values."""
 
 
-def variant_of(values: Mapping[str, Any]) -> Variant:
-    """Return those among an MLP's hyperparameters that say how rows become features."""
-    return tuple((name, values[name]) for name in OF_ROWS if name in values)
-
-
 @dataclass(frozen=True)
 class TrainingData:
     """The data that all trainings of a sweep share.
@@ -217,18 +210,16 @@ class TrainingData:
     folds: tuple[TrainingData, ...] = ()
     variants: Mapping[Variant, TrainingData] = field(default_factory=dict)
 
-    def of(self, fold: int | None, values: Mapping[str, Any]) -> TrainingData:
+    def of(self, fold: int | None, variant: Variant) -> TrainingData:
         """Return the data that a training reads.
 
         Args:
             fold: From 1; None without cross-validation.
-            values: Of an MLP's hyperparameters.
 
         Raises:
             LookupError: The sweep does not read rows in this way.
         """
         data = self if fold is None else self.folds[fold - 1]
-        variant = variant_of(values)
         return data.variants[variant] if variant else data
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from hpsearch.space.mlp import IMPUTATIONS, SCALES
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Fault,
@@ -35,7 +36,6 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
     "california_housing": "regression",
 }
 _FOR_FILES = ("dataset", "csv", "npz", "python")
-SCALES: Final = ("none", "unit", "standard", "minmax", "robust", "auto")
 _SOURCES = (*_FOR_FILES, "memory")
 #: Key -> the sources that it goes with.
 _ONLY_WITH = {
@@ -172,7 +172,7 @@ class DataSpec(Spec):
     ] = ()
     impute: Annotated[
         Literal["median", "mean", "none"],
-        one_of(("median", "mean", "none"), "kind of imputation"),
+        one_of((*IMPUTATIONS, "none"), "kind of imputation"),
         about(
             "What takes a missing number's place, of the training split's numbers, by a layer; "
             "a missing text is a category of its own. With none, a missing value is an error.",

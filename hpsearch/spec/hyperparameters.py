@@ -9,9 +9,15 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
-from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, OPTIMIZER_ALIASES, layer_of
+from hpsearch.space.mlp import (
+    IMPUTATIONS,
+    LAYER_TYPES,
+    MOST_LAYERS,
+    OPTIMIZER_ALIASES,
+    SCALES,
+    layer_of,
+)
 from hpsearch.spec import words
-from hpsearch.spec.data import SCALES
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -248,7 +254,7 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "scale": one_of(SCALES, "scale").about(
         "Scaling of the rows, as data.scale, which is then left out.", ["unit", "standard"]
     ),
-    "impute": one_of(("median", "mean"), "kind of imputation").about(
+    "impute": one_of(IMPUTATIONS, "kind of imputation").about(
         "What takes a missing number's place, as data.impute, which is then left out.",
         ["median", "mean"],
     ),

@@ -110,8 +110,8 @@ def _placed(loc: Loc, message: str) -> Fault:
     if len(loc) != 1 or not message.startswith("unknown key"):
         return loc, message
     key = str(loc[0])
-    parts = ["parameters"] if is_known(key) else []
-    parts += [part for part, spec in _PARTS.items() if key in spec.keys()]  # noqa: SIM118
+    parts = [part for part, spec in _PARTS.items() if key in spec.keys()]  # noqa: SIM118
+    parts += ["parameters"] if is_known(key) else []
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
 

@@ -62,7 +62,7 @@ HYPERPARAMETERS: Final[Mapping[str, str]] = {
     **_each("class_weight class_weights", "write model: {class_weight: balanced}"),
     **_each("loss loss_function criterion", "write model: {loss: mean_absolute_error}"),
     **_each("metric metrics objective", "write metric: val_accuracy at the top of the file"),
-    **_each("scale scaler normalize standardize", "write data: {scale: standard}"),
+    **_each("scaler normalize standardize", "write data: {scale: standard}"),
 }
 """Word -> a hyperparameter, or what to write."""
 

@@ -17,7 +17,7 @@ from hpsearch.files import OpenDirectory
 from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, variant_of
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import file_digest
@@ -149,8 +149,8 @@ class Retrainer:
             return failure.strerror or str(failure)
 
     def _problem(self, execution: Execution) -> Problem:
-        values = {} if self.recipe.model else execution.config.values
-        dataset = self.dataset.of(execution.fold, values)
+        variant = () if self.recipe.model else variant_of(execution.config.values)
+        dataset = self.dataset.of(execution.fold, variant)
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:

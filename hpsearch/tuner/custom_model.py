@@ -13,12 +13,12 @@ import numpy as np
 from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.data.specs import Arrays, Task, TrainingData, Variant, runs_in_graph, variant_of
+from hpsearch.data.specs import Arrays, Task, TrainingData, Variant, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters
-from hpsearch.space.mlp import OF_ROWS
+from hpsearch.space.mlp import OF_ROWS, variant_of
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe

@@ -20,6 +20,7 @@ from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.space.mlp import variant_of
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
@@ -151,8 +152,8 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
     # A custom model may have a hyperparameter of any name.
-    values = {} if job.recipe.model else training.values
-    dataset = dataset.of(training.fold, values)
+    variant = () if job.recipe.model else variant_of(training.values)
+    dataset = dataset.of(training.fold, variant)
     return make_trainer(
         Problem(job.recipe, dataset.input, dataset.target),
         training.values,

@@ -36,7 +36,7 @@ _PARAMETERS = {
     "write model: {class_weight: balanced}": "class_weight",
     "write model: {loss:": "loss",
     "write metric: val_accuracy": "metric objective",
-    "write data: {scale:": "scale normalize",
+    "write data: {scale:": "normalize",
 }
 #: Keys at the top of a file.
 _KEYS = {
