@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_reporter
-from hpsearch.report.pictures import Pictures
+from hpsearch.report.pictures import ONE_OBJECTIVE, Pictures
 from hpsearch.report.source import ReportSource, load_source, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
@@ -30,7 +30,7 @@ from hpsearch.store.facts import Evaluation
 from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import hyperparameter_columns, read_curves, read_table, values_of
-from hpsearch.store.trials import best_trial, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
@@ -97,6 +97,20 @@ class Results(Pictures):
     def top(self, count: int = 10) -> pd.DataFrame:
         """The lines of the best trials, as in `trials`, the best first."""
         return _of_trials(ranked_trials(self.table).head(count))
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials on the Pareto front of several objectives, as in `trials`, the best first.
+
+        No other trial is as good in each objective and better in one.
+
+        Raises:
+            InputError: The sweep has one objective.
+        """
+        objectives = [(each.name, each.direction) for each in self.sweep.objectives]
+        if not objectives:
+            raise InputError(f"{self.directory}: {ONE_OBJECTIVE}")
+        return _of_trials(front_of(self.table, objectives))
 
     @cached_property
     def sweep(self) -> Sweep:

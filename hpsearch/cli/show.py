@@ -39,7 +39,7 @@ from hpsearch.store.tables import (
     values_of,
     varying_columns,
 )
-from hpsearch.store.trials import best_trial, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import cell_text, counted, did_you_mean
 
@@ -182,6 +182,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
     if running := _running(source):
         say(running)
     _print_best(table, names, top, console)
+    _print_front(source, table, names, top, console)
     _print_means(table, names, console)
     try:
         _print_evaluations(evaluations_beside(source), console)
@@ -255,6 +256,27 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
             figures += [sd, str(row["executions"])]
         cells = [row[name] for name in [*names, *extra]]
         shown.add_row(_text(row["trial"]), *map(Text, figures), *map(_text, cells))
+    console.print(shown)
+
+
+def _print_front(
+    source: Path, table: pd.DataFrame, names: list[str], top: int, console: Console
+) -> None:
+    sweep = resolved_sweep(source) if source.is_dir() else None
+    objectives = [(each.name, each.direction) for each in sweep.objectives] if sweep else []
+    if not objectives or not len(ranked_trials(table)):
+        return
+    front = front_of(table, objectives)
+    title = f"Pareto front of {' and '.join(name for name, _ in objectives)}"
+    if len(front) > top:
+        title += f", {top} of {len(front)} trials"
+    shown = _table(["trial", *(name for name, _ in objectives), *names], title)
+    columns = ["score", *(name for name, _ in objectives[1:])]
+    for _, row in front.head(top).iterrows():
+        values = [row[name] for name in columns]
+        figures = [number_text(x) if isinstance(x, float) else text_of(x) for x in values]
+        cells = map(_text, [row[name] for name in names])
+        shown.add_row(_text(row["trial"]), *map(Text, figures), *cells)
     console.print(shown)
 
 

@@ -34,6 +34,7 @@ from hpsearch.report.trial_figures import (
     MOST_LINES,
     MOST_POINTS,
     curves_figure,
+    front_figure,
     overview_figure,
     parallel_figure,
     progress_figure,
@@ -153,6 +154,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves) for metric in source.metrics
         },
+        "front": front_figure(source, most=limits.points) if source.objectives else None,
         "parallel": parallel_figure(source, most=limits.lines) if len(source.ranked) else None,
         "shares": shares_figure(found),
         "effects": {

@@ -16,6 +16,7 @@ from hpsearch.report.page import write_page
 from hpsearch.report.source import with_hover
 from hpsearch.report.trial_figures import (
     curves_figure,
+    front_figure,
     parallel_figure,
     progress_figure,
     work_figure,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from hpsearch.report.importance import Importance
     from hpsearch.report.source import ReportSource
 
+#: Why there is no Pareto front.
+ONE_OBJECTIVE = (
+    "there is one objective; a sweep with metric: [val_accuracy, weights] has several, and a front"
+)
 FORMATS = ("svg", "png", "pdf")
 _WIDTH, _HEIGHT = 900, 500
 #: Pixels of a PNG per pixel of a screen.
@@ -55,6 +60,8 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     yield "progress", progress_figure(source)
     if source.has_work:
         yield "progress-by-time", progress_figure(source, by="seconds")
+    if source.objectives:
+        yield "front", front_figure(source)
     for metric in source.metrics:
         yield f"curves-{metric}", curves_figure(source, metric)
     if len(source.ranked):
@@ -147,6 +154,16 @@ class Pictures:
     def plot_progress(self, *, by: str = "trial", theme: str = "light") -> Figure:
         """Plot every score and the best so far, by `trial` or by `seconds` of training."""
         return self._drawn(progress_figure(self._source, by=by), theme)
+
+    def plot_front(self, *, theme: str = "light") -> Figure:
+        """Plot the trials by the score and the second objective, with the Pareto front.
+
+        Raises:
+            InputError: The sweep has one objective.
+        """
+        if not self._source.objectives:
+            raise InputError(f"{self._source.name}: {ONE_OBJECTIVE}")
+        return self._drawn(front_figure(self._source), theme)
 
     def plot_curves(self, metric: str | None = None, *, theme: str = "light") -> Figure:
         """Plot the learning curves of a metric, a column of `curves`; None for the scored one.

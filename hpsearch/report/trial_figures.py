@@ -36,6 +36,8 @@ _BEST_LINES = 0.1
 _MOST_AXES = 14
 #: Room beyond the ends of an axis, as a share of its length.
 _ROOM = 0.07
+#: An axis of positive values is logarithmic if their largest ratio reaches this.
+_LOG_RATIO = 30
 #: An axis of at most this many trials has a tick at each.
 _MOST_MARKED = 10
 
@@ -75,6 +77,45 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     }
     layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
     return {"data": [points, line], "layout": layout}
+
+
+def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
+    """Every trial by the score and the second objective, and the Pareto front of all of them."""
+    name, goal = source.objectives[1]
+    ranked, front = source.ranked, source.front.sort_values(name)
+    shown = ranked.iloc[spread(len(ranked), most)]
+
+    def places(trials: pd.DataFrame) -> dict[str, Any]:
+        return {
+            "x": [rounded(each) for each in trials[name].to_numpy(np.float64, na_value=np.nan)],
+            "y": [rounded(each) for each in trials["score"].to_numpy(np.float64)],
+            "meta": {"trials": [int(each) for each in trials["trial"]]},
+        }
+
+    trials = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "trial",
+        "marker": {"color": "@accent", "size": 7, "opacity": 0.5},
+        **places(shown),
+    }
+    best = {
+        "type": "scatter",
+        # Of three objectives the front is no line in two.
+        "mode": "lines+markers" if len(source.objectives) == 2 else "markers",
+        "name": "Pareto front",
+        "line": {"color": "@second", "width": 2.5, "shape": "hv" if goal == "minimize" else "vh"},
+        "marker": {"color": "@second", "size": 9},
+        **places(front),
+    }
+    values = ranked[name].to_numpy(np.float64, na_value=np.nan)
+    values = values[np.isfinite(values)]
+    axis: dict[str, Any] = {"title": {"text": inert(name)}}
+    if len(values) and values.min() > 0 and values.max() > _LOG_RATIO * values.min():
+        axis["type"] = "log"
+    scores = ranked["score"].to_numpy(np.float64)
+    layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
+    return {"data": [trials, best], "layout": layout}
 
 
 def overview_figure(sources: Sequence[ReportSource]) -> Spec:

@@ -94,6 +94,7 @@ def notes(
         "curves": (drawn if scored > curves else "")
         + "Coloured by rank, the best trial in orange; point at a line to see its config. "
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
+        "front": _front_note(source),
         "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
         "Click outside a range to remove it. If a hyperparameter is inactive, the line passes "
         "below its numbers. " + (lined if scored > lines else ""),
@@ -115,6 +116,16 @@ def notes(
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
     }
+
+
+def _front_note(source: ReportSource) -> str:
+    if not source.objectives:
+        return ""
+    names = [f"{name} ({goal})" for name, goal in source.objectives]
+    return (
+        f"The {len(source.front):,} trials on the Pareto front of {' and '.join(names)}: none is "
+        f"as good in each of them and better in one. The best trial has the best {source.metric}."
+    )
 
 
 def failures(source: ReportSource) -> list[list[Any]]:

@@ -39,6 +39,7 @@ class History:
         self._places: dict[str, int] = {}
         self._rows = np.empty((64, len(encoding.dimensions)))
         self._losses = np.empty(64)
+        self._further: dict[str, tuple[float, ...]] = {}
         self._epochs: dict[str, float] = {}
         self._foreign: dict[str, tuple[Array | None, float]] = {}
 
@@ -81,6 +82,7 @@ class History:
             loss = math.inf
             if outcome.score is not None and math.isfinite(outcome.score):
                 loss = self._sign * outcome.score
+            self._further[identity] = outcome.losses
             place = self._places.get(identity)
             if place is not None:
                 self._losses[place] = loss
@@ -89,19 +91,68 @@ class History:
             else:
                 self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
 
-    def observations(self) -> Observations:
-        """Return the configs that the space can express."""
+    def observations(self, random: np.random.Generator) -> Observations:
+        """Return the configs that the space can express.
+
+        Args:
+            random: Chooses how several objectives become one loss.
+        """
         count = len(self._places)
         rows, losses = self._rows[:count], self._losses[:count]
+        names = list(self._places)
         foreign = [
-            (row, loss) for _, (row, loss) in sorted(self._foreign.items()) if row is not None
+            (name, row, loss)
+            for name, (row, loss) in sorted(self._foreign.items())
+            if row is not None
         ]
         if foreign:
-            rows = np.concatenate([rows, [row for row, _ in foreign]])
-            losses = np.concatenate([losses, [loss for _, loss in foreign]])
+            names += [name for name, _, _ in foreign]
+            rows = np.concatenate([rows, [row for _, row, _ in foreign]])
+            losses = np.concatenate([losses, [loss for _, _, loss in foreign]])
         usable = ~np.isinf(rows).any(axis=1)
         known = usable & ~np.isnan(losses)
-        return Observations(rows[known], losses[known], rows[usable & ~known])
+        further = [self._further[name] for name, here in zip(names, known, strict=True) if here]
+        found = scalarised(losses[known], further, random)
+        return Observations(rows[known], found, rows[usable & ~known])
+
+
+#: How much the sum of the losses counts beside the greatest, as in ParEGO.
+_SUM = 0.05
+
+
+def scalarised(
+    losses: Array, further: Sequence[tuple[float, ...]], random: np.random.Generator
+) -> Array:
+    """Return one loss for several objectives, by weights that are drawn anew for each proposal.
+
+    Each objective counts by its ranks, whatever its scale; the loss is the greatest of the weighted
+    ranks (augmented Chebyshev).
+
+    Source: Knowles, ParEGO (2006).
+
+    Args:
+        losses: Of the score, shape `(n,)`; infinite for failures.
+        further: Of the other objectives, for each config; empty if it has none.
+        random: Draws the weights, uniformly among those that add up to 1.
+    """
+    count = max(map(len, further), default=0)
+    finite = np.isfinite(losses) & np.array([len(each) == count for each in further], bool)
+    if not count or not finite.any():
+        return losses
+    others = [each for each, usable in zip(further, finite, strict=True) if usable]
+    ranks = np.column_stack([_ranks(column) for column in (losses[finite], *np.array(others).T)])
+    weighted = ranks * random.dirichlet(np.ones(count + 1))
+    found = np.full(len(losses), np.inf)
+    found[finite] = weighted.max(axis=1) + _SUM * weighted.sum(axis=1)
+    return found
+
+
+def _ranks(values: Array) -> Array:
+    """Return places in the order of values, from 0 to 1; equal values have their mean place."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    places = np.cumsum(counts) - (counts + 1) / 2
+    found: Array = places[inverse] / max(len(values) - 1, 1)
+    return found
 
 
 #: All configs of a finite space of at most this size are compared before each proposal.

@@ -170,7 +170,7 @@ class BayesianStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or none is found."""
-        known = _limited(self.history.observations())
+        known = _limited(self.history.observations(random))
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):

@@ -157,6 +157,8 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         self.strategy = strategy
         #: The proposal of each trial.
         self.proposals: dict[str, Proposal] = {}
+        #: The losses of further objectives of each trial that ends; see `Outcome`.
+        self.losses: dict[str, tuple[float, ...]] = {}
         self._reached: dict[str, tuple[int, str]] = {}
         direction = "max" if goal == "maximize" else "min"
         super().__init__(
@@ -200,7 +202,9 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         if ended.status in (STATUS.COMPLETED, STATUS.FAILED):
             completed = ended.status == STATUS.COMPLETED
             score = ended.score if completed else None
-            self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
+            losses = self.losses.get(trial.trial_id, ())
+            outcome = Outcome(proposal.config, score, proposal.epochs, losses=losses)
+            self.strategy.tell([outcome])
 
     def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
         """Take a later outcome of a trial that has ended; None if no trial had the config."""

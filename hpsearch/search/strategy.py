@@ -28,6 +28,7 @@ class Outcome:
 
     Attributes:
         score: The mean over the seeds that are known; None if a trial failed or diverged.
+        losses: Of further objectives, the means, lower is better; empty if there are none.
         epochs: As proposed.
         error: Why there is no score, in one line; or empty.
     """
@@ -36,6 +37,7 @@ class Outcome:
     score: float | None
     epochs: int | None = None
     error: str = field(default="", compare=False)
+    losses: tuple[float, ...] = ()
 
 
 class Strategy(Protocol):

@@ -147,7 +147,7 @@ class TPEStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or none is found."""
-        known = self.history.observations()
+        known = self.history.observations(random)
         finite = int(np.isfinite(known.losses).sum())
         if finite < 2 or not self.encoding.dimensions:
             return None

@@ -34,6 +34,7 @@ from hpsearch.spec.settings import (
     EarlyStoppingSpec,
     ExecutionSettings,
     Metric,
+    MetricSpec,
     Model,
     ModelSpec,
     SeedRace,
@@ -106,9 +107,11 @@ class SweepFields(Spec):
     metric: Annotated[
         Metric,
         about(
-            "Score of an execution; by default val_accuracy, for regression val_loss.",
+            "Score of an execution; by default val_accuracy, for regression val_loss. Or two or "
+            "three objectives, the first of which is the score; weights counts those of a model.",
             "val_accuracy",
             {"name": "val_loss", "goal": "minimize", "epoch": "best"},
+            ["val_accuracy", "weights"],
         ),
     ] = None
     parameters: Annotated[
@@ -175,6 +178,16 @@ class SweepFields(Spec):
         one_of(("best", "all"), "keep"),
         about("Keep the weights of the best trial or of all.", "all"),
     ] = "best"
+
+    @property
+    def scored(self) -> MetricSpec | None:
+        """The metric that is the score, or None for the task's default."""
+        return self.metric[0] if isinstance(self.metric, tuple) else self.metric
+
+    @property
+    def objectives(self) -> tuple[MetricSpec, ...]:
+        """Two or more objectives; empty if there is only the score."""
+        return self.metric if isinstance(self.metric, tuple) else ()
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:

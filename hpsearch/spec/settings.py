@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec import words
@@ -20,6 +20,7 @@ from hpsearch.spec.rules import (
     byte_size,
     check_each,
     duration,
+    faults_of,
     flag,
     integer,
     number,
@@ -30,6 +31,9 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import show, unknown_hint, unquote_hint
 
+#: The number of a model's weights, which may be an objective beside a metric.
+WEIGHTS: Final = "weights"
+_MOST_OBJECTIVES: Final = 3
 #: Engines that are part of hpsearch.
 ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
@@ -55,7 +59,7 @@ class MetricSpec(Spec):
 
     def check(self) -> Iterator[Fault]:
         """Yield a fault if the goal is neither known nor given."""
-        if self.goal is None and self.name not in METRICS:
+        if self.goal is None and self.name not in (*METRICS, WEIGHTS):
             yield (
                 (),
                 f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
@@ -67,18 +71,59 @@ class MetricSpec(Spec):
         """The goal, inferred if the file omits it."""
         if self.goal is not None:
             return self.goal
-        return "maximize" if METRICS[self.name] == "maximize" else "minimize"
+        return "maximize" if METRICS.get(self.name) == "maximize" else "minimize"
 
 
-def _metric(value: Any) -> MetricSpec:
+def _metric(value: Any) -> MetricSpec | tuple[MetricSpec, ...]:
+    return _objectives(value) if isinstance(value, list | tuple) else _one_metric(value)
+
+
+def _one_metric(value: Any) -> MetricSpec:
     metric = MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
     return metric.model_copy(update={"goal": metric.direction})
 
 
-#: Field type: a name or a mapping.
+def _objectives(value: list[Any] | tuple[Any, ...]) -> tuple[MetricSpec, ...]:
+    """Check a list of objectives, the first of which is the score."""
+    if not 2 <= len(value) <= _MOST_OBJECTIVES:
+        raise InvalidValue.at(f"must list 2 or {_MOST_OBJECTIVES} objectives, not {len(value)}")
+    faults, found = Collector(), []
+    for place, item in enumerate(value):
+        try:
+            found.append(_one_metric(item))
+        except ValidationError as error:
+            for loc, message in faults_of(error, MetricSpec.keys(), MetricSpec.words):
+                faults.add(message, place, *loc)
+    faults.finish()
+    for place, each in enumerate(found):
+        if each.name in [other.name for other in found[:place]]:
+            faults.add(f"the objective {each.name} is listed twice", place)
+        elif place == 0 and each.name == WEIGHTS:
+            faults.add("weights is no score; put a metric first", place)
+        elif place and each.epoch != "last":
+            faults.add("the first objective says which epoch counts, for all of them", place)
+    faults.finish()
+    return tuple(found)
+
+
+_METRIC_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.model_json_schema()]}
+#: Field type: a name or a mapping, or a list of objectives.
 Metric = Annotated[
-    MetricSpec | None,
-    Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.model_json_schema()]}),
+    MetricSpec | tuple[MetricSpec, ...] | None,
+    Rule(
+        _metric,
+        {
+            "anyOf": [
+                *_METRIC_SCHEMA["anyOf"],
+                {
+                    "type": "array",
+                    "items": _METRIC_SCHEMA,
+                    "minItems": 2,
+                    "maxItems": _MOST_OBJECTIVES,
+                },
+            ]
+        },
+    ),
 ]
 
 

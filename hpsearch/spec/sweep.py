@@ -290,8 +290,9 @@ def sweep_of_configs(
     if whole:
         raw.pop("early_stopping", None)
         raw["data"] = raw["data"] | {"train_on": "train+validation"}
-        if sweep.metric is not None:
-            raw["metric"] = sweep.metric.model_copy(update={"epoch": "last"}).raw()
+        if sweep.scored is not None:
+            last = sweep.scored.model_copy(update={"epoch": "last"}).raw()
+            raw["metric"] = [last, *raw["metric"][1:]] if sweep.objectives else last
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
     return sweep_from_mapping(
         raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}

@@ -36,7 +36,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     own = sweep.model if isinstance(sweep.model, str) else ""
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
-    metric = sweep.metric.name if sweep.metric else default
+    metric = sweep.scored.name if sweep.scored else default
     if not own:
         _require_metric(metric, task, sweep)
     stopping = sweep.early_stopping
@@ -45,8 +45,8 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         loss=model.loss or loss,
         output_activation=model.output_activation or activation,
         metric=metric,
-        goal=sweep.metric.direction if sweep.metric else METRICS[metric],
-        epoch=sweep.metric.epoch if sweep.metric else "last",
+        goal=sweep.scored.direction if sweep.scored else METRICS[metric],
+        epoch=sweep.scored.epoch if sweep.scored else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
         late="default" if own and sweep.method.enumerates else "drawn",

@@ -37,6 +37,7 @@ class Search:
         limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
+        further: Objectives beside the score, each a name and `maximize` or `minimize`.
     """
 
     method: MethodSpec
@@ -46,6 +47,7 @@ class Search:
     limit: int | None
     seed: int
     race: SeedRace | None = None
+    further: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, sweep: Sweep) -> Search:
@@ -58,6 +60,7 @@ class Search:
             limit=sweep.budget.trials if sweep.budget else None,
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
+            further=tuple((each.name, each.direction) for each in sweep.objectives[1:]),
         )
 
 

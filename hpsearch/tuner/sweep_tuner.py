@@ -154,6 +154,8 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             running = self._running.pop(key, [])
             for trial in running:
                 self._ended[key] = trial
+                if isinstance(self.oracle, StrategyOracle):
+                    self.oracle.losses[trial.trial_id] = outcome.losses
                 end(self.oracle, trial, outcome.score, outcome.error)
                 self.on_trial_end(trial)
                 self._log(OracleEvent(trial.trial_id, score=outcome.score))

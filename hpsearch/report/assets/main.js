@@ -2,7 +2,7 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { best: "Best", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", work: "Saved" };
+const SHORT = { best: "Best", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", work: "Saved" };
 
 function forgetFigures() {
   for (const [node, entry] of drawn) {
@@ -33,7 +33,7 @@ function openSweep(index, focus) {
   });
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), headOf(sweep), tilesOf(sweep), bestSection(view),
-    progressSection(view), curvesSection(view), parallelSection(view), importanceSection(view),
+    progressSection(view), frontSection(view), curvesSection(view), parallelSection(view), importanceSection(view),
     effectsSection(view), contourSection(view), failuresSection(view), evaluationsSection(view), workSection(view), provenanceSection(view),
   ].filter(Boolean);
   const main = document.getElementById("content");

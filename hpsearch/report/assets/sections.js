@@ -171,6 +171,15 @@ function evaluationsSection(view) {
       ["words", "", "words", "", "words", "", "words"]));
 }
 
+function frontSection(view) {
+  const { front } = view.sweep.figures;
+  if (!front) return null;
+  if (!view.sweep.scored) return card("front", "Pareto front", "No trial has a score yet.");
+  const node = plot("Every trial by two objectives, and the Pareto front.");
+  show(node, front, { trials: view.trials, name: "front", wire: view.clickable });
+  return card("front", "Pareto front", view.sweep.notes.front, null, node);
+}
+
 function workSection(view) {
   if (!view.sweep.figures.work) return null;
   if (!view.sweep.total) return card("work", "Shared and saved", "No trial has ended yet.");
