@@ -241,9 +241,8 @@ def test_a_further_outcome_of_a_trial_that_ended_reaches_the_strategy() -> None:
     for score in (0.5, 0.25):
         told: Sequence[Outcome] = [Outcome(proposal.config, score)]
         assert not tuner.answer(Inquiry(tuple(told), 0)).error
-    assert tuner.oracle.strategy.history.observations(np.random.default_rng(0)).losses.tolist() == [
-        -0.25
-    ]
+    known = tuner.oracle.strategy.history.observations(np.random.default_rng(0))
+    assert known.losses.tolist() == [-0.25]
 
 
 def test_its_hypermodel_builds_from_its_values() -> None:
