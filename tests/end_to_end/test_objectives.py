@@ -1,0 +1,140 @@
+"""`metric: [val_accuracy, weights]`: a sweep for several objectives."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from commands import hpsearch
+
+import hpsearch as package
+from hpsearch.errors import InputError, SweepFileError
+
+SWEEP = {
+    "data": {"dataset": "digits"},
+    "metric": ["val_accuracy", "weights"],
+    "method": "tpe",
+    "budget": {"trials": 24},
+    "parameters": {
+        "hidden_layers": [0, 1, 2],
+        "units": {"min": 4, "max": 64, "scale": "log"},
+        "epochs": 2,
+    },
+    "execution": {"workers": 1},
+}
+
+
+def front_of(table):
+    """By the definition, from the rows."""
+    points = {row.trial: (-row.score, row.weights) for row in table.itertuples()}
+    return sorted(
+        trial
+        for trial, ours in points.items()
+        if not any(t != ours and t[0] <= ours[0] and t[1] <= ours[1] for t in points.values())
+    )
+
+
+def test_a_sweep_finds_and_shows_the_front(tmp_path):
+    results = package.run(SWEEP, out=tmp_path / "out")
+    assert len(results.table) == 24
+    # The score, and so the best trial, are the first objective's.
+    assert set(results.table["metric"]) == {"val_accuracy:maximize:last"}
+    assert results.best["score"] == results.table["score"].max()
+    front = results.front
+    assert sorted(front["trial"]) == front_of(results.table)
+    assert front["score"].is_monotonic_decreasing
+    assert front["weights"].is_monotonic_decreasing
+    told = hpsearch("show", "out", cwd=tmp_path).stdout
+    shown = told.split("Pareto front of val_accuracy and weights")[1].splitlines()[2:]
+    assert shown[0].split()[0] == str(front["trial"].iloc[0])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"The {len(front)} trials on the Pareto front of" in page
+    assert len(results.plot_front().data[1].x) == len(front)
+
+
+def test_it_goes_on_as_if_it_had_never_stopped(tmp_path):
+    whole = package.run(SWEEP, out=tmp_path / "whole").table
+    package.run(SWEEP | {"budget": {"trials": 15}}, out=tmp_path / "parts")
+    parts = package.run(SWEEP, out=tmp_path / "parts").table
+    pd.testing.assert_frame_equal(
+        parts.drop(columns=["seconds", "sweep"]), whole.drop(columns=["seconds", "sweep"])
+    )
+    # The objectives change what is proposed, and a further one may come later.
+    alone = package.run(SWEEP | {"metric": "val_accuracy"}, out=tmp_path / "alone")
+    assert alone.table["config"].tolist() != whole["config"].tolist()
+    three = SWEEP | {"metric": ["val_accuracy", "weights", "val_loss"], "budget": {"trials": 25}}
+    assert len(package.run(three, out=tmp_path / "parts").front) >= len(front_of(whole)) - 1
+    with pytest.raises(InputError, match="there is one objective"):
+        alone.front  # noqa: B018
+    with pytest.raises(InputError, match="there is one objective"):
+        alone.plot_front()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["bayesian", "asha", "random"])
+def test_other_methods_and_seeds(tmp_path, method):
+    sweep = SWEEP | {"method": method, "seeds": 2, "budget": {"trials": 8}}
+    sweep["parameters"] = sweep["parameters"] | {"epochs": [3]}
+    sweep["execution"] = {"workers": 2}
+    results = package.run(sweep, out=tmp_path)
+    front = results.front
+    assert 1 <= len(front) <= 8
+    assert set(front["executions"]) == {2}
+
+
+@pytest.mark.slow
+def test_in_python_and_with_a_model_of_ones_own(tmp_path):
+    import keras
+    from sklearn.datasets import load_digits
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((64,))])
+        model.add(keras.layers.Dense(hp.Int("units", 4, 32), activation="relu"))
+        model.add(keras.layers.Dense(10, activation="softmax"))
+        metrics = ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(3, name="top")]
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=metrics)
+        return model
+
+    loaded = load_digits()
+    results = package.tune(
+        loaded.images.reshape(-1, 64)[:400] / 16 + 1e-3 * loaded.target[:400, None],
+        loaded.target[:400],
+        model=build,
+        parameters={"epochs": 2},
+        metric=["val_accuracy", {"name": "val_top", "goal": "maximize"}, "weights"],
+        method="bayesian",
+        trials=12,
+    )
+    assert {"val_top", "weights"} <= set(results.front.columns)
+    assert results.best["trial"] == results.front["trial"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (["val_accuracy"], "metric: must list 2 or 3 objectives, not 1"),
+        (["val_loss", "val_loss"], r"metric\[1\]: the objective val_loss is listed twice"),
+        (["weights", "val_loss"], r"metric\[0\]: weights is no score; put a metric first"),
+        (["val_loss", "val_auc"], r"metric\[1\].name: val_auc is only reported as the score"),
+        (["val_loss", "val_acuracy"], r"metric\[1\]: goal is missing.*did you mean 'val_accuracy'"),
+        (
+            ["val_loss", {"name": "weights", "epoch": "best"}],
+            r"metric\[1\]: the first objective says which epoch counts",
+        ),
+        (["val_accuracy", "val_mae"], r"val_mae is for regression, not classification"),
+    ],
+)
+def test_what_no_objectives_are(metric, message):
+    with pytest.raises(SweepFileError, match=re.compile(message)):
+        package.run(SWEEP | {"metric": metric})
+
+
+def test_the_schema_and_the_resolved_sweep_have_them(tmp_path):
+    results = package.run(SWEEP | {"method": "random", "budget": {"trials": 2}}, out=tmp_path)
+    assert [each.name for each in results.sweep.objectives] == ["val_accuracy", "weights"]
+    assert results.sweep.scored.name == "val_accuracy"
+    schema = json.loads(hpsearch("schema", cwd=tmp_path).stdout)
+    kinds = schema["properties"]["metric"]["anyOf"]
+    assert any(kind.get("type") == "array" for kind in kinds)
