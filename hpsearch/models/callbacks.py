@@ -60,7 +60,7 @@ def ends_diverging(callback: Any) -> bool:
     return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
 
 
-Metric = str | Mapping[str, Any] | None
+Metric = str | Mapping[str, Any] | Sequence[Any] | None
 
 
 def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
@@ -75,6 +75,9 @@ def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
     restoring = [each for each in callbacks if getattr(each, "restore_best_weights", False)]
     if not restoring:
         return metric
+    if isinstance(metric, Sequence) and not isinstance(metric, str):
+        # The first of several objectives is the score.
+        return [*(scored(restoring, each) for each in metric[:1]), *metric[1:]]
     if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
         raise InputError(
             f"callbacks: {described(restoring)} restores the weights of the best epoch, and "
