@@ -46,6 +46,12 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FLAGS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
 )
+#: Such as 1,5 or 1.234,50 or 17 EUR or $3.20 or 31.12.24.
+_LIKE_A_NUMBER = re.compile(
+    r"\s*[-+]?\s*[$\u20ac\u00a3]?\s*\d[\d.,']*(?:\s*[%$\u20ac\u00a3]|\s+[A-Za-z]{1,4})?\s*\Z"
+)
+#: Of fewer different texts, such as 4,5 and 5,0, categories may be meant.
+_LEAST_DIFFERENT = 10
 _EMPTY = "the value is missing in every row"
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
@@ -81,7 +87,7 @@ class ParsedTable:
     Attributes:
         columns: From name to `(n_samples,)` float32, NaN where a number is missing, or object
             `str`, empty where a text is missing.
-        notices: One sentence for each column that was left out.
+        notices: One sentence for each column that was left out, or is likely to be misread.
     """
 
     columns: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
@@ -132,6 +138,11 @@ def parse_columns(
             parsed.columns |= found.parts
         else:
             parsed.columns[name] = found
+            if like is None and (odd := _odd_number(found)):
+                parsed.notices.append(
+                    f"{where}: column {name!r}: texts such as {odd!r} are categories; write "
+                    "numbers as 1234.5 and dates as 2024-12-31 to have them used as such"
+                )
     if problems:
         raise DataError("\n".join(_lines(problems, where, places)))
     _require_names(parsed, frame, where)
@@ -326,6 +337,16 @@ def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) ->
             f"add {series.name!r} to drop",
         )
     return found
+
+
+def _odd_number(values: npt.NDArray[Any]) -> str:
+    """Return a text of a column of texts that look like numbers in another notation, or nothing."""
+    if values.dtype != object:
+        return ""
+    distinct = sorted(set(values.tolist()) - {""})
+    like = [text for text in distinct if _LIKE_A_NUMBER.match(text)]
+    odd = [text for text in like if np.isnan(parse_numbers(np.array([text], object))[0])]
+    return odd[0] if len(like) >= max(_LEAST_DIFFERENT, len(distinct) // 2) and odd else ""
 
 
 def _may_identify(values: npt.NDArray[Any], name: str) -> bool:

@@ -91,7 +91,7 @@ class RawPart:
         place: Maps a row's index to its place in the source, such as `iris.csv:17`.
         weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
         table: The columns of `x`; empty for rows without names.
-        notices: One sentence for each column that was left out.
+        notices: One sentence for each column that was left out, or is likely to be misread.
         parts: Several inputs; see `InputSpec`.
     """
 

@@ -279,3 +279,29 @@ def test_columns_of_unequal_length_are_explained():
     y = ["a", "b"] * 10
     with pytest.raises(DataError, match="is no table: "):
         loaded({"a": np.arange(20), "b": np.arange(19)}, y)
+
+
+@pytest.mark.parametrize(
+    ("write", "shown"),
+    [
+        (lambda n: f"{n},5", "'0,5'"),
+        (lambda n: f"{n}.234,50", "'0.234,50'"),
+        (lambda n: f"{n} EUR", "'0 EUR'"),
+        (lambda n: f"${n}.20", "'$0.20'"),
+        (lambda n: f"{n % 28 + 1}.12.24", "'1.12.24'"),
+        (lambda n: f"{n}%", "'0%'"),
+    ],
+)
+def test_numbers_in_another_notation_are_told(write, shown):
+    frame = pd.DataFrame({"a": [write(n // 2) for n in range(40)], "b": np.arange(40) / 7})
+    dataset = loaded(frame, ["p", "q"] * 20)
+    (told,) = [each for each in dataset.warnings if "categories" in each]
+    assert f"column 'a': texts such as {shown} are categories; write numbers as 1234.5" in told
+
+
+@pytest.mark.parametrize(
+    "texts", [["4,5", "5,0"] * 20, [f"room {n // 2}" for n in range(40)], [*"abcdefghij"] * 4]
+)
+def test_categories_are_not_taken_for_numbers(texts):
+    dataset = loaded(pd.DataFrame({"a": texts, "b": np.arange(40) / 7}), ["p", "q"] * 20)
+    assert not [each for each in dataset.warnings if "categories" in each]
