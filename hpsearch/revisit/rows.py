@@ -381,7 +381,7 @@ def evaluate_trial(
     Args:
         split: `train`, `validation` or `test`.
         which: The trial, or the execution of it; else its best one.
-        say: Takes a line about what takes a while.
+        say: Takes a line about what takes a while, or what the scores are of.
         load, trust: As for `open_run`.
 
     Raises:
@@ -395,6 +395,8 @@ def evaluate_trial(
     run = open_run(directory, load, trust)
     execution, result = run.scored(which)
     rows = _rows_of(run, split, execution)
+    if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
+        say(f"{execution.label} was trained on these rows, so that the scores are too good")
     with _held(directory) as held:
         with run.retrainer(execution) as retrainer:
             weights = run.weights(retrainer, execution, result, say)
