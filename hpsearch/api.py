@@ -273,7 +273,7 @@ def tune(
     constraints: Sequence[str] = (),
     configs: Sequence[Mapping[str, Any]] = (),
     early_stopping: Mapping[str, Any] | None = None,
-    callbacks: Sequence[Any] = (),
+    callbacks: Any = None,
     keep: str = "best",
     workers: int | None = None,
     time_seconds: float | None = None,
@@ -363,11 +363,12 @@ def tune(
         seeds: Repetitions of each trial: how many, which, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
-        callbacks: Keras callbacks of a custom model's trainings, each of which gets copies; they
-            mean what they mean in `fit`. Those that act between epochs, such as EarlyStopping,
-            ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most of one's own, cost no
-            speed; with others Keras' `fit` trains. With `restore_best_weights` the best epoch
-            counts. What a callback changes outside the model stays in the process that trains.
+        callbacks: Keras callbacks, one or a list, of a custom model's trainings, each of which
+            gets copies; they mean what they mean in `fit`. Those that act between epochs, such as
+            EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most of one's
+            own, cost no speed; with others Keras' `fit` trains. With `restore_best_weights` the
+            best epoch counts. What a callback changes outside the model stays in the process that
+            trains.
         keep: Whose weights are kept, `best` or `all`.
         workers: Trainings at a time; default one a core.
         time_seconds: No training begins after it.
@@ -383,7 +384,7 @@ def tune(
         Interrupted: As for `hpsearch.run`.
     """
     require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
-    own = [model, *callbacks]
+    own = [model]
     rows = read_memory(x, y, sample_weight, validation_data, test, custom=model is not None)
     if rows.parts and model is None:
         raise InputError(
@@ -400,8 +401,10 @@ def tune(
     called = {}
     if callbacks:
         # Imports Keras, as the callbacks' module did.
-        from hpsearch.models.callbacks import described, scored, with_callbacks
+        from hpsearch.models.callbacks import as_list, described, scored, with_callbacks
 
+        callbacks = as_list(callbacks)
+        own += callbacks
         model, in_memory = with_callbacks(model, reference or "model", callbacks), True
         called, metric = {"callbacks": described(callbacks)}, scored(callbacks, metric)
     sweep = sweep_of(

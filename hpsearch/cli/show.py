@@ -264,10 +264,11 @@ def _print_front(
 ) -> None:
     sweep = resolved_sweep(source) if source.is_dir() else None
     objectives = [(each.name, each.direction) for each in sweep.objectives] if sweep else []
-    if not objectives or not len(ranked_trials(table)):
+    known = all(name in table for name, _ in objectives[1:])
+    if not objectives or not known or not len(ranked_trials(table)):
         return
     front = front_of(table, objectives)
-    title = f"Pareto front of {' and '.join(name for name, _ in objectives)}"
+    title = f"Pareto front of {', '.join(name for name, _ in objectives)}"
     if len(front) > top:
         title += f", {top} of {len(front)} trials"
     shown = _table(["trial", *(name for name, _ in objectives), *names], title)

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.columns import (
-    FLOAT32_MAX,
     FLOAT64_WHOLE,
     MISSING,
     ParsedTable,
@@ -25,6 +24,7 @@ from hpsearch.data.columns import (
     require_column,
 )
 from hpsearch.data.dataset import (
+    FLOAT32_MAX,
     IMAGE_MAX,
     Inputs,
     RawData,
@@ -35,6 +35,7 @@ from hpsearch.data.dataset import (
     are_several_inputs,
     n_rows,
     packed,
+    require_finite,
 )
 from hpsearch.data.files import read_arrays
 from hpsearch.data.specs import TableSpec
@@ -116,15 +117,7 @@ def _several(  # noqa: PLR0917 - the rest of `_part`
         raise DataError(f"{where}: x has {len(columns)} rows and y has {len(y)}")
     if not columns.size:
         raise DataError(f"{where}: no rows")
-    bad = ~(np.abs(columns) <= FLOAT32_MAX)
-    if bad.any():
-        row, column = np.argwhere(bad)[0].tolist()
-        owners = [n for n, part in enumerate(parts) for _ in range(part.columns)]
-        name = parts[owners[column]].name or owners[column]
-        raise DataError(
-            f"{place(row)}: x[{name!r}]: {columns[row, column]} is not a finite float32 number "
-            f"({int(bad.sum())} such values); replace them, which several inputs leave to you"
-        )
+    require_finite(columns, parts, place)
     rows = np.ascontiguousarray(columns, np.float32)
     return RawPart(rows, y, place, _weights(weights, len(y), where, place), parts=parts)
 

@@ -528,7 +528,8 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
         )
     known = set(_keys(train))
     for name, part in others.items():
-        repeated = 0 if part is None else sum(key in known for key in _keys(part))
+        # A final model is validated on its training rows, which is on purpose.
+        repeated = 0 if part is None or part is train else sum(key in known for key in _keys(part))
         if part is not None and repeated:
             yield (
                 f"{source.where}: {repeated} of {len(part)} {name} rows also stand in the "

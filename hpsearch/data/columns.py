@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Inputs, TableOptions
+from hpsearch.data.dataset import FLOAT32_MAX, Inputs, TableOptions
 from hpsearch.data.specs import DateColumn, TableSpec
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean, quoted
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_VOCABULARY = 1000
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 #: float64 represents all smaller whole numbers exactly.
 FLOAT64_WHOLE = 2**53
 

@@ -329,6 +329,7 @@ def _targets(target: Target, y: npt.NDArray[Any], folds: Sequence[Dataset]) -> s
 _WHOLE = 2**24
 _SHOWN_CLASSES = 4
 _IMAGE_DIMENSIONS = 3
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 #: The largest value of an image.
 IMAGE_MAX = 255.0
 
@@ -369,6 +370,8 @@ def packed(
     Raises:
         DataError: One is no array of numbers, or they differ in length or from `like`.
     """
+    if not len(y):
+        raise DataError(f"{where}: has no {noun}")
     named = y.items() if isinstance(y, Mapping) else (("", each) for each in y)
     columns, parts = [], []
     for place, (name, target) in enumerate(named):
@@ -378,8 +381,7 @@ def packed(
             raise DataError(
                 f"{called}: must be an array of numbers, one or more a row, not "
                 f"{array.dtype} {array.shape}; with several {noun}, "
-                + ("classes are" if noun == "targets" else "texts must be given as")
-                + " whole numbers"
+                + ("classes are whole numbers" if noun == "targets" else "a text is a whole number")
             )
         image = noun == "inputs" and are_images(array)
         whole = array.dtype.kind != "f" and not image
@@ -393,7 +395,46 @@ def packed(
     ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like or parts))
     if ours != theirs:
         raise DataError(f"{where}: its {noun} are {ours}, those of the training rows {theirs}")
+    if like and noun == "inputs":
+        _require_kinds(parts, like, where)
     return np.concatenate(columns, axis=1), tuple(parts)
+
+
+def _require_kinds(parts: Sequence[ArrayPart], like: Sequence[ArrayPart], where: str) -> None:
+    """Check that inputs have the kinds of numbers of the training rows; whole ones are numbers."""
+    for place, (ours, theirs) in enumerate(zip(parts, like, strict=True)):
+        found, wanted = (_kind(each) for each in (ours, theirs))
+        if found != wanted and (found, wanted) != ("whole numbers", "numbers"):
+            raise DataError(
+                f"{where}[{ours.name or place!r}]: has {found}, and the training rows {wanted}"
+            )
+
+
+def _kind(part: ArrayPart) -> str:
+    return "images of uint8" if part.image else "whole numbers" if part.whole else "numbers"
+
+
+def require_finite(
+    columns: npt.NDArray[np.float64], parts: Sequence[ArrayPart], where: Callable[[int], str]
+) -> None:
+    """Check that several inputs, side by side, have finite float32 numbers.
+
+    Args:
+        where: Gives the place of a row.
+
+    Raises:
+        DataError: One is not.
+    """
+    bad = ~(np.abs(columns) <= FLOAT32_MAX)
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0].tolist()
+    owners = [n for n, part in enumerate(parts) for _ in range(part.columns)]
+    name = parts[owners[column]].name or owners[column]
+    raise DataError(
+        f"{where(row)}: x[{name!r}]: {columns[row, column]} is not a finite float32 number "
+        f"({int(bad.sum())} such values); replace them, which several inputs leave to you"
+    )
 
 
 def are_images(x: npt.NDArray[Any]) -> bool:

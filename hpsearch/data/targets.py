@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import FLOAT32_MAX, FLOAT64_WHOLE, MISSING, parse_numbers
-from hpsearch.data.dataset import RawData, RawPart, TaskName
+from hpsearch.data.columns import FLOAT64_WHOLE, MISSING, parse_numbers
+from hpsearch.data.dataset import FLOAT32_MAX, RawData, RawPart, TaskName
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import DataError
 from hpsearch.wording import quoted

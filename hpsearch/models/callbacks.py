@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
@@ -34,6 +36,19 @@ _FOR_NUMBERS: Final = (
 )
 
 
+#: What Keras itself keeps in a callback.
+_OF_KERAS: Final = ("params", "_model", "validation_data")
+Metric = str | Mapping[str, Any] | Sequence[Any] | None
+"""A metric, or several objectives, as `hpsearch.tune` takes them."""
+
+
+def as_list(callbacks: Any) -> list[Any]:
+    """Return callbacks, which may be one or None, as a list, as `fit` takes them."""
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+
+
 def within_epochs(callbacks: Iterable[Any]) -> list[str]:
     """Return the classes of the callbacks that act on batches, which only `fit` can call."""
     return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
@@ -58,9 +73,6 @@ def _acts_between_epochs(callback: Any) -> bool:
 def ends_diverging(callback: Any) -> bool:
     """Return whether the callback does what happens anyway: a diverging training ends."""
     return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
-
-
-Metric = str | Mapping[str, Any] | Sequence[Any] | None
 
 
 def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
@@ -117,12 +129,31 @@ def described(callbacks: Iterable[Any]) -> str:
 
 
 def _arguments(callback: Any) -> str:
-    """Return the arguments that differ from their defaults, as far as attributes tell them."""
+    """Return the arguments that differ from their defaults; of a user's class, all attributes."""
+    if type(callback).__module__.partition(".")[0] != "keras":
+        given = {n: value for n, value in vars(callback).items() if n not in _OF_KERAS}
+        return ", ".join(f"{name.lstrip('_')}={_told(value)}" for name, value in given.items())
     shown = []
     for name, parameter in inspect.signature(type(callback)).parameters.items():
-        value = getattr(callback, name, parameter.default)
-        if value is not parameter.default and value != parameter.default:
-            # A function's text would have its address.
-            value = getattr(value, "__qualname__", value)
-            shown += [f"{name}={value}"] if isinstance(value, str | int | float) else []
+        value = getattr(callback, name, parameter.empty)
+        if value is not parameter.empty and _told(value) != _told(parameter.default):
+            shown.append(f"{name}={_told(value)}")
     return ", ".join(shown)
+
+
+def _told(value: Any) -> str:
+    """Return a text that is equal for equal values, in any process."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:8]
+        return f"{value.dtype}{list(value.shape)}:{digest}"
+    if isinstance(value, list | tuple | set | frozenset):
+        told = [_told(each) for each in value]
+        return f"[{', '.join(sorted(told) if isinstance(value, set | frozenset) else told)}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_told(each)}" for name, each in value.items()) + "}"
+    if value is None or isinstance(value, str | int | float):
+        return str(value)
+    # The text of any other object would have its address.
+    return str(getattr(value, "__qualname__", type(value).__qualname__))

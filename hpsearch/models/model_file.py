@@ -85,12 +85,18 @@ class ModelFile:
             inputs = tuple(
                 ArrayPart(
                     str(each["name"]),
-                    tuple(map(int, each["shape"])),
+                    tuple(map(_size, each["shape"])),
                     whole=each["whole"] is True,
                     image=each["image"] is True,
                 )
                 for each in found.get("inputs", ())
             )
             return cls(Task(found["task"]), classes, numbers, table, fills, inputs)
-        except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
+        except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError, OverflowError):
             return None
+
+
+def _size(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r} is no size")
+    return number

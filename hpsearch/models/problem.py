@@ -50,6 +50,7 @@ class Recipe:
         asked: Which of `epochs` and `batch_size` the model requests itself; they are not passed
             to its own `fit`.
         weighted: Whether rows have weights in the loss.
+        further: Metrics beside the scored one that every epoch must report.
     """
 
     sweep_seed: int
@@ -64,6 +65,7 @@ class Recipe:
     late: str = "drawn"
     asked: tuple[str, ...] = ()
     weighted: bool = False
+    further: tuple[str, ...] = ()
 
     @property
     def keras_metric(self) -> str:

@@ -244,9 +244,13 @@ class ReportSource:
 
     @cached_property
     def objectives(self) -> tuple[tuple[str, str], ...]:
-        """The objectives by name with their goals, the score first; empty if there is only it."""
+        """The objectives by name with their goals, the score first; empty if there is only it.
+
+        Empty, too, if the rows of an older sweep lack one.
+        """
         found = self.sweep.objectives if self.sweep is not None else ()
-        return tuple((each.name, each.direction) for each in found)
+        known = all(each.name in self.table for each in found[1:])
+        return tuple((each.name, each.direction) for each in found) if known else ()
 
     @cached_property
     def front(self) -> pd.DataFrame:

@@ -123,8 +123,9 @@ def _front_note(source: ReportSource) -> str:
         return ""
     names = [f"{name} ({goal})" for name, goal in source.objectives]
     return (
-        f"The {len(source.front):,} trials on the Pareto front of {' and '.join(names)}: none is "
-        f"as good in each of them and better in one. The best trial has the best {source.metric}."
+        f"The {len(source.front):,} trials on the Pareto front of {', '.join(names)}: no other "
+        "trial is as good in each of them and better in one. The best trial has the best "
+        f"{source.metric}."
     )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hpsearch.data.arrays import as_frame
 from hpsearch.data.columns import parse_columns
-from hpsearch.data.dataset import Inputs, n_rows, packed, unpacked
+from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
 from hpsearch.data.loading import Loader
 from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError
@@ -193,6 +193,7 @@ class Predictor:
         columns, _ = packed(
             given if parts[0].name else list(given.values()), "rows", parts, "inputs"
         )
+        require_finite(columns, parts, lambda row: f"row {row} (from 0)")
         return unpacked(columns.astype(np.float32), parts), len(columns)
 
     def _require_filled(self, rows: Inputs) -> None:

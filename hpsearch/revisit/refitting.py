@@ -37,7 +37,7 @@ def sweep_of_best(
     """Return the sweep that trains the best trials of a run again.
 
     On `train+validation` a trial gets as many epochs as its executions were scored after, in the
-    mean, if early stopping or the best epoch decided that.
+    mean, if early stopping, callbacks or the best epoch decided that.
 
     Args:
         top: The number of best trials.
@@ -59,7 +59,9 @@ def sweep_of_best(
     run.require_trusted(*chosen)
     configs = [dict(execution.config.values) for execution in chosen]
     whole = on == "train+validation"
-    if whole and (run.recipe.early_stopping or run.recipe.epoch == "best"):
+    memory = run.sweep.data.memory
+    called = memory is not None and memory.callbacks
+    if whole and (run.recipe.early_stopping or called or run.recipe.epoch == "best"):
         configs = [
             values | {"epochs": _mean_epochs(run, execution.trial)}
             for values, execution in zip(configs, chosen, strict=True)
@@ -95,6 +97,8 @@ def score_intervals(directory: Path) -> pd.DataFrame:
 
     table = read_table(directory)
     trials = ranked_trials(table)
+    if trials.empty:
+        return pd.DataFrame(columns=["trial", "config", "mean", "low", "high", "executions"])
     counts = trials["executions"].astype("int64")
     half = t.ppf((1 + _CONFIDENCE) / 2, (counts - 1).clip(lower=1)) * trials["std"] / counts**0.5
     low, high = trials["score"] - half, trials["score"] + half

@@ -280,6 +280,11 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
+    if sweep.objectives and sweep.method.name in ("asha", "hyperband"):
+        yield (
+            f"method: {sweep.method.name} searches by {sweep.objectives[0].name} alone; auto, tpe "
+            "and bayesian search for the front of all objectives"
+        )
     training = sweep.scored.name if sweep.scored is not None else ""
     if training and f"val_{training}" in METRICS:
         yield (

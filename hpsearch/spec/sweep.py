@@ -289,7 +289,8 @@ def sweep_of_configs(
         raw["parameters"] = asked["parameters"]
     if whole:
         raw.pop("early_stopping", None)
-        raw["data"] = raw["data"] | {"train_on": "train+validation"}
+        data = {name: value for name, value in raw["data"].items() if name != "cv"}
+        raw["data"] = data | {"train_on": "train+validation"}
         if sweep.scored is not None:
             last = sweep.scored.model_copy(update={"epoch": "last"}).raw()
             raw["metric"] = [last, *raw["metric"][1:]] if sweep.objectives else last

@@ -12,7 +12,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
-from hpsearch.spec.settings import ModelSpec
+from hpsearch.spec.settings import WEIGHTS, ModelSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
@@ -37,8 +37,15 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.scored.name if sweep.scored else default
+    further = tuple(each.name for each in sweep.objectives[1:] if each.name != WEIGHTS)
     if not own:
         _require_metric(metric, task, sweep)
+        for name in further:
+            if name not in TASK_METRICS[task]:
+                raise InputError(
+                    f"metric: {name!r} is not reported for a {task} target; beside the score "
+                    f"there are {', '.join(TASK_METRICS[task])} and {WEIGHTS}"
+                )
     stopping = sweep.early_stopping
     return Recipe(
         sweep_seed=sweep.seed,
@@ -51,6 +58,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         model=own,
         late="default" if own and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
+        further=further,
     )
 
 

@@ -7,15 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from hpsearch.training.trainer import State, Trainer
+
+
+class _Logs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Keeps the numbers in the logs of the last epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        del epoch
+        found = {name: np.asarray(value) for name, value in (logs or {}).items()}
+        self.numbers = {
+            name: float(value)
+            for name, value in found.items()
+            if value.ndim == 0 and value.dtype.kind in "biuf"
+        }
 
 
 class CalledBack:
     """Trains by another trainer, and calls callbacks between the epochs as `fit` does.
 
     The weights are those of the last epoch, as its score is, also if a callback restores others.
-    As in the history of `fit`, an epoch's numbers include those that callbacks add.
+    As in the history of `fit`, an epoch's numbers include those that callbacks add to its logs.
 
     Args:
         trainer: The native or the compiled one, before its first epoch. Its model is what callbacks
@@ -40,9 +58,9 @@ class CalledBack:
         self._set_rate = set_rate
         self._last: State | None = None
         self._model = trainer.model
-        self._history = keras.callbacks.History()
+        self._logs = _Logs()
         self._callbacks = keras.callbacks.CallbackList(
-            [*callbacks, self._history],
+            [*callbacks, keras.callbacks.History(), self._logs],
             model=self._model,
             verbose=0,
             epochs=epochs,
@@ -79,7 +97,7 @@ class CalledBack:
         if self._model.stop_training or diverged or self._epoch >= self._epochs:
             self._last = self._trainer.weights()
             self._callbacks.on_train_end(dict(numbers))
-        return {name: float(values[-1]) for name, values in self._history.history.items()}
+        return self._logs.numbers
 
     def weights(self) -> State:
         """Return the weights of the last epoch."""

@@ -148,11 +148,11 @@ class _Run:
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
-        if self.recipe.metric not in metrics:
-            raise InputError(
-                f"metric: the model does not report {self.recipe.metric!r}; it reports "
-                f"{', '.join(metrics)}"
-            )
+        for name in (self.recipe.metric, *self.recipe.further):
+            if name not in metrics:
+                raise InputError(
+                    f"metric: the model does not report {name!r}; it reports {', '.join(metrics)}"
+                )
         self.curve.append(metrics)
         self.diverged = not all(math.isfinite(value) for value in metrics.values())
         if self.diverged:

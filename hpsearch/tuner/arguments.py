@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hpsearch.tuner.search import require_end
 
 
 def require_searchable(
-    model: Any, parameters: Mapping[str, Any] | None, callbacks: Sequence[Any], *of_mlps: Any
+    model: Any, parameters: Mapping[str, Any] | None, callbacks: Any, *of_mlps: Any
 ) -> None:
     """Check that there is something to search, and that a custom model compiles itself.
 

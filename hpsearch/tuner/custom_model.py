@@ -103,26 +103,30 @@ def _variants(sweep: Sweep, configs: Iterable[Mapping[str, Any]]) -> set[Variant
     """The ways in which the sweep's trainings read rows, beside that of its `data`."""
     if isinstance(sweep.model, str):
         return set()
-    listed = [*sweep.configs, *configs]
-    values = {name: {None, *(each.get(name) for each in listed)} for name in OF_ROWS}
+    choices = []
     for name in OF_ROWS:
-        if name in sweep.parameters:
-            values[name] |= set(sweep.parameters[name].parameter(name).choices or ())
-    chosen = (dict(zip(OF_ROWS, each, strict=True)) for each in product(*values.values()))
+        parameter = sweep.parameters[name].parameter(name) if name in sweep.parameters else None
+        values = {None} if parameter is None or parameter.when else set()
+        choices.append(values | set((parameter and parameter.choices) or ()))
+    chosen = (dict(zip(OF_ROWS, each, strict=True)) for each in product(*choices))
     variants = {variant_of({n: v for n, v in each.items() if v is not None}) for each in chosen}
-    return variants - {()}
+    listed = [config.values for config in sweep.listed]
+    return (variants | {variant_of(each) for each in (*listed, *configs)}) - {()}
 
 
 def _training_data(loaded: Dataset, sweep: Sweep, variants: Iterable[Variant]) -> TrainingData:
     data = TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
+    known = {loaded.input: data.arrays}
     made: dict[Variant, TrainingData] = {}
     for variant in sorted(variants):
         read = read_as(loaded, None, dict(variant))
-        # Images are scaled in the training: their rows are shared.
-        same = read.input == loaded.input or runs_in_graph(read.input)
-        arrays = data.arrays if same else _arrays(read, sweep)
-        arrays = replace(arrays, **{n: getattr(data.arrays, n) for n in ("y_train", "y_val")})
-        made[variant] = replace(data, input=read.input, arrays=arrays)
+        if read.input not in known:
+            # Images are scaled in the training: their rows are shared.
+            arrays = data.arrays if runs_in_graph(read.input) else _arrays(read, sweep)
+            known[read.input] = replace(
+                arrays, y_train=data.arrays.y_train, y_val=data.arrays.y_val
+            )
+        made[variant] = replace(data, input=read.input, arrays=known[read.input])
     return replace(data, variants=made)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 import user_models
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 
 import hpsearch
 from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.models.callbacks import described
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,49 @@ def test_the_callbacks_decide_the_scores_so_others_are_another_recipe(digits, tm
         match=r'was "LearningRateScheduler\(schedule=schedule\)", is "EarlyStopping\(min',
     ):
         hpsearch.tune(*digits, callbacks=[stopping()], **arguments)
+
+
+class Rates(keras.callbacks.Callback):
+    """Sets the rates that it was given."""
+
+    def __init__(self, rates, rows=None):
+        super().__init__()
+        self._rates, self.rows = rates, rows
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = self._rates[epoch]
+
+
+def test_what_a_callback_of_ones_own_holds_counts(digits):
+    x, _ = digits
+    callbacks = [[Rates([0.1, 0.2])], [Rates([0.1, 0.3])], [Rates([0.1, 0.2], x[:5])]]
+    callbacks += [[kc.ReduceLROnPlateau(factor=np.float32(0.5))], [kc.ReduceLROnPlateau()]]
+    assert len({described(each) for each in callbacks}) == len(callbacks)
+    assert described(callbacks[0]) == "Rates(rates=[0.1, 0.2], rows=None)"
+    assert described(callbacks[2]) == described([Rates((0.1, 0.2), x[:5].copy())])
+    assert described([kc.EarlyStopping(patience=3)]) == "EarlyStopping(patience=3)"
+
+
+@pytest.mark.slow
+def test_one_callback_and_none(digits):
+    parameters = {"epochs": 9, "units": 8, "f": "relu"}
+    arguments = {"model": user_models.small, "parameters": parameters}
+    alone = hpsearch.tune(*digits, callbacks=stopping(), **arguments).table
+    assert alone["epochs_trained"].tolist() == [2]
+    assert hpsearch.tune(*digits, callbacks=None, **arguments).table["epochs_trained"][0] == 9
+
+
+@pytest.mark.slow
+def test_a_final_model_has_the_epochs_that_the_callbacks_gave(digits, tmp_path):
+    results = hpsearch.tune(
+        *digits,
+        model=user_models.small,
+        callbacks=[stopping()],
+        parameters={"epochs": 30, "units": 8, "f": "relu"},
+        out=tmp_path,
+    )
+    final = results.refit(seeds=1, on="train+validation").table
+    assert final["epochs_trained"].tolist() == final["epochs"].tolist() == [2]
 
 
 def schedule(epoch, rate):

@@ -136,6 +136,30 @@ def test_validation_rows_have_the_same_inputs():
         hpsearch.tune(rest, y[100:], parameters={"epochs": 1}, **arguments)
 
 
+def test_the_kinds_of_numbers_are_those_of_the_training_rows():
+    x, y = rows()
+    one, rest = ({n: e[s] for n, e in x.items()} for s in (slice(100), slice(100, None)))
+    arguments = {"model": build, "parameters": {"epochs": 1, "units": 4}}
+    for name, changed, message in (
+        ("image", one["image"] / 255, r"x\['image'\]: has numbers, and the training rows images"),
+        ("words", one["words"] + 0.5, r"\['words'\]: has numbers, and the training rows whole"),
+    ):
+        with pytest.raises(InputError, match=message):
+            hpsearch.tune(
+                rest, y[100:], validation_data=(one | {name: changed}, y[:100]), **arguments
+            )
+    # A table of whole numbers is a table of numbers.
+    whole = one | {"table": one["table"].astype(int)}
+    results = hpsearch.tune(rest, y[100:], validation_data=(whole, y[:100]), **arguments)
+    assert results.predict(whole).shape == (100,)
+    with pytest.raises(InputError, match=r"row 1 \(from 0\): x\['table'\]: nan is not a finite"):
+        results.predict(
+            one | {"table": np.where(np.arange(100)[:, None] == 1, np.nan, one["table"])}
+        )
+    with pytest.raises(InputError, match=r"rows\['words'\]: has numbers, and the training rows"):
+        results.predict(one | {"words": one["words"] + 0.9})
+
+
 def test_columns_of_numbers_are_inputs_too():
     """As in a recommender: one number a row, by name."""
 

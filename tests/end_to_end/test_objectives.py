@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch
@@ -47,7 +48,7 @@ def test_a_sweep_finds_and_shows_the_front(tmp_path):
     assert front["score"].is_monotonic_decreasing
     assert front["weights"].is_monotonic_decreasing
     told = hpsearch("show", "out", cwd=tmp_path).stdout
-    shown = told.split("Pareto front of val_accuracy and weights")[1].splitlines()[2:]
+    shown = told.split("Pareto front of val_accuracy, weights")[1].splitlines()[2:]
     assert shown[0].split()[0] == str(front["trial"].iloc[0])
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"The {len(front)} trials on the Pareto front of" in page
@@ -73,6 +74,7 @@ def test_it_goes_on_as_if_it_had_never_stopped(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:method. asha searches by val_accuracy alone")
 @pytest.mark.parametrize("method", ["bayesian", "asha", "random"])
 def test_other_methods_and_seeds(tmp_path, method):
     sweep = SWEEP | {"method": method, "seeds": 2, "budget": {"trials": 8}}
@@ -129,6 +131,34 @@ def test_in_python_and_with_a_model_of_ones_own(tmp_path):
 def test_what_no_objectives_are(metric, message):
     with pytest.raises(SweepFileError, match=re.compile(message)):
         package.run(SWEEP | {"metric": metric})
+
+
+def test_an_objective_that_is_not_reported_is_said_before_any_training(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 3)), random.normal(size=60)
+    arguments = {"parameters": {"units": 4, "epochs": 1}, "metric": ["val_loss", "val_accuracy"]}
+    with pytest.raises(InputError, match="'val_accuracy' is not reported for a regression"):
+        package.tune(x, y, **arguments, out=tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_an_objective_that_a_model_does_not_report_fails_its_trials(tmp_path):
+    import user_models
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 64)), random.integers(0, 10, 60)
+    metric = ["val_accuracy", {"name": "val_acuracy", "goal": "maximize"}]
+    results = package.tune(
+        x, y, model=user_models.small, parameters={"epochs": 1}, metric=metric, out=tmp_path / "out"
+    )
+    assert set(results.table["status"]) == {"failed"}
+    assert results.table["error"].str.contains("does not report 'val_acuracy'").all()
+    assert "4 failed" in hpsearch("show", "out", cwd=tmp_path).stdout
+
+
+def test_a_method_that_halts_by_the_score_alone_says_so():
+    found = package.Sweep.model_validate(SWEEP | {"method": "asha", "name": "one"})
+    assert any("asha searches by val_accuracy alone" in each for each in found.warnings)
 
 
 def test_the_schema_and_the_resolved_sweep_have_them(tmp_path):

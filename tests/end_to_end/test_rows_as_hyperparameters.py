@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 import hpsearch
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import SweepFileError
 from hpsearch.revisit.best_file import examine_best_file
+from hpsearch.space.mlp import IMPUTATIONS
+from hpsearch.spec.sweep import sweep_from_mapping
+from hpsearch.tuner.custom_model import training_data
 
 NUMBERS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -124,3 +128,25 @@ def test_a_custom_model_may_have_hyperparameters_of_these_names(tmp_path):
     results = hpsearch.tune(x, y, model=build, parameters={"epochs": 1})
     assert sorted(results.table["scale"]) == [0.5, 2.0]
     assert set(results.table["status"]) == {"completed"}
+
+
+def test_rows_are_encoded_once_for_each_way_that_trainings_use(sweep):
+    made = sweep_from_mapping(
+        {
+            **sweep,
+            "name": "one",
+            "parameters": {"scale": ["unit", "standard", "auto"], "impute": ["median", "mean"]},
+            "configs": [{"scale": "robust"}],
+            "method": "grid",
+        }
+    )
+    data = training_data(load_dataset(made.data), made)
+    ways = {(scale, impute) for scale in ("unit", "standard", "auto") for impute in IMPUTATIONS}
+    assert {tuple(value for _, value in each) for each in data.variants} == {
+        *ways,
+        ("robust", "median"),
+    }
+    # With `auto`, which is `standard` here, rows are those of the sweep without hyperparameters.
+    arrays = {id(each.arrays.x_train) for each in data.variants.values()}
+    assert len(arrays | {id(data.arrays.x_train)}) == 5
+    assert len({id(each.arrays.y_train) for each in data.variants.values()}) == 1

@@ -105,6 +105,18 @@ def test_a_final_model_is_trained_on_all_rows_but_those_for_testing(tmp_path: Pa
         results.refit(on="all")
 
 
+def test_a_final_model_after_cross_validation(tmp_path: Path) -> None:
+    folded = {
+        "data": {"dataset": "iris", "cv": 3},
+        "parameters": {"units": [4, 8], "epochs": 2},
+    }
+    results = hpsearch.run(folded, out=tmp_path)
+    final = results.refit(seeds=2, on="train+validation")
+    assert final.table["fold"].isna().all()
+    assert final.table["status"].tolist() == ["completed"] * 2
+    assert len(final.intervals) == 1
+
+
 def test_it_has_the_final_model(refit: hpsearch.Results) -> None:
     rows = np.zeros((2, 8, 8), np.uint8)
     assert refit.model().predict(rows, verbose=0).shape == (2, 10)

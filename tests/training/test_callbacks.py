@@ -211,6 +211,21 @@ def test_a_diverging_training_ends_with_its_epoch(digits):
     assert not np.isfinite(curve["loss"].iloc[-1])
 
 
+class Sometimes(keras.callbacks.Callback):
+    """Reports a number in the first epoch alone, and a text."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["note"] = "hello"
+        if epoch == 0:
+            logs["val_f1"] = np.float32(0.5)
+
+
+def test_an_epoch_has_what_callbacks_report_in_it(digits):
+    curve, _ = engine_curve(tailored(digits, dense, [Sometimes()]))
+    assert curve["val_f1"].notna().tolist() == [True] + [False] * (EPOCHS - 1)
+    assert "note" not in curve
+
+
 class OnBatches(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         pass
