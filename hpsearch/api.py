@@ -405,6 +405,8 @@ def tune(
 
         callbacks = as_list(callbacks)
         own += callbacks
+        for place, each in enumerate(callbacks):
+            shipped(each, f"callbacks[{place}]", of=[each])
         model, in_memory = with_callbacks(model, reference or "model", callbacks), True
         called, metric = {"callbacks": described(callbacks)}, scored(callbacks, metric)
     sweep = sweep_of(

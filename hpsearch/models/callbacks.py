@@ -13,6 +13,9 @@ import numpy as np
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
 from hpsearch.models.custom import Tailored, as_hypermodel, trains_itself
+from hpsearch.space.keras_names import METRICS
+from hpsearch.spec import words
+from hpsearch.wording import unknown_hint
 
 #: What `fit` calls within an epoch.
 _WITHIN_EPOCHS: Final = (
@@ -96,8 +99,15 @@ def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
             "metric scores the last one; leave metric's epoch out, or restore_best_weights"
         )
     if metric is None:
+        name = restoring[0].monitor
         goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
-        metric = {"name": restoring[0].monitor, **({"goal": goal} if goal else {})}
+        if goal is None and name not in METRICS:
+            raise InputError(
+                f"callbacks: {described(restoring[:1])} monitors {name!r}, which is no known metric"
+                " and so needs mode='min' or 'max', if the model reports it"
+                f"{unknown_hint(name, words.METRICS, METRICS)}"
+            )
+        metric = {"name": name, **({"goal": goal} if goal else {})}
     return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
 
 

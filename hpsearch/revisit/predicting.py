@@ -189,7 +189,9 @@ class Predictor:
         for name, each in arrays.items():
             if shapes.get(name) == (1,) and np.ndim(each) == 1:
                 arrays[name] = np.asarray(each)[:, np.newaxis]
-        given = {name: arrays[name] for name in shapes if name in arrays}
+        given = (
+            {name: arrays[name] for name in shapes} if shapes.keys() == arrays.keys() else arrays
+        )
         columns, _ = packed(
             given if parts[0].name else list(given.values()), "rows", parts, "inputs"
         )

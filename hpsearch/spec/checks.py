@@ -239,12 +239,16 @@ _OBJECTIVES: Final = (
 
 def _objectives(sweep: SweepFields) -> Iterator[Fault]:
     """Objectives beside the score are among what is reported anyway."""
+    unfit = {"regression": _ACCURACY, "classification": _ERRORS}.get(
+        sweep.data.known_task or "", ()
+    )
+    reported = [name for name in _OBJECTIVES if name not in unfit]
     for place, each in enumerate(sweep.objectives):
         if place and not isinstance(sweep.model, str) and each.name not in _OBJECTIVES:
             yield (
                 ("metric", place, "name"),
-                f"{each.name} is only reported as the score; put it first, or take one of "
-                f"{listing(_OBJECTIVES)}",
+                f"{each.name} is only reported as the score, the first objective; the others are "
+                f"among {listing(reported)}",
             )
 
 

@@ -74,8 +74,16 @@ class MetricSpec(Spec):
         return "maximize" if METRICS.get(self.name) == "maximize" else "minimize"
 
 
+_NO_SCORE = "weights is no score; put a metric first, such as [val_accuracy, weights]"
+
+
 def _metric(value: Any) -> MetricSpec | tuple[MetricSpec, ...]:
-    return _objectives(value) if isinstance(value, list | tuple) else _one_metric(value)
+    if isinstance(value, list | tuple):
+        return _objectives(value)
+    metric = _one_metric(value)
+    if metric.name == WEIGHTS:
+        raise InvalidValue.at(_NO_SCORE)
+    return metric
 
 
 def _one_metric(value: Any) -> MetricSpec:
@@ -99,7 +107,7 @@ def _objectives(value: list[Any] | tuple[Any, ...]) -> tuple[MetricSpec, ...]:
         if each.name in [other.name for other in found[:place]]:
             faults.add(f"the objective {each.name} is listed twice", place)
         elif place == 0 and each.name == WEIGHTS:
-            faults.add("weights is no score; put a metric first", place)
+            faults.add(_NO_SCORE, place)
         elif place and each.epoch != "last":
             faults.add("the first objective says which epoch counts, for all of them", place)
     faults.finish()

@@ -41,6 +41,11 @@ def require_searchable(
                 "or give model=build, a function of hp that returns a Keras model"
             )
         return
+    if hasattr(model, "compiled_metrics") or hasattr(model, "stop_training"):
+        raise InputError(
+            f"model: is a model, {type(model).__name__}, and each trial needs one of its own: give "
+            "a function build(hp) that makes and compiles it"
+        )
     if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
         raise InputError(
             "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
@@ -131,7 +136,11 @@ def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace tuples, ranges and arrays by lists, and NumPy's numbers by Python's."""
+    """Replace tuples, ranges and arrays by lists, NumPy's numbers by Python's, and objectives."""
+    if type(value).__name__ == "Objective" and hasattr(value, "direction"):
+        # KerasTuner's.
+        goal = {"min": "minimize", "max": "maximize"}.get(value.direction)
+        return {"name": value.name, **({"goal": goal} if goal else {})}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):

@@ -61,7 +61,13 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
             "one; give a model of your own (model=build, in a file model: package.module:build), "
             "or one array or table"
         )
-    return _in_own_units(dataset) if isinstance(sweep.model, str) else dataset
+    return _for_custom_model(dataset) if isinstance(sweep.model, str) else dataset
+
+
+def _for_custom_model(dataset: Dataset) -> Dataset:
+    # The model's input has the width of the rows, without indicators of missing numbers.
+    plain = replace(dataset, input=replace(dataset.input, indicators=()))
+    return _in_own_units(replace(plain, folds=tuple(map(_for_custom_model, dataset.folds))))
 
 
 def _in_own_units(dataset: Dataset) -> Dataset:
@@ -79,7 +85,6 @@ def _in_own_units(dataset: Dataset) -> Dataset:
         train=restored(dataset.train),
         validation=restored(dataset.validation),
         test=None if dataset.test is None else restored(dataset.test),
-        folds=tuple(map(_in_own_units, dataset.folds)),
     )
 
 
@@ -172,8 +177,18 @@ def find_hyperparameters(
 
 
 def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never asked for."""
+    """Return a warning for each parameter of the sweep that the model never asked for.
+
+    Raises:
+        InputError: It says how rows become features, which would change nothing.
+    """
     known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
+    for name in OF_ROWS:
+        if name in sweep.parameters and name not in known:
+            raise InputError(
+                f"parameters.{name}: is a hyperparameter of hpsearch's own MLPs, and the model "
+                f"never asked for it; with a model of your own set data.{name}, in Python {name}="
+            )
     return [
         f"parameters.{name}: the model never asked for it{did_you_mean(name, known)}"
         for name in sweep.parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import keras
 import numpy as np
 import pandas as pd
@@ -170,6 +172,12 @@ def test_methods_that_halt_trainings(digits, method):
             },
             "restores the weights of the best epoch, and metric scores the last one",
         ),
+        (
+            {"callbacks": [stopping(monitor="val_acc", restore_best_weights=True)]},
+            "monitors 'val_acc', which is no known metric.*did you mean 'val_accuracy'",
+        ),
+        ({"callbacks": [stopping(), Rates(threading.Lock())]}, r"callbacks\[1\]: cannot be sent"),
+        ({"model": keras.Sequential()}, r"model: is a model, Sequential.*give a function build"),
         (
             {"model": None, "parameters": {"units": 4}, "callbacks": [stopping()]},
             "callbacks: are for custom models.*early_stopping=",

@@ -200,13 +200,20 @@ def of_a_table(hp):
         ({"table": np.zeros((399, 4))}, {}, "x: its inputs have 399, 400, 400 rows"),
         ({"more": np.full((400, 1), "a")}, {}, r"x\['more'\]: must be an array of numbers"),
         ({}, {"drop": ["table"]}, "drop: several inputs are no table"),
+        (
+            {"words": None, "text": np.zeros((400, 3), int)},
+            {},
+            "takes the inputs 'table', 'image', 'words', and",
+        ),
+        ({"words": np.zeros((400, 5), int)}, {}, r"'words' takes rows of shape \(3,\), and x.*5"),
     ],
 )
 def test_mistakes(changes, arguments, message):
     x, y = rows()
     given = {"model": build, "parameters": {"epochs": 1}} | arguments
+    changed = {name: each for name, each in {**x, **changes}.items() if each is not None}
     with pytest.raises(InputError, match=message):
-        hpsearch.tune({**x, **changes}, y, **given)
+        hpsearch.tune(changed, y, **given)
 
 
 def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):
@@ -225,3 +232,21 @@ def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):
     assert results.table["status"].tolist() == ["completed"]
     with pytest.raises(InputError, match="load: x is 3 inputs"):
         hpsearch.run({"data": sweep["data"], "parameters": {"units": 4}}, out="other")
+
+
+def test_a_table_with_gaps_keeps_its_width():
+    random = np.random.default_rng(0)
+    table = random.normal(size=(80, 2))
+    table[::5, 0] = np.nan
+    results = hpsearch.tune(
+        table, random.normal(size=80), model=of_a_table, parameters={"epochs": 1}, metric="val_loss"
+    )
+    assert results.table["status"].tolist() == ["completed"]
+    assert np.isfinite(results.predict(table)).all()
+    assert results.reproduce(1).equal
+    with pytest.raises(
+        InputError, match=r"parameters.scale: is a hyperparameter of hpsearch's own"
+    ):
+        hpsearch.tune(
+            table, random.normal(size=80), model=of_a_table, parameters={"scale": ["unit", "none"]}
+        )

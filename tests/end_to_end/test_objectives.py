@@ -89,6 +89,7 @@ def test_other_methods_and_seeds(tmp_path, method):
 @pytest.mark.slow
 def test_in_python_and_with_a_model_of_ones_own(tmp_path):
     import keras
+    import keras_tuner
     from sklearn.datasets import load_digits
 
     def build(hp):
@@ -105,7 +106,7 @@ def test_in_python_and_with_a_model_of_ones_own(tmp_path):
         loaded.target[:400],
         model=build,
         parameters={"epochs": 2},
-        metric=["val_accuracy", {"name": "val_top", "goal": "maximize"}, "weights"],
+        metric=["val_accuracy", keras_tuner.Objective("val_top", "max"), "weights"],
         method="bayesian",
         trials=12,
     )
@@ -116,6 +117,7 @@ def test_in_python_and_with_a_model_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
+        ("weights", "metric: weights is no score; put a metric first, such as"),
         (["val_accuracy"], "metric: must list 2 or 3 objectives, not 1"),
         (["val_loss", "val_loss"], r"metric\[1\]: the objective val_loss is listed twice"),
         (["weights", "val_loss"], r"metric\[0\]: weights is no score; put a metric first"),
