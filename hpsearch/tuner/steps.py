@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,8 @@ from hpsearch.workers.servers import Servers
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 _PATIENCE_SECONDS = 600.0
+#: A load of the data that takes longer is told of.
+_MOMENT_SECONDS = 1.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.tuner.sweep_tuner:converse"
 _NOT_BUILT = (
@@ -312,7 +315,8 @@ class _SweepSteps:
 
     def take(self) -> RunOutcome:
         sweep, run, path = self.sweep, self.run, self.run.where.path
-        dataset = load_data(sweep, self.load)
+        with _told_if_slow(run.reporter, f"sweep {sweep.name}: reading the data"):
+            dataset = load_data(sweep, self.load)
         for warning in (*sweep.warnings, *dataset.warnings, *_without_effect(sweep, dataset)):
             run.warn(warning)
         if not native_built() and not isinstance(sweep.model, str):
@@ -390,6 +394,19 @@ class _SweepSteps:
             best=best,
             stopped=run.stop.reason,
         )
+
+
+@contextmanager
+def _told_if_slow(reporter: Reporter, line: str) -> Iterator[None]:
+    """Show a line if what follows takes more than a moment, and nothing else would be shown."""
+    timer = threading.Timer(_MOMENT_SECONDS, reporter.note, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _without_effect(sweep: Sweep, dataset: Dataset) -> Iterator[str]:

@@ -12,7 +12,7 @@ import keras
 import pandas as pd
 import pytest
 import yaml
-from commands import environment, hpsearch
+from commands import PROGRAM, environment, hpsearch
 
 
 def run_and_list_imports(arguments, cwd):
@@ -261,3 +261,21 @@ def test_a_missing_file_and_a_bad_option(tmp_path):
 
 def test_version(tmp_path):
     assert re.fullmatch(r"hpsearch \d+\.\d+.*\n", hpsearch("--version", cwd=tmp_path).stdout)
+
+
+def test_data_that_is_slow_to_load_is_told_of(tmp_path):
+    (tmp_path / "slow_data.py").write_text(
+        "import pathlib, time\nimport numpy as np\n\n\ndef load():\n"
+        "    while not pathlib.Path('seen').exists():\n        time.sleep(0.02)\n"
+        "    return np.arange(60.0).reshape(20, 3) % 7, [0, 1] * 10\n"
+    )
+    (tmp_path / "slow.yaml").write_text(
+        "data: {python: 'slow_data:load'}\nparameters: {units: [4], epochs: 1}\n"
+    )
+    command = [*PROGRAM, "run", "slow.yaml", "--out", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr.readline() == "sweep slow: reading the data\n"
+        (tmp_path / "seen").touch()
+        _, rest = driver.communicate()
+    assert driver.returncode == 0, rest
+    assert re.match(r"(?:warning: .*\n)*sweep slow: \d+ workers?, results in out\n", rest)
