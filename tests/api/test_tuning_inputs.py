@@ -79,7 +79,7 @@ def test_a_mapping_of_arrays(model, trainer, tmp_path):
     assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
     assert set(results.table["trainer"]) == {trainer}
     best = results.best
-    assert best["val_accuracy"] > 0.5
+    assert best["val_accuracy"] > 0.3
     for part in ("validation", "test"):
         found = results.evaluate(part).metrics
         assert found["accuracy"].value > 0.3
