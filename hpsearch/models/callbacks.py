@@ -111,6 +111,21 @@ def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
     return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
 
 
+def require_callbacks(callbacks: Sequence[Any]) -> None:
+    """Check that each is a callback.
+
+    Raises:
+        InputError: One is not.
+    """
+    for place, each in enumerate(callbacks):
+        if not isinstance(each, keras.callbacks.Callback):
+            given = "the class " * isinstance(each, type) + getattr(each, "__name__", repr(each))
+            raise InputError(
+                f"callbacks[{place}]: must be a keras.callbacks.Callback, such as "
+                f"keras.callbacks.EarlyStopping(patience=3), not {given}"
+            )
+
+
 def with_callbacks(model: Any, name: str, callbacks: Sequence[Any]) -> Tailored:
     """Return a hypermodel whose trainings have the callbacks.
 
@@ -121,13 +136,7 @@ def with_callbacks(model: Any, name: str, callbacks: Sequence[Any]) -> Tailored:
     Raises:
         InputError: One of them is no callback, or the model cannot be loaded.
     """
-    for place, each in enumerate(callbacks):
-        if not isinstance(each, keras.callbacks.Callback):
-            given = "the class " * isinstance(each, type) + getattr(each, "__name__", repr(each))
-            raise InputError(
-                f"callbacks[{place}]: must be a keras.callbacks.Callback, such as "
-                f"keras.callbacks.EarlyStopping(patience=3), not {given}"
-            )
+    require_callbacks(callbacks)
     hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
     by_fit = trains_itself(hypermodel) or bool(within_epochs(callbacks))
     return Tailored(hypermodel, custom_fit=by_fit, callbacks=callbacks)

@@ -14,7 +14,7 @@ from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.models.callbacks import within_epochs
+from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.mlp import give_weights
@@ -173,6 +173,7 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         """Return the request for the engine.
 
         Raises:
+            InputError: A callback is none.
             NotOnEngine: The engine cannot run this tuner or these arguments.
         """
         overridden = _overridden(type(self))
@@ -182,7 +183,9 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
             raise NotOnEngine("there are several objectives")
         if self.distribution_strategy is not None:
             raise NotOnEngine("there is a distribution_strategy")
-        return request_of(args, kwargs)
+        request = request_of(args, kwargs)
+        require_callbacks(request.callbacks)
+        return request
 
     def model_hyperparameters(self, request: Request) -> ModelHyperparameters:
         """Return the known hyperparameters, including those that the model's `fit` declares.

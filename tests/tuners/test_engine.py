@@ -13,7 +13,7 @@ import user_models
 from keras import layers
 
 import hpsearch.tuners as kt
-from hpsearch.errors import RefusedError
+from hpsearch.errors import InputError, RefusedError
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuners import trials
 from hpsearch.tuners.arguments import NotOnEngine, request_of
@@ -168,6 +168,11 @@ def test_only_callbacks_that_act_on_batches_train_by_fit(search, others, trainer
     search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop, *others]})
     assert set(table()["trainer"]) == {trainer}
     assert (table()["epochs_trained"] == 2).all()
+
+
+def test_what_is_no_callback_is_said(search):
+    with pytest.raises(InputError, match=r"callbacks\[0\]: must be.*not the class EarlyStopping"):
+        search(kt.RandomSearch, max_trials=1, fit={"callbacks": [keras.callbacks.EarlyStopping]})
 
 
 @pytest.mark.slow
