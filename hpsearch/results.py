@@ -107,10 +107,9 @@ class Results(Pictures):
         Raises:
             InputError: The sweep has one objective.
         """
-        objectives = [(each.name, each.direction) for each in self.sweep.objectives]
-        if not objectives:
+        if not self.sweep.goals:
             raise InputError(f"{self.directory}: {ONE_OBJECTIVE}")
-        return _of_trials(front_of(self.table, objectives))
+        return _of_trials(front_of(self.table, self.sweep.goals))
 
     @cached_property
     def sweep(self) -> Sweep:

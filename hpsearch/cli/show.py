@@ -263,7 +263,7 @@ def _print_front(
     source: Path, table: pd.DataFrame, names: list[str], top: int, console: Console
 ) -> None:
     sweep = resolved_sweep(source) if source.is_dir() else None
-    objectives = [(each.name, each.direction) for each in sweep.objectives] if sweep else []
+    objectives = sweep.goals if sweep else ()
     known = all(name in table for name, _ in objectives[1:])
     if not objectives or not known or not len(ranked_trials(table)):
         return

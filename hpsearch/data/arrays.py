@@ -80,8 +80,7 @@ def _part(
     def place(row: int) -> str:
         return f"{where}: row {row} (from 0)"
 
-    rows = len(y) if hasattr(y, "__len__") else 0
-    if are_several_inputs(x, rows) or (like is not None and like.parts):
+    if are_several_inputs(x, y) or (like is not None and like.parts):
         return _several(x, _targets(y, where, task), where, like, options, place, weights)
     found = _features(x, where, place, like, options)
     features = found.inputs if isinstance(found, ParsedTable) else found
@@ -110,7 +109,7 @@ def _several(  # noqa: PLR0917 - the rest of `_part`
     """Return rows of several inputs, for a custom model."""
     if options.drop and like is None:
         raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
-    if not are_several_inputs(x, len(y)) and not isinstance(x, Mapping):
+    if not are_several_inputs(x, y) and not isinstance(x, Mapping):
         raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
     columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
     if len(columns) != len(y):

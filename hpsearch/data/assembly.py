@@ -32,6 +32,7 @@ from hpsearch.data.specs import (
     InputSpec,
     TableSpec,
     Task,
+    column_slices,
     n_features,
 )
 from hpsearch.data.splitting import (
@@ -112,15 +113,13 @@ def _fitted_parts(
             f"scale: is {scale}; several inputs take auto (images are divided by 255, numbers "
             "standardised, whole numbers, such as places in a vocabulary, left alone) or none"
         )
-    factors, offsets, first = [], [], 0
-    for part in parts:
-        columns = x[:, first : first + part.columns]
-        first += part.columns
+    factors, offsets = [], []
+    for where, part in zip(column_slices(parts), parts, strict=True):
         factor, offset = np.ones(part.columns), np.zeros(part.columns)
         if part.image:
             factor /= IMAGE_MAX
         elif not part.whole:
-            mean, variance = _moments(columns)
+            mean, variance = _moments(x[:, where])
             factor = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
             offset = -mean * factor
         factors.append(factor)

@@ -344,8 +344,10 @@ def _odd_number(values: npt.NDArray[Any]) -> str:
         return ""
     distinct = sorted(set(values.tolist()) - {""})
     like = [text for text in distinct if _LIKE_A_NUMBER.match(text)]
-    odd = [text for text in like if np.isnan(parse_numbers(np.array([text], object))[0])]
-    return odd[0] if len(like) >= max(_LEAST_DIFFERENT, len(distinct) // 2) and odd else ""
+    if len(like) < max(_LEAST_DIFFERENT, len(distinct) // 2):
+        return ""
+    numbers = parse_numbers(np.array(like, object))
+    return next((text for text, number in zip(like, numbers, strict=True) if np.isnan(number)), "")
 
 
 def _may_identify(values: npt.NDArray[Any], name: str) -> bool:

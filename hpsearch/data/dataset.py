@@ -9,7 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import ArrayPart, InputSpec, TableSpec, Target, Task, n_features
+from hpsearch.data.specs import (
+    ArrayPart,
+    InputSpec,
+    TableSpec,
+    Target,
+    Task,
+    column_slices,
+    n_features,
+)
 from hpsearch.errors import DataError
 from hpsearch.wording import counted, printable
 
@@ -343,14 +351,26 @@ def are_several(y: Any, rows: int) -> bool:
     return all(getattr(each, "shape", ())[:1] == (rows,) for each in y)
 
 
-def are_several_inputs(x: Any, rows: int) -> bool:
-    """True for a list of arrays with so many rows, or a mapping with more than a table's columns.
+def are_several_inputs(x: Any, y: Any) -> bool:
+    """True for a list of arrays with as many rows as y, or a mapping with more than columns.
 
     A mapping of columns is a table.
     """
-    if not isinstance(x, Mapping):
-        return are_several(x, rows)
-    return any(getattr(each, "ndim", 1) > 1 for each in x.values())
+    if isinstance(x, Mapping):
+        return any(getattr(each, "ndim", 1) > 1 for each in x.values())
+    return any(are_several(x, rows) for rows in row_counts(y))
+
+
+def row_counts(values: Any) -> set[int]:
+    """Return the numbers of rows that an array, or several in a list or a mapping, may have."""
+    if isinstance(values, Mapping):
+        return {len(each) for each in values.values() if hasattr(each, "__len__")}
+    counts = {len(values)} if hasattr(values, "__len__") else set()
+    if isinstance(values, list | tuple):
+        # Of more arrays than each has rows, each is a row.
+        shapes = (getattr(each, "shape", ()) for each in values)
+        counts |= {shape[0] for shape in shapes if shape and len(values) < shape[0]}
+    return counts
 
 
 def packed(
@@ -429,8 +449,8 @@ def require_finite(
     if not bad.any():
         return
     row, column = np.argwhere(bad)[0].tolist()
-    owners = [n for n, part in enumerate(parts) for _ in range(part.columns)]
-    name = parts[owners[column]].name or owners[column]
+    place = next(n for n, each in enumerate(column_slices(parts)) if column < each.stop)
+    name = parts[place].name or place
     raise DataError(
         f"{where(row)}: x[{name!r}]: {columns[row, column]} is not a finite float32 number "
         f"({int(bad.sum())} such values); replace them, which several inputs leave to you"
@@ -462,10 +482,9 @@ def unpacked(
     """
     if not parts:
         return y
-    made, first = [], 0
-    for part in parts:
-        made.append((convert or _as_array)(y[:, first : first + part.columns], part))
-        first += part.columns
+    take = convert or _as_array
+    columns = zip(column_slices(parts), parts, strict=True)
+    made = [take(y[:, where], part) for where, part in columns]
     if not parts[0].name:
         return made
     return {part.name: each for part, each in zip(parts, made, strict=True)}

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import Dataset, Folds, Options, are_several, are_several_inputs, packed
+from hpsearch.data.dataset import (
+    Dataset,
+    Folds,
+    Options,
+    are_several,
+    are_several_inputs,
+    packed,
+    row_counts,
+)
 from hpsearch.data.loading import dataset_from_arrays, table_options
 from hpsearch.data.specs import ArrayPart
 from hpsearch.data.splitting import group_folds, splitter_folds
@@ -141,21 +149,7 @@ def _with_columns(pair: Any) -> Any:
 
 
 def _are_several(y: Any, x: Any) -> bool:
-    rows = _rows_of(x, 0 if y is None else len(y))
-    return are_several(y, rows)
-
-
-def _rows_of(x: Any, targets: int) -> int:
-    """The number of rows of x, one array or several; 0 if it has none.
-
-    Args:
-        targets: As many as y has items.
-    """
-    columns = next(iter(x.values()), ()) if isinstance(x, Mapping) else x
-    # A list of arrays is several inputs if these have equal lengths, which is not its own.
-    if isinstance(x, list | tuple) and x and len(x) != targets and hasattr(x[0], "shape"):
-        columns = x[0]
-    return len(columns) if hasattr(columns, "__len__") else 0
+    return isinstance(y, Mapping) or any(are_several(y, rows) for rows in row_counts(x))
 
 
 def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
@@ -207,13 +201,12 @@ class InMemoryRows:
             f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
             for part in self.parts
         ]
-        rows = len(self.y) if hasattr(self.y, "__len__") else 0
-        found = {"x": _inputs(self.x, rows), "y": ", ".join(targets) or _described(self.y)}
+        found = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
         if self.weights is not None:
             found["sample_weight"] = _described(self.weights)
         for name, pair in (("validation", self.validation), ("test", self.test)):
             if pair is not None:
-                found[name] = f"x {_inputs(pair[0], len(pair[1]))}, y {_described(pair[1])}"
+                found[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
         return found
 
     def load(self, folding: Folding, spec: DataSpec) -> Dataset:
@@ -343,8 +336,8 @@ class Folding:
         return made
 
 
-def _inputs(x: Any, rows: int) -> str:
-    if not are_several_inputs(x, rows):
+def _inputs(x: Any, y: Any) -> str:
+    if not are_several_inputs(x, y):
         return _described(x)
     named = x.items() if isinstance(x, Mapping) else (("", each) for each in x)
     return ", ".join(f"{name} {_described(each)}".strip() for name, each in named)

@@ -5,9 +5,10 @@ These are plain values that cross processes. Importing this module does not impo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,12 @@ class ArrayPart:
         """The text that stands for it in a fingerprint."""
         # The class had this name in the versions that wrote the first ones.
         return f"TargetPart(name={self.name!r}, shape={self.shape!r}, whole={self.whole!r})"
+
+
+def column_slices(parts: Sequence[ArrayPart]) -> list[slice]:
+    """Return where each part's columns stand."""
+    ends = list(accumulate((part.columns for part in parts), initial=0))
+    return [slice(*each) for each in pairwise(ends)]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class ModelFile:
                 for each in found.get("inputs", ())
             )
             return cls(Task(found["task"]), classes, numbers, table, fills, inputs)
-        except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError, OverflowError):
+        except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None
 
 

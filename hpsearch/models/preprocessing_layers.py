@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from hpsearch.data.specs import ColumnSpec, InputSpec, Target, Task
+from hpsearch.data.specs import ColumnSpec, InputSpec, Target, Task, column_slices
 
 
 def feature_layers(spec: InputSpec) -> list[keras.Layer]:
@@ -64,13 +64,13 @@ def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
     Both are a mapping or a list, as the rows were.
     """
     taken = {part.name for part in spec.parts}
-    inputs, outputs, first = [], [], 0
-    for place, part in enumerate(spec.parts):
+    inputs, outputs = [], []
+    for place, (columns, part) in enumerate(
+        zip(column_slices(spec.parts), spec.parts, strict=True)
+    ):
         dtype = "int32" if part.whole else "float32"
         x = keras.Input(part.shape, name=part.name.replace("/", "_") or None, dtype=dtype)
         inputs.append(x)
-        columns = slice(first, first + part.columns)
-        first += part.columns
         if spec.scale and not part.whole:
             x = keras.layers.Reshape((part.columns,), name=_free_name(f"row_{place}", taken))(x)
             scaling = _free_name(f"scaling_{place}", taken)

@@ -248,9 +248,8 @@ class ReportSource:
 
         Empty, too, if the rows of an older sweep lack one.
         """
-        found = self.sweep.objectives if self.sweep is not None else ()
-        known = all(each.name in self.table for each in found[1:])
-        return tuple((each.name, each.direction) for each in found) if known else ()
+        found = self.sweep.goals if self.sweep is not None else ()
+        return found if all(name in self.table for name, _ in found[1:]) else ()
 
     @cached_property
     def front(self) -> pd.DataFrame:

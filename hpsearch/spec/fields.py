@@ -190,6 +190,11 @@ class SweepFields(Spec):
         return self.metric if isinstance(self.metric, tuple) else ()
 
     @property
+    def goals(self) -> tuple[tuple[str, str], ...]:
+        """The objectives by name with their goals."""
+        return tuple((each.name, each.direction) for each in self.objectives)
+
+    @property
     def repetitions(self) -> tuple[Repetition, ...]:
         """Each seed, with cross-validation once for each fold."""
         folds = range(1, self.data.cv + 1) if self.data.cv else (None,)

@@ -60,7 +60,7 @@ class Search:
             limit=sweep.budget.trials if sweep.budget else None,
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
-            further=tuple((each.name, each.direction) for each in sweep.objectives[1:]),
+            further=sweep.goals[1:],
         )
 
 

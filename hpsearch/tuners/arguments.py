@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.assembly import fingerprint
-from hpsearch.data.dataset import Dataset, Split, are_several, packed, several_target
+from hpsearch.data.dataset import (
+    Dataset,
+    Split,
+    are_several,
+    are_several_inputs,
+    packed,
+    several_target,
+)
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec, Target, Task
 from hpsearch.errors import DataError
 
@@ -151,8 +158,7 @@ def _inputs(
     name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
     """Return the rows, and what the columns are if there are several inputs."""
-    rows = len(y) if hasattr(y, "__len__") and not isinstance(y, Mapping) else 0
-    if not isinstance(given, Mapping) and not are_several(given, rows):
+    if not isinstance(given, Mapping) and not are_several_inputs(given, y):
         if like:
             raise NotOnEngine(f"{name} has not the inputs of x")
         return _array(name, given), ()

@@ -14,6 +14,7 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 import hpsearch
+from hpsearch.data.dataset import are_several_inputs
 from hpsearch.errors import HpsearchError, InputError
 
 
@@ -122,6 +123,34 @@ def test_a_list_of_arrays_and_folds():
     assert results.table["fold"].tolist() == [1, 2]
     assert results.best["score"] > 0.3
     assert results.predict([each[:3] for each in arrays]).shape == (3,)
+
+
+def test_lists_of_as_many_inputs_as_targets():
+    def build(hp):
+        inputs = [keras.Input((3,)), keras.Input((2,))]
+        joined = layers.Concatenate()(inputs)
+        model = keras.Model(inputs, [layers.Dense(1)(joined), layers.Dense(1)(joined)])
+        model.compile("adam", ["mse", "mse"])
+        return model
+
+    random = np.random.default_rng(0)
+    x = [random.normal(size=(80, width)) for width in (3, 2)]
+    y = [random.normal(size=80) for _ in x]
+    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 1}, metric="val_loss")
+    assert results.table["status"].tolist() == ["completed"]
+
+
+def test_rows_in_a_list_are_no_inputs():
+    assert not are_several_inputs([*np.eye(9)], np.arange(9))
+    assert not are_several_inputs([*np.zeros((9, 4))], [*np.eye(9)[:, :4]])
+    assert are_several_inputs([np.zeros(9), np.zeros((9, 2))], [np.zeros(9), np.zeros(9)])
+    assert are_several_inputs([np.zeros(9), np.zeros((9, 2))], {"a": np.zeros(9)})
+
+
+@pytest.mark.parametrize("y", [3, iter([1, 2])], ids=["number", "iterator"])
+def test_targets_that_are_no_rows_are_said(y):
+    with pytest.raises(InputError, match=r"y is .*, not an array of rows"):
+        hpsearch.tune(np.eye(4), y, parameters={"units": 4})
 
 
 def test_validation_rows_have_the_same_inputs():
