@@ -183,10 +183,10 @@ MUTANTS = (
         "a training whose worker died is repeated once too few",
     ),
     Mutant(
-        "hpsearch/tuners/engine.py",
-        'method = {"name": "hyperband", "factor": int(self.oracle.factor)}',
-        'method = {"name": "hyperband"}',
-        "KerasTuner's Hyperband ignores factor",
+        "hpsearch/tuners/classes.py",
+        "return math.ceil(whole * self._last[1] / int(super()._get_size(bracket_num, 0)))",
+        "return whole",
+        "KerasTuner's Hyperband halves no space that is smaller than its bracket",
     ),
     Mutant(
         "hpsearch/workers/shared.py",

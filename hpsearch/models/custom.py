@@ -10,6 +10,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import cloudpickle
@@ -18,6 +19,7 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
+from keras_tuner.src.engine import tuner_utils
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 from keras_tuner.src.engine.hyperparameters import hp_types
 
@@ -84,6 +86,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         choose: Returns a value for a hyperparameter that has none.
 
     Attributes:
+        place: A path of the config and its seed, apart from those of other trainings.
         late: The values that `choose` returned, by name.
         read: Names that were read by `get` or `[]`.
     """
@@ -91,6 +94,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     def __init__(self, values: Mapping[str, Any], choose: Choose) -> None:
         super().__init__()
         self.values = dict(values)
+        self.place = ""
         self.late: dict[str, Any] = {}
         self.read: set[str] = set()
         self._choose = choose
@@ -188,7 +192,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` of the hypermodel with the callbacks and arguments added."""
-        callbacks = [*self.callbacks, *kwargs.pop("callbacks", ())]
+        callbacks = [*_logging_to(self.callbacks, hp), *kwargs.pop("callbacks", ())]
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
@@ -205,6 +209,22 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         replacements = {"optimizer": optimizer, "loss": self._loss, "metrics": metrics}
         arguments.update({name: each for name, each in replacements.items() if each is not None})
         model.compile(**arguments)
+
+
+def _logging_to(callbacks: list[Any], hp: Any) -> list[Any]:
+    """Return the callbacks; each training has TensorBoard's files in a directory of its own.
+
+    With them come the hyperparameters, for TensorBoard's dashboard of these, as in KerasTuner.
+    """
+    boards = [each for each in callbacks if isinstance(each, keras.callbacks.TensorBoard)]
+    for board in boards:
+        board.log_dir = str(Path(board.log_dir, getattr(hp, "place", "")))
+        with contextlib.suppress(ImportError):
+            from tensorboard.plugins.hparams import api
+
+            hparams = tuner_utils.convert_hyperparams_to_hparams(hp, api)
+            callbacks = [*callbacks, api.KerasCallback(writer=board.log_dir, hparams=hparams)]
+    return callbacks
 
 
 #: Keras losses that take one-hot classes.
@@ -293,6 +313,7 @@ def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> 
     hp = TrackedHyperParameters(values, _late(recipe, values))
     with seeded(derive(recipe.sweep_seed, seed)), fresh_names():
         model = hypermodel.build(hp)
+    hp.place = f"{hashed(dict(values))}/execution{seed}"
     require_model(model, recipe.model)
     _BUILT_WITH[model] = hp
     return model

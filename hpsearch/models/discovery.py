@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy.typing as npt
 from keras_tuner.src.engine.hyperparameters import hp_types
 
@@ -26,6 +27,7 @@ from hpsearch.models.custom import (
     trains_itself,
     untailored,
 )
+from hpsearch.models.mlp import give_weights
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
@@ -192,6 +194,7 @@ def declared_in(
     target: Target | None = None,
     *,
     inputs: Sequence[ArrayPart] = (),
+    row: tuple[int, ...] | None = None,
 ) -> list[Any]:
     """Return the KerasTuner hyperparameters that a hypermodel requests.
 
@@ -201,8 +204,10 @@ def declared_in(
         rows: Training and validation data. If given, the hypermodel's `fit` is run on some of the
             rows, in place of the builds.
         target, inputs: As for `discover`.
+        row: Shape of a row, for which models without weights get some: their layers may request
+            hyperparameters, too.
     """
-    probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given})
+    probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given}, row)
     if rows is None:
         probe.run()
     else:
@@ -215,12 +220,14 @@ class _Probe:
     """The builds of one model, and the KerasTuner hyperparameters that they declared, by name.
 
     Attributes:
+        row: See `declared_in`.
         model: The one that was built with the defaults.
     """
 
     hypermodel: Any
     name: str
     given: Mapping[str, Parameter]
+    row: tuple[int, ...] | None = None
     declared: dict[str, list[Any]] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     builds: int = 0
@@ -256,7 +263,9 @@ class _Probe:
                     targets = [y, y_val]
                     if target is not None:
                         targets = [labels_for(model, each, target) for each in targets]
-                    arguments = {"validation_data": (x_val, targets[1]), "callbacks": [], **epochs}
+                    arguments = {"callbacks": [], **epochs}
+                    if len(y_val):
+                        arguments["validation_data"] = x_val, targets[1]
                     self.hypermodel.fit(values, model, x, targets[0], **arguments)
             # Code of the user; a trial will report the error.
             except (Exception, SystemExit) as error:  # noqa: BLE001
@@ -284,6 +293,8 @@ class _Probe:
         try:
             with seeded(0), fresh_names():
                 model = self.hypermodel.build(values)
+                if self.row is not None and isinstance(model, keras.Model) and not model.built:
+                    give_weights(model, self.row)
         except (Exception, SystemExit) as error:
             reason = f"{_shown(values.values)}: {_words(error)}"
             if must_succeed:

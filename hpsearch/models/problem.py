@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,9 @@ class Recipe:
             to its own `fit`.
         weighted: Whether rows have weights in the loss.
         further: Metrics beside the scored one that every epoch must report.
+        tolerant: Whether only a loss that is not finite ends a training, and its best epoch with a
+            finite score counts then, as in KerasTuner. Else any metric that is not finite makes it
+            diverged.
     """
 
     sweep_seed: int
@@ -66,6 +70,7 @@ class Recipe:
     asked: tuple[str, ...] = ()
     weighted: bool = False
     further: tuple[str, ...] = ()
+    tolerant: bool = False
 
     @property
     def keras_metric(self) -> str:
@@ -76,6 +81,11 @@ class Recipe:
     def better(self, score: float, than: float) -> bool:
         """Return whether `score` is strictly better than `than`."""
         return score > than if self.goal == "maximize" else score < than
+
+    def ends(self, metrics: Mapping[str, float]) -> bool:
+        """Return whether an epoch with these metrics is the last one, since one is not finite."""
+        values = [metrics.get("loss", 0.0)] if self.tolerant else metrics.values()
+        return not all(map(math.isfinite, values))
 
 
 class Patience:

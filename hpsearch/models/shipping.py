@@ -57,11 +57,13 @@ class CustomModel:
         code: The function or hypermodel by cloudpickle; empty if its name is enough.
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
+        tolerant: See `Recipe.tolerant`.
     """
 
     code: bytes = b""
     found: ModelHyperparameters | None = None
     late: str | None = None
+    tolerant: bool = False
 
 
 def space_of(

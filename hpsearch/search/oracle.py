@@ -209,7 +209,8 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
     def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
         """Take a later outcome of a trial that has ended; None if no trial had the config."""
         if trial is not None:
-            _score(self, trial, outcome.score, outcome.error)
+            metrics = metrics_of(self, outcome)
+            _score(self, trial, metrics, outcome.error)
             if trial.status == STATUS.COMPLETED:
                 self.score_trial(trial)
         self.strategy.tell([outcome])
@@ -227,23 +228,36 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         """Do nothing: the store keeps everything."""
 
 
+def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]:
+    """Return the metrics of an outcome that has a score, the objective alone."""
+    if outcome.score is None or not math.isfinite(outcome.score):
+        return {}
+    return {oracle.objective.name: outcome.score}
+
+
 def end(
     oracle: keras_tuner.Oracle,
     trial: kt_trial.Trial,
-    score: float | None,
+    metrics: Mapping[str, float],
     error: str = "",
+    *,
+    step: int = 0,
 ) -> None:
-    """Tell an oracle the score of one of its trials, or that it failed."""
-    _score(oracle, trial, score, error)
+    """Tell an oracle the metrics of one of its trials; without any, that it failed."""
+    _score(oracle, trial, metrics, error, step)
     oracle.end_trial(trial)
 
 
 def _score(
-    oracle: keras_tuner.Oracle, trial: kt_trial.Trial, score: float | None, error: str
+    oracle: keras_tuner.Oracle,
+    trial: kt_trial.Trial,
+    metrics: Mapping[str, float],
+    error: str,
+    step: int = 0,
 ) -> None:
     trial.metrics = kt_metrics.MetricsTracker()
-    if score is not None and math.isfinite(score):
-        oracle.update_trial(trial.trial_id, {oracle.objective.name: score})
+    if metrics:
+        oracle.update_trial(trial.trial_id, metrics, step)
         trial.status = STATUS.COMPLETED
     else:
         trial.status, trial.message = STATUS.FAILED, error or "it has no score"

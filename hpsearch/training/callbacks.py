@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,8 +40,11 @@ class CalledBack:
         callbacks: None acts within epochs; for the native trainer, they read numbers only (see
             `models.callbacks`).
         set_rate: Takes the model's learning rate before each epoch; None if the trainer reads it.
+        ends: Whether an epoch with these numbers is the last one; see `Recipe.ends`.
         epochs: Of the whole training.
         steps: Of an epoch.
+        reads_weights: Whether the model gets each epoch's weights from the trainer, which the
+            native one has elsewhere.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class CalledBack:
         callbacks: Sequence[Any],
         set_rate: Callable[[float], None] | None,
         *,
+        ends: Callable[[Mapping[str, float]], bool],
         epochs: int,
         steps: int,
+        reads_weights: bool = False,
     ) -> None:
         self._trainer, self._epochs, self._epoch = trainer, epochs, 0
-        self._set_rate = set_rate
+        self._set_rate, self._ends = set_rate, ends
         self._last: State | None = None
+        self._reads_weights = reads_weights
         self._model = trainer.model
         self._logs = _Logs()
         self._callbacks = keras.callbacks.CallbackList(
@@ -91,10 +96,11 @@ class CalledBack:
             self._set_rate(float(self._model.optimizer.learning_rate))
         numbers = self._trainer.run_epoch()
         assert numbers is not None
+        if self._reads_weights:
+            self._model.set_weights(list(self._trainer.weights()))
         self._callbacks.on_epoch_end(self._epoch, dict(numbers))
         self._epoch += 1
-        diverged = not all(map(math.isfinite, numbers.values()))
-        if self._model.stop_training or diverged or self._epoch >= self._epochs:
+        if self._model.stop_training or self._ends(numbers) or self._epoch >= self._epochs:
             self._last = self._trainer.weights()
             self._callbacks.on_train_end(dict(numbers))
         return self._logs.numbers

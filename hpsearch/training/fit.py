@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,12 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Arrays, Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, seeded
+from hpsearch.models.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
-from hpsearch.training.trainer import KerasTrainer, State
+from hpsearch.training.callbacks import CalledBack
+from hpsearch.training.native import NativeTrainer
+from hpsearch.training.trainer import KerasTrainer, State, Trainer
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Problem, Recipe
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 _OWN_LOSS = "own_units_loss"
 _OWN_MAE = "own_units_mae"
 _SCALED_LOSS = "standardised_loss"
+#: Keras' default.
+_BATCH_SIZE = 32
 
 
 class FitTrainer(KerasTrainer):
@@ -142,6 +148,78 @@ def _in_own_units(numbers: dict[str, float]) -> dict[str, float]:
     return restored
 
 
+Make = Callable[[Request], "Trainer | None"]
+"""Makes the trainer of a call of `fit`; None if the engine cannot train it."""
+
+
+class EngineFit:
+    """Stands in for the `fit` of a model that a hypermodel's own `fit` trains.
+
+    What the native or the compiled trainer can do, they do, with the callbacks between epochs;
+    everything else, and every call after the first, is Keras' own.
+
+    Args:
+        model: Compiled.
+        make: Called with the checked arguments.
+
+    Attributes:
+        kind: What trained last.
+    """
+
+    def __init__(self, model: keras.Model, make: Make) -> None:
+        self._model, self._make = model, make
+        self.kind = "fit"
+        self._fit: Callable[..., Any] = model.fit
+        #: What the extension has trained, whose optimizer's state is not in the model.
+        self._native: Callable[[], Any] | None = None
+        self._called = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does, and return its History."""
+        trainer = request = None
+        # The model is Keras' own again, for whoever looks at its methods.
+        vars(self._model).pop("fit", None)
+        if not self._called:
+            with contextlib.suppress(NotOnEngine):
+                request = request_of(args, kwargs)
+                trainer = self._make(request)
+        self._called = True
+        self.kind = trainer.kind if trainer is not None else "fit"
+        if trainer is None or request is None:
+            again, self._native = self._native, None
+            if again is not None:
+                again()
+            return self._fit(*args, **kwargs)
+        if trainer.kind == "native":
+            first = self._model.get_weights()
+            self._native = lambda: (self._model.set_weights(first), self._fit(*args, **kwargs))
+            self._model.fit = self
+        return self._train(trainer, request)
+
+    def _train(self, trainer: Trainer, request: Request) -> keras.callbacks.History:
+        rows, epochs = len(request.arrays.x_train), request.epochs or 1
+        steps = math.ceil(rows / (request.batch_size or _BATCH_SIZE))
+        callbacks = list(request.callbacks)
+        native = trainer if isinstance(trainer, NativeTrainer) else None
+        called = CalledBack(
+            trainer,
+            callbacks,
+            native.set_learning_rate if native else None,
+            ends=lambda _: False,
+            epochs=epochs,
+            steps=steps,
+            reads_weights=native is not None and bool(callbacks),
+        )
+        history = keras.callbacks.History()
+        history.set_model(self._model)
+        history.on_train_begin()
+        while (numbers := called.run_epoch()) is not None:
+            history.on_epoch_end(len(history.epoch), dict(numbers))
+        if native and not callbacks:
+            self._model.set_weights(list(trainer.weights()))
+        return history
+
+
 #: The stream of `fit` in the derivation of seeds, apart from those of a config.
 _FIT = 1
 
@@ -159,9 +237,8 @@ class CustomFitTrainer(KerasTrainer):
         hypermodel: Has its own `fit`.
         model: Built by `build_custom_model`.
         problem, values, seed, arrays, epochs: See `make_trainer`.
+        make: Makes the trainer of what `fit` asks of the model; see `EngineFit`.
     """
-
-    kind = "fit"
 
     def __init__(  # noqa: PLR0917 - as `make_trainer`
         self,
@@ -173,14 +250,22 @@ class CustomFitTrainer(KerasTrainer):
         arrays: Arrays,
         *,
         epochs: int | None,
+        make: Make,
     ) -> None:
         super().__init__(model)
+        self._make = make
+        self._engine: EngineFit | None = None
         self._hypermodel, self._arrays = hypermodel, arrays
         self._recipe, self._target = problem.recipe, problem.target
         self._inputs = problem.input.parts
         self._values, self._seed, self._epochs = values, seed, epochs
         self._curve: list[Epoch] | None = None
         self._best: State | None = None
+
+    @property
+    def kind(self) -> str:
+        """What trained the model, once it has; `fit` if Keras' own did at any time."""
+        return self._engine.kind if self._engine is not None else "fit"
 
     def run_epoch(self) -> Epoch | None:
         """Return the next epoch of the result of `fit`; None after the last one."""
@@ -209,13 +294,14 @@ class CustomFitTrainer(KerasTrainer):
     def _fit(self) -> list[Epoch]:
         watcher = _Watcher(self._recipe)
         arguments = self._arguments()
+        # An attribute of this model only: others that the user's code builds keep Keras' method.
+        self.model.fit = self._engine = EngineFit(self.model, self._make)
         with seeded(derive(self._recipe.sweep_seed, self._seed, _FIT)):
             given = self._hypermodel.fit(
                 built_with(self.model),
                 self.model,
                 unpacked(self._arrays.x_train, self._inputs),
                 unpacked(self._arrays.y_train, self._target.parts),
-                validation_data=_validation(self._arrays, self._inputs, self._target),
                 callbacks=[watcher],
                 **arguments,
             )
@@ -237,6 +323,8 @@ class CustomFitTrainer(KerasTrainer):
             arguments["epochs"] = self._epochs
         if self._arrays.w_train is not None:
             arguments["sample_weight"] = self._arrays.w_train
+        if len(self._arrays.y_val):
+            arguments["validation_data"] = _validation(self._arrays, self._inputs, self._target)
         return arguments
 
 

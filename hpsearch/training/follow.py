@@ -117,12 +117,12 @@ class _Run:
     @property
     def _ended(self) -> bool:
         """Whether the training ended by itself."""
-        return self.finished or self.patience.exhausted
+        return self.finished or self.patience.exhausted or self.diverged
 
     @property
     def over(self) -> bool:
         """Whether no further epoch is trained."""
-        return self.diverged or self.below_floor or self._ended
+        return self.below_floor or self._ended
 
     def resume(self, past: ResumePoint) -> None:
         """Resume; `floors` apply to later epochs only."""
@@ -154,10 +154,10 @@ class _Run:
                     f"metric: the model does not report {name!r}; it reports {', '.join(metrics)}"
                 )
         self.curve.append(metrics)
-        self.diverged = not all(math.isfinite(value) for value in metrics.values())
-        if self.diverged:
-            return
+        self.diverged = self.recipe.ends(metrics)
         score = metrics[self.recipe.metric]
+        if not math.isfinite(score) or (self.diverged and not self.recipe.tolerant):
+            return
         if not self.best_epoch or self.recipe.better(score, self._score(self.best_epoch)):
             self.best_epoch = len(self.curve)
         self.patience.see(score)
@@ -180,7 +180,7 @@ class _Run:
             "trainer": self.trainer.kind if self.trainer else "",
             "weights": self.trainer.weights_count if self.trainer else None,
         }
-        if self.diverged:
+        if not self.best_epoch or (self.diverged and not self.recipe.tolerant):
             error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
             return ExecutionResult(status=Status.DIVERGED, error=error, **common)
         scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)

@@ -12,7 +12,7 @@ import keras_tuner
 
 from hpsearch.data.specs import Arrays, Task
 from hpsearch.errors import InputError
-from hpsearch.models.callbacks import ends_diverging, read_numbers
+from hpsearch.models.callbacks import ends_diverging, read_numbers, within_epochs
 from hpsearch.models.custom import (
     callbacks_of,
     labels_for,
@@ -20,6 +20,7 @@ from hpsearch.models.custom import (
     trains_itself,
     untailored,
 )
+from hpsearch.models.fit_arguments import Request
 from hpsearch.models.layers import is_custom
 from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
 from hpsearch.native.extension import native_available
@@ -127,7 +128,8 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
     assert epochs is not None
     steps = math.ceil(rows / request.batch_size)
     set_rate = trainer.set_learning_rate if isinstance(trainer, NativeTrainer) else None
-    return CalledBack(trainer, callbacks, set_rate, epochs=epochs, steps=steps)
+    ends = request.problem.recipe.ends
+    return CalledBack(trainer, callbacks, set_rate, ends=ends, epochs=epochs, steps=steps)
 
 
 def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
@@ -139,7 +141,26 @@ def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
         request.seed,
         request.arrays,
         epochs=request.epochs,
+        make=partial(_for_fit, model, request),
     )
+
+
+def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
+    """Return the trainer of what a hypermodel's own `fit` asks of its model; None for Keras'."""
+    of_fit = asked.arguments or not asked.validated or within_epochs(asked.callbacks)
+    if of_fit or not model.compiled:
+        return None
+    problem = replace(request.problem, input=asked.input, target=asked.target)
+    values = {"batch_size": asked.batch_size or 32}
+    wanted = TrainerRequest(problem, values, request.seed, asked.arrays, asked.epochs or 1)
+    several = bool(asked.parts), bool(asked.inputs)
+    if not any(several) and not model.built:
+        model.build(asked.arrays.x_train.shape)
+    if (native := _native_trainer(model, wanted)) is not None:
+        return native
+    if not expressible(model, several_inputs=several[1], several_targets=several[0]):
+        return None
+    return _compiled_trainer(model, wanted, "graph")
 
 
 def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:

@@ -139,13 +139,13 @@ def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
     train, validation = loaded.train, loaded.validation
     rows = loaded.input
     encoded = rows.mean or rows.scale or rows.fill or rows.columns
-    if loaded.target.task is not Task.OWN or encoded or train.weights is not None:
+    if loaded.target.task is not Task.OWN or encoded:
         # A custom model gets rows in their own shape.
         shaped = isinstance(sweep.model, str)
         return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
     assert not isinstance(train.x, dict)
     assert not isinstance(validation.x, dict)
-    return Arrays(train.x, train.y, validation.x, validation.y)
+    return Arrays(train.x, train.y, validation.x, validation.y, train.weights, validation.weights)
 
 
 def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
@@ -153,7 +153,9 @@ def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
     recipe = make_recipe(sweep, task)
     if not isinstance(loader, LoaderWithModel):
         return recipe
-    return replace(recipe, code=loader.model.code, late=loader.model.late or recipe.late)
+    model = loader.model
+    late = model.late or recipe.late
+    return replace(recipe, code=model.code, late=late, tolerant=model.tolerant)
 
 
 def find_hyperparameters(

@@ -6,7 +6,7 @@ import inspect
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -30,6 +30,7 @@ from hpsearch.search.oracle import (
     end,
     epochs_of,
     hyperparameters_of,
+    metrics_of,
     released,
     values_of,
 )
@@ -128,11 +129,15 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                 self._tell(request.outcomes)
                 proposals, exhausted = self._ask(request)
         except Exception as error:  # noqa: BLE001 - code of the user
-            write_trace(error)
-            return Reply(error=self._said(error))
+            return self.failed(error)
         events, self._events = tuple(self._events), []
         notes, self._notes = tuple(self._notes), []
         return Reply(tuple(proposals), exhausted, events, notes)
+
+    def failed(self, error: Exception) -> Reply:
+        """Return the answer that says why the oracle cannot go on."""
+        write_trace(error)
+        return Reply(error=self._said(error))
 
     def _said(self, error: Exception) -> str:
         said = error_text(error)
@@ -156,11 +161,16 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                 self._ended[key] = trial
                 if isinstance(self.oracle, StrategyOracle):
                     self.oracle.losses[trial.trial_id] = outcome.losses
-                end(self.oracle, trial, outcome.score, outcome.error)
+                metrics, step = self.measured(outcome)
+                end(self.oracle, trial, metrics, outcome.error, step=step)
                 self.on_trial_end(trial)
                 self._log(OracleEvent(trial.trial_id, score=outcome.score))
             if not running and self._of_strategy:
                 self.oracle.correct(self._ended.get(key), outcome)
+
+    def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
+        """Return the metrics that an oracle is told, and the step (from 0) that they are from."""
+        return metrics_of(self.oracle, outcome), 0
 
     def on_trial_end(self, trial: Any) -> None:
         """Do nothing: the oracle knows already."""
@@ -182,7 +192,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             if trial.status != STATUS.RUNNING:
                 return proposals, trial.status == STATUS.STOPPED
             if request.closed and not self._continues(trial):
-                end(self.oracle, trial, None)
+                end(self.oracle, trial, {})
                 return proposals, True
             proposal = self._proposal(trial)
             if proposal is not None:
@@ -217,7 +227,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         self.on_trial_begin(trial)
         config = self._config_of(trial)
         if config is None:
-            end(self.oracle, trial, None)
+            end(self.oracle, trial, {})
             return None
         proposal = Proposal(config, epochs_of(trial.hyperparameters.values))
         self._met.add(config.id)
@@ -257,14 +267,17 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         if event.config is None:
             for key, trials in list(self._running.items()):
                 for trial in [each for each in trials if each.trial_id == event.trial_id]:
-                    end(self.oracle, trial, event.score)
+                    config = config_from(self.space, trial.hyperparameters.values) or Config({})
+                    outcome = Outcome(config, event.score, key[1])
+                    metrics, step = self.measured(outcome)
+                    end(self.oracle, trial, metrics, step=step)
                     trials.remove(trial)
                 if not trials:
                     del self._running[key]
             return False
         trial, found = self._created(), None
         while trial.status == STATUS.RUNNING and (found := self._config_of(trial)) is None:
-            end(self.oracle, trial, None)
+            end(self.oracle, trial, {})
             trial = self._created()
         if found is None:
             raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")

@@ -3,19 +3,68 @@
 >>> import hpsearch.tuners as keras_tuner  # doctest: +SKIP
 >>> tuner = keras_tuner.RandomSearch(build_model, objective="val_accuracy")  # doctest: +SKIP
 
-`GridSearch`, `RandomSearch`, `BayesianOptimization` and `Hyperband` subclass KerasTuner's classes
-and take the same arguments. Every other name is KerasTuner's: `HyperModel`, `Objective`, ...
+`Tuner`, `GridSearch`, `RandomSearch`, `BayesianOptimization` and `Hyperband` subclass KerasTuner's
+and take the same arguments. Every other name is KerasTuner's, also in its modules, such as
+`hpsearch.tuners.engine.hypermodel`.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import keras_tuner
 
-from hpsearch.tuners.engine import BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
+from hpsearch.tuners.classes import BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
-__all__ = ["BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner"]
+#: The names that `from keras_tuner import *` gives.
+__all__ = [
+    "BayesianOptimization",
+    "GridSearch",
+    "HyperModel",
+    "HyperParameters",
+    "Hyperband",
+    "Objective",
+    "Oracle",
+    "RandomSearch",
+    "SklearnTuner",
+    "Tuner",
+    "applications",
+    "engine",
+    "errors",
+    "oracles",
+    "synchronized",
+    "tuners",
+]
+_OURS = {
+    getattr(keras_tuner, ours.__name__): ours
+    for ours in (BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner)
+}
+
+
+def _mirrored(theirs: ModuleType) -> ModuleType:
+    """Return a public module of KerasTuner, under hpsearch's name and with hpsearch's classes."""
+    name = theirs.__name__.replace("keras_tuner", __name__, 1)
+    ours = ModuleType(name, theirs.__doc__)
+    for key, value in _public(theirs).items():
+        is_part = isinstance(value, ModuleType) and value.__name__ == f"{theirs.__name__}.{key}"
+        replaced = _OURS.get(value, value) if isinstance(value, type) else value
+        setattr(ours, key, _mirrored(value) if is_part else replaced)
+    # An import statement looks here first.
+    sys.modules[name] = ours
+    return ours
+
+
+def _public(module: ModuleType) -> Mapping[str, Any]:
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
+applications, engine, errors, oracles, tuners = (
+    _mirrored(getattr(keras_tuner, name))
+    for name in ("applications", "engine", "errors", "oracles", "tuners")
+)
 
 
 def __getattr__(name: str) -> Any:

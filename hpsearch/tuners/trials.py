@@ -1,100 +1,48 @@
-"""A tuner's search as a sweep, and its rows as KerasTuner's trials."""
+"""The rows of a tuner's project as KerasTuner's trials of its oracle."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import math
-import os
-import re
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras_tuner
+from keras_tuner import errors as kt_errors
 from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.data.memory import InMemoryRows
-from hpsearch.errors import ChangedSweepError, InputError, Interrupted, RefusedError
-from hpsearch.models.custom import Tailored
-from hpsearch.models.shipping import CustomModel, ModelHyperparameters, shipped
-from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.search.asking import Reply
+from hpsearch.search.oracle import StrategyOracle, config_from
+from hpsearch.search.strategy import Outcome
+from hpsearch.space.execution import Epoch, Execution, ExecutionResult
+from hpsearch.space.space import Config
 from hpsearch.store.store import Store
-from hpsearch.tuner.custom_model import LoaderWithModel
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings
-from hpsearch.tuners.arguments import NotOnEngine, Request
-from hpsearch.workers.output import cut_middle
-from hpsearch.workers.servers import Servers
+from hpsearch.tuner.settings import Reporter
+from hpsearch.tuner.sweep_tuner import SweepTuner
 
-
-@dataclass
-class _Kept:
-    """The servers that all tuners of this process share.
-
-    Attributes:
-        log: What the workers have printed that no project's log has yet.
-        pid: The process that started them; a fork of it starts its own.
-    """
-
-    servers: Servers
-    log: IO[Any]
-    pid: int
-
-
-_kept: list[_Kept] = []
-
-
-def kept_servers() -> Servers:
-    """Return this process's servers, starting them if there are none or they have ended."""
-    if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
-        return _kept[0].servers
-    close_servers()
-    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run
-    _kept.append(_Kept(Servers(log), log, os.getpid()))
-    return _kept[0].servers
-
-
-def _copy_worker_log(where: ResultsDirectory) -> None:
-    """Move what the workers have written to the project's log, if any."""
-    if not _kept:
-        return
-    workers = _kept[0].log.fileno()
-    output = os.pread(workers, os.fstat(workers).st_size, 0)
-    os.ftruncate(workers, 0)
-    with contextlib.suppress(OSError), where.open_log() as log:
-        log.write(output.decode("utf-8", "replace"))
-        log.flush()
-        cut_middle(log)
-
-
-@atexit.register
-def close_servers() -> None:
-    """End the servers and all processes that they forked."""
-    while _kept:
-        kept = _kept.pop()
-        if kept.pid == os.getpid():
-            kept.servers.close()
-        kept.log.close()
+STATUS = kt_trial.TrialStatus
 
 
 class TunerTrials:
-    """The rows of a tuner's project as trials of its oracle.
+    """The trials of a tuner's oracle.
 
     A trial of KerasTuner is a config with all its executions. Its score is the mean of theirs, each
-    at its best epoch.
+    at its best epoch. An oracle that proposes itself makes its own trials.
     """
 
     def __init__(self, tuner: keras_tuner.Tuner) -> None:
         self.tuner = tuner
+        #: Config -> execution -> result.
         self._results: dict[str, dict[int, ExecutionResult]] = {}
+        #: Config -> trial.
         self._ids: dict[str, str] = {}
+
+    @property
+    def _oracle(self) -> Any:
+        return self.tuner.oracle
 
     def best_number(self, trial_id: str) -> int | None:
         """Return the number of a trial's best execution, whose weights are the trial's."""
@@ -102,206 +50,227 @@ class TunerTrials:
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
-        sign = 1.0 if self.tuner.oracle.objective.direction == "max" else -1.0
+        sign = self._sign
         return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.number)).number
 
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self._oracle.objective.direction == "max" else -1.0
+
     def _config_of(self, trial_id: str) -> str | None:
-        if self.tuner.asks_its_oracle:
-            with Store(Path(self.tuner.project_dir, "sweep.db"), read_only=True) as store:
-                made = {each.trial_id: each.config for each in store.events() if each.config}
-            return made[trial_id].id if trial_id in made else None
-        return next((c for c, known in self._ids.items() if known == trial_id), None)
+        for config, known in self._ids.items():
+            if known == trial_id:
+                return config
+        store = Path(self.tuner.project_dir, "sweep.db")
+        if not store.exists():
+            return None
+        with Store(store, read_only=True) as opened:
+            made = {each.trial_id: each.config for each in opened.events() if each.config}
+        return made[trial_id].id if trial_id in made else None
+
+    # Trials that a method of hpsearch proposes
+
+    def begin(self, config: Config) -> None:
+        """Add a trial that was proposed, unless it is known."""
+        if config.id in self._ids:
+            return
+        oracle = self._oracle
+        number = max((int(each) for each in oracle.trials if each.isdecimal()), default=-1) + 1
+        made = self._add(config, number)
+        oracle._display.on_trial_begin(made)  # noqa: SLF001 - there is no public way
+        self.tuner.on_trial_begin(made)
+
+    def _add(self, config: Config, number: int) -> Any:
+        oracle = self._oracle
+        # KerasTuner pads the numbers so.
+        trial_id = f"{number:0{len(str(oracle.max_trials))}d}"
+        if trial_id in oracle.trials and trial_id not in self._ids.values():
+            # KerasTuner's own loop has added trials.
+            return self._add(config, number + 1)
+        self._ids[config.id] = trial_id
+        hyperparameters = oracle.hyperparameters.copy()
+        declared = {each.name for each in hyperparameters.space}
+        hyperparameters.values = {
+            name: value
+            for name, value in config.values.items()
+            if name in declared or name not in ("epochs", "batch_size")
+        }
+        made = kt_trial.Trial(hyperparameters, trial_id, STATUS.RUNNING)
+        oracle.trials[trial_id] = made
+        oracle.start_order.append(trial_id)
+        return made
 
     def take(self, execution: Execution, result: ExecutionResult, *, show: bool = False) -> None:
         """Add a row; the last execution of a config completes the trial.
 
         Args:
             show: Display a trial that is complete.
+
+        Raises:
+            FatalError: The user's code raised one.
+            RuntimeError: Too many trials failed one after another.
         """
-        results = self._results.setdefault(execution.config.id, {})
+        config = execution.config
+        results = self._results.setdefault(config.id, {})
         results[execution.number] = result
-        if self.tuner.asks_its_oracle:
+        if result.late.keys() - {each.name for each in self._oracle.hyperparameters.space}:
+            self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
+        if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
             return
         if len(results) < self.tuner.executions_per_trial:
             return
-        made = self._make(execution, results)
-        if show and self.tuner.oracle.verbose:
-            self._show(made, sum(each.seconds for each in results.values()))
-
-    def _make(self, execution: Execution, results: Mapping[int, ExecutionResult]) -> Any:
-        oracle = self.tuner.oracle
-        config = execution.config.id
-        if config not in self._ids:
-            # KerasTuner's own loop may have added trials before.
-            number = next(n for n in range(10**9) if f"{n:04d}" not in oracle.trials)
-            self._ids[config] = f"{number:04d}"
-        hyperparameters = oracle.hyperparameters.copy()
-        late = next(iter(results.values())).late
-        declared = {each.name for each in hyperparameters.space}
-        hyperparameters.values = {
-            name: value
-            for name, value in {**execution.config.values, **late}.items()
-            if name in declared or name not in ("epochs", "batch_size")
-        }
-        made = kt_trial.Trial(hyperparameters, self._ids[config], kt_trial.TrialStatus.RUNNING)
+        trial_id = self._ids.get(config.id)
+        made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
         self._end(made, list(results.values()))
-        if made.trial_id not in oracle.trials:
-            oracle.start_order.append(made.trial_id)
-            oracle.end_order.append(made.trial_id)
-        oracle.trials[made.trial_id] = made
-        return made
+        if made.trial_id not in self._oracle.end_order:
+            self._oracle.end_order.append(made.trial_id)
+        if show:
+            self._oracle._save_trial(made)  # noqa: SLF001 - there is no public way
+            self._show(made, sum(each.seconds for each in results.values()))
+            self.tuner.on_trial_end(made)
+            self._oracle._check_consecutive_failures()  # noqa: SLF001
 
-    def _end(self, made: Any, results: list[ExecutionResult]) -> None:
-        objective = self.tuner.oracle.objective
-        scores = [result.score for result in results if result.status.scored]
-        known = [score for score in scores if score is not None and math.isfinite(score)]
-        if len(known) < len(results):
-            failed = next(r for r in results if not r.status.scored or r.score is None)
-            made.status = kt_trial.TrialStatus.FAILED
+    def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
+        made.hyperparameters.values.update(results[0].late)
+        failed = next((each for each in results if not each.status.scored), None)
+        if failed is not None:
+            made.status = STATUS.FAILED
             made.message = failed.traceback or failed.error or str(failed.status)
+            _raise_if_fatal(failed)
             return
-        made.status = kt_trial.TrialStatus.COMPLETED
-        made.score = sum(known) / len(known)
-        epochs = [result.scored_epoch or 1 for result in results]
-        made.best_step = sum(epochs) // len(epochs) - 1
-        metrics = [r.curve[epoch - 1] for r, epoch in zip(results, epochs, strict=True)]
+        made.status = STATUS.COMPLETED
         made.metrics = kt_metrics.MetricsTracker()
-        for name in metrics[0]:
-            direction = objective.direction if name == objective.name else None
-            made.metrics.register(name, direction)
-            values = [each[name] for each in metrics if name in each]
-            made.metrics.update(name, sum(values) / len(values), step=made.best_step)
+        metrics, made.best_step = self._measured(results, None)
+        objective = self._oracle.objective
+        for name, value in metrics.items():
+            made.metrics.register(name, objective.direction if name == objective.name else None)
+            made.metrics.update(name, value, step=made.best_step)
+        made.score = metrics[objective.name]
+
+    def _measured(
+        self, results: Sequence[ExecutionResult], epochs: int | None
+    ) -> tuple[dict[str, float], int]:
+        """Return means over the executions, each at its best of so many epochs, and the step."""
+        curves = [each.curve[:epochs] for each in results]
+        best = [self._best_epoch(curve) for curve in curves]
+        rows = [curve[epoch] for curve, epoch in zip(curves, best, strict=True)]
+        names = [name for name in rows[0] if all(name in row for row in rows)]
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in names}
+        return means, sum(best) // len(best)
+
+    def _best_epoch(self, curve: Sequence[Epoch]) -> int:
+        name = self._oracle.objective.name
+        finite = [place for place, each in enumerate(curve) if math.isfinite(each[name])]
+        return max(finite, key=lambda place: (self._sign * curve[place][name], -place))
 
     def _show(self, made: Any, seconds: float) -> None:
         """Show a trial that has ended as KerasTuner does."""
-        display = self.tuner.oracle._display  # noqa: SLF001 - there is no public way
+        display = self._oracle._display  # noqa: SLF001 - there is no public way
         now = datetime.now()  # noqa: DTZ005 - KerasTuner's clock has no zone
         display.search_start = display.search_start or now - timedelta(seconds=seconds)
         display.trial_start[made.trial_id] = now - timedelta(seconds=seconds)
-        display.trial_number[made.trial_id] = len(self.tuner.oracle.trials)
+        display.trial_number.setdefault(made.trial_id, len(self._oracle.trials))
         display.on_trial_end(made)
 
+    # Trials that the oracle itself proposes
 
-class _Reporter(Reporter):
+    def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
+        """Return the metrics of a config after the epochs of an outcome, and the best step.
+
+        Raises:
+            FatalError: The user's code raised one.
+        """
+        results = list(self._results.get(outcome.config.id, {}).values())
+        for each in results:
+            if not each.status.scored:
+                _raise_if_fatal(each)
+        if outcome.score is None or not results:
+            return {}, 0
+        return self._measured(results, outcome.epochs)
+
+    def complete(self, trial: Any, config: Config) -> None:
+        """Add to a trial that has ended the values that its training has drawn itself."""
+        results = self._results.get(config.id, {})
+        late = next((each.late for each in results.values() if each.late), None)
+        if late:
+            trial.hyperparameters.values.update(late)
+            self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
+
+    # The project's files
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self._results.clear()
+        self._ids.clear()
+        if not self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
+            for known in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
+                known.clear()
+
+    def save(self) -> None:
+        """Write KerasTuner's own files of the project; the store remains the truth."""
+        with contextlib.suppress(OSError):
+            self._oracle.save()
+            self.tuner.save()
+
+
+def _raise_if_fatal(result: ExecutionResult) -> None:
+    """Raise what KerasTuner ends a search for."""
+    name = result.error.partition(":")[0]
+    kind = getattr(kt_errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, kt_errors.FatalError):
+        raise kind(result.error.partition(": ")[2] or result.error)
+
+
+class Driver(SweepTuner):
+    """The driver of a tuner's search, which keeps the tuner's own trials."""
+
+    def __init__(self, trials: TunerTrials, *args: Any, **kwargs: Any) -> None:
+        self._trials = trials
+        super().__init__(*args, **kwargs)
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Add what hpsearch's own method proposes to the tuner's trials."""
+        if isinstance(self.oracle, StrategyOracle):
+            self._trials.begin(self.oracle.proposals[trial.trial_id].config)
+        else:
+            self._trials.tuner.on_trial_begin(trial)
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Call the tuner's own method for a trial that its oracle proposed."""
+        if not isinstance(self.oracle, StrategyOracle):
+            config = config_from(self.space, trial.hyperparameters.values)
+            self._trials.complete(trial, config or Config({}))
+            self._trials.tuner.on_trial_end(trial)
+
+    def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
+        """Return the metrics that an oracle is told, and the best step."""
+        if isinstance(self.oracle, StrategyOracle):
+            return super().measured(outcome)
+        return self._trials.measured(outcome)
+
+    def failed(self, error: Exception) -> Reply:
+        """Raise what KerasTuner's own search raises.
+
+        Raises:
+            FatalError: The user's code raised one.
+            RuntimeError: Too many trials failed one after another.
+        """
+        if isinstance(error, RuntimeError | kt_errors.FatalError):
+            raise error
+        return super().failed(error)
+
+
+class TrialReporter(Reporter):
     """Adds results to the tuner's trials, and prints notes."""
 
     def __init__(self, trials: TunerTrials) -> None:
         self._trials = trials
 
     def result(self, execution: Execution, result: ExecutionResult) -> None:
+        """Add a row."""
         self._trials.take(execution, result, show=True)
 
     def note(self, message: str, *, warning: bool = False) -> None:
+        """Print a line as KerasTuner does, unless it is to print nothing."""
         if self._trials.tuner.oracle.verbose:
             print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
-
-
-def search(trials: TunerTrials, request: Request) -> None:
-    """Run a tuner's search to its end.
-
-    Raises:
-        HpsearchError: The directory holds another search's results, or cannot be written.
-        KeyboardInterrupt: The user interrupted it.
-        RuntimeError: No trial completed.
-        NotOnEngine: The model cannot be sent to workers.
-    """
-    tuner = trials.tuner
-    hyperparameters = tuner.model_hyperparameters(request)
-    sweep = _sweep(tuner, request, hyperparameters)
-    late = "drawn" if tuner.oracle.tune_new_entries else "default"
-    model = CustomModel(_code(tuner, request, hyperparameters), hyperparameters, late)
-    where = Path(tuner.project_dir)
-    settings = Settings(
-        out=where, workers=tuner.workers, report=False, model=False, drive=tuner.drive
-    )
-    dataset = request.dataset
-    try:
-        loader = LoaderWithModel(lambda _: dataset, model)
-        outcome = run_sweep(sweep, settings, _Reporter(trials), loader, kept_servers())
-    except ChangedSweepError as error:
-        raise RefusedError(
-            f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
-        ) from None
-    except Interrupted as error:
-        if error.by_keyboard:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        _copy_worker_log(ResultsDirectory(where))
-    if not outcome.completed:
-        failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
-        why = failed[-1].message if failed else "none was tried"
-        raise RuntimeError(f"no trial completed; the last one: {why}")
-
-
-def _sweep(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> Sweep:
-    objective, executions = tuner.oracle.objective, int(tuner.executions_per_trial)
-    arrays = request.arrays
-    rows = InMemoryRows(arrays.x_train, arrays.y_train, validation=(arrays.x_val, arrays.y_val))
-    raw: dict[str, Any] = {
-        "name": _name(tuner.project_name),
-        "seed": int(tuner.oracle.seed),
-        "data": {"memory": rows.described},
-        "model": tuner.model_name,
-        "metric": {
-            "name": objective.name,
-            "goal": "maximize" if objective.direction == "max" else "minimize",
-            "epoch": "best",
-        },
-        "method": dict(tuner.method),
-        "parameters": _fixed(tuner, request, found),
-        "seeds": executions,
-        "keep": "all",
-    }
-    if tuner.oracle.max_trials:
-        raw["budget"] = {"trials": int(tuner.oracle.max_trials)}
-    elif tuner.method["name"] == "hyperband" or tuner.asks_its_oracle:
-        # The brackets, or the oracle, end the search.
-        raw["budget"] = {"trials": 10**9}
-    return sweep_from_mapping(raw)
-
-
-def _fixed(
-    tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters
-) -> dict[str, int]:
-    """Return the epochs and batch size of every trial, without those that the model declares."""
-    fixed = {"epochs": tuner.most_epochs or request.epochs, "batch_size": request.batch_size}
-    if not found.custom_fit:
-        defaults_of_fit = {"epochs": 1, "batch_size": 32}
-        fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
-    return {n: v for n, v in fixed.items() if v is not None and n not in found.defaults}
-
-
-def _code(tuner: keras_tuner.Tuner, request: Request, found: ModelHyperparameters) -> bytes:
-    """Pickle the hypermodel for workers.
-
-    Raises:
-        NotOnEngine: It cannot be pickled.
-    """
-    tailored = Tailored(
-        tuner.hypermodel,
-        custom_fit=found.custom_fit,
-        optimizer=tuner.optimizer,
-        loss=tuner.loss,
-        metrics=tuner.metrics,
-        most_weights=tuner.max_model_size,
-        callbacks=request.callbacks,
-        arguments=request.arguments,
-    )
-    users = [tuner.given_model, tuner.optimizer, tuner.loss, tuner.metrics, *request.callbacks]
-    try:
-        return shipped(tailored, tuner.model_name, of=users)
-    except InputError as error:
-        raise NotOnEngine(str(error)) from None
-
-
-def _name(project: str) -> str:
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
-    return cleaned if cleaned.strip(".") else "tuner"
-
-
-def row_shape_in(store: Store) -> tuple[int, ...]:
-    """Return the shape of a row of the data that a store's trials were trained on."""
-    memory = sweep_from_text(store.facts().sweep).data.memory
-    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
-    return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

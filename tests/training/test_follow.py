@@ -175,6 +175,21 @@ def test_divergence_ends_this_and_later_stops(name, value):
     assert results[1].score == 0.6
 
 
+def test_a_tolerant_recipe_scores_the_best_finite_epoch():
+    """As in KerasTuner: a metric that nobody scores may be NaN, and a score before a loss of NaN
+    counts."""
+    trainer = FakeTrainer([0.5, 0.7, 0.6, math.nan, 0.4], auc=[math.nan] * 5)
+    [result], epochs = run(trainer, [(5, 1)], epoch="best", tolerant=True)
+    assert (result.status, result.score, result.scored_epoch) == (Status.COMPLETED, 0.7, 2)
+    assert len(epochs) == 5
+    trainer = FakeTrainer([0.5, 0.7, 0.6, 0.9], loss=[1.0, 1.0, math.nan, 1.0])
+    [result], epochs = run(trainer, [(4, 1)], epoch="best", tolerant=True)
+    assert (result.status, result.score, len(epochs)) == (Status.COMPLETED, 0.7, 3)
+    [result], _ = run(FakeTrainer([math.nan] * 2), [(2, 1)], epoch="best", tolerant=True)
+    assert (result.status, result.score) == (Status.DIVERGED, None)
+    assert "val_accuracy is nan" in result.error
+
+
 def diverging(run_epoch, name, value):
     def wrapped():
         metrics = run_epoch()

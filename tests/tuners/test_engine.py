@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import keras
-import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +13,9 @@ from keras import layers
 
 import hpsearch.tuners as kt
 from hpsearch.errors import InputError, RefusedError
+from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuners import trials
-from hpsearch.tuners.arguments import NotOnEngine, request_of
+from hpsearch.tuners import servers
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -52,15 +51,6 @@ def search(images):
         return tuner
 
     return searching
-
-
-def test_they_are_kerastuners():
-    for name in kt.__all__:
-        assert issubclass(getattr(kt, name), getattr(keras_tuner, name))
-    assert kt.HyperModel is keras_tuner.HyperModel
-    assert kt.oracles.RandomSearchOracle is keras_tuner.oracles.RandomSearchOracle
-    with pytest.raises(AttributeError):
-        kt.NoSuchThing  # noqa: B018
 
 
 def test_a_grid_tries_each_combination_once(search):
@@ -104,14 +94,36 @@ def test_bayesian(search):
     assert rows["config"].tolist()[3:] != other["config"].tolist()[3:]
 
 
-def test_hyperband_halts_and_goes_on(search):
-    tuner = search(kt.Hyperband, max_epochs=4, factor=2, hyperband_iterations=1)
-    trained = table()["epochs_trained"]
-    # A factor of 2 halves KerasTuner's `max_epochs` twice.
-    assert set(trained) == {1, 2, 4}
+def test_hyperband_is_kerastuners_on_the_engine(search):
+    """As many configs, in the same brackets and rounds, for the same epochs."""
+    tuner = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    trials = tuner.oracle.trials.values()
+    names = ("tuner/bracket", "tuner/round", "tuner/epochs")
+    told = [tuple(map(each.hyperparameters.get, names)) for each in trials]
+    # Its sizes: three brackets, of 4 -> 2 -> 1, of 3 -> 2 and of 3 configs.
+    expected = [(2, 0, 1)] * 4 + [(2, 1, 2)] * 2 + [(2, 2, 4)] + [(1, 0, 2)] * 3 + [(1, 1, 4)] * 2
+    assert sorted(told) == sorted(expected + [(0, 0, 4)] * 3)
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+    assert len(table()) == 4 + 3 + 3
+    assert all(each.metrics.exists("val_loss") for each in trials)
     best = tuner.get_best_hyperparameters()[0]
     assert best.get("units") in (4, 8)
     assert "epochs" not in best
+
+
+def test_hyperband_fills_the_top_round_of_a_small_space(images):
+    x, y, x_val, y_val = images
+
+    def small(hp):
+        units = hp.Choice("units", [4, 5, 6, 7, 8])
+        model = keras.Sequential([layers.Flatten(), layers.Dense(units), layers.Dense(10)])
+        model.compile("adam", "mse")
+        return model
+
+    where = {"directory": "d", "project_name": "p"}
+    tuner = kt.Hyperband(small, "val_loss", max_epochs=9, factor=3, seed=1, **where)
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert table()["epochs_trained"].value_counts().to_dict() == {1: 3, 3: 1, 9: 1}
 
 
 def test_without_a_seed_the_same_code_goes_on(search):
@@ -177,9 +189,24 @@ def test_what_is_no_callback_is_said(search):
 
 @pytest.mark.slow
 def test_arguments_of_fit_are_passed_on(search):
-    search(kt.RandomSearch, max_trials=1, fit={"class_weight": {0: 3.0}, "batch_size": 16})
+    search(kt.RandomSearch, max_trials=1, fit={"shuffle": False, "batch_size": 16})
     assert set(table()["trainer"]) == {"fit"}
     assert set(table()["batch_size"]) == {16}
+
+
+@pytest.mark.parametrize("as_series", [False, True])
+def test_weights_train_on_the_engine(search, images, as_series):
+    """The same rows by class and one by one; the loss of the first epoch tells them from none."""
+    y = images[1].argmax(1)
+    weights = np.where(y == 3, 5.0, 1.0)
+    weights = pd.Series(weights) if as_series else weights
+    losses = []
+    for fit in ({"class_weight": {3: 5.0}}, {"sample_weight": weights}, {}):
+        search(kt.RandomSearch, max_trials=2, seed=7, overwrite=True, fit=fit)
+        assert set(table()["trainer"]) <= {"native", "graph"}
+        losses.append(table()["loss"].tolist())
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
 
 
 def test_a_lambda_crosses(images):
@@ -197,7 +224,10 @@ def test_a_lambda_crosses(images):
     assert (table()["score"] == table()["val_loss"]).all()
 
 
-def test_models_that_all_fail(images):
+@pytest.mark.parametrize(
+    ("most", "said"), [(2, "consecutive failures.* limit of 2"), (None, "no trial completed")]
+)
+def test_models_that_all_fail(images, most, said):
     def broken(hp):
         model = build(hp)
         if hp.Boolean("on", default=False) or hp.Fixed("always", True):
@@ -206,12 +236,19 @@ def test_models_that_all_fail(images):
 
     x, y, x_val, y_val = images
     tuner = kt.RandomSearch(
-        broken, objective="val_loss", max_trials=3, directory="d", project_name="p"
+        broken,
+        objective="val_loss",
+        max_trials=3,
+        max_consecutive_failed_trials=most,
+        directory="d",
+        project_name="p",
+        workers=1,
     )
-    with pytest.raises(RuntimeError, match="no trial completed"):
+    with pytest.raises(RuntimeError, match=said):
         tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
-    assert all(trial.status == "FAILED" for trial in tuner.oracle.trials.values())
-    assert "no_such_loss" in next(iter(tuner.oracle.trials.values())).message
+    failed = [each for each in tuner.oracle.trials.values() if each.status == "FAILED"]
+    assert len(failed) == (most or 3)
+    assert "no_such_loss" in failed[0].message
 
 
 @pytest.mark.slow
@@ -239,7 +276,7 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
     ("args", "kwargs", "reason"),
     [
         (("data",), {}, "x is no array but str"),
-        ((np.ones((3, 2)), np.ones(3)), {}, "no validation_data"),
+        ((np.ones((3, 2)), np.ones(3)), {"validation_freq": 2}, "epochs without a score"),
         ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
         (
@@ -248,7 +285,16 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
             "must be an array of numbers",
         ),
         ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
-        ((np.ones((3, 2)), np.ones(3)), {"sample_weight": np.ones(3)}, "a sample_weight"),
+        (
+            (np.ones((3, 2)), np.ones(3)),
+            {"sample_weight": np.ones((3, 2)), "validation_split": 0.5},
+            r"sample_weight has shape \(3, 2\)",
+        ),
+        (
+            (np.ones((3, 2)), np.ones(3)),
+            {"sample_weight": np.ones(3), "class_weight": {1: 2.0}, "validation_split": 0.5},
+            "both a class_weight and a sample_weight",
+        ),
     ],
 )
 def test_why_not(args, kwargs, reason):
@@ -309,8 +355,8 @@ def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, monk
     with (place / "said").open("w+b") as log:
         log.write(b"from a worker\n")
         log.flush()
-        monkeypatch.setattr(trials, "_kept", [SimpleNamespace(log=log, read=0)])
-        trials._copy_worker_log(ResultsDirectory(place))
+        monkeypatch.setattr(servers, "_kept", [SimpleNamespace(log=log, read=0)])
+        servers.copy_worker_log(ResultsDirectory(place))
     assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
 
 

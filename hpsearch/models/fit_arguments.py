@@ -1,0 +1,387 @@
+"""The arguments of `keras.Model.fit`, read and checked for the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.assembly import fingerprint
+from hpsearch.data.dataset import (
+    Dataset,
+    Split,
+    are_several,
+    are_several_inputs,
+    packed,
+    several_target,
+)
+from hpsearch.data.memory import InMemoryRows, is_dataset
+from hpsearch.data.specs import ArrayPart, Arrays, InputSpec, Target, Task
+from hpsearch.errors import DataError
+from hpsearch.machine import available_bytes
+
+#: Arguments of `fit` that the engine understands.
+_UNDERSTOOD = frozenset(
+    {
+        "x", "y", "batch_size", "callbacks", "epochs", "sample_weight", "validation_data",
+        "validation_split", "verbose",
+    }
+)  # fmt: skip
+#: Other arguments, with the values that change nothing.
+_NEUTRAL: dict[str, Any] = {
+    "class_weight": None,
+    "initial_epoch": 0,
+    "shuffle": True,
+    "steps_per_epoch": None,
+    "validation_batch_size": None,
+    "validation_freq": 1,
+    "validation_steps": None,
+}
+#: Arguments of `fit` by position.
+_POSITIONS = (
+    "x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
+    "validation_data", "shuffle", "class_weight", "sample_weight",
+)  # fmt: skip
+
+
+#: Rows are held twice, to compare two readings, and once more by the workers.
+_SHARE_OF_MEMORY = 1 / 4
+_INFINITE = -1
+#: Arguments of `fit` that count batches of what is read.
+_OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
+
+
+class NotOnEngine(Exception):
+    """The reason why `fit` itself has to train."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The checked arguments.
+
+    Attributes:
+        arrays: Rows to train on and to validate on, perhaps none, as Keras would take them.
+        epochs, batch_size: None if they were not given.
+        callbacks: Keras' callbacks.
+        arguments: Arguments of `fit` that only `fit` itself understands.
+        parts: The targets whose columns the arrays hold, if there are several; else empty.
+        inputs: The same of several inputs.
+    """
+
+    arrays: Arrays
+    epochs: int | None
+    batch_size: int | None
+    callbacks: tuple[Any, ...]
+    arguments: Mapping[str, Any]
+    parts: tuple[ArrayPart, ...] = ()
+    inputs: tuple[ArrayPart, ...] = ()
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are rows to validate on."""
+        return len(self.arrays.y_val) > 0
+
+    @property
+    def input(self) -> InputSpec:
+        """The rows as the model takes them."""
+        x = self.arrays.x_train
+        return InputSpec(tuple(x.shape[1:]), str(x.dtype), parts=self.inputs)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Descriptions of the arrays for sweep.yaml."""
+        arrays = self.arrays
+        validation = arrays.x_val, arrays.y_val
+        rows = InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation)
+        return rows.described
+
+    @property
+    def target(self) -> Target:
+        """The target, neither encoded nor standardised."""
+        if self.parts:
+            return several_target(self.parts)
+        outputs = int(np.prod(self.arrays.y_train.shape[1:], dtype=np.int64))
+        return Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The arrays as a dataset, neither scaled, encoded nor standardised."""
+        arrays = self.arrays
+        train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
+        validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
+        parts = {"train": train, "validation": validation}
+        return Dataset(
+            name="memory",
+            input=self.input,
+            target=self.target,
+            train=train,
+            validation=validation,
+            test=None,
+            fingerprint=fingerprint(
+                parts, (each.in_fingerprint for each in (*self.parts, *self.inputs))
+            ),
+        )
+
+
+def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> Request:
+    """Check the arguments of `fit(*args, **kwargs)`.
+
+    Args:
+        own_fit: Whether a hypermodel's own `fit` gets them.
+
+    Raises:
+        NotOnEngine: The engine cannot do what they ask for.
+    """
+    if len(args) > len(_POSITIONS):
+        raise NotOnEngine("there are more positional arguments than x, y and those of fit")
+    given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
+    if not own_fit and (is_read(given.get("x")) or is_read(given.get("validation_data"))):
+        given = with_rows(given)
+    arrays, parts, inputs = _rows(given)
+    others = {
+        name: value
+        for name, value in given.items()
+        if name not in _UNDERSTOOD and not _is_neutral(name, value)
+    }
+    if given.get("validation_freq") not in (None, 1):
+        raise NotOnEngine("validation_freq leaves epochs without a score")
+    if own_fit and "verbose" in given:
+        others["verbose"] = given["verbose"]
+    elif "class_weight" in others and not parts and not own_fit:
+        arrays = _with_class_weight(arrays, others.pop("class_weight"))
+    epochs, batch_size = given.get("epochs"), given.get("batch_size")
+    callbacks = given.get("callbacks") or ()
+    return Request(
+        arrays,
+        None if epochs is None else int(epochs),
+        None if batch_size is None else int(batch_size),
+        tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,),
+        others,
+        parts,
+        inputs,
+    )
+
+
+def _rows(
+    given: Mapping[str, Any],
+) -> tuple[Arrays, tuple[ArrayPart, ...], tuple[ArrayPart, ...]]:
+    """Return the rows to train on and to validate on, and several targets and inputs."""
+    x, inputs = _inputs("x", given.get("x"), given.get("y"))
+    y, parts = _targets("y", given.get("y"), x)
+    if len(x) != len(y):
+        raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
+    weights = _weights("sample_weight", given.get("sample_weight"), x)
+    split = given.get("validation_split") or 0.0
+    if given.get("validation_data") is not None:
+        x_val, y_val, w_val = _validation(given["validation_data"], inputs, parts)
+        return Arrays(x, y, x_val, y_val, weights, w_val), parts, inputs
+    # Keras takes the last rows, before any shuffle.
+    first = int(len(x) * (1.0 - split)) if split else len(x)
+    w_train, w_val = (None, None) if weights is None else (weights[:first], weights[first:])
+    arrays = Arrays(x[:first], y[:first], x[first:], y[first:], w_train, w_val)
+    return arrays, parts, inputs
+
+
+def _weights(name: str, given: Any, x: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
+    if given is None:
+        return None
+    weights = _array(name, given)
+    if weights.shape != (len(x),):
+        raise NotOnEngine(f"{name} has shape {weights.shape}, not one number for each row of x")
+    return np.asarray(weights, np.float32)
+
+
+def _with_class_weight(arrays: Arrays, weight_of: Mapping[Any, float]) -> Arrays:
+    """Return the arrays with the weight of each training row's class, as in Keras.
+
+    Source: `keras.src.trainers.data_adapters.data_adapter_utils.class_weight_to_sample_weights`.
+    """
+    if arrays.w_train is not None:
+        raise NotOnEngine("there are both a class_weight and a sample_weight")
+    y = arrays.y_train
+    if y.ndim > 1:
+        y = y.argmax(axis=-1) if y.shape[-1] > 1 else y[..., 0]
+    if y.ndim > 1:
+        raise NotOnEngine("there is a class_weight for targets of several dimensions")
+    weights = np.ones(len(y), np.float32)
+    for label, weight in weight_of.items():
+        weights[np.round(y).astype(np.int64) == int(label)] = weight
+    return replace(arrays, w_train=weights)
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    return name in _NEUTRAL and (value is None or value == _NEUTRAL[name])
+
+
+def _validation(
+    given: Any, inputs: tuple[ArrayPart, ...], parts: tuple[ArrayPart, ...]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32] | None]:
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise NotOnEngine("validation_data is no pair of arrays")
+    rows, targets, weights = (*given, None)[:3]
+    x = _inputs("validation_data's x", rows, targets, inputs)[0]
+    y = _targets("validation_data's y", targets, x, parts)[0]
+    return x, y, _weights("validation_data's weights", weights, x)
+
+
+def _inputs(
+    name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
+) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
+    """Return the rows, and what the columns are if there are several inputs."""
+    if not isinstance(given, Mapping) and not are_several_inputs(given, y):
+        if like:
+            raise NotOnEngine(f"{name} has not the inputs of x")
+        return _array(name, given), ()
+    try:
+        columns, parts = packed(given, name, like or None, "inputs")
+    except DataError as error:
+        raise NotOnEngine(str(error)) from None
+    # Images are not scaled here, so that their numbers are as whole as any others.
+    parts = tuple(replace(each, whole=each.whole or each.image, image=False) for each in parts)
+    return np.asarray(columns, np.float32), parts
+
+
+def _targets(
+    name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] | None = None
+) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
+    """Return the targets, and what the columns are if there are several."""
+    if not are_several(given, len(x)):
+        if like:
+            raise NotOnEngine(f"{name} has not the targets of y")
+        return _array(name, given), ()
+    try:
+        columns, parts = packed(given, name, like or None)
+    except DataError as error:
+        raise NotOnEngine(str(error)) from None
+    return np.asarray(columns, np.float32), parts
+
+
+def _array(name: str, given: Any) -> npt.NDArray[Any]:
+    """Convert an array as Keras' adapter does: floats to float32, integers unchanged."""
+    if hasattr(given, "to_numpy"):
+        given = given.to_numpy()
+    if type(given).__module__.startswith("tensorflow") and hasattr(given, "numpy"):
+        given = given.numpy()
+    if not isinstance(given, np.ndarray):
+        raise NotOnEngine(f"{name} is no array but {type(given).__name__}")
+    if given.dtype.kind not in "biuf" or not given.ndim or not len(given):
+        raise NotOnEngine(f"{name} has no rows of numbers: {given.shape} {given.dtype}")
+    wanted = np.float32 if given.dtype.kind == "f" else given.dtype
+    return np.ascontiguousarray(given, wanted)
+
+
+# Datasets
+
+
+def is_read(value: Any) -> bool:
+    """Return whether `fit` would read batches from a value."""
+    return is_dataset(value) or isinstance(value, keras.utils.PyDataset)
+
+
+def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `fit` with arrays in place of datasets that it would read.
+
+    The rows of an epoch may come in any order: the engine shuffles them itself.
+
+    Raises:
+        NotOnEngine: They are endless, too many, or change from one epoch to the next.
+    """
+    changed = dict(given)
+    for name in _OF_STEPS:
+        if given.get(name):
+            raise NotOnEngine(f"{name} counts batches of a dataset")
+    if is_read(given.get("x")):
+        if given.get("y") is not None or given.get("sample_weight") is not None:
+            raise NotOnEngine("x is a dataset, and y or sample_weight are given as well")
+        first, again = _read(given["x"]), _read(given["x"])
+        if not _equal(first, again):
+            raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
+        changed["x"], changed["y"], changed["sample_weight"] = (*_joined(first), None)[:3]
+        changed["batch_size"] = _length(first[0])
+    if is_read(given.get("validation_data")):
+        changed["validation_data"] = _joined(_read(given["validation_data"]))
+    return changed
+
+
+Batch = tuple[Any, ...]
+
+
+def _read(dataset: Any) -> list[Batch]:
+    """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
+    batches: list[Batch] = []
+    room = available_bytes() * _SHARE_OF_MEMORY
+    for batch in _batches(dataset):
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise NotOnEngine("a batch of the dataset is not (x, y) or (x, y, sample_weight)")
+        if any(each.dtype.kind not in "biuf" for each in _arrays(batch)):
+            raise NotOnEngine("the dataset has other values than numbers")
+        batches.append(tuple(batch))
+        room -= sum(each.nbytes for each in _arrays(batch))
+        if room < 0:
+            raise NotOnEngine("the dataset is larger than a quarter of the free memory")
+    if not batches:
+        raise NotOnEngine("the dataset holds no rows")
+    return batches
+
+
+def _batches(dataset: Any) -> Iterator[Any]:
+    if is_dataset(dataset):
+        if int(dataset.cardinality()) == _INFINITE:
+            raise NotOnEngine("the tf.data.Dataset is endless")
+        yield from dataset.as_numpy_iterator()
+        return
+    count = dataset.num_batches
+    if count is None:
+        raise NotOnEngine("the PyDataset does not tell how many batches it has")
+    for place in range(count):
+        yield dataset[place]
+    dataset.on_epoch_end()
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the arrays of a batch, or of a part of it, in a fixed order."""
+    if isinstance(value, Mapping):
+        for name in sorted(value):
+            yield from _arrays(value[name])
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _arrays(each)
+    else:
+        yield np.asarray(value)
+
+
+def _length(batch: Batch) -> int:
+    return len(next(_arrays(batch[1])))
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Join batches, or parts of them, that have the same structure."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, tuple | list):
+        kind = tuple if isinstance(first, tuple) else list
+        return kind(_joined(each) for each in zip(*parts, strict=True))
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _equal(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
+    """Return whether two epochs have the same rows, in any order."""
+    return sorted(_digests(first)) == sorted(_digests(again))
+
+
+def _digests(batches: Sequence[Batch]) -> list[bytes]:
+    digests = []
+    for batch in batches:
+        arrays = [np.ascontiguousarray(each) for each in _arrays(batch)]
+        for row in range(len(arrays[0])):
+            digest = hashlib.blake2b(digest_size=16)
+            for array in arrays:
+                digest.update(array[row].tobytes())
+            digests.append(digest.digest())
+    return digests

@@ -1,0 +1,192 @@
+"""KerasTuner's tuner classes on hpsearch's engine."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import keras_tuner
+
+from hpsearch.tuners.search import EngineSearch
+
+TunerType = TypeVar("TunerType", bound=type)
+#: KerasTuner's own, even if a program puts hpsearch's classes in their places.
+_TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
+_HYPERBAND_ORACLE = keras_tuner.oracles.HyperbandOracle
+
+
+def _like_keras_tuners(ours: TunerType) -> TunerType:
+    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
+    changed: Any = ours
+    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
+    parameters = list(inspect.signature(theirs.__init__).parameters.values())
+    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
+    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
+    parameters.insert(places[0] if places else len(parameters), workers)
+    original = changed.__init__
+
+    @functools.wraps(theirs.__init__)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+
+    changed.__init__ = __init__
+    changed.__init__.__signature__ = inspect.Signature(parameters)
+    return ours
+
+
+class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
+    """The base of the tuners.
+
+    Workers train several trials at a time. The project's directory gets the files of
+    `hpsearch run`: results.csv, sweep.db, run.log, beside KerasTuner's own. What the engine cannot
+    do runs in this process, as KerasTuner runs it, and `search` prints why.
+
+    Args:
+        args, kwargs: KerasTuner's.
+        workers: The number of trials at a time; None for one on each core.
+    """
+
+    def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
+        given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        # KerasTuner takes None and 0 for "choose one at random".
+        self._hpsearch = EngineSearch(self, seeded=bool(given.get("seed")), workers=workers)
+        if given.get("hypermodel") is None and type(self).run_trial is OnEngine.run_trial:
+            raise ValueError(
+                "Received `hypermodel=None`: only a class that overrides `run_trial` may do without"
+            )
+        super().__init__(*args, **kwargs)
+        self._hpsearch.begin()
+
+    def _populate_initial_space(self) -> None:
+        """Build the model once, unless the project holds a search whose space is known."""
+        if not self._hpsearch.store.exists():
+            super()._populate_initial_space()
+
+    def _configure_tensorboard_dir(
+        self, callbacks: Sequence[Any], trial: Any, execution: int = 0
+    ) -> None:
+        """Call KerasTuner's only for TensorBoard: it needs the package tensorboard."""
+        if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
+            super()._configure_tensorboard_dir(callbacks, trial, execution)
+
+    def load_model(self, trial: Any) -> Any:
+        """Return the model of a trial, with the weights of its best epoch."""
+        found = self._hpsearch.model_of(trial)
+        return super().load_model(trial) if found is None else found
+
+    def reload(self) -> None:
+        """Load the trials from the project's directory."""
+        if not self._hpsearch.reload():
+            super().reload()
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """Train a trial's model; in a worker once, for one execution."""
+        if self._hpsearch is not None:
+            return super().run_trial(trial, *args, **kwargs)
+        hp = trial.hyperparameters
+        return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **kwargs)
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Tell the oracle that a trial has ended; on the engine it knows already."""
+        if not self._hpsearch.searches:
+            super().on_trial_end(trial)
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Search for the best hyperparameters; takes KerasTuner's arguments, and those of `fit`.
+
+        Raises:
+            HpsearchError: The project's directory holds another search's results, or cannot be
+                written.
+            RuntimeError: No trial completed, or too many failed one after another.
+        """
+        if "verbose" in kwargs:
+            self.oracle.verbose = kwargs["verbose"]
+        if not self._hpsearch.run(args, kwargs):
+            super().search(*args, **kwargs)
+
+
+@_like_keras_tuners
+class Tuner(OnEngine):
+    """Asks an oracle of the user, as KerasTuner's own `Tuner` does."""
+
+
+@_like_keras_tuners
+class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
+    """Tries every combination; ten values of a range without a step, as KerasTuner does."""
+
+
+@_like_keras_tuners
+class RandomSearch(OnEngine, keras_tuner.RandomSearch):  # type: ignore[misc]
+    """Tries uniform points of the space."""
+
+
+@_like_keras_tuners
+class BayesianOptimization(OnEngine, keras_tuner.BayesianOptimization):  # type: ignore[misc]
+    """Models scores by a Gaussian process; fits the noise unless `alpha` is given."""
+
+
+class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """KerasTuner's oracle, which also halves a bracket that the space is too small to fill.
+
+    In KerasTuner all configs of such a space end in the first round. With several workers it also
+    names the latest bracket in the values of a trial of an earlier one; this oracle names its own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: The bracket for which no config was left, and how many it has.
+        self._last: tuple[int, int] | None = None
+        super().__init__(*args, **kwargs)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return the values of the next trial, or a status; see KerasTuner's `Oracle`."""
+        response: dict[str, Any] = super().populate_space(trial_id)
+        for bracket in self._brackets if "values" in response else ():
+            if any(each["id"] == trial_id for trials in bracket["rounds"] for each in trials):
+                response["values"]["tuner/bracket"] = bracket["bracket_num"]
+        return response
+
+    def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
+        if self._last is None:
+            response: dict[str, Any] = super()._random_trial(trial_id, bracket)
+            if response["status"] == "RUNNING":
+                return response
+            self._last = bracket["bracket_num"], len(bracket["rounds"][0])
+            found: dict[str, Any] = self.populate_space(trial_id)
+            return found
+        # No further bracket can begin.
+        self._brackets.remove(bracket)
+        return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
+
+    def _get_size(self, bracket_num: int, round_num: int) -> int:
+        whole = int(super()._get_size(bracket_num, round_num))
+        if self._last is None or self._last[0] != bracket_num:
+            return whole
+        return math.ceil(whole * self._last[1] / int(super()._get_size(bracket_num, 0)))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return KerasTuner's state, and the last bracket."""
+        return {**super().get_state(), "last": self._last}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take a state, which KerasTuner's own oracle may have written."""
+        super().set_state(state)
+        self._last = tuple(state["last"]) if state.get("last") else None
+
+
+@_like_keras_tuners
+class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
+    """Halves brackets of configs; one that continues keeps its optimizer's state."""
+
+    def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
+        given = inspect.signature(_HYPERBAND.__init__).bind(self, *args, **kwargs).arguments
+        rest = {**given, **given.get("kwargs", {})}
+        names = inspect.signature(_HYPERBAND_ORACLE.__init__).parameters
+        own = {name: value for name, value in rest.items() if name in names and name != "self"}
+        rest = {name: value for name, value in rest.items() if name not in {*names, "kwargs"}}
+        self._hpsearch = EngineSearch(self, seeded=bool(own.get("seed")), workers=workers)
+        # KerasTuner's constructor would make an oracle of its own.
+        _TUNER.__init__(self, oracle=HyperbandOracle(**own), **rest)
+        self._hpsearch.begin()

@@ -1,0 +1,487 @@
+"""A tuner's search on the engine: what it can run, as which sweep, and who proposes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.src.engine import objective as kt_objective
+from keras_tuner.src.engine.hypermodel import DefaultHyperModel
+
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
+from hpsearch.models.callbacks import require_callbacks, within_epochs
+from hpsearch.models.custom import Tailored, TrackedHyperParameters, trains_itself
+from hpsearch.models.discovery import declared_in, described
+from hpsearch.models.fit_arguments import NotOnEngine, Request, request_of
+from hpsearch.models.mlp import give_weights
+from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
+from hpsearch.search.asking import Exchange
+from hpsearch.search.oracle import StrategyOracle
+from hpsearch.search.strategy import Strategy
+from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.tuner.custom_model import LoaderWithModel
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.search import TunerSpec
+from hpsearch.tuner.settings import Settings
+from hpsearch.tuners.running import AsGiven
+from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
+from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
+
+#: Methods that a subclass may override and that only KerasTuner's own loop calls.
+_HOOKS = (
+    "_build_and_fit_model",
+    "_build_hypermodel",
+    "load_model",
+    "on_batch_begin",
+    "on_batch_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "pre_create_trial",
+    "save_model",
+)
+#: Trials of a search that its oracle ends.
+_ENDLESS = 10**9
+
+
+class EngineSearch:
+    """The searches of one of KerasTuner's tuners on the engine.
+
+    Args:
+        tuner: Not initialised yet.
+        seeded: Whether the user gave a seed.
+        workers: The number of trials at a time; None for one on each core.
+    """
+
+    def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
+        self.tuner = tuner
+        self.seeded = seeded
+        self.workers = workers
+        self.trials = TunerTrials(tuner)
+        #: The oracle's state before the trials of an earlier process were loaded, if they were.
+        self._new: Mapping[str, Any] | None = None
+        #: Whether the oracle has made the stored trials itself, in this process.
+        self._live = False
+        self._begun = False
+        #: Whether a search is under way here.
+        self.searches = False
+        #: Builds and trains the models of the search under way.
+        self._hypermodel: keras_tuner.HyperModel | None = None
+        #: The shape of its rows, unless there are several inputs.
+        self._row: tuple[int, ...] | None = None
+
+    @property
+    def store(self) -> Path:
+        """The store in the project's directory."""
+        return Path(self.tuner.project_dir, "sweep.db")
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """The `method` of a sweep file."""
+        tuner, oracle = self.tuner, self.tuner.oracle
+        if isinstance(tuner, keras_tuner.GridSearch):
+            return {"name": "grid"}
+        if isinstance(tuner, keras_tuner.RandomSearch):
+            return {"name": "random"}
+        if isinstance(tuner, keras_tuner.BayesianOptimization):
+            return {"name": "bayesian", **_bayesian(oracle)}
+        if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
+            return {"name": "keras_tuner.oracles:HyperbandOracle"}
+        return {"name": model_reference(type(oracle))}
+
+    @property
+    def asks_the_oracle(self) -> bool:
+        """Whether the tuner's own oracle proposes, and not a method of hpsearch in its place."""
+        return ":" in self.method["name"]
+
+    # The tuner's methods
+
+    def begin(self) -> None:
+        """Take up the project, or start what imports TensorFlow for its workers."""
+        self._begun = True
+        if self.store.exists():
+            self.reload()
+        elif not _overridden(self.tuner):
+            kept_servers()
+
+    def reload(self) -> bool:
+        """Load the trials of the store, if there is one.
+
+        The store's seed is the oracle's, as in KerasTuner, unless the user gave another one.
+        """
+        if not self.store.exists():
+            return False
+        if not self._begun:
+            # KerasTuner's constructor asks before the tuner has all its attributes.
+            return True
+        if self._new is None:
+            self._new = copy.deepcopy(self.tuner.oracle.get_state())
+        with contextlib.suppress(Exception):
+            # KerasTuner's files may be incomplete or missing; the store is complete.
+            self.tuner.oracle.reload()
+        with Store(self.store, read_only=True) as store:
+            self._require_method(store)
+            executions, results = store.executions(), store.results()
+            identity = store.facts().identity
+        if identity is not None:
+            self._take_seed(identity.recipe["seed"])
+        self.trials.clear()
+        for execution in executions:
+            if execution.number in results:
+                self.trials.take(execution, results[execution.number])
+        return True
+
+    def _require_method(self, store: Store) -> None:
+        """Check that the project's trials are of the same kind of search.
+
+        Raises:
+            RuntimeError: They are not.
+        """
+        before, now = sweep_from_text(store.facts().sweep).method.name, self.method["name"]
+        if before != now:
+            raise RuntimeError(
+                f"{self.tuner.project_dir} holds the trials of a search by {before}, and this is "
+                f"{now}: change the `project_name`, or pass `overwrite=True` to begin anew"
+            )
+
+    def _take_seed(self, stored: int) -> None:
+        new = dict(self._new or {})
+        seed = new.get("seed", stored) if self.seeded else stored
+        self.tuner.oracle.seed = new["seed"] = new["seed_state"] = seed
+        self._new = new
+
+    def model_of(self, trial: Any) -> Any:
+        """Return a trial's model with the weights of its best epoch; None without a stored one.
+
+        Raises:
+            HpsearchError: Its weights were not kept.
+        """
+        number = self.trials.best_number(trial.trial_id)
+        if number is None:
+            return None
+        values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
+        # Not the tuner's own method: KerasTuner's Hyperband would load a checkpoint there.
+        model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)  # noqa: SLF001
+        with Store(self.store, read_only=True) as store:
+            weights, shape = store.weights(number), row_shape_in(store)
+        if weights is None:
+            name = trial.trial_id
+            raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
+        if not model.built:
+            give_weights(model, shape)
+        model.set_weights(list(weights))
+        return model
+
+    def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Search on the engine with the arguments of `search`; False if that is not possible.
+
+        Raises:
+            HpsearchError: The directory holds another search's results, or cannot be written.
+            KeyboardInterrupt: The user interrupted it.
+            RuntimeError: No trial completed, or too many failed one after another.
+        """
+        try:
+            request = self._request(args, kwargs)
+            self.searches = True
+            self._run(request)
+        except NotOnEngine as reason:
+            self.searches = False
+            # They would take the cores of the trials in this process.
+            close_servers()
+            if self.tuner.oracle.verbose:
+                print(f"hpsearch: the trials run in this process, one by one: {reason}")  # noqa: T201
+            return False
+        finally:
+            self.searches = False
+        return True
+
+    def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
+        """Return the request for the engine.
+
+        Raises:
+            InputError: A callback is none.
+            NotOnEngine: The engine cannot run this tuner or these arguments.
+        """
+        tuner = self.tuner
+        if os.environ.get("KERASTUNER_ORACLE_IP"):
+            raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
+        if overridden := _overridden(tuner):
+            raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
+        if isinstance(tuner.oracle.objective, kt_objective.MultiObjective):
+            raise NotOnEngine("there are several objectives")
+        if tuner.distribution_strategy is not None:
+            raise NotOnEngine("there is a distribution_strategy")
+        if tuner.oracle.trials and not self.store.exists():
+            raise NotOnEngine("the project has trials that did not run on the engine")
+        if tuner.hypermodel is None:
+            raise NotOnEngine("there is no hypermodel")
+        self._hypermodel = tuner.hypermodel
+        own_run = _is_users(tuner, "run_trial")
+        if own_run or trains_itself(tuner.hypermodel):
+            self._hypermodel = AsGiven(tuner, len(args), own_run=own_run)
+        request = request_of(args, kwargs, own_fit=trains_itself(self._hypermodel))
+        require_callbacks(request.callbacks)
+        self._tell_what_stays(request, own_run=own_run)
+        return request
+
+    def _tell_what_stays(self, request: Request, *, own_run: bool) -> None:
+        """Print what of the user's code runs in workers, where it can change nothing here."""
+        names = [f"{type(self.tuner).__name__}.run_trial"] if own_run else []
+        users = (type(each) for each in request.callbacks)
+        names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
+        if names and self.tuner.oracle.verbose:
+            said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
+            print(f"hpsearch: {said}: what it changes in this program stays there")  # noqa: T201
+
+    def _run(self, request: Request) -> None:
+        tuner, trials = self.tuner, self.trials
+        hyperparameters = self._hyperparameters(request)
+        sweep = self._sweep(request, hyperparameters)
+        late = "drawn" if tuner.oracle.tune_new_entries else "default"
+        code = self._code(request, hyperparameters)
+        model = CustomModel(code, hyperparameters, late, tolerant=True)
+        where = Path(tuner.project_dir)
+        settings = Settings(
+            out=where, workers=self.workers, report=False, model=False, drive=self._drive
+        )
+        dataset = request.dataset
+        tuner.on_search_begin()
+        try:
+            loader = LoaderWithModel(lambda _: dataset, model)
+            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, kept_servers())
+        except ChangedSweepError as error:
+            raise RefusedError(
+                f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
+            ) from None
+        except Interrupted as error:
+            if error.by_keyboard:
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            copy_worker_log(ResultsDirectory(where))
+            trials.save()
+        tuner.on_search_end()
+        if not outcome.completed:
+            failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
+            why = failed[-1].message if failed else "none was tried"
+            raise RuntimeError(f"no trial completed; the last one: {why}")
+
+    def _drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
+        """Search with the tuner's oracle, or with an oracle around hpsearch's own method."""
+        tuner, search, recipe = self.tuner, spec.search, spec.problem.recipe
+        oracle = tuner.oracle
+        if not self.asks_the_oracle:
+            assert strategy is not None
+            oracle = StrategyOracle(
+                strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
+            )
+        name = type(tuner).__name__
+        driver = Driver(self.trials, oracle, tuner.hypermodel, search.space, name=name)
+        tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)  # noqa: SLF001
+        if self.asks_the_oracle and not self._live:
+            self._replay(driver, spec)
+        self._live = True
+        driver.search(engine)
+
+    def _replay(self, driver: Driver, spec: TunerSpec) -> None:
+        """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
+        oracle = driver.oracle
+        verbose, oracle.verbose = oracle.verbose, 0
+        if self._new is not None:
+            hyperparameters = oracle.hyperparameters
+            oracle.trials.clear()
+            oracle.set_state(copy.deepcopy(self._new))
+            oracle.hyperparameters = hyperparameters
+        driver.replay(spec.past.events)
+        oracle.verbose = verbose
+
+    # The sweep
+
+    def _hyperparameters(self, request: Request) -> ModelHyperparameters:
+        """Return the hyperparameters, including those that KerasTuner's first build misses.
+
+        Raises:
+            NotOnEngine: The engine cannot express them.
+        """
+        tuner, oracle = self.tuner, self.tuner.oracle
+        self._row = None if request.inputs else request.input.shape
+        custom_fit = trains_itself(self._hypermodel)
+        if oracle.tune_new_entries and oracle.allow_new_entries:
+            try:
+                known = self._parameters()
+                self._note(declared_in(tuner.hypermodel, self._model_name, known, row=self._row))
+            except InputError as error:
+                raise NotOnEngine(str(error)) from None
+            if custom_fit:
+                self._note(self._declared_by_fit(request))
+        defaults = {each.name: each.default for each in oracle.hyperparameters.space}
+        by_fit = custom_fit or not request.validated
+        by_fit = by_fit or bool(request.arguments or within_epochs(request.callbacks))
+        whole = bool(request.callbacks)
+        found = tuple(self._parameters())
+        return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)
+
+    def note_late(self, config: Config) -> None:
+        """Take up hyperparameters that the model of a config requested, and none before."""
+        build = TrackedHyperParameters(config.values, lambda each: each.default)
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            # Code of the user, which a worker has run already.
+            model = self.tuner.hypermodel.build(build)
+            if self._row is not None and not model.built:
+                give_weights(model, self._row)
+            self._note(build.space)
+
+    def _declared_by_fit(self, request: Request) -> Sequence[Any]:
+        arrays, name = request.arrays, self._model_name
+        rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+        fitting = Tailored(self._hypermodel, custom_fit=True, arguments=request.arguments)
+        with contextlib.redirect_stdout(io.StringIO()):
+            return declared_in(
+                fitting,
+                name,
+                self._parameters(),
+                rows,
+                request.target,
+                inputs=request.inputs,
+            )
+
+    def _note(self, declared: Sequence[Any]) -> None:
+        hyperparameters = keras_tuner.HyperParameters()
+        hyperparameters.merge(declared)
+        self.tuner.oracle.update_space(hyperparameters)
+
+    def _parameters(self) -> list[Parameter]:
+        """Convert KerasTuner's space.
+
+        Raises:
+            NotOnEngine: A name has several meanings.
+        """
+        declared: dict[str, list[Any]] = {}
+        for hyperparameter in self.tuner.oracle.hyperparameters.space:
+            declared.setdefault(hyperparameter.name, []).append(hyperparameter)
+        try:
+            return [self._parameter(name, each) for name, each in declared.items()]
+        except InputError as error:
+            raise NotOnEngine(str(error)) from None
+
+    def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
+        parameter = described(name, declared)
+        if self.method["name"] == "grid" and parameter.choices is None:
+            # KerasTuner's grid takes these values of a range without a step.
+            values = sorted(set(declared[0].values))
+            return Parameter(name, Choices(tuple(values)), parameter.when)
+        return parameter
+
+    def _sweep(self, request: Request, found: ModelHyperparameters) -> Sweep:
+        tuner, oracle = self.tuner, self.tuner.oracle
+        objective = oracle.objective
+        raw: dict[str, Any] = {
+            "name": _name(tuner.project_name),
+            "seed": int(oracle.seed),
+            "data": {"memory": request.described},
+            "model": self._model_name,
+            "metric": {
+                "name": objective.name,
+                "goal": "maximize" if objective.direction == "max" else "minimize",
+                "epoch": "best",
+            },
+            "method": dict(self.method),
+            "parameters": self._fixed(request, found),
+            "seeds": int(tuner.executions_per_trial),
+            "keep": "all",
+        }
+        if oracle.max_trials and not self.asks_the_oracle:
+            raw["budget"] = {"trials": int(oracle.max_trials)}
+        elif self.method["name"] != "grid":
+            # The oracle ends the search.
+            raw["budget"] = {"trials": _ENDLESS}
+        return sweep_from_mapping(raw)
+
+    def _fixed(self, request: Request, found: ModelHyperparameters) -> dict[str, int]:
+        """Return the epochs and batch size of every trial, but for what the model declares."""
+        # Hyperband decides the epochs, not `search`.
+        epochs = getattr(self.tuner.oracle, "max_epochs", None) or request.epochs
+        fixed = {"epochs": epochs, "batch_size": request.batch_size}
+        if not found.custom_fit:
+            defaults_of_fit = {"epochs": 1, "batch_size": 32}
+            fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
+        return {n: int(v) for n, v in fixed.items() if v is not None and n not in found.defaults}
+
+    def _code(self, request: Request, found: ModelHyperparameters) -> bytes:
+        """Pickle the hypermodel for workers.
+
+        Raises:
+            NotOnEngine: It cannot be pickled.
+        """
+        tuner = self.tuner
+        tailored = Tailored(
+            self._hypermodel,
+            custom_fit=found.custom_fit,
+            optimizer=tuner.optimizer,
+            loss=tuner.loss,
+            metrics=tuner.metrics,
+            most_weights=tuner.max_model_size,
+            callbacks=request.callbacks,
+            arguments=request.arguments,
+        )
+        users = [self._given_model, type(tuner), tuner.optimizer, tuner.loss, tuner.metrics]
+        try:
+            return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
+        except InputError as error:
+            raise NotOnEngine(str(error)) from None
+
+    @property
+    def _given_model(self) -> Any:
+        """The function or hypermodel that the user passed."""
+        model = self.tuner.hypermodel
+        return model.build if isinstance(model, DefaultHyperModel) else model
+
+    @property
+    def _model_name(self) -> str:
+        """`module:name` of the hypermodel's function or class."""
+        return model_reference(self._given_model)
+
+
+def _bayesian(oracle: Any) -> dict[str, Any]:
+    options = {"beta": float(oracle.beta)}
+    default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
+    if oracle.alpha != default:
+        # Else the noise is fitted.
+        options["alpha"] = float(oracle.alpha)
+    if oracle.num_initial_points is not None:
+        options["num_initial_points"] = int(oracle.num_initial_points)
+    return options
+
+
+def _overridden(tuner: keras_tuner.Tuner) -> str:
+    """Return the first hook that a user's subclass overrides; empty if it overrides none."""
+    return next((name for name in _HOOKS if _is_users(tuner, name)), "")
+
+
+def _is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
+    if name in vars(tuner):
+        return True
+    home = next(base.__module__ for base in type(tuner).__mro__ if name in vars(base))
+    return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
+
+
+def _name(project: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
+    return cleaned if cleaned.strip(".") else "tuner"
+
+
+def row_shape_in(store: Store) -> tuple[int, ...]:
+    """Return the shape of a row of the data that a store's trials were trained on."""
+    memory = sweep_from_text(store.facts().sweep).data.memory
+    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
+    return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

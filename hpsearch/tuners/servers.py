@@ -1,0 +1,64 @@
+"""The servers that fork workers, which all tuners of a process share."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import IO, Any
+
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.workers.output import cut_middle
+from hpsearch.workers.servers import Servers
+
+
+@dataclass
+class _Kept:
+    """The servers that all tuners of this process share.
+
+    Attributes:
+        log: What the workers have printed that no project's log has yet.
+        pid: The process that started them; a fork of it starts its own.
+    """
+
+    servers: Servers
+    log: IO[Any]
+    pid: int
+
+
+_kept: list[_Kept] = []
+
+
+def kept_servers() -> Servers:
+    """Return this process's servers, starting them if there are none or they have ended."""
+    if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
+        return _kept[0].servers
+    close_servers()
+    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run
+    _kept.append(_Kept(Servers(log), log, os.getpid()))
+    return _kept[0].servers
+
+
+def copy_worker_log(where: ResultsDirectory) -> None:
+    """Move what the workers have written to the project's log, if any."""
+    if not _kept:
+        return
+    workers = _kept[0].log.fileno()
+    output = os.pread(workers, os.fstat(workers).st_size, 0)
+    os.ftruncate(workers, 0)
+    with contextlib.suppress(OSError), where.open_log() as log:
+        log.write(output.decode("utf-8", "replace"))
+        log.flush()
+        cut_middle(log)
+
+
+@atexit.register
+def close_servers() -> None:
+    """End the servers and all processes that they forked."""
+    while _kept:
+        kept = _kept.pop()
+        if kept.pid == os.getpid():
+            kept.servers.close()
+        kept.log.close()

@@ -1,0 +1,120 @@
+"""Datasets that `fit` would read: once, if their rows never change."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import hpsearch.tuners as kt
+from hpsearch.models.fit_arguments import NotOnEngine, request_of
+
+X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("int64")
+W = np.arange(1, 51).astype("float32")
+
+
+class Batches(keras.utils.PyDataset):
+    """Rows in another order each epoch; with noise, also other rows."""
+
+    def __init__(self, noise=0.0):
+        super().__init__()
+        self._random = np.random.default_rng(1)
+        self._noise = noise
+        self._order = np.arange(50)
+
+    @property
+    def num_batches(self):
+        return 5
+
+    def __getitem__(self, place):
+        rows = self._order[10 * place : 10 * (place + 1)]
+        return X[rows] + self._noise * self._random.random(), Y[rows]
+
+    def on_epoch_end(self):
+        self._random.shuffle(self._order)
+
+
+def batched(*arrays, size=8):
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(size)
+
+
+def rows(array):
+    return sorted(map(tuple, array.tolist()))
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        batched(X, Y),
+        batched(X, Y).shuffle(7, seed=1),
+        tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(50).batch(8),
+        Batches(),
+    ],
+    ids=["in order", "shuffled batches", "shuffled rows", "PyDataset"],
+)
+def test_finite_ones_are_read_once(dataset):
+    request = request_of((dataset,), {"validation_data": batched(X, Y), "epochs": 3})
+    assert rows(request.arrays.x_train) == rows(X)
+    np.testing.assert_array_equal(request.arrays.x_train[:, 0] > 0, request.arrays.y_train)
+    np.testing.assert_array_equal(request.arrays.x_val, X)
+    assert request.batch_size == (10 if isinstance(dataset, Batches) else 8)
+    assert request.epochs == 3
+
+
+def test_weights_and_several_inputs():
+    inputs = {"a": X[:, :1], "b": X[:, 1:]}
+    request = request_of((batched(inputs, Y, W),), {"validation_data": batched(inputs, Y, W)})
+    assert [part.name for part in request.inputs] == ["a", "b"]
+    np.testing.assert_array_equal(request.arrays.w_train, W)
+    np.testing.assert_array_equal(request.arrays.w_val, W)
+
+
+def test_arrays_may_be_validated_on_a_dataset():
+    request = request_of((X, Y), {"validation_data": batched(X, Y), "batch_size": 16})
+    assert request.batch_size == 16
+    np.testing.assert_array_equal(request.arrays.y_val, Y)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "more", "why"),
+    [
+        (batched(X, Y).repeat(), {}, "endless"),
+        (Batches(noise=1.0), {}, "other rows in each epoch"),
+        (
+            batched(X, Y).map(lambda x, y: (x + tf.random.uniform(()), y)),
+            {},
+            "other rows in each epoch",
+        ),
+        (batched(X, Y), {"steps_per_epoch": 2}, "steps_per_epoch counts batches"),
+        (batched(X, Y), {"y": Y}, "y or sample_weight are given"),
+        (batched(X), {}, r"not \(x, y\)"),
+        (batched(X, Y.astype(str)), {}, "other values than numbers"),
+        (batched(X[:0], Y[:0]), {}, "no rows"),
+    ],
+)
+def test_others_are_not(dataset, more, why):
+    with pytest.raises(NotOnEngine, match=why):
+        request_of((dataset,), {"validation_data": (X, Y), **more})
+
+
+@pytest.mark.usefixtures("place")
+def test_a_search_with_one_trains_on_the_engine():
+    def build(hp):
+        model = keras.Sequential([layers.Dense(hp.Int("units", 2, 9)), layers.Dense(2)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"])
+        return model
+
+    tuner = kt.RandomSearch(build, "val_loss", 3, seed=1, directory="d", project_name="p")
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
+    tuner.search(
+        batched(X, Y), epochs=5, validation_data=batched(X, Y), callbacks=[stop], verbose=0
+    )
+    table = pd.read_csv("d/p/results.csv")
+    assert set(table["trainer"]) <= {"native", "graph"}
+    assert set(table["batch_size"]) == {8}
+    assert tuner.get_best_models()[0].predict(X, verbose=0).shape == (50, 2)

@@ -1,0 +1,149 @@
+"""Tuners with a `run_trial` and hypermodels with a `fit` of their own: in the workers."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from sklearn.model_selection import KFold
+
+import hpsearch.tuners as kt
+
+pytestmark = pytest.mark.usefixtures("place")
+WHERE = {"directory": "d", "project_name": "p", "seed": 2}
+
+
+def build(hp):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(hp.Int("units", 4, 8))])
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def table():
+    return pd.read_csv("d/p/results.csv")
+
+
+class Tuned(kt.RandomSearch):
+    """The recipe of KerasTuner's documentation for the batch size and the epochs."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        kwargs["batch_size"] = trial.hyperparameters.Int("batch_size", 16, 64, step=16)
+        kwargs["epochs"] = trial.hyperparameters.Int("epochs", 2, 5)
+        return super().run_trial(trial, *args, **kwargs)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_run_trial_that_sets_arguments_trains_on_the_engine(images, named):
+    x, y, x_val, y_val = images
+    tuner = Tuned(build, "val_accuracy", 4, executions_per_trial=2, **WHERE)
+    rows = ((), {"x": x, "y": y}) if named else ((x, y), {})
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    tuner.search(*rows[0], **rows[1], validation_data=(x_val, y_val), callbacks=[stop], verbose=0)
+    found = table()
+    assert len(found) == 8
+    assert set(found["status"]) == {"completed"}
+    assert set(found["trainer"]) == {"native"}
+    assert (found["epochs_trained"] == found["epochs"]).all()
+    assert set(found["batch_size"]) <= {16, 32, 48, 64}
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("batch_size") in {16, 32, 48, 64}
+    model = tuner.get_best_models()[0]
+    score = model.evaluate(x_val, y_val, verbose=0)[1]
+    executions = found.groupby("config")["score"]
+    assert score == pytest.approx(executions.max()[executions.mean().idxmax()], abs=1e-6)
+
+
+class Folded(kt.GridSearch):
+    """Cross-validation, as many write it: no validation data, one model a fold."""
+
+    def run_trial(self, trial, x, y, *args, **kwargs):
+        scores = []
+        for train, held in KFold(3).split(x):
+            model = self.hypermodel.build(trial.hyperparameters)
+            model.fit(x[train], y[train], *args, **kwargs)
+            scores.append(model.evaluate(x[held], y[held], verbose=0, return_dict=True)["loss"])
+        return float(np.mean(scores))
+
+
+def test_cross_validation_in_run_trial(images):
+    x, y, _, _ = images
+    tuner = Folded(build, "val_loss", **WHERE)
+    tuner.search(x[:90], y[:90], epochs=2, verbose=0)
+    found = table()
+    assert len(found) == 5
+    assert set(found["status"]) == {"completed"}
+    assert found["score"].nunique() == 5
+
+
+class Told(kt.RandomSearch):
+    """As in KerasTuner's first versions: the oracle is told, and nothing returned."""
+
+    def run_trial(self, trial, x, y, **kwargs):
+        model = self.hypermodel.build(trial.hyperparameters)
+        history = model.fit(x, y, **kwargs).history
+        self.oracle.update_trial(trial.trial_id, {"val_loss": min(history["val_loss"])})
+
+
+def test_an_oracle_that_is_told(images):
+    x, y, x_val, y_val = images
+    tuner = Told(build, "val_loss", 2, **WHERE)
+    tuner.search(x, y, epochs=2, validation_data=(x_val, y_val), verbose=0)
+    assert set(table()["status"]) == {"completed"}
+    assert tuner.oracle.get_best_trials()[0].score == table()["score"].min()
+
+
+class Halved(kt.Hyperband):
+    def run_trial(self, trial, *args, **kwargs):
+        kwargs["batch_size"] = trial.hyperparameters.Choice("batch_size", [32, 64])
+        return super().run_trial(trial, *args, **kwargs)
+
+
+def test_hyperband_with_run_trial(images):
+    x, y, x_val, y_val = images
+    tuner = Halved(build, "val_loss", max_epochs=4, factor=2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+    assert set(table()["status"]) <= {"completed", "stopped"}
+
+
+class Ended(kt.RandomSearch):
+    begun, ended = 0, 0
+
+    def on_trial_begin(self, trial):
+        Ended.begun += 1
+        super().on_trial_begin(trial)
+
+    def on_trial_end(self, trial):
+        Ended.ended += trial.score is not None
+        super().on_trial_end(trial)
+
+
+def test_hooks_between_trials_are_called_here(images):
+    x, y, x_val, y_val = images
+    tuner = Ended(build, "val_loss", 3, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert (Ended.begun, Ended.ended) == (3, 3)
+    assert set(table()["trainer"]) == {"native"}
+
+
+def test_training_metrics_are_objectives_without_validation_data(images):
+    x, y, _, _ = images
+    tuner = kt.RandomSearch(build, "accuracy", 3, **WHERE)
+    tuner.search(x, y, epochs=2, verbose=0)
+    assert set(table()["status"]) == {"completed"}
+    assert (table()["score"] == table()["accuracy"]).all()
+    assert tuner.get_best_models()[0].predict(x[:2], verbose=0).shape == (2, 10)
+
+
+@pytest.mark.slow
+def test_tensorboard_has_a_directory_for_each_training(images, place):
+    x, y, x_val, y_val = images
+    board = keras.callbacks.TensorBoard("logs")
+    tuner = kt.RandomSearch(build, "val_loss", 2, executions_per_trial=2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val), callbacks=[board], verbose=0)
+    written = {str(path.parent.parent) for path in (place / "logs").rglob("train/events*")}
+    expected = {f"logs/{c}/execution{n}" for c in table()["config"] for n in (0, 1)}
+    assert {str(place / each) for each in expected} == written
