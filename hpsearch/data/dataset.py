@@ -342,6 +342,15 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 IMAGE_MAX = 255.0
 
 
+def is_dataset(value: Any) -> bool:
+    """True for a `tf.data.Dataset`; does not import TensorFlow."""
+    return (
+        type(value).__module__.partition(".")[0] == "tensorflow"
+        and hasattr(value, "as_numpy_iterator")
+        and hasattr(value, "element_spec")
+    )
+
+
 def are_several(y: Any, rows: int) -> bool:
     """True if `y` is a mapping of arrays, or a list of arrays with so many rows."""
     if isinstance(y, Mapping):

@@ -15,6 +15,7 @@ from hpsearch.data.dataset import (
     Options,
     are_several,
     are_several_inputs,
+    is_dataset,
     packed,
     row_counts,
 )
@@ -28,15 +29,6 @@ from hpsearch.spec.data import DataSpec
 #: Rows are copied twice, to encode them and to share them with the workers.
 _SHARE_OF_MEMORY = 1 / 3
 _INFINITE = -1
-
-
-def is_dataset(value: Any) -> bool:
-    """True for a `tf.data.Dataset`; does not import TensorFlow."""
-    return (
-        type(value).__module__.partition(".")[0] == "tensorflow"
-        and hasattr(value, "as_numpy_iterator")
-        and hasattr(value, "element_spec")
-    )
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:

@@ -11,16 +11,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import (
-    Dataset,
-    Split,
     are_several,
     are_several_inputs,
+    is_dataset,
     packed,
     several_target,
 )
-from hpsearch.data.memory import InMemoryRows, is_dataset
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec, Target, Task
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
@@ -93,39 +90,12 @@ class Request:
         return InputSpec(tuple(x.shape[1:]), str(x.dtype), parts=self.inputs)
 
     @property
-    def described(self) -> dict[str, str]:
-        """Descriptions of the arrays for sweep.yaml."""
-        arrays = self.arrays
-        validation = arrays.x_val, arrays.y_val
-        rows = InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation)
-        return rows.described
-
-    @property
     def target(self) -> Target:
         """The target, neither encoded nor standardised."""
         if self.parts:
             return several_target(self.parts)
         outputs = int(np.prod(self.arrays.y_train.shape[1:], dtype=np.int64))
         return Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
-
-    @property
-    def dataset(self) -> Dataset:
-        """The arrays as a dataset, neither scaled, encoded nor standardised."""
-        arrays = self.arrays
-        train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
-        validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
-        parts = {"train": train, "validation": validation}
-        return Dataset(
-            name="memory",
-            input=self.input,
-            target=self.target,
-            train=train,
-            validation=validation,
-            test=None,
-            fingerprint=fingerprint(
-                parts, (each.in_fingerprint for each in (*self.parts, *self.inputs))
-            ),
-        )
 
 
 def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> Request:

@@ -111,9 +111,13 @@ def config_from(space: Space, values: Mapping[str, Any]) -> Config | None:
 def _value(parameter: Parameter, value: Any) -> Any:
     codes, domain = _codes(parameter), parameter.domain
     if codes is not None:
-        if isinstance(value, list | dict) or value not in codes:
-            raise ValueError(f"{value!r} is no value of {parameter.name!r}")
-        return codes[value]
+        if not isinstance(value, list | dict) and value in codes:
+            return codes[value]
+        # A program's own hyperparameters may have values that `hyperparameters_of` would code.
+        for choice in codes.values():
+            if type(choice) is type(value) and choice == value:
+                return choice
+        raise ValueError(f"{value!r} is no value of {parameter.name!r}")
     assert isinstance(domain, Range)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not domain.min <= value <= domain.max:

@@ -21,7 +21,6 @@ from hpsearch.models.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
 from hpsearch.training.callbacks import CalledBack
-from hpsearch.training.native import NativeTrainer
 from hpsearch.training.trainer import KerasTrainer, State, Trainer
 
 if TYPE_CHECKING:
@@ -200,15 +199,16 @@ class EngineFit:
         rows, epochs = len(request.arrays.x_train), request.epochs or 1
         steps = math.ceil(rows / (request.batch_size or _BATCH_SIZE))
         callbacks = list(request.callbacks)
-        native = trainer if isinstance(trainer, NativeTrainer) else None
+        # The native trainer has weights and rate of its own; the graph has the model's.
+        native = trainer.kind == "native"
         called = CalledBack(
             trainer,
             callbacks,
-            native.set_learning_rate if native else None,
+            getattr(trainer, "set_learning_rate", None),
             ends=lambda _: False,
             epochs=epochs,
             steps=steps,
-            reads_weights=native is not None and bool(callbacks),
+            reads_weights=native and bool(callbacks),
         )
         history = keras.callbacks.History()
         history.set_model(self._model)

@@ -105,6 +105,8 @@ def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Sum
 #: Configs are asked for in windows. Trainings are shared within a window, so its size must not
 #: depend on the number of workers.
 _WINDOW = 4_096
+#: More trials than any search has: a budget of as many says that the oracle ends it.
+_NO_BOUND = 10**8
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,9 @@ class Planner(ABC):
 
     @property
     def left_over(self) -> int:
-        """Trials that the budget has left."""
-        return self._trials.remaining or 0
+        """Trials that the budget has left, if it bounds them."""
+        remaining = self._trials.remaining or 0
+        return 0 if remaining > _NO_BOUND else remaining
 
     @abstractmethod
     def begin(self, answered: Collection[int]) -> Step:

@@ -16,6 +16,10 @@ import keras_tuner
 from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
+from hpsearch.data.assembly import fingerprint
+from hpsearch.data.dataset import Dataset, Split
+from hpsearch.data.memory import InMemoryRows
+from hpsearch.data.specs import Arrays
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import Tailored, TrackedHyperParameters, trains_itself
@@ -91,12 +95,11 @@ class EngineSearch:
         tuner, oracle = self.tuner, self.tuner.oracle
         if isinstance(tuner, keras_tuner.GridSearch):
             return {"name": "grid"}
-        if isinstance(tuner, keras_tuner.RandomSearch):
-            return {"name": "random"}
         if isinstance(tuner, keras_tuner.BayesianOptimization):
             return {"name": "bayesian", **_bayesian(oracle)}
-        if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
-            return {"name": "keras_tuner.oracles:HyperbandOracle"}
+        for known in ("HyperbandOracle", "RandomSearchOracle"):
+            if isinstance(oracle, getattr(keras_tuner.oracles, known)):
+                return {"name": f"keras_tuner.oracles:{known}"}
         return {"name": model_reference(type(oracle))}
 
     @property
@@ -254,7 +257,7 @@ class EngineSearch:
         settings = Settings(
             out=where, workers=self.workers, report=False, model=False, drive=self._drive
         )
-        dataset = request.dataset
+        dataset = _dataset_of(request)
         tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
@@ -388,7 +391,7 @@ class EngineSearch:
         raw: dict[str, Any] = {
             "name": _name(tuner.project_name),
             "seed": int(oracle.seed),
-            "data": {"memory": request.described},
+            "data": {"memory": _described(request.arrays)},
             "model": self._model_name,
             "metric": {
                 "name": objective.name,
@@ -450,6 +453,30 @@ class EngineSearch:
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
         return model_reference(self._given_model)
+
+
+def _described(arrays: Arrays) -> dict[str, str]:
+    """Return descriptions of the arrays for sweep.yaml."""
+    validation = arrays.x_val, arrays.y_val
+    return InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation).described
+
+
+def _dataset_of(request: Request) -> Dataset:
+    """Return the arrays as a dataset, neither scaled, encoded nor standardised."""
+    arrays = request.arrays
+    train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
+    validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
+    splits = {"train": train, "validation": validation}
+    parts = (each.in_fingerprint for each in (*request.parts, *request.inputs))
+    return Dataset(
+        name="memory",
+        input=request.input,
+        target=request.target,
+        train=train,
+        validation=validation,
+        test=None,
+        fingerprint=fingerprint(splits, parts),
+    )
 
 
 def _bayesian(oracle: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_a_function_of_this_file_and_its_model_again(digits):
 
 def test_a_hypermodel_by_a_method_that_learns(digits):
     results = hpsearch.tune(*digits, model=user_models.Fitted, method="tpe", trials=3, workers=1)
-    assert set(results.table["trainer"]) == {"fit"}
+    assert set(results.table["trainer"]) == {"native"}
     assert {"normalize", "batch_size", "epochs"} <= set(results.table.columns)
 
 

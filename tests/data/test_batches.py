@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from hpsearch.data import memory
-from hpsearch.data.memory import collect, is_dataset
+from hpsearch.data.dataset import is_dataset
+from hpsearch.data.memory import collect
 from hpsearch.errors import DataError
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)

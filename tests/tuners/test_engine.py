@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import keras
+import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
@@ -384,3 +385,116 @@ def test_several_inputs_train_on_the_engine(images, named):
     best = tuner.get_best_models()[0]
     score = best.evaluate(halves(x_val), y_val, verbose=0)[1]
     assert score == pytest.approx(table()["score"].max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("tuner_class", ["RandomSearch", "Hyperband"])
+def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
+    """The first configs of KerasTuner's own tuner, with every way of sampling a range."""
+    x, y, x_val, y_val = images
+
+    def sampled(hp):
+        hp.Choice("activation", ["relu", "tanh"])
+        hp.Boolean("on")
+        hp.Fixed("always", True)
+        hp.Float("rate", 1e-4, 1e-1, sampling="log")
+        hp.Float("late", 1.0, 9.0, sampling="reverse_log")
+        hp.Int("step", 2, 64, step=2, sampling="log")
+        return build(hp)
+
+    many = {"max_epochs": 2, "factor": 2} if tuner_class == "Hyperband" else {"max_trials": 6}
+    settings = {"objective": "val_loss", "seed": 11, "directory": "d", **many}
+    theirs = getattr(keras_tuner, tuner_class)(sampled, project_name="theirs", **settings)
+    made = [theirs.oracle.create_trial(f"t{n}").hyperparameters for n in range(3)]
+    expected = [vars(each)["values"] for each in made]
+    ours = getattr(kt, tuner_class)(sampled, project_name="p", **settings)
+    ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    found = [vars(trial.hyperparameters)["values"] for trial in ours.oracle.trials.values()]
+    assert found[:3] == expected
+    assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
+
+
+def test_kerastuner_reads_what_is_written(search):
+    ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
+    theirs = keras_tuner.RandomSearch(
+        build, objective="val_accuracy", max_trials=3, seed=4, directory="d", project_name="p"
+    )
+    assert sorted(theirs.oracle.trials) == list(ours.oracle.trials) == ["0", "1", "2"]
+    for one, other in zip(
+        theirs.oracle.get_best_trials(3), ours.oracle.get_best_trials(3), strict=True
+    ):
+        assert one.get_state() == other.get_state()
+    assert theirs.oracle.get_state()["tried_so_far"]
+
+
+@pytest.mark.parametrize("tuner_class", [kt.GridSearch, kt.RandomSearch, kt.Hyperband])
+def test_a_project_is_reopened_without_a_build(search, tuner_class, capsys):
+    many = {"max_epochs": 2} if tuner_class is kt.Hyperband else {"max_trials": 4}
+    first = search(tuner_class, **many)
+    builds = []
+
+    def counted(hp):
+        builds.append(hp)
+        return build(hp)
+
+    settings = {"objective": "val_accuracy", "directory": "d", "project_name": "p"} | many
+    again = tuner_class(counted, **settings)
+    assert builds == []
+    assert [each.get_state() for each in again.oracle.get_best_trials(4)] == [
+        each.get_state() for each in first.oracle.get_best_trials(4)
+    ]
+    again.results_summary()
+    assert again.get_best_models()[0].count_params() > 0
+    new = tuner_class(counted, **(settings | {"project_name": "other"}))
+    assert len(builds) == 2
+    assert len(new.oracle.hyperparameters.space) == 3
+
+
+def test_a_project_of_another_search_is_refused(search):
+    search(kt.RandomSearch, max_trials=1)
+    with pytest.raises(RuntimeError, match="overwrite=True"):
+        kt.GridSearch(build, objective="val_accuracy", directory="d", project_name="p")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping variable loading")
+def test_a_project_of_kerastuners_goes_on_in_its_loop(images, capsys):
+    x, y, x_val, y_val = images
+    settings = {"objective": "val_loss", "seed": 2, "directory": "d", "project_name": "p"}
+    theirs = keras_tuner.RandomSearch(build, max_trials=1, **settings)
+    theirs.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    ours = kt.RandomSearch(build, max_trials=2, **settings)
+    ours.search(x, y, validation_data=(x_val, y_val), verbose=1)
+    assert "did not run on the engine" in capsys.readouterr().out
+    assert [each.status for each in ours.oracle.trials.values()] == ["COMPLETED"] * 2
+
+
+def test_nothing_is_printed_unless_wanted(search, capsys):
+    search(kt.Hyperband, max_epochs=2)
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_is_kerastuners(images, capsys):
+    x, y, x_val, y_val = images
+    for tuner_class, many in (
+        (kt.RandomSearch, {"max_trials": 2}),
+        (kt.GridSearch, {"max_trials": 2}),
+    ):
+        tuner = tuner_class(
+            build, "val_loss", directory="d", project_name=tuner_class.__name__, **many
+        )
+        tuner.search(x, y, validation_data=(x_val, y_val))
+        said = capsys.readouterr().out
+        assert said.count("Search: Running Trial #") == 2
+        assert "Value             |Best Value So Far |Hyperparameter" in said
+        assert said.count("Best val_loss So Far") == 2
+        assert "budget" not in said
+
+
+def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
+    """KerasTuner's distributed mode, which one variable announces."""
+    tuner = kt.RandomSearch(
+        build, objective="val_loss", max_trials=1, directory="d", project_name="p"
+    )
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(NotOnEngine, match="KERASTUNER_ORACLE_IP"):
+        tuner._hpsearch._request((np.ones((3, 2)), np.ones(3)), {})

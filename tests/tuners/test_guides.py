@@ -144,7 +144,7 @@ class TestGettingStarted:
             **WHERE,
         )
         tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val), verbose=0)
-        assert set(rows_of("whole")["trainer"]) == {"fit"}
+        assert set(rows_of("whole")["trainer"]) <= {"fit", "native"}
 
     def test_a_built_in_metric_as_the_objective(self, numbers):
         def build_regressor(hp):
