@@ -79,11 +79,6 @@ class Request:
     inputs: tuple[ArrayPart, ...] = ()
 
     @property
-    def validated(self) -> bool:
-        """Whether there are rows to validate on."""
-        return len(self.arrays.y_val) > 0
-
-    @property
     def input(self) -> InputSpec:
         """The rows as the model takes them."""
         x = self.arrays.x_train

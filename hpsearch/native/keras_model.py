@@ -328,7 +328,7 @@ def _converted(y: npt.NDArray[Any], loss: _Loss, outputs: int) -> npt.NDArray[An
         _require(y.shape == (len(y), outputs))
     if loss is _SPARSE:
         whole = y.astype(np.int32)
-        _require(np.array_equal(whole, y) and whole.min() >= 0 and whole.max() < outputs)
+        _require(np.array_equal(whole, y) and np.all((whole >= 0) & (whole < outputs)))
         return whole
     numbers = np.ascontiguousarray(y, np.float32)
     if loss is _SQUARED:

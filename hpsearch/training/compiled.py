@@ -251,9 +251,11 @@ class CompiledTrainer(KerasTrainer):
             trained = self._train((x, measures.prepare(y), w), order)
             # Before validation, which uses the same metric objects of a custom model.
             numbers = measures.result(trained, x.shape[0])
-            validated = self._validate((x_val, measures.prepare(y_val), w_val))
-        for name, number in measures.result(validated, x_val.shape[0]).items():
-            numbers[f"val_{name}"] = number
+            rows = x_val.shape[0]
+            if rows:
+                validated = self._validate((x_val, measures.prepare(y_val), w_val))
+                result = measures.result(validated, rows)
+                numbers |= {f"val_{name}": number for name, number in result.items()}
         self._names = tuple(numbers)
         return tf.stack(list(numbers.values()))
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -169,31 +170,53 @@ class EngineFit:
         self._model, self._make = model, make
         self.kind = "fit"
         self._fit: Callable[..., Any] = model.fit
-        #: What the extension has trained, whose optimizer's state is not in the model.
-        self._native: Callable[[], Any] | None = None
+        #: Makes the first call anew, if the extension has trained.
+        self._repeat: Callable[[], None] | None = None
         self._called = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does, and return its History."""
-        trainer = request = None
-        # The model is Keras' own again, for whoever looks at its methods.
+        # While it trains, the model is Keras' own, for whoever looks at its methods.
         vars(self._model).pop("fit", None)
-        if not self._called:
-            with contextlib.suppress(NotOnEngine):
-                request = request_of(args, kwargs)
-                trainer = self._make(request)
-        self._called = True
-        self.kind = trainer.kind if trainer is not None else "fit"
-        if trainer is None or request is None:
-            again, self._native = self._native, None
-            if again is not None:
-                again()
-            return self._fit(*args, **kwargs)
-        if trainer.kind == "native":
-            first = self._model.get_weights()
-            self._native = lambda: (self._model.set_weights(first), self._fit(*args, **kwargs))
+        try:
+            return self._later(args, kwargs) if self._called else self._first(args, kwargs)
+        finally:
             self._model.fit = self
+
+    def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self._called = True
+        trainer = None
+        with contextlib.suppress(NotOnEngine):
+            request = request_of(args, kwargs)
+            trainer = self._make(request)
+        if trainer is None:
+            return self._fit(*args, **kwargs)
+        self.kind = trainer.kind
+        if trainer.kind == "native":
+            weights, rate = self._model.get_weights(), float(self._model.optimizer.learning_rate)
+            self._repeat = partial(self._again, weights, rate, args, kwargs)
         return self._train(trainer, request)
+
+    def _later(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self.kind = "fit"
+        if self._repeat is not None:
+            repeat, self._repeat = self._repeat, None
+            repeat()
+        return self._fit(*args, **kwargs)
+
+    def _again(
+        self,
+        weights: Sequence[Any],
+        rate: float,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """Make the first call anew, by Keras: the extension keeps its optimizer's state."""
+        self._model.set_weights(weights)
+        optimizer = self._model.optimizer
+        if isinstance(optimizer._learning_rate, keras.Variable):  # noqa: SLF001
+            optimizer.learning_rate = rate
+        self._fit(*args, **kwargs)
 
     def _train(self, trainer: Trainer, request: Request) -> keras.callbacks.History:
         rows, epochs = len(request.arrays.x_train), request.epochs or 1
@@ -305,6 +328,7 @@ class CustomFitTrainer(KerasTrainer):
                 callbacks=[watcher],
                 **arguments,
             )
+        vars(self.model).pop("fit", None)
         self._best = watcher.best
         curve = _epochs(given, self._recipe.metric)
         if isinstance(given, keras.callbacks.History):

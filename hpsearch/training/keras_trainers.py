@@ -147,12 +147,17 @@ def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
 
 def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
     """Return the trainer of what a hypermodel's own `fit` asks of its model; None for Keras'."""
-    of_fit = asked.arguments or not asked.validated or within_epochs(asked.callbacks)
-    if of_fit or not model.compiled:
+    rest = asked.arguments.keys() - {"shuffle"}
+    shuffled = asked.arguments.get("shuffle", True)
+    if rest or shuffled not in (True, False) or within_epochs(asked.callbacks):
+        return None
+    if not model.compiled:
         return None
     problem = replace(request.problem, input=asked.input, target=asked.target)
     values = {"batch_size": asked.batch_size or 32}
-    wanted = TrainerRequest(problem, values, request.seed, asked.arrays, asked.epochs or 1)
+    wanted = TrainerRequest(
+        problem, values, request.seed, asked.arrays, asked.epochs or 1, shuffled=shuffled
+    )
     several = bool(asked.parts), bool(asked.inputs)
     if not any(several) and not model.built:
         model.build(asked.arrays.x_train.shape)

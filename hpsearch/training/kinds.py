@@ -47,6 +47,7 @@ class TrainerRequest:
     seed: int
     arrays: Arrays
     epochs: int | None = None
+    shuffled: bool = True
 
     @property
     def batch_size(self) -> int:
@@ -57,6 +58,8 @@ class TrainerRequest:
     def order(self) -> Callable[[int], npt.NDArray[np.int32]]:
         """Epoch (from 1) -> permutation of the training rows, int32."""
         rows = len(self.arrays.x_train)
+        if not self.shuffled:
+            return lambda _: np.arange(rows, dtype=np.int32)
         return partial(epoch_order, self.problem.recipe.sweep_seed, self.seed, rows=rows)
 
 

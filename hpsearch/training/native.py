@@ -73,17 +73,17 @@ class NativeTrainer:
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)
-        trained = self._network.train(*self._train, order)
-        validated = self._network.evaluate(*self._validation)
-        numbers = {}
-        for prefix, (loss, metric), (_, y) in (
-            ("", trained, self._train),
-            ("val_", validated, self._validation),
-        ):
-            numbers[f"{prefix}loss"] = _mean(loss, len(y))
-            if self._metric:
-                numbers[prefix + self._metric] = _mean(metric, len(y))
+        numbers = self._named("", self._network.train(*self._train, order), self._train)
+        if len(self._validation[1]):
+            validated = self._network.evaluate(*self._validation)
+            numbers |= self._named("val_", validated, self._validation)
         return numbers
+
+    def _named(
+        self, prefix: str, sums: tuple[float, float], rows: Sequence[Any]
+    ) -> dict[str, float]:
+        loss, metric = (_mean(total, len(rows[1])) for total in sums)
+        return {f"{prefix}loss": loss, **({prefix + self._metric: metric} if self._metric else {})}
 
     def weights(self) -> State:
         return tuple(self._numbers(part, 0) for part in self._parts)

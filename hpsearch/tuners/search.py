@@ -300,13 +300,15 @@ class EngineSearch:
         """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
         oracle = driver.oracle
         verbose, oracle.verbose = oracle.verbose, 0
+        # Trials that failed then end nothing now.
+        most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
         if self._new is not None:
             hyperparameters = oracle.hyperparameters
             oracle.trials.clear()
             oracle.set_state(copy.deepcopy(self._new))
             oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
-        oracle.verbose = verbose
+        oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
 
     # The sweep
 
@@ -328,8 +330,7 @@ class EngineSearch:
             if custom_fit:
                 self._note(self._declared_by_fit(request))
         defaults = {each.name: each.default for each in oracle.hyperparameters.space}
-        by_fit = custom_fit or not request.validated
-        by_fit = by_fit or bool(request.arguments or within_epochs(request.callbacks))
+        by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
         whole = bool(request.callbacks)
         found = tuple(self._parameters())
         return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)

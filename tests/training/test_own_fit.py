@@ -1,0 +1,183 @@
+"""`model.fit` within a hypermodel's own `fit`: trained by the engine, with Keras' results."""
+
+from __future__ import annotations
+
+import copy
+
+import cloudpickle
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from keras import callbacks as kc
+
+from hpsearch.models.mlp import build_model
+from hpsearch.models.problem import Problem
+
+SEED, EPOCHS = 1, 8
+
+
+def dense(hp):
+    """A model of the extension's."""
+    del hp
+    return compiled(keras.Input((64,)))
+
+
+def convolutional(hp):
+    """No model of the extension's."""
+    del hp
+    inputs = keras.Input((8, 8, 1))
+    return compiled(inputs, keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten())
+
+
+def compiled(inputs, *others):
+    made = [*others, keras.layers.Dense(12, "relu"), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([inputs, *made])
+    # One step an epoch, so that the order of the rows does not matter; it has to learn in it.
+    optimizer = keras.optimizers.Adam(0.05)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+MODELS = {"native": dense, "graph": convolutional}
+
+
+class Fitting(keras_tuner.HyperModel):
+    """Calls `model.fit` once for each of the arguments, and keeps what is left of the model."""
+
+    def __init__(self, build, *calls):
+        super().__init__()
+        self.build_one, self.calls = build, calls
+
+    def build(self, hp):
+        return self.build_one(hp)
+
+    def fit(self, hp, model, x, y, *, validation_data, callbacks, **kwargs):
+        del hp
+        everything = {"batch_size": len(x), "verbose": 0, "validation_data": validation_data}
+        for call in self.calls:
+            more = copy.deepcopy({**everything, **call})
+            mine = [*callbacks, *more.pop("callbacks", [])]
+            history = model.fit(x, y, callbacks=mine, **more, **kwargs)
+        self.left = {
+            "weights": model.get_weights(),
+            "rate": float(model.optimizer.learning_rate),
+            "history": model.history is history,
+            "predictions": model.predict(x[:5], verbose=0),
+        }
+        return history
+
+
+def by_engine(digits, hypermodel):
+    """The curve by the engine, what is left of the model, and what trained it."""
+    problem = digits.replace(
+        model="one:own", code=cloudpickle.dumps(hypermodel), metric="val_loss", goal="minimize"
+    )
+    trainer = problem.trainer({}, SEED)
+    curve = []
+    while (epoch := trainer.run_epoch()) is not None:
+        curve.append(epoch)
+    return pd.DataFrame(curve), trainer._hypermodel.left, trainer.kind
+
+
+def by_keras(digits, hypermodel):
+    """The same by `fit` on the same first weights."""
+    made = cloudpickle.loads(cloudpickle.dumps(hypermodel))
+    problem = digits.replace(model="one:own", code=cloudpickle.dumps(hypermodel))
+    recipe, arrays = problem.recipe, problem.arrays
+    model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
+    shape = model.input_shape[1:]
+    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
+    history = made.fit(
+        None, model, x, arrays.y_train, validation_data=(x_val, arrays.y_val), callbacks=[]
+    )
+    return pd.DataFrame(history.history), made.left
+
+
+class OnBatches(kc.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+CALLS = {
+    "plain": {},
+    "stopping": {"callbacks": [kc.EarlyStopping("val_loss", patience=1, min_delta=0.2)]},
+    "restoring": {
+        "callbacks": [
+            kc.EarlyStopping(
+                "val_loss", patience=2, min_delta=0.3, restore_best_weights=True, mode="min"
+            )
+        ]
+    },
+    "plateau": {"callbacks": [kc.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.3)]},
+    "weights": {"sample_weight": np.linspace(0.1, 2.0, 400)},
+    "classes": {"class_weight": {1: 4.0, 7: 0.5}},
+    "no validation": {"validation_data": None, "callbacks": [kc.EarlyStopping("loss", 0.2)]},
+    "a part": {"validation_data": None, "validation_split": 0.25},
+    "in order": {"shuffle": False, "batch_size": 64},
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("name", CALLS)
+def test_it_gives_what_keras_gives(digits, kind, name):
+    call = {"epochs": EPOCHS, **CALLS[name]}
+    if "sample_weight" in call:
+        call["sample_weight"] = np.linspace(0.1, 2.0, len(digits.arrays.x_train))
+    hypermodel = Fitting(MODELS[kind], call)
+    ours, left, trained_by = by_engine(digits, hypermodel)
+    theirs, expected = by_keras(digits, hypermodel)
+    # The extension knows no weights of rows.
+    assert trained_by == ("graph" if "weight" in name or name == "classes" else kind)
+    assert len(ours) == len(theirs)
+    assert set(ours) == set(theirs)
+    columns = list(theirs)
+    np.testing.assert_allclose(ours[columns], theirs[columns], atol=2e-3)
+    for one, other in zip(left["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(one, other, atol=5e-3)
+    assert left["rate"] == pytest.approx(expected["rate"])
+    assert left["history"]
+    np.testing.assert_allclose(left["predictions"], expected["predictions"], atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_second_call_goes_on_from_the_first(digits, kind):
+    hypermodel = Fitting(MODELS[kind], {"epochs": 4}, {"epochs": 3})
+    ours, left, trained_by = by_engine(digits, hypermodel)
+    theirs, expected = by_keras(digits, hypermodel)
+    assert trained_by == "fit"
+    assert len(ours) == 3
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], atol=2e-3)
+    for one, other in zip(left["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(one, other, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"callbacks": [OnBatches()]},
+        {"steps_per_epoch": 2, "batch_size": 32},
+    ],
+    ids=["batches", "steps"],
+)
+def test_what_only_keras_can_do_it_does(digits, call):
+    hypermodel = Fitting(dense, {"epochs": 2, **call})
+    ours, _, trained_by = by_engine(digits, hypermodel)
+    assert trained_by == "fit"
+    assert len(ours) == 2
+
+
+def test_a_checkpoint_is_of_the_epoch(digits, tmp_path):
+    """A callback that reads weights gets those of its epoch from the extension, too."""
+    path = str(tmp_path / "{epoch}.weights.h5")
+    saving = kc.ModelCheckpoint(path, save_weights_only=True)
+    hypermodel = Fitting(dense, {"epochs": 3, "callbacks": [saving]})
+    _, left, trained_by = by_engine(digits, hypermodel)
+    assert trained_by == "native"
+    model = dense(None)
+    model.load_weights(path.format(epoch=3))
+    for one, other in zip(model.get_weights(), left["weights"], strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.load_weights(path.format(epoch=1))
+    assert not np.array_equal(model.get_weights()[0], left["weights"][0])
