@@ -285,6 +285,9 @@ def _read(dataset: Any) -> list[Batch]:
             raise NotOnEngine("a batch of the dataset is not (x, y) or (x, y, sample_weight)")
         if any(each.dtype.kind not in "biuf" for each in _arrays(batch)):
             raise NotOnEngine("the dataset has other values than numbers")
+        lengths = {each.shape[:1] for each in _arrays(batch)}
+        if len(lengths) != 1 or () in lengths:
+            raise NotOnEngine("the dataset gives no batches of equally many rows: call .batch(n)")
         batches.append(tuple(batch))
         room -= sum(each.nbytes for each in _arrays(batch))
         if room < 0:

@@ -17,7 +17,13 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.models.custom import build_custom_model, built_with, seeded
+from hpsearch.models.custom import (
+    build_custom_model,
+    built_with,
+    load_hypermodel,
+    seeded,
+    trains_itself,
+)
 from hpsearch.models.layers import RESHAPING_ACTIVATIONS
 from hpsearch.models.preprocessing_layers import (
     feature_layers,
@@ -25,7 +31,7 @@ from hpsearch.models.preprocessing_layers import (
     output_layers,
     several_inputs,
 )
-from hpsearch.models.problem import Problem
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
@@ -246,13 +252,18 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
         return MLP(problem, seed).build(hp)
     model = build_custom_model(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
-        if not model.compiled:
-            if problem.target.task is Task.OWN:
+        own = problem.target.task is Task.OWN
+        if not model.compiled and not (own and trains_itself(_hypermodel(recipe))):
+            if own:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, problem)
         if not model.built:
             _give_weights_for(model, problem.input)
     return model
+
+
+def _hypermodel(recipe: Recipe) -> keras_tuner.HyperModel:
+    return load_hypermodel(recipe.model, recipe.code)
 
 
 def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:

@@ -113,9 +113,10 @@ def _value(parameter: Parameter, value: Any) -> Any:
     if codes is not None:
         if not isinstance(value, list | dict) and value in codes:
             return codes[value]
-        # A program's own hyperparameters may have values that `hyperparameters_of` would code.
+        # A program's own hyperparameters may have values that `hyperparameters_of` would code, and
+        # KerasTuner adds steps without rounding.
         for choice in codes.values():
-            if type(choice) is type(value) and choice == value:
+            if type(choice) is type(value) and (choice == value or _is_close(choice, value)):
                 return choice
         raise ValueError(f"{value!r} is no value of {parameter.name!r}")
     assert isinstance(domain, Range)
@@ -125,6 +126,10 @@ def _value(parameter: Parameter, value: Any) -> Any:
             f"{value!r} is no value of {parameter.name!r}, from {domain.min:g} to {domain.max:g}"
         )
     return int(value) if domain.integer else float(value)
+
+
+def _is_close(choice: Any, value: Any) -> bool:
+    return isinstance(value, float) and math.isclose(choice, value, rel_tol=1e-9, abs_tol=1e-12)
 
 
 @contextmanager

@@ -6,8 +6,7 @@ import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import keras
 import keras_tuner
@@ -170,8 +169,6 @@ class EngineFit:
         self._model, self._make = model, make
         self.kind = "fit"
         self._fit: Callable[..., Any] = model.fit
-        #: Makes the first call anew, if the extension has trained.
-        self._repeat: Callable[[], None] | None = None
         self._called = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -179,7 +176,10 @@ class EngineFit:
         # While it trains, the model is Keras' own, for whoever looks at its methods.
         vars(self._model).pop("fit", None)
         try:
-            return self._later(args, kwargs) if self._called else self._first(args, kwargs)
+            if not self._called:
+                return self._first(args, kwargs)
+            self.kind = "fit"
+            return self._fit(*args, **kwargs)
         finally:
             self._model.fit = self
 
@@ -192,38 +192,15 @@ class EngineFit:
         if trainer is None:
             return self._fit(*args, **kwargs)
         self.kind = trainer.kind
-        if trainer.kind == "native":
-            weights, rate = self._model.get_weights(), float(self._model.optimizer.learning_rate)
-            self._repeat = partial(self._again, weights, rate, args, kwargs)
         return self._train(trainer, request)
 
-    def _later(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        self.kind = "fit"
-        if self._repeat is not None:
-            repeat, self._repeat = self._repeat, None
-            repeat()
-        return self._fit(*args, **kwargs)
-
-    def _again(
-        self,
-        weights: Sequence[Any],
-        rate: float,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        """Make the first call anew, by Keras: the extension keeps its optimizer's state."""
-        self._model.set_weights(weights)
-        optimizer = self._model.optimizer
-        if isinstance(optimizer._learning_rate, keras.Variable):  # noqa: SLF001
-            optimizer.learning_rate = rate
-        self._fit(*args, **kwargs)
-
     def _train(self, trainer: Trainer, request: Request) -> keras.callbacks.History:
-        rows, epochs = len(request.arrays.x_train), request.epochs or 1
+        rows = len(request.arrays.x_train)
+        epochs = 1 if request.epochs is None else request.epochs
         steps = math.ceil(rows / (request.batch_size or _BATCH_SIZE))
         callbacks = list(request.callbacks)
-        # The native trainer has weights and rate of its own; the graph has the model's.
-        native = trainer.kind == "native"
+        # The native trainer has weights, rate and state of its own; the graph has the model's.
+        native = isinstance(trainer, HoldsState)
         called = CalledBack(
             trainer,
             callbacks,
@@ -235,12 +212,46 @@ class EngineFit:
         )
         history = keras.callbacks.History()
         history.set_model(self._model)
+        history.set_params({"verbose": 0, "epochs": epochs, "steps": steps})
         history.on_train_begin()
         while (numbers := called.run_epoch()) is not None:
             history.on_epoch_end(len(history.epoch), dict(numbers))
         if native and not callbacks:
             self._model.set_weights(list(trainer.weights()))
+        if isinstance(trainer, HoldsState):
+            _give_state(trainer, self._model)
         return history
+
+
+@runtime_checkable
+class HoldsState(Protocol):
+    """A trainer whose optimizer's state is not in the model."""
+
+    iterations: int
+
+    def slots(self) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
+        """Return the optimizer's arrays, one sequence a kind, in the order of the weights."""
+        ...
+
+
+#: Optimizers of the extension -> the lists of their arrays, in the extension's order.
+_SLOTS = {
+    keras.optimizers.SGD: ("momentums",),
+    keras.optimizers.Adam: ("_momentums", "_velocities"),
+    keras.optimizers.AdamW: ("_momentums", "_velocities"),
+    keras.optimizers.RMSprop: ("_velocities", "_momentums"),
+    keras.optimizers.Adagrad: ("_accumulators",),
+}
+
+
+def _give_state(trainer: HoldsState, model: keras.Model) -> None:
+    """Put the state of a trainer's optimizer into the model's, so that Keras can go on."""
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    for name, arrays in zip(_SLOTS[type(optimizer)], trainer.slots(), strict=False):
+        for variable, array in zip(getattr(optimizer, name), arrays, strict=True):
+            variable.assign(array)
+    optimizer.iterations.assign(trainer.iterations)
 
 
 #: The stream of `fit` in the derivation of seeds, apart from those of a config.
@@ -315,7 +326,7 @@ class CustomFitTrainer(KerasTrainer):
         return list(self.model.variables)
 
     def _fit(self) -> list[Epoch]:
-        watcher = _Watcher(self._recipe)
+        watcher = Watcher(self._recipe)
         arguments = self._arguments()
         # An attribute of this model only: others that the user's code builds keep Keras' method.
         self.model.fit = self._engine = EngineFit(self.model, self._make)
@@ -352,7 +363,7 @@ class CustomFitTrainer(KerasTrainer):
         return arguments
 
 
-class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
+class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the weights of the best epoch, and stops the training early."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -372,7 +383,9 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]
             if self._recipe.epoch == "best":
                 self.best = tuple(self.model.get_weights())
         self._patience.see(score)
-        self.model.stop_training = self.model.stop_training or self._patience.exhausted
+        # A training loop of the user's own may never have set it.
+        stops = getattr(self.model, "stop_training", False)
+        self.model.stop_training = stops or self._patience.exhausted
 
 
 def _epochs(given: Any, metric: str) -> list[Epoch]:

@@ -28,7 +28,7 @@ from hpsearch.native.keras_model import dense_model
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
-from hpsearch.training.fit import CustomFitTrainer, FitTrainer
+from hpsearch.training.fit import CustomFitTrainer, FitTrainer, Watcher
 from hpsearch.training.kinds import TrainerRequest, choose, suits_gpu
 from hpsearch.training.measures import make_measures
 from hpsearch.training.native import NativeTrainer
@@ -145,13 +145,17 @@ def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
     )
 
 
+#: Callbacks that read a model's weights, and change neither them nor the optimizer.
+_READS_WEIGHTS = (Watcher, keras.callbacks.ModelCheckpoint)
+
+
 def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
     """Return the trainer of what a hypermodel's own `fit` asks of its model; None for Keras'."""
     rest = asked.arguments.keys() - {"shuffle"}
     shuffled = asked.arguments.get("shuffle", True)
     if rest or shuffled not in (True, False) or within_epochs(asked.callbacks):
         return None
-    if not model.compiled:
+    if not model.compiled or model.optimizer.use_ema or asked.epochs == 0:
         return None
     problem = replace(request.problem, input=asked.input, target=asked.target)
     values = {"batch_size": asked.batch_size or 32}
@@ -161,7 +165,9 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Tra
     several = bool(asked.parts), bool(asked.inputs)
     if not any(several) and not model.built:
         model.build(asked.arrays.x_train.shape)
-    if (native := _native_trainer(model, wanted)) is not None:
+    reading = [each for each in asked.callbacks if not isinstance(each, _READS_WEIGHTS)]
+    native = _native_trainer(model, wanted) if read_numbers(reading) else None
+    if native is not None:
         return native
     if not expressible(model, several_inputs=several[1], several_targets=several[0]):
         return None

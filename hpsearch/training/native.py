@@ -92,6 +92,17 @@ class NativeTrainer:
         for part, values in zip(self._parts, weights, strict=True):
             self._set_numbers(part, 0, values)
 
+    @property
+    def iterations(self) -> int:
+        """Number of updates so far."""
+        return int(self._network.iterations)
+
+    def slots(self) -> list[list[Floats]]:
+        """Return the optimizer's arrays, one list a kind, in the order of the trained weights."""
+        trained = [part for part in self._parts if part.trained]
+        kinds = range(1, 1 + self._slots)
+        return [[self._numbers(part, which) for part in trained] for which in kinds]
+
     def state(self) -> State:
         numbers = [self._numbers(part, which) for part, which in self._arrays()]
         # Dropout masks and adam's corrections derive from the iterations.

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,11 @@ class Reporter:
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
         """The run is set up; its files go to `directory`, or nowhere if that is empty."""
+
+    def described(self, lines: Sequence[str]) -> None:
+        """Lines that describe the data."""
+        for line in lines:
+            self.note(line)
 
     def expected(self, trials: int) -> None:
         """Upper bound on the trials of a run that does not know them in advance."""

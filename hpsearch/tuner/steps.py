@@ -168,8 +168,7 @@ class _Run:
         kept = sweep is not None or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.reporter.began(prepared.name, directory, engine.recipe, self.workers)
-        for line in prepared.profile:
-            self.reporter.note(line)
+        self.reporter.described(prepared.profile)
         engine.tables.begin()
         if prepared.text:
             engine.tables.write_sweep(prepared.text)

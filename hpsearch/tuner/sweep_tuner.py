@@ -100,6 +100,8 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         self._events: list[OracleEvent] = []
         self._notes: list[str] = []
         self._again: list[Proposal] = []
+        #: The stored config of each trial of an earlier run.
+        self._stored: dict[str, Config] = {}
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -267,8 +269,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         if event.config is None:
             for key, trials in list(self._running.items()):
                 for trial in [each for each in trials if each.trial_id == event.trial_id]:
-                    config = config_from(self.space, trial.hyperparameters.values) or Config({})
-                    outcome = Outcome(config, event.score, key[1])
+                    outcome = Outcome(self._stored[trial.trial_id], event.score, key[1])
                     metrics, step = self.measured(outcome)
                     end(self.oracle, trial, metrics, step=step)
                     trials.remove(trial)
@@ -281,12 +282,24 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             trial = self._created()
         if found is None:
             raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")
-        key = event.config.id, event.epochs
-        differs = (found.id, epochs_of(trial.hyperparameters.values)) != key
-        if differs:
-            trial.hyperparameters.values.update(values_of(self.space, event.config))
-        self._running.setdefault(key, []).append(trial)
+        differs = self._adopt(trial, found, event.config, event.epochs)
+        self._running.setdefault((event.config.id, event.epochs), []).append(trial)
+        self._stored[trial.trial_id] = event.config
         self._met.add(event.config.id)
+        return differs
+
+    def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
+        """Give a trial the stored values; whether its oracle proposed others."""
+        values = trial.hyperparameters.values
+        names = {each.name for each in self.oracle.hyperparameters.space}
+        own, before = (
+            {name: value for name, value in each.values.items() if name in names}
+            for each in (found, stored)
+        )
+        # What every trial has may have changed since, such as the epochs of a tuner's `search`.
+        differs = (own, epochs_of(values)) != (before, epochs)
+        if differs:
+            values.update(values_of(self.space, stored))
         return differs
 
     def _config_of(self, trial: Any) -> Config | None:

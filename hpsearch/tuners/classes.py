@@ -37,8 +37,9 @@ def _like_keras_tuners(ours: TunerType) -> TunerType:
     return ours
 
 
-class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
-    """The base of the tuners.
+@_like_keras_tuners
+class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
+    """Asks an oracle of the user; the base of the other tuners.
 
     Workers train several trials at a time. The project's directory gets the files of
     `hpsearch run`: results.csv, sweep.db, run.log, beside KerasTuner's own. What the engine cannot
@@ -53,12 +54,20 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
         # KerasTuner takes None and 0 for "choose one at random".
         self._hpsearch = EngineSearch(self, seeded=bool(given.get("seed")), workers=workers)
-        if given.get("hypermodel") is None and type(self).run_trial is OnEngine.run_trial:
+        self._require_model(given.get("hypermodel"))
+        super().__init__(*args, **kwargs)
+        self._hpsearch.begin()
+
+    def _require_model(self, hypermodel: Any) -> None:
+        """Check that there is something to train.
+
+        Raises:
+            ValueError: There is not.
+        """
+        if hypermodel is None and type(self).run_trial is Tuner.run_trial:
             raise ValueError(
                 "Received `hypermodel=None`: only a class that overrides `run_trial` may do without"
             )
-        super().__init__(*args, **kwargs)
-        self._hpsearch.begin()
 
     def _populate_initial_space(self) -> None:
         """Build the model once, unless the project holds a search whose space is known."""
@@ -74,7 +83,8 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
 
     def load_model(self, trial: Any) -> Any:
         """Return the model of a trial, with the weights of its best epoch."""
-        found = self._hpsearch.model_of(trial)
+        # In a worker, a tuner has no search of its own.
+        found = self._hpsearch.model_of(trial) if self._hpsearch is not None else None
         return super().load_model(trial) if found is None else found
 
     def reload(self) -> None:
@@ -87,7 +97,9 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
         if self._hpsearch is not None:
             return super().run_trial(trial, *args, **kwargs)
         hp = trial.hyperparameters
-        return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **kwargs)
+        given = {**self._given, **kwargs}
+        given["callbacks"] = [*given.get("callbacks", ()), *self._watching]
+        return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **given)
 
     def on_trial_end(self, trial: Any) -> None:
         """Tell the oracle that a trial has ended; on the engine it knows already."""
@@ -109,22 +121,17 @@ class OnEngine(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no ty
 
 
 @_like_keras_tuners
-class Tuner(OnEngine):
-    """Asks an oracle of the user, as KerasTuner's own `Tuner` does."""
-
-
-@_like_keras_tuners
-class GridSearch(OnEngine, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
+class GridSearch(Tuner, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
     """Tries every combination; ten values of a range without a step, as KerasTuner does."""
 
 
 @_like_keras_tuners
-class RandomSearch(OnEngine, keras_tuner.RandomSearch):  # type: ignore[misc]
+class RandomSearch(Tuner, keras_tuner.RandomSearch):  # type: ignore[misc]
     """Tries uniform points of the space."""
 
 
 @_like_keras_tuners
-class BayesianOptimization(OnEngine, keras_tuner.BayesianOptimization):  # type: ignore[misc]
+class BayesianOptimization(Tuner, keras_tuner.BayesianOptimization):  # type: ignore[misc]
     """Models scores by a Gaussian process; fits the noise unless `alpha` is given."""
 
 
@@ -177,7 +184,7 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc
 
 
 @_like_keras_tuners
-class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
+class Hyperband(Tuner, keras_tuner.Hyperband):  # type: ignore[misc]
     """Halves brackets of configs; one that continues keeps its optimizer's state."""
 
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
@@ -187,6 +194,7 @@ class Hyperband(OnEngine, keras_tuner.Hyperband):  # type: ignore[misc]
         own = {name: value for name, value in rest.items() if name in names and name != "self"}
         rest = {name: value for name, value in rest.items() if name not in {*names, "kwargs"}}
         self._hpsearch = EngineSearch(self, seeded=bool(own.get("seed")), workers=workers)
+        self._require_model(rest.get("hypermodel"))
         # KerasTuner's constructor would make an oracle of its own.
         _TUNER.__init__(self, oracle=HyperbandOracle(**own), **rest)
         self._hpsearch.begin()

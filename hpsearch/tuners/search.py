@@ -8,11 +8,12 @@ import inspect
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
@@ -54,6 +55,7 @@ _HOOKS = (
     "pre_create_trial",
     "save_model",
 )
+_ROWS = ("x", "y")
 #: Trials of a search that its oracle ends.
 _ENDLESS = 10**9
 
@@ -112,6 +114,9 @@ class EngineSearch:
     def begin(self) -> None:
         """Take up the project, or start what imports TensorFlow for its workers."""
         self._begun = True
+        if _is_shared():
+            return
+        self._new = copy.deepcopy(self.tuner.oracle.get_state())
         if self.store.exists():
             self.reload()
         elif not _overridden(self.tuner):
@@ -127,14 +132,15 @@ class EngineSearch:
         if not self._begun:
             # KerasTuner's constructor asks before the tuner has all its attributes.
             return True
-        if self._new is None:
-            self._new = copy.deepcopy(self.tuner.oracle.get_state())
-        with contextlib.suppress(Exception):
-            # KerasTuner's files may be incomplete or missing; the store is complete.
+        try:
             self.tuner.oracle.reload()
+        except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
+            # The store is complete.
+            keras_tuner.Tuner._populate_initial_space(self.tuner)  # noqa: SLF001
         with Store(self.store, read_only=True) as store:
             self._require_method(store)
             executions, results = store.executions(), store.results()
+            events = store.events()
             identity = store.facts().identity
         if identity is not None:
             self._take_seed(identity.recipe["seed"])
@@ -142,6 +148,8 @@ class EngineSearch:
         for execution in executions:
             if execution.number in results:
                 self.trials.take(execution, results[execution.number])
+        if self.asks_the_oracle:
+            self.trials.restore(events)
         return True
 
     def _require_method(self, store: Store) -> None:
@@ -169,7 +177,7 @@ class EngineSearch:
         Raises:
             HpsearchError: Its weights were not kept.
         """
-        number = self.trials.best_number(trial.trial_id)
+        number = self.trials.best_number(trial)
         if number is None:
             return None
         values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
@@ -195,6 +203,8 @@ class EngineSearch:
         """
         try:
             request = self._request(args, kwargs)
+            if self._is_complete:
+                return True
             self.searches = True
             self._run(request)
         except NotOnEngine as reason:
@@ -208,6 +218,13 @@ class EngineSearch:
             self.searches = False
         return True
 
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all of `max_trials` have ended, so that KerasTuner would do nothing."""
+        oracle = self.tuner.oracle
+        ended = len(oracle.end_order)
+        return bool(oracle.max_trials) and self.store.exists() and ended >= oracle.max_trials
+
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine.
 
@@ -216,7 +233,7 @@ class EngineSearch:
             NotOnEngine: The engine cannot run this tuner or these arguments.
         """
         tuner = self.tuner
-        if os.environ.get("KERASTUNER_ORACLE_IP"):
+        if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if overridden := _overridden(tuner):
             raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
@@ -231,7 +248,8 @@ class EngineSearch:
         self._hypermodel = tuner.hypermodel
         own_run = _is_users(tuner, "run_trial")
         if own_run or trains_itself(tuner.hypermodel):
-            self._hypermodel = AsGiven(tuner, len(args), own_run=own_run)
+            _require_arrays(args, kwargs)
+            self._hypermodel = AsGiven(tuner, len(args), kwargs, own_run=own_run)
         request = request_of(args, kwargs, own_fit=trains_itself(self._hypermodel))
         require_callbacks(request.callbacks)
         self._tell_what_stays(request, own_run=own_run)
@@ -293,8 +311,10 @@ class EngineSearch:
         tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)  # noqa: SLF001
         if self.asks_the_oracle and not self._live:
             self._replay(driver, spec)
-        self._live = True
+        # After an error or an interruption the oracle is made anew, as by another process.
+        self._live = False
         driver.search(engine)
+        self._live = True
 
     def _replay(self, driver: Driver, spec: TunerSpec) -> None:
         """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
@@ -338,7 +358,7 @@ class EngineSearch:
     def note_late(self, config: Config) -> None:
         """Take up hyperparameters that the model of a config requested, and none before."""
         build = TrackedHyperParameters(config.values, lambda each: each.default)
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.suppress(Exception), _silence():
             # Code of the user, which a worker has run already.
             model = self.tuner.hypermodel.build(build)
             if self._row is not None and not model.built:
@@ -349,7 +369,7 @@ class EngineSearch:
         arrays, name = request.arrays, self._model_name
         rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
         fitting = Tailored(self._hypermodel, custom_fit=True, arguments=request.arguments)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _silence():
             return declared_in(
                 fitting,
                 name,
@@ -478,6 +498,31 @@ def _dataset_of(request: Request) -> Dataset:
         test=None,
         fingerprint=fingerprint(splits, parts),
     )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Show nothing of what code prints that the trials will run again."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check that code of the user's gets in a worker what `search` was given.
+
+    Raises:
+        NotOnEngine: It would not.
+    """
+    if len(args) > len(_ROWS):
+        raise NotOnEngine("arguments beyond x and y are given by position")
+    for name, value in {**dict(zip(_ROWS, args, strict=False)), **kwargs}.items():
+        if name in _ROWS and not isinstance(value, np.ndarray):
+            raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
+
+
+def _is_shared() -> bool:
+    """Return whether processes share the trials, as KerasTuner's distributed mode has it."""
+    return bool(os.environ.get("KERASTUNER_ORACLE_IP"))
 
 
 def _bayesian(oracle: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,13 @@ from keras_tuner import errors as kt_errors
 from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.search.asking import Reply
-from hpsearch.search.oracle import StrategyOracle, config_from
+from hpsearch.search.asking import OracleEvent, Reply
+from hpsearch.search.oracle import StrategyOracle, config_from, epochs_of
 from hpsearch.search.strategy import Outcome
-from hpsearch.space.execution import Epoch, Execution, ExecutionResult
+from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.store import Store
-from hpsearch.tuner.settings import Reporter
+from hpsearch.tuner.settings import Reporter, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
 
 STATUS = kt_trial.TrialStatus
@@ -44,14 +45,25 @@ class TunerTrials:
     def _oracle(self) -> Any:
         return self.tuner.oracle
 
-    def best_number(self, trial_id: str) -> int | None:
-        """Return the number of a trial's best execution, whose weights are the trial's."""
-        config = self._config_of(trial_id)
+    def best_number(self, trial: Any) -> int | None:
+        """Return the number of a trial's best execution, whose weights are the trial's.
+
+        Those of a trial that another one continued were not kept; a warning says so.
+        """
+        config = self._config_of(trial.trial_id)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
-        sign = self._sign
-        return max(scored, key=lambda result: (sign * (result.score or 0.0), -result.number)).number
+        best = max(scored, key=lambda each: (self._sign * (each.score or 0.0), -each.number))
+        epochs = epochs_of(trial.hyperparameters.values)
+        if epochs is not None and len(best.curve) > epochs:
+            warnings.warn(
+                f"trial {trial.trial_id} ended after {epochs} epochs, and a later one continued it:"
+                f" its model has the weights of the best of {len(best.curve)} epochs",
+                UserWarning,
+                stacklevel=stack_level_of_caller(),
+            )
+        return best.number
 
     @property
     def _sign(self) -> float:
@@ -84,10 +96,14 @@ class TunerTrials:
         oracle = self._oracle
         # KerasTuner pads the numbers so.
         trial_id = f"{number:0{len(str(oracle.max_trials))}d}"
-        if trial_id in oracle.trials and trial_id not in self._ids.values():
-            # KerasTuner's own loop has added trials.
+        if trial_id in oracle.trials:
+            # A later trial came first after a kill, or KerasTuner's own loop has added it.
             return self._add(config, number + 1)
         self._ids[config.id] = trial_id
+        return self._made(config, trial_id)
+
+    def _made(self, config: Config, trial_id: str) -> Any:
+        oracle = self._oracle
         hyperparameters = oracle.hyperparameters.copy()
         declared = {each.name for each in hyperparameters.space}
         hyperparameters.values = {
@@ -134,18 +150,25 @@ class TunerTrials:
         made.hyperparameters.values.update(results[0].late)
         failed = next((each for each in results if not each.status.scored), None)
         if failed is not None:
-            made.status = STATUS.FAILED
-            made.message = failed.traceback or failed.error or str(failed.status)
+            self._fail(made, failed)
             _raise_if_fatal(failed)
             return
+        self._complete(made, *self._measured(results, None))
+
+    def _complete(self, made: Any, metrics: Mapping[str, float], step: int) -> None:
+        objective = self._oracle.objective
         made.status = STATUS.COMPLETED
         made.metrics = kt_metrics.MetricsTracker()
-        metrics, made.best_step = self._measured(results, None)
-        objective = self._oracle.objective
         for name, value in metrics.items():
             made.metrics.register(name, objective.direction if name == objective.name else None)
-            made.metrics.update(name, value, step=made.best_step)
-        made.score = metrics[objective.name]
+            made.metrics.update(name, value, step=step)
+        made.score, made.best_step = metrics[objective.name], step
+
+    def _fail(self, made: Any, result: ExecutionResult) -> None:
+        made.status = STATUS.FAILED
+        made.message = result.traceback or result.error or str(result.status)
+        if result.status is Status.DIVERGED:
+            made.score = math.nan
 
     def _measured(
         self, results: Sequence[ExecutionResult], epochs: int | None
@@ -189,12 +212,38 @@ class TunerTrials:
         return self._measured(results, outcome.epochs)
 
     def complete(self, trial: Any, config: Config) -> None:
-        """Add to a trial that has ended the values that its training has drawn itself."""
-        results = self._results.get(config.id, {})
-        late = next((each.late for each in results.values() if each.late), None)
+        """Add to a trial that has ended what its oracle was not told.
+
+        These are values that its training has drawn itself, and why it failed.
+        """
+        results = list(self._results.get(config.id, {}).values())
+        late = next((each.late for each in results if each.late), None)
+        failed = next((each for each in results if not each.status.scored), None)
+        if failed is not None and trial.status == STATUS.FAILED:
+            self._fail(trial, failed)
         if late:
             trial.hyperparameters.values.update(late)
+        if late or failed:
             self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
+
+    def restore(self, events: Sequence[OracleEvent]) -> None:
+        """Add the trials of an earlier process that are not in KerasTuner's files."""
+        proposed = {each.trial_id: each for each in events if each.config is not None}
+        for event in events:
+            first = proposed.get(event.trial_id)
+            if first is None or first.config is None:
+                continue
+            trial = self._oracle.trials.get(event.trial_id)
+            if event.config is not None and trial is None:
+                self._made(first.config, event.trial_id)
+            elif event.config is None and trial.status == STATUS.RUNNING:
+                outcome = Outcome(first.config, event.score, first.epochs)
+                metrics, step = self.measured(outcome)
+                if metrics:
+                    self._complete(trial, metrics, step)
+                else:
+                    trial.status = STATUS.FAILED
+                    self.complete(trial, first.config)
 
     # The project's files
 
@@ -217,6 +266,8 @@ def _raise_if_fatal(result: ExecutionResult) -> None:
     """Raise what KerasTuner ends a search for."""
     name = result.error.partition(":")[0]
     kind = getattr(kt_errors, name, None)
+    if "must return a keras.Model" in result.error:
+        kind = kt_errors.FatalTypeError
     if isinstance(kind, type) and issubclass(kind, kt_errors.FatalError):
         raise kind(result.error.partition(": ")[2] or result.error)
 
@@ -269,6 +320,9 @@ class TrialReporter(Reporter):
     def result(self, execution: Execution, result: ExecutionResult) -> None:
         """Add a row."""
         self._trials.take(execution, result, show=True)
+
+    def described(self, lines: Sequence[str]) -> None:
+        """Print nothing of the data: KerasTuner does not."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
         """Print a line as KerasTuner does, unless it is to print nothing."""

@@ -63,6 +63,7 @@ class Fitting(keras_tuner.HyperModel):
         self.left = {
             "weights": model.get_weights(),
             "rate": float(model.optimizer.learning_rate),
+            "iterations": int(model.optimizer.iterations),
             "history": model.history is history,
             "predictions": model.predict(x[:5], verbose=0),
         }
@@ -141,9 +142,32 @@ def test_it_gives_what_keras_gives(digits, kind, name):
     np.testing.assert_allclose(left["predictions"], expected["predictions"], atol=5e-3)
 
 
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam(0.05),
+    "adamw": keras.optimizers.AdamW(0.05, weight_decay=0.01),
+    "sgd": keras.optimizers.SGD(0.1),
+    "momentum": keras.optimizers.SGD(0.1, momentum=0.9),
+    "nesterov": keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "rmsprop": keras.optimizers.RMSprop(0.01),
+    "rmsprop with momentum": keras.optimizers.RMSprop(0.01, momentum=0.5),
+    "adagrad": keras.optimizers.Adagrad(0.1),
+}
+
+
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_second_call_goes_on_from_the_first(digits, kind):
-    hypermodel = Fitting(MODELS[kind], {"epochs": 4}, {"epochs": 3})
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_second_call_goes_on_from_the_first(digits, kind, name):
+    """With the optimizer's state, and by what was changed in between."""
+    config = keras.optimizers.serialize(OPTIMIZERS[name])
+
+    def build(hp):
+        model = MODELS[kind](hp)
+        optimizer = keras.optimizers.deserialize(config)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    plateau = kc.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.3)
+    hypermodel = Fitting(build, {"epochs": 4, "callbacks": [plateau]}, {"epochs": 3})
     ours, left, trained_by = by_engine(digits, hypermodel)
     theirs, expected = by_keras(digits, hypermodel)
     assert trained_by == "fit"
@@ -151,6 +175,26 @@ def test_a_second_call_goes_on_from_the_first(digits, kind):
     np.testing.assert_allclose(ours["loss"], theirs["loss"], atol=2e-3)
     for one, other in zip(left["weights"], expected["weights"], strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3)
+    assert left["iterations"] == expected["iterations"] == 7
+
+
+class SettingWeights(kc.Callback):
+    """Undoes every epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.first = self.model.get_weights()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.set_weights(self.first)
+
+
+def test_callbacks_that_set_weights_are_heeded(digits):
+    hypermodel = Fitting(dense, {"epochs": 3, "callbacks": [SettingWeights()]})
+    ours, left, trained_by = by_engine(digits, hypermodel)
+    theirs, expected = by_keras(digits, hypermodel)
+    assert trained_by == "graph"
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], atol=2e-3)
+    np.testing.assert_allclose(left["weights"][0], expected["weights"][0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -158,14 +202,15 @@ def test_a_second_call_goes_on_from_the_first(digits, kind):
     [
         {"callbacks": [OnBatches()]},
         {"steps_per_epoch": 2, "batch_size": 32},
+        {"epochs": 0},
     ],
-    ids=["batches", "steps"],
+    ids=["batches", "steps", "nothing"],
 )
 def test_what_only_keras_can_do_it_does(digits, call):
     hypermodel = Fitting(dense, {"epochs": 2, **call})
     ours, _, trained_by = by_engine(digits, hypermodel)
     assert trained_by == "fit"
-    assert len(ours) == 2
+    assert len(ours) == call.get("epochs", 2)
 
 
 def test_a_checkpoint_is_of_the_epoch(digits, tmp_path):

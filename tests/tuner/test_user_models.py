@@ -99,7 +99,7 @@ def test_configs_take_the_models_defaults(run):
 def test_a_fit_of_its_own(run):
     table, _ = run("Fitted", "method: random\nbudget: {trials: 4}\n")
     assert set(table["status"]) == {"completed"}, table["error"].tolist()
-    assert set(table["trainer"]) == {"fit"}
+    assert set(table["trainer"]) == {"native"}
     assert (table["epochs_trained"] == table["epochs"]).all()
     assert table["batch_size"].isin([32, 64]).all()
     assert table["normalize"].isin([True, False]).all()

@@ -136,7 +136,7 @@ def test_without_a_seed_the_same_code_goes_on(search):
     pd.testing.assert_frame_equal(table().iloc[:2], before)
     assert len(table()) == 3
     with pytest.raises(RefusedError, match=r"recipe\.seed"):
-        search(kt.RandomSearch, max_trials=3, seed=first.oracle.seed + 1)
+        search(kt.RandomSearch, max_trials=4, seed=first.oracle.seed + 1)
 
 
 @pytest.mark.slow
@@ -164,10 +164,126 @@ def test_a_search_goes_on_where_it_was(search):
 
 
 def test_other_data_is_refused(search, images):
-    tuner = search(kt.RandomSearch, max_trials=1, seed=5)
+    search(kt.RandomSearch, max_trials=1, seed=5)
     x, y, _, _ = images
+    settings = {"objective": "val_accuracy", "seed": 5, "directory": "d", "project_name": "p"}
+    tuner = kt.RandomSearch(build, max_trials=2, **settings)
     with pytest.raises(RefusedError, match="overwrite=True"):
         tuner.search(x, y, epochs=2, validation_split=0.2, verbose=0)
+
+
+@pytest.mark.parametrize("tuner_class", [kt.RandomSearch, kt.GridSearch])
+def test_a_search_that_has_its_trials_does_nothing(search, images, tuner_class):
+    """As in KerasTuner, whatever the arguments are; the trials keep their scores."""
+    tuner = search(tuner_class, max_trials=2, seed=5)
+    before = [trial.get_state() for trial in tuner.oracle.get_best_trials(2)]
+    x, y, _, _ = images
+    tuner.search(x, y, epochs=1, validation_split=0.2, verbose=0)
+    again = search(tuner_class, max_trials=2, seed=5, epochs=1)
+    for each in (tuner, again):
+        assert [trial.get_state() for trial in each.oracle.get_best_trials(2)] == before
+    assert len(table()) == 2
+
+
+def test_more_trials_may_have_other_epochs(search):
+    search(kt.RandomSearch, max_trials=2, seed=5, epochs=1)
+    first = table()
+    tuner = search(kt.RandomSearch, max_trials=4, seed=5, epochs=2)
+    trials = tuner.oracle.trials.values()
+    assert [each.status for each in trials] == ["COMPLETED"] * 4
+    assert table()["epochs_trained"].tolist() == [1, 1, 2, 2]
+    assert sorted(each.score for each in trials) == sorted(table()["score"])
+    pd.testing.assert_frame_equal(table()[:2], first)
+
+
+SETTINGS = {
+    "RandomSearch": {"max_trials": 5},
+    "GridSearch": {"max_trials": 5},
+    "BayesianOptimization": {"max_trials": 5, "num_initial_points": 2},
+    "Hyperband": {"max_epochs": 4, "factor": 2},
+}
+
+
+@pytest.mark.parametrize("again", ["the same tuner", "a new one"])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_interrupted_search_goes_on(images, name, again):
+    """In a notebook, by the cell run once more, or after the kernel was started anew."""
+    x, y, x_val, y_val = images
+    ended = []
+
+    class Interrupted(getattr(kt, name)):
+        def on_trial_end(self, trial):
+            ended.append(trial.trial_id)
+            if len(ended) == 2:
+                raise KeyboardInterrupt
+
+    def tuner(cls, project):
+        where = {"directory": "d", "project_name": project, "workers": 1, "seed": 3}
+        return cls(build, objective="val_accuracy", **where, **SETTINGS[name])
+
+    def run(tuner):
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        rows = pd.read_csv(f"d/{tuner.project_name}/results.csv")
+        return rows.drop(columns=["seconds", "sweep"]), tuner.oracle.trials
+
+    whole, trials = run(tuner(getattr(kt, name), "whole"))
+    first = tuner(Interrupted, "p")
+    with pytest.raises(KeyboardInterrupt):
+        run(first)
+    second = first if again == "the same tuner" else tuner(getattr(kt, name), "p")
+    rows, found = run(second)
+    pd.testing.assert_frame_equal(rows, whole)
+    assert {n: each.score for n, each in found.items()} == {
+        n: each.score for n, each in trials.items()
+    }
+    assert {each.status for each in found.values()} == {"COMPLETED"}
+    for trial in second.oracle.get_best_trials(2):
+        model = second.load_model(trial)
+        hp = trial.hyperparameters
+        assert model.layers[1].units == hp.get("units")
+
+
+def test_a_lost_oracle_json_loses_nothing(search, place):
+    first = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    (place / "d" / "p" / "oracle.json").unlink()
+    for path in (place / "d" / "p").glob("trial_*/trial.json"):
+        path.unlink()
+    again = kt.Hyperband(
+        build, "val_accuracy", max_epochs=4, factor=2, directory="d", project_name="p"
+    )
+    assert {n: (each.score, each.status) for n, each in again.oracle.trials.items()} == {
+        n: (each.score, each.status) for n, each in first.oracle.trials.items()
+    }
+    assert again.get_best_hyperparameters()[0].get("units") in (4, 8)
+
+
+def test_the_model_of_a_trial_that_was_continued_has_the_later_weights(search):
+    tuner = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    trials = tuner.oracle.trials.values()
+    continued = next(
+        each for each in trials if "tuner/trial_id" in vars(each.hyperparameters)["values"]
+    )
+    before = continued.hyperparameters.get("tuner/trial_id")
+    with pytest.warns(UserWarning, match=f"trial {before} ended after .* a later one continued it"):
+        tuner.load_model(tuner.oracle.trials[before])
+
+
+@pytest.mark.parametrize("tuner_class", [kt.RandomSearch, kt.Hyperband])
+def test_steps_are_added_without_rounding(images, tuner_class):
+    """KerasTuner's 0.1 + 0.2 is no 0.3."""
+    x, y, x_val, y_val = images
+
+    def stepped(hp):
+        hp.Float("dropout", 0.0, 0.5, step=0.1)
+        hp.Float("rate", 0.1, 0.5, step=0.1)
+        hp.Float("momentum", 1e-3, 1e-1, step=10, sampling="log")
+        return build(hp)
+
+    many = {"max_epochs": 3} if tuner_class is kt.Hyperband else {"max_trials": 12}
+    tuner = tuner_class(stepped, "val_loss", seed=1, directory="d", project_name="p", **many)
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
+    assert set(table()["dropout"].round(9)) <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
 
 
 class OnBatches(keras.callbacks.Callback):
@@ -190,7 +306,7 @@ def test_what_is_no_callback_is_said(search):
 
 @pytest.mark.slow
 def test_arguments_of_fit_are_passed_on(search):
-    search(kt.RandomSearch, max_trials=1, fit={"shuffle": False, "batch_size": 16})
+    search(kt.RandomSearch, max_trials=1, fit={"validation_batch_size": 9, "batch_size": 16})
     assert set(table()["trainer"]) == {"fit"}
     assert set(table()["batch_size"]) == {16}
 

@@ -94,6 +94,7 @@ def test_arrays_may_be_validated_on_a_dataset():
         (batched(X), {}, r"not \(x, y\)"),
         (batched(X, Y.astype(str)), {}, "other values than numbers"),
         (batched(X[:0], Y[:0]), {}, "no rows"),
+        (tf.data.Dataset.from_tensor_slices((X, Y)), {}, r"no batches.*\.batch"),
     ],
 )
 def test_others_are_not(dataset, more, why):

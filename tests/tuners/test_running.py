@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from keras import layers
 from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
+from hpsearch.models.fit_arguments import NotOnEngine
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -147,3 +149,108 @@ def test_tensorboard_has_a_directory_for_each_training(images, place):
     written = {str(path.parent.parent) for path in (place / "logs").rglob("train/events*")}
     expected = {f"logs/{c}/execution{n}" for c in table()["config"] for n in (0, 1)}
     assert {str(place / each) for each in expected} == written
+
+
+class Signed(kt.RandomSearch):
+    """Takes what `search` was given, and nothing else; keeps what it has seen."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.seen = []
+
+    def run_trial(self, trial, x, y, epochs=1):
+        self.seen.append(trial.trial_id)
+        assert self.oracle.get_trial(trial.trial_id) is trial
+        model = self.hypermodel.build(trial.hyperparameters)
+        for epoch in range(epochs):
+            loss = float(model.train_on_batch(x, y)[0])
+            self.oracle.update_trial(trial.trial_id, {"loss": loss}, step=epoch)
+            self.oracle.update_trial(trial.trial_id, {"loss": loss + len(self.seen)}, step=epoch)
+
+
+def test_run_trial_gets_what_search_was_given(images):
+    """No callbacks, no validation data; each training begins with the program's attributes."""
+    x, y, _, _ = images
+    tuner = Signed(build, "loss", 3, **WHERE)
+    tuner.search(x, y, epochs=2)
+    found = table()
+    assert set(found["status"]) == {"completed"}, found["error"].tolist()
+    # The best report counts, as in KerasTuner; none has seen another trial.
+    reports = pd.read_csv("d/p/curves.csv").groupby("trial")["loss"].apply(list)
+    assert found["score"].tolist() == [min(each) for each in reports]
+    for first, second, third, last in reports:
+        assert (second, last) == pytest.approx((first + 1, third + 1), abs=1e-6)
+
+
+class Halting(kt.Hyperband):
+    def run_trial(self, trial, *args, **kwargs):
+        kwargs["batch_size"] = 64
+        return super().run_trial(trial, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        ((pd.DataFrame(np.ones((4, 2))), np.ones(4)), "x is no NumPy array"),
+        ((np.ones((4, 2)), np.ones(4), np.ones((4, 2))), "arguments beyond x and y"),
+    ],
+)
+def test_what_its_own_code_would_not_get_in_a_worker_runs_here(args, why):
+    tuner = Halting(build, "loss", max_epochs=2, directory="d", project_name="p")
+    with pytest.raises(NotOnEngine, match=why):
+        tuner._hpsearch._request(args, {})
+
+
+class Loop(kt.HyperModel):
+    """A training loop of one's own needs no compiled model."""
+
+    def build(self, hp):
+        return keras.Sequential(
+            [layers.Flatten(), layers.Dense(hp.Int("units", 4, 8)), layers.Dense(10)]
+        )
+
+    def fit(self, hp, model, x, y, *, validation_data, callbacks=None, epochs=1):
+        del hp
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        optimizer = keras.optimizers.SGD(0.1)
+        for callback in callbacks:
+            callback.set_model(model)
+        for epoch in range(epochs):
+            with tf.GradientTape() as tape:
+                value = loss(y, model(x, training=True))
+            gradients = tape.gradient(value, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            logs = {"my_metric": float(loss(validation_data[1], model(validation_data[0])))}
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs=logs)
+        return logs["my_metric"]
+
+
+def test_a_training_loop_without_a_compiled_model(images):
+    x, y, x_val, y_val = images
+    objective = kt.Objective("my_metric", "min")
+    tuner = kt.RandomSearch(Loop(), objective, 2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val), epochs=3)
+    assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
+    model = tuner.get_best_models()[0]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    assert float(loss(y_val, model(x_val))) == pytest.approx(table()["score"].min(), abs=1e-5)
+
+
+def test_every_tuner_is_a_tuner():
+    for name in ("RandomSearch", "GridSearch", "Hyperband", "BayesianOptimization"):
+        assert issubclass(getattr(kt, name), kt.Tuner)
+        assert issubclass(getattr(kt, name), kt.engine.tuner.Tuner)
+    with pytest.raises(ValueError, match="hypermodel=None"):
+        kt.Hyperband(None, "loss")
+
+
+def test_a_model_that_is_none_ends_the_search(images):
+    x, y, x_val, y_val = images
+
+    def nothing(hp):
+        return build(hp) if hp.Choice("n", [1, 2, 3, 4]) == 1 else None
+
+    tuner = kt.GridSearch(nothing, "val_loss", directory="d", project_name="p")
+    with pytest.raises(kt.errors.FatalTypeError, match=r"must return a keras\.Model"):
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
