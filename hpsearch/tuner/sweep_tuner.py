@@ -313,30 +313,15 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
 
 
-def drive(
-    oracle: keras_tuner.Oracle,
-    hypermodel: keras_tuner.HyperModel | None = None,
-    directory: str | None = None,
-    project_name: str = "sweep",
-) -> Drive:
-    """Return a function that searches in this process with an oracle of the user.
-
-    Args:
-        hypermodel: Builds the models; None for the sweep's own.
-        directory, project_name: As for `SweepTuner`.
-    """
+def drive(oracle: keras_tuner.Oracle) -> Drive:
+    """Return a function that searches in this process with an oracle of the user."""
 
     def search(engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         del strategy
         space = spec.search.space
-        own = hypermodel
-        if own is None:
-            oracle.hyperparameters.merge(hyperparameters_of(space))
-            own = SweepHyperModel(space, spec.problem)
-        name = spec.search.method.name
-        tuner = SweepTuner(
-            oracle, own, space, name=name, directory=directory, project_name=project_name
-        )
+        oracle.hyperparameters.merge(hyperparameters_of(space))
+        hypermodel = SweepHyperModel(space, spec.problem)
+        tuner = SweepTuner(oracle, hypermodel, space, name=spec.search.method.name)
         tuner.replay(spec.past.events)
         tuner.search(engine)
 

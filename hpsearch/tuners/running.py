@@ -95,7 +95,8 @@ class _Told:
     def __init__(self, objective: Any, trial: Any) -> None:
         self.objective = objective
         self._trial = trial
-        self._reports: list[dict[str, float]] = []
+        #: Metric -> step -> values.
+        self._reports: dict[str, dict[int, list[float]]] = {}
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -109,15 +110,18 @@ class _Told:
         return self._trial
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Any:
-        """Take the metrics of a step; the best one counts."""
-        del trial_id, step
-        self._reports.append({name: float(value) for name, value in metrics.items()})
+        """Take metrics of a step; the best step counts, by the mean of what it was given."""
+        del trial_id
+        for name, value in metrics.items():
+            self._reports.setdefault(name, {}).setdefault(step, []).append(float(value))
         return self._trial
 
     @property
     def history(self) -> keras.callbacks.History:
-        """The reports as the epochs of a training."""
+        """The steps as the epochs of a training."""
         history = keras.callbacks.History()
-        names = self._reports[0] if self._reports else ()
-        history.history = {name: [each[name] for each in self._reports] for name in names}
+        history.history = {
+            name: [sum(steps[step]) / len(steps[step]) for step in sorted(steps)]
+            for name, steps in self._reports.items()
+        }
         return history

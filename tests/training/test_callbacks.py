@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from digit_models import MODELS, convolutional, dense
 from keras import callbacks as kc
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
@@ -21,30 +22,6 @@ from hpsearch.space.seeds import epoch_order
 
 SEED, EPOCHS, SIZE = 1, 6, 32
 VALUES = {"batch_size": SIZE, "epochs": EPOCHS}
-
-
-def dense(hp):
-    """A model of the extension's."""
-    del hp
-    return compiled(keras.Input((64,)))
-
-
-def convolutional(hp):
-    """No model of the extension's."""
-    del hp
-    inputs = keras.Input((8, 8, 1))
-    return compiled(inputs, keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten())
-
-
-def compiled(inputs, *others):
-    # No dropout: `fit` draws other masks.
-    made = [*others, keras.layers.Dense(12, "relu"), keras.layers.Dense(10, "softmax")]
-    model = keras.Sequential([inputs, *made])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-MODELS = {"native": dense, "graph": convolutional}
 
 
 def tailored(digits, model, callbacks):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import cloudpickle
+import digit_models
 import keras
 import keras_tuner
 import numpy as np
@@ -18,29 +19,18 @@ from hpsearch.models.problem import Problem
 SEED, EPOCHS = 1, 8
 
 
-def dense(hp):
-    """A model of the extension's."""
-    del hp
-    return compiled(keras.Input((64,)))
+def learning(build):
+    """One step an epoch, so that the order of rows does not matter; the model learns in it."""
+
+    def faster(hp):
+        model = build(hp)
+        model.optimizer.learning_rate = 0.05
+        return model
+
+    return faster
 
 
-def convolutional(hp):
-    """No model of the extension's."""
-    del hp
-    inputs = keras.Input((8, 8, 1))
-    return compiled(inputs, keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten())
-
-
-def compiled(inputs, *others):
-    made = [*others, keras.layers.Dense(12, "relu"), keras.layers.Dense(10, "softmax")]
-    model = keras.Sequential([inputs, *made])
-    # One step an epoch, so that the order of the rows does not matter; it has to learn in it.
-    optimizer = keras.optimizers.Adam(0.05)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-MODELS = {"native": dense, "graph": convolutional}
+MODELS = {kind: learning(build) for kind, build in digit_models.MODELS.items()}
 
 
 class Fitting(keras_tuner.HyperModel):
@@ -189,7 +179,7 @@ class SettingWeights(kc.Callback):
 
 
 def test_callbacks_that_set_weights_are_heeded(digits):
-    hypermodel = Fitting(dense, {"epochs": 3, "callbacks": [SettingWeights()]})
+    hypermodel = Fitting(digit_models.dense, {"epochs": 3, "callbacks": [SettingWeights()]})
     ours, left, trained_by = by_engine(digits, hypermodel)
     theirs, expected = by_keras(digits, hypermodel)
     assert trained_by == "graph"
@@ -207,7 +197,7 @@ def test_callbacks_that_set_weights_are_heeded(digits):
     ids=["batches", "steps", "nothing"],
 )
 def test_what_only_keras_can_do_it_does(digits, call):
-    hypermodel = Fitting(dense, {"epochs": 2, **call})
+    hypermodel = Fitting(digit_models.dense, {"epochs": 2, **call})
     ours, _, trained_by = by_engine(digits, hypermodel)
     assert trained_by == "fit"
     assert len(ours) == call.get("epochs", 2)
@@ -217,10 +207,10 @@ def test_a_checkpoint_is_of_the_epoch(digits, tmp_path):
     """A callback that reads weights gets those of its epoch from the extension, too."""
     path = str(tmp_path / "{epoch}.weights.h5")
     saving = kc.ModelCheckpoint(path, save_weights_only=True)
-    hypermodel = Fitting(dense, {"epochs": 3, "callbacks": [saving]})
+    hypermodel = Fitting(digit_models.dense, {"epochs": 3, "callbacks": [saving]})
     _, left, trained_by = by_engine(digits, hypermodel)
     assert trained_by == "native"
-    model = dense(None)
+    model = digit_models.dense(None)
     model.load_weights(path.format(epoch=3))
     for one, other in zip(model.get_weights(), left["weights"], strict=True):
         np.testing.assert_array_equal(one, other)
