@@ -110,8 +110,18 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("name", CALLS)
+def pairs(names, quick):
+    """Each name with both trainers; with the graph, all but some in the full run only."""
+    return [
+        pytest.param(
+            name, kind, marks=() if kind == "native" or name in quick else pytest.mark.slow
+        )
+        for name in names
+        for kind in MODELS
+    ]
+
+
+@pytest.mark.parametrize(("name", "kind"), pairs(CALLS, {"restoring", "classes"}))
 def test_it_gives_what_keras_gives(digits, kind, name):
     call = {"epochs": EPOCHS, **CALLS[name]}
     if "sample_weight" in call:
@@ -144,8 +154,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("name", "kind"), pairs(OPTIMIZERS, {"adam"}))
 def test_a_second_call_goes_on_from_the_first(digits, kind, name):
     """With the optimizer's state, and by what was changed in between."""
     config = keras.optimizers.serialize(OPTIMIZERS[name])

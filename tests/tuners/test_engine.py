@@ -311,7 +311,7 @@ def test_arguments_of_fit_are_passed_on(search):
     assert set(table()["batch_size"]) == {16}
 
 
-@pytest.mark.parametrize("as_series", [False, True])
+@pytest.mark.parametrize("as_series", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_train_on_the_engine(search, images, as_series):
     """The same rows by class and one by one; the loss of the first epoch tells them from none."""
     y = images[1].argmax(1)

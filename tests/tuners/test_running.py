@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -67,17 +69,21 @@ class Folded(kt.GridSearch):
             model = self.hypermodel.build(trial.hyperparameters)
             model.fit(x[train], y[train], *args, **kwargs)
             scores.append(model.evaluate(x[held], y[held], verbose=0, return_dict=True)["loss"])
+        units = trial.hyperparameters.get("units")
+        Path(f"units-{units}").write_text(str(np.mean(scores)))
         return float(np.mean(scores))
 
 
-def test_cross_validation_in_run_trial(images):
+@pytest.mark.slow
+def test_cross_validation_in_run_trial(images, place):
     x, y, _, _ = images
     tuner = Folded(build, "val_loss", **WHERE)
     tuner.search(x[:90], y[:90], epochs=2, verbose=0)
     found = table()
     assert len(found) == 5
     assert set(found["status"]) == {"completed"}
-    assert found["score"].nunique() == 5
+    returned = {int(path.name[6:]): float(path.read_text()) for path in place.glob("units-*")}
+    assert dict(zip(found["units"], found["score"], strict=True)) == pytest.approx(returned)
 
 
 class Told(kt.RandomSearch):
