@@ -80,6 +80,19 @@ def test_the_scores_agree_as_closely_as_it_says():
         assert all(row["p"] < 0.05 for row in theirs)
 
 
+def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
+    rows = json.loads((ROOT / "experiments" / "drop_in.json").read_text(encoding="utf-8"))["rows"]
+    dense = {"MLP on images", "MLP on a table, class weights, AUC", "MLP, regression"}
+    dense |= {"autoencoder", "tf.data", "run_trial", "Hyperband"}
+    groups = [], []
+    for row in rows:
+        groups[row["search"] not in dense].append(row["times"])
+    pattern = r"were ([\d.]+) to ([\d.]+) times as fast .*? ([\d.]+) to ([\d.]+) times\."
+    shown = [float(each) for each in re.search(pattern, README, re.DOTALL).groups()]
+    assert shown == [limit for group in groups for limit in (min(group), max(group))]
+    assert len(rows) == 12
+
+
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "experiments").glob("*.json")), ids=lambda f: f.stem
 )
