@@ -74,8 +74,8 @@ class EngineSearch:
         self.seeded = seeded
         self.workers = workers
         self.trials = TunerTrials(tuner)
-        #: The oracle's state before the trials of an earlier process were loaded, if they were.
-        self._new: Mapping[str, Any] | None = None
+        #: The oracle's state before it has proposed a trial.
+        self._new: dict[str, Any] = {}
         #: Whether the oracle has made the stored trials itself, in this process.
         self._live = False
         self._begun = False
@@ -166,10 +166,8 @@ class EngineSearch:
             )
 
     def _take_seed(self, stored: int) -> None:
-        new = dict(self._new or {})
-        seed = new.get("seed", stored) if self.seeded else stored
-        self.tuner.oracle.seed = new["seed"] = new["seed_state"] = seed
-        self._new = new
+        seed = self._new["seed"] if self.seeded else stored
+        self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
     def model_of(self, trial: Any) -> Any:
         """Return a trial's model with the weights of its best epoch; None without a stored one.
@@ -208,7 +206,6 @@ class EngineSearch:
             self.searches = True
             self._run(request)
         except NotOnEngine as reason:
-            self.searches = False
             # They would take the cores of the trials in this process.
             close_servers()
             if self.tuner.oracle.verbose:
@@ -322,11 +319,10 @@ class EngineSearch:
         verbose, oracle.verbose = oracle.verbose, 0
         # Trials that failed then end nothing now.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
-        if self._new is not None:
-            hyperparameters = oracle.hyperparameters
-            oracle.trials.clear()
-            oracle.set_state(copy.deepcopy(self._new))
-            oracle.hyperparameters = hyperparameters
+        hyperparameters = oracle.hyperparameters
+        oracle.trials.clear()
+        oracle.set_state(copy.deepcopy(self._new))
+        oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
 

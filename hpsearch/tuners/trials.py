@@ -40,6 +40,8 @@ class TunerTrials:
         self._results: dict[str, dict[int, ExecutionResult]] = {}
         #: Config -> trial.
         self._ids: dict[str, str] = {}
+        #: Hyperparameters that trainings have requested, and no build before the search.
+        self._late: set[str] = set()
 
     @property
     def _oracle(self) -> Any:
@@ -129,7 +131,10 @@ class TunerTrials:
         config = execution.config
         results = self._results.setdefault(config.id, {})
         results[execution.number] = result
-        if result.late.keys() - {each.name for each in self._oracle.hyperparameters.space}:
+        known = {each.name for each in self._oracle.hyperparameters.space} | self._late
+        if result.late.keys() - known:
+            # It builds the model: once for a name, which only a `fit` may request.
+            self._late |= result.late.keys()
             self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
         if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
             return
