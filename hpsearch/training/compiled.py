@@ -15,8 +15,9 @@ import tensorflow as tf
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.custom import FIT_METHODS
+from hpsearch.models.frozen import BaseAndHead
 from hpsearch.training.measures import Measures, Sums, as_tensor
-from hpsearch.training.trainer import KerasTrainer
+from hpsearch.training.trainer import KerasTrainer, State
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
 Tensor = Any
@@ -153,6 +154,8 @@ class CompiledTrainer(KerasTrainer):
         order: Epoch (from 1) -> permutation of the training rows, int32.
         kind: `graph` or `xla`.
         inputs: Several inputs; see `InputSpec.parts`.
+        split: The model's frozen base and its head, if it has a base. The base is applied once, and
+            its outputs are kept.
     """
 
     def __init__(
@@ -165,9 +168,14 @@ class CompiledTrainer(KerasTrainer):
         order: Order,
         kind: str,
         inputs: tuple[ArrayPart, ...] = (),
+        split: BaseAndHead | None = None,
     ) -> None:
         super().__init__(model)
         self.kind = kind
+        self._split = split
+        #: The data after the frozen base, or as they are.
+        self._rows: Tensors | None = None if split else data
+        self._called = split.head if split else model
         self._inputs = inputs
         self._data = data
         self._measures = measures
@@ -180,8 +188,16 @@ class CompiledTrainer(KerasTrainer):
 
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
-        numbers = self._run(*self._data, tf.constant(self._order(self._epoch)))
+        if self._rows is None:
+            assert self._split is not None
+            self._rows = _after(self._split.base, self._data)
+        numbers = self._run(*self._rows, tf.constant(self._order(self._epoch)))
         return dict(zip(self._names, numbers.numpy().tolist(), strict=True))
+
+    def resume(self, epoch: int, state: State) -> None:
+        super().resume(epoch, state)
+        if self._split is not None:
+            self._rows = None
 
     @property
     def traces(self) -> int:
@@ -218,7 +234,8 @@ class CompiledTrainer(KerasTrainer):
                 only (see `programs.program_key`).
             l2: Weight of the penalty, if there is one.
         """
-        self._data, self._order, self._epoch = data, order, 0
+        self._data = self._rows = data
+        self._order, self._epoch = order, 0
         self._first.restore()
         set_random()
         self._update.restart()
@@ -306,7 +323,21 @@ class CompiledTrainer(KerasTrainer):
 
     def _call(self, x: Tensor, *, training: bool) -> Tensor:
         # A subclass's `call` may lack the argument.
-        return self.model(x, training=training) if self._knows_training else self.model(x)
+        called = self._called
+        return called(x, training=training) if self._knows_training else called(x)
+
+
+def _after(base: keras.Model, data: Tensors) -> Tensors:
+    """Return the data with the outputs of a base in place of x."""
+    apply = tf.function(lambda x: base(x, training=False), autograph=False, reduce_retracing=True)
+
+    def applied(x: Tensor) -> Tensor:
+        if not x.shape[0]:
+            return tf.zeros((0, *base.output_shape[1:]))
+        starts = range(0, x.shape[0], _VALIDATION_ROWS)
+        return tf.concat([apply(x[n : n + _VALIDATION_ROWS]) for n in starts], axis=0)
+
+    return data._replace(x_train=applied(data.x_train), x_val=applied(data.x_val))
 
 
 def _over_rows(rows: int, size: int, step: Step, sums: Sums) -> Sums:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
@@ -21,6 +22,7 @@ from hpsearch.models.custom import (
     untailored,
 )
 from hpsearch.models.fit_arguments import Request
+from hpsearch.models.frozen import frozen_base
 from hpsearch.models.layers import is_custom
 from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
 from hpsearch.native.extension import native_available
@@ -76,8 +78,14 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
     return trainer
 
 
-def _compiled_trainer(model: keras.Model, request: TrainerRequest, kind: str) -> CompiledTrainer:
-    problem = request.problem
+def _compiled_trainer(
+    model: keras.Model, request: TrainerRequest, kind: str, callbacks: Sequence[Any] = ()
+) -> CompiledTrainer:
+    problem, arrays = request.problem, request.arrays
+    split = None
+    # A callback of the user's could change frozen weights.
+    if problem.recipe.model and all(type(c).__module__.startswith("keras.") for c in callbacks):
+        split = frozen_base(model, len(arrays.x_train) + len(arrays.x_val))
     return CompiledTrainer(
         model,
         as_tensors(request.arrays),
@@ -86,6 +94,7 @@ def _compiled_trainer(model: keras.Model, request: TrainerRequest, kind: str) ->
         order=request.order,
         kind=kind,
         inputs=problem.input.parts,
+        split=split,
     )
 
 
@@ -121,7 +130,7 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
         if (kind := _kind(model, request, kind)) == "fit":
             own = _own_fit if callbacks else _fit_trainer
             return own(model, request)
-        trainer = _compiled_trainer(model, request, kind)
+        trainer = _compiled_trainer(model, request, kind, callbacks)
     if not callbacks:
         return trainer
     rows, epochs = len(request.arrays.x_train), request.epochs
@@ -171,7 +180,7 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Tra
         return native
     if not expressible(model, several_inputs=several[1], several_targets=several[0]):
         return None
-    return _compiled_trainer(model, wanted, "graph")
+    return _compiled_trainer(model, wanted, "graph", asked.callbacks)
 
 
 def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:

@@ -208,3 +208,16 @@ def two_listed_outputs(hp):
 def two_outputs_own_step(hp):
     """The same with a training step of its own."""
     return two_outputs(hp, own_step=True)
+
+
+def transfer(hp):
+    """A head on a base with a shortcut, which is not trained."""
+    image = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    x = layers.BatchNormalization()(x)
+    x = layers.Add()([x, layers.Conv2D(4, 1)(x)])
+    base = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    base.trainable = False
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Dropout(0.1)(base(layers.Rescaling(2.0)(inputs)))
+    return _compiled(keras.Model(inputs, layers.Dense(10, activation="softmax")(x)), hp)

@@ -41,7 +41,9 @@ def keras_curve(problem, epochs=2, size=32):
     return curve
 
 
-@pytest.mark.parametrize("model", ["convolutional", "recurrent", "dense", "conditional"])
+@pytest.mark.parametrize(
+    "model", ["convolutional", "recurrent", "dense", "conditional", "transfer"]
+)
 def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
     trainer = problem.trainer({}, SEED, kind="graph")
@@ -50,8 +52,19 @@ def test_the_graph_gives_kerass_numbers(digits, model):
     np.testing.assert_allclose(ours, keras_curve(problem), rtol=1e-5)
 
 
-def test_a_training_goes_on_from_its_state(digits):
-    given = digits.replace(model="user_models:convolutional")
+def test_a_frozen_base_is_applied_once(digits):
+    trainer = digits.replace(model="user_models:transfer").trainer({}, SEED)
+    trainer.run_epoch()
+    base = trainer.model.layers[2]
+    base.set_weights([np.full(each.shape, np.nan) for each in base.get_weights()])
+    assert np.isfinite(trainer.run_epoch()["val_loss"])
+    trainer.resume(1, trainer.state())
+    assert np.isnan(trainer.run_epoch()["val_loss"])
+
+
+@pytest.mark.parametrize("model", ["convolutional", "transfer"])
+def test_a_training_goes_on_from_its_state(digits, model):
+    given = digits.replace(model=f"user_models:{model}")
     whole = given.trainer({}, SEED)
     curve = [whole.run_epoch() for _ in range(3)]
     first = given.trainer({}, SEED)
