@@ -24,7 +24,6 @@ from hpsearch.models.custom import (
     seeded,
     trains_itself,
 )
-from hpsearch.models.layers import RESHAPING_ACTIVATIONS
 from hpsearch.models.preprocessing_layers import (
     feature_layers,
     input_model,
@@ -33,6 +32,7 @@ from hpsearch.models.preprocessing_layers import (
 )
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.space.layer_types import RESHAPING_ACTIVATIONS
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 

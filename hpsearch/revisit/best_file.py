@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import HpsearchError
-from hpsearch.models.layers import is_custom
 from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import sweep_from_text

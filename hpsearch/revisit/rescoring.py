@@ -11,8 +11,8 @@ from typing import Any
 from hpsearch.comparison.questions import Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.models.layers import is_custom
 from hpsearch.revisit.trust import DATA, LAYER, require_trusted
+from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of

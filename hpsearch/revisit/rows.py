@@ -20,10 +20,10 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.files import OpenDirectory
-from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution, with_versions

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hpsearch.models.layers import is_custom
 from hpsearch.space import keras_names
+from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 

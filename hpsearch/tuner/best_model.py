@@ -14,9 +14,9 @@ import numpy.typing as npt
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
 from hpsearch.files import OpenDirectory
-from hpsearch.models.layers import is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
+from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig, variant_of
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory

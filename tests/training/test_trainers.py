@@ -63,7 +63,7 @@ def test_divergence_is_reported_as_it_is(diabetes):
 
 def test_choice_does_not_import_tensorflow():
     code = (
-        "import sys, hpsearch.training.make, hpsearch.models.layers; "
+        "import sys, hpsearch.training.make, hpsearch.space.layer_types; "
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

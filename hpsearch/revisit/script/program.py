@@ -12,7 +12,6 @@ from typing import Any
 from hpsearch.data.loading import read_raw
 from hpsearch.data.specs import Target, Task, n_features
 from hpsearch.errors import NotSupportedError
-from hpsearch.models.layers import RESHAPING_ACTIVATIONS, is_custom
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.rows import StoredRun, Which, open_run
 from hpsearch.revisit.script.data import (
@@ -28,6 +27,7 @@ from hpsearch.revisit.script.data import (
 )
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
+from hpsearch.space.layer_types import RESHAPING_ACTIVATIONS, is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 from hpsearch.store.facts import installed

@@ -1,4 +1,4 @@
-"""The names of layer types; `mlp` builds the layers."""
+"""The names of layer types; `models.mlp` builds the layers."""
 
 from __future__ import annotations
 
