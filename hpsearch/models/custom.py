@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import math
+import os
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,7 +171,12 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     @property
     def callbacks(self) -> list[Any]:
         """Copies of the callbacks for one training."""
-        return copy.deepcopy(self._callbacks)
+        copies = copy.deepcopy(self._callbacks)
+        for each in copies:
+            # Its path is that of all trainings, of which several may run at a time.
+            if type(each) is keras.callbacks.ModelCheckpoint:
+                _save_at_once(each)
+        return copies
 
     def build(self, hp: Any) -> Any:
         """Build a model and compile it again with the replacements.
@@ -225,6 +231,26 @@ def _logging_to(callbacks: list[Any], hp: Any) -> list[Any]:
             hparams = tuner_utils.convert_hyperparams_to_hparams(hp, api)
             callbacks = [*callbacks, api.KerasCallback(writer=board.log_dir, hparams=hparams)]
     return callbacks
+
+
+def _save_at_once(checkpoint: keras.callbacks.ModelCheckpoint) -> None:
+    """Have a callback replace its file as a whole, whoever else writes or reads it."""
+    path_of, save = checkpoint._get_file_path, checkpoint._save_model  # noqa: SLF001
+
+    def save_model(epoch: int, batch: int | None, logs: Any) -> None:
+        given = str(path_of(epoch, batch, logs))
+        if "://" in given:  # Of a file system of Keras', which has no such replacement.
+            save(epoch, batch, logs)
+            return
+        path = Path(given)
+        written = path.with_name(f".{os.getpid()}-{path.name}")
+        checkpoint._get_file_path = lambda *_: str(written)  # noqa: SLF001
+        save(epoch, batch, logs)
+        checkpoint._get_file_path = path_of  # noqa: SLF001
+        if written.exists():
+            written.replace(path)
+
+    checkpoint._save_model = save_model  # noqa: SLF001
 
 
 #: Keras losses that take one-hot classes.

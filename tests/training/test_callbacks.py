@@ -157,9 +157,14 @@ def test_a_callback_of_ones_own_sees_the_model_of_each_epoch(digits, monkeypatch
 
 
 def test_a_checkpoint_is_the_model_of_the_best_epoch(digits, tmp_path):
-    path = str(tmp_path / "best.keras")
-    given = [kc.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)]
-    curve, trainer = engine_curve(tailored(digits, dense, given))
+    path = tmp_path / "best.keras"
+    path.write_text("another training's")
+    given = [kc.ModelCheckpoint(str(path), monitor="val_loss", save_best_only=True)]
+    with path.open() as reader:
+        curve, trainer = engine_curve(tailored(digits, dense, given))
+        # Who reads the file that it replaced still has it as a whole.
+        assert reader.read() == "another training's"
+    assert [each.name for each in tmp_path.iterdir()] == ["best.keras"]
     assert trainer.kind == "graph"
     saved = keras.models.load_model(path)
     x = digits.arrays.x_val.reshape(-1, *saved.input_shape[1:])
