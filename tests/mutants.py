@@ -65,7 +65,7 @@ MUTANTS = (
         "hpsearch/native/src/norms.h",
         "#define NORM_EPSILON 1e-3f",
         "#define NORM_EPSILON 1e-5f",
-        "epsilon of the native batch and layer normalisation",
+        "epsilon of the native layer normalisation",
     ),
     Mutant(
         "hpsearch/native/src/product.h",
