@@ -180,9 +180,11 @@ class _Rows:
         if order is not None:
             targets = targets[order]
             weights = None if weights is None else weights[order]
-        if self._unit is not None:
-            targets, predictions = targets * self._unit, predictions * self._unit
-        return _rounded(measure.of(targets, predictions, weights))
+        # A training that diverges does so in its metrics, too.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._unit is not None:
+                targets, predictions = targets * self._unit, predictions * self._unit
+            return _rounded(measure.of(targets, predictions, weights))
 
 
 def _rounded(number: float) -> float:

@@ -99,6 +99,15 @@ def test_names_are_those_of_a_new_process(cancer):
     assert keras.metrics.AUC().name == f"auc_{int(before.removeprefix('auc_')) + 1}"
 
 
+@pytest.mark.parametrize("model", ["sparse", "absolute"])
+def test_a_training_that_diverges_says_so(model, request):
+    trainer = of(request, model).trainer({}, SEED)
+    trainer.set_learning_rate(1e30)
+    told = [trainer.run_epoch() for _ in range(2)][-1]
+    assert not np.isfinite(told["loss"])
+    assert not np.isfinite(told["val_loss"])
+
+
 @pytest.mark.parametrize("model", ["one_hot", "normed_behind"])
 def test_a_training_goes_on_from_its_state(model, request):
     problem = of(request, model, weighted=True)
