@@ -74,6 +74,18 @@ MUTANTS = (
         "native rmsprop adds epsilon outside of the root",
     ),
     Mutant(
+        "hpsearch/native/src/losses.h",
+        "const vf share = MUL(LOAD(batch->weight + r), part);",
+        "const vf share = part;",
+        "native gradients of a sigmoid lack the weights of the rows",
+    ),
+    Mutant(
+        "hpsearch/training/native.py",
+        "            targets = targets[order]\n",
+        "            pass\n",
+        "native metrics of training compare predictions with other rows' targets",
+    ),
+    Mutant(
         "hpsearch/native/src/engine.h",
         "    sums.loss += regularisation(net) * (double)data->rows;\n",
         "",

@@ -186,7 +186,7 @@ _METRICS: Final[dict[Any, tuple[Callable[..., float], tuple[str, ...]]]] = {
     keras.metrics.Recall: (metrics.recall, ("thresholds",)),
     keras.metrics.F1Score: (metrics.f_score, ("threshold", "average", "beta")),
     keras.metrics.FBetaScore: (metrics.f_score, ("threshold", "average", "beta")),
-    keras.metrics.AUC: (metrics.roc_auc, ("from_logits",)),
+    keras.metrics.AUC: (metrics.auc, ("curve", "num_thresholds", "from_logits")),
 }
 _OF_CLASSES: Final = {
     keras.metrics.SparseCategoricalAccuracy,
@@ -312,6 +312,7 @@ def _arguments(
         threshold = given.pop("thresholds")
         require(threshold is None or isinstance(threshold, int | float))
         given["threshold"] = 0.5 if threshold is None else threshold
+    require(given.get("curve", "ROC") in ("ROC", "PR"))
     if kind in _F_SCORES:
         require(len(row) == 1 and given["average"] is not None)
         given.setdefault("beta", 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ MetricOf = Callable[[npt.NDArray[Any], Floats, Weights], float]
 
 #: `keras.config.epsilon()`.
 _EPSILON = 1e-7
-_AUC_THRESHOLDS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -128,22 +127,28 @@ def f_score(
     return float(np.mean(scores))
 
 
-def roc_auc(y: Floats, p: Floats, w: Weights) -> float:
-    """Return the area under the ROC curve of all outputs, by 200 thresholds.
+def auc(
+    y: Floats, p: Floats, w: Weights, *, curve: str = "ROC", num_thresholds: int = 200
+) -> float:
+    """Return the area under the curve of all outputs, `ROC` or `PR`.
 
-    Source: `keras.metrics.AUC` with its default arguments.
+    Source: `keras.metrics.AUC`.
     """
-    true, false = _above_thresholds(y, p, w)
+    true, false = _above_thresholds(y, p, w, num_thresholds)
+    if curve == "PR":
+        return _precision_recall_area(true, true + false)
     recalls, alarms = true / (true[0] or 1.0), false / (false[0] or 1.0)
     return float(np.sum((alarms[:-1] - alarms[1:]) * (recalls[:-1] + recalls[1:]) / 2))
 
 
-def _above_thresholds(y: Floats, p: Floats, w: Weights) -> list[npt.NDArray[np.float64]]:
+def _above_thresholds(
+    y: Floats, p: Floats, w: Weights, thresholds: int
+) -> list[npt.NDArray[np.float64]]:
     """Return the weights of true ones and of zeros whose prediction is above each threshold.
 
     The first threshold is below all predictions. Source: `keras.src.metrics.metrics_utils`.
     """
-    steps = np.ceil(np.clip(p, 0, 1) * np.float32(_AUC_THRESHOLDS - 1)) - 1
+    steps = np.ceil(np.clip(p, 0, 1) * np.float32(thresholds - 1)) - 1
     # NaN falls into the first bin; the loss is NaN then, too.
     bins = np.nan_to_num(np.maximum(steps, 0)).astype(np.intp).ravel()
     weights = None if w is None else np.repeat(w.astype(np.float64), p.shape[1])
@@ -151,9 +156,25 @@ def _above_thresholds(y: Floats, p: Floats, w: Weights) -> list[npt.NDArray[np.f
     above = []
     for own in (true, ~true):
         chosen = None if weights is None else weights[own]
-        counts = np.bincount(bins[own], weights=chosen, minlength=_AUC_THRESHOLDS)
+        counts = np.bincount(bins[own], weights=chosen, minlength=thresholds)
         above.append(counts[::-1].cumsum()[::-1].astype(np.float64))
     return above
+
+
+def _precision_recall_area(true: npt.NDArray[np.float64], said: npt.NDArray[np.float64]) -> float:
+    """Return the area under a curve of precision and recall.
+
+    Args:
+        true, said: Weights of the true positives and of all positives above each threshold.
+
+    Source: Davis and Goadrich 2006, as `AUC.interpolate_pr_auc` has it.
+    """
+    gained, more = true[:-1] - true[1:], said[:-1] - said[1:]
+    slope = np.divide(gained, more, out=np.zeros_like(gained), where=more > 0)
+    intercept = true[1:] - slope * said[1:]
+    both = (said[:-1] > 0) & (said[1:] > 0)
+    ratio = np.divide(said[:-1], said[1:], out=np.ones_like(slope), where=both)
+    return _ratio(float(np.sum(slope * (gained + intercept * np.log(ratio)))), float(true[0]))
 
 
 def _mean(values: npt.NDArray[Any], w: Weights) -> float:

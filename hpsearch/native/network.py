@@ -323,7 +323,7 @@ _ERROR_METRICS: Final[dict[str, MetricOf]] = {
 #: For classes.
 _CLASS_METRICS: Final[dict[str, MetricOf]] = {
     **_ERROR_METRICS,
-    "AUC": metrics.roc_auc,
+    "AUC": metrics.auc,
     "Precision": metrics.precision,
     "Recall": metrics.recall,
     "BinaryAccuracy": metrics.binary_accuracy,

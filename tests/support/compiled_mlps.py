@@ -59,6 +59,7 @@ def binary(hp):
         "binary_crossentropy",
         metrics=[
             metrics.AUC(),
+            metrics.AUC(curve="PR", name="pr"),
             metrics.Precision(0.3),
             "Recall",
             metrics.BinaryAccuracy(threshold=0.4),

@@ -180,6 +180,7 @@ def _arrays(task, rows=999):
 
 
 ARGUMENTS = {
+    "AUC": [{}, {"curve": "PR"}, {"curve": "PR", "num_thresholds": 20}, {"num_thresholds": 3}],
     "BinaryAccuracy": [{}, {"threshold": 0.3}],
     "TopKCategoricalAccuracy": [{"k": 1}, {"k": 2}],
     "SparseTopKCategoricalAccuracy": [{"k": 3}],
@@ -220,7 +221,7 @@ def test_metrics_of_a_diverged_training():
     y, p, w = _arrays("classes", rows=20)
     p[3] = np.nan
     for weights in (None, w):
-        assert np.isfinite(numpy_metrics.roc_auc(y, p, weights))
+        assert np.isfinite(numpy_metrics.auc(y, p, weights))
         assert np.isnan(numpy_metrics.squared_error(y, p, weights))
     alone = keras.metrics.TopKCategoricalAccuracy(5)
     alone.update_state(y, p)
@@ -242,8 +243,10 @@ def _frozen():
 
 #: What the extension does not know of binary classes: how a model is made that has it.
 UNKNOWN = {
-    "curve": lambda: _compiled(metrics=[keras.metrics.AUC(curve="PR")]),
-    "thresholds": lambda: _compiled(metrics=[keras.metrics.AUC(num_thresholds=50)]),
+    "curve": lambda: _compiled(metrics=[keras.metrics.AUC(curve="PRGAIN")]),
+    "area": lambda: _compiled(metrics=[keras.metrics.AUC(summation_method="majoring")]),
+    "thresholds": lambda: _compiled(metrics=[keras.metrics.AUC(thresholds=[0.2, 0.5])]),
+    "by label": lambda: _compiled(metrics=[keras.metrics.AUC(multi_label=True)]),
     "several thresholds": lambda: _compiled(metrics=[keras.metrics.Recall([0.2, 0.5])]),
     "top predictions": lambda: _compiled(metrics=[keras.metrics.Precision(top_k=1)]),
     "sums": lambda: _compiled(metrics=[keras.metrics.AUC(from_logits=True)]),
