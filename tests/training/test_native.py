@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import keras
 import numpy as np
@@ -291,6 +292,32 @@ def test_the_extension_refuses_what_it_is_not_made_for(index, value):
     arguments[index] = value
     with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
         native_extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+
+
+def test_a_network_that_was_not_made_does_nothing():
+    kind = native_extension().Network
+    network = kind.__new__(kind)
+    arguments = [*NETWORK]
+    arguments[2] = (raw_layer(3), raw_layer(2, block=1))
+    with pytest.raises(ValueError, match="block"):
+        network.__init__(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+    with pytest.raises(RuntimeError, match="not made"):
+        network.evaluate(np.zeros((5, 4), np.float32), np.zeros(5, np.int32))
+
+
+def test_the_extension_lets_go_of_arrays():
+    network = raw_network()
+    x, y = np.zeros((5, 4), np.float32), np.zeros(5, np.int32)
+    outputs, weights = np.zeros((5, 2), np.float32), np.ones(5, np.float32)
+    given = (x, y, outputs, weights)
+    before = [sys.getrefcount(each) for each in given]
+    for _ in range(9):
+        network.evaluate(x, y, weights, outputs)
+        for odd in ((weights, outputs[:4]), (weights[:4], outputs), (weights, 1), (1, outputs)):
+            with pytest.raises((ValueError, TypeError)):
+                network.evaluate(x, y, *odd)
+        del odd
+    assert [sys.getrefcount(each) for each in given] == before
 
 
 def test_the_extension_reads_no_rows_that_are_not_there():

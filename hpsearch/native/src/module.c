@@ -148,6 +148,7 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     net->unit = copied(self, &unit, unit.len / sizeof(float));
     made = PyErr_Occurred() ? -1 : 0;
 done:
+    if (made < 0) free(self->net), self->net = NULL;
     PyBuffer_Release(&shift), PyBuffer_Release(&scale), PyBuffer_Release(&unit);
     return made;
 }
