@@ -159,7 +159,12 @@ def test_callbacks_read_its_metrics(kind, cancer):
     stopping = kc.EarlyStopping("val_auc", patience=1, min_delta=0.5)
     made = Tailored(get_hypermodel(compiled_mlps.binary), custom_fit=False, callbacks=[stopping])
     problem = cancer.replace(model="one:own", code=cloudpickle.dumps(made), metric="val_auc")
-    problem = dataclasses.replace(problem, target=Target(Task.OWN, 1, mean=(0.0,), std=(1.0,)))
+    weights = np.where(cancer.arrays.y_train > 0, 1.0, 3.0).astype("f4")
+    problem = dataclasses.replace(
+        problem,
+        target=Target(Task.OWN, 1, mean=(0.0,), std=(1.0,)),
+        arrays=dataclasses.replace(cancer.arrays, w_train=weights),
+    )
     trainer = problem.trainer({}, SEED, epochs=9, kind=None if kind == "native" else kind)
     assert trainer.kind == kind
     curve = list(iter(trainer.run_epoch, None))
