@@ -65,13 +65,25 @@ MUTANTS = (
         "hpsearch/native/src/norms.h",
         "#define NORM_EPSILON 1e-3f",
         "#define NORM_EPSILON 1e-5f",
-        "epsilon of the native batch and layer normalisation",
+        "epsilon of the native layer normalisation",
     ),
     Mutant(
         "hpsearch/native/src/product.h",
         "m = DIV(MUL(rate, g), SQRT(ADD(v, SET(u->epsilon))));",
         "m = DIV(MUL(rate, g), ADD(SQRT(v), SET(u->epsilon)));",
         "native rmsprop adds epsilon outside of the root",
+    ),
+    Mutant(
+        "hpsearch/native/src/losses.h",
+        "const vf share = MUL(LOAD(batch->weight + r), part);",
+        "const vf share = part;",
+        "native gradients of a sigmoid lack the weights of the rows",
+    ),
+    Mutant(
+        "hpsearch/training/native.py",
+        "            targets = targets[order]\n",
+        "            pass\n",
+        "native metrics of training compare predictions with other rows' targets",
     ),
     Mutant(
         "hpsearch/native/src/engine.h",

@@ -4,11 +4,8 @@ class Network:
     def __init__(
         self,
         engine: str,
-        widths: tuple[int, ...],
-        blocks: tuple[int, ...],
-        activations: tuple[int, ...],
-        dropouts: tuple[float, ...],
-        mask_seeds: tuple[int, ...],
+        features: int,
+        layers: tuple[tuple[float, ...], ...],
         codes: tuple[int, int, int, int],
         numbers: tuple[float, ...],
         shift: Any,
@@ -20,8 +17,12 @@ class Network:
     learning_rate: float
     def set(self, layer: int, part: int, which: int, array: Any, /) -> None: ...
     def get(self, layer: int, part: int, which: int, array: Any, /) -> None: ...
-    def train(self, x: Any, y: Any, order: Any, /) -> tuple[float, float]: ...
-    def evaluate(self, x: Any, y: Any, /) -> tuple[float, float]: ...
+    def train(
+        self, x: Any, y: Any, order: Any, weights: Any = None, outputs: Any = None, /
+    ) -> tuple[float, float]: ...
+    def evaluate(
+        self, x: Any, y: Any, weights: Any = None, outputs: Any = None, /
+    ) -> tuple[float, float]: ...
 
 def random(distribution: int, seed: int, out: Any, /) -> None: ...
 def activation(engine: str, kind: int, z: Any, out: Any, slope: Any, /) -> None: ...

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+#: The extension's codes of losses (`hpsearch/native/src/network.h`).
+SOFTMAX_LOSS, SIGMOID_LOSS, SQUARED_LOSS, ABSOLUTE_LOSS, HUBER_LOSS = range(5)
+
 try:
     _EXTENSION: ModuleType | None = importlib.import_module("hpsearch.native._native")
 except ImportError:

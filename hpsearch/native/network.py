@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
-from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.specs import InputSpec, Target, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
+from hpsearch.native import metrics
+from hpsearch.native.extension import (
+    ABSOLUTE_LOSS,
+    HUBER_LOSS,
+    SIGMOID_LOSS,
+    SOFTMAX_LOSS,
+    SQUARED_LOSS,
+)
+from hpsearch.native.metrics import Measure, MetricOf
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
@@ -56,23 +67,32 @@ _SLOTS: Final = {
     _RMSPROP_MOMENTUM: 2,
     _ADAGRAD: 1,
 }
-SOFTMAX_LOSS, SIGMOID_LOSS, SQUARED_LOSS = range(3)
-_OUTPUTS: Final = {
+_CROSSENTROPIES: Final = {
     (Task.MULTICLASS, "softmax", "sparse_categorical_crossentropy"): SOFTMAX_LOSS,
     (Task.MULTICLASS, "softmax", "categorical_crossentropy"): SOFTMAX_LOSS,
     (Task.BINARY, "sigmoid", "binary_crossentropy"): SIGMOID_LOSS,
-    (Task.REGRESSION, "linear", "mean_squared_error"): SQUARED_LOSS,
-    (Task.REGRESSION, "linear", "mse"): SQUARED_LOSS,
 }
-_BLOCKS: Final = {"dense": 0, "dropout": 0, "batch_norm": 1, "layer_norm": 2, "residual": 3}
+_ERRORS: Final = {
+    "mean_squared_error": SQUARED_LOSS,
+    "mean_absolute_error": ABSOLUTE_LOSS,
+    "huber": HUBER_LOSS,
+}
+DENSE, BATCH_NORM, _LAYER_NORM, _RESIDUAL, BATCH_NORM_BEHIND = range(5)
+_BLOCKS: Final = {
+    "dense": DENSE,
+    "dropout": DENSE,
+    "batch_norm": BATCH_NORM,
+    "layer_norm": _LAYER_NORM,
+    "residual": _RESIDUAL,
+}
 #: Parts of a layer.
-KERNEL, BIAS, _GAMMA, _BETA, _PROJECTION, _MOVING_MEAN, _MOVING_VARIANCE = range(7)
+KERNEL, BIAS, GAMMA, BETA, _PROJECTION, MOVING_MEAN, MOVING_VARIANCE = range(7)
 #: Parts of each block in the order of Keras' `get_weights`; a projection would come first.
 _PARTS: Final = {
-    0: (KERNEL, BIAS),
-    1: (KERNEL, _GAMMA, _BETA, _MOVING_MEAN, _MOVING_VARIANCE),
-    2: (KERNEL, BIAS, _GAMMA, _BETA),
-    3: (KERNEL, BIAS),
+    DENSE: (KERNEL, BIAS),
+    BATCH_NORM: (KERNEL, GAMMA, BETA, MOVING_MEAN, MOVING_VARIANCE),
+    _LAYER_NORM: (KERNEL, BIAS, GAMMA, BETA),
+    _RESIDUAL: (KERNEL, BIAS),
 }
 FLOATS, SCALED_BYTES, _STANDARDISED_BYTES = range(3)
 UNIFORM, _NORMAL, _TRUNCATED, CONSTANT = range(4)
@@ -133,7 +153,7 @@ class WeightArray:
     @property
     def trained(self) -> bool:
         """Whether the optimizer changes it."""
-        return self.code not in (_MOVING_MEAN, _MOVING_VARIANCE)
+        return self.code not in (MOVING_MEAN, MOVING_VARIANCE)
 
 
 @dataclass(frozen=True)
@@ -157,37 +177,61 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class DenseLayer:
+    """One layer for the extension.
+
+    Attributes:
+        block: The extension's code; that of the last layer is plain.
+        activation: The extension's code; the last layer's is linear if the loss takes its sums.
+        dropout, mask_seed: The rate is 0 without dropout.
+        l2: Of the kernel.
+        momentum, epsilon: Of batch normalisation.
+    """
+
+    width: int
+    block: int = DENSE
+    activation: int = 0
+    dropout: float = 0.0
+    mask_seed: int = 0
+    l2: float = 0.0
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+
+
+@dataclass(frozen=True)
 class DenseNetwork:
     """A network's description for the extension.
 
     Attributes:
-        widths: Widths of the input, every hidden layer and the output.
-        activations: A code for each layer; the last is linear, since the loss takes its sums.
-        dropouts, mask_seeds: A rate and a seed for each layer; the rate is 0 without dropout.
-        blocks: A code for each layer; the last is plain.
+        features: Width of the input.
         parts: All weights, in the order of Keras' `get_weights`.
-        loss: 0 softmax and crossentropy, 1 sigmoid and crossentropy, 2 squared error.
+        loss: 0 softmax and crossentropy, 1 sigmoid and crossentropy, 2 squared error, 3 absolute
+            error, 4 Huber's.
         rows: 0 float32, 1 bytes * scale + shift, 2 (bytes - shift) / scale.
         shift, scale: One number a feature, or empty.
-        metric: Name of the reported metric; empty for none.
-        unit: For squared errors, the factor to each target's own unit; else empty.
+        measures: The reported metrics. The extension sums up the accuracy of a crossentropy, and
+            the absolute error of the other losses.
+        unit: For errors, the factor to each target's own unit; else empty.
+        huber: The error from which Huber's loss is linear.
     """
 
-    widths: tuple[int, ...]
-    activations: tuple[int, ...]
-    dropouts: tuple[float, ...]
-    mask_seeds: tuple[int, ...]
-    blocks: tuple[int, ...]
+    features: int
+    layers: tuple[DenseLayer, ...]
     parts: tuple[WeightArray, ...]
     batch_size: int
     loss: int
     optimizer: Optimizer
-    l2: float
     rows: int
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
-    metric: str = "accuracy"
+    measures: tuple[Measure, ...] = ()
     unit: tuple[float, ...] = ()
+    huber: float = 1.0
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the input, every hidden layer and the output."""
+        return (self.features, *(layer.width for layer in self.layers))
 
     @property
     def weights_count(self) -> int:
@@ -200,30 +244,38 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
     if not knows(problem, values):
         return None
     recipe, target, config = problem.recipe, problem.target, MLPConfig(values)
-    hidden, optimizer = config.widths, optimizer_of(*config.optimizer)
+    hidden, optimizer, l2 = config.widths, optimizer_of(*config.optimizer), config.l2
     assert optimizer is not None
     layer_type = config.layer_type if hidden else "dense"
     widths = (n_features(problem.input), *hidden, target.outputs)
     blocks = (*[_BLOCKS[layer_type]] * len(hidden), 0)
     activation = ACTIVATIONS[config.activation] if hidden else 0
+    dropout = config.dropout if layer_type == "dropout" else 0.0
+    loss = _loss(problem)
+    assert loss is not None
+    last = ACTIVATIONS[recipe.output_activation] if target.task is Task.REGRESSION else 0
     # The output layer has number 0 at every depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     rows, shift, scale = _rows(problem.input)
     return DenseNetwork(
-        widths=widths,
-        blocks=blocks,
-        activations=(*[activation] * len(hidden), 0),
-        dropouts=(*[config.dropout if layer_type == "dropout" else 0.0] * len(hidden), 0.0),
-        mask_seeds=tuple(_stateless(derive(each, 2)) for each in seeds),
+        features=widths[0],
+        layers=(
+            *(
+                DenseLayer(
+                    width, _BLOCKS[layer_type], activation, dropout, _stateless(derive(seed, 2)), l2
+                )
+                for width, seed in zip(hidden, seeds, strict=False)
+            ),
+            DenseLayer(target.outputs, activation=last, l2=l2),
+        ),
         parts=_parts(config, widths, blocks, seeds),
         batch_size=config.batch_size,
-        loss=_OUTPUTS[target.task, recipe.output_activation, recipe.loss],
+        loss=loss,
         optimizer=optimizer,
-        l2=config.l2,
         rows=rows,
         shift=shift,
         scale=scale,
-        metric="mae" if target.task is Task.REGRESSION else "accuracy",
+        measures=_measures(problem),
         unit=target.std if target.task is Task.REGRESSION else (),
     )
 
@@ -231,10 +283,9 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
 def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
     """Return whether the extension supports all of a config."""
     recipe, config = problem.recipe, MLPConfig(values)
-    if recipe.weighted or recipe.keras_metric:
+    if recipe.model or _loss(problem) is None:
         return False
-    output = (problem.target.task, recipe.output_activation, recipe.loss)
-    if recipe.model or output not in _OUTPUTS:
+    if recipe.keras_metric and _measure(recipe.keras_metric, problem.target) is None:
         return False
     if config.widths:
         if config.layer_type not in _BLOCKS or config.activation not in ACTIVATIONS:
@@ -244,6 +295,61 @@ def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
     if _initial_numbers(*_initializer(config), 1, 1) is None:
         return False
     return optimizer_of(*config.optimizer) is not None
+
+
+def _loss(problem: Problem) -> int | None:
+    recipe, task = problem.recipe, problem.target.task
+    if task is not Task.REGRESSION:
+        return _CROSSENTROPIES.get((task, recipe.output_activation, recipe.loss))
+    name = keras_names.LOSSES.get(recipe.loss, recipe.loss)
+    return _ERRORS.get(name) if recipe.output_activation in ACTIVATIONS else None
+
+
+def _measures(problem: Problem) -> tuple[Measure, ...]:
+    usual = Measure("mae" if problem.target.task is Task.REGRESSION else "accuracy")
+    if not (name := problem.recipe.keras_metric):
+        return (usual,)
+    scored = _measure(name, problem.target)
+    assert scored is not None
+    return usual, scored
+
+
+#: Keras' class of a metric -> its function, for any task.
+_ERROR_METRICS: Final[dict[str, MetricOf]] = {
+    "MeanSquaredError": metrics.squared_error,
+    "RootMeanSquaredError": metrics.root_of_squared_error,
+    "MeanAbsoluteError": metrics.absolute_error,
+}
+#: For classes.
+_CLASS_METRICS: Final[dict[str, MetricOf]] = {
+    **_ERROR_METRICS,
+    "AUC": metrics.auc,
+    "Precision": metrics.precision,
+    "Recall": metrics.recall,
+    "BinaryAccuracy": metrics.binary_accuracy,
+    "CategoricalAccuracy": metrics.categorical_accuracy,
+}
+
+
+def _measure(name: str, target: Target) -> Measure | None:
+    """Return a metric of an MLP, with the arguments that `training.measures` gives to Keras'."""
+    kind = keras_names.METRIC_CLASSES.get(name, "")
+    of: MetricOf | None
+    if target.task is Task.REGRESSION:
+        # Others depend on the targets' mean, which training subtracts.
+        of = _ERROR_METRICS.get(kind)
+    elif kind in ("F1Score", "FBetaScore"):
+        threshold = 0.5 if target.outputs == 1 else None
+        of = partial(metrics.f_score, beta=1.0, threshold=threshold, average="macro")
+    elif target.task is Task.MULTICLASS and kind == "SparseCategoricalAccuracy":
+        return Measure(name, metrics.sparse_accuracy, sparse=True)
+    elif target.task is Task.MULTICLASS and kind.endswith("TopKCategoricalAccuracy"):
+        found = re.fullmatch(r"top_(\d+)_accuracy", name)
+        of = partial(metrics.sparse_top_k_accuracy, k=int(found[1]) if found else 5)
+        return Measure(name, of, sparse=True)
+    else:
+        of = _CLASS_METRICS.get(kind)
+    return None if of is None else Measure(name, of)
 
 
 def _stateless(seed: int) -> int:
@@ -287,7 +393,7 @@ def _parts(
                 kernel_seed = _stateless(derive(seed, 0 if code == KERNEL else 1))
                 made.append(WeightArray(layer, code, shape, Initial(*numbers, seed=kernel_seed)))
             else:
-                first = 1.0 if code in (_GAMMA, _MOVING_VARIANCE) else 0.0
+                first = 1.0 if code in (GAMMA, MOVING_VARIANCE) else 0.0
                 made.append(WeightArray(layer, code, shape[1:], Initial(CONSTANT, first, 0.0, 0)))
     return tuple(made)
 

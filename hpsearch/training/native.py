@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.specs import Arrays
-from hpsearch.native.extension import native_extension
+from hpsearch.native.extension import SOFTMAX_LOSS, native_extension
+from hpsearch.native.metrics import Measure
 from hpsearch.native.network import CONSTANT, UNIFORM, DenseNetwork, WeightArray
 from hpsearch.training.trainer import State, require_fit
 
@@ -49,10 +50,8 @@ class NativeTrainer:
         self._order = order
         self._model = model
         self._epoch = 0
-        self._metric = network.metric
-        contiguous = np.ascontiguousarray
-        self._train = contiguous(arrays.x_train), contiguous(arrays.y_train)
-        self._validation = contiguous(arrays.x_val), contiguous(arrays.y_val)
+        self._train = _Rows(network, arrays.x_train, arrays.y_train, arrays.w_train)
+        self._validation = _Rows(network, arrays.x_val, arrays.y_val, arrays.w_val)
         self._network = _make(network, len(arrays.x_train), engine)
         if weights is None:
             weights = [_first_values(part) for part in network.parts]
@@ -73,17 +72,14 @@ class NativeTrainer:
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)
-        numbers = self._named("", self._network.train(*self._train, order), self._train)
-        if len(self._validation[1]):
-            validated = self._network.evaluate(*self._validation)
-            numbers |= self._named("val_", validated, self._validation)
+        rows = self._train
+        sums = self._network.train(rows.x, rows.y, order, rows.weights, rows.outputs)
+        numbers = rows.numbers(sums, order)
+        rows = self._validation
+        if len(rows.y):
+            sums = self._network.evaluate(rows.x, rows.y, rows.weights, rows.outputs)
+            numbers |= {f"val_{name}": number for name, number in rows.numbers(sums).items()}
         return numbers
-
-    def _named(
-        self, prefix: str, sums: tuple[float, float], rows: Sequence[Any]
-    ) -> dict[str, float]:
-        loss, metric = (_mean(total, len(rows[1])) for total in sums)
-        return {f"{prefix}loss": loss, **({prefix + self._metric: metric} if self._metric else {})}
 
     def weights(self) -> State:
         return tuple(self._numbers(part, 0) for part in self._parts)
@@ -133,28 +129,90 @@ class NativeTrainer:
         return values
 
 
-def _mean(total: float, rows: int) -> float:
-    """Divide and round to float32, as Keras' metrics do."""
+class _Rows:
+    """Rows of one split, and what is reported of them.
+
+    Attributes:
+        x, y, weights: As the extension takes them.
+        outputs: Filled by the extension, `(n_samples, outputs)`, if a metric needs it; else None.
+    """
+
+    def __init__(
+        self,
+        network: DenseNetwork,
+        x: npt.NDArray[Any],
+        y: npt.NDArray[Any],
+        weights: npt.NDArray[Any] | None,
+    ) -> None:
+        self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        self.weights = None if weights is None else np.ascontiguousarray(weights, np.float32)
+        self._measures = network.measures
+        units, width = np.asarray(network.unit, np.float32), network.layers[-1].width
+        self._unit = units if np.any(units != 1) else None
+        own = [each for each in self._measures if each.of is not None]
+        self.outputs = np.empty((len(y), width), np.float32) if own else None
+        self._targets = self.y
+        if any(not each.sparse for each in own):
+            is_class = network.loss == SOFTMAX_LOSS
+            self._targets = np.eye(width, dtype=np.float32)[y] if is_class else y.reshape(-1, width)
+
+    def numbers(
+        self, sums: tuple[float, float], order: npt.NDArray[np.int32] | None = None
+    ) -> dict[str, float]:
+        """Return loss and metrics by name.
+
+        Args:
+            sums: The extension's.
+            order: That of the rows in `outputs`.
+        """
+        loss, metric = (_rounded(total / len(self.y)) for total in sums)
+        numbers = {"loss": loss}
+        for each in self._measures:
+            numbers[each.name] = metric if each.of is None else self._measured(each, order)
+        return numbers
+
+    def _measured(self, measure: Measure, order: npt.NDArray[np.int32] | None) -> float:
+        predictions = self.outputs
+        assert measure.of is not None
+        assert predictions is not None
+        targets = self.y if measure.sparse else self._targets
+        weights = self.weights if measure.weighted else None
+        if order is not None:
+            targets = targets[order]
+            weights = None if weights is None else weights[order]
+        # A training that diverges does so in its metrics, too.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._unit is not None:
+                targets, predictions = targets * self._unit, predictions * self._unit
+            return _rounded(measure.of(targets, predictions, weights))
+
+
+def _rounded(number: float) -> float:
+    """Round to float32, as Keras' metrics do."""
     with np.errstate(over="ignore"):
-        return float(np.float32(total / rows))
+        return float(np.float32(number))
 
 
 def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
-    optimizer, rate, decay, *numbers = astuple(network.optimizer)
+    optimizer, *numbers = astuple(network.optimizer)
     made: Network = native_extension().Network(
         engine,
-        network.widths,
-        network.blocks,
-        network.activations,
-        network.dropouts,
-        network.mask_seeds,
+        network.features,
+        tuple(_described(network, number) for number in range(len(network.layers))),
         (min(network.batch_size, rows), network.loss, network.rows, optimizer),
-        (rate, decay, network.l2, *numbers),
+        (*numbers, network.huber),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),
         np.asarray(network.unit, np.float32),
     )
     return made
+
+
+def _described(network: DenseNetwork, number: int) -> tuple[float, ...]:
+    """Return a layer in the extension's terms; its parts are a bit each."""
+    width, block, *rest = astuple(network.layers[number])
+    parts = sum(1 << part.code for part in network.parts if part.layer == number)
+    return (width, block, parts, *rest)
 
 
 def _first_values(part: WeightArray) -> Floats:

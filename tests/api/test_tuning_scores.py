@@ -30,7 +30,7 @@ def test_class_weights_are_sample_weights_by_class(wine):
     columns = ["score", "loss", "accuracy"]
     pd.testing.assert_frame_equal(by_class.table[columns], by_row.table[columns])
     assert (by_class.table["loss"] != plain.table["loss"]).all()
-    assert set(by_class.table["trainer"]) == {"graph"}
+    assert set(by_class.table["trainer"]) == {"native"}
     assert set(plain.table["trainer"]) == {"native"}
     recipes = {results.table["recipe"][0] for results in (by_class, by_row, plain)}
     assert len(recipes) == 3

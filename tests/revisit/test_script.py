@@ -84,7 +84,8 @@ CASES = {
         optimizer="adam",
         learning_rate=0.05,
     ),
-    "a loss": case(DIABETES, "graph", sweep={"model": {"loss": "huber"}}, l2=0.01),
+    "huber": case(DIABETES, sweep={"model": {"loss": "huber"}}, l2=0.01),
+    "a loss": case(DIABETES, "graph", sweep={"model": {"loss": "log_cosh"}}, l2=0.01),
     "the training's metric": case(DIABETES, sweep={"metric": "loss"}, batch_size=50),
     "one-hot targets": case(
         {"dataset": "wine", "validation": 0.25}, "graph", sweep={"model": {"loss": "kl_divergence"}}

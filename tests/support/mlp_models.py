@@ -95,10 +95,10 @@ def plain(hidden=1):
     return _compiled(_stack(*[layers.Dense(8) for _ in range(hidden)]))
 
 
-def no_bias(hp):
+def unknown(hp):
     """An MLP that the extension does not know."""
     del hp
-    return _compiled(_stack(layers.Dense(8, use_bias=False)))
+    return _compiled(_stack(layers.Dense(8), layers.LayerNormalization()))
 
 
 def _changed(change):
@@ -127,19 +127,16 @@ UNKNOWN = {
         lambda _: (0, keras.losses.CategoricalCrossentropy(label_smoothing=0.1), 0)
     ),
     "loss": lambda: _changed(lambda _: (0, keras.losses.categorical_hinge, 0)),
-    "metrics": lambda: _changed(
-        lambda _: (0, 0, ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)])
-    ),
-    "metric": lambda: _changed(lambda _: (0, 0, ["sparse_top_k_categorical_accuracy"])),
+    "metrics": lambda: _changed(lambda _: (0, 0, ["accuracy", "AUC"])),
+    "metric": lambda: _changed(lambda _: (0, 0, ["hinge"])),
     "layer": lambda: _compiled(_stack(OwnDense(8))),
-    "no bias": lambda: no_bias(None),
-    "regularizer": lambda: _compiled(_stack(layers.Dense(8, kernel_regularizer="l2"))),
+    "regularizer": lambda: _compiled(_stack(layers.Dense(8, kernel_regularizer="l1"))),
     "activity": lambda: _compiled(_stack(layers.Dense(8, activity_regularizer="l2"))),
     "constraint": lambda: _compiled(_stack(layers.Dense(8, kernel_constraint="non_neg"))),
     "frozen": lambda: _compiled(_stack(layers.Dense(8, trainable=False))),
     "half": lambda: _compiled(_stack(layers.Dense(8, dtype="mixed_bfloat16"))),
     "activation": lambda: _compiled(_stack(layers.Dense(8, activation="softmax"))),
-    "normalised": lambda: _compiled(_stack(layers.Dense(8), layers.BatchNormalization())),
+    "normalised": lambda: _compiled(_stack(layers.Dense(8), layers.LayerNormalization())),
     "masked rows": lambda: _compiled(_stack(layers.Dropout(0.1))),
     "masked twice": lambda: _compiled(
         _stack(layers.Dense(8), layers.Dropout(0.1), layers.Dropout(0.1))
@@ -155,7 +152,6 @@ UNKNOWN = {
     "twice": lambda: _compiled(_twice()),
     "sums": lambda: _compiled(_stack(activation=None)),
     "eager": lambda: _compiled(_stack(layers.Dense(8)), run_eagerly=True),
-    "weights": lambda: _compiled(_stack(layers.Dense(8)), weighted_metrics=["accuracy"]),
 }
 
 

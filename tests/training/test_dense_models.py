@@ -121,7 +121,6 @@ def test_a_trained_model_is_no_beginning(digits):
         ("guide", np.full((5, 10), 0.1, "f4")),
         ("guide", np.zeros((5, 10), "f4")),
         ("guide", np.zeros(5, "i4")),
-        ("binary", np.full(5, 0.5, "f4")),
         ("binary", np.zeros((5, 2), "f4")),
         ("regressor", np.zeros((5, 2), "f4")),
     ],
@@ -133,12 +132,6 @@ def test_targets_that_it_does_not_know_it_leaves_alone(model, y):
         made.build((None, width))
     rows = np.zeros((5, width), "f4")
     assert dense_model(made, Arrays(rows, y, rows, y), BATCH) is None
-
-
-def test_weighted_rows_are_left_alone(digits):
-    model, arrays = mlp_models.without_metrics(None), digits.arrays
-    weighted = dataclasses.replace(arrays, w_train=np.ones(len(arrays.x_train), "f4"))
-    assert dense_model(model, weighted, BATCH) is None
 
 
 def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
@@ -156,7 +149,7 @@ def test_another_kind_may_be_asked_for(digits):
     assert curves[0] == pytest.approx(curves[1], rel=1e-5)
     assert curves[0]["val_loss"] == pytest.approx(curves[2]["val_loss"], rel=1e-5)
     with pytest.raises(ValueError, match="cannot train"):
-        of(digits, "no_bias").trainer({}, SEED, kind="native")
+        of(digits, "unknown").trainer({}, SEED, kind="native")
 
 
 def test_it_begins_with_the_models_weights_and_gives_them_back(digits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import keras
 import numpy as np
@@ -246,8 +247,15 @@ def test_what_it_cannot_train_it_leaves_alone(digits, values):
         digits.trainer(values, SEED, kind="native")
 
 
-NETWORK = ("", (4, 3, 2), (0, 0), (1, 0), (0.0, 0.0), (0, 0), (8, 0, 0, 3))
-NUMBERS = (1e-3, 0, 0, 0, 0, 0.9, 0.999, 1e-7, 0)
+KERNEL_AND_BIAS = 0b11
+
+
+def raw_layer(width, block=0, parts=KERNEL_AND_BIAS, activation=0, dropout=0.0):
+    return (width, block, parts, activation, dropout, 0, 0.0, 0.99, 1e-3)
+
+
+NETWORK = ("", 4, (raw_layer(3, activation=1), raw_layer(2)), (8, 0, 0, 3))
+NUMBERS = (1e-3, 0, 0, 0, 0.9, 0.999, 1e-7, 0, 1)
 NOTHING = np.empty(0, np.float32)
 
 
@@ -259,17 +267,24 @@ def raw_network():
     ("index", "value"),
     [
         (0, "sse"),
-        (1, (4, 3)),
-        (1, (4, -3, 2)),
-        (2, (4, 0)),
-        (2, (1, 1)),
-        (3, (99, 0)),
-        (4, (1.0, 0.0)),
-        (6, (0, 0, 0, 3)),
-        (6, (8, 9, 0, 3)),
-        (6, (8, 1, 0, 3)),
-        (6, (8, 0, 1, 3)),
-        (6, (8, 2, 0, 3)),
+        (1, 0),
+        (2, ()),
+        (2, (raw_layer(2),) * 65),
+        (2, (raw_layer(-3), raw_layer(2))),
+        (2, (raw_layer(3, block=9), raw_layer(2))),
+        (2, (raw_layer(3), raw_layer(2, block=1))),
+        (2, (raw_layer(3, parts=0b10), raw_layer(2))),
+        (2, (raw_layer(3, parts=0b111), raw_layer(2))),
+        (2, (raw_layer(3, block=1), raw_layer(2))),
+        (2, (raw_layer(3, block=4, parts=0b100001), raw_layer(2))),
+        (2, (raw_layer(3, block=3), raw_layer(2))),
+        (2, (raw_layer(3, parts=0b10000011), raw_layer(2))),
+        (2, (raw_layer(3, activation=99), raw_layer(2))),
+        (2, (raw_layer(3, dropout=1.0), raw_layer(2))),
+        (3, (0, 0, 0, 3)),
+        (3, (8, 9, 0, 3)),
+        (3, (8, 0, 1, 3)),
+        (3, (8, 2, 0, 3)),
     ],
 )
 def test_the_extension_refuses_what_it_is_not_made_for(index, value):
@@ -277,6 +292,32 @@ def test_the_extension_refuses_what_it_is_not_made_for(index, value):
     arguments[index] = value
     with pytest.raises(ValueError):  # noqa: PT011 - whichever it is
         native_extension().Network(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+
+
+def test_a_network_that_was_not_made_does_nothing():
+    kind = native_extension().Network
+    network = kind.__new__(kind)
+    arguments = [*NETWORK]
+    arguments[2] = (raw_layer(3), raw_layer(2, block=1))
+    with pytest.raises(ValueError, match="block"):
+        network.__init__(*arguments, NUMBERS, NOTHING, NOTHING, NOTHING)
+    with pytest.raises(RuntimeError, match="not made"):
+        network.evaluate(np.zeros((5, 4), np.float32), np.zeros(5, np.int32))
+
+
+def test_the_extension_lets_go_of_arrays():
+    network = raw_network()
+    x, y = np.zeros((5, 4), np.float32), np.zeros(5, np.int32)
+    outputs, weights = np.zeros((5, 2), np.float32), np.ones(5, np.float32)
+    given = (x, y, outputs, weights)
+    before = [sys.getrefcount(each) for each in given]
+    for _ in range(9):
+        network.evaluate(x, y, weights, outputs)
+        for odd in ((weights, outputs[:4]), (weights[:4], outputs), (weights, 1), (1, outputs)):
+            with pytest.raises((ValueError, TypeError)):
+                network.evaluate(x, y, *odd)
+        del odd
+    assert [sys.getrefcount(each) for each in given] == before
 
 
 def test_the_extension_reads_no_rows_that_are_not_there():
@@ -292,6 +333,18 @@ def test_the_extension_reads_no_rows_that_are_not_there():
         network.train(x[:4], y, order)
     with pytest.raises(ValueError, match="rows"):
         network.evaluate(x.ravel()[:-1], y)
+    outputs, weights = np.zeros((5, 2), np.float32), np.ones(5, np.float32)
+    network.train(x, y, order, weights, outputs)
+    network.train(x, y, order, None, None)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1)
+    for odd in [(weights[:4], None), (None, outputs[:4]), (None, outputs[:, :1].copy())]:
+        with pytest.raises(ValueError, match="rows"):
+            network.train(x, y, order, *odd)
+        with pytest.raises(ValueError, match="rows"):
+            network.evaluate(x, y, *odd)
+    outputs.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        network.evaluate(x, y, None, outputs)
     for layer, part, which in [(2, 0, 0), (-1, 0, 0), (0, 2, 0), (0, 9, 0), (0, 0, 3), (0, 0, -1)]:
         with pytest.raises(ValueError, match="layer"):
             network.set(layer, part, which, np.zeros((4, 3), np.float32))

@@ -18,6 +18,8 @@ from hpsearch.training.fit import FitTrainer
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.training.measures import KerasMetric
 
+#: With the graph in the full run only.
+KINDS = ["native", pytest.param("graph", marks=pytest.mark.slow)]
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
 
 
@@ -32,25 +34,28 @@ def weighted(problem):
     return dataclasses.replace(problem.replace(weighted=True), arrays=arrays)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["digits", "cancer"])
-def test_weighted_rows_train_as_in_fit(name, request):
+def test_weighted_rows_train_as_in_fit(name, kind, request):
     problem = weighted(request.getfixturevalue(name))
-    ours = problem.trainer(VALUES, 1)
+    ours = problem.trainer(VALUES, 1, kind=None if kind == "native" else kind)
     theirs = problem.trainer(VALUES, 1, kind="fit")
-    assert ours.kind == "graph"
+    assert ours.kind == kind
     for _ in range(3):
         assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-5)
     plain = request.getfixturevalue(name).trainer(VALUES, 1).run_epoch()
     assert abs(plain["loss"] - problem.trainer(VALUES, 1).run_epoch()["loss"]) > 1e-3
 
 
-def test_a_weighted_regression_is_told_in_its_own_units(diabetes):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weighted_regression_is_told_in_its_own_units(diabetes, kind):
     ones = np.ones(len(diabetes.arrays.y_train), np.float32)
     problem = dataclasses.replace(
         diabetes.replace(weighted=True), arrays=dataclasses.replace(diabetes.arrays, w_train=ones)
     )
     plain = diabetes.trainer(VALUES, 1, kind="graph")
-    assert problem.trainer(VALUES, 1).run_epoch() == pytest.approx(plain.run_epoch(), rel=1e-5)
+    ours = problem.trainer(VALUES, 1, kind=kind).run_epoch()
+    assert ours == pytest.approx(plain.run_epoch(), rel=1e-5)
 
 
 def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
@@ -84,10 +89,11 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
         ("diabetes", "rmse", None),
     ],
 )
-def test_a_metric_is_what_fit_reports(name, metric, made, request):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_metric_is_what_fit_reports(name, metric, made, kind, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
-    assert needs_tensorflow(problem.problem, VALUES)
-    trainer = problem.trainer(VALUES, 1)
+    assert not needs_tensorflow(problem.problem, VALUES)
+    trainer = problem.trainer(VALUES, 1, kind=kind)
     numbers = [trainer.run_epoch() for _ in range(2)][-1]
     if made is None:
         # The penalty is part of the loss only.
@@ -105,6 +111,41 @@ def test_a_metric_is_what_fit_reports(name, metric, made, request):
     )
     expected = [theirs.run_epoch() for _ in range(2)][-1]
     assert numbers == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [("digits", each) for each in ("auc", "f1", "top_k_accuracy", "precision", "mse")]
+    + [("digits", "sparse_categorical_accuracy"), ("digits", "sparse_top_k_categorical_accuracy")]
+    + [("cancer", each) for each in ("f1", "f_beta_score", "precision", "rmse", "mae")]
+    + [("diabetes", each) for each in ("mse", "mean_absolute_error")],
+)
+def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
+    problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
+    ours, theirs = (problem.trainer(VALUES, 1, kind=kind) for kind in ("native", "graph"))
+    for _ in range(2):
+        mine, graph = ours.run_epoch(), theirs.run_epoch()
+        assert list(mine) == list(graph)
+        assert mine == pytest.approx(graph, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("digits", "r2_score"), ("diabetes", "mape"), ("cancer", "hinge")]
+)
+def test_other_metrics_need_tensorflow(name, metric, request):
+    problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
+    assert needs_tensorflow(problem.problem, VALUES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["mae", "huber"])
+@pytest.mark.parametrize("output", ["linear", "softplus"])
+def test_losses_of_a_regression_are_the_same_without_tensorflow(loss, output, diabetes):
+    problem = weighted(diabetes.replace(loss=loss, output_activation=output))
+    ours, theirs = (problem.trainer(VALUES, 1, kind=kind) for kind in ("native", "graph"))
+    for _ in range(2):
+        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-5)
 
 
 def test_metrics_of_several_classes():

@@ -46,26 +46,22 @@ static void forward(Network *net, long rows, int training) {
         const float *input = input_panels(net, l);
         panels_product(layer->part[KERNEL].value, layer->ld, 1, layer->out, input, layer->in, rows,
                        layer->part[BIAS].value, layer->at);
-        if (l == net->layers - 1) return;
-        normalise(layer, rows, training);
+        const int last = l == net->layers - 1, behind = layer->block == BATCH_NORM_BEHIND;
+        if (last && layer->activation == LINEAR) return;
+        if (!behind) normalise(layer, rows, training);
         for (long i = 0; i < panels_size(layer, rows); i += LANES) {
             vf slope, a = activate(layer->activation, LOAD(layer->at + i), &slope);
             STORE(layer->at + i, a);
             if (training) STORE(layer->ft + i, slope);
         }
-        if (training && layer->dropout > 0) drop(net, layer, rows);
+        if (last) return;
+        if (behind) normalise(layer, rows, training);
+        if (training && layer->dropout > 0) {
+            for (long i = 0; behind && i < panels_size(layer, rows); i++) layer->mask[i] = 1.0f;
+            drop(net, layer, behind ? layer->mask : layer->ft, rows);
+        }
         if (layer->block == RESIDUAL) add_input(net, layer, input, rows);
         if (training) rows_of_panels(layer->at, layer->out, rows, layer->ar, net->layer[l + 1].ld);
-    }
-}
-
-/* Compute the batch's loss and metric, and the gradient of the loss by the last layer's sums. */
-static void judge(Network *net, const void *y, const int32_t *order, long rows, Sums *sums,
-                  float *delta) {
-    switch (net->loss) {
-    case SOFTMAX_CROSSENTROPY: softmax_loss(net, y, order, rows, sums, delta); break;
-    case SIGMOID_CROSSENTROPY: sigmoid_loss(net, y, order, rows, sums, delta); break;
-    default: squared_loss(net, y, order, rows, sums, delta); break;
     }
 }
 
@@ -83,19 +79,22 @@ static double squares(const float *w, long rows, long ld) {
 
 static double regularisation(const Network *net) {
     double sum = 0;
-    if (net->update.l2_twice == 0) return 0;
     for (int l = 0; l < net->layers; l++) {
         const Layer *layer = &net->layer[l];
-        sum += squares(layer->part[KERNEL].value, layer->out, layer->ld);
-        sum += squares(layer->part[PROJECTION].value, layer->out, layer->ld);
+        if (layer->l2_twice == 0) continue;
+        const double own = squares(layer->part[KERNEL].value, layer->out, layer->ld);
+        const double other = squares(layer->part[PROJECTION].value, layer->out, layer->ld);
+        sum += (own + other) * layer->l2_twice / 2;
     }
-    return sum * net->update.l2_twice / 2;
+    return sum;
 }
 
 static void update_matrix(Network *net, Layer *layer, Array *matrix, const float *delta,
                           const float *input, long rows) {
     float gradient[TILE_ROWS * TILE_VECTORS * LANES] __attribute__((aligned(64)));
-    Pending pending = {&net->update, gradient, matrix->value, {matrix->slot[0], matrix->slot[1]},
+    Update update = net->update;
+    update.l2_twice = layer->l2_twice;
+    Pending pending = {&update, gradient, matrix->value, {matrix->slot[0], matrix->slot[1]},
                        layer->ld, 0, 0, 0};
     const long blocks = (rows + PANEL - 1) / PANEL, ld = layer->ld, columns = padded(layer->in, 16);
     for (long i = 0; i < layer->out;) {
@@ -112,8 +111,8 @@ static void update_matrix(Network *net, Layer *layer, Array *matrix, const float
 
 /* Update an array of one number a unit; the gradients have room for whole 16s. */
 static void update_units(Network *net, Array *array, const float *gradient, long units) {
-    Update update = net->update;
-    update.l2_twice = 0;
+    if (!array->value) return;
+    const Update update = net->update; /* its l2_twice is 0 */
     for (long i = 0; i < padded(units, 16); i += LANES) {
         update_vector(&update, gradient + i, array->value + i, array->slot[0] + i,
                       array->slot[1] + i);
@@ -144,17 +143,29 @@ static void descend(Network *net, Layer *layer, const float *delta, const float 
     add_panels(below, outer, size);
 }
 
+/* Return the gradient by a layer's sums, given that by its outputs; store those by gamma and beta. */
+static float *descend_to_sums(Network *net, Layer *layer, long rows, float *outer) {
+    const long size = panels_size(layer, rows);
+    float *delta = net->delta[1];
+    if (layer->block == BATCH_NORM_BEHIND) {
+        if (layer->dropout > 0) multiply_panels(delta, outer, layer->mask, size);
+        else memcpy(delta, outer, sizeof(float) * size);
+        denormalise(net, layer, rows, delta);
+        multiply_panels(delta, delta, layer->ft, size);
+        return delta;
+    }
+    if (layer == &net->layer[net->layers - 1] && layer->activation == LINEAR) return outer;
+    multiply_panels(delta, outer, layer->ft, size);
+    if (layer->normal) denormalise(net, layer, rows, delta);
+    return delta;
+}
+
 static void backward(Network *net, long rows) {
     float *outer = net->delta[0], *below = net->delta[2];
     for (int l = net->layers - 1; l >= 0; l--) {
         Layer *layer = &net->layer[l];
         const float *input = l ? net->layer[l - 1].ar : net->xr;
-        float *delta = outer;
-        if (l < net->layers - 1) {
-            delta = net->delta[1];
-            multiply_panels(delta, outer, layer->ft, panels_size(layer, rows));
-        }
-        if (layer->normal) denormalise(net, layer, rows, delta);
+        const float *delta = descend_to_sums(net, layer, rows, outer);
         /* Before the update, with the weights that predicted. */
         if (l) descend(net, layer, delta, outer, rows, below);
         update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
@@ -190,7 +201,8 @@ static Sums train(Network *net, const Data *data) {
         expect_rows(net, data, order + rows, MIN_LONG(data->rows - first - rows, net->batch));
         const double penalty = regularisation(net);
         forward(net, rows, 1);
-        judge(net, data->y, order, rows, &sums, net->delta[0]);
+        judge(net, data, order, rows, &sums, net->delta[0]);
+        if (data->outputs) give_outputs(net, rows, data->outputs + first * net->outputs);
         sums.loss += penalty * (double)rows;
         begin_update(net);
         backward(net, rows);
@@ -208,7 +220,8 @@ static Sums evaluate(Network *net, const Data *data) {
         for (long r = 0; r < rows; r++) order[r] = (int32_t)(first + r);
         take_rows(net, data, order, rows);
         forward(net, rows, 0);
-        judge(net, data->y, order, rows, &sums, NULL);
+        judge(net, data, order, rows, &sums, NULL);
+        if (data->outputs) give_outputs(net, rows, data->outputs + first * net->outputs);
     }
     sums.loss += regularisation(net) * (double)data->rows;
     restore_denormals(mode);

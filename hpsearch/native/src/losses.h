@@ -1,4 +1,4 @@
-/* Losses: add a batch to the sums, and compute the gradient by the last layer's sums. */
+/* Losses: add a batch to the sums, and compute the gradient by the last layer's outputs. */
 #pragma once
 
 #include <math.h>
@@ -6,17 +6,35 @@
 #include "elementary.h"
 #include "network.h"
 #include "norms.h"
+#include "rows.h"
+
+/* One batch: `weight`, `loss` and `hit` have a number a row. */
+typedef struct {
+    const int32_t *order;
+    long rows;
+    int keeps_outputs;       /* whether the outputs take the place of the last layer's sums */
+    float *weight, *loss, *hit;
+} Batch;
+
+static Batch batch_of(Network *net, const Data *data, const int32_t *order, long rows) {
+    float *numbers = net->rows;
+    const long size = net->capacity;
+    for (long r = 0; r < padded(rows, 16); r++) {
+        if (r >= rows) numbers[r] = 0.0f;
+        else numbers[r] = data->weights ? data->weights[order[r]] : 1.0f;
+    }
+    return (Batch){order, rows, data->outputs != NULL, numbers, numbers + size, numbers + 2 * size};
+}
 
 /* Softmax and crossentropy of the logits, as in Keras (`_keras_logits`). */
-static void softmax_loss(Network *net, const int32_t *y, const int32_t *order, long rows,
-                         Sums *sums, float *delta) {
-    const long units = net->outputs;
-    float *z = net->layer[net->layers - 1].at, *loss = net->rows, *hit = net->rows + net->capacity;
+static void softmax_loss(Network *net, const int32_t *y, const Batch *batch, float *delta) {
+    const long units = net->outputs, rows = batch->rows;
+    float *z = net->layer[net->layers - 1].at;
     float label[LANES];
     for (long r = 0; r < rows; r += LANES) {
         float *column = z + r / PANEL * units * PANEL + r % PANEL;
         for (long lane = 0; lane < LANES; lane++) {
-            label[lane] = r + lane < rows ? (float)y[order[r + lane]] : 0.0f;
+            label[lane] = r + lane < rows ? (float)y[batch->order[r + lane]] : 0.0f;
         }
         const vf wanted = LOAD(label);
         vf top = LOAD(column);
@@ -31,58 +49,84 @@ static void softmax_loss(Network *net, const int32_t *y, const int32_t *order, l
             best = IF_GREATER(e, best, e, best);
             STORE(column + u * PANEL, e);
         }
-        STORE(loss + r, SUB(log_of(total), own));
-        STORE(hit + r, IF_GREATER(SET(0.5f), ABS(SUB(winner, wanted)), SET(1.0f), SET(0.0f)));
-        if (!delta) continue;
-        float *d = delta + r / PANEL * units * PANEL + r % PANEL;
-        const vf share = SET(1.0f / (float)rows);
+        STORE(batch->loss + r, SUB(log_of(total), own));
+        STORE(batch->hit + r,
+              IF_GREATER(SET(0.5f), ABS(SUB(winner, wanted)), SET(1.0f), SET(0.0f)));
+        if (!delta && !batch->keeps_outputs) continue;
+        float *d = delta ? delta + (column - z) : NULL;
+        const vf share = MUL(LOAD(batch->weight + r), SET(1.0f / (float)rows));
         for (long u = 0; u < units; u++) {
             const vf p = DIV(LOAD(column + u * PANEL), total);
             const vf other = ABS(SUB(wanted, SET((float)u)));
             const vf target = IF_GREATER(SET(0.5f), other, SET(1.0f), SET(0.0f));
-            STORE(d + u * PANEL, MUL(SUB(p, target), share));
+            if (batch->keeps_outputs) STORE(column + u * PANEL, p);
+            if (d) STORE(d + u * PANEL, MUL(SUB(p, target), share));
         }
     }
-    for (long r = 0; r < rows; r++) sums->loss += loss[r], sums->metric += hit[r];
-    if (delta) zero_filling_rows(delta, units, rows);
 }
 
-static void sigmoid_loss(Network *net, const float *y, const int32_t *order, long rows, Sums *sums,
-                         float *delta) {
-    float *z = net->layer[net->layers - 1].at, *loss = net->rows, *hit = net->rows + net->capacity;
-    float label[LANES];
+/* Return Huber's loss of an error of this size in the target's units. */
+INLINE vf huber_of(vf size, vf from) {
+    const vf half = SET(0.5f), square = MUL(half, MUL(size, size));
+    const vf line = MUL(from, SUB(size, MUL(half, from)));
+    return IF_GREATER(size, from, line, square);
+}
+
+/* The losses that are a mean over the outputs of a function of each output and its target. Those
+   of standardised targets are in the target's units, but for the gradient. */
+INLINE void mean_loss(const int kind, Network *net, const Batch *batch, float *delta) {
+    const long units = net->outputs, rows = batch->rows;
+    float *z = net->layer[net->layers - 1].at;
+    const vf zero = SET(0.0f), one = SET(1.0f), from = SET(net->huber), count = SET((float)units);
+    const vf part = SET((kind == SQUARED_ERROR ? 2.0f : 1.0f) / (float)units / (float)rows);
     for (long r = 0; r < rows; r += LANES) {
-        float *column = z + r;
-        for (long lane = 0; lane < LANES; lane++) {
-            label[lane] = r + lane < rows ? y[order[r + lane]] : 0.0f;
+        const long begin = r / PANEL * units * PANEL + r % PANEL;
+        const vf share = MUL(LOAD(batch->weight + r), part);
+        vf loss = zero, hit = zero;
+        for (long i = begin; i < begin + units * PANEL; i += PANEL) {
+            const vf x = LOAD(z + i), t = LOAD(net->yt + i);
+            vf slope;
+            if (kind == SIGMOID_CROSSENTROPY) {
+                const vf rest = log1p_of(exp_of(SUB(zero, ABS(x))));
+                loss = ADD(loss, ADD(SUB(MAX(zero, x), MUL(x, t)), rest));
+                const vf p = sigmoid_of(x), said = IF_GREATER(p, SET(0.5f), one, zero);
+                hit = ADD(hit, IF_GREATER(ABS(SUB(said, t)), zero, zero, one));
+                if (batch->keeps_outputs) STORE(z + i, p);
+                slope = SUB(p, t);
+            } else {
+                const vf error = SUB(x, t), size = ABS(error);
+                const vf own = MUL(size, SET(net->unit[(i - begin) / PANEL]));
+                /* Of an error of zero or NaN, the difference is the same. */
+                const vf negative = IF_GREATER(zero, error, SET(-1.0f), SUB(error, error));
+                const vf sign = IF_GREATER(error, zero, one, negative);
+                hit = ADD(hit, own);
+                if (kind == SQUARED_ERROR) slope = error, loss = FMA(own, own, loss);
+                else if (kind == ABSOLUTE_ERROR) slope = sign, loss = ADD(loss, own);
+                else {
+                    slope = IF_GREATER(size, from, MUL(from, sign), error);
+                    loss = ADD(loss, huber_of(own, from));
+                }
+            }
+            if (delta) STORE(delta + i, MUL(slope, share));
         }
-        const vf x = LOAD(column), t = LOAD(label), zero = SET(0.0f), one = SET(1.0f);
-        const vf rest = log1p_of(exp_of(SUB(zero, ABS(x))));
-        STORE(loss + r, ADD(SUB(MAX(zero, x), MUL(x, t)), rest));
-        const vf p = sigmoid_of(x), said = IF_GREATER(p, SET(0.5f), one, zero);
-        STORE(hit + r, IF_GREATER(SET(0.5f), ABS(SUB(said, t)), one, zero));
-        if (delta) STORE(delta + r, MUL(SUB(p, t), SET(1.0f / (float)rows)));
+        STORE(batch->loss + r, DIV(loss, count)), STORE(batch->hit + r, DIV(hit, count));
     }
-    for (long r = 0; r < rows; r++) sums->loss += loss[r], sums->metric += hit[r];
-    if (delta) zero_filling_rows(delta, 1, rows);
 }
 
-/* Mean squared error of standardised targets; loss and absolute error in the target's units. */
-static void squared_loss(Network *net, const float *y, const int32_t *order, long rows, Sums *sums,
-                         float *delta) {
-    const long units = net->outputs;
-    const float *z = net->layer[net->layers - 1].at;
-    const float share = 2.0f / (float)units / (float)rows;
-    for (long r = 0; r < rows; r++) {
-        const long at = r / PANEL * units * PANEL + r % PANEL;
-        double square = 0, absolute = 0;
-        for (long u = 0; u < units; u++) {
-            const float error = z[at + u * PANEL] - y[(long)order[r] * units + u];
-            const float own = error * net->unit[u];
-            square += (double)own * own, absolute += fabs(own);
-            if (delta) delta[at + u * PANEL] = error * share;
-        }
-        sums->loss += square / (double)units, sums->metric += absolute / (double)units;
+/* Compute the batch's loss and metric, and the gradient of the loss by the last layer's outputs. */
+static void judge(Network *net, const Data *data, const int32_t *order, long rows, Sums *sums,
+                  float *delta) {
+    const Batch batch = batch_of(net, data, order, rows);
+    if (net->loss != SOFTMAX_CROSSENTROPY) take_targets(net, data->y, order, rows);
+    switch (net->loss) {
+    case SOFTMAX_CROSSENTROPY: softmax_loss(net, data->y, &batch, delta); break;
+    case SIGMOID_CROSSENTROPY: mean_loss(SIGMOID_CROSSENTROPY, net, &batch, delta); break;
+    case SQUARED_ERROR: mean_loss(SQUARED_ERROR, net, &batch, delta); break;
+    case ABSOLUTE_ERROR: mean_loss(ABSOLUTE_ERROR, net, &batch, delta); break;
+    default: mean_loss(HUBER, net, &batch, delta); break;
     }
-    if (delta) zero_filling_rows(delta, units, rows);
+    for (long r = 0; r < rows; r++) {
+        sums->loss += (double)batch.loss[r] * batch.weight[r], sums->metric += batch.hit[r];
+    }
+    if (delta) zero_filling_rows(delta, net->outputs, rows);
 }

@@ -8,7 +8,7 @@
 #include "network.h"
 
 #define ALIGNMENT 64
-#define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 5) + 16)
+#define MAX_BLOCKS (MAX_LAYERS * (3 * PARTS + 6) + 18)
 
 typedef struct {
     PyObject_HEAD
@@ -45,16 +45,17 @@ static long row_length(long n) {
 
 static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
 
-static int has_part(const Layer *layer, int part) {
-    const int normed = layer->block == BATCH_NORM || layer->block == LAYER_NORM;
-    switch (part) {
-    case KERNEL: return 1;
-    case BIAS: return layer->block != BATCH_NORM;
-    case GAMMA:
-    case BETA: return normed;
-    case PROJECTION: return layer->block == RESIDUAL && layer->in != layer->out;
-    default: return layer->block == BATCH_NORM;
-    }
+static int has_part(const Layer *layer, int part) { return layer->parts >> part & 1; }
+
+/* Whether a layer's block can work with the parts that it has. */
+static int has_its_parts(const Layer *layer) {
+    const unsigned moving = 1u << MOVING_MEAN | 1u << MOVING_VARIANCE;
+    unsigned needed = 1u << KERNEL, allowed = needed | 1u << BIAS;
+    if (is_normed(layer)) allowed |= 1u << GAMMA | 1u << BETA;
+    if (is_batch_norm(layer)) needed |= moving, allowed |= moving;
+    if (layer->block == RESIDUAL) allowed |= 1u << PROJECTION;
+    if (layer->block == RESIDUAL && layer->in != layer->out) needed |= 1u << PROJECTION;
+    return (layer->parts & needed) == needed && !(layer->parts & ~allowed);
 }
 
 static size_t part_size(const Layer *layer, int part) {
@@ -75,7 +76,8 @@ static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
     /* With room for 16 more units: the last block of a transposition reads beyond the end. */
     layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
     layer->ar = floats(self, rows * row_length(out));
-    if (layer->block == BATCH_NORM || layer->block == LAYER_NORM) {
+    if (layer->block == BATCH_NORM_BEHIND) layer->mask = floats(self, rows * out);
+    if (is_normed(layer)) {
         layer->normal = floats(self, rows * out);
         layer->scale = floats(self, rows > out ? rows : out);
     }
@@ -90,9 +92,10 @@ static int make_buffers(NetworkObject *self) {
     }
     const size_t rows = padded(net->capacity, PANEL);
     net->xr = floats(self, rows * net->ld_in), net->xt = floats(self, rows * net->n_features);
+    net->yr = floats(self, 16 * row_length(net->outputs)), net->yt = floats(self, rows * net->outputs);
     for (int d = 0; d < 3; d++) net->delta[d] = floats(self, rows * widest + 16 * PANEL);
     net->scratch = floats(self, rows * widest);
-    net->rows = floats(self, 2 * rows + PANEL);
+    net->rows = floats(self, 3 * rows + PANEL);
     for (int u = 0; u < 3; u++) net->units[u] = floats(self, padded(widest, 16));
     net->capacity = (int)rows;
     return PyErr_Occurred() ? -1 : 0;

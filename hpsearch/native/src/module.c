@@ -39,57 +39,66 @@ static const Engine *find_engine(const char *name) {
     return NULL;
 }
 
-/* Return the int at `index` of a tuple, checked to be within 0..most. */
-static long item(PyObject *tuple, Py_ssize_t index, long most) {
-    const long value = PyLong_AsLong(PyTuple_GetItem(tuple, index));
-    if (!PyErr_Occurred() && (value < 0 || value > most)) {
-        PyErr_Format(PyExc_ValueError, "%ld is not within 0..%ld", value, most);
+/* Read one layer's description, (width, block, parts, activation, dropout, seed, l2, momentum,
+   epsilon), checked to be one that the engines can work with. */
+static int describe_layer(PyObject *given, int in, int last, Layer *layer) {
+    double dropout, l2, momentum, epsilon;
+    layer->in = in;
+    if (!PyTuple_Check(given)) {
+        PyErr_SetString(PyExc_TypeError, "a layer is a tuple");
+        return -1;
     }
-    return value;
+    if (!PyArg_ParseTuple(given, "iiIidIddd", &layer->out, &layer->block, &layer->parts,
+                          &layer->activation, &dropout, &layer->mask_seed, &l2, &momentum,
+                          &epsilon)) {
+        return -1;
+    }
+    const int most = last ? DENSE : BLOCKS - 1;
+    if (in < 1 || in > 1 << 24 || layer->out < 1 || layer->out > 1 << 24 ||
+        !(dropout >= 0 && dropout < 1)) {
+        PyErr_SetString(PyExc_ValueError, "a layer needs a width, and a dropout rate below 1");
+        return -1;
+    }
+    if (layer->block < 0 || layer->block > most || layer->activation < 0 ||
+        layer->activation >= ACTIVATIONS || !has_its_parts(layer)) {
+        PyErr_SetString(PyExc_ValueError, "no such block, activation or parts of a layer");
+        return -1;
+    }
+    layer->ld = row_length(in), layer->l2_twice = (float)(2 * l2);
+    layer->dropout = (float)dropout, layer->kept = (float)(1 / (1 - dropout));
+    layer->keep = (float)momentum, layer->learn = (float)(1 - momentum);
+    layer->epsilon = (float)epsilon;
+    return 0;
 }
 
-static int make_layers(NetworkObject *self, PyObject *widths, PyObject *blocks,
-                       PyObject *activations, PyObject *dropouts, PyObject *seeds,
-                       float slot_start) {
+static int make_layers(NetworkObject *self, int features, PyObject *layers, float slot_start) {
     Network *net = self->net;
-    const Py_ssize_t count = PyTuple_Size(activations);
-    if (count < 1 || count > MAX_LAYERS || PyTuple_Size(widths) != count + 1 ||
-        PyTuple_Size(blocks) != count || PyTuple_Size(dropouts) != count ||
-        PyTuple_Size(seeds) != count) {
-        PyErr_SetString(PyExc_ValueError, "as many blocks, activations, dropouts and seeds as layers");
+    const Py_ssize_t count = PyTuple_Size(layers);
+    if (count < 1 || count > MAX_LAYERS) {
+        PyErr_Format(PyExc_ValueError, "a network has 1 to %d layers", MAX_LAYERS);
         return -1;
     }
     net->layers = (int)count;
     for (Py_ssize_t l = 0; l < count; l++) {
         Layer *layer = &net->layer[l];
-        layer->in = (int)item(widths, l, 1 << 24);
-        layer->out = (int)item(widths, l + 1, 1 << 24);
-        layer->block = (int)item(blocks, l, l == count - 1 ? DENSE : BLOCKS - 1);
-        layer->activation = (int)item(activations, l, ACTIVATIONS - 1);
-        const double dropout = PyFloat_AsDouble(PyTuple_GetItem(dropouts, l));
-        layer->dropout = (float)dropout, layer->kept = (float)(1 / (1 - dropout));
-        layer->mask_seed = (uint32_t)PyLong_AsUnsignedLong(PyTuple_GetItem(seeds, l));
-        if (PyErr_Occurred()) return -1;
-        if (layer->in < 1 || layer->out < 1 || !(dropout >= 0 && dropout < 1)) {
-            PyErr_SetString(PyExc_ValueError, "a layer needs a width, and a dropout rate below 1");
-            return -1;
-        }
-        layer->ld = row_length(layer->in);
+        PyObject *given = PyTuple_GetItem(layers, l);
+        const int in = l ? net->layer[l - 1].out : features;
+        if (describe_layer(given, in, l == count - 1, layer) < 0) return -1;
         if (make_layer(self, layer, slot_start) < 0) return -1;
     }
-    net->n_features = net->layer[0].in, net->ld_in = net->layer[0].ld;
+    net->n_features = features, net->ld_in = net->layer[0].ld;
     net->outputs = net->layer[count - 1].out;
     return 0;
 }
 
-/* Network(engine, widths, blocks, activations, dropouts, seeds, (batch, loss, rows, optimizer),
-   (rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, slot start), shift, scale, unit) */
+/* Network(engine, features, layers, (batch, loss, rows, optimizer), (rate, decay, momentum, rho,
+   beta_1, beta_2, epsilon, slot start, huber), shift, scale, unit) */
 static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     const char *name;
-    PyObject *widths, *blocks, *activations, *dropouts, *seeds;
+    PyObject *layers;
     Py_buffer shift, scale, unit;
-    int batch, loss, rows, optimizer;
-    double rate, decay, l2, momentum, rho, beta_1, beta_2, epsilon, start;
+    int features, batch, loss, rows, optimizer;
+    double rate, decay, momentum, rho, beta_1, beta_2, epsilon, start, huber;
     if (kwargs && PyDict_Size(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Network takes no keyword arguments");
         return -1;
@@ -98,10 +107,9 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_SetString(PyExc_RuntimeError, "a Network is made once");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "sO!O!O!O!O!(iiii)(ddddddddd)y*y*y*", &name, &PyTuple_Type, &widths,
-                          &PyTuple_Type, &blocks, &PyTuple_Type, &activations, &PyTuple_Type, &dropouts, &PyTuple_Type,
-                          &seeds, &batch, &loss, &rows, &optimizer, &rate, &decay, &l2, &momentum,
-                          &rho, &beta_1, &beta_2, &epsilon, &start, &shift, &scale, &unit)) {
+    if (!PyArg_ParseTuple(args, "siO!(iiii)(ddddddddd)y*y*y*", &name, &features, &PyTuple_Type,
+                          &layers, &batch, &loss, &rows, &optimizer, &rate, &decay, &momentum, &rho,
+                          &beta_1, &beta_2, &epsilon, &start, &huber, &shift, &scale, &unit)) {
         return -1;
     }
     int made = -1;
@@ -117,27 +125,22 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         goto done;
     }
-    net->batch = batch, net->loss = loss, net->row_kind = rows;
+    net->batch = batch, net->loss = loss, net->row_kind = rows, net->huber = (float)huber;
     net->capacity = batch > 4 * PANEL ? batch : 4 * PANEL;
     net->update = (Update){
-        .kind = optimizer, .rate = (float)rate, .decay = (float)decay, .l2_twice = (float)(2 * l2),
+        .kind = optimizer, .rate = (float)rate, .decay = (float)decay,
         .momentum = (float)momentum, .rho = (float)rho, .keep_rho = (float)(1 - rho),
         .beta_1 = (float)beta_1, .beta_2 = (float)beta_2, .learn_1 = (float)(1 - beta_1),
         .learn_2 = (float)(1 - beta_2), .epsilon = (float)epsilon};
-    if (make_layers(self, widths, blocks, activations, dropouts, seeds, (float)start) < 0) goto done;
+    if (make_layers(self, features, layers, (float)start) < 0) goto done;
     if (make_buffers(self) < 0) goto done;
-    const size_t features = sizeof(float) * net->n_features, outputs = sizeof(float) * net->outputs;
-    if (net->row_kind != FLOAT_ROWS &&
-        ((size_t)shift.len != features || (size_t)scale.len != features)) {
+    const Py_ssize_t numbers = sizeof(float) * net->n_features;
+    if (net->row_kind != FLOAT_ROWS && (shift.len != numbers || scale.len != numbers)) {
         PyErr_SetString(PyExc_ValueError, "shift and scale need a float32 a feature");
         goto done;
     }
-    if (net->loss == SQUARED_ERROR && (size_t)unit.len != outputs) {
+    if (has_units(net) && (size_t)unit.len != sizeof(float) * net->outputs) {
         PyErr_SetString(PyExc_ValueError, "unit needs a float32 an output");
-        goto done;
-    }
-    if (net->loss == SIGMOID_CROSSENTROPY && net->outputs != 1) {
-        PyErr_SetString(PyExc_ValueError, "a sigmoid has one output");
         goto done;
     }
     net->shift = copied(self, &shift, shift.len / sizeof(float));
@@ -145,6 +148,7 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     net->unit = copied(self, &unit, unit.len / sizeof(float));
     made = PyErr_Occurred() ? -1 : 0;
 done:
+    if (made < 0) free(self->net), self->net = NULL;
     PyBuffer_Release(&shift), PyBuffer_Release(&scale), PyBuffer_Release(&unit);
     return made;
 }
@@ -243,58 +247,70 @@ static int network_set_learning_rate(NetworkObject *self, PyObject *value, void 
     return 0;
 }
 
-/* Check that both buffers have the same number of whole rows. */
-static int describe(const Network *net, const Py_buffer *x, const Py_buffer *y, Data *data) {
-    const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
-    const size_t target = sizeof(float) * (net->loss == SQUARED_ERROR ? net->outputs : 1);
-    *data = (Data){x->buf, y->buf, NULL, (long)(x->len / width)};
-    if (x->len % width || (size_t)y->len != data->rows * target) {
-        PyErr_SetString(PyExc_ValueError, "x and y are not rows of this network");
-        return 0;
-    }
-    return 1;
+/* The buffers of an epoch or an evaluation; those that were not given are NULL. */
+typedef struct { Py_buffer x, y, order, weights, outputs; } Buffers;
+
+static void release(Buffers *b) {
+    PyBuffer_Release(&b->x), PyBuffer_Release(&b->y), PyBuffer_Release(&b->order);
+    PyBuffer_Release(&b->weights), PyBuffer_Release(&b->outputs);
 }
 
-static PyObject *sums(const Sums *s) { return Py_BuildValue("(dd)", s->loss, s->metric); }
+/* Check that all buffers have the same number of whole rows. */
+static int describe(const Network *net, const Buffers *b, Data *data) {
+    const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
+    const size_t outputs = sizeof(float) * net->outputs;
+    const size_t target = net->loss == SOFTMAX_CROSSENTROPY ? sizeof(int32_t) : outputs;
+    const long rows = (long)(b->x.len / width);
+    *data = (Data){b->x.buf, b->y.buf, b->order.buf, b->weights.buf, b->outputs.buf, rows};
+    int valid = !(b->x.len % width) && (size_t)b->y.len == rows * target;
+    valid = valid && (!data->weights || (size_t)b->weights.len == rows * sizeof(float));
+    valid = valid && (!data->outputs || (size_t)b->outputs.len == rows * outputs);
+    if (!valid) {
+        PyErr_SetString(PyExc_ValueError, "the arrays are not rows of this network");
+        return 0;
+    }
+    valid = !data->order || (size_t)b->order.len == sizeof(int32_t) * rows;
+    for (long r = 0; data->order && valid && r < rows; r++) {
+        valid = data->order[r] >= 0 && data->order[r] < rows;
+    }
+    if (!valid) PyErr_SetString(PyExc_ValueError, "order is not one of the rows");
+    return valid;
+}
 
-static PyObject *network_train(NetworkObject *self, PyObject *args) {
-    Py_buffer x, y, order;
+/* Run one of the engine's functions over the rows, with other threads running. */
+static PyObject *over_rows(NetworkObject *self, Sums (*run)(Network *, const Data *), Buffers *b,
+                           PyObject *outputs) {
     Data data;
     Sums result = {0, 0};
-    if (!is_ready(self) || !PyArg_ParseTuple(args, "y*y*y*", &x, &y, &order)) return NULL;
-    if (describe(self->net, &x, &y, &data)) {
-        data.order = order.buf;
-        int valid = (size_t)order.len == sizeof(int32_t) * data.rows;
-        for (long r = 0; valid && r < data.rows; r++) {
-            valid = data.order[r] >= 0 && data.order[r] < data.rows;
-        }
-        if (!valid) PyErr_SetString(PyExc_ValueError, "order is not one of the rows");
-    }
-    if (!PyErr_Occurred()) {
+    const int given = outputs && outputs != Py_None;
+    if ((!given || !PyObject_GetBuffer(outputs, &b->outputs, PyBUF_WRITABLE)) &&
+        describe(self->net, b, &data)) {
         self->busy = 1;
         Py_BEGIN_ALLOW_THREADS
-        result = self->engine->train(self->net, &data);
+        result = run(self->net, &data);
         Py_END_ALLOW_THREADS
         self->busy = 0;
     }
-    PyBuffer_Release(&x), PyBuffer_Release(&y), PyBuffer_Release(&order);
-    return PyErr_Occurred() ? NULL : sums(&result);
+    release(b);
+    return PyErr_Occurred() ? NULL : Py_BuildValue("(dd)", result.loss, result.metric);
+}
+
+static PyObject *network_train(NetworkObject *self, PyObject *args) {
+    Buffers b = {{0}};
+    PyObject *outputs = NULL;
+    if (!is_ready(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*y*|z*O", &b.x, &b.y, &b.order, &b.weights, &outputs)) {
+        return NULL;
+    }
+    return over_rows(self, self->engine->train, &b, outputs);
 }
 
 static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
-    Py_buffer x, y;
-    Data data;
-    Sums result = {0, 0};
-    if (!is_ready(self) || !PyArg_ParseTuple(args, "y*y*", &x, &y)) return NULL;
-    if (describe(self->net, &x, &y, &data)) {
-        self->busy = 1;
-        Py_BEGIN_ALLOW_THREADS
-        result = self->engine->evaluate(self->net, &data);
-        Py_END_ALLOW_THREADS
-        self->busy = 0;
-    }
-    PyBuffer_Release(&x), PyBuffer_Release(&y);
-    return PyErr_Occurred() ? NULL : sums(&result);
+    Buffers b = {{0}};
+    PyObject *outputs = NULL;
+    if (!is_ready(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*|z*O", &b.x, &b.y, &b.weights, &outputs)) return NULL;
+    return over_rows(self, self->engine->evaluate, &b, outputs);
 }
 
 /* random(distribution, seed, out): the numbers of tf.random.stateless_* with seed [seed, 0]. */
@@ -348,9 +364,10 @@ static PyMethodDef network_methods[] = {
     {"set", (PyCFunction)network_set, METH_VARARGS, "set(layer, part, which, array)"},
     {"get", (PyCFunction)network_get, METH_VARARGS, "get(layer, part, which, array) fills array."},
     {"train", (PyCFunction)network_train, METH_VARARGS,
-     "train(x, y, order) -> sums of loss and metric over an epoch."},
+     "train(x, y, order, weights=None, outputs=None) -> sums of loss and metric over an epoch; "
+     "fills outputs in the order of the rows seen."},
     {"evaluate", (PyCFunction)network_evaluate, METH_VARARGS,
-     "evaluate(x, y) -> sums of loss and metric."},
+     "evaluate(x, y, weights=None, outputs=None) -> sums of loss and metric; fills outputs."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef network_properties[] = {

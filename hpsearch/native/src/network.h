@@ -14,7 +14,9 @@ enum activation {
     EXPONENTIAL, HARD_SIGMOID, HARD_SILU, HARD_TANH, GELU, MISH, ACTIVATIONS
 };
 enum optimizer { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, RMSPROP_MOMENTUM, ADAGRAD, OPTIMIZERS };
-enum loss { SOFTMAX_CROSSENTROPY, SIGMOID_CROSSENTROPY, SQUARED_ERROR, LOSSES };
+enum loss {
+    SOFTMAX_CROSSENTROPY, SIGMOID_CROSSENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, LOSSES
+};
 enum rows { FLOAT_ROWS, SCALED_BYTES, STANDARDISED_BYTES, ROW_KINDS };
 
 /* Numbers of one update; `rate` and `alpha` change from step to step. */
@@ -31,19 +33,24 @@ typedef struct {
 /* A trained array and the optimizer's arrays for it. */
 typedef struct { float *value, *slot[2]; } Array;
 
-/* What a hidden layer has besides its product and activation. */
-enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BLOCKS };
+/* What a hidden layer has besides its product and activation; a normalisation stands between them,
+   or behind the activation. */
+enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BATCH_NORM_BEHIND, BLOCKS };
 
 enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
 
 typedef struct {
     int in, out, block, activation;
+    unsigned parts;          /* a bit for each part that it has */
     long ld;                 /* floats from one unit's weights to the next's */
     Array part[PARTS];       /* matrices are [out][ld], the transpose of Keras' kernel; else [out];
-                                parts that the block lacks are NULL */
+                                parts that the layer lacks are NULL */
+    float l2_twice;          /* of its matrices */
+    float keep, learn, epsilon; /* batch normalisation: momentum, 1 - momentum, epsilon */
     float dropout, kept;     /* the rate, or 0; the factor of kept outputs, 1 / (1 - rate) */
     uint32_t mask_seed;      /* first word of the masks' seed; the second counts the steps */
     float *at, *ft;          /* outputs and derivatives, transposed panels [out][PANEL] */
+    float *mask;             /* dropout's factors, if a normalisation is behind the activation */
     float *ar;               /* outputs by row, [rows][ld of the next layer] */
     float *normal, *scale;   /* normalised sums in panels; 1 / deviation, by unit or by row */
 } Layer;
@@ -51,12 +58,14 @@ typedef struct {
 typedef struct {
     int layers, batch, capacity; /* capacity: rows that the buffers hold */
     int loss, row_kind, n_features, outputs;
+    float huber;                 /* the error from which Huber's loss is linear */
     const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale */
     const float *unit;           /* regression: the target's own units, per output */
     Update update;
     int64_t iterations;
     long ld_in;
     float *xr, *xt;              /* the batch by row and transposed */
+    float *yr, *yt;              /* its targets, if they are numbers */
     float *delta[3];             /* gradients by outputs or sums, transposed panels */
     float *scratch;              /* panels, too */
     float *rows;                 /* per row of the batch: scratch */
@@ -68,6 +77,8 @@ typedef struct {
     const void *x;
     const void *y;
     const int32_t *order;    /* NULL: rows in their order */
+    const float *weights;    /* of the rows in the loss; NULL: 1 */
+    float *outputs;          /* NULL, or filled with the outputs in the order of the rows seen */
     long rows;
 } Data;
 
@@ -83,5 +94,18 @@ typedef struct {
 extern const Engine engine_avx512, engine_avx2, engine_neon;
 
 #define MIN_LONG(a, b) ((a) < (b) ? (a) : (b))
+
+static inline int is_batch_norm(const Layer *layer) {
+    return layer->block == BATCH_NORM || layer->block == BATCH_NORM_BEHIND;
+}
+
+static inline int is_normed(const Layer *layer) {
+    return is_batch_norm(layer) || layer->block == LAYER_NORM;
+}
+
+/* Whether a loss and its metric are in the targets' own units. */
+static inline int has_units(const Network *net) {
+    return net->loss != SOFTMAX_CROSSENTROPY && net->loss != SIGMOID_CROSSENTROPY;
+}
 
 static inline long padded(long n, long to) { return (n + to - 1) / to * to; }

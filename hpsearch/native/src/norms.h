@@ -1,4 +1,4 @@
-/* Keras' batch and layer normalisation (epsilon 1e-3, momentum 0.99). */
+/* Keras' batch and layer normalisation, the latter with an epsilon of 1e-3. */
 #pragma once
 
 #include <math.h>
@@ -7,7 +7,6 @@
 #include "vector.h"
 
 #define NORM_EPSILON 1e-3f
-#define NORM_MOMENTUM 0.99f
 
 static float lanes_sum(const float *x, long n) { /* n a multiple of 16; the order is fixed */
     float s[16] = {0};
@@ -62,7 +61,8 @@ static void batch_norm(Layer *layer, long rows, int training) {
     const long units = layer->out;
     float *moving_mean = layer->part[MOVING_MEAN].value;
     float *moving_variance = layer->part[MOVING_VARIANCE].value;
-    const float keep = NORM_MOMENTUM, learn = (float)(1.0 - 0.99);
+    const float *gammas = layer->part[GAMMA].value, *betas = layer->part[BETA].value;
+    const float keep = layer->keep, learn = layer->learn;
     if (training) zero_filling_rows(layer->at, units, rows);
     for (long u = 0; u < units; u++) {
         float mean = moving_mean[u], variance = moving_variance[u];
@@ -71,8 +71,8 @@ static void batch_norm(Layer *layer, long rows, int training) {
             moving_mean[u] = moving_mean[u] * keep + mean * learn;
             moving_variance[u] = moving_variance[u] * keep + variance * learn;
         }
-        const float inverse = 1.0f / sqrtf(variance + NORM_EPSILON);
-        const float gamma = layer->part[GAMMA].value[u], beta = layer->part[BETA].value[u];
+        const float inverse = 1.0f / sqrtf(variance + layer->epsilon);
+        const float gamma = gammas ? gammas[u] : 1.0f, beta = betas ? betas[u] : 0.0f;
         layer->scale[u] = inverse;
         for (long panel = 0; panel < padded(rows, PANEL) / PANEL; panel++) {
             const long at = (panel * units + u) * PANEL;
@@ -87,6 +87,7 @@ static void batch_norm(Layer *layer, long rows, int training) {
 
 static void layer_norm(Layer *layer, long rows) {
     const long units = layer->out;
+    const float *gamma = layer->part[GAMMA].value, *beta = layer->part[BETA].value;
     const vf share = SET(1.0f / (float)units);
     for (long row = 0; row < padded(rows, 16); row += LANES) {
         const long at = row / PANEL * units * PANEL + row % PANEL;
@@ -103,14 +104,14 @@ static void layer_norm(Layer *layer, long rows) {
         for (long u = 0; u < units; u++) {
             const vf normal = MUL(SUB(LOAD(layer->at + at + u * PANEL), mean), inverse);
             STORE(layer->normal + at + u * PANEL, normal);
-            STORE(layer->at + at + u * PANEL, FMA(normal, SET(layer->part[GAMMA].value[u]),
-                                                  SET(layer->part[BETA].value[u])));
+            STORE(layer->at + at + u * PANEL, FMA(normal, SET(gamma ? gamma[u] : 1.0f),
+                                                  SET(beta ? beta[u] : 0.0f)));
         }
     }
 }
 
 static void normalise(Layer *layer, long rows, int training) {
-    if (layer->block == BATCH_NORM) batch_norm(layer, rows, training);
+    if (is_batch_norm(layer)) batch_norm(layer, rows, training);
     else if (layer->block == LAYER_NORM) layer_norm(layer, rows);
 }
 
@@ -123,16 +124,16 @@ static void denormalise(Network *net, Layer *layer, long rows, float *delta) {
     for (long u = 0; u < units; u++) {
         net->units[0][u] = unit_sum(delta, normal, units, u, rows);
         net->units[1][u] = unit_sum(delta, NULL, units, u, rows);
-        if (layer->block != BATCH_NORM) continue;
+        if (layer->block == LAYER_NORM) continue;
         const float slope = net->units[0][u] / (float)rows, mean = net->units[1][u] / (float)rows;
-        const float factor = gamma[u] * layer->scale[u];
+        const float factor = (gamma ? gamma[u] : 1.0f) * layer->scale[u];
         for (long panel = 0; panel < panels; panel++) {
             float *d = delta + (panel * units + u) * PANEL;
             const float *x = normal + (panel * units + u) * PANEL;
             for (int i = 0; i < PANEL; i++) d[i] = factor * (d[i] - mean - x[i] * slope);
         }
     }
-    if (layer->block == BATCH_NORM) {
+    if (is_batch_norm(layer)) {
         zero_filling_rows(delta, units, rows);
         return;
     }
@@ -142,12 +143,12 @@ static void denormalise(Network *net, Layer *layer, long rows, float *delta) {
         const float *x = normal + (d - delta);
         vf mean = SET(0.0f), slope = SET(0.0f);
         for (long u = 0; u < units; u++) {
-            const vf g = MUL(LOAD(d + u * PANEL), SET(gamma[u]));
+            const vf g = MUL(LOAD(d + u * PANEL), SET(gamma ? gamma[u] : 1.0f));
             mean = ADD(mean, g), slope = FMA(g, LOAD(x + u * PANEL), slope);
         }
         mean = MUL(mean, share), slope = MUL(slope, share);
         for (long u = 0; u < units; u++) {
-            const vf g = MUL(LOAD(d + u * PANEL), SET(gamma[u]));
+            const vf g = MUL(LOAD(d + u * PANEL), SET(gamma ? gamma[u] : 1.0f));
             const vf rest = SUB(SUB(g, mean), MUL(LOAD(x + u * PANEL), slope));
             STORE(d + u * PANEL, MUL(rest, LOAD(layer->scale + row)));
         }

@@ -104,26 +104,49 @@ static void expect_rows(const Network *net, const Data *data, const int32_t *ord
     }
 }
 
+/* Copy 16 rows of n numbers into a panel. */
+static void panel_of_rows(const float *from, long ld, long n, float *panel) {
+    long k = 0;
+    for (; k + 16 <= n; k += 16) transpose_block(from + k, ld, panel + k * PANEL, PANEL);
+    for (; k < n; k++) {
+        for (int r = 0; r < 16; r++) panel[k * PANEL + r] = from[r * ld + k];
+    }
+}
+
 /* Copy the batch by row and into panels; fill its last 16 rows up with zeros. */
 static void take_rows(Network *net, const Data *data, const int32_t *order, long rows) {
     const long n = net->n_features, ld = net->ld_in;
     for (long r = 0; r < rows; r++) read_row(net, data, order[r], net->xr + r * ld);
     for (long r = rows; r < padded(rows, 16); r++) memset(net->xr + r * ld, 0, sizeof(float) * n);
     for (long row = 0; row < rows; row += 16) {
-        float *panel = net->xt + row / PANEL * n * PANEL + row % PANEL;
-        long k = 0;
-        for (; k + 16 <= n; k += 16) {
-            transpose_block(net->xr + row * ld + k, ld, panel + k * PANEL, PANEL);
-        }
-        for (; k < n; k++) {
-            for (int r = 0; r < 16; r++) panel[k * PANEL + r] = net->xr[(row + r) * ld + k];
-        }
+        panel_of_rows(net->xr + row * ld, ld, n, net->xt + row / PANEL * n * PANEL + row % PANEL);
     }
 }
 
-/* Inverted dropout of outputs and derivatives with the masks of Keras' Dropout layer: those of
-   `tf.nn.experimental.stateless_dropout` with the seed `[mask_seed, step]`. */
-static void drop(Network *net, Layer *layer, long rows) {
+/* Copy the batch's targets into panels; the same. */
+static void take_targets(Network *net, const float *y, const int32_t *order, long rows) {
+    const long n = net->outputs;
+    for (long row = 0; row < rows; row += 16) {
+        for (long r = 0; r < 16; r++) {
+            if (row + r < rows) memcpy(net->yr + r * n, y + order[row + r] * n, sizeof(float) * n);
+            else memset(net->yr + r * n, 0, sizeof(float) * n);
+        }
+        panel_of_rows(net->yr, n, n, net->yt + row / PANEL * n * PANEL + row % PANEL);
+    }
+}
+
+/* Copy the last layer's panels into rows of outputs. */
+static void give_outputs(const Network *net, long rows, float *outputs) {
+    const long n = net->outputs, ld = padded(n, 16);
+    const Layer *last = &net->layer[net->layers - 1];
+    rows_of_panels(last->at, n, rows, last->ar, ld);
+    for (long r = 0; r < rows; r++) memcpy(outputs + r * n, last->ar + r * ld, sizeof(float) * n);
+}
+
+/* Inverted dropout of outputs, and of the factors of their gradient, with the masks of Keras'
+   Dropout layer: those of `tf.nn.experimental.stateless_dropout` with the seed
+   `[mask_seed, step]`. */
+static void drop(Network *net, Layer *layer, float *factors, long rows) {
     const long units = layer->out, whole = padded(units, 16), count = rows * units;
     const float rate = layer->dropout, kept = layer->kept;
     /* delta[0] is unused until the backward pass. */
@@ -131,7 +154,7 @@ static void drop(Network *net, Layer *layer, long rows) {
     philox_uniform(layer->mask_seed, (uint64_t)net->iterations, words, (size_t)count);
     for (long row = 0; row < rows; row += 16) {
         float *at = layer->at + row / PANEL * units * PANEL + row % PANEL;
-        float *ft = layer->ft + (at - layer->at);
+        float *ft = factors + (at - layer->at);
         for (long unit = 0; unit < whole; unit += 16) {
             for (long r = 0; r < 16; r++) {
                 for (long u = 0; u < 16; u++) {

@@ -13,6 +13,7 @@
 #define ROWS 150
 #define FEATURES 37
 #define EPOCHS 2
+#define OUTPUTS 19 /* of the losses of numbers: more than a block of 16 */
 
 static uint32_t state = 1;
 static float uniform(void) { /* [-1, 1); Knuth's linear congruential generator */
@@ -30,19 +31,31 @@ static void print_bits(const char *name, const float *numbers, long count) {
     printf("\n");
 }
 
+static int outputs_of(int loss) {
+    return loss == SOFTMAX_CROSSENTROPY ? 10 : loss == SIGMOID_CROSSENTROPY ? 1 : OUTPUTS;
+}
+
 static void make(NetworkObject *self, int optimizer, int loss, int rows, int block, int activation) {
     Network *net = self->net;
-    const int outputs = loss == SOFTMAX_CROSSENTROPY ? 10 : loss == SIGMOID_CROSSENTROPY ? 1 : 2;
+    const int outputs = outputs_of(loss);
     const int widths[] = {FEATURES, 24, 33, outputs};
     net->layers = 3, net->batch = 64, net->capacity = 4 * PANEL;
-    net->loss = loss, net->row_kind = rows;
-    net->update = (Update){optimizer, 0.01f, 0.001f, 0.002f, 0.9f, 0.9f, 0.1f, 0.9f, 0.999f, 0.1f,
+    net->loss = loss, net->row_kind = rows, net->huber = 0.5f;
+    net->update = (Update){optimizer, 0.01f, 0.001f, 0.0f, 0.9f, 0.9f, 0.1f, 0.9f, 0.999f, 0.1f,
                            0.001f, 0.0f, 1e-7f};
     for (int l = 0; l < 3; l++) {
         Layer *layer = &net->layer[l];
         const int last = l == 2;
         layer->in = widths[l], layer->out = widths[l + 1], layer->ld = row_length(widths[l]);
-        layer->block = last ? DENSE : block, layer->activation = last ? LINEAR : activation;
+        layer->block = last ? DENSE : block;
+        layer->activation = !last ? activation : loss > SQUARED_ERROR ? TANH : LINEAR;
+        layer->l2_twice = 0.002f, layer->keep = 0.9f, layer->learn = 0.1f, layer->epsilon = 1e-3f;
+        layer->parts = 1u << KERNEL;
+        if (layer->block != BATCH_NORM) layer->parts |= 1u << BIAS;
+        if (is_normed(layer)) layer->parts |= 1u << GAMMA | 1u << BETA;
+        if (is_batch_norm(layer)) layer->parts |= 1u << MOVING_MEAN | 1u << MOVING_VARIANCE;
+        if (layer->block == RESIDUAL) layer->parts |= 1u << PROJECTION;
+        if (!has_its_parts(layer)) abort();
         layer->dropout = last ? 0.0f : 0.25f, layer->kept = 1 / (1 - layer->dropout);
         layer->mask_seed = 7 + l;
         make_layer(self, layer, optimizer == ADAGRAD ? 0.1f : 0.0f);
@@ -60,18 +73,19 @@ static void make(NetworkObject *self, int optimizer, int loss, int rows, int blo
     }
     net->n_features = FEATURES, net->ld_in = net->layer[0].ld, net->outputs = outputs;
     make_buffers(self);
-    float *shift = floats(self, FEATURES), *scale = floats(self, FEATURES), *unit = floats(self, 2);
+    float *shift = floats(self, FEATURES), *scale = floats(self, FEATURES);
+    float *unit = floats(self, OUTPUTS);
     for (int i = 0; i < FEATURES; i++) {
         shift[i] = rows == SCALED_BYTES ? uniform() : 128 + 20 * uniform();
         scale[i] = rows == SCALED_BYTES ? 1.0f / 255 : 70 + 10 * uniform();
     }
-    unit[0] = 1.5f, unit[1] = 0.7f;
+    for (int i = 0; i < OUTPUTS; i++) unit[i] = 1.5f + uniform();
     net->shift = shift, net->scale = scale, net->unit = unit;
 }
 
 static void run(const Engine *engine, int optimizer, int loss, int rows, int block, int activation) {
     NetworkObject self = {.net = calloc(1, sizeof(Network)), .engine = engine};
-    static float x[ROWS * FEATURES], y[ROWS * 2];
+    static float x[ROWS * FEATURES], y[ROWS * OUTPUTS], weights[ROWS], outputs[ROWS * OUTPUTS];
     static unsigned char bytes[ROWS * FEATURES];
     static int32_t labels[ROWS], order[ROWS];
     state = 1;
@@ -79,19 +93,22 @@ static void run(const Engine *engine, int optimizer, int loss, int rows, int blo
     for (int i = 0; i < ROWS * FEATURES; i++) {
         x[i] = uniform(), bytes[i] = (unsigned char)(127.5f + 127 * uniform());
     }
-    for (int i = 0; i < ROWS * 2; i++) y[i] = loss == SIGMOID_CROSSENTROPY ? uniform() > 0 : uniform();
+    for (int i = 0; i < ROWS * OUTPUTS; i++) y[i] = loss == SIGMOID_CROSSENTROPY ? uniform() > 0 : uniform();
     for (int r = 0; r < ROWS; r++) {
         labels[r] = (int32_t)(5 + 4.99f * uniform());
-        order[r] = (r * 77 + 13) % ROWS;
+        order[r] = (r * 77 + 13) % ROWS, weights[r] = 1 + uniform();
     }
     const void *targets = loss == SOFTMAX_CROSSENTROPY ? (const void *)labels : y;
-    const Data data = {rows == FLOAT_ROWS ? (const void *)x : bytes, targets, order, ROWS};
+    const Data data = {.x = rows == FLOAT_ROWS ? (const void *)x : bytes, .y = targets,
+                       .order = order, .weights = optimizer % 2 ? weights : NULL,
+                       .outputs = outputs, .rows = ROWS};
     printf("optimizer %d loss %d rows %d block %d activation %d\n", optimizer, loss, rows, block,
            activation);
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         const Sums trained = engine->train(self.net, &data);
         const Sums validated = engine->evaluate(self.net, &data);
         printf("sums %a %a %a %a\n", trained.loss, trained.metric, validated.loss, validated.metric);
+        print_bits("outputs", outputs, ROWS * outputs_of(loss));
     }
     for (int l = 0; l < 3; l++) {
         const Layer *layer = &self.net->layer[l];

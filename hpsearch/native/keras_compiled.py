@@ -1,0 +1,319 @@
+"""Describe the loss and the metrics of a compiled Keras model to the native trainer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from types import FunctionType
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras.src.metrics import ALL_OBJECTS_DICT
+
+from hpsearch.data.specs import Arrays
+from hpsearch.native import metrics
+from hpsearch.native.extension import (
+    ABSOLUTE_LOSS,
+    HUBER_LOSS,
+    SIGMOID_LOSS,
+    SOFTMAX_LOSS,
+    SQUARED_LOSS,
+)
+from hpsearch.native.metrics import Measure
+
+LINEAR = keras.activations.linear
+
+
+class UnsupportedError(Exception):
+    """The extension cannot train the model."""
+
+
+def require(supported: object) -> None:
+    """Raise UnsupportedError unless `supported` is true."""
+    if not supported:
+        raise UnsupportedError
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A loss of the extension in Keras' terms.
+
+    Attributes:
+        code: The extension's code.
+        function, loss: Keras' forms of the loss.
+        metric: The class of the metric that the extension sums up.
+        activation: The output layer's activation, if it is part of the loss; else None.
+        sparse: Whether targets are classes.
+    """
+
+    code: int
+    function: Any
+    loss: Any
+    metric: Any
+    activation: Any = None
+    sparse: bool = False
+
+
+_LOSSES: Final = (
+    _Loss(
+        SOFTMAX_LOSS,
+        keras.losses.sparse_categorical_crossentropy,
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.metrics.SparseCategoricalAccuracy,
+        keras.activations.softmax,
+        sparse=True,
+    ),
+    _Loss(
+        SOFTMAX_LOSS,
+        keras.losses.categorical_crossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.metrics.CategoricalAccuracy,
+        keras.activations.softmax,
+    ),
+    _Loss(
+        SIGMOID_LOSS,
+        keras.losses.binary_crossentropy,
+        keras.losses.BinaryCrossentropy,
+        keras.metrics.BinaryAccuracy,
+        keras.activations.sigmoid,
+    ),
+    *(
+        _Loss(code, function, loss, keras.metrics.MeanAbsoluteError)
+        for code, function, loss in (
+            (SQUARED_LOSS, keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
+            (ABSOLUTE_LOSS, keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
+            (HUBER_LOSS, keras.losses.huber, keras.losses.Huber),
+        )
+    ),
+)
+
+
+@dataclass(frozen=True)
+class CompiledLoss:
+    """The loss that a model was compiled with.
+
+    Attributes:
+        kind: The extension's loss.
+        from_logits: Whether it takes the output layer's sums.
+        huber: The error from which Huber's loss is linear.
+    """
+
+    kind: _Loss
+    from_logits: bool = False
+    huber: float = 1.0
+
+    @property
+    def code(self) -> int:
+        """The extension's code."""
+        return self.kind.code
+
+    @property
+    def activation(self) -> Any:
+        """The activation that the output layer must have; None for any."""
+        return LINEAR if self.from_logits else self.kind.activation
+
+    def targets(self, y: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
+        """Return targets in the extension's form.
+
+        Raises:
+            UnsupportedError: They have another form, or other values than the extension takes.
+        """
+        if self.kind.sparse or outputs == 1:
+            require(y.shape in ((len(y),), (len(y), 1)))
+            y = y.reshape(-1)
+        else:
+            require(y.shape == (len(y), outputs))
+        if self.kind.sparse:
+            whole = y.astype(np.int32)
+            require(np.array_equal(whole, y) and np.all((whole >= 0) & (whole < outputs)))
+            return whole
+        numbers = np.ascontiguousarray(y, np.float32)
+        if self.code == SIGMOID_LOSS:
+            require(np.all((numbers >= 0) & (numbers <= 1)))
+        if self.code != SOFTMAX_LOSS:
+            return numbers
+        # Numbers between 0 and 1 would be partial classes.
+        require(np.all((numbers == 0) | (numbers == 1)) and np.all(numbers.sum(axis=1) == 1))
+        classes: npt.NDArray[Any] = numbers.argmax(axis=1).astype(np.int32)
+        return classes
+
+
+def loss_of(model: keras.Model) -> CompiledLoss:
+    """Return a model's loss.
+
+    Raises:
+        UnsupportedError: The extension does not have it.
+    """
+    compiled = model._compile_config.config  # noqa: SLF001 - the public form is JSON
+    require(compiled["loss_weights"] is None)
+    given = compiled["loss"]
+    if isinstance(given, str):
+        try:
+            given = keras.losses.get(given)
+        except ValueError:
+            raise UnsupportedError from None
+    for kind in _LOSSES:
+        if given is kind.function:
+            return CompiledLoss(kind)
+        if type(given) is kind.loss and given.dtype == "float32":
+            require(_settings(given, "from_logits") == _settings(kind.loss(), "from_logits"))
+            # Not in the config of Huber's loss.
+            delta = given._fn_kwargs.get("delta", 1.0)  # noqa: SLF001
+            return CompiledLoss(kind, bool(given.get_config().get("from_logits")), float(delta))
+    raise UnsupportedError
+
+
+def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
+    settings = loss_or_metric.get_config()
+    return {key: value for key, value in settings.items() if key not in ("name", *but)}
+
+
+#: Keras' classes -> a function and the arguments that it takes, by their names in Keras.
+_METRICS: Final[dict[Any, tuple[Callable[..., float], tuple[str, ...]]]] = {
+    keras.metrics.MeanSquaredError: (metrics.squared_error, ()),
+    keras.metrics.RootMeanSquaredError: (metrics.root_of_squared_error, ()),
+    keras.metrics.MeanAbsoluteError: (metrics.absolute_error, ()),
+    keras.metrics.BinaryAccuracy: (metrics.binary_accuracy, ("threshold",)),
+    keras.metrics.CategoricalAccuracy: (metrics.categorical_accuracy, ()),
+    keras.metrics.TopKCategoricalAccuracy: (metrics.top_k_accuracy, ("k",)),
+    keras.metrics.SparseCategoricalAccuracy: (metrics.sparse_accuracy, ()),
+    keras.metrics.SparseTopKCategoricalAccuracy: (metrics.sparse_top_k_accuracy, ("k",)),
+    keras.metrics.Precision: (metrics.precision, ("thresholds",)),
+    keras.metrics.Recall: (metrics.recall, ("thresholds",)),
+    keras.metrics.F1Score: (metrics.f_score, ("threshold", "average", "beta")),
+    keras.metrics.FBetaScore: (metrics.f_score, ("threshold", "average", "beta")),
+    keras.metrics.AUC: (metrics.auc, ("curve", "num_thresholds", "from_logits")),
+}
+_OF_CLASSES: Final = {
+    keras.metrics.SparseCategoricalAccuracy,
+    keras.metrics.SparseTopKCategoricalAccuracy,
+}
+_OF_ROWS: Final = {
+    *_OF_CLASSES,
+    keras.metrics.CategoricalAccuracy,
+    keras.metrics.TopKCategoricalAccuracy,
+}
+#: Metrics that can be told to take sums in place of probabilities.
+_OF_SUMS: Final = {keras.metrics.AUC, keras.metrics.BinaryAccuracy}
+_F_SCORES: Final = {keras.metrics.F1Score, keras.metrics.FBetaScore}
+_FUNCTIONS: Final = {
+    keras.metrics.mean_squared_error: keras.metrics.MeanSquaredError,
+    keras.metrics.mean_absolute_error: keras.metrics.MeanAbsoluteError,
+    keras.metrics.binary_accuracy: keras.metrics.BinaryAccuracy,
+    keras.metrics.categorical_accuracy: keras.metrics.CategoricalAccuracy,
+    keras.metrics.sparse_categorical_accuracy: keras.metrics.SparseCategoricalAccuracy,
+}
+
+
+def measures_of(
+    model: keras.Model, loss: CompiledLoss, arrays: Arrays, outputs: int
+) -> tuple[Measure, ...]:
+    """Return the metrics under the names that `fit` gives them.
+
+    Args:
+        arrays: With the targets as `fit` would get them.
+        outputs: Width of the output layer.
+
+    Raises:
+        UnsupportedError: One of them cannot be computed.
+    """
+    compiled = model._compile_config.config  # noqa: SLF001
+    are_weighted = arrays.w_train is not None or arrays.w_val is not None
+    measures: list[Measure] = []
+    # Source of the names: keras.src.trainers.compile_utils.CompileMetrics.
+    seen: Counter[str] = Counter()
+    for argument in ("metrics", "weighted_metrics"):
+        given = compiled[argument] or []
+        require(isinstance(given, list | tuple))
+        for metric in given:
+            name, kind, settings = _identified(metric, arrays.y_train.shape[1:], outputs)
+            if argument == "weighted_metrics" and seen[name]:
+                name = f"weighted_{name}"
+            seen[name] += 1
+            if seen[name] > 1:
+                name = f"{name}_{seen[name] - 1}"
+            require(name != "loss")
+            arguments = _arguments(kind, settings, loss, arrays.y_train.shape[1:], outputs)
+            weighted = argument == "weighted_metrics" and are_weighted
+            of = None
+            if kind is not loss.kind.metric or weighted or arguments not in _SUMMED:
+                of = partial(_METRICS[kind][0], **arguments)
+            measures.append(Measure(name, of, sparse=kind in _OF_CLASSES, weighted=weighted))
+    return tuple(measures)
+
+
+#: Arguments of the metrics that the extension sums up.
+_SUMMED: Final[tuple[dict[str, Any], ...]] = ({}, {"threshold": 0.5})
+
+
+def _identified(
+    metric: Any, row: tuple[int, ...], outputs: int
+) -> tuple[str, Any, Mapping[str, Any]]:
+    """Return a metric's name, class and settings.
+
+    Args:
+        row: Shape of a row of targets.
+    """
+    if isinstance(metric, str):
+        if metric.lower() in ("accuracy", "acc"):
+            kind = _accuracy(row, outputs)
+        else:
+            kind = ALL_OBJECTS_DICT.get(metric)
+        require(kind in _METRICS)
+        return metric, kind, _defaults(kind)
+    if isinstance(metric, FunctionType):
+        kind = _FUNCTIONS.get(metric)
+        require(kind is not None)
+        return metric.__name__, kind, _defaults(kind)
+    kind = type(metric)
+    require(kind in _METRICS)
+    return str(metric.name), kind, _settings(metric)
+
+
+def _accuracy(row: tuple[int, ...], outputs: int) -> Any:
+    """Return the class that `accuracy` stands for."""
+    if outputs == 1:
+        return keras.metrics.BinaryAccuracy
+    if not row or row[-1] == 1:
+        return keras.metrics.SparseCategoricalAccuracy
+    return keras.metrics.CategoricalAccuracy
+
+
+@cache
+def _defaults(kind: Any) -> Mapping[str, Any]:
+    # With a name, or the next metric of this class would be numbered.
+    return _settings(kind(name="any"))
+
+
+def _arguments(
+    kind: Any, settings: Mapping[str, Any], loss: CompiledLoss, row: tuple[int, ...], outputs: int
+) -> dict[str, Any]:
+    """Return the arguments of a metric's function, checked to suit targets and predictions."""
+    names, defaults = _METRICS[kind][1], _defaults(kind)
+    require(settings.keys() == defaults.keys())
+    require(all(settings[each] == defaults[each] for each in settings.keys() - set(names)))
+    require((kind in _OF_CLASSES) is loss.kind.sparse)
+    require(kind not in _OF_ROWS or outputs > 1)
+    given = {each: settings[each] for each in names if each in settings}
+    if loss.from_logits:
+        # The extension gives probabilities, which have the order of the sums.
+        sums = loss.code == SIGMOID_LOSS and kind in _OF_SUMS
+        require(sums or kind in _OF_ROWS)
+    if "from_logits" in given:
+        require(given.pop("from_logits") is loss.from_logits)
+    if kind is keras.metrics.BinaryAccuracy and loss.from_logits:
+        require(given["threshold"] == 0)
+        given["threshold"] = 0.5
+    if "thresholds" in given:
+        threshold = given.pop("thresholds")
+        require(threshold is None or isinstance(threshold, int | float))
+        given["threshold"] = 0.5 if threshold is None else threshold
+    require(given.get("curve", "ROC") in ("ROC", "PR"))
+    if kind in _F_SCORES:
+        require(len(row) == 1 and given["average"] is not None)
+        given.setdefault("beta", 1.0)
+    return given

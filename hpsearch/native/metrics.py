@@ -1,0 +1,195 @@
+"""Keras' metrics of an epoch's predictions, in NumPy.
+
+In every function, `y` and `p` are targets and predictions `(n_samples, outputs)`, float32, unless
+it says otherwise, and `w` are the weights of the rows `(n_samples,)`, or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Weights = Floats | None
+#: Function of targets, predictions and weights.
+MetricOf = Callable[[npt.NDArray[Any], Floats, Weights], float]
+
+#: `keras.config.epsilon()`.
+_EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric that a training reports.
+
+    Attributes:
+        name: Its name in the logs.
+        of: Computes it; None for the one that the extension sums up.
+        sparse: Whether `of` takes classes `(n_samples,)` for targets.
+        weighted: Whether rows count by their weights.
+    """
+
+    name: str
+    of: MetricOf | None = None
+    sparse: bool = False
+    weighted: bool = False
+
+
+def squared_error(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the mean squared error."""
+    return _mean(np.square(p - y), w)
+
+
+def root_of_squared_error(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the square root of the mean squared error."""
+    return math.sqrt(squared_error(y, p, w))
+
+
+def absolute_error(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the mean absolute error."""
+    return _mean(np.abs(p - y), w)
+
+
+def binary_accuracy(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
+    """Return the share of predictions on their target's side of the threshold."""
+    return _mean(y == (p > threshold), w)
+
+
+def categorical_accuracy(y: Floats, p: Floats, w: Weights) -> float:
+    """Return the share of rows whose largest prediction is that of the largest target."""
+    return sparse_accuracy(y.argmax(axis=1), p, w)
+
+
+def sparse_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights) -> float:
+    """Return the share of rows whose largest prediction is that of the class `y`."""
+    return _mean(p.argmax(axis=1) == y, w)
+
+
+def top_k_accuracy(y: Floats, p: Floats, w: Weights, *, k: int) -> float:
+    """Return the share of rows whose largest target is among the `k` largest predictions."""
+    return sparse_top_k_accuracy(y.argmax(axis=1), p, w, k=k)
+
+
+def sparse_top_k_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights, *, k: int) -> float:
+    """Return the share of rows whose class `y` is among the `k` largest predictions.
+
+    Source: `tf.math.in_top_k`, which counts no row with a prediction that is not finite.
+    """
+    own = np.take_along_axis(p, y.astype(np.intp)[:, None], axis=1)
+    hits = (np.count_nonzero(p > own, axis=1) < k) & np.isfinite(p).all(axis=1)
+    return _mean(hits, w)
+
+
+def precision(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
+    """Return the share of true ones among the predicted ones, over all outputs."""
+    said = p > np.float32(threshold)
+    return _ratio(_count(said & (y != 0), w), _count(said, w))
+
+
+def recall(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
+    """Return the share of predicted ones among the true ones, over all outputs."""
+    true = y != 0
+    return _ratio(_count((p > np.float32(threshold)) & true, w), _count(true, w))
+
+
+def f_score(
+    y: Floats, p: Floats, w: Weights, *, beta: float, threshold: float | None, average: str
+) -> float:
+    """Return the mean F-score over the outputs.
+
+    Args:
+        threshold: Of a positive prediction; None for the largest one of a row.
+        average: `micro`, `macro` or `weighted`.
+
+    Source: `keras.metrics.FBetaScore`.
+    """
+    if threshold is None:
+        said = (p >= p.max(axis=1, keepdims=True)) & (np.abs(p) > 1e-9)
+    else:
+        said = p > np.float32(threshold)
+    axis = None if average == "micro" else 0
+
+    def total(values: npt.NDArray[Any]) -> Any:
+        return (values if w is None else values * w[:, None]).sum(axis=axis, dtype=np.float64)
+
+    positive, true = total(said * y), total(y)
+    precisions = positive / (positive + total(said * (1 - y)) + _EPSILON)
+    recalls = positive / (positive + total(~said * y) + _EPSILON)
+    both = precisions * recalls / (beta**2 * precisions + recalls + _EPSILON)
+    scores = both * (1 + beta**2)
+    if average == "weighted":
+        return float(np.sum(scores * true / (np.sum(true) + _EPSILON)))
+    return float(np.mean(scores))
+
+
+def auc(
+    y: Floats, p: Floats, w: Weights, *, curve: str = "ROC", num_thresholds: int = 200
+) -> float:
+    """Return the area under the curve of all outputs, `ROC` or `PR`.
+
+    Source: `keras.metrics.AUC`.
+    """
+    true, false = _above_thresholds(y, p, w, num_thresholds)
+    if curve == "PR":
+        return _precision_recall_area(true, true + false)
+    recalls, alarms = true / (true[0] or 1.0), false / (false[0] or 1.0)
+    return float(np.sum((alarms[:-1] - alarms[1:]) * (recalls[:-1] + recalls[1:]) / 2))
+
+
+def _above_thresholds(
+    y: Floats, p: Floats, w: Weights, thresholds: int
+) -> list[npt.NDArray[np.float64]]:
+    """Return the weights of true ones and of zeros whose prediction is above each threshold.
+
+    The first threshold is below all predictions. Source: `keras.src.metrics.metrics_utils`.
+    """
+    steps = np.ceil(np.clip(p, 0, 1) * np.float32(thresholds - 1)) - 1
+    # NaN falls into the first bin; the loss is NaN then, too.
+    bins = np.nan_to_num(np.maximum(steps, 0)).astype(np.intp).ravel()
+    weights = None if w is None else np.repeat(w.astype(np.float64), p.shape[1])
+    true = (y != 0).ravel()
+    above = []
+    for own in (true, ~true):
+        chosen = None if weights is None else weights[own]
+        counts = np.bincount(bins[own], weights=chosen, minlength=thresholds)
+        above.append(counts[::-1].cumsum()[::-1].astype(np.float64))
+    return above
+
+
+def _precision_recall_area(true: npt.NDArray[np.float64], said: npt.NDArray[np.float64]) -> float:
+    """Return the area under a curve of precision and recall.
+
+    Args:
+        true, said: Weights of the true positives and of all positives above each threshold.
+
+    Source: Davis and Goadrich 2006, as `AUC.interpolate_pr_auc` has it.
+    """
+    gained, more = true[:-1] - true[1:], said[:-1] - said[1:]
+    slope = np.divide(gained, more, out=np.zeros_like(gained), where=more > 0)
+    intercept = true[1:] - slope * said[1:]
+    both = (said[:-1] > 0) & (said[1:] > 0)
+    ratio = np.divide(said[:-1], said[1:], out=np.ones_like(slope), where=both)
+    return _ratio(float(np.sum(slope * (gained + intercept * np.log(ratio)))), float(true[0]))
+
+
+def _mean(values: npt.NDArray[Any], w: Weights) -> float:
+    """Return the mean over rows of the mean over outputs."""
+    if w is None:
+        return float(np.mean(values, dtype=np.float64))
+    rows = values if values.ndim == 1 else values.mean(axis=1, dtype=np.float64)
+    return _ratio(float(np.dot(rows, w.astype(np.float64))), float(np.sum(w, dtype=np.float64)))
+
+
+def _count(true: npt.NDArray[np.bool_], w: Weights) -> float:
+    if w is None:
+        return float(np.count_nonzero(true))
+    return float(np.dot(np.count_nonzero(true, axis=1), w.astype(np.float64)))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,328 @@
+"""Losses, metrics, weights and layers of MLPs of the user's own: native numbers are `fit`'s."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cloudpickle
+import compiled_mlps
+import keras
+import numpy as np
+import pytest
+from keras import callbacks as kc
+from keras import layers
+from keras_tuner.src.engine.hypermodel import get_hypermodel
+
+from hpsearch.data.specs import Arrays, Target, Task
+from hpsearch.models.custom import Tailored
+from hpsearch.native import metrics as numpy_metrics
+from hpsearch.native.keras_compiled import _METRICS
+from hpsearch.native.keras_model import dense_model
+from hpsearch.training.fit import _give_state
+
+SEED = 1
+EPOCHS = 3
+#: Model -> the data that it is for.
+MODELS = {
+    "one_hot": "digits",
+    "sparse": "digits",
+    "binary": "cancer",
+    "logits": "cancer",
+    "squared": "diabetes",
+    "absolute": "diabetes",
+    "huber": "diabetes",
+    "autoencoder": "digits",
+    "shares": "digits",
+    "normed": "digits",
+    "normed_behind": "digits",
+    "normed_by_adam": "digits",
+    "without_biases": "digits",
+    "penalised": "digits",
+}
+QUICK = {("one_hot", True), ("normed", False)}
+
+
+def of(request, model, *, weighted=False):
+    """The problem of a model, with the targets that it takes."""
+    problem = request.getfixturevalue(MODELS[model])
+    arrays, outputs = problem.arrays, problem.target.outputs
+    if model == "one_hot":
+        y_train, y_val = (np.eye(outputs, dtype="f4")[y] for y in (arrays.y_train, arrays.y_val))
+        arrays = dataclasses.replace(arrays, y_train=y_train, y_val=y_val)
+    elif model in ("autoencoder", "shares"):
+        arrays = dataclasses.replace(arrays, y_train=arrays.x_train, y_val=arrays.x_val)
+        outputs = 64
+    if weighted:
+        random = np.random.default_rng(0)
+        w_train, w_val = (
+            random.uniform(0, 2, len(y)).astype("f4") for y in (arrays.y_train, arrays.y_val)
+        )
+        arrays = dataclasses.replace(arrays, w_train=w_train, w_val=w_val)
+    recipe = dataclasses.replace(
+        problem.recipe, model=f"compiled_mlps:{model}", weighted=weighted, metric="val_loss"
+    )
+    target = Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
+    return dataclasses.replace(problem, recipe=recipe, target=target, arrays=arrays)
+
+
+@pytest.mark.parametrize(
+    ("model", "weighted"),
+    [
+        pytest.param(model, weighted, marks=() if (model, weighted) in QUICK else pytest.mark.slow)
+        for model in MODELS
+        for weighted in (False, True)
+    ],
+)
+def test_native_gives_fits_numbers(model, weighted, request):
+    problem = of(request, model, weighted=weighted)
+    native, fit = problem.trainer({}, SEED), problem.trainer({}, SEED, kind="fit")
+    assert native.kind == "native"
+    # Rounding decides in what bin of AUC a prediction falls, and the sign of Adam's step for a
+    # bias that normalisation takes away.
+    rel = 2e-4 if model in ("one_hot", "shares", "binary", "normed_by_adam") else 1e-5
+    for _ in range(EPOCHS):
+        ours, theirs = native.run_epoch(), fit.run_epoch()
+        assert ours.keys() == theirs.keys()
+        assert ours == pytest.approx(theirs, rel=rel)
+
+
+def test_names_are_those_of_a_new_process(cancer):
+    """Though the process has made metrics of the class before."""
+    keras.metrics.AUC()
+    problem = cancer.replace(model="compiled_mlps:binary", metric="val_auc")
+    problem = dataclasses.replace(problem, target=Target(Task.OWN, 1, mean=(0.0,), std=(1.0,)))
+    for _ in range(2):
+        assert "auc" in problem.trainer({}, SEED).run_epoch()
+    assert dense_model(compiled_mlps.squared(None), cancer.arrays, 32) is None
+    before = keras.metrics.AUC().name
+    problem.trainer({}, SEED)
+    assert keras.metrics.AUC().name == f"auc_{int(before.removeprefix('auc_')) + 1}"
+
+
+@pytest.mark.parametrize("model", ["sparse", "absolute"])
+def test_a_training_that_diverges_says_so(model, request):
+    trainer = of(request, model).trainer({}, SEED)
+    trainer.set_learning_rate(1e30)
+    told = [trainer.run_epoch() for _ in range(2)][-1]
+    assert not np.isfinite(told["loss"])
+    assert not np.isfinite(told["val_loss"])
+
+
+@pytest.mark.parametrize("model", ["one_hot", "normed_behind"])
+def test_a_training_goes_on_from_its_state(model, request):
+    problem = of(request, model, weighted=True)
+    whole, first, second = (problem.trainer({}, SEED) for _ in range(3))
+    curve = [whole.run_epoch() for _ in range(3)]
+    first.run_epoch()
+    second.resume(1, first.state())
+    assert [second.run_epoch() for _ in range(2)] == curve[1:]
+    for mine, theirs in zip(second.weights(), whole.weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_without_rows_to_validate_on(request):
+    problem = of(request, "binary", weighted=True)
+    arrays = problem.arrays
+    arrays = dataclasses.replace(arrays, x_val=arrays.x_val[:0], y_val=arrays.y_val[:0], w_val=None)
+    told = dataclasses.replace(problem, arrays=arrays).trainer({}, SEED).run_epoch()
+    whole = problem.trainer({}, SEED).run_epoch()
+    assert told == {name: each for name, each in whole.items() if not name.startswith("val_")}
+
+
+def test_the_model_has_the_numbers_that_are_told(request):
+    problem = of(request, "normed")
+    trainer = problem.trainer({}, SEED)
+    told = [trainer.run_epoch() for _ in range(2)][-1]
+    arrays = problem.arrays
+    measured = trainer.model.evaluate(arrays.x_val, arrays.y_val, verbose=0, return_dict=True)
+    assert told["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model", ["normed", pytest.param("without_biases", marks=pytest.mark.slow)]
+)
+def test_keras_goes_on_from_its_state(model, request):
+    """With the optimizer's arrays in Keras' order, whatever parts a layer has."""
+    problem = of(request, model)
+    native, fit = problem.trainer({}, SEED), problem.trainer({}, SEED, kind="fit")
+    native.run_epoch(), fit.run_epoch()
+    made = native.model
+    _give_state(native, made)
+    for mine, theirs in zip(made.optimizer.variables, fit.model.optimizer.variables, strict=True):
+        assert mine.shape == theirs.shape
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["native", pytest.param("graph", marks=pytest.mark.slow)])
+def test_callbacks_read_its_metrics(kind, cancer):
+    """Keras tells from the metric's object that more of it is better."""
+    stopping = kc.EarlyStopping("val_auc", patience=1, min_delta=0.5)
+    made = Tailored(get_hypermodel(compiled_mlps.binary), custom_fit=False, callbacks=[stopping])
+    problem = cancer.replace(model="one:own", code=cloudpickle.dumps(made), metric="val_auc")
+    weights = np.where(cancer.arrays.y_train > 0, 1.0, 3.0).astype("f4")
+    problem = dataclasses.replace(
+        problem,
+        target=Target(Task.OWN, 1, mean=(0.0,), std=(1.0,)),
+        arrays=dataclasses.replace(cancer.arrays, w_train=weights),
+    )
+    trainer = problem.trainer({}, SEED, epochs=9, kind=None if kind == "native" else kind)
+    assert trainer.kind == kind
+    curve = list(iter(trainer.run_epoch, None))
+    assert len(curve) == 2
+    assert curve[0]["val_auc"] < curve[1]["val_auc"]
+
+
+def _arrays(task, rows=999):
+    random = np.random.default_rng(3)
+    p = random.uniform(-0.2, 1.2, (rows, 1)) if task == "errors" else random.uniform(size=(rows, 5))
+    if task == "classes":
+        p /= p.sum(axis=1, keepdims=True)
+    p = np.round(p, 2).astype("f4")  # with ties
+    y = np.eye(p.shape[1], dtype="f4")[random.integers(0, p.shape[1], rows)]
+    if task != "classes":
+        y = random.integers(0, 2, p.shape).astype("f4")
+    return y, p, random.uniform(0, 2, rows).astype("f4")
+
+
+ARGUMENTS = {
+    "AUC": [{}, {"curve": "PR"}, {"curve": "PR", "num_thresholds": 20}, {"num_thresholds": 3}],
+    "BinaryAccuracy": [{}, {"threshold": 0.3}],
+    "TopKCategoricalAccuracy": [{"k": 1}, {"k": 2}],
+    "SparseTopKCategoricalAccuracy": [{"k": 3}],
+    "Precision": [{}, {"thresholds": 0.7}],
+    "Recall": [{}, {"thresholds": 0.25}],
+    "F1Score": [{"average": "macro"}, {"average": "micro", "threshold": 0.4}],
+    "FBetaScore": [{"average": "weighted", "beta": 0.5}],
+}
+
+
+@pytest.mark.parametrize("kind", _METRICS, ids=lambda kind: kind.__name__)
+def test_metrics_are_those_of_keras(kind):
+    for arguments in ARGUMENTS.get(kind.__name__, [{}]):
+        function, names = _METRICS[kind]
+        settings = kind(name="any", **arguments).get_config()
+        given = {each: settings[each] for each in names if each in settings}
+        given.pop("from_logits", None)
+        if "thresholds" in given:
+            threshold = given.pop("thresholds")
+            given["threshold"] = 0.5 if threshold is None else threshold
+        if kind is keras.metrics.F1Score:
+            given["beta"] = 1.0
+        for task in ("classes", "labels", "errors"):
+            if task == "errors" and "Categorical" in kind.__name__:
+                continue
+            y, p, w = _arrays(task)
+            y = y.argmax(axis=1) if kind.__name__.startswith("Sparse") else y
+            for weights in (None, w, np.zeros_like(w)):
+                if weights is not None and not weights.any() and "Score" in kind.__name__:
+                    continue
+                theirs = kind(**arguments)
+                theirs.update_state(y, p, weights)
+                ours = function(y, p, weights, **given)
+                assert ours == pytest.approx(float(theirs.result()), rel=1e-5, abs=1e-6)
+
+
+def test_metrics_of_a_diverged_training():
+    y, p, w = _arrays("classes", rows=20)
+    p[3] = np.nan
+    for weights in (None, w):
+        assert np.isfinite(numpy_metrics.auc(y, p, weights))
+        assert np.isnan(numpy_metrics.squared_error(y, p, weights))
+    alone = keras.metrics.TopKCategoricalAccuracy(5)
+    alone.update_state(y, p)
+    assert numpy_metrics.top_k_accuracy(y, p, None, k=5) == pytest.approx(float(alone.result()))
+
+
+def _compiled(*hidden, width=30, outputs=1, activation="sigmoid", **compiled):
+    last = layers.Dense(outputs, activation=activation)
+    model = keras.Sequential([keras.Input((width,)), *(hidden or [layers.Dense(8)]), last])
+    model.compile("adam", **{"loss": "binary_crossentropy", **compiled})
+    return model
+
+
+def _frozen():
+    norm = layers.BatchNormalization()
+    norm.trainable = False
+    return norm
+
+
+#: What the extension does not know of binary classes: how a model is made that has it.
+UNKNOWN = {
+    "curve": lambda: _compiled(metrics=[keras.metrics.AUC(curve="PRGAIN")]),
+    "area": lambda: _compiled(metrics=[keras.metrics.AUC(summation_method="majoring")]),
+    "thresholds": lambda: _compiled(metrics=[keras.metrics.AUC(thresholds=[0.2, 0.5])]),
+    "by label": lambda: _compiled(metrics=[keras.metrics.AUC(multi_label=True)]),
+    "several thresholds": lambda: _compiled(metrics=[keras.metrics.Recall([0.2, 0.5])]),
+    "top predictions": lambda: _compiled(metrics=[keras.metrics.Precision(top_k=1)]),
+    "sums": lambda: _compiled(metrics=[keras.metrics.AUC(from_logits=True)]),
+    "a class alone": lambda: _compiled(metrics=["categorical_accuracy"]),
+    "classes": lambda: _compiled(metrics=["sparse_categorical_accuracy"]),
+    "rows of labels": lambda: _compiled(metrics=[keras.metrics.F1Score("macro")]),
+    "other metric": lambda: _compiled(metrics=["hinge"]),
+    "no such metric": lambda: _compiled(metrics=["odd"]),
+    "own metric": lambda: _compiled(metrics=[lambda y, p: y - p]),
+    "dtype": lambda: _compiled(metrics=[keras.metrics.AUC(dtype="float64")]),
+    "named loss": lambda: _compiled(metrics=[keras.metrics.AUC(name="loss")]),
+    "by output": lambda: _compiled(metrics={"dense": "accuracy"}),
+    "nested": lambda: _compiled(metrics=[["accuracy", "AUC"]]),
+    "weights of losses": lambda: _compiled(loss_weights=2.0),
+    "smoothed": lambda: _compiled(loss=keras.losses.BinaryCrossentropy(label_smoothing=0.1)),
+    "summed": lambda: _compiled(loss=keras.losses.Huber(reduction="sum")),
+    "accuracy of sums": lambda: _compiled(
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        activation=None,
+        metrics=["accuracy"],
+    ),
+    "activation and crossentropy": lambda: _compiled(activation="tanh"),
+    "softmax and errors": lambda: _compiled(activation="softmax", loss="mse"),
+    "normed rows": lambda: _compiled(layers.BatchNormalization(), layers.Dense(8)),
+    "normed outputs": lambda: _compiled(layers.Dense(8), _Before()),
+    "normed twice": lambda: _compiled(
+        layers.Dense(8), layers.BatchNormalization(), layers.BatchNormalization()
+    ),
+    "normed after dropout": lambda: _compiled(
+        layers.Dense(8), layers.Dropout(0.1), layers.BatchNormalization()
+    ),
+    "normed between": lambda: _compiled(
+        layers.Dense(8, "relu"), layers.BatchNormalization(), layers.ReLU()
+    ),
+    "frozen": lambda: _compiled(layers.Dense(8), _frozen()),
+    "penalised norm": lambda: _compiled(
+        layers.Dense(8), layers.BatchNormalization(gamma_regularizer="l2")
+    ),
+    "synchronized": lambda: _compiled(
+        layers.Dense(8), layers.BatchNormalization(synchronized=True)
+    ),
+    "l1": lambda: _compiled(layers.Dense(8, kernel_regularizer="l1")),
+    "penalised bias": lambda: _compiled(layers.Dense(8, bias_regularizer="l2")),
+}
+
+
+class _Before(layers.BatchNormalization):
+    """A subclass may do anything."""
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_it_does_not_know_it_leaves_alone(name, cancer):
+    assert dense_model(_compiled(), cancer.arrays, 32) is not None
+    assert dense_model(UNKNOWN[name](), cancer.arrays, 32) is None
+
+
+def test_normed_outputs_are_left_alone(cancer):
+    model = _compiled()
+    outputs = layers.Activation("sigmoid")(layers.BatchNormalization()(model.layers[0].output))
+    made = keras.Model(model.inputs, layers.BatchNormalization()(outputs))
+    made.compile("adam", "mse")
+    assert dense_model(made, cancer.arrays, 32) is None
+
+
+@pytest.mark.parametrize("weights", [np.ones((401, 1), "f4"), np.ones(400, "f4")])
+def test_weights_of_another_shape_are_left_alone(weights, cancer):
+    arrays = dataclasses.replace(cancer.arrays, w_train=weights)
+    assert dense_model(_compiled(), arrays, 32) is None
+
+
+@pytest.mark.parametrize("y", [np.full(5, 1.5, "f4"), np.full(5, -0.5, "f4"), np.zeros((5, 2))])
+def test_targets_that_are_no_shares_are_left_alone(y):
+    rows = np.zeros((5, 30), "f4")
+    assert dense_model(_compiled(), Arrays(rows, y, rows, y), 32) is None
