@@ -172,6 +172,9 @@ _WITHIN = 1.645
 #: falls as n to the -1/2: the best rate for Lipschitz functions of two variables (Stone 1982).
 _LEFT = 1 / (math.sqrt(2) - 1)
 
+#: Interquartile ranges beyond the quartiles at which scores are limited.
+_FAR = 5
+
 Pair = tuple[int, int]
 
 
@@ -193,6 +196,8 @@ def importance_of(
     at random. Its share refers to the whole space, too: the more rarely it is active, the smaller
     the share. If a method stopped trials early, the forest also learns from the length of their
     trainings, and the shares are those at the longest.
+
+    Scores further from the quartiles than 5 interquartile ranges count as that far.
 
     The intervals come from forests fitted to half of the configs each (see `_interval`).
 
@@ -222,6 +227,7 @@ def importance_of(
     reason = _reason(scored, axes)
     if reason:
         return Importance(reason=reason, trials=scored["config"].nunique())
+    scored = scored.assign(score=_limited(scored["score"].to_numpy(np.float64)))
     # The matrix products are too small for several threads.
     with threadpool_limits(1):
         return _Analysis(scored, axes, seed).importance()
@@ -236,6 +242,19 @@ def _averaged(scored: pd.DataFrame) -> pd.DataFrame:
     key = ["config", "epochs_trained"] if is_stopped else ["config"]
     means = scored.groupby(key, dropna=False)["score"].transform("mean")
     return scored.assign(score=means)[~scored.duplicated(key)]
+
+
+def _limited(scores: Floats) -> Floats:
+    """Return the scores with those far outside the others' range moved to its ends.
+
+    A loss of 1e13 of a training that nearly diverged would be all of the variance.
+    """
+    low, high = np.quantile(scores, (0.25, 0.75))
+    far = _FAR * (high - low)
+    if far == 0:
+        return scores
+    limited: Floats = np.clip(scores, low - far, high + far)
+    return limited
 
 
 def _reason(scored: pd.DataFrame, axes: Sequence[Axis]) -> str:

@@ -332,3 +332,17 @@ def test_scores_of_which_most_are_equal_give_no_warning():
         score[[seed, seed + 3]] = 1.0
         found = importance_of(table_of({"a": x[:, 0], "b": x[:, 1]}, score), unit_space("ab"))
         assert all(0 <= share.low <= share.high <= 1 for share in found.shares)
+
+
+def test_a_training_that_nearly_diverged_is_not_all_of_the_variance():
+    random = np.random.default_rng(0)
+    x = random.random((200, 2))
+    score = linear(np.column_stack([x, np.zeros((200, 2))]))
+    columns = {"x0": x[:, 0], "x1": x[:, 1]}
+    plain = importance_of(table_of(columns, score), unit_space(columns))
+    score[7] = 1e13
+    found = importance_of(table_of(columns, score), unit_space(columns))
+    assert found.explained > 0.5
+    assert found.span[1] < 100
+    shares = {each.names: each.share for each in plain.shares}
+    assert all(abs(shares[each.names] - each.share) < 0.15 for each in found.shares)
