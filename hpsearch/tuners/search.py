@@ -31,7 +31,7 @@ from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_re
 from hpsearch.search.asking import Exchange
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -39,6 +39,8 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
+from hpsearch.tuners.checkpoints import write_checkpoints
+from hpsearch.tuners.earlier import EarlierTrials
 from hpsearch.tuners.running import AsGiven
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
@@ -76,6 +78,8 @@ class EngineSearch:
         self.trials = TunerTrials(tuner)
         #: The oracle's state before it has proposed a trial.
         self._new: dict[str, Any] = {}
+        #: Trials that did not run on the engine, before the first one that did.
+        self.earlier: EarlierTrials | None = None
         #: Whether the oracle has made the stored trials itself, in this process.
         self._live = False
         self._begun = False
@@ -90,6 +94,10 @@ class EngineSearch:
     def store(self) -> Path:
         """The store in the project's directory."""
         return Path(self.tuner.project_dir, "sweep.db")
+
+    @property
+    def _earlier_file(self) -> Path:
+        return self.store.with_name("earlier.json")
 
     @property
     def method(self) -> Mapping[str, Any]:
@@ -118,6 +126,7 @@ class EngineSearch:
             return
         self._new = copy.deepcopy(self.tuner.oracle.get_state())
         if self.store.exists():
+            self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
         elif not _overridden(self.tuner):
             kept_servers()
@@ -145,6 +154,8 @@ class EngineSearch:
         if identity is not None:
             self._take_seed(identity.recipe["seed"])
         self.trials.clear()
+        if self.earlier is not None:
+            self.earlier.add_ended(self.tuner.oracle)
         for execution in executions:
             if execution.number in results:
                 self.trials.take(execution, results[execution.number])
@@ -166,6 +177,9 @@ class EngineSearch:
             )
 
     def _take_seed(self, stored: int) -> None:
+        if self.earlier is not None:
+            self.tuner.oracle.seed = stored
+            return
         seed = self._new["seed"] if self.seeded else stored
         self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
@@ -204,6 +218,7 @@ class EngineSearch:
             if self._is_complete:
                 return True
             self.searches = True
+            self._take_up()
             self._run(request)
         except NotOnEngine as reason:
             # They would take the cores of the trials in this process.
@@ -219,8 +234,25 @@ class EngineSearch:
     def _is_complete(self) -> bool:
         """Whether all of `max_trials` have ended, so that KerasTuner would do nothing."""
         oracle = self.tuner.oracle
-        ended = len(oracle.end_order)
-        return bool(oracle.max_trials) and self.store.exists() and ended >= oracle.max_trials
+        return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
+
+    def _take_up(self) -> None:
+        """Keep what KerasTuner's own loop has done before the first trial on the engine."""
+        oracle = self.tuner.oracle
+        if self.store.exists():
+            return
+        self.earlier = None
+        if not oracle.trials:
+            # A file of a store that was removed.
+            self._earlier_file.unlink(missing_ok=True)
+            return
+        self.earlier = EarlierTrials.of(oracle)
+        self.earlier.write(self._earlier_file)
+        self._live = False
+        if not self.asks_the_oracle:
+            # What was interrupted is proposed again, under another number.
+            self.trials.clear()
+            self.earlier.add_ended(oracle)
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine.
@@ -238,8 +270,6 @@ class EngineSearch:
             raise NotOnEngine("there are several objectives")
         if tuner.distribution_strategy is not None:
             raise NotOnEngine("there is a distribution_strategy")
-        if tuner.oracle.trials and not self.store.exists():
-            raise NotOnEngine("the project has trials that did not run on the engine")
         if tuner.hypermodel is None:
             raise NotOnEngine("there is no hypermodel")
         self._hypermodel = tuner.hypermodel
@@ -288,8 +318,10 @@ class EngineSearch:
         finally:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
+        with _silence():
+            write_checkpoints(tuner)
         tuner.on_search_end()
-        if not outcome.completed:
+        if not (outcome.completed or self.trials.any_completed):
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
@@ -300,6 +332,7 @@ class EngineSearch:
         oracle = tuner.oracle
         if not self.asks_the_oracle:
             assert strategy is not None
+            self._tell_earlier(strategy, search.space)
             oracle = StrategyOracle(
                 strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
             )
@@ -313,6 +346,16 @@ class EngineSearch:
         driver.search(engine)
         self._live = True
 
+    def _tell_earlier(self, strategy: Strategy, space: Space) -> None:
+        """Have a method propose none of the trials that did not run on the engine."""
+        if self.earlier is None:
+            return
+        outcomes = list(self.earlier.outcomes(space))
+        if strategy.adaptive:
+            strategy.tell(outcomes)
+        else:
+            strategy.restore([each.config for each in outcomes], outcomes)
+
     def _replay(self, driver: Driver, spec: TunerSpec) -> None:
         """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
         oracle = driver.oracle
@@ -320,8 +363,11 @@ class EngineSearch:
         # Trials that failed then end nothing now.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
         hyperparameters = oracle.hyperparameters
-        oracle.trials.clear()
-        oracle.set_state(copy.deepcopy(self._new))
+        if self.earlier is not None:
+            self.earlier.restore(oracle)
+        else:
+            oracle.trials.clear()
+            oracle.set_state(copy.deepcopy(self._new))
         oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
@@ -421,7 +467,8 @@ class EngineSearch:
             "keep": "all",
         }
         if oracle.max_trials and not self.asks_the_oracle:
-            raw["budget"] = {"trials": int(oracle.max_trials)}
+            before = len(self.earlier.ended) if self.earlier is not None else 0
+            raw["budget"] = {"trials": int(oracle.max_trials) - before}
         elif self.method["name"] != "grid":
             # The oracle ends the search.
             raw["budget"] = {"trials": _ENDLESS}

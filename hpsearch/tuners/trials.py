@@ -71,6 +71,17 @@ class TunerTrials:
     def _sign(self) -> float:
         return 1.0 if self._oracle.objective.direction == "max" else -1.0
 
+    @property
+    def any_completed(self) -> bool:
+        """Whether any trial has a score."""
+        return any(each.status == STATUS.COMPLETED for each in self._oracle.trials.values())
+
+    @property
+    def _first(self) -> int:
+        """The number below that of the first trial on the engine, which counts from 1 there."""
+        earlier = self.tuner._hpsearch.earlier  # noqa: SLF001 - its own package's
+        return (earlier.next_number if earlier is not None else 0) - 1
+
     def _config_of(self, trial_id: str) -> str | None:
         for config, known in self._ids.items():
             if known == trial_id:
@@ -141,7 +152,7 @@ class TunerTrials:
         if len(results) < self.tuner.executions_per_trial:
             return
         trial_id = self._ids.get(config.id)
-        made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
+        made = self._oracle.trials.get(trial_id) or self._add(config, self._first + execution.trial)
         self._end(made, list(results.values()))
         if made.trial_id not in self._oracle.end_order:
             self._oracle.end_order.append(made.trial_id)

@@ -16,7 +16,7 @@ import hpsearch.tuners as kt
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuners import servers
+from hpsearch.tuners import checkpoints, servers
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -529,7 +529,8 @@ def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
     assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
 
 
-def test_kerastuner_reads_what_is_written(search):
+def test_kerastuner_reads_what_is_written(search, images, place, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
     theirs = keras_tuner.RandomSearch(
         build, objective="val_accuracy", max_trials=3, seed=4, directory="d", project_name="p"
@@ -540,6 +541,10 @@ def test_kerastuner_reads_what_is_written(search):
     ):
         assert one.get_state() == other.get_state()
     assert theirs.oracle.get_state()["tried_so_far"]
+    # It builds the models, which have no Input, and loads the weights of the best trials.
+    for one, other in zip(theirs.get_best_models(2), ours.get_best_models(2), strict=True):
+        np.testing.assert_array_equal(*(m.predict(images[2], verbose=0) for m in (one, other)))
+    assert len(list((place / "d" / "p").glob("trial_*/*.weights.h5"))) == 2
 
 
 @pytest.mark.parametrize("tuner_class", [kt.GridSearch, kt.RandomSearch, kt.Hyperband])
@@ -569,19 +574,6 @@ def test_a_project_of_another_search_is_refused(search):
     search(kt.RandomSearch, max_trials=1)
     with pytest.raises(RuntimeError, match="overwrite=True"):
         kt.GridSearch(build, objective="val_accuracy", directory="d", project_name="p")
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading")
-def test_a_project_of_kerastuners_goes_on_in_its_loop(images, capsys):
-    x, y, x_val, y_val = images
-    settings = {"objective": "val_loss", "seed": 2, "directory": "d", "project_name": "p"}
-    theirs = keras_tuner.RandomSearch(build, max_trials=1, **settings)
-    theirs.search(x, y, validation_data=(x_val, y_val), verbose=0)
-    ours = kt.RandomSearch(build, max_trials=2, **settings)
-    ours.search(x, y, validation_data=(x_val, y_val), verbose=1)
-    assert "did not run on the engine" in capsys.readouterr().out
-    assert [each.status for each in ours.oracle.trials.values()] == ["COMPLETED"] * 2
 
 
 def test_nothing_is_printed_unless_wanted(search, capsys):
