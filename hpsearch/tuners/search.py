@@ -300,7 +300,12 @@ class EngineSearch:
         model = CustomModel(code, hyperparameters, late, tolerant=True)
         where = Path(tuner.project_dir)
         settings = Settings(
-            out=where, workers=self.workers, report=False, model=False, drive=self._drive
+            out=where,
+            workers=self.workers,
+            report=False,
+            model=False,
+            drive=self._drive,
+            repeat=trials.repeats,
         )
         dataset = _dataset_of(request)
         tuner.on_search_begin()

@@ -162,6 +162,17 @@ class TunerTrials:
             self.tuner.on_trial_end(made)
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
+    def repeats(self, result: ExecutionResult, runs: int) -> bool:
+        """Return whether a training that raised so many times runs again, as in KerasTuner."""
+        left = self._oracle.max_retries_per_trial + 1 - runs
+        kind = getattr(kt_errors, result.error.partition(":")[0], None)
+        if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
+            return False
+        if self._oracle.verbose:
+            said = f"a training failed {runs} times, {left} retries left: {result.error}"
+            print(f"hpsearch: {said}")  # noqa: T201
+        return True
+
     def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
         made.hyperparameters.values.update(results[0].late)
         failed = next((each for each in results if not each.status.scored), None)
@@ -280,12 +291,18 @@ class TunerTrials:
 
 def _raise_if_fatal(result: ExecutionResult) -> None:
     """Raise what KerasTuner ends a search for."""
-    name = result.error.partition(":")[0]
-    kind = getattr(kt_errors, name, None)
+    kind = _fatal(result)
+    if kind is not None:
+        raise kind(result.error.partition(": ")[2] or result.error)
+
+
+def _fatal(result: ExecutionResult) -> type[Exception] | None:
+    """Return the class of an error that ends a search; None for others."""
+    kind = getattr(kt_errors, result.error.partition(":")[0], None)
     if "must return a keras.Model" in result.error:
         kind = kt_errors.FatalTypeError
-    if isinstance(kind, type) and issubclass(kind, kt_errors.FatalError):
-        raise kind(result.error.partition(": ")[2] or result.error)
+    is_fatal = isinstance(kind, type) and issubclass(kind, kt_errors.FatalError)
+    return kind if is_fatal else None
 
 
 class Driver(SweepTuner):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -366,6 +368,55 @@ def test_models_that_all_fail(images, most, said):
     failed = [each for each in tuner.oracle.trials.values() if each.status == "FAILED"]
     assert len(failed) == (most or 3)
     assert "no_such_loss" in failed[0].message
+
+
+class Failing(kt.HyperModel):
+    """Raises in the first trainings of a trial, of which it keeps count in files."""
+
+    def __init__(self, kind, times):
+        super().__init__()
+        self._kind, self._times = kind, times
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, x, *args, **kwargs):
+        if len(x) < 100:
+            # Some rows, to find hyperparameters.
+            return model.fit(x, *args, **kwargs)
+        path = Path(f"runs-{hp.get('units')}-{hp.get('f')}")
+        runs = int(path.read_text()) + 1 if path.exists() else 1
+        path.write_text(str(runs))
+        if runs <= self._times:
+            raise self._kind("the disk is busy")
+        return model.fit(x, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("failing", "status", "runs"),
+    [
+        (Failing(OSError, 2), "COMPLETED", 3),
+        pytest.param(Failing(OSError, 9), "FAILED", 3, marks=pytest.mark.slow),
+        (Failing(kt.errors.FailedTrialError, 9), "FAILED", 1),
+        pytest.param(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("module", [kt, pytest.param(keras_tuner, marks=pytest.mark.slow)])
+def test_a_training_that_raised_runs_again(module, images, failing, status, runs):
+    """The same for KerasTuner's own class."""
+    x, y, x_val, y_val = images
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("rate", 0.01)
+    arguments = {"max_trials": 1, "max_retries_per_trial": 2, "max_consecutive_failed_trials": None}
+    where = {"directory": "d", "project_name": "p"}
+    tuner = module.GridSearch(failing, "val_loss", hyperparameters=hp, **arguments, **where)
+    raised = {"FAILED": RuntimeError} if module is kt else {}
+    raised["RUNNING"] = kt.errors.FatalError
+    with pytest.raises(raised[status]) if status in raised else contextlib.nullcontext():
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    if status != "RUNNING":
+        assert {each.status for each in tuner.oracle.trials.values()} == {status}
+    assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
 
 
 @pytest.mark.slow
