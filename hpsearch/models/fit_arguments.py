@@ -113,8 +113,6 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
         for name, value in given.items()
         if name not in _UNDERSTOOD and not _is_neutral(name, value)
     }
-    if given.get("validation_freq") not in (None, 1):
-        raise NotOnEngine("validation_freq leaves epochs without a score")
     if own_fit and "verbose" in given:
         others["verbose"] = given["verbose"]
     elif "class_weight" in others and not parts and not own_fit:

@@ -313,6 +313,21 @@ def test_arguments_of_fit_are_passed_on(search):
     assert set(table()["batch_size"]) == {16}
 
 
+@pytest.mark.parametrize("frequency", [2, pytest.param([1, 3], marks=pytest.mark.slow)])
+def test_epochs_without_validation_have_no_score(search, images, frequency):
+    """KerasTuner counts their metrics as those of the first epochs, and fails."""
+    tuner = search(kt.RandomSearch, max_trials=2, epochs=4, fit={"validation_freq": frequency})
+    validated = [2, 4] if frequency == 2 else frequency
+    curves = pd.read_csv("d/p/curves.csv")
+    scored = curves.dropna(subset="val_accuracy")
+    assert scored["epoch"].tolist() == validated * 2
+    assert len(curves.dropna(subset="loss")) == 8
+    assert set(table()["trainer"]) == {"fit"}
+    assert table()["score"].tolist() == scored.groupby("trial")["val_accuracy"].max().tolist()
+    best = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)[1]
+    assert best == pytest.approx(table()["score"].max(), abs=1e-6)
+
+
 @pytest.mark.parametrize("as_series", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_train_on_the_engine(search, images, as_series):
     """The same rows by class and one by one; the loss of the first epoch tells them from none."""
@@ -444,7 +459,6 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
     ("args", "kwargs", "reason"),
     [
         (("data",), {}, "x is no array but str"),
-        ((np.ones((3, 2)), np.ones(3)), {"validation_freq": 2}, "epochs without a score"),
         ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
         (
