@@ -342,7 +342,7 @@ class CustomFitTrainer(KerasTrainer):
             )
         vars(self.model).pop("fit", None)
         self._best = watcher.best
-        curve = _epochs(given, self._recipe.metric, watcher.logged if self._recipe.tolerant else ())
+        curve = _epochs(given, self._recipe, watcher.logged if self._recipe.tolerant else ())
         if isinstance(given, keras.callbacks.History):
             return curve
         # The result does not say what each epoch gave, only what all of them did.
@@ -379,7 +379,8 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         del epoch
         self.logged.append(frozenset(logs or ()))
-        score = float((logs or {}).get(self._recipe.metric, math.nan))
+        numbers = self._recipe.with_sum(logs or {})
+        score = float(numbers.get(self._recipe.metric, math.nan))
         if math.isnan(score):
             return
         if self._score is None or self._recipe.better(score, self._score):
@@ -392,7 +393,7 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = stops or self._patience.exhausted
 
 
-def _epochs(given: Any, metric: str, logged: Sequence[frozenset[str]] = ()) -> list[Epoch]:
+def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -> list[Epoch]:
     """Return the result of `fit` as one mapping an epoch.
 
     Args:
@@ -406,9 +407,9 @@ def _epochs(given: Any, metric: str, logged: Sequence[frozenset[str]] = ()) -> l
     if isinstance(given, Mapping):
         return [{str(name): float(value) for name, value in given.items()}]
     if isinstance(given, list) and given:
-        return [_mean([_epochs(each, metric) for each in given], metric)]
+        return [_mean([_epochs(each, recipe) for each in given], recipe)]
     if isinstance(given, numbers.Real) and not isinstance(given, bool):
-        return [{metric: float(given)}]
+        return [{recipe.metric: float(given)}]
     raise InputError(
         "HyperModel.fit: must return a History, a score, metrics by name or a list of those, not "
         f"{type(given).__name__}"
@@ -435,9 +436,10 @@ def _of_history(
     ]
 
 
-def _mean(runs: Sequence[Sequence[Epoch]], metric: str) -> Epoch:
+def _mean(runs: Sequence[Sequence[Epoch]], recipe: Recipe) -> Epoch:
     """Return the mean of the last epochs of several runs."""
-    last = [run[-1] for run in runs if run and metric in run[-1]]
+    last = [recipe.with_sum(run[-1]) for run in runs if run]
+    last = [each for each in last if recipe.metric in each]
     if not last:
         return {}
     return {name: sum(run[name] for run in last) / len(last) for name in last[0]}

@@ -266,8 +266,6 @@ class EngineSearch:
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if overridden := _overridden(tuner):
             raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
-        if isinstance(tuner.oracle.objective, kt_objective.MultiObjective):
-            raise NotOnEngine("there are several objectives")
         if tuner.distribution_strategy is not None:
             raise NotOnEngine("there is a distribution_strategy")
         if tuner.hypermodel is None:
@@ -297,7 +295,8 @@ class EngineSearch:
         sweep = self._sweep(request, hyperparameters)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
         code = self._code(request, hyperparameters)
-        model = CustomModel(code, hyperparameters, late, tolerant=True)
+        summed = _summed(tuner.oracle.objective)
+        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=summed)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -566,6 +565,14 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     for name, value in {**dict(zip(_ROWS, args, strict=False)), **kwargs}.items():
         if name in _ROWS and not isinstance(value, np.ndarray):
             raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
+
+
+def _summed(objective: Any) -> tuple[tuple[str, int], ...]:
+    """Return the metrics whose sum is minimized, with their signs, if there are several."""
+    if not isinstance(objective, kt_objective.MultiObjective):
+        return ()
+    directions = objective.name_to_direction
+    return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
 
 
 def _is_shared() -> bool:

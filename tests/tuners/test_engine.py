@@ -313,6 +313,55 @@ def test_arguments_of_fit_are_passed_on(search):
     assert set(table()["batch_size"]) == {16}
 
 
+SEVERAL = [kt.Objective("val_accuracy", "max"), "val_loss"]
+
+
+@pytest.mark.parametrize(
+    "tuner_class",
+    [
+        kt.RandomSearch,
+        pytest.param(kt.BayesianOptimization, marks=pytest.mark.slow),
+        pytest.param(kt.Hyperband, marks=pytest.mark.slow),
+    ],
+)
+def test_several_objectives_are_added_up(search, images, tuner_class):
+    many = {"max_epochs": 4} if tuner_class is kt.Hyperband else {"max_trials": 4}
+    tuner = search(tuner_class, objective=SEVERAL, epochs=3, seed=1, **many)
+    rows, curves = table(), pd.read_csv("d/p/curves.csv")
+    assert set(rows["trainer"]) == {"native"}
+    added = curves["val_loss"] - curves["val_accuracy"]
+    np.testing.assert_allclose(curves["multi_objective"], added, rtol=1e-12)
+    assert rows["score"].tolist() == curves.groupby("trial")["multi_objective"].min().tolist()
+    best = tuner.oracle.get_best_trials()[0]
+    assert best.score == min(each.score for each in tuner.oracle.trials.values())
+    assert best.metrics.get_best_value("multi_objective") == best.score
+    loss, accuracy = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)
+    assert loss - accuracy == pytest.approx(best.score, abs=1e-5)
+    with pytest.raises(RefusedError, match="sum_of"):
+        search(tuner_class, objective=["val_loss", "loss"], seed=1, **dict.fromkeys(many, 9))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping variable loading")
+def test_the_sum_is_kerastuners(images):
+    """Of a tuner's own `run_trial`, and of KerasTuner's class."""
+    x, y, x_val, y_val = images
+    found = []
+    for cls, project in ((kt.RandomSearch, "ours"), (keras_tuner.RandomSearch, "theirs")):
+
+        class Given(cls):
+            def run_trial(self, trial, *args, **kwargs):
+                hp = trial.hyperparameters
+                numbers = {"val_accuracy": hp.get("units") / 10, "val_loss": hp.get("rate")}
+                sums = self.oracle.objective.get_value(numbers)
+                return {**numbers, "multi_objective": sums}
+
+        tuner = Given(build, SEVERAL, 5, seed=1, directory="d", project_name=project)
+        tuner.search(x, y, epochs=1, validation_data=(x_val, y_val), verbose=0)
+        found.append(sorted(each.score for each in tuner.oracle.trials.values()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("frequency", [2, pytest.param([1, 3], marks=pytest.mark.slow)])
 def test_epochs_without_validation_have_no_score(search, images, frequency):
     """KerasTuner counts their metrics as those of the first epochs, and fails."""
