@@ -52,7 +52,7 @@ class TunerTrials:
 
         Those of a trial that another one continued were not kept; a warning says so.
         """
-        config = self._config_of(trial.trial_id)
+        config = self.config_of(trial.trial_id)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
@@ -82,7 +82,8 @@ class TunerTrials:
         earlier = self.tuner._hpsearch.earlier  # noqa: SLF001 - its own package's
         return (earlier.next_number if earlier is not None else 0) - 1
 
-    def _config_of(self, trial_id: str) -> str | None:
+    def config_of(self, trial_id: str) -> str | None:
+        """Return the config of a trial that ran on the engine."""
         for config, known in self._ids.items():
             if known == trial_id:
                 return config
