@@ -40,7 +40,7 @@ _NEUTRAL: dict[str, Any] = {
     "validation_steps": None,
 }
 #: Arguments of `fit` by position.
-_POSITIONS = (
+POSITIONS = (
     "x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
     "validation_data", "shuffle", "class_weight", "sample_weight",
 )  # fmt: skip
@@ -68,6 +68,7 @@ class Request:
         arguments: Arguments of `fit` that only `fit` itself understands.
         parts: The targets whose columns the arrays hold, if there are several; else empty.
         inputs: The same of several inputs.
+        of: A digest of rows that the arrays only stand for; empty if they are the rows.
     """
 
     arrays: Arrays
@@ -77,6 +78,7 @@ class Request:
     arguments: Mapping[str, Any]
     parts: tuple[ArrayPart, ...] = ()
     inputs: tuple[ArrayPart, ...] = ()
+    of: str = ""
 
     @property
     def input(self) -> InputSpec:
@@ -102,9 +104,9 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
     Raises:
         NotOnEngine: The engine cannot do what they ask for.
     """
-    if len(args) > len(_POSITIONS):
+    if len(args) > len(POSITIONS):
         raise NotOnEngine("there are more positional arguments than x, y and those of fit")
-    given = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
+    given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
     if not own_fit and (is_read(given.get("x")) or is_read(given.get("validation_data"))):
         given = with_rows(given)
     arrays, parts, inputs = _rows(given)
@@ -113,8 +115,6 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
         for name, value in given.items()
         if name not in _UNDERSTOOD and not _is_neutral(name, value)
     }
-    if given.get("validation_freq") not in (None, 1):
-        raise NotOnEngine("validation_freq leaves epochs without a score")
     if own_fit and "verbose" in given:
         others["verbose"] = given["verbose"]
     elif "class_weight" in others and not parts and not own_fit:

@@ -240,7 +240,8 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
 def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
     """Return the compiled model of one training: an MLP, or a custom model.
 
-    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's.
+    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's. One that
+    is not built gets weights, unless rows have no shape: its own `fit` has them.
 
     Raises:
         InputError: A user's function cannot be loaded, or returns something else than it must.
@@ -257,7 +258,7 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
             if own:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, problem)
-        if not model.built:
+        if not model.built and problem.input.shape:
             _give_weights_for(model, problem.input)
     return model
 

@@ -52,6 +52,8 @@ class Recipe:
             to its own `fit`.
         weighted: Whether rows have weights in the loss.
         further: Metrics beside the scored one that every epoch must report.
+        summed: Metrics and the sign of each, whose sum the scored one is; empty if the model itself
+            reports it.
         tolerant: Whether only a loss that is not finite ends a training, and its best epoch with a
             finite score counts then, as in KerasTuner. Else any metric that is not finite makes it
             diverged.
@@ -71,6 +73,7 @@ class Recipe:
     weighted: bool = False
     further: tuple[str, ...] = ()
     tolerant: bool = False
+    summed: tuple[tuple[str, int], ...] = ()
 
     @property
     def keras_metric(self) -> str:
@@ -81,6 +84,22 @@ class Recipe:
     def better(self, score: float, than: float) -> bool:
         """Return whether `score` is strictly better than `than`."""
         return score > than if self.goal == "maximize" else score < than
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The metrics that every epoch must report."""
+        return (*([name for name, _ in self.summed] or [self.metric]), *self.further)
+
+    def with_sum(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
+        """Return an epoch's metrics with the scored one, if it is the sum of others.
+
+        Source: `keras_tuner.src.engine.objective.MultiObjective.get_value`.
+        """
+        signs = dict(self.summed)
+        if not signs or self.metric in metrics or not metrics.keys() >= signs.keys():
+            return metrics
+        parts = (signs[name] * value for name, value in metrics.items() if name in signs)
+        return {**metrics, self.metric: sum(parts)}
 
     def ends(self, metrics: Mapping[str, float]) -> bool:
         """Return whether an epoch with these metrics is the last one, since one is not finite."""

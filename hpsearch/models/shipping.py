@@ -57,13 +57,14 @@ class CustomModel:
         code: The function or hypermodel by cloudpickle; empty if its name is enough.
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
-        tolerant: See `Recipe.tolerant`.
+        tolerant, summed: See `Recipe`.
     """
 
     code: bytes = b""
     found: ModelHyperparameters | None = None
     late: str | None = None
     tolerant: bool = False
+    summed: tuple[tuple[str, int], ...] = ()
 
 
 def space_of(

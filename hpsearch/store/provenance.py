@@ -104,6 +104,8 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         given["callbacks"] = sweep.data.memory.callbacks
     if sweep.data.impute == "mean":
         given["impute"] = sweep.data.impute
+    if recipe.summed:
+        given["sum_of"] = dict(recipe.summed)
     return Identity(
         data=dataset.fingerprint,
         split=sweep.data.how_split,

@@ -265,7 +265,8 @@ class CustomFitTrainer(KerasTrainer):
 
     `epochs` and `batch_size` are passed if the config has them and the hypermodel does not
     request them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name,
-    or a list of those, which are averaged. A result without a History counts for every epoch.
+    or a list of those, which are averaged. A result without a History counts for every epoch. An
+    epoch without validation has NaN for its metrics if the recipe is tolerant.
 
     Args:
         hypermodel: Has its own `fit`.
@@ -341,7 +342,7 @@ class CustomFitTrainer(KerasTrainer):
             )
         vars(self.model).pop("fit", None)
         self._best = watcher.best
-        curve = _epochs(given, self._recipe.metric)
+        curve = _epochs(given, self._recipe, watcher.logged if self._recipe.tolerant else ())
         if isinstance(given, keras.callbacks.History):
             return curve
         # The result does not say what each epoch gave, only what all of them did.
@@ -372,10 +373,14 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
         self._score: float | None = None
         self._patience = Patience(recipe)
         self.best: State | None = None
+        #: The names in the logs of each epoch.
+        self.logged: list[frozenset[str]] = []
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         del epoch
-        score = float((logs or {}).get(self._recipe.metric, math.nan))
+        self.logged.append(frozenset(logs or ()))
+        numbers = self._recipe.with_sum(logs or {})
+        score = float(numbers.get(self._recipe.metric, math.nan))
         if math.isnan(score):
             return
         if self._score is None or self._recipe.better(score, self._score):
@@ -388,34 +393,53 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = stops or self._patience.exhausted
 
 
-def _epochs(given: Any, metric: str) -> list[Epoch]:
+def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -> list[Epoch]:
     """Return the result of `fit` as one mapping an epoch.
+
+    Args:
+        logged: The names in the logs of each epoch, as far as they are known.
 
     Raises:
         InputError: It is of another type.
     """
     if isinstance(given, keras.callbacks.History):
-        longest = max(map(len, given.history.values()), default=0)
-        columns = {name: each for name, each in given.history.items() if len(each) == longest}
-        return [
-            {name: float(values[place]) for name, values in columns.items()}
-            for place in range(longest)
-        ]
+        return _of_history(given.history, logged)
     if isinstance(given, Mapping):
         return [{str(name): float(value) for name, value in given.items()}]
     if isinstance(given, list) and given:
-        return [_mean([_epochs(each, metric) for each in given], metric)]
+        return [_mean([_epochs(each, recipe) for each in given], recipe)]
     if isinstance(given, numbers.Real) and not isinstance(given, bool):
-        return [{metric: float(given)}]
+        return [{recipe.metric: float(given)}]
     raise InputError(
         "HyperModel.fit: must return a History, a score, metrics by name or a list of those, not "
         f"{type(given).__name__}"
     )
 
 
-def _mean(runs: Sequence[Sequence[Epoch]], metric: str) -> Epoch:
+def _of_history(
+    history: Mapping[str, Sequence[Any]], logged: Sequence[frozenset[str]]
+) -> list[Epoch]:
+    """Return the columns of a History as one mapping an epoch.
+
+    Epochs without validation, which `validation_freq` makes, are told by `logged`; without it a
+    shorter column is left out.
+    """
+    longest = max(map(len, history.values()), default=0)
+    known = all(len(each) == sum(n in names for names in logged) for n, each in history.items())
+    if not known or len(logged) != longest:
+        history = {name: each for name, each in history.items() if len(each) == longest}
+        logged = [frozenset(history)] * longest
+    columns = {name: iter(values) for name, values in history.items()}
+    return [
+        {n: float(next(each)) if n in names else math.nan for n, each in columns.items()}
+        for names in logged
+    ]
+
+
+def _mean(runs: Sequence[Sequence[Epoch]], recipe: Recipe) -> Epoch:
     """Return the mean of the last epochs of several runs."""
-    last = [run[-1] for run in runs if run and metric in run[-1]]
+    last = [recipe.with_sum(run[-1]) for run in runs if run]
+    last = [each for each in last if recipe.metric in each]
     if not last:
         return {}
     return {name: sum(run[name] for run in last) / len(last) for name in last[0]}

@@ -148,7 +148,8 @@ class _Run:
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
-        for name in (self.recipe.metric, *self.recipe.further):
+        metrics = self.recipe.with_sum(metrics)
+        for name in self.recipe.required:
             if name not in metrics:
                 raise InputError(
                     f"metric: the model does not report {name!r}; it reports {', '.join(metrics)}"

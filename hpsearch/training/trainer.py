@@ -24,7 +24,8 @@ class Trainer(Protocol):
 
     Attributes:
         kind: `native`, `graph`, `xla`, `fit` or `function`.
-        weights_count: Number of weights, trainable and not; None for a function.
+        weights_count: Number of weights, trainable and not; None for a function, and for a model
+            that was never built.
         model: The compiled `keras.Model` in training; None for a function.
     """
 
@@ -78,8 +79,9 @@ class KerasTrainer:
         self._epoch = 0
 
     @property
-    def weights_count(self) -> int:
-        return int(self.model.count_params())
+    def weights_count(self) -> int | None:
+        # A `fit` of the user's may have trained another model.
+        return int(self.model.count_params()) if self.model.built else None
 
     def weights(self) -> State:
         return tuple(self.model.get_weights())

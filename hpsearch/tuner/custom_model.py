@@ -155,7 +155,8 @@ def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
         return recipe
     model = loader.model
     late = model.late or recipe.late
-    return replace(recipe, code=model.code, late=late, tolerant=model.tolerant)
+    tolerant, summed = model.tolerant, model.summed
+    return replace(recipe, code=model.code, late=late, tolerant=tolerant, summed=summed)
 
 
 def find_hyperparameters(

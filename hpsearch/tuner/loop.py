@@ -66,6 +66,8 @@ class Engine:
         watch: Called with the rows so far whenever the tables are written, or None.
         time_seconds: No training begins after it; None for no limit.
         retries: How often a training is repeated whose worker died.
+        repeat: Returns whether a training that raised runs again, from its result and the number
+            of its runs; None for never.
         method: Names in messages who proposes.
         patience_seconds: Longest wait for a proposal while no worker has work.
     """
@@ -86,6 +88,7 @@ class Engine:
     watch: Callable[[Sequence[Record]], None] | None = None
     time_seconds: float | None = None
     retries: int = 1
+    repeat: Callable[[ExecutionResult, int], bool] | None = None
     method: str = ""
     patience_seconds: float = 600.0
     _queue: deque[Training] = field(default_factory=deque)
@@ -95,6 +98,9 @@ class Engine:
     #: training may end only after the next one of its execution has begun.
     _open: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
+    #: Executions whose training raised -> its runs, and those that are to run again.
+    _raised: dict[int, int] = field(default_factory=dict)
+    _again: set[int] = field(default_factory=set)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
     #: The shortest training that waited when the first ones had all exceeded a limit.
@@ -415,13 +421,14 @@ class Engine:
         for event in events:
             match event:
                 case Answered():
-                    if event.result.number not in self._open:
+                    if event.result.number not in self._open or self._repeats(event.result):
                         continue
                     del self._open[event.result.number]
                     results.append(event.result)
                 case Finished():
-                    results += self._unanswered(event.training)
-                    ended.append(event.training)
+                    if not self._requeue(event.training):
+                        results += self._unanswered(event.training)
+                        ended.append(event.training)
                 case Lost():
                     results += self._bury(event, ended)
                 case Said():
@@ -441,6 +448,24 @@ class Engine:
             self._acknowledge(results)
         for training in ended:
             self._judge(training)
+
+    def _repeats(self, result: ExecutionResult) -> bool:
+        """Whether the result is that of a training that raised and runs again."""
+        if self.repeat is None or result.status is not Status.FAILED:
+            return False
+        runs = self._raised[result.number] = self._raised.get(result.number, 0) + 1
+        if not self.repeat(result, runs):
+            return False
+        self._again.add(result.number)
+        return True
+
+    def _requeue(self, training: Training) -> bool:
+        """Queue a training again if it is to be repeated."""
+        left = tuple(stop for stop in training.stops if stop[1] in self._again)
+        self._again.difference_update(training.executions)
+        if left:
+            self._queue.appendleft(replace(training, stops=left))
+        return bool(left)
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,7 @@ class Settings:
             asks the strategy itself.
         pool: An executor whose processes train, whatever the engine.
         drive: Searches in this process; None has the sweep's method do so in one of its own.
+        repeat: See `Engine`.
     """
 
     out: Path | None = None
@@ -78,6 +79,7 @@ class Settings:
     in_process: bool = False
     pool: concurrent.futures.Executor | None = None
     drive: Drive | None = None
+    repeat: Callable[[ExecutionResult, int], bool] | None = None
 
     @property
     def trains_elsewhere(self) -> bool:

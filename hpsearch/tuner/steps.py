@@ -216,6 +216,7 @@ class _Run:
             recipe=recipe,
             time_seconds=prepared.time_seconds,
             retries=prepared.retries,
+            repeat=self.settings.repeat,
             stop=self.stop,
             results=results,
             keep=prepared.keep,

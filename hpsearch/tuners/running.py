@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import keras
 import keras_tuner
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.files import write_atomically
+from hpsearch.models.custom import seeded
+from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.training.fit import Watcher
 
 #: What a tuner has in its own process only.
@@ -21,9 +28,12 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
 
     Args:
         tuner: Its attributes and hypermodel are copied; its oracle stays where it is.
-        positions: How many arguments `search` was given by position, x and y at most.
+        positions: How many arguments `search` was given by position; x and y at most, unless
+            `arguments` has them.
         names: The names of the others.
-        own_run: Whether the `fit` is the tuner's own `run_trial`, and not the hypermodel's.
+        own: Whether a `run_trial` or `fit` of the user's gets them.
+        arguments: All of them by cloudpickle, if rows are not what a training has.
+        called: Whether `search` was given callbacks; with `arguments` only.
     """
 
     def __init__(
@@ -32,23 +42,47 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         positions: int,
         names: Collection[str],
         *,
-        own_run: bool,
+        own: bool = True,
+        arguments: bytes = b"",
+        called: bool = False,
     ) -> None:
         super().__init__()
+        own_run = own and is_users(tuner, "run_trial")
         self._hypermodel, self._objective = tuner.hypermodel, tuner.oracle.objective
         self._positions, self._names = positions, frozenset(names)
+        if called:
+            self._names |= {"callbacks"}
+        self._arguments = arguments
+        self._builds = builds_in(Path(tuner.project_dir).absolute())
         self._tuner_class = type(tuner) if own_run else None
-        held = {name: each for name, each in vars(tuner).items() if name not in _LEFT}
-        self._attributes = held if own_run else {}
+        self._attributes = _held(tuner) if own_run else {}
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """Build the user's model."""
+        """Build the user's model; one without weights if a `run_trial` needs none."""
+        if self._hypermodel is None:
+            return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
         return self._hypermodel.build(hp)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the user's method for a model that is built."""
-        given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
-        first = [given.pop(name) for name in ("x", "y")[: self._positions]]
+        if self._arguments:
+            # Each training begins with a copy: a dataset may have a state.
+            first, given = cloudpickle.loads(self._arguments)
+            given.update(kwargs)
+        else:
+            given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
+            first = [given.pop(name) for name in ("x", "y")[: self._positions]]
+        was_built = model.built
+        returned = self._fit(hp, model, first, given)
+        if hp.place and model.built and not was_built:
+            # Who loads its weights has no rows to build it for.
+            with contextlib.suppress(OSError, TypeError, ValueError):
+                self._builds.mkdir(exist_ok=True)
+                path = self._builds / f"{hp.place.partition('/')[0]}.json"
+                write_atomically(path, json.dumps(model.get_build_config()))
+        return returned
+
+    def _fit(self, hp: Any, model: Any, first: Sequence[Any], given: dict[str, Any]) -> Any:
         if self._tuner_class is None:
             return self._hypermodel.fit(hp, model, *first, **given)
         # Each training begins with what the program had, whatever others have changed.
@@ -67,12 +101,82 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         self, tuner: Any, hp: Any, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         trial = kt_trial.Trial(hp, hp.place.replace("/", "-"), kt_trial.TrialStatus.RUNNING)
-        tuner.hypermodel = _Built(self._hypermodel, model)
+        tuner.hypermodel = self._hypermodel and _Built(self._hypermodel, model)
         tuner.oracle = _Told(self._objective, trial)
         # In a worker there is no engine to search with.
         vars(tuner)["_hpsearch"] = None
         returned = tuner.run_trial(trial, *args, **kwargs)
         return tuner.oracle.history if returned is None else returned
+
+
+def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Run a tuner's first trial here, which tells what hyperparameters code of the user's has.
+
+    Raises:
+        NotOnEngine: The code needs this process.
+    """
+    oracle, name = tuner.oracle, f"{type(tuner).__name__}.run_trial"
+    while not oracle.end_order:
+        trial = oracle.create_trial(tuner.tuner_id)
+        if trial.status != kt_trial.TrialStatus.RUNNING:
+            return
+        tuner.on_trial_begin(trial)
+        before, tuner.oracle = _attributes_of(tuner), _Watched(oracle)
+        try:
+            with seeded(oracle.seed):
+                tuner._try_run_and_update_trial(trial, *args, **kwargs)  # noqa: SLF001
+        finally:
+            read, tuner.oracle = tuner.oracle.read, oracle
+        changed = [n for n, each in _attributes_of(tuner).items() if each != before.get(n)]
+        tuner.on_trial_end(trial)
+        if read:
+            raise NotOnEngine(f"{name} uses self.oracle.{read[0]}, which other processes lack")
+        if changed:
+            raise NotOnEngine(
+                f"{name} changes self.{changed[0]}, which would stay in other processes: have it "
+                "return its numbers, and collect them in on_trial_end"
+            )
+
+
+class _Watched:
+    """An oracle that notes what is used of it beyond what it has in a worker."""
+
+    def __init__(self, oracle: Any) -> None:
+        self._oracle = oracle
+        self.read: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("objective", "get_trial", "update_trial"):
+            self.read.append(name)
+        return getattr(self._oracle, name)
+
+
+def _held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+    return {name: each for name, each in vars(tuner).items() if name not in _LEFT}
+
+
+def _attributes_of(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+    """Return the values of a tuner's attributes, to see later whether they have changed."""
+    found: dict[str, Any] = {}
+    for name, each in _held(tuner).items():
+        # What cannot be pickled is only known to be the same object.
+        found[name] = id(each)
+        with contextlib.suppress(Exception):
+            found[name] = cloudpickle.dumps(each)
+    return found
+
+
+def builds_in(project: Path) -> Path:
+    """Return the folder with the build configs, by config, of models that only `fit` builds."""
+    return project / "builds"
+
+
+def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
+    """Return whether a method is the user's, of a subclass or of this tuner."""
+    if name in vars(tuner):
+        return True
+    home = next(base.__module__ for base in type(tuner).__mro__ if name in vars(base))
+    return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]

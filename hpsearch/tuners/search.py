@@ -6,6 +6,7 @@ import contextlib
 import copy
 import inspect
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import numpy as np
 from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
@@ -25,13 +25,13 @@ from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interr
 from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import Tailored, TrackedHyperParameters, trains_itself
 from hpsearch.models.discovery import declared_in, described
-from hpsearch.models.fit_arguments import NotOnEngine, Request, request_of
+from hpsearch.models.fit_arguments import NotOnEngine, Request
 from hpsearch.models.mlp import give_weights
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
 from hpsearch.search.asking import Exchange
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -39,7 +39,10 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuners.running import AsGiven
+from hpsearch.tuners.checkpoints import write_checkpoints
+from hpsearch.tuners.earlier import EarlierTrials
+from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.running import AsGiven, builds_in, is_users, run_first
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
 
@@ -55,7 +58,6 @@ _HOOKS = (
     "pre_create_trial",
     "save_model",
 )
-_ROWS = ("x", "y")
 #: Trials of a search that its oracle ends.
 _ENDLESS = 10**9
 
@@ -76,6 +78,8 @@ class EngineSearch:
         self.trials = TunerTrials(tuner)
         #: The oracle's state before it has proposed a trial.
         self._new: dict[str, Any] = {}
+        #: Trials that did not run on the engine, before the first one that did.
+        self.earlier: EarlierTrials | None = None
         #: Whether the oracle has made the stored trials itself, in this process.
         self._live = False
         self._begun = False
@@ -83,6 +87,8 @@ class EngineSearch:
         self.searches = False
         #: Builds and trains the models of the search under way.
         self._hypermodel: keras_tuner.HyperModel | None = None
+        #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
+        self._own = False
         #: The shape of its rows, unless there are several inputs.
         self._row: tuple[int, ...] | None = None
 
@@ -90,6 +96,10 @@ class EngineSearch:
     def store(self) -> Path:
         """The store in the project's directory."""
         return Path(self.tuner.project_dir, "sweep.db")
+
+    @property
+    def _earlier_file(self) -> Path:
+        return self.store.with_name("earlier.json")
 
     @property
     def method(self) -> Mapping[str, Any]:
@@ -118,6 +128,7 @@ class EngineSearch:
             return
         self._new = copy.deepcopy(self.tuner.oracle.get_state())
         if self.store.exists():
+            self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
         elif not _overridden(self.tuner):
             kept_servers()
@@ -145,6 +156,8 @@ class EngineSearch:
         if identity is not None:
             self._take_seed(identity.recipe["seed"])
         self.trials.clear()
+        if self.earlier is not None:
+            self.earlier.add_ended(self.tuner.oracle)
         for execution in executions:
             if execution.number in results:
                 self.trials.take(execution, results[execution.number])
@@ -166,6 +179,9 @@ class EngineSearch:
             )
 
     def _take_seed(self, stored: int) -> None:
+        if self.earlier is not None:
+            self.tuner.oracle.seed = stored
+            return
         seed = self._new["seed"] if self.seeded else stored
         self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
@@ -187,7 +203,11 @@ class EngineSearch:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
         if not model.built:
-            give_weights(model, shape)
+            found = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
+            if found.exists():
+                model.build_from_config(json.loads(found.read_text(encoding="utf-8")))
+            else:
+                give_weights(model, shape)
         model.set_weights(list(weights))
         return model
 
@@ -203,7 +223,12 @@ class EngineSearch:
             request = self._request(args, kwargs)
             if self._is_complete:
                 return True
+            if self._lacks_names(request):
+                run_first(self.tuner, args, kwargs)
+                if self._is_complete:
+                    return True
             self.searches = True
+            self._take_up()
             self._run(request)
         except NotOnEngine as reason:
             # They would take the cores of the trials in this process.
@@ -219,8 +244,42 @@ class EngineSearch:
     def _is_complete(self) -> bool:
         """Whether all of `max_trials` have ended, so that KerasTuner would do nothing."""
         oracle = self.tuner.oracle
-        ended = len(oracle.end_order)
-        return bool(oracle.max_trials) and self.store.exists() and ended >= oracle.max_trials
+        return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
+
+    def _lacks_names(self, request: Request) -> bool:
+        """Whether no build tells what hyperparameters code of the user's has.
+
+        Raises:
+            NotOnEngine: All of them have to be known.
+        """
+        oracle = self.tuner.oracle
+        known = not (request.of and self._own and oracle.allow_new_entries)
+        if known or not oracle.tune_new_entries:
+            return False
+        if self.method["name"] == "grid":
+            raise NotOnEngine(
+                "a grid needs all hyperparameters, and code of the program's own may request others"
+                " in each trial: give hyperparameters=, with allow_new_entries=False"
+            )
+        return not oracle.trials
+
+    def _take_up(self) -> None:
+        """Keep what KerasTuner's own loop has done before the first trial on the engine."""
+        oracle = self.tuner.oracle
+        if self.store.exists():
+            return
+        self.earlier = None
+        if not oracle.trials:
+            # A file of a store that was removed.
+            self._earlier_file.unlink(missing_ok=True)
+            return
+        self.earlier = EarlierTrials.of(oracle)
+        self.earlier.write(self._earlier_file)
+        self._live = False
+        if not self.asks_the_oracle:
+            # What was interrupted is proposed again, under another number.
+            self.trials.clear()
+            self.earlier.add_ended(oracle)
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine.
@@ -234,20 +293,14 @@ class EngineSearch:
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if overridden := _overridden(tuner):
             raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
-        if isinstance(tuner.oracle.objective, kt_objective.MultiObjective):
-            raise NotOnEngine("there are several objectives")
         if tuner.distribution_strategy is not None:
             raise NotOnEngine("there is a distribution_strategy")
-        if tuner.oracle.trials and not self.store.exists():
-            raise NotOnEngine("the project has trials that did not run on the engine")
-        if tuner.hypermodel is None:
-            raise NotOnEngine("there is no hypermodel")
-        self._hypermodel = tuner.hypermodel
-        own_run = _is_users(tuner, "run_trial")
-        if own_run or trains_itself(tuner.hypermodel):
-            _require_arrays(args, kwargs)
-            self._hypermodel = AsGiven(tuner, len(args), kwargs, own_run=own_run)
-        request = request_of(args, kwargs, own_fit=trains_itself(self._hypermodel))
+        own_run = is_users(tuner, "run_trial")
+        self._own = own_run or trains_itself(tuner.hypermodel)
+        request, passing = request_for(tuner, args, kwargs, own=self._own)
+        if passing is None:
+            passing = AsGiven(tuner, len(args), kwargs) if self._own else tuner.hypermodel
+        self._hypermodel = passing
         require_callbacks(request.callbacks)
         self._tell_what_stays(request, own_run=own_run)
         return request
@@ -267,10 +320,16 @@ class EngineSearch:
         sweep = self._sweep(request, hyperparameters)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
         code = self._code(request, hyperparameters)
-        model = CustomModel(code, hyperparameters, late, tolerant=True)
+        summed = _summed(tuner.oracle.objective)
+        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=summed)
         where = Path(tuner.project_dir)
         settings = Settings(
-            out=where, workers=self.workers, report=False, model=False, drive=self._drive
+            out=where,
+            workers=self.workers,
+            report=False,
+            model=False,
+            drive=self._drive,
+            repeat=trials.repeats,
         )
         dataset = _dataset_of(request)
         tuner.on_search_begin()
@@ -288,8 +347,10 @@ class EngineSearch:
         finally:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
+        with _silence():
+            write_checkpoints(tuner)
         tuner.on_search_end()
-        if not outcome.completed:
+        if not (outcome.completed or self.trials.any_completed):
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
@@ -300,11 +361,12 @@ class EngineSearch:
         oracle = tuner.oracle
         if not self.asks_the_oracle:
             assert strategy is not None
+            self._tell_earlier(strategy, search.space)
             oracle = StrategyOracle(
                 strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
             )
         name = type(tuner).__name__
-        driver = Driver(self.trials, oracle, tuner.hypermodel, search.space, name=name)
+        driver = Driver(self.trials, oracle, self._hypermodel, search.space, name=name)
         tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)  # noqa: SLF001
         if self.asks_the_oracle and not self._live:
             self._replay(driver, spec)
@@ -313,6 +375,16 @@ class EngineSearch:
         driver.search(engine)
         self._live = True
 
+    def _tell_earlier(self, strategy: Strategy, space: Space) -> None:
+        """Have a method propose none of the trials that did not run on the engine."""
+        if self.earlier is None:
+            return
+        outcomes = list(self.earlier.outcomes(space))
+        if strategy.adaptive:
+            strategy.tell(outcomes)
+        else:
+            strategy.restore([each.config for each in outcomes], outcomes)
+
     def _replay(self, driver: Driver, spec: TunerSpec) -> None:
         """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
         oracle = driver.oracle
@@ -320,8 +392,11 @@ class EngineSearch:
         # Trials that failed then end nothing now.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
         hyperparameters = oracle.hyperparameters
-        oracle.trials.clear()
-        oracle.set_state(copy.deepcopy(self._new))
+        if self.earlier is not None:
+            self.earlier.restore(oracle)
+        else:
+            oracle.trials.clear()
+            oracle.set_state(copy.deepcopy(self._new))
         oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
@@ -335,15 +410,16 @@ class EngineSearch:
             NotOnEngine: The engine cannot express them.
         """
         tuner, oracle = self.tuner, self.tuner.oracle
-        self._row = None if request.inputs else request.input.shape
+        self._row = None if request.inputs else request.input.shape or None
         custom_fit = trains_itself(self._hypermodel)
         if oracle.tune_new_entries and oracle.allow_new_entries:
             try:
-                known = self._parameters()
-                self._note(declared_in(tuner.hypermodel, self._model_name, known, row=self._row))
+                known, name = self._parameters(), self._model_name
+                if tuner.hypermodel is not None:
+                    self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
-            if custom_fit:
+            if self._own and not request.of:
                 self._note(self._declared_by_fit(request))
         defaults = {each.name: each.default for each in oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
@@ -421,7 +497,8 @@ class EngineSearch:
             "keep": "all",
         }
         if oracle.max_trials and not self.asks_the_oracle:
-            raw["budget"] = {"trials": int(oracle.max_trials)}
+            before = len(self.earlier.ended) if self.earlier is not None else 0
+            raw["budget"] = {"trials": int(oracle.max_trials) - before}
         elif self.method["name"] != "grid":
             # The oracle ends the search.
             raw["budget"] = {"trials": _ENDLESS}
@@ -469,7 +546,8 @@ class EngineSearch:
     @property
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
-        return model_reference(self._given_model)
+        given = self._given_model
+        return model_reference(type(self.tuner) if given is None else given)
 
 
 def _described(arrays: Arrays) -> dict[str, str]:
@@ -484,7 +562,8 @@ def _dataset_of(request: Request) -> Dataset:
     train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
     validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
     splits = {"train": train, "validation": validation}
-    parts = (each.in_fingerprint for each in (*request.parts, *request.inputs))
+    parts = [each.in_fingerprint for each in (*request.parts, *request.inputs)]
+    parts += [request.of] if request.of else []
     return Dataset(
         name="memory",
         input=request.input,
@@ -503,17 +582,12 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Check that code of the user's gets in a worker what `search` was given.
-
-    Raises:
-        NotOnEngine: It would not.
-    """
-    if len(args) > len(_ROWS):
-        raise NotOnEngine("arguments beyond x and y are given by position")
-    for name, value in {**dict(zip(_ROWS, args, strict=False)), **kwargs}.items():
-        if name in _ROWS and not isinstance(value, np.ndarray):
-            raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
+def _summed(objective: Any) -> tuple[tuple[str, int], ...]:
+    """Return the metrics whose sum is minimized, with their signs, if there are several."""
+    if not isinstance(objective, kt_objective.MultiObjective):
+        return ()
+    directions = objective.name_to_direction
+    return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
 
 
 def _is_shared() -> bool:
@@ -534,14 +608,7 @@ def _bayesian(oracle: Any) -> dict[str, Any]:
 
 def _overridden(tuner: keras_tuner.Tuner) -> str:
     """Return the first hook that a user's subclass overrides; empty if it overrides none."""
-    return next((name for name in _HOOKS if _is_users(tuner, name)), "")
-
-
-def _is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
-    if name in vars(tuner):
-        return True
-    home = next(base.__module__ for base in type(tuner).__mro__ if name in vars(base))
-    return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
+    return next((name for name in _HOOKS if is_users(tuner, name)), "")
 
 
 def _name(project: str) -> str:

@@ -52,7 +52,7 @@ class TunerTrials:
 
         Those of a trial that another one continued were not kept; a warning says so.
         """
-        config = self._config_of(trial.trial_id)
+        config = self.config_of(trial.trial_id)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
@@ -71,7 +71,19 @@ class TunerTrials:
     def _sign(self) -> float:
         return 1.0 if self._oracle.objective.direction == "max" else -1.0
 
-    def _config_of(self, trial_id: str) -> str | None:
+    @property
+    def any_completed(self) -> bool:
+        """Whether any trial has a score."""
+        return any(each.status == STATUS.COMPLETED for each in self._oracle.trials.values())
+
+    @property
+    def _first(self) -> int:
+        """The number below that of the first trial on the engine, which counts from 1 there."""
+        earlier = self.tuner._hpsearch.earlier  # noqa: SLF001 - its own package's
+        return (earlier.next_number if earlier is not None else 0) - 1
+
+    def config_of(self, trial_id: str) -> str | None:
+        """Return the config of a trial that ran on the engine."""
         for config, known in self._ids.items():
             if known == trial_id:
                 return config
@@ -141,7 +153,7 @@ class TunerTrials:
         if len(results) < self.tuner.executions_per_trial:
             return
         trial_id = self._ids.get(config.id)
-        made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
+        made = self._oracle.trials.get(trial_id) or self._add(config, self._first + execution.trial)
         self._end(made, list(results.values()))
         if made.trial_id not in self._oracle.end_order:
             self._oracle.end_order.append(made.trial_id)
@@ -150,6 +162,17 @@ class TunerTrials:
             self._show(made, sum(each.seconds for each in results.values()))
             self.tuner.on_trial_end(made)
             self._oracle._check_consecutive_failures()  # noqa: SLF001
+
+    def repeats(self, result: ExecutionResult, runs: int) -> bool:
+        """Return whether a training that raised so many times runs again, as in KerasTuner."""
+        left = self._oracle.max_retries_per_trial + 1 - runs
+        kind = getattr(kt_errors, result.error.partition(":")[0], None)
+        if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
+            return False
+        if self._oracle.verbose:
+            said = f"a training failed {runs} times, {left} retries left: {result.error}"
+            print(f"hpsearch: {said}")  # noqa: T201
+        return True
 
     def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
         made.hyperparameters.values.update(results[0].late)
@@ -269,12 +292,18 @@ class TunerTrials:
 
 def _raise_if_fatal(result: ExecutionResult) -> None:
     """Raise what KerasTuner ends a search for."""
-    name = result.error.partition(":")[0]
-    kind = getattr(kt_errors, name, None)
+    kind = _fatal(result)
+    if kind is not None:
+        raise kind(result.error.partition(": ")[2] or result.error)
+
+
+def _fatal(result: ExecutionResult) -> type[Exception] | None:
+    """Return the class of an error that ends a search; None for others."""
+    kind = getattr(kt_errors, result.error.partition(":")[0], None)
     if "must return a keras.Model" in result.error:
         kind = kt_errors.FatalTypeError
-    if isinstance(kind, type) and issubclass(kind, kt_errors.FatalError):
-        raise kind(result.error.partition(": ")[2] or result.error)
+    is_fatal = isinstance(kind, type) and issubclass(kind, kt_errors.FatalError)
+    return kind if is_fatal else None
 
 
 class Driver(SweepTuner):

@@ -232,6 +232,24 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
             assert engine.results[1].status == status
 
 
+def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:
+    """Shared ones as a whole, and no row tells of it; the last run counts."""
+    scores: dict[int, list[float | None]] = {1: [None, None, 0.1], 2: [None, None, 0.2]}
+    asked: list[tuple[int, int]] = []
+
+    def repeat(result: ExecutionResult, runs: int) -> bool:
+        asked.append((result.number, runs))
+        return runs < 3
+
+    space = space_of(epochs=[1, 2], hidden_layers=[0])
+    oracle = learner(space, adaptive=False)
+    with loop_of(tmp_path, space, oracle, lambda number: scores[number].pop(0)) as engine:
+        engine.repeat = repeat
+        run_engine(engine)
+        assert {n: each.score for n, each in engine.results.items()} == {1: 0.1, 2: 0.2}
+    assert sorted(asked) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
 def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
     class Miscounting(Instant):
         """Answers for another training, then twice, and not for the last execution."""

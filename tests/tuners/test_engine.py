@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -16,7 +18,7 @@ import hpsearch.tuners as kt
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuners import servers
+from hpsearch.tuners import checkpoints, servers
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -311,6 +313,70 @@ def test_arguments_of_fit_are_passed_on(search):
     assert set(table()["batch_size"]) == {16}
 
 
+SEVERAL = [kt.Objective("val_accuracy", "max"), "val_loss"]
+
+
+@pytest.mark.parametrize(
+    "tuner_class",
+    [
+        kt.RandomSearch,
+        pytest.param(kt.BayesianOptimization, marks=pytest.mark.slow),
+        pytest.param(kt.Hyperband, marks=pytest.mark.slow),
+    ],
+)
+def test_several_objectives_are_added_up(search, images, tuner_class):
+    many = {"max_epochs": 4} if tuner_class is kt.Hyperband else {"max_trials": 4}
+    tuner = search(tuner_class, objective=SEVERAL, epochs=3, seed=1, **many)
+    rows, curves = table(), pd.read_csv("d/p/curves.csv")
+    assert set(rows["trainer"]) == {"native"}
+    added = curves["val_loss"] - curves["val_accuracy"]
+    np.testing.assert_allclose(curves["multi_objective"], added, rtol=1e-12)
+    assert rows["score"].tolist() == curves.groupby("trial")["multi_objective"].min().tolist()
+    best = tuner.oracle.get_best_trials()[0]
+    assert best.score == min(each.score for each in tuner.oracle.trials.values())
+    assert best.metrics.get_best_value("multi_objective") == best.score
+    loss, accuracy = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)
+    assert loss - accuracy == pytest.approx(best.score, abs=1e-5)
+    with pytest.raises(RefusedError, match="sum_of"):
+        search(tuner_class, objective=["val_loss", "loss"], seed=1, **dict.fromkeys(many, 9))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping variable loading")
+def test_the_sum_is_kerastuners(images):
+    """Of a tuner's own `run_trial`, and of KerasTuner's class."""
+    x, y, x_val, y_val = images
+    found = []
+    for cls, project in ((kt.RandomSearch, "ours"), (keras_tuner.RandomSearch, "theirs")):
+
+        class Given(cls):
+            def run_trial(self, trial, *args, **kwargs):
+                hp = trial.hyperparameters
+                numbers = {"val_accuracy": hp.get("units") / 10, "val_loss": hp.get("rate")}
+                sums = self.oracle.objective.get_value(numbers)
+                return {**numbers, "multi_objective": sums}
+
+        tuner = Given(build, SEVERAL, 5, seed=1, directory="d", project_name=project)
+        tuner.search(x, y, epochs=1, validation_data=(x_val, y_val), verbose=0)
+        found.append(sorted(each.score for each in tuner.oracle.trials.values()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("frequency", [2, pytest.param([1, 3], marks=pytest.mark.slow)])
+def test_epochs_without_validation_have_no_score(search, images, frequency):
+    """KerasTuner counts their metrics as those of the first epochs, and fails."""
+    tuner = search(kt.RandomSearch, max_trials=2, epochs=4, fit={"validation_freq": frequency})
+    validated = [2, 4] if frequency == 2 else frequency
+    curves = pd.read_csv("d/p/curves.csv")
+    scored = curves.dropna(subset="val_accuracy")
+    assert scored["epoch"].tolist() == validated * 2
+    assert len(curves.dropna(subset="loss")) == 8
+    assert set(table()["trainer"]) == {"fit"}
+    assert table()["score"].tolist() == scored.groupby("trial")["val_accuracy"].max().tolist()
+    best = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)[1]
+    assert best == pytest.approx(table()["score"].max(), abs=1e-6)
+
+
 @pytest.mark.parametrize("as_series", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_train_on_the_engine(search, images, as_series):
     """The same rows by class and one by one; the loss of the first epoch tells them from none."""
@@ -368,6 +434,55 @@ def test_models_that_all_fail(images, most, said):
     assert "no_such_loss" in failed[0].message
 
 
+class Failing(kt.HyperModel):
+    """Raises in the first trainings of a trial, of which it keeps count in files."""
+
+    def __init__(self, kind, times):
+        super().__init__()
+        self._kind, self._times = kind, times
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, x, *args, **kwargs):
+        if len(x) < 100:
+            # Some rows, to find hyperparameters.
+            return model.fit(x, *args, **kwargs)
+        path = Path(f"runs-{hp.get('units')}-{hp.get('f')}")
+        runs = int(path.read_text()) + 1 if path.exists() else 1
+        path.write_text(str(runs))
+        if runs <= self._times:
+            raise self._kind("the disk is busy")
+        return model.fit(x, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("failing", "status", "runs"),
+    [
+        (Failing(OSError, 2), "COMPLETED", 3),
+        pytest.param(Failing(OSError, 9), "FAILED", 3, marks=pytest.mark.slow),
+        (Failing(kt.errors.FailedTrialError, 9), "FAILED", 1),
+        pytest.param(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("module", [kt, pytest.param(keras_tuner, marks=pytest.mark.slow)])
+def test_a_training_that_raised_runs_again(module, images, failing, status, runs):
+    """The same for KerasTuner's own class."""
+    x, y, x_val, y_val = images
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("rate", 0.01)
+    arguments = {"max_trials": 1, "max_retries_per_trial": 2, "max_consecutive_failed_trials": None}
+    where = {"directory": "d", "project_name": "p"}
+    tuner = module.GridSearch(failing, "val_loss", hyperparameters=hp, **arguments, **where)
+    raised = {"FAILED": RuntimeError} if module is kt else {}
+    raised["RUNNING"] = kt.errors.FatalError
+    with pytest.raises(raised[status]) if status in raised else contextlib.nullcontext():
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    if status != "RUNNING":
+        assert {each.status for each in tuner.oracle.trials.values()} == {status}
+    assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading")
 def test_what_the_engine_cannot_do_runs_here(images, capsys):
@@ -393,7 +508,6 @@ def test_what_the_engine_cannot_do_runs_here(images, capsys):
     ("args", "kwargs", "reason"),
     [
         (("data",), {}, "x is no array but str"),
-        ((np.ones((3, 2)), np.ones(3)), {"validation_freq": 2}, "epochs without a score"),
         ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
         ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
         (
@@ -529,7 +643,8 @@ def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
     assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
 
 
-def test_kerastuner_reads_what_is_written(search):
+def test_kerastuner_reads_what_is_written(search, images, place, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
     theirs = keras_tuner.RandomSearch(
         build, objective="val_accuracy", max_trials=3, seed=4, directory="d", project_name="p"
@@ -540,6 +655,10 @@ def test_kerastuner_reads_what_is_written(search):
     ):
         assert one.get_state() == other.get_state()
     assert theirs.oracle.get_state()["tried_so_far"]
+    # It builds the models, which have no Input, and loads the weights of the best trials.
+    for one, other in zip(theirs.get_best_models(2), ours.get_best_models(2), strict=True):
+        np.testing.assert_array_equal(*(m.predict(images[2], verbose=0) for m in (one, other)))
+    assert len(list((place / "d" / "p").glob("trial_*/*.weights.h5"))) == 2
 
 
 @pytest.mark.parametrize("tuner_class", [kt.GridSearch, kt.RandomSearch, kt.Hyperband])
@@ -569,19 +688,6 @@ def test_a_project_of_another_search_is_refused(search):
     search(kt.RandomSearch, max_trials=1)
     with pytest.raises(RuntimeError, match="overwrite=True"):
         kt.GridSearch(build, objective="val_accuracy", directory="d", project_name="p")
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading")
-def test_a_project_of_kerastuners_goes_on_in_its_loop(images, capsys):
-    x, y, x_val, y_val = images
-    settings = {"objective": "val_loss", "seed": 2, "directory": "d", "project_name": "p"}
-    theirs = keras_tuner.RandomSearch(build, max_trials=1, **settings)
-    theirs.search(x, y, validation_data=(x_val, y_val), verbose=0)
-    ours = kt.RandomSearch(build, max_trials=2, **settings)
-    ours.search(x, y, validation_data=(x_val, y_val), verbose=1)
-    assert "did not run on the engine" in capsys.readouterr().out
-    assert [each.status for each in ours.oracle.trials.values()] == ["COMPLETED"] * 2
 
 
 def test_nothing_is_printed_unless_wanted(search, capsys):

@@ -1,0 +1,145 @@
+"""What a tuner's `search` was given, as a request for the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+import keras
+import keras_tuner
+import numpy as np
+
+from hpsearch.data.specs import Arrays
+from hpsearch.errors import InputError
+from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
+from hpsearch.models.shipping import shipped
+from hpsearch.tuners.running import AsGiven
+
+_ROWS = ("x", "y")
+#: Each training is sent as much.
+_MOST_BYTES = 2**26
+
+
+def request_for(
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
+) -> tuple[Request, keras_tuner.HyperModel | None]:
+    """Return the request, and the hypermodel that passes the arguments on, if one has to.
+
+    Rows that are arrays are those of the request. Everything else is sent to the workers as it is.
+
+    Args:
+        own: Whether code of the user's gets the arguments: a `run_trial`, or a hypermodel's `fit`.
+
+    Raises:
+        NotOnEngine: Workers cannot have the arguments.
+    """
+    try:
+        if own:
+            _require_arrays(args, kwargs)
+        return request_of(args, kwargs, own_fit=own), None
+    except NotOnEngine as reason:
+        return _whole(tuner, args, kwargs, own=own, reason=str(reason))
+
+
+def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check that code of the user's gets in a worker what `search` was given.
+
+    Raises:
+        NotOnEngine: It would not.
+    """
+    if len(args) > len(_ROWS):
+        raise NotOnEngine("arguments beyond x and y are given by position")
+    for name, value in {**dict(zip(_ROWS, args, strict=False)), **kwargs}.items():
+        if name in _ROWS and not isinstance(value, np.ndarray):
+            raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
+
+
+def _whole(
+    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str
+) -> tuple[Request, keras_tuner.HyperModel]:
+    """Return a request without rows, and a hypermodel that has the arguments."""
+    given = dict(kwargs)
+    if not own:
+        if len(args) > len(POSITIONS):
+            raise NotOnEngine(reason)
+        given = {**dict(zip(POSITIONS, args, strict=False)), **given, "verbose": 0}
+        args = ()
+    called = "callbacks" in given
+    callbacks = given.pop("callbacks", None) or ()
+    callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
+    if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
+        raise NotOnEngine(reason)
+    values = [*args, *given.values()]
+    if (least := sum(map(len, _parts(values)))) > _MOST_BYTES:
+        raise NotOnEngine(_too_large(reason, least))
+    try:
+        code = shipped((tuple(args), given), "the arguments of search", of=map(type, values))
+    except InputError as error:
+        # The engine's own reason comes first: that is easier to change.
+        raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
+    if len(code) > _MOST_BYTES:
+        raise NotOnEngine(_too_large(reason, len(code)))
+    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=code, called=called)
+    epochs = given.get("epochs")
+    # Code of the user's may make other rows of them.
+    row = np.zeros((1, *(() if own else _row_shape(code))), np.float32)
+    arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
+    whole = epochs if isinstance(epochs, int) else None
+    return Request(arrays, whole, None, callbacks, {}, of=_digest(values)), hypermodel
+
+
+def _too_large(reason: str, count: int) -> str:
+    return (
+        f"{reason}, and the arguments of search have {count >> 20} MB, which each training would be"
+        f" sent (at most {_MOST_BYTES >> 20} MB): give NumPy arrays for x and y, or a "
+        "keras.utils.PyDataset that reads from files"
+    )
+
+
+def _in_short(error: InputError) -> str:
+    cause = error.__cause__
+    said = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+    return (
+        f"the arguments of search cannot be sent to other processes ({said}): a "
+        "keras.utils.PyDataset or arrays can"
+    )
+
+
+def _row_shape(code: bytes) -> tuple[int, ...]:
+    """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
+    # A copy: reading a batch may change a dataset.
+    args, given = cloudpickle.loads(code)
+    x = given.get("x", args[0] if args else None)
+    if isinstance(x, keras.utils.PyDataset):
+        x = x[0][0]
+    shape = tuple(getattr(x, "shape", ()))[1:]
+    return shape if all(isinstance(each, int) for each in shape) else ()
+
+
+def _digest(values: Sequence[Any]) -> str:
+    """Return a digest of the numbers and texts in arguments, by which other data are refused."""
+    digest = hashlib.sha256()
+    for part in _parts(values):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufSU":
+        yield f"{value.dtype}{value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name).encode()
+            yield from _parts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _parts(each)
+    else:
+        # Of other objects only the class tells the same in every process.
+        told = value if isinstance(value, int | float | str | None) else type(value).__qualname__
+        yield repr(told).encode()

@@ -1,0 +1,161 @@
+"""Projects that KerasTuner itself began, taken up on the engine."""
+
+from __future__ import annotations
+
+import shutil
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+import hpsearch.tuners as kt
+from hpsearch.errors import HpsearchError
+from hpsearch.tuners.earlier import EarlierTrials
+
+pytestmark = [
+    pytest.mark.usefixtures("place"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading"),
+]
+SETTINGS = {
+    "RandomSearch": {"max_trials": 5},
+    "GridSearch": {"max_trials": 5},
+    "BayesianOptimization": {"max_trials": 5, "num_initial_points": 3},
+    "Hyperband": {"max_epochs": 4, "factor": 2},
+}
+#: Its second trial is continued by a later one.
+TRIALS = {"Hyperband": 5}
+
+
+def build(hp):
+    model = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten()])
+    model.add(layers.Dense(hp.Int("units", 4, 9), activation=hp.Choice("f", ["relu", "tanh"])))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def tuner(module, name, project, cls=None):
+    where = {"directory": "d", "project_name": project, "seed": 3}
+    workers = {"workers": 1} if module is kt else {}
+    cls = cls or getattr(module, name)
+    return cls(build, objective="val_accuracy", **where, **workers, **SETTINGS[name])
+
+
+def interrupted(base, most):
+    """A tuner that is interrupted after so many trials."""
+
+    class Interrupted(base):
+        ended = 0
+
+        def on_trial_end(self, trial):
+            super().on_trial_end(trial)
+            Interrupted.ended += 1
+            if Interrupted.ended == most:
+                raise KeyboardInterrupt
+
+    return Interrupted
+
+
+def values(trial):
+    return trial.hyperparameters.values  # noqa: PD011 - no frame
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_project_of_kerastuners_goes_on_on_the_engine(images, name):
+    x, y, x_val, y_val = images
+
+    def search(tuner):
+        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        return tuner
+
+    theirs = tuner(
+        keras_tuner, name, "p", interrupted(getattr(keras_tuner, name), TRIALS.get(name, 2))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        search(theirs)
+    before = {n: each.get_state() for n, each in theirs.oracle.trials.items()}
+    models = {n: theirs.load_model(each) for n, each in theirs.oracle.trials.items()}
+    shutil.copytree("d/p", "d/whole")
+
+    whole = search(tuner(kt, name, "whole"))
+    trials = whole.oracle.trials
+    assert {n: trials[n].get_state() for n in before} == before
+    assert {each.status for each in trials.values()} == {"COMPLETED"}
+    # Ids go on, and their total is the limit.
+    assert sorted(map(int, trials)) == list(range(len(trials)))
+    if name != "Hyperband":
+        assert len(trials) == 5
+        tried = [str(sorted(values(each).items())) for each in trials.values()]
+        assert len(set(tried)) == 5
+    else:
+        # As many as if none had been there: three brackets.
+        assert len(trials) == 4 + 2 + 1 + 3 + 2 + 3
+    rows = pd.read_csv("d/whole/results.csv")
+    assert len(rows) < len(trials)
+
+    # Weights of KerasTuner's trials are in its checkpoints, those of the others in the store.
+    for n, model in models.items():
+        for one, other in zip(
+            model.get_weights(), whole.load_model(trials[n]).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    for trial in whole.oracle.get_best_trials(3):
+        if trial.trial_id not in before:
+            accuracy = whole.load_model(trial).evaluate(x_val, y_val, verbose=0)[1]
+            assert accuracy == pytest.approx(trial.score, abs=1e-6) or name == "Hyperband"
+
+    # Interrupted and begun anew, it is the same.
+    with pytest.raises(KeyboardInterrupt):
+        search(tuner(kt, name, "p", interrupted(getattr(kt, name), 2)))
+    again = search(tuner(kt, name, "p"))
+    assert {n: (values(each), each.score) for n, each in again.oracle.trials.items()} == {
+        n: (values(each), each.score) for n, each in trials.items()
+    }
+    columns = ["seconds", "sweep"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv("d/p/results.csv").drop(columns=columns), rows.drop(columns=columns)
+    )
+    reopened = tuner(kt, name, "p")
+    assert reopened.oracle.get_best_trials()[0].score == whole.oracle.get_best_trials()[0].score
+    search(reopened)
+    assert len(pd.read_csv("d/p/results.csv")) == len(rows)
+
+
+def test_a_trial_that_kerastuner_was_killed_in_runs_again(images):
+    """Under its id if the oracle proposes, as KerasTuner does."""
+    x, y, x_val, y_val = images
+    theirs = tuner(keras_tuner, "RandomSearch", "p")
+    left = theirs.oracle.create_trial("tuner0")
+    theirs.save()
+    ours = tuner(kt, "RandomSearch", "p")
+    ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    trials = ours.oracle.trials
+    assert len(trials) == len(pd.read_csv("d/p/results.csv")) == 5
+    assert values(trials[left.trial_id]) == values(left)
+    assert {each.status for each in trials.values()} == {"COMPLETED"}
+
+
+def test_a_project_that_has_its_trials_trains_nothing(images, place):
+    x, y, x_val, y_val = images
+    theirs = tuner(keras_tuner, "RandomSearch", "p")
+    for _ in range(5):
+        trial = theirs.oracle.create_trial("tuner0")
+        theirs.oracle.update_trial(trial.trial_id, {"val_accuracy": 0.5})
+        trial.status = "COMPLETED"
+        theirs.oracle.end_trial(trial)
+    theirs.save()
+    ours = tuner(kt, "RandomSearch", "p")
+    ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert len(ours.oracle.trials) == 5
+    assert not (place / "d" / "p" / "results.csv").exists()
+
+
+def test_a_damaged_file_is_said(place):
+    path = place / "earlier.json"
+    path.write_text("{")
+    with pytest.raises(HpsearchError, match="overwrite=True"):
+        EarlierTrials.read(path)

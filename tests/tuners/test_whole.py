@@ -1,0 +1,272 @@
+"""Searches without arrays, or without a model: the arguments are sent to the workers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import hpsearch.tuners as kt
+from hpsearch.errors import RefusedError
+from hpsearch.models.fit_arguments import NotOnEngine
+
+pytestmark = pytest.mark.usefixtures("place")
+WHERE = {"directory": "d", "project_name": "p", "seed": 2}
+
+
+def table():
+    return pd.read_csv("d/p/results.csv")
+
+
+def values(tuner):
+    return [vars(each.hyperparameters)["values"] for each in tuner.oracle.trials.values()]
+
+
+def scores(tuner):
+    return [each.score for each in tuner.oracle.trials.values()]
+
+
+def black_box(base, gives="score"):
+    """A tuner of a function, which notes the process of each call."""
+
+    class Tuned(base):
+        stops_after = 0
+
+        def on_trial_end(self, trial):
+            super().on_trial_end(trial)
+            self.stops_after -= 1
+            if not self.stops_after:
+                raise KeyboardInterrupt
+
+        def run_trial(self, trial, scale=1.0, **kwargs):
+            hp = trial.hyperparameters
+            x = hp.Float("x", -1.0, 1.0)
+            y = hp.Float("y", -1.0, 1.0) if hp.Boolean("both") else 0.0
+            with Path("processes").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            score = scale * (x * x + y * y)
+            metrics = {"default_objective": score, "x": x}
+            return {"score": score, "metrics": metrics, "several": [score, score]}[gives]
+
+    return Tuned
+
+
+@pytest.mark.parametrize(
+    "gives", ["score", *(pytest.param(e, marks=pytest.mark.slow) for e in ("metrics", "several"))]
+)
+def test_a_function_is_tuned_in_workers(gives):
+    tuner = black_box(kt.RandomSearch, gives)(max_trials=6, **WHERE)
+    tuner.search(scale=2.0, verbose=0)
+    assert [each.status for each in tuner.oracle.trials.values()] == ["COMPLETED"] * 6
+    # The first runs here, and tells what hyperparameters there are.
+    processes = Path("processes").read_text().split()
+    assert len(processes) == 6
+    assert processes.count(str(os.getpid())) == 1
+    assert len(table()) == 5
+    for given, score in zip(values(tuner), scores(tuner), strict=True):
+        y = given.get("y", 0.0) if given["both"] else 0.0
+        assert score == pytest.approx(2 * (given["x"] ** 2 + y**2))
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("x") == values(tuner)[int(np.argmin(scores(tuner)))]["x"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["RandomSearch", "BayesianOptimization"])
+def test_interrupted_it_goes_on(name):
+    cls = black_box(getattr(kt, name))
+    whole = cls(max_trials=6, workers=1, **WHERE | {"project_name": "whole"})
+    whole.search(verbose=0)
+    first = cls(max_trials=6, workers=1, **WHERE)
+    first.stops_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        first.search(verbose=0)
+    again = cls(max_trials=6, workers=1, **WHERE)
+    again.search(verbose=0)
+    assert values(again) == values(whole)
+    assert scores(again) == scores(whole)
+
+
+def test_the_same_seed_proposes_what_kerastuner_does():
+    """Of a space whose hyperparameters the first trial has all."""
+
+    def of(base):
+        class Tuned(base):
+            def run_trial(self, trial, **kwargs):
+                return trial.hyperparameters.Float("x", 0, 1) + trial.hyperparameters.Int("n", 1, 9)
+
+        return Tuned
+
+    found = []
+    for module, project in ((kt, "p"), (keras_tuner, "theirs")):
+        tuner = of(module.RandomSearch)(max_trials=5, **WHERE | {"project_name": project})
+        tuner.search(verbose=0)
+        found.append((values(tuner), scores(tuner)))
+    assert found[0] == found[1]
+
+
+def build(hp):
+    model = keras.Sequential([layers.Dense(hp.Int("units", 2, 9)), layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+
+
+X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("int64")
+
+
+class Noisy(keras.utils.PyDataset):
+    """Other rows in each epoch, as augmentation makes them."""
+
+    def __init__(self, endless=False):
+        super().__init__()
+        self._random = np.random.default_rng(1)
+        self._endless = endless
+
+    @property
+    def num_batches(self):
+        return None if self._endless else 5
+
+    def __getitem__(self, place):
+        rows = slice(10 * (place % 5), 10 * (place % 5) + 10)
+        return X[rows] + self._random.normal(size=(10, 4)), Y[rows]
+
+
+@pytest.mark.parametrize("endless", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_rows_that_change_train_in_workers(endless):
+    def search(project):
+        tuner = kt.RandomSearch(build, "val_loss", 3, **WHERE | {"project_name": project})
+        data = {"steps_per_epoch": 4} if endless else {}
+        stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
+        tuner.search(
+            Noisy(endless=endless),
+            epochs=3,
+            validation_data=(X, Y),
+            callbacks=[stop],
+            verbose=0,
+            **data,
+        )
+        return tuner
+
+    tuner = search("p")
+    assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
+    assert set(table()["trainer"]) == {"fit"}
+    assert (table()["epochs_trained"] == 3).all()
+    # Each training begins with the same rows.
+    assert scores(search("q")) == scores(tuner)
+    loss = tuner.get_best_models()[0].evaluate(X, Y, verbose=0)[0]
+    assert loss == pytest.approx(min(scores(tuner)), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_hyperband_sets_the_epochs():
+    tuner = kt.Hyperband(build, "val_loss", max_epochs=4, factor=2, **WHERE)
+    tuner.search(Noisy(), validation_data=(X, Y), verbose=0)
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+
+
+class Framed(kt.HyperModel):
+    """Its own `fit` gets a frame."""
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, x, y, **kwargs):
+        columns = ["a", "b"] if hp.Boolean("few") else list(x.columns)
+        return model.fit(x[columns].to_numpy(), y, **kwargs)
+
+
+@pytest.mark.slow
+def test_frames_reach_a_fit_of_ones_own():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    tuner = kt.RandomSearch(Framed(), "val_loss", 5, **WHERE)
+    tuner.search(frame, Y, epochs=2, validation_split=0.2, verbose=0)
+    assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
+    # The rows are arrays where the engine trains for `model.fit`.
+    assert set(table()["trainer"]) == {"native"}
+    assert table()["few"].nunique() == 2
+    for trial in tuner.oracle.get_best_trials(5)[:-1]:
+        assert tuner.load_model(trial).layers[0].units == trial.hyperparameters.get("units")
+    again = kt.RandomSearch(Framed(), "val_loss", 9, **WHERE)
+    with pytest.raises(RefusedError, match="data: was"):
+        again.search(frame * 2, Y, epochs=2, validation_split=0.2, verbose=0)
+
+
+def endless():
+    while True:
+        yield X, Y
+
+
+@pytest.mark.parametrize(
+    ("x", "why"),
+    [
+        (endless(), "x is no array but generator.*cannot be sent.*PyDataset"),
+        (
+            tf.data.Dataset.from_tensor_slices((X, Y)).batch(8).repeat(),
+            "the tf.data.Dataset is endless.*cannot be sent.*PyDataset",
+        ),
+        ([np.zeros(2**24)], "have 128 MB"),
+    ],
+)
+def test_why_not(x, why):
+    tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
+    with pytest.raises(NotOnEngine, match=why):
+        tuner._hpsearch._request((x,), {})
+
+
+def test_a_function_that_keeps_what_it_found_runs_here(capsys):
+    class Counted(kt.RandomSearch):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.found = []
+
+        def run_trial(self, trial, **kwargs):
+            self.found.append(trial.hyperparameters.Float("x", 0, 1))
+            return self.found[-1]
+
+    tuner = Counted(max_trials=4, **WHERE)
+    tuner.search()
+    assert "Counted.run_trial changes self.found" in capsys.readouterr().out
+    assert tuner.found == scores(tuner)
+    assert len(set(tuner.found)) == 4
+
+
+def test_a_function_that_asks_the_oracle_runs_here(capsys):
+    class Asking(kt.RandomSearch):
+        def run_trial(self, trial, **kwargs):
+            hp = trial.hyperparameters
+            return hp.Float("x", 0, 1) + len(self.oracle.start_order)
+
+    tuner = Asking(max_trials=3, **WHERE)
+    tuner.search()
+    assert "Asking.run_trial uses self.oracle.start_order" in capsys.readouterr().out
+    assert [int(each) for each in scores(tuner)] == [1, 2, 3]
+
+
+def test_a_grid_has_to_know_what_to_try(capsys):
+    hp = kt.HyperParameters()
+    hp.Float("x", -1, 1, step=0.5)
+    hp.Boolean("both")
+    hp.Fixed("y", 0.5)
+    tuned = black_box(kt.GridSearch)
+    known = tuned(hyperparameters=hp, allow_new_entries=False, **WHERE)
+    known.search()
+    assert len(table()) == 10
+    assert "a grid needs" not in capsys.readouterr().out
+    tuned(max_trials=2, **WHERE | {"project_name": "q"}).search()
+    assert "a grid needs all hyperparameters" in capsys.readouterr().out
+
+
+def test_a_single_trial_runs_here(place):
+    for cls in (kt.RandomSearch, kt.BayesianOptimization):
+        tuner = black_box(cls)(max_trials=1, **WHERE | {"project_name": cls.__name__})
+        tuner.search(verbose=0)
+        assert scores(tuner) == [1.0]
+        assert not (place / "d" / cls.__name__ / "results.csv").exists()
