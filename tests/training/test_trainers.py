@@ -135,8 +135,7 @@ def own(problem, function):
 
 def test_model_of_ones_own_reports_its_metrics(digits):
     given = own(digits, own_with_metrics)
-    graph = given.trainer({"units": 8}, 0)
-    assert graph.kind == "graph"
+    graph = given.trainer({"units": 8}, 0, kind="graph")
     fit = given.trainer({"units": 8}, 0, kind="fit")
     for ours, theirs in zip(curve(graph, 2), curve(fit, 2), strict=True):
         assert set(ours) == {"loss", "accuracy", "top2", "val_loss", "val_accuracy", "val_top2"}
