@@ -276,6 +276,9 @@ class EngineSearch:
         self.earlier = EarlierTrials.of(oracle)
         self.earlier.write(self._earlier_file)
         self._live = False
+        for name in self.earlier.trials.keys() - set(self.earlier.ended):
+            # Of the interrupted training, and not of the one that takes its place.
+            Path(self.tuner._get_checkpoint_fname(name)).unlink(missing_ok=True)  # noqa: SLF001
         if not self.asks_the_oracle:
             # What was interrupted is proposed again, under another number.
             self.trials.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import keras
 import keras_tuner
@@ -131,12 +132,16 @@ def test_a_trial_that_kerastuner_was_killed_in_runs_again(images):
     theirs = tuner(keras_tuner, "RandomSearch", "p")
     left = theirs.oracle.create_trial("tuner0")
     theirs.save()
+    checkpoint = Path(theirs._get_checkpoint_fname(left.trial_id))
+    checkpoint.write_text("not finished")
     ours = tuner(kt, "RandomSearch", "p")
     ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
     trials = ours.oracle.trials
     assert len(trials) == len(pd.read_csv("d/p/results.csv")) == 5
     assert values(trials[left.trial_id]) == values(left)
     assert {each.status for each in trials.values()} == {"COMPLETED"}
+    model, other = (each.load_model(trials[left.trial_id]) for each in (theirs, ours))
+    np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])
 
 
 def test_a_project_that_has_its_trials_trains_nothing(images, place):
