@@ -26,17 +26,17 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.report import words
+from hpsearch.report.answer import answer_of
 from hpsearch.report.drawing import THEMES, Spec, colour_names, duration, number, template
-from hpsearch.report.importance_figures import contour_figure, effect_figure, shares_figure
+from hpsearch.report.importance_figures import contour_figure, effect_figure
 from hpsearch.report.source import ReportSource, with_distinct_names
 from hpsearch.report.trial_figures import (
     MOST_CURVES,
-    MOST_LINES,
     MOST_POINTS,
     curves_figure,
+    distribution_figure,
     front_figure,
     overview_figure,
-    parallel_figure,
     progress_figure,
     work_figure,
 )
@@ -57,9 +57,8 @@ class PageLimits:
     """The most that the page holds of one sweep.
 
     Attributes:
-        rows: Rows of the table.
+        rows: Rows of the table, which are lines of the parallel coordinates.
         points: Trials in the figure of progress.
-        lines: Trials in the parallel coordinates.
         curves: Trials in a figure of learning curves.
         pairs: Hyperparameters that can be paired in a contour.
         effects: Hyperparameters whose marginal effect is drawn.
@@ -67,7 +66,6 @@ class PageLimits:
 
     rows: int = 10_000
     points: int = MOST_POINTS
-    lines: int = MOST_LINES
     curves: int = MOST_CURVES
     pairs: int = 8
     effects: int = 40
@@ -77,7 +75,6 @@ class PageLimits:
         return PageLimits(
             rows=max(50, int(self.rows * rows)),
             points=max(100, int(self.points * figures)),
-            lines=max(100, int(self.lines * figures)),
             curves=max(10, int(self.curves * figures)),
             pairs=max(3, int(self.pairs * math.sqrt(figures))),
             effects=max(8, int(self.effects * math.sqrt(figures))),
@@ -112,6 +109,10 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     return {
         "name": source.name,
         "description": (source.sweep and source.sweep.description) or "",
+        "metric": source.metric,
+        "minimize": source.goal == "minimize",
+        "scale": source.scale,
+        "answer": answer_of(source),
         "tiles": words.tiles(source),
         "summary": [
             source.metric,
@@ -125,6 +126,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "scored": len(source.ranked),
         "columns": words.columns_of(source, limits.rows),
         "constants": words.constants_of(source),
+        "executions": words.executions_of(source, limits.rows),
         "figures": _figures(source, limits),
         "importance": {
             "reason": found.reason,
@@ -139,7 +141,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.lines, limits.curves, limits.effects),
+        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
     }
 
 
@@ -155,12 +157,9 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             metric: curves_figure(source, metric, most=limits.curves) for metric in source.metrics
         },
         "front": front_figure(source, most=limits.points) if source.objectives else None,
-        "parallel": parallel_figure(source, most=limits.lines) if len(source.ranked) else None,
-        "shares": shares_figure(found),
+        "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
         "effects": {
-            name: effect_figure(found, name, source.metric)
-            for name in found.effects
-            if name in strongest
+            name: effect_figure(source, name) for name in found.effects if name in strongest
         },
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.has_work else None,
@@ -184,7 +183,10 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
 
 #: Limit of the whole page; the figures are thinned until it fits.
 _MOST_BYTES = 6_000_000
-_SCRIPTS = ("basics", "model", "figures", "table", "filters", "sections", "main")
+_SCRIPTS = (
+    *("basics", "config", "model", "figures", "filters", "sections", "answer", "detail", "table"),
+    *("parallel", "main"),
+)
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
     *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),
@@ -232,8 +234,8 @@ def _policy(*scripts: str) -> str:
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return (
-        # Plotly evaluates code for parallel coordinates, and writes style elements.
-        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        # Plotly writes style elements.
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
 

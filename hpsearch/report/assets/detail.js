@@ -1,0 +1,56 @@
+// A trial that is open in the table: its config, executions and learning curves.
+
+function detailOf(view, row) {
+  const { trials } = view;
+  const trial = trials.columns[0].values[row];
+  const told = trials.columns.slice(1).filter((column) => column.values[row] !== null);
+  const text = (column) => [column.label, trials.text(column, row)];
+  const rest = trials.sweep.constants.filter(([, value]) => value !== "-").map(([name, value]) => [name, value]);
+  const config = [...told.filter((column) => column.hyperparameter).map(text), ...rest];
+  const other = told.filter((column) => !column.hyperparameter && !column.plainly).map(text);
+  return el("div", { className: "detail", tabindex: "-1" },
+    el("header", {}, el("h3", {}, `Trial ${trial}`), copyButtons(() => trials.config(row))),
+    el("div", { className: "sides" },
+      el("div", {}, pairsOf(config), pairsOf(other)),
+      el("div", {}, executionsOf(trials.sweep.executions, trial), curvesOf(view, trial))));
+}
+
+function pairsOf(pairs) {
+  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+}
+
+/** The executions of a trial, if trials have several. */
+function executionsOf(executions, trial) {
+  if (!executions) return null;
+  const rows = executions.rows.filter(([number]) => number === trial).map(([, ...cells]) => cells);
+  if (!rows.length) return null;
+  // A column that is empty in each row tells nothing.
+  const kept = executions.names.map((_, index) => index).filter((index) => rows.some((cells) => cells[index] !== null));
+  const shown = (cell, name) => (cell === null ? "-" : typeof cell === "number" ? (name === "score" ? score(cell) : brief(cell)) : cell);
+  return listTable(kept.map((index) => executions.names[index]),
+    rows.map((cells) => kept.map((index) => shown(cells[index], executions.names[index]))),
+    kept.map((index) => (rows.every((cells) => typeof cells[index] !== "string") ? "" : "words")));
+}
+
+/** The learning curves of a trial, if they are among those of the page. */
+function curvesOf(view, trial) {
+  const found = Object.entries(view.sweep.figures.curves)
+    .map(([metric, spec]) => [metric, spec.data.find((trace) => trace.meta.trial === trial)])
+    .filter(([, trace]) => trace);
+  if (!found.length) return null;
+  const pairs = new Map();
+  for (const [metric, trace] of found) {
+    const plain = metric.replace(/^val_/, "");
+    pairs.set(plain, [...(pairs.get(plain) || []), [metric, trace]]);
+  }
+  const scored = view.sweep.metric.replace(/^val_/, "");
+  const chosen = pairs.get(scored) || [...pairs.values()][0];
+  const node = plot(`Learning curves of trial ${trial}: ${chosen.map(([metric]) => metric).join(" and ")} by epoch.`);
+  const data = chosen.map(([metric, { x, y, mode }]) => ({
+    type: "scatter", x, y, mode, name: inert(metric),
+    line: metric.startsWith("val_") ? { color: "@accent", width: 2.5 } : { color: "@muted", width: 1.5, dash: "dot" },
+  }));
+  show(node, { data, layout: { height: 240, showlegend: true, xaxis: { title: { text: "epoch" }, rangemode: "tozero" }, yaxis: {} } },
+    { name: `curves-trial-${trial}` });
+  return node;
+}
