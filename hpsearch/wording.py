@@ -103,12 +103,12 @@ def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -
     return f"; did you mean {meaning!r}?" if " " not in meaning else f"; {meaning}"
 
 
-def listing(names: Iterable[str]) -> str:
-    """Join names as `a, b or c`."""
+def listing(names: Iterable[str], last: str = "or") -> str:
+    """Join names as `a, b or c`, or with another word than `or`."""
     words = list(names)
     if len(words) < 2:
         return "".join(words)
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from hpsearch.report.drawing import number, plain, value_text
 from hpsearch.space.space import Range
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
-from hpsearch.wording import counted
+from hpsearch.wording import counted, listing
 
 if TYPE_CHECKING:
     from hpsearch.report.importance import Share
@@ -69,20 +69,22 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
     assert best is not None
     score, gains = float(best["score"]), []
     if len(source.ranked) > 2:
-        gains.append(_gain(score, float(source.ranked["score"].median()), "the median trial"))
+        gains.append(
+            _gain(source, score, float(source.ranked["score"].median()), "the median trial")
+        )
     if source.guess is not None:
-        gains.append(_gain(score, source.guess, "always guessing"))
+        gains.append(_gain(source, score, source.guess, "always guessing"))
     spread = f" ± {number(float(best['std']))}" if best["executions"] > 1 else ""
     words = config_in_words(values, source)
     sentence = f"{words[:1].upper()}{words[1:]}: {source.metric} {number(score)}{spread}"
     return f"{sentence}, {' and '.join(gains)}." if gains else f"{sentence}."
 
 
-def _gain(score: float, other: float, whose: str) -> str:
-    gain = score - other
+def _gain(source: ReportSource, score: float, other: float, whose: str) -> str:
+    gain = score - other if source.goal == "maximize" else other - score
     if gain == 0:
-        return f"as {whose}"
-    return f"{number(abs(gain))} {'above' if gain > 0 else 'below'} {whose}"
+        return f"as good as {whose}"
+    return f"{number(abs(gain))} {'better' if gain > 0 else 'worse'} than {whose}"
 
 
 def _remark(source: ReportSource) -> str:
@@ -94,7 +96,10 @@ def _remark(source: ReportSource) -> str:
     else:
         said.append("from one training, so its spread is unknown")
     if source.objectives:
-        said.append(f"one of {counted(len(source.front), 'trial')} on the Pareto front")
+        front = len(source.front)
+        said.append(
+            f"{'one of ' + f'{front:,}' if front > 1 else 'the only one'} on the Pareto front"
+        )
     return "; ".join(said) + "."
 
 
@@ -170,14 +175,16 @@ def _advice(source: ReportSource) -> Iterator[str]:
     for name in ordered:
         if known.get(name, 1.0) >= _SOME_DIFFERENCE:
             yield from _at_edge(source, name, checked=bool(known))
+    totals = {n: sum(share.share for share in found.shares if n in share.names) for n in known}
+    idle = [name for name, total in totals.items() if total < _NO_DIFFERENCE]
+    if idle:
+        verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
+        yield (
+            f"{listing(idle, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
+            f"variance{' each' if len(idle) > 1 else ''}): fix {them} to search the others better."
+        )
     best = source.best
     assert best is not None
-    for name in reversed(ordered if known else []):
-        total = sum(share.share for share in found.shares if name in share.names)
-        if total < _NO_DIFFERENCE:
-            value = value_text(best[name])
-            fixed = f"; fix it at {value} to search the others better" if value != "-" else ""
-            yield f"{name} makes no difference ({total:.1%} of the variance){fixed}."
     if best["executions"] == 1 and len(source.ranked) > 2 and source.repeatable:
         yield "Every score is from one training: with seeds: 3, the spread of each is known."
 

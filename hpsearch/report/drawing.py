@@ -72,6 +72,8 @@ def template(theme: str) -> Spec:
         "zeroline": False,
         "automargin": True,
         "title": {"standoff": 8},
+        "separatethousands": True,
+        "exponentformat": "none",
     }
     return {
         "font": {"family": _FONT, "size": 13, "color": colours["text"]},
@@ -147,7 +149,7 @@ def number(value: float) -> str:
     size = abs(value)
     if size == 0:
         return "0"
-    if size < 1e-3 or size >= _MOST_SPELT:
+    if size < _SMALL or size >= _MOST_SPELT:
         return _exponential(value)
     if size >= 999.95:
         return f"{value:,.0f}"
@@ -207,12 +209,20 @@ def log_marks(low: float, high: float) -> list[float]:
 
 #: An axis is cut if values lie beyond the middle 90% by this many times their range.
 _FAR = 4.0
+#: Smaller numbers are written with an exponent.
+_SMALL = 1e-3
 
 
 def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     """An axis of numbers, cut if a few values lie far from all others."""
     limits = robust_range(values)
-    return {"title": {"text": inert(title)}} | ({} if limits is None else {"range": limits})
+    axis: dict[str, Any] = {"title": {"text": inert(title)}}
+    if limits is not None:
+        axis["range"] = limits
+    finite = np.abs(np.asarray(values, dtype=np.float64))
+    if finite[np.isfinite(finite)].max(initial=0.0) < _SMALL and finite.size:
+        axis["exponentformat"] = "e"
+    return axis
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

@@ -13,6 +13,7 @@ from hpsearch.report.drawing import (
     inert,
     log_marks,
     number,
+    number_axis,
     plain,
     rounded,
     spread,
@@ -129,10 +130,8 @@ def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_PO
     }
     layout = {
         "xaxis": _value_axis(effect),
-        "yaxis": {
-            "title": {"text": inert(source.metric)},
-            "range": [rounded(limit) for limit in limits],
-        },
+        "yaxis": number_axis(source.metric, scores)
+        | {"range": [rounded(limit) for limit in limits]},
         "showlegend": False,
         "height": 280,
     }
@@ -296,7 +295,12 @@ def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
         "z": [[rounded(v) for v in row] for row in grid.T],
         "colorscale": "@scale",
         "reversescale": source.goal == "minimize",
-        "colorbar": {"title": {"text": source.metric, "side": "right"}, "thickness": 12},
+        "colorbar": {
+            "title": {"text": inert(source.metric), "side": "right"},
+            "thickness": 12,
+            "separatethousands": True,
+            "exponentformat": "e" if np.abs(grid).max() < 1e-3 else "none",
+        },
         "hovertemplate": "%{z:.5~g}<extra></extra>",
     }
     if smooth:

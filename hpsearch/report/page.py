@@ -85,12 +85,13 @@ def payload_of(
     sources: Sequence[ReportSource], limits: PageLimits, *, live: bool
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
-    written = time.strftime("%Y-%m-%d %H:%M:%S")
+    # A page that is complete depends on nothing but its inputs.
+    written = time.strftime("%Y-%m-%d %H:%M:%S") if live else ""
     return {
         "written": written,
         "live": live,
         "refresh_seconds": _REFRESH_SECONDS,
-        "footer": f"Written {written} by hpsearch {version_of('hpsearch')}. This file holds "
+        "footer": f"Written by hpsearch {version_of('hpsearch')}. This file holds "
         "everything on this page: it opens offline and loads nothing from a server.",
         "themes": {
             name: {"colours": colour_names(name), "template": template(name)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from hpsearch.report.forest import is_log
 from hpsearch.report.importance import Importance, importance_of
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation
+from hpsearch.store.store import guesses_of
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
@@ -170,7 +172,6 @@ class ReportSource:
         most_rows: Most rows that importance is learned from.
         evaluations: The recorded evaluations.
         label: A name that distinguishes it from other sweeps of the same name, or empty.
-        guesses: Metric -> its value if one class or the mean target is always guessed.
     """
 
     table: pd.DataFrame
@@ -180,7 +181,6 @@ class ReportSource:
     most_rows: int = 2_000
     evaluations: tuple[Evaluation, ...] = ()
     label: str = ""
-    guesses: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -262,10 +262,15 @@ class ReportSource:
         """Whether trials have several executions."""
         return len(self.table) > len(self.trials)
 
-    @property
+    @cached_property
     def guess(self) -> float | None:
-        """The score of always guessing one value, if the metric's is known; see `Facts.guess`."""
-        return self.guesses.get(self.metric)
+        """The score of always guessing one class or the mean target, if it is known."""
+        if self.directory is None:
+            return None
+        # A damaged store is told of elsewhere.
+        with suppress(HpsearchError):
+            return guesses_of(self.directory, self.table["data"].dropna()).get(self.metric)
+        return None
 
     @property
     def repeatable(self) -> bool:

@@ -154,7 +154,8 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     values = values[np.isfinite(values)]
     axis: dict[str, Any] = {"title": {"text": inert(name)}}
     if len(values) and values.min() > 0 and values.max() > _LOG_RATIO * values.min():
-        axis["type"] = "log"
+        marks = log_marks(values.min(), values.max())
+        axis |= {"type": "log", "tickvals": marks, "ticktext": [plain(mark) for mark in marks]}
     scores = ranked["score"].to_numpy(np.float64)
     layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
     return {"data": [trials, best], "layout": layout}

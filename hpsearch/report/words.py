@@ -110,8 +110,8 @@ def _front_note(source: ReportSource) -> str:
         return ""
     names = [f"{name} ({goal})" for name, goal in source.objectives]
     return (
-        f"The {len(source.front):,} trials on the Pareto front of {', '.join(names)}: no other "
-        "trial is as good in each of them and better in one. The best trial has the best "
+        f"{counted(len(source.front), 'trial')} on the Pareto front of {', '.join(names)}: no "
+        "other trial is as good in each of them and better in one. The best trial has the best "
         f"{source.metric}."
     )
 
@@ -227,9 +227,19 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         column = source.trials[name]
         if column.notna().any():
             # A column with one value tells nothing about a line.
-            dull = column.nunique(dropna=False) < 2
+            dull = column.nunique(dropna=False) < 2 or (
+                name == "epochs_trained" and _as_asked(rows)
+            )
             found.append(_column(rows[name]) | {"detail": dull or name in _DETAILS})
     return found
+
+
+def _as_asked(trials: pd.DataFrame) -> bool:
+    """Whether each trial with a score trained for the epochs that its config asks for."""
+    ended = (
+        trials[trials["score"].notna() & trials["epochs"].notna()] if "epochs" in trials else None
+    )
+    return ended is not None and bool((ended["epochs_trained"] == ended["epochs"]).all())
 
 
 def _column(column: pd.Series[Any]) -> dict[str, Any]:

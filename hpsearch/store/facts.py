@@ -162,6 +162,7 @@ class Changes(TypedDict, total=False):
     best_model: str
     best_digest: str
     evaluations: tuple[Evaluation, ...]
+    guesses: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Facts:
     @property
     def fault(self) -> str:
         """What cannot be read, although its row's checksum fits; empty if all can."""
-        for name in ("identity", "task", "classes", "kind", "evaluations"):
+        for name in ("identity", "task", "classes", "kind", "evaluations", "guesses"):
             try:
                 getattr(self, name)
             except UNREADABLE as error:
@@ -226,6 +227,12 @@ class Facts:
         """Every recorded evaluation, in order of time."""
         return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
 
+    @property
+    def guesses(self) -> dict[str, float]:
+        """The metrics of always guessing one value; empty if not known."""
+        found = mapping(self.meta.get("guesses", "{}"))
+        return {name: float(value) for name, value in found.items()}
+
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:
         """Encode some facts as rows of `meta`."""
@@ -234,6 +241,8 @@ class Facts:
             rows["identity"] = changes["identity"].to_json()
         if "classes" in changes:
             rows["classes"] = json.dumps(changes["classes"])
+        if "guesses" in changes:
+            rows["guesses"] = json.dumps(dict(changes["guesses"]))
         if "asked" in changes:
             rows["asked"] = " ".join(changes["asked"])
         if "evaluations" in changes:

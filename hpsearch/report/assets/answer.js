@@ -31,7 +31,7 @@ function configTable(values) {
 
 function mattered([name, share, low, high, best]) {
   return el("li", {}, el("div", { className: "named" }, el("strong", {}, name), el("span", {}, percent(share))),
-    bar(share, low, high, "one"), el("span", { className: "note" }, `best ${best}`));
+    bar(share, low, high, "one"), el("span", { className: "note" }, `best on average: ${best}`));
 }
 
 /** A bar of a share, and its interval as a line, both of `most`. */

@@ -17,7 +17,7 @@ function el(tag, attributes, ...children) {
 }
 
 function count(value) {
-  return Number(value).toLocaleString("en-GB");
+  return Number(value).toLocaleString("en-US");
 }
 
 const MOST_SPELT = 1e7;

@@ -7,12 +7,12 @@ function detailOf(view, row) {
   const text = (column) => [column.label, trials.text(column, row)];
   const rest = trials.sweep.constants.filter(([, value]) => value !== "-").map(([name, value]) => [name, value]);
   const config = [...told.filter((column) => column.hyperparameter).map(text), ...rest];
-  const other = told.filter((column) => !column.hyperparameter && !column.plainly).map(text);
+  const other = told.filter((column) => !column.hyperparameter && column.name !== "score" && column.name !== "status").map(text);
   return el("div", { className: "detail", tabindex: "-1" },
     el("header", {}, el("h3", {}, `Trial ${trial}`), copyButtons(() => trials.config(row))),
     el("div", { className: "sides" },
       el("div", {}, pairsOf(config), pairsOf(other)),
-      el("div", {}, executionsOf(trials.sweep.executions, trial), curvesOf(view, trial))));
+      el("div", {}, executionsOf(trials.sweep, trial), curvesOf(view, trial))));
 }
 
 function pairsOf(pairs) {
@@ -20,16 +20,16 @@ function pairsOf(pairs) {
 }
 
 /** The executions of a trial, if trials have several. */
-function executionsOf(executions, trial) {
+function executionsOf({ executions, metric }, trial) {
   if (!executions) return null;
   const rows = executions.rows.filter(([number]) => number === trial).map(([, ...cells]) => cells);
-  if (!rows.length) return null;
-  // A column that is empty in each row tells nothing.
-  const kept = executions.names.map((_, index) => index).filter((index) => rows.some((cells) => cells[index] !== null));
-  const shown = (cell, name) => (cell === null ? "-" : typeof cell === "number" ? (name === "score" ? score(cell) : brief(cell)) : cell);
-  return listTable(kept.map((index) => executions.names[index]),
-    rows.map((cells) => kept.map((index) => shown(cells[index], executions.names[index]))),
-    kept.map((index) => (rows.every((cells) => typeof cells[index] !== "string") ? "" : "words")));
+  // A column that is empty in each row tells nothing, nor does that each was completed.
+  const kept = executions.names.map((name, index) => [name, index])
+    .filter(([, index]) => rows.some((cells) => cells[index] !== null && cells[index] !== "completed"));
+  const text = (name, cell) => (cell === null ? "-" : typeof cell !== "number" ? cell : name === "score" ? score(cell) : brief(cell));
+  return rows.length > 0 && listTable(kept.map(([name]) => (name === "score" ? metric : name)),
+    rows.map((cells) => kept.map(([name, index]) => text(name, cells[index]))),
+    kept.map(([name]) => (name === "status" ? "words" : name === "error" ? "long" : "number")));
 }
 
 /** The learning curves of a trial, if they are among those of the page. */

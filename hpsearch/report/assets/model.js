@@ -21,7 +21,7 @@ class Trials {
     const value = column.values[row];
     if (value === null || value === undefined) return "-";
     if (column.levels) return column.levels[value];
-    return column.score ? score(value) : brief(value);
+    return column.score ? score(value) : column.name === "weights" ? count(value) : brief(value);
   }
 
   /** The position of a row on an axis; the same as `PlotAxis.positions` of source.py. */

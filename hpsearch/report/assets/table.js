@@ -27,7 +27,10 @@ class TrialTable {
   }
 
   get columns() {
-    return this.trials.columns.filter((column) => this.shown.has(column));
+    const { trials } = this;
+    // Trials with a score are completed, which need not be said of each.
+    const said = trials.status !== "scored" || (trials.byName.get("status").levels || []).includes("stopped");
+    return trials.columns.filter((column) => this.shown.has(column) && (said || column.name !== "status"));
   }
 
   /** Text filter, shown trials, grouping and columns. */
@@ -46,6 +49,7 @@ class TrialTable {
     const lost = scored.includes(null) && scored.some((value) => value !== null);
     const [which] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
       this.trials.status = value;
+      this.drawHead();
       this.restart();
     }, this.trials.status);
     return [text, groups.length > 0 && group, lost && which, this.columnMenu()];
@@ -182,7 +186,6 @@ class TrialTable {
     }
     if (column.name === "status") {
       const bad = text !== "completed" && text !== "stopped";
-      // Most are completed, which need not be said of each.
       return el("td", { className: "words" }, text !== "completed" && el("span", { className: bad ? "bad" : "spread" }, text));
     }
     const long = text.length > 26;
