@@ -474,7 +474,7 @@ def test_the_figures_are_told_to_those_who_cannot_see_them(visit, page_of):
     labels = seen.page.locator(".plot").evaluate_all(
         "(nodes) => nodes.map((node) => [node.getAttribute('role'), node.ariaLabel])"
     )
-    assert all(role in ("img", "group") and len(label) > 20 for role, label in labels)
+    assert all(role in ("figure", "group") and len(label) > 20 for role, label in labels)
     names = seen.page.evaluate(
         """[...document.querySelectorAll('button, select, input')].filter((node) =>
           !(node.textContent.trim() || node.ariaLabel || node.closest('label'))).length"""
@@ -482,6 +482,66 @@ def test_the_figures_are_told_to_those_who_cannot_see_them(visit, page_of):
     assert names == 0
     headings = seen.page.locator("h1").count()
     assert headings == 1
+
+
+#: The contrast of each text with what is behind it, by the colours that the browser computed.
+CONTRASTS = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const over = ([r, g, b, a = 1], back) => [r, g, b].map((c, i) => c * a + back[i] * (1 - a));
+  const behind = (node) => {
+    const own = parse(getComputedStyle(node).backgroundColor);
+    if (own.length === 3 || own[3] === 1) return own.slice(0, 3);
+    return over(own, node.parentElement ? behind(node.parentElement) : [255, 255, 255]);
+  };
+  const light = (colour) => colour.map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const found = [];
+  for (const node of document.querySelectorAll('body *:not(script, style, option, noscript *)')) {
+    const own = [...node.childNodes].filter((each) => each.nodeType === 3);
+    const text = own.map((each) => each.data).join('').trim();
+    if (!text || !node.checkVisibility() || node.disabled) continue;
+    const style = getComputedStyle(node);
+    const back = behind(node);
+    const front = over(parse(node.ownerSVGElement ? style.fill : style.color), back);
+    const [high, low] = [light(front), light(back)].sort((a, b) => b - a);
+    found.push([(high + 0.05) / (low + 0.05), text.slice(0, 40)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(visit, page_of, scheme):
+    seen = visit(page_of(100), scheme=scheme).draw_all()
+    seen.page.locator("#trials .pick").nth(1).click()
+    seen.page.locator("#best .menu summary").click()
+    seen.page.locator("#parallel summary").click()
+    found = seen.page.evaluate(CONTRASTS)
+    assert len(found) > 300
+    assert [each for each in found if each[0] < 4.5] == []
+
+
+def test_each_control_is_reached_by_keyboard(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    seen.page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    reached = set()
+    for _ in range(120):
+        seen.page.keyboard.press("Tab")
+        reached.add(
+            seen.page.evaluate(
+                "((n) => [n.closest('section')?.id, n.tagName, n.textContent.slice(0, 20)]"
+                ".join(' '))(document.activeElement)"
+            )
+        )
+    for control in (
+        "answer BUTTON Copy as YAML",
+        "best BUTTON Next",
+        "best SUMMARY Columns",
+        "parallel BUTTON units",
+        "parallel SUMMARY Filter by value",
+    ):
+        assert control in reached
 
 
 def contrast(first, second):

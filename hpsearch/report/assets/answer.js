@@ -54,6 +54,6 @@ function importanceSection(view) {
     el("td", {}, percent(share)), el("td", { className: "interval" }, `${percent(low)} to ${percent(high)}`)));
   return card("importance", "Importance", notes.importance, null,
     el("table", { className: "shares" },
-      el("thead", {}, el("tr", {}, ["hyperparameter", "", "share", "90% interval"].map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", {}, el("tr", {}, ["hyperparameter", "", "share", "90% interval"].map((text) => (text ? el("th", { scope: "col" }, text) : el("td"))))),
       el("tbody", {}, rows)));
 }

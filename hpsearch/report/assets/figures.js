@@ -127,5 +127,5 @@ function setTheme(name) {
 
 /** Create the node of a figure; screen readers read `label`. */
 function plot(label) {
-  return el("div", { className: "plot", role: "img", "aria-label": label });
+  return el("div", { className: "plot", role: "figure", "aria-label": label });
 }

@@ -19,7 +19,7 @@ class TrialTable {
     this.forth = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
     const hidden = memory.get("columns", null);
     this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !column.detail)));
-    const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
+    const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
       el("table", { id: "trials" }, el("thead", {}, this.head), this.body));
     this.node = el("div", {}, region, el("div", { className: "controls pages" }, this.back, this.forth, this.status));
     this.drawHead();
