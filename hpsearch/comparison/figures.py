@@ -37,13 +37,16 @@ STYLE = """
 figure { margin: 0; background: var(--panel); border: 1px solid var(--grid); border-radius: 12px;
   padding: .9rem 1rem; break-inside: avoid; }
 figcaption { font-weight: 600; font-size: .92rem; margin-bottom: .3rem; }
-svg { width: 100%; max-width: 520px; height: auto; display: block; }
-svg text { font-size: 13px; fill: var(--text); } svg .muted { fill: var(--muted); }
-svg .grid { stroke: var(--grid); } svg .zero { stroke: var(--muted); stroke-dasharray: 4 3; }
-svg .interval { stroke: var(--text); stroke-width: 2; } svg .line { fill: none; stroke-width: 2.5; }
+figure svg { width: 100%; max-width: 520px; height: auto; display: block; }
+figure text { font-size: 13px; fill: var(--text); paint-order: stroke; stroke: var(--panel);
+  stroke-width: 3px; stroke-linejoin: round; } figure .muted { fill: var(--muted); }
+figure .grid { stroke: var(--grid); } figure .zero { stroke: var(--muted); stroke-dasharray: 4 3; }
+figure .interval { stroke: var(--text); stroke-width: 2; }
+figure .line { fill: none; stroke-width: 2.5; }
 """
 STYLE += "".join(
-    f"svg .fill-{name} {{ fill: var(--{name}); }} svg .line-{name} {{ stroke: var(--{name}); }}\n"
+    f"figure .fill-{name} {{ fill: var(--{name}); }}\n"
+    f"figure .line-{name} {{ stroke: var(--{name}); }}\n"
     for name in COLOURS
 )
 
@@ -177,7 +180,9 @@ def _scatter(pair: Pair) -> str:
     across = _scale(shared[:, :2].ravel(), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(across.low, across.high, bottom, _TOP)
     parts = _across(across, bottom, pair.second)
-    parts += [_text(_LEFT - 6, up(t) + 4, _tick(t), "end", "muted") for t in up.ticks()]
+    for tick in up.ticks():
+        parts.append(_segment(_LEFT, up(tick), _WIDTH - _RIGHT, up(tick), "grid"))
+        parts.append(_text(_LEFT - 6, up(tick) + 4, _tick(tick), "end", "muted"))
     parts.append(_segment(_LEFT, bottom, _WIDTH - _RIGHT, _TOP, "zero"))
     parts.append(_text(_LEFT + 6, _TOP + 12, pair.first))
     for first, second, gain in _spread(_by_gain(shared), _MOST_POINTS):
@@ -201,7 +206,9 @@ def _distributions(comparison: Findings) -> str:
     across = _scale(np.concatenate([each for _, each in scores]), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(0.0, 1.0, bottom, _TOP + 18 * math.ceil(len(scores) / 2))
     parts = _across(across, bottom, comparison.metric.partition(":")[0])
-    parts += [_text(_LEFT - 6, up(t) + 4, f"{t:.0%}", "end", "muted") for t in (0.0, 0.5, 1.0)]
+    for share in (0.0, 0.5, 1.0):
+        parts.append(_segment(_LEFT, up(share), _WIDTH - _RIGHT, up(share), "grid"))
+        parts.append(_text(_LEFT - 6, up(share) + 4, f"{share:.0%}", "end", "muted"))
     for index, (label, each) in enumerate(scores):
         colour = COLOURS[index % len(COLOURS)]
         steps = [f"{across(across.low):.1f},{bottom:.1f}"]

@@ -373,12 +373,7 @@ th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
 
 def as_html(comparison: Findings) -> str:
     """Return a self-contained page, light or dark as the reader's system; all names are escaped."""
-    parts = [f"<h1>{html.escape(printable(headline(comparison)))}</h1>"]
-    if not comparison.comparable:
-        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
-    drawn = figures(comparison)
-    if drawn:
-        parts.append('<div class="figures">\n' + "\n".join(drawn) + "\n</div>")
+    parts = [answer_html(comparison)]
     comparable, better, *others = document(comparison)
     parts += [_section(section, answered=True) for section in (comparable, better)]
     parts += [_section(section, answered=False) for section in others]
@@ -391,6 +386,17 @@ def as_html(comparison: Findings) -> str:
         f"<title>{_TITLE}</title>\n<style>{_COLOURS}{_STYLE}{FIGURE_STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def answer_html(comparison: Findings) -> str:
+    """Return the verdict as a heading, and the figures, as HTML; they need `FIGURE_STYLE`."""
+    parts = [f"<h1>{html.escape(printable(headline(comparison)))}</h1>"]
+    if not comparison.comparable:
+        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
+    drawn = figures(comparison)
+    if drawn:
+        parts.append('<div class="figures">\n' + "\n".join(drawn) + "\n</div>")
+    return "\n".join(parts)
 
 
 def _section(section: Section, *, answered: bool) -> str:

@@ -22,7 +22,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from hpsearch.errors import InputError
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
+from hpsearch.comparison.writing import answer_html
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.report import words
@@ -206,8 +209,9 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
+        "comparison": _comparison(sources),
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
-        "style": "\n".join([*themes, _asset("page.css")]),
+        "style": "\n".join([*themes, FIGURE_STYLE, _asset("page.css")]),
         "plotly": plotly,
         "script": script,
     }
@@ -222,6 +226,19 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         f"{len(sources)} sweeps do not fit in one page of {_MOST_BYTES / 1e6:.0f} MB; "
         "report on fewer"
     )
+
+
+def _comparison(sources: Sequence[ReportSource]) -> str:
+    """The verdict on several sweeps with its figures; nothing if they cannot be compared."""
+    places = [source.directory for source in sources if source.directory is not None]
+    if not 1 < len(places) == len(sources) == len(set(places)):
+        return ""
+    try:
+        compared = compare_tables(places)
+    except HpsearchError:
+        # The overview tells of `hpsearch compare`, which says why.
+        return ""
+    return f'<div class="compared">\n{answer_html(compared)}\n</div>'
 
 
 def _json(data: Any) -> str:

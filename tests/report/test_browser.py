@@ -74,6 +74,11 @@ def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
     names = seen.page.locator("#overview tbody .pick").all_inner_texts()
     assert len({*names}) == 2
     assert all(name.startswith("made-up (") for name in names)
+    # The verdict is the headline.
+    assert re.search("is better than|no winner", seen.page.inner_text(".compared h1"))
+    assert seen.page.locator(".compared figure").count() >= 2
+    assert seen.page.locator("h1").count() == 1
+    seen.draw_all().assert_quiet()
 
 
 def test_ten_thousand_trials_render_in_seconds(visit, page_of):

@@ -5,7 +5,7 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 function answerSection(view) {
   const { answer, importance, facts } = view.sweep;
   const head = el("header", { className: "answer" },
-    el("h1", {}, view.sweep.name, view.sweep.description && el("span", {}, ` · ${view.sweep.description}`)),
+    el(payload.sweeps.length > 1 ? "h2" : "h1", { className: "name" }, view.sweep.name, view.sweep.description && el("span", {}, ` · ${view.sweep.description}`)),
     el("p", { className: "headline" }, answer.headline),
     el("p", { className: "note" }, answer.remark));
   if (!answer.values.length) return el("section", { className: "first" }, head);
