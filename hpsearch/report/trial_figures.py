@@ -240,6 +240,8 @@ def curves_figure(
         }
         trace["opacity"] = 1.0 if is_best else 0.75
         shown += [y for y in trace["y"] if y is not None]
+        if is_best and source.repeated:
+            data.append(_spread_of(source.curves, metric, trial))
         data.append(trace)
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
@@ -247,6 +249,27 @@ def curves_figure(
         "showlegend": False,
     }
     return {"data": data, "layout": layout}
+
+
+def _spread_of(curves: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
+    """A band of one standard deviation around the mean of a trial's executions."""
+    found = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
+    kept = found.fillna({"std": 0.0}).iloc[spread(len(found), MOST_EPOCHS)]
+    epochs = [int(epoch) for epoch in kept.index]
+    above, below = (
+        [rounded(value) for value in kept["mean"] + sign * kept["std"]] for sign in (1, -1)
+    )
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*epochs, *epochs[::-1]],
+        "y": [*above, *below[::-1]],
+        "fill": "toself",
+        "fillcolor": "@band",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "meta": {"band": trial},
+    }
 
 
 def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:

@@ -81,6 +81,11 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "curves": (drawn if scored > curves else "")
         + "Coloured by rank, from blue (worse) to orange (better); point at a line to see its "
         "config. "
+        + (
+            "The band is one standard deviation of the best's executions. "
+            if source.repeated
+            else ""
+        )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
         "front": _front_note(source),
         "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top. "

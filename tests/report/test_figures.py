@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hpsearch
@@ -68,6 +69,24 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
     assert trials[::-1][:3] == ranking[:3]
     assert trials[-1] == source.best["trial"]
     assert trials[0] == ranking[-1]
+
+
+def test_the_best_curve_has_its_spread(source_of):
+    source = source_of(20)
+    curves = [
+        source.curves.assign(seed=s, val_accuracy=source.curves["val_accuracy"] + 0.01 * s)
+        for s in range(3)
+    ]
+    table = [source.table.assign(seed=s) for s in range(3)]
+    spec = curves_figure(ReportSource(pd.concat(table), pd.concat(curves)), "val_accuracy")
+    band, line = spec["data"][-2:]
+    assert band["fill"] == "toself"
+    epochs = len(line["x"])
+    assert band["x"] == [*line["x"], *line["x"][::-1]]
+    above, below = np.array(band["y"][:epochs]), np.array(band["y"][epochs:][::-1])
+    assert above - below == pytest.approx(0.02, abs=1e-5)
+    assert (above + below) / 2 == pytest.approx(np.array(line["y"]), abs=1e-5)
+    assert all("band" not in trace["meta"] for trace in curves_figure(source)["data"])
 
 
 def test_parallel_coordinates_place_inactive_values_below(source_of):

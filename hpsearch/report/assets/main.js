@@ -51,7 +51,7 @@ function openSweep(index, focus) {
 function markCurve(view, trial) {
   if (!view.curves) return;
   const spec = view.sweep.figures.curves[view.metric];
-  const data = spec.data.map((trace) => (trace.meta.trial === trial
+  const data = spec.data.map((trace) => (trial !== null && trace.meta.trial === trial
     ? { ...trace, line: { color: "@accent", width: 4 }, opacity: 1 } : trace));
   show(view.curves, { ...spec, data });
 }
