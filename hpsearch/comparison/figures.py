@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,15 @@ import numpy as np
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
-    from hpsearch.comparison.findings import Findings, Pair
-    from hpsearch.comparison.questions import Estimate
-    from hpsearch.comparison.table import Floats
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 #: Units of the view; the page scales a figure to its column.
 _WIDTH, _HEIGHT = 380, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
 #: The height of a row of the intervals.
 _ROW = 38
-#: Values of a hyperparameter whose intervals are drawn.
-_MOST_ROWS = 10
 #: Configs drawn as points, and steps of a distribution.
 _MOST_POINTS, _MOST_STEPS = 1_000, 300
 _LONGEST = 46
@@ -49,17 +47,6 @@ STYLE += "".join(
     f"figure .line-{name} {{ stroke: var(--{name}); }}\n"
     for name in COLOURS
 )
-
-
-def figures(comparison: Findings) -> list[str]:
-    """Return the figures as HTML; one for which there are no data is left out."""
-    pair = comparison.decisive
-    made = [
-        _forest(comparison),
-        _scatter(pair) if pair.shared else "",
-        _distributions(comparison),
-    ]
-    return [each for each in made if each]
 
 
 @dataclass(frozen=True)
@@ -131,37 +118,24 @@ def _across(scale: _Scale, bottom: float, name: str) -> list[str]:
     return [*parts, _text((scale.start + scale.end) / 2, bottom + 34, name, "middle")]
 
 
-def _rows(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
-    """Each pair's gain; of two tables, also that at each value of what explains it best."""
-    for pair in comparison.pairs[:_MOST_ROWS]:
-        yield f"{pair.first} over {pair.second}", pair.estimate
-    if len(comparison.pairs) > 1:
-        return
-    pair = comparison.decisive
-    if pair.effects:
-        effect = pair.effects[0]
-        for value, (estimate, _) in [*effect.by_value.items()][:_MOST_ROWS]:
-            yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
-    for change in pair.changes[:_MOST_ROWS]:
-        yield f"{change.name}: {change.first} over {change.second}", change.estimate
+def forest(rows: Sequence[tuple[str, float, float, float]]) -> str:
+    """Return the figure of gains with their intervals.
 
-
-def _forest(comparison: Findings) -> str:
-    rows = [(text, each) for text, each in _rows(comparison) if each.difference is not None]
-    if not rows:
-        return ""
-    ends = [e for _, each in rows for e in (each.difference or 0.0, each.low, each.high)]
+    Args:
+        rows: A text, the gain, and the ends of its interval, which may be infinite.
+    """
+    ends = [end for _, *each in rows for end in each]
     scale = _scale([0.0, *(e for e in ends if math.isfinite(e))], 14, _WIDTH - 14)
     bottom = _TOP + _ROW * len(rows)
     parts = _across(scale, bottom, "gain, with its 95% interval")
     parts.append(_segment(scale(0.0), _TOP, scale(0.0), bottom, "zero"))
-    for index, (text, each) in enumerate(rows):
-        difference, y = each.difference or 0.0, _TOP + _ROW * index + 27
+    for index, (text, gain, low, high) in enumerate(rows):
+        y = _TOP + _ROW * index + 27
         parts += [
             _text(14, y - 10, text),
             # An end that the data do not bound is that of the axis.
-            _segment(scale(each.low), y, scale(each.high), y, "interval"),
-            _point(scale(difference), y, "fill-accent" if difference >= 0 else "fill-second", 5),
+            _segment(scale(low), y, scale(high), y, "interval"),
+            _point(scale(gain), y, "fill-accent" if gain >= 0 else "fill-second", 5),
         ]
     return _figure("The gain and its interval", bottom + _BOTTOM, parts)
 
@@ -174,22 +148,28 @@ def _spread(values: Floats, most: int) -> Floats:
     return np.asarray(values[shown], dtype=np.float64)
 
 
-def _scatter(pair: Pair) -> str:
-    shared = np.asarray(pair.shared, dtype=np.float64)
+def scatter(first: str, second: str, configs: Sequence[tuple[float, float, float]]) -> str:
+    """Return the figure of the configs that two tables share.
+
+    Args:
+        first, second: The tables' labels.
+        configs: The mean score in both tables, and the gain, positive if the first is better.
+    """
+    shared = np.asarray(configs, dtype=np.float64)
     bottom = _HEIGHT - _BOTTOM
     across = _scale(shared[:, :2].ravel(), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(across.low, across.high, bottom, _TOP)
-    parts = _across(across, bottom, pair.second)
+    parts = _across(across, bottom, second)
     for tick in up.ticks():
         parts.append(_segment(_LEFT, up(tick), _WIDTH - _RIGHT, up(tick), "grid"))
         parts.append(_text(_LEFT - 6, up(tick) + 4, _tick(tick), "end", "muted"))
     parts.append(_segment(_LEFT, bottom, _WIDTH - _RIGHT, _TOP, "zero"))
-    parts.append(_text(_LEFT + 6, _TOP + 12, pair.first))
-    for first, second, gain in _spread(_by_gain(shared), _MOST_POINTS):
+    parts.append(_text(_LEFT + 6, _TOP + 12, first))
+    for one, other, gain in _spread(_by_gain(shared), _MOST_POINTS):
         kind = "fill-accent" if gain >= 0 else "fill-second"
-        parts.append(_point(across(second), up(first), kind))
+        parts.append(_point(across(other), up(one), kind))
     better = int((shared[:, 2] > 0).sum())
-    caption = f"Configs in both: {better:,} of {len(shared):,} are better in {pair.first}"
+    caption = f"Configs in both: {better:,} of {len(shared):,} are better in {first}"
     return _figure(caption, _HEIGHT, parts)
 
 
@@ -198,14 +178,13 @@ def _by_gain(shared: Floats) -> Floats:
     return shared[np.argsort(shared[:, 2], kind="stable")]
 
 
-def _distributions(comparison: Findings) -> str:
-    scores = [(b.label, np.sort(np.asarray(b.scores))) for b in comparison.bests if b.scores]
-    if not scores:
-        return ""
+def distributions(metric: str, means: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """Return the figure of the empirical distributions of each label's mean scores."""
+    scores = [(label, np.sort(np.asarray(each, dtype=np.float64))) for label, each in means]
     bottom = _HEIGHT - _BOTTOM
     across = _scale(np.concatenate([each for _, each in scores]), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(0.0, 1.0, bottom, _TOP + 18 * math.ceil(len(scores) / 2))
-    parts = _across(across, bottom, comparison.metric.partition(":")[0])
+    parts = _across(across, bottom, metric)
     for share in (0.0, 0.5, 1.0):
         parts.append(_segment(_LEFT, up(share), _WIDTH - _RIGHT, up(share), "grid"))
         parts.append(_text(_LEFT - 6, up(share) + 4, f"{share:.0%}", "end", "muted"))

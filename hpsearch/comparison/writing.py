@@ -7,13 +7,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
-from hpsearch.comparison.figures import figures
+from hpsearch.comparison.figures import distributions, forest, scatter
 from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pair
 from hpsearch.comparison.questions import LEVEL, Estimate, Question, settled
 from hpsearch.errors import InputError
@@ -393,10 +393,44 @@ def answer_html(comparison: Findings) -> str:
     parts = [f"<h1>{html.escape(printable(headline(comparison)))}</h1>"]
     if not comparison.comparable:
         parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
-    drawn = figures(comparison)
+    drawn = _figures(comparison)
     if drawn:
         parts.append('<div class="figures">\n' + "\n".join(drawn) + "\n</div>")
     return "\n".join(parts)
+
+
+#: Intervals that are drawn.
+_MOST_ROWS = 10
+
+
+def _figures(comparison: Findings) -> list[str]:
+    """The figures for which there are data."""
+    pair = comparison.decisive
+    gains = [
+        (text, each.difference, each.low, each.high)
+        for text, each in _gains(comparison)
+        if each.difference is not None
+    ]
+    means = [(best.label, best.scores) for best in comparison.bests if best.scores]
+    return [
+        *([forest(gains[:_MOST_ROWS])] if gains else []),
+        *([scatter(pair.first, pair.second, pair.shared)] if pair.shared else []),
+        *([distributions(comparison.metric.partition(":")[0], means)] if means else []),
+    ]
+
+
+def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
+    """Each pair's gain; of two tables, also that at each value of what explains it best."""
+    for pair in comparison.pairs:
+        yield f"{pair.first} over {pair.second}", pair.estimate
+    if len(comparison.pairs) > 1:
+        return
+    pair = comparison.decisive
+    for effect in pair.effects[:1]:
+        for value, (estimate, _) in effect.by_value.items():
+            yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
+    for change in pair.changes:
+        yield f"{change.name}: {change.first} over {change.second}", change.estimate
 
 
 def _section(section: Section, *, answered: bool) -> str:

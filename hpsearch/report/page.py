@@ -22,10 +22,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
-from hpsearch.comparison.writing import answer_html
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.report import words
@@ -142,6 +140,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
+        "predictions": words.predictions(source),
         "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
@@ -198,7 +197,9 @@ _SHARES = (
 )
 
 
-def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "") -> str:
+def render(
+    sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "", compared: str = ""
+) -> str:
     """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
     sources = with_distinct_names(sources)
     plotly = _plotly()
@@ -209,7 +210,7 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
-        "comparison": _comparison(sources),
+        "comparison": compared and f'<div class="compared">\n{compared}\n</div>',
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
         "style": "\n".join([*themes, FIGURE_STYLE, _asset("page.css")]),
         "plotly": plotly,
@@ -226,19 +227,6 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         f"{len(sources)} sweeps do not fit in one page of {_MOST_BYTES / 1e6:.0f} MB; "
         "report on fewer"
     )
-
-
-def _comparison(sources: Sequence[ReportSource]) -> str:
-    """The verdict on several sweeps with its figures; nothing if they cannot be compared."""
-    places = [source.directory for source in sources if source.directory is not None]
-    if not 1 < len(places) == len(sources) == len(set(places)):
-        return ""
-    try:
-        compared = compare_tables(places)
-    except HpsearchError:
-        # The overview tells of `hpsearch compare`, which says why.
-        return ""
-    return f'<div class="compared">\n{answer_html(compared)}\n</div>'
 
 
 def _json(data: Any) -> str:
@@ -284,6 +272,7 @@ def write_page(
     *,
     live: bool = False,
     write: Callable[[Path, str], None] = write_atomically,
+    compared: str = "",
 ) -> None:
     """Write a page about one or more sweeps, atomically.
 
@@ -292,6 +281,7 @@ def write_page(
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
         write: Writes text to a file, such as the `write` of a directory that is held.
+        compared: The verdict on several sweeps as HTML, the output of `answer_html`.
 
     Raises:
         InputError: The sweeps do not fit in a page.
@@ -300,7 +290,7 @@ def write_page(
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance and not live else ""
-    write(path, render(sources, live=live, inputs=digest))
+    write(path, render(sources, live=live, inputs=digest, compared=compared))
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:

@@ -20,8 +20,8 @@ from hpsearch.report.drawing import Spec, inert, number, plain, robust_range, va
 from hpsearch.report.forest import is_log
 from hpsearch.report.importance import Importance, importance_of
 from hpsearch.spec.sweep import Sweep, load_sweep
-from hpsearch.store.facts import Evaluation
-from hpsearch.store.store import guesses_of
+from hpsearch.store.facts import Evaluation, Facts
+from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
@@ -263,14 +263,18 @@ class ReportSource:
         return len(self.table) > len(self.trials)
 
     @cached_property
+    def facts(self) -> Facts:
+        """What the store of the directory knows about the data of these rows."""
+        if self.directory is not None:
+            # A damaged store is told of elsewhere.
+            with suppress(HpsearchError):
+                return facts_of(self.directory, self.table["data"].dropna())
+        return Facts({})
+
+    @cached_property
     def guess(self) -> float | None:
         """The score of always guessing one class or the mean target, if it is known."""
-        if self.directory is None:
-            return None
-        # A damaged store is told of elsewhere.
-        with suppress(HpsearchError):
-            return guesses_of(self.directory, self.table["data"].dropna()).get(self.metric)
-        return None
+        return self.facts.guesses.get(self.metric)
 
     @property
     def repeatable(self) -> bool:

@@ -161,6 +161,36 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     return {"data": [trials, best], "layout": layout}
 
 
+def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
+    """Predicted against true targets, and the line on which they are equal."""
+    truth, predicted = np.asarray(pairs, np.float64).T
+    ends = [rounded(truth.min()), rounded(truth.max())]
+    equal = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "equal",
+        "x": ends,
+        "y": ends,
+        "line": {"color": "@muted", "width": 1.5, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "row",
+        "x": [rounded(value) for value in truth],
+        "y": [rounded(value) for value in predicted],
+        "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
+        "hovertemplate": "true %{x}<br>predicted %{y}<extra></extra>",
+    }
+    layout = {
+        "xaxis": number_axis("true", truth),
+        "yaxis": number_axis("predicted", predicted),
+        "showlegend": False,
+    }
+    return {"data": [equal, points], "layout": layout}
+
+
 def overview_figure(sources: Sequence[ReportSource]) -> Spec:
     """The best score so far of each sweep that has the metric and goal of the first."""
     data = []

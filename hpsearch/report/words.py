@@ -16,6 +16,7 @@ from hpsearch.report.drawing import (
     rounded,
     value_text,
 )
+from hpsearch.report.trial_figures import predictions_figure
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 from hpsearch.wording import counted
@@ -104,6 +105,8 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
+        "predictions": "Of the model that hpsearch evaluate has judged last on each split. In a "
+        "matrix, a line has the rows of one true class; a cell is as dark as its share of them.",
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
@@ -142,6 +145,22 @@ def evaluations(source: ReportSource) -> list[list[str]]:
         for each in source.evaluations
         for name, measured in each.metrics.items()
     ]
+
+
+def predictions(source: ReportSource) -> list[dict[str, Any]]:
+    """The predictions that the last evaluation on each split has kept: a matrix or a figure."""
+    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    found: list[dict[str, Any]] = []
+    for split, each in last.items():
+        title = f"{split} split, {each.rows:,} rows, trial {each.execution}"
+        if each.pairs:
+            found.append({"title": title, "figure": predictions_figure(each.pairs)})
+            continue
+        count = len(each.confusion)
+        named = source.facts.classes
+        classes = named if len(named) == count else tuple(map(str, range(count)))
+        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
+    return found
 
 
 def _measured(measured: Measurement) -> list[str]:

@@ -97,6 +97,8 @@ class Evaluation:
         rows: The number of rows in the split.
         metric: The name in `metrics` that the sweep scores by.
         metrics: Name, such as `accuracy`, -> measurement.
+        confusion: Rows by true class (first index) and predicted class, for up to 30 classes.
+        pairs: True and predicted target of up to 300 rows, evenly spread over the true ones.
     """
 
     time: str
@@ -108,6 +110,8 @@ class Evaluation:
     metric: str
     metrics: Mapping[str, Measurement]
     fold: int | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
 
     @property
     def execution(self) -> str:
@@ -129,7 +133,11 @@ class Evaluation:
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
         for each in metrics.values():
             require_types(vars(each), _MEASUREMENT)
-        found = cls(**{**record, "metrics": metrics})
+        answers = {
+            name: tuple(tuple(row) for row in record.get(name, ()))
+            for name in ("confusion", "pairs")
+        }
+        found = cls(**{**record, "metrics": metrics, **answers})
         require_types(vars(found), _EVALUATION)
         if found.metric not in metrics:
             raise LookupError(f"no metric {found.metric!r:.40}")

@@ -596,19 +596,19 @@ def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
         return store.facts().evaluations
 
 
-def guesses_of(directory: Path, data: Collection[str]) -> dict[str, float]:
-    """Return `Facts.guesses` of a results directory for rows of these data; empty if not known.
+def facts_of(directory: Path, data: Collection[str]) -> Facts:
+    """Return the facts of a results directory whose rows are of these data; else none.
 
     Raises:
         RefusedError: The store is damaged.
     """
     store = ResultsDirectory(directory).store
     if not store.exists():
-        return {}
+        return Facts({})
     with Store(store, read_only=True) as opened:
         facts = opened.facts()
     same = facts.identity is not None and {*data} == {facts.identity.data}
-    return facts.guesses if same else {}
+    return facts if same else Facts({})
 
 
 def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from hpsearch.cli.revisit import write_report
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.report.drawing import number, plain
 from hpsearch.report.page import write_page
@@ -68,8 +69,7 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
 
 
 def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
-    sources = [load_source(sweep_of(100)), load_source(sweep_of(100, seed=1))]
-    write_page(sources, tmp_path / "page.html")
+    write_report([sweep_of(100), sweep_of(100, seed=1)], tmp_path / "page.html", None, "svg")
     seen = visit(tmp_path / "page.html")
     names = seen.page.locator("#overview tbody .pick").all_inner_texts()
     assert len({*names}) == 2
@@ -596,6 +596,31 @@ def test_evaluations_are_shown_where_there_are_any(visit, page_of):
         [look.time, "7", "test", "1,360", "accuracy", "0.9000", "-"],
     ]
     assert seen.page.locator("#nav a[href='#evaluations']").count() == 1
+    seen.assert_quiet()
+
+
+def test_predictions_are_shown_where_they_are_kept(visit, page_of):
+    path = page_of(20)
+    assert visit(path).page.locator("#predictions").count() == 0
+    one = Measurement(0.9)
+    look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c", 0, "test", 6, "a", {"a": one})
+    looks = (
+        replace(look, confusion=((9, 9), (9, 9))),
+        replace(look, confusion=((3, 1), (0, 2))),
+        replace(look, split="train", pairs=((1.0, 2.0), (3.0, 2.5))),
+    )
+    shown = path.with_name("predicted.html")
+    write_page([replace(load_source(path.parent), evaluations=looks)], shown)
+    seen = visit(shown).draw_all()
+    # The last one of each split.
+    rows = seen.page.locator("#predictions tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["0", "3", "1", "4 (67%)"],
+        ["1", "", "2", "2 (33%)"],
+    ]
+    data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
+    assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
+    assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
     seen.assert_quiet()
 
 

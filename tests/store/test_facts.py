@@ -23,6 +23,8 @@ def test_they_are_kept_in_order():
     assert Facts({"task": "binary"}).evaluations == ()
     second = Evaluation(**{**vars(LOOK), "trial": 8, "metrics": {"accuracy": Measurement(0.5)}})
     assert Facts(Facts.encoded(evaluations=(LOOK, second))).evaluations == (LOOK, second)
+    third = Evaluation(**{**vars(LOOK), "confusion": ((3, 1), (0, 2)), "pairs": ((0.5, 0.25),)})
+    assert Facts(Facts.encoded(evaluations=(third,))).evaluations == (third,)
     assert LOOK.score == LOOK.metrics["accuracy"]
     assert second.score.low is None
 

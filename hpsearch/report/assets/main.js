@@ -36,7 +36,7 @@ function openSweep(index, focus) {
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
     contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view),
-    scoresSection(view), curvesSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
+    scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
   const main = document.getElementById("content");
   main.replaceChildren(...sections);

@@ -132,6 +132,35 @@ function evaluationsSection(view) {
       ["words", "", "words", "", "words", "", "words"]));
 }
 
+/** Confusion matrices, and predictions against truth. */
+function predictionsSection(view) {
+  const { predictions, notes } = view.sweep;
+  if (!predictions.length) return null;
+  return card("predictions", "Predictions", notes.predictions, null, predictions.map((each) => {
+    if (!each.figure) return [el("h3", {}, each.title), confusionTable(each)];
+    const node = plot(`Predicted against true targets, ${each.title}.`);
+    show(node, each.figure, { name: "predictions" });
+    return [el("h3", {}, each.title), node];
+  }));
+}
+
+function confusionTable({ classes, confusion, title }) {
+  const total = confusion.flat().reduce((sum, value) => sum + value, 0);
+  const rows = confusion.map((counts, truth) => {
+    const all = counts.reduce((sum, value) => sum + value, 0);
+    const cells = counts.map((value, guess) => {
+      const share = all ? value / all : 0;
+      // Text stays readable on a cell that is at most half accent.
+      const style = `background:color-mix(in srgb, var(${truth === guess ? "--accent" : "--second"}) ${(45 * share).toFixed(1)}%, transparent)`;
+      return el("td", { style, title: `${classes[truth]} predicted as ${classes[guess]}: ${count(value)} of ${count(all)}` }, value ? count(value) : "");
+    });
+    return el("tr", {}, el("th", { scope: "row" }, classes[truth]), cells, el("td", { className: "spread" }, `${count(all)} (${percent(total ? all / total : 0)})`));
+  });
+  const head = ["true, predicted as", ...classes, "rows"].map((text) => el("th", { scope: "col" }, text));
+  return el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": `Confusion matrix, ${title}` },
+    el("table", { className: "confusion" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
+}
+
 function frontSection(view) {
   const { front } = view.sweep.figures;
   if (!front || !view.sweep.scored) return null;
