@@ -20,6 +20,17 @@ function count(value) {
   return Number(value).toLocaleString("en-US");
 }
 
+/** Key -> members, in their order. */
+function grouped(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) {
+    const key = keyOf(item);
+    if (groups.has(key)) groups.get(key).push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
 const MOST_SPELT = 1e7;
 
 function exponential(value) {

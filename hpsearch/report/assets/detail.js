@@ -38,11 +38,7 @@ function curvesOf(view, trial) {
     .map(([metric, spec]) => [metric, spec.data.find((trace) => trace.meta.trial === trial)])
     .filter(([, trace]) => trace);
   if (!found.length) return null;
-  const pairs = new Map();
-  for (const [metric, trace] of found) {
-    const plain = metric.replace(/^val_/, "");
-    pairs.set(plain, [...(pairs.get(plain) || []), [metric, trace]]);
-  }
+  const pairs = grouped(found, ([metric]) => metric.replace(/^val_/, ""));
   const scored = view.sweep.metric.replace(/^val_/, "");
   const chosen = pairs.get(scored) || [...pairs.values()][0];
   const node = plot(`Learning curves of trial ${trial}: ${chosen.map(([metric]) => metric).join(" and ")} by epoch.`);

@@ -52,7 +52,7 @@ class Parallel {
     const score = column.name === "score";
     const at = Array.from({ length: size }, (_, row) => this.trials.position(column, row));
     const seen = at.filter((value, row) => value !== null && column.values[row] !== null);
-    let [low, high] = score ? sweep.scale : [Math.min(...seen), Math.max(...seen)];
+    let [low, high] = score ? sweep.scale : seen.reduce(([a, b], place) => [Math.min(a, place), Math.max(b, place)], [Infinity, -Infinity]);
     if (column.levels) [low, high] = [-0.5, column.levels.length - 0.5];
     const marked = column.levels ? column.levels.map((text, index) => [index, text])
       : (column.marked || []).map((value) => [column.log ? Math.log10(value) : value, brief(value)]);
@@ -66,11 +66,9 @@ class Parallel {
     const places = marked.map(([place]) => place).sort((a, b) => a - b);
     const gaps = places.slice(1).map((place, index) => place - places[index]);
     const half = 0.36 * (gaps.length ? Math.min(...gaps) : 1);
-    const rows = new Map();
-    at.forEach((place, row) => {
-      if (this.trials.byName.get("score").values[row] === null) return;
-      rows.set(place, [...(rows.get(place) || []), row]);
-    });
+    const scores = this.trials.byName.get("score").values;
+    const scored = [...at.keys()].filter((row) => scores[row] !== null);
+    const rows = grouped(scored, (row) => at[row]);
     const most = Math.max(...[...rows.values()].map((each) => each.length), 1);
     const offset = new Float64Array(at.length);
     // Rows are best first.
@@ -134,7 +132,7 @@ class Parallel {
     const scores = this.trials.byName.get("score").values;
     const rows = [];
     for (let row = this.trials.size - 1; row >= 0; row -= 1) if (scores[row] !== null) rows.push(row);
-    const kept = rows.filter((row) => this.trials.inRanges(row));
+    const kept = rows.filter((row) => this.trials.inRanges(row) && this.trials.hasWords(row));
     const colours = payload.themes[theme].colours;
     if (kept.length < rows.length) {
       Object.assign(pen, { strokeStyle: colours["@ghost"], lineWidth: 1, globalAlpha: Math.min(0.35, 60 / rows.length) });

@@ -37,7 +37,7 @@ class TrialTable {
   controls() {
     const text = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
       this.trials.words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-      this.restart();
+      this.view.changed();
     } });
     const groups = this.trials.columns.filter((column) => column.hyperparameter && (column.levels || column.marked.length));
     const [group] = chooser("Group by", [["", "nothing"], ...groups.map((column, index) => [String(index), column.label])], (value) => {
@@ -118,13 +118,9 @@ class TrialTable {
   /** Rows, or the groups with the rows of those that are open; the group of the best comes first. */
   items(rows) {
     if (!this.group) return rows.map((row) => ({ row }));
-    const groups = new Map();
-    for (const row of rows) {
-      const text = this.trials.text(this.group, row);
-      groups.set(text, [...(groups.get(text) || []), row]);
-    }
-    const best = (members) => Math.min(...members);
-    return [...groups].sort(([, a], [, b]) => best(a) - best(b)).flatMap(([text, members]) => [
+    const groups = grouped(rows, (row) => this.trials.text(this.group, row));
+    const best = new Map([...groups].map(([text, members]) => [text, members.reduce((a, b) => Math.min(a, b))]));
+    return [...groups].sort(([a], [b]) => best.get(a) - best.get(b)).flatMap(([text, members]) => [
       { text, members }, ...(this.open.has(text) ? members.map((row) => ({ row })) : [])]);
   }
 
@@ -150,8 +146,9 @@ class TrialTable {
 
   groupLine({ text, members }) {
     const scores = members.map((row) => this.trials.byName.get("score").values[row]).filter((value) => value !== null);
-    const middle = [...scores].sort((a, b) => a - b)[Math.floor(scores.length / 2)];
-    const best = scores.length ? `best ${score(this.trials.sweep.minimize ? Math.min(...scores) : Math.max(...scores))}, median ${score(middle)}` : "no score";
+    const ends = [...scores].sort((a, b) => a - b);
+    const [top, middle] = [ends[this.trials.sweep.minimize ? 0 : ends.length - 1], ends[Math.floor(ends.length / 2)]];
+    const best = ends.length ? `best ${score(top)}, median ${score(middle)}` : "no score";
     const isOpen = this.open.has(text);
     const button = el("button", { type: "button", className: "pick", "aria-expanded": String(isOpen), onclick: () => {
       if (isOpen) this.open.delete(text);
