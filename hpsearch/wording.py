@@ -24,6 +24,7 @@ COLOURS: dict[str, dict[str, str]] = {
         "accent": "#0072b2",
         "soft": "rgba(0,114,178,0.16)",
         "second": "#b34d00",
+        "band": "rgba(179,77,0,0.18)",
         "good": "#00795a",
         "bad": "#b5179e",
         "ghost": "rgba(91,102,117,0.35)",
@@ -39,6 +40,7 @@ COLOURS: dict[str, dict[str, str]] = {
         "accent": "#56b4e9",
         "soft": "rgba(86,180,233,0.20)",
         "second": "#f0a030",
+        "band": "rgba(240,160,48,0.22)",
         "good": "#35c79a",
         "bad": "#f286d8",
         "ghost": "rgba(154,167,184,0.35)",
@@ -103,12 +105,12 @@ def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -
     return f"; did you mean {meaning!r}?" if " " not in meaning else f"; {meaning}"
 
 
-def listing(names: Iterable[str]) -> str:
-    """Join names as `a, b or c`."""
+def listing(names: Iterable[str], last: str = "or") -> str:
+    """Join names as `a, b or c`, or with another word than `or`."""
     words = list(names)
     if len(words) < 2:
         return "".join(words)
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.errors import InputError, RefusedError
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.writing import answer_html
+from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
@@ -68,6 +71,16 @@ def _evaluations(source: Path) -> tuple[Evaluation, ...]:
         return ()
 
 
+def _compared(sources: Sequence[Path]) -> str:
+    """The verdict on several sweeps as HTML; empty if they cannot be compared."""
+    if len(set(sources)) < len(sources) or len(sources) < 2:
+        return ""
+    # The page tells of `hpsearch compare`, which says why.
+    with suppress(HpsearchError):
+        return answer_html(compare_tables(sources))
+    return ""
+
+
 def write_report(
     sources: Sequence[Path], out: Path | None, figures: Path | None, kind: str
 ) -> None:
@@ -81,7 +94,7 @@ def write_report(
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
     try:
-        write_page(loaded, path)
+        write_page(loaded, path, compared=_compared(sources))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written: {error.strerror}; name another file with --out"

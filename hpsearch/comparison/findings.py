@@ -209,6 +209,7 @@ class Pair:
         effects: If configs were paired: the hyperparameters that explain the differences.
         changes: If bests were compared: the hyperparameters in which they differ.
         moves: If configs were paired: those with the largest differences.
+        shared: If configs were paired: the mean score of each in both tables, and its gain.
     """
 
     first: str
@@ -220,6 +221,7 @@ class Pair:
     effects: Sequence[Dependence] = field(default=(), repr=False)
     changes: Sequence[Change] = field(default=(), repr=False)
     moves: Sequence[Move] = field(default=(), repr=False)
+    shared: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
 
     @property
     def estimate(self) -> Estimate:
@@ -370,6 +372,7 @@ class Best:
         mean, sd, seeds: Mean, standard deviation and number of its scores; no sd with one seed.
         optimism: The estimated part of its mean that is luck (see `optimism`).
         fresh: Its mean score over fresh seeds; None if it was not trained again.
+        scores: The mean score of each of the table's configs.
     """
 
     label: str
@@ -383,6 +386,7 @@ class Best:
     seeds: int = 0
     optimism: float | None = None
     fresh: float | None = None
+    scores: Sequence[float] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -462,6 +466,7 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         seeds=int(seeds),
         optimism=optimism(table.sign * scores),
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
+        scores=tuple(map(float, table.means["mean"])),
     )
 
 
@@ -471,4 +476,11 @@ def explained(pair: Pair, tables: Mapping[str, Table]) -> Pair:
     if pair.answer.question is not Question.PAIRED:
         return replace(pair, changes=between_bests(first, second))
     differences = config_differences(first, second)
-    return replace(pair, effects=within_pairs(first, differences), moves=moves(first, differences))
+    return replace(
+        pair,
+        effects=within_pairs(first, differences),
+        moves=moves(first, differences),
+        shared=tuple(
+            differences[["first", "second", "difference"]].itertuples(index=False, name=None)
+        ),
+    )

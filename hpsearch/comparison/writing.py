@@ -7,11 +7,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
+from hpsearch.comparison.figures import distributions, forest, scatter
 from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pair
 from hpsearch.comparison.questions import LEVEL, Estimate, Question, settled
 from hpsearch.errors import InputError
@@ -23,6 +25,7 @@ _QUESTIONS = {
     Question.BEST: "is the best config better",
     Question.RESCORED: "is the best config better, by fresh seeds",
 }
+_NO_WINNER = "no table is better than all the others"
 #: The number of hyperparameters whose values are listed.
 _MOST_EFFECTS = 3
 
@@ -77,18 +80,25 @@ def _better(comparison: Findings) -> Section:
     several = len(comparison.pairs) > 1
     lines: list[str | Grid] = []
     if several:
-        winner = comparison.winner
-        lines.append(
-            f"{winner} is better than each of the others"
-            if winner
-            else "no table is better than all the others"
-        )
+        lines.append(headline(comparison))
     for pair in comparison.pairs:
         lines += [_verdict(pair, adjusted=several), *_footnotes(pair)]
         lines += _best_of_the_loser(pair, comparison)
     if several:
         lines.append(_all_pairs(comparison.pairs))
     return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison.bests)))
+
+
+def headline(comparison: Findings) -> str:
+    """Return the verdict in a few words."""
+    pair, difference = comparison.decisive, comparison.decisive.estimate.difference
+    if len(comparison.pairs) > 1:
+        winner = comparison.winner
+        return f"{winner} is better than each of the others" if winner else _NO_WINNER
+    if pair.winner is None or difference is None:
+        return f"{pair.first} and {pair.second}: no winner, {pair.reason}"
+    loser = pair.second if pair.winner == pair.first else pair.first
+    return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
 
 
 def _verdict(pair: Pair, *, adjusted: bool) -> str:
@@ -346,6 +356,7 @@ h2 { font-size: 1.15rem; }
 section { background: var(--panel); border: 1px solid var(--grid); border-radius: 12px;
   padding: 1.05rem 1.2rem 1.2rem; display: grid; gap: .7rem;
   grid-template-columns: minmax(0, 1fr); }
+h1 { max-width: 40ch; }
 section p { max-width: 90ch; color: var(--muted); }
 section p.lead { color: var(--text); font-size: 1.08rem; font-weight: 600; }
 .scroll { overflow-x: auto; }
@@ -362,9 +373,7 @@ th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
 
 def as_html(comparison: Findings) -> str:
     """Return a self-contained page, light or dark as the reader's system; all names are escaped."""
-    parts = [f"<h1>{_TITLE}</h1>"]
-    if not comparison.comparable:
-        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
+    parts = [answer_html(comparison)]
     comparable, better, *others = document(comparison)
     parts += [_section(section, answered=True) for section in (comparable, better)]
     parts += [_section(section, answered=False) for section in others]
@@ -374,9 +383,54 @@ def as_html(comparison: Findings) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_TITLE}</title>\n<style>{_COLOURS}{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{_TITLE}</title>\n<style>{_COLOURS}{_STYLE}{FIGURE_STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def answer_html(comparison: Findings) -> str:
+    """Return the verdict as a heading, and the figures, as HTML; they need `FIGURE_STYLE`."""
+    parts = [f"<h1>{html.escape(printable(headline(comparison)))}</h1>"]
+    if not comparison.comparable:
+        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
+    drawn = _figures(comparison)
+    if drawn:
+        parts.append('<div class="figures">\n' + "\n".join(drawn) + "\n</div>")
+    return "\n".join(parts)
+
+
+#: Intervals that are drawn.
+_MOST_ROWS = 10
+
+
+def _figures(comparison: Findings) -> list[str]:
+    """The figures for which there are data."""
+    pair = comparison.decisive
+    gains = [
+        (text, each.difference, each.low, each.high)
+        for text, each in _gains(comparison)
+        if each.difference is not None
+    ]
+    means = [(best.label, best.scores) for best in comparison.bests if best.scores]
+    return [
+        *([forest(gains[:_MOST_ROWS])] if gains else []),
+        *([scatter(pair.first, pair.second, pair.shared)] if pair.shared else []),
+        *([distributions(comparison.metric.partition(":")[0], means)] if means else []),
+    ]
+
+
+def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
+    """Each pair's gain; of two tables, also that at each value of what explains it best."""
+    for pair in comparison.pairs:
+        yield f"{pair.first} over {pair.second}", pair.estimate
+    if len(comparison.pairs) > 1:
+        return
+    pair = comparison.decisive
+    for effect in pair.effects[:1]:
+        for value, (estimate, _) in effect.by_value.items():
+            yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
+    for change in pair.changes:
+        yield f"{change.name}: {change.first} over {change.second}", change.estimate
 
 
 def _section(section: Section, *, answered: bool) -> str:
@@ -437,7 +491,8 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         **_pair(comparison.decisive, several=several),
         "winner": comparison.winner,
         "tables": [
-            {key: _known(value) for key, value in asdict(best).items()} for best in comparison.bests
+            {key: _known(value) for key, value in asdict(best).items() if key != "scores"}
+            for best in comparison.bests
         ],
         "pairs": [_pair(pair, several=several) for pair in comparison.pairs],
         "budgets": [asdict(each) for each in comparison.budgets],

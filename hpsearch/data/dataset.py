@@ -258,7 +258,7 @@ def profile(dataset: Dataset) -> tuple[str, ...]:
     count = f"{len(folds)} folds of {len(train):,}" if dataset.folds else f"{len(train):,}"
     test = "" if dataset.test is None else f"; {len(dataset.test):,} test rows"
     rows = f"{dataset.name}: {count} training and {len(validation):,} validation rows{test}"
-    described = _targets(dataset.target, train.y, folds)
+    described = _targets(dataset.target, train.y, guess_scores(dataset))
     return (f"{rows}; {_features(dataset)}", *([described] if described else []))
 
 
@@ -305,12 +305,27 @@ def _commonest(codes: npt.NDArray[Any]) -> int:
     return int(np.bincount(codes.astype(np.intp)).argmax())
 
 
-def _targets(target: Target, y: npt.NDArray[Any], folds: Sequence[Dataset]) -> str:
-    """Describe training targets; the scores are means over the folds."""
+def guess_scores(dataset: Dataset) -> dict[str, float]:
+    """Score always guessing the commonest class, or the mean target: metric -> value.
+
+    The values are means over the folds. There is none for other targets.
+    """
+    folds, target = dataset.folds or (dataset,), dataset.target
+    if target.classes:
+        right = [np.mean(each.validation.y == _commonest(each.train.y)) for each in folds]
+        return {"val_accuracy": float(np.mean(right))}
+    if target.task is not Task.REGRESSION or target.outputs > 1:
+        return {}
+    off = [target.std[0] * np.abs(each.validation.y.ravel().astype(float)) for each in folds]
+    mae, mse = (float(np.mean([np.mean(each**power) for each in off])) for power in (1, 2))
+    return {"val_mae": mae, "val_mse": mse}
+
+
+def _targets(target: Target, y: npt.NDArray[Any], guesses: Mapping[str, float]) -> str:
+    """Describe training targets, and the scores of guessing."""
     if target.classes:
         counts = np.bincount(y.astype(np.intp), minlength=len(target.classes))
         shares, most = counts / counts.sum(), int(counts.argmax())
-        right = np.mean([np.mean(each.validation.y == _commonest(each.train.y)) for each in folds])
         guess = printable(target.classes[most])
         if len(counts) <= _SHOWN_CLASSES:
             named = zip(target.classes, shares, strict=True)
@@ -321,11 +336,10 @@ def _targets(target: Target, y: npt.NDArray[Any], folds: Sequence[Dataset]) -> s
                 f"{len(counts):,} classes, from {shares.min():.1%} ({least}) to "
                 f"{shares.max():.1%} ({guess}) of the rows"
             )
-        return f"{said}; always guessing {guess} has val_accuracy {right:.4f}"
-    if target.task is not Task.REGRESSION or target.outputs > 1:
+        return f"{said}; always guessing {guess} has val_accuracy {guesses['val_accuracy']:.4f}"
+    if not guesses:
         return ""
-    off = [each.target.std[0] * each.validation.y.ravel().astype(float) for each in folds]
-    mae, mse = (np.mean([np.mean(np.abs(each) ** power) for each in off]) for power in (1, 2))
+    mae, mse = guesses["val_mae"], guesses["val_mse"]
     own = y.ravel().astype(float) * target.std[0] + target.mean[0]
     return (
         f"targets from {own.min():.5g} to {own.max():.5g}; always guessing their mean, "

@@ -10,37 +10,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.store.cells import text_of
 from hpsearch.wording import COLOURS
 
 Spec = dict[str, Any]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-#: cividis at eleven even steps (Nunez, Anderton and Renslow, PLOS ONE 2018).
-_CIVIDIS = (
-    *("#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78"),
-    *("#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838"),
+#: The one scale of the page, from worse (blue) to better (orange), in eleven even steps of Oklab.
+#: Hues that colour-blind readers tell apart; each step has a contrast of 3 with its background.
+_LIGHT_SCALE = (
+    *("#6f93c6", "#768fbd", "#7d8bb4", "#8387aa", "#8983a1", "#8e7f98"),
+    *("#9a7782", "#a56e6b", "#af6453", "#b85837", "#c04a00"),
 )
-#: Lines need contrast with the background: the scale without its palest end on white, without
-#: its darkest end on black.
-_LIGHT_LINES = (
-    *("#e0c54f", "#cfb853", "#bcaa59", "#a89b62", "#938d6a", "#7e7f70"),
-    *("#6a7073", "#546174", "#3c5178", "#21427b", "#00336f"),
-)
-_DARK_LINES = (
-    *("#4a5a7d", "#5a6679", "#6a7276", "#7b7f77", "#8c8d78", "#9d9b76"),
-    *("#afa972", "#c2b86b", "#d5c761", "#e9d752", "#fee838"),
+_DARK_SCALE = (
+    *("#5779ad", "#677dab", "#7680a8", "#8584a6", "#9387a3", "#a18aa0"),
+    *("#b49092", "#c69583", "#d99971", "#ec9d5b", "#ffa03c"),
 )
 
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
         **COLOURS["light"],
         "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
-        "lines": _LIGHT_LINES,
+        "lines": _LIGHT_SCALE,
     },
     "dark": {
         **COLOURS["dark"],
         "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
-        "lines": _DARK_LINES,
+        "lines": _DARK_SCALE,
     },
 }
 _COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
@@ -48,7 +44,7 @@ _COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "border
 
 def line_colour(share: float) -> str:
     """The colour name of a line at `share` (0 worst, 1 best) of a ranking."""
-    return f"@line{round(share * (len(_CIVIDIS) - 1))}"
+    return f"@line{round(share * (len(_LIGHT_SCALE) - 1))}"
 
 
 def colour_names(theme: str) -> dict[str, Any]:
@@ -59,8 +55,7 @@ def colour_names(theme: str) -> dict[str, Any]:
         **{f"@{name}": colour for name, colour in plain.items()},
         **{f"@line{index}": colour for index, colour in enumerate(lines)},
         **{f"@series{index}": colour for index, colour in enumerate(series)},
-        "@lines": _scale(lines),
-        "@field": _scale(_CIVIDIS),
+        "@scale": _scale(lines),
     }
 
 
@@ -77,6 +72,8 @@ def template(theme: str) -> Spec:
         "zeroline": False,
         "automargin": True,
         "title": {"standoff": 8},
+        "separatethousands": True,
+        "exponentformat": "none",
     }
     return {
         "font": {"family": _FONT, "size": 13, "color": colours["text"]},
@@ -127,6 +124,9 @@ BEST_CURVES = 0.3
 MOST_EPOCHS = 60
 _LONGEST = 60
 _DIGITS = 6
+#: Larger numbers have an exponent; from the second one on, commas separate thousands.
+_MOST_SPELT = 1e7
+_DIGITS_APART = 10_000
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
@@ -145,9 +145,40 @@ def rounded(value: Any) -> float | int | None:
 
 
 def number(value: float) -> str:
-    """A score or a loss with four decimals, or four digits if it is very large or small."""
-    small = value != 0 and abs(value) < 1e-3
-    return f"{value:.4g}" if small or abs(value) >= 1000 else f"{value:.4f}"
+    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6."""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < _SMALL or size >= _MOST_SPELT:
+        return _exponential(value)
+    if size >= 999.95:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
+
+
+def plain(value: float) -> str:
+    """A hyperparameter as one would write it: 32, 0.003, 20,000, 7.8e-6."""
+    size = abs(value)
+    if size and (size < 1e-4 or size >= _MOST_SPELT):
+        return _exponential(value)
+    if float(value).is_integer():
+        return f"{value:,.0f}" if size >= _DIGITS_APART else f"{value:.0f}"
+    if size >= _DIGITS_APART:
+        return f"{value:,.0f}"
+    text = np.format_float_positional(float(f"{value:.3g}"), trim="-")
+    return str(text)
+
+
+def value_text(value: Any) -> str:
+    """A cell of the results table for people; see `plain` and `text_of`."""
+    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
+
+
+def _exponential(value: float) -> str:
+    mantissa, exponent = f"{value:.2e}".split("e")
+    digits = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{digits}e{int(exponent)}"
 
 
 def duration(seconds: float) -> str:
@@ -162,14 +193,36 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
 
 
+#: Multiples of a power of ten with a tick on a log axis, by the axis' length in powers.
+_MULTIPLES = ((1.2, (1, 2, 3, 5, 7)), (3.0, (1, 3)), (math.inf, (1,)))
+
+
+def log_marks(low: float, high: float) -> list[float]:
+    """The ticks of a log axis, such as 0.001, 0.003 and 0.01; its ends if no others lie on it."""
+    length = math.log10(high / low)
+    multiples = next(each for most, each in _MULTIPLES if length <= most)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{multiple}e{power}") for power in powers for multiple in multiples]
+    inside = [mark for mark in marks if low * (1 - 1e-9) <= mark <= high * (1 + 1e-9)]
+    return inside if len(inside) > 1 else [low, high]
+
+
 #: An axis is cut if values lie beyond the middle 90% by this many times their range.
 _FAR = 4.0
+#: Smaller numbers are written with an exponent.
+_SMALL = 1e-3
 
 
 def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     """An axis of numbers, cut if a few values lie far from all others."""
     limits = robust_range(values)
-    return {"title": {"text": inert(title)}} | ({} if limits is None else {"range": limits})
+    axis: dict[str, Any] = {"title": {"text": inert(title)}}
+    if limits is not None:
+        axis["range"] = limits
+    finite = np.abs(np.asarray(values, dtype=np.float64))
+    if finite[np.isfinite(finite)].max(initial=0.0) < _SMALL and finite.size:
+        axis["exponentformat"] = "e"
+    return axis
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.report.drawing import Spec, inert, number, rounded, spread
-from hpsearch.store.cells import text_of
+from hpsearch.report.drawing import (
+    Spec,
+    inert,
+    log_marks,
+    number,
+    number_axis,
+    plain,
+    rounded,
+    spread,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from hpsearch.report.forest import Floats
@@ -19,6 +30,15 @@ _MOST_SHARES = 16
 _LEAST_OF_PAIR = 0.005
 #: An axis of at most this many numbers has a tick at each.
 _MOST_MARKED = 8
+#: Characters that fit below the smallest figure of an effect, and the shortest label.
+_ROOM = 32
+_SHORTEST = 8
+#: Characters that fit below a contour.
+_WIDE = 60
+#: Most trials beside an effect, spread evenly over the ranking.
+MOST_EFFECT_POINTS = 300
+#: The width of the trials of one category, and of one number as a share of the axis.
+_BESIDE, _NUDGE = 0.5, 0.03
 #: An axis of cells has at most this many ticks.
 _MOST_TICKS = 12
 #: Most trials marked on a contour, spread evenly over the ranking.
@@ -38,7 +58,7 @@ def shares_figure(importance: Importance) -> Spec:
     data = []
     for size, name, colour in (
         (1, "one", "@accent"),
-        (2, "two together, beyond their own", "@second"),
+        (2, "two together, beyond their own", "@muted"),
     ):
         members = [share for share in kept if len(share.names) == size]
         if not members:
@@ -90,21 +110,47 @@ def _label(names: tuple[str, ...]) -> str:
     return " × ".join(inert(name, 24) for name in names)  # noqa: RUF001 - the sign of a product
 
 
-def effect_figure(importance: Importance, name: str, metric: str = "score") -> Spec:
-    """The marginal effect of a hyperparameter; all effects have the same vertical axis."""
-    effect = importance.effects[name]
-    low, high = importance.span
+def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_POINTS) -> Spec:
+    """A hyperparameter's marginal effect, and trials; all effects have the same vertical axis."""
+    effect = source.importance.effects[name]
+    low, high = source.importance.span
+    low, high = min(low, source.scale[0]), max(high, source.scale[1])
     margin = 0.06 * (high - low)
+    limits = [low - margin, high + margin]
+    rows = source.ranked[source.ranked[name].notna()]
+    rows = rows.iloc[spread(len(rows), most)]
+    scores = rows["score"].to_numpy(np.float64).clip(limits[0], limits[1])
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rounded(x) for x in _beside(effect, list(rows[name]))],
+        "y": [rounded(y) for y in scores],
+        "meta": {"trials": [int(trial) for trial in rows["trial"]]},
+        "marker": {"color": "@ghost", "size": 5},
+    }
     layout = {
         "xaxis": _value_axis(effect),
-        "yaxis": {
-            "title": {"text": inert(f"mean {metric}")},
-            "range": [rounded(low - margin), rounded(high + margin)],
-        },
+        "yaxis": number_axis(source.metric, scores)
+        | {"range": [rounded(limit) for limit in limits]},
         "showlegend": False,
         "height": 280,
     }
-    return {"data": _line(effect) if effect.numeric else [_points(effect)], "layout": layout}
+    means = _line(effect) if effect.numeric else [_points(effect)]
+    return {"data": [points, *means], "layout": layout}
+
+
+def _beside(effect: Effect, values: list[Any]) -> Floats:
+    """Positions of trials; those of one value lie beside each other, evenly spread."""
+    turn = np.arange(len(values)) * _GOLDEN_ANGLE / (2 * np.pi) % 1 - 0.5
+    if not effect.numeric:
+        return np.asarray(_cell_positions(effect, values) + _BESIDE * turn, np.float64)
+    at = np.asarray(values, np.float64)
+    if len(effect.levels) > _MOST_MARKED:
+        return at
+    levels = np.asarray(effect.levels, np.float64)
+    if effect.log:
+        return np.asarray(at * (levels[-1] / levels[0]) ** (_NUDGE * turn))
+    return np.asarray(at + _NUDGE * (levels[-1] - levels[0]) * turn)
 
 
 def _line(effect: Effect) -> list[dict[str, Any]]:
@@ -156,7 +202,7 @@ def _points(effect: Effect) -> dict[str, Any]:
 def _hover_texts(effect: Effect) -> list[str]:
     rows = zip(effect.levels, effect.mean, effect.low, effect.high, strict=True)
     return [
-        f"<b>{inert(effect.name)}: {inert(text_of(level))}</b><br>"
+        f"<b>{inert(effect.name)}: {inert(value_text(level))}</b><br>"
         f"{number(mean)} ({number(low)} to {number(high)})"
         for level, mean, low, high in rows
     ]
@@ -167,28 +213,63 @@ def _positions(effect: Effect) -> list[float]:
     return [*map(float, effect.levels if effect.numeric else range(len(effect.levels)))]
 
 
-def _value_axis(effect: Effect) -> dict[str, Any]:
-    """An axis of numbers, or of categories one apart."""
+def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
+    """An axis of numbers, or of categories one apart, with labels for `room` characters."""
     axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    at = _positions(effect)
     if effect.log:
-        # Only decades have ticks, because those between them would overlap.
-        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
-    if effect.numeric and len(effect.levels) > _MOST_MARKED:
-        return axis
-    axis["tickvals"] = _positions(effect)
-    axis["ticktext"] = [inert(text_of(level), 28) for level in effect.levels]
+        axis["type"] = "log"
     if not effect.numeric:
-        axis["range"] = [-0.5, len(effect.levels) - 0.5]
+        axis["range"] = [-0.5, len(at) - 0.5]
+        longest = max(_SHORTEST, room // len(at))
+        axis["tickvals"] = at
+        axis["ticktext"] = [inert(value_text(level), longest) for level in effect.levels]
+        # Upright labels need the height of a line each.
+        return axis | {"tickangle": 0 if longest * len(at) <= room else -90}
+    if effect.log or len(at) <= _MOST_MARKED:
+        marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
+        ends = [np.log10(value) if effect.log else value for value in (at[0], at[-1])]
+        shown = _apart(marks, ends, room, log=effect.log)
+        axis |= {"tickvals": shown, "ticktext": [plain(mark) for mark in shown], "tickangle": 0}
     return axis
+
+
+def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
+    """The marks whose labels do not overlap on an axis of `room` characters."""
+    kept = _fitting(marks, ends, room, log=log)
+    powers = [mark for mark in marks if log and math.log10(mark).is_integer()]
+    # Powers of ten are evenly spaced; marks that are left over would not be.
+    if len(kept) < len(marks) and len(powers) > 1:
+        return _fitting(powers, ends, room, log=log)
+    return kept
+
+
+def _fitting(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
+    kept: list[float] = []
+    free = -math.inf
+    for mark in marks:
+        at = math.log10(mark) if log else mark
+        place = (at - ends[0]) / ((ends[1] - ends[0]) or 1.0) * room
+        half = len(plain(mark)) / 2
+        if place - half >= free:
+            kept.append(mark)
+            free = place + half + 1
+    return kept
 
 
 def _cell_axis(effect: Effect) -> dict[str, Any]:
     """An axis of cells one apart."""
-    shown = spread(len(effect.levels), _MOST_TICKS)
+    places: list[float] = [float(i) for i in spread(len(effect.levels), _MOST_TICKS)]
+    texts = [inert(value_text(effect.levels[int(place)]), 28) for place in places]
+    if effect.log and len(effect.levels) > _MOST_MARKED:
+        low, high = (float(effect.levels[i]) for i in (0, -1))
+        marks = log_marks(low, high)
+        places = [float(place) for place in _cell_positions(effect, marks)]
+        texts = [plain(mark) for mark in marks]
     return {
         "title": {"text": inert(effect.name)},
-        "tickvals": shown,
-        "ticktext": [inert(text_of(effect.levels[i]), 28) for i in shown],
+        "tickvals": places,
+        "ticktext": texts,
         "range": [-0.5, len(effect.levels) - 0.5],
         "showgrid": False,
     }
@@ -212,14 +293,19 @@ def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
         "x": across,
         "y": up,
         "z": [[rounded(v) for v in row] for row in grid.T],
-        "colorscale": "@field",
+        "colorscale": "@scale",
         "reversescale": source.goal == "minimize",
-        "colorbar": {"title": {"text": source.metric, "side": "right"}, "thickness": 12},
+        "colorbar": {
+            "title": {"text": inert(source.metric), "side": "right"},
+            "thickness": 12,
+            "separatethousands": True,
+            "exponentformat": "e" if np.abs(grid).max() < 1e-3 else "none",
+        },
         "hovertemplate": "%{z:.5~g}<extra></extra>",
     }
     if smooth:
         field |= {"contours": {"coloring": "heatmap"}, "line": {"width": 0.6}}
-    xaxis, yaxis = (_value_axis(e) if smooth else _cell_axis(e) for e in effects)
+    xaxis, yaxis = (_value_axis(e, _WIDE) if smooth else _cell_axis(e) for e in effects)
     return {
         "data": [field, _trials(source, effects, smooth=smooth)],
         "layout": {"xaxis": xaxis, "yaxis": yaxis, "showlegend": False, "height": 460},

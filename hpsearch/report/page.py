@@ -22,21 +22,22 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.report import words
+from hpsearch.report.answer import answer_of
 from hpsearch.report.drawing import THEMES, Spec, colour_names, duration, number, template
-from hpsearch.report.importance_figures import contour_figure, effect_figure, shares_figure
+from hpsearch.report.importance_figures import contour_figure, effect_figure
 from hpsearch.report.source import ReportSource, with_distinct_names
 from hpsearch.report.trial_figures import (
     MOST_CURVES,
-    MOST_LINES,
     MOST_POINTS,
     curves_figure,
+    distribution_figure,
     front_figure,
     overview_figure,
-    parallel_figure,
     progress_figure,
     work_figure,
 )
@@ -57,9 +58,8 @@ class PageLimits:
     """The most that the page holds of one sweep.
 
     Attributes:
-        rows: Rows of the table.
+        rows: Rows of the table, which are lines of the parallel coordinates.
         points: Trials in the figure of progress.
-        lines: Trials in the parallel coordinates.
         curves: Trials in a figure of learning curves.
         pairs: Hyperparameters that can be paired in a contour.
         effects: Hyperparameters whose marginal effect is drawn.
@@ -67,7 +67,6 @@ class PageLimits:
 
     rows: int = 10_000
     points: int = MOST_POINTS
-    lines: int = MOST_LINES
     curves: int = MOST_CURVES
     pairs: int = 8
     effects: int = 40
@@ -77,7 +76,6 @@ class PageLimits:
         return PageLimits(
             rows=max(50, int(self.rows * rows)),
             points=max(100, int(self.points * figures)),
-            lines=max(100, int(self.lines * figures)),
             curves=max(10, int(self.curves * figures)),
             pairs=max(3, int(self.pairs * math.sqrt(figures))),
             effects=max(8, int(self.effects * math.sqrt(figures))),
@@ -88,12 +86,13 @@ def payload_of(
     sources: Sequence[ReportSource], limits: PageLimits, *, live: bool
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
-    written = time.strftime("%Y-%m-%d %H:%M:%S")
+    # A page that is complete depends on nothing but its inputs.
+    written = time.strftime("%Y-%m-%d %H:%M:%S") if live else ""
     return {
         "written": written,
         "live": live,
         "refresh_seconds": _REFRESH_SECONDS,
-        "footer": f"Written {written} by hpsearch {version_of('hpsearch')}. This file holds "
+        "footer": f"Written by hpsearch {version_of('hpsearch')}. This file holds "
         "everything on this page: it opens offline and loads nothing from a server.",
         "themes": {
             name: {"colours": colour_names(name), "template": template(name)}
@@ -112,6 +111,10 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     return {
         "name": source.name,
         "description": (source.sweep and source.sweep.description) or "",
+        "metric": source.metric,
+        "minimize": source.goal == "minimize",
+        "scale": source.scale,
+        "answer": answer_of(source),
         "tiles": words.tiles(source),
         "summary": [
             source.metric,
@@ -125,6 +128,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "scored": len(source.ranked),
         "columns": words.columns_of(source, limits.rows),
         "constants": words.constants_of(source),
+        "executions": words.executions_of(source, limits.rows),
         "figures": _figures(source, limits),
         "importance": {
             "reason": found.reason,
@@ -136,10 +140,11 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
+        "predictions": words.predictions(source),
         "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.lines, limits.curves, limits.effects),
+        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
     }
 
 
@@ -152,15 +157,15 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             for by in ("trial", *(["seconds"] if source.has_work else []))
         },
         "curves": {
-            metric: curves_figure(source, metric, most=limits.curves) for metric in source.metrics
+            metric: curves_figure(source, metric, most=limits.curves)
+            for metric in source.metrics
+            # A function that returns one score has no curve.
+            if source.curves["epoch"].max() > 1
         },
         "front": front_figure(source, most=limits.points) if source.objectives else None,
-        "parallel": parallel_figure(source, most=limits.lines) if len(source.ranked) else None,
-        "shares": shares_figure(found),
+        "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
         "effects": {
-            name: effect_figure(found, name, source.metric)
-            for name in found.effects
-            if name in strongest
+            name: effect_figure(source, name) for name in found.effects if name in strongest
         },
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.has_work else None,
@@ -184,7 +189,10 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
 
 #: Limit of the whole page; the figures are thinned until it fits.
 _MOST_BYTES = 6_000_000
-_SCRIPTS = ("basics", "model", "figures", "table", "filters", "sections", "main")
+_SCRIPTS = (
+    *("basics", "config", "model", "figures", "filters", "sections", "answer", "detail", "table"),
+    *("parallel", "main"),
+)
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
     *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),
@@ -192,7 +200,9 @@ _SHARES = (
 )
 
 
-def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "") -> str:
+def render(
+    sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "", compared: str = ""
+) -> str:
     """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
     sources = with_distinct_names(sources)
     plotly = _plotly()
@@ -203,8 +213,9 @@ def render(sources: Sequence[ReportSource], *, live: bool = False, inputs: str =
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
+        "comparison": compared and f'<div class="compared">\n{compared}\n</div>',
         "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
-        "style": "\n".join([*themes, _asset("page.css")]),
+        "style": "\n".join([*themes, FIGURE_STYLE, _asset("page.css")]),
         "plotly": plotly,
         "script": script,
     }
@@ -232,8 +243,8 @@ def _policy(*scripts: str) -> str:
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return (
-        # Plotly evaluates code for parallel coordinates, and writes style elements.
-        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        # Plotly writes style elements.
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
 
@@ -264,6 +275,7 @@ def write_page(
     *,
     live: bool = False,
     write: Callable[[Path, str], None] = write_atomically,
+    compared: str = "",
 ) -> None:
     """Write a page about one or more sweeps, atomically.
 
@@ -272,6 +284,7 @@ def write_page(
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
         write: Writes text to a file, such as the `write` of a directory that is held.
+        compared: The verdict on several sweeps as HTML, the output of `answer_html`.
 
     Raises:
         InputError: The sweeps do not fit in a page.
@@ -280,7 +293,7 @@ def write_page(
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance and not live else ""
-    write(path, render(sources, live=live, inputs=digest))
+    write(path, render(sources, live=live, inputs=digest, compared=compared))
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:

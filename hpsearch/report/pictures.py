@@ -16,6 +16,7 @@ from hpsearch.report.page import write_page
 from hpsearch.report.source import with_hover
 from hpsearch.report.trial_figures import (
     curves_figure,
+    distribution_figure,
     front_figure,
     parallel_figure,
     progress_figure,
@@ -60,6 +61,8 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     yield "progress", progress_figure(source)
     if source.has_work:
         yield "progress-by-time", progress_figure(source, by="seconds")
+    if len(source.ranked):
+        yield "distribution", distribution_figure(source)
     if source.objectives:
         yield "front", front_figure(source)
     for metric in source.metrics:
@@ -71,7 +74,7 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
         yield "importance", shares_figure(found)
         for index, name in enumerate(found.effects, start=1):
             safe = re.sub(r"[^\w-]", "_", name)
-            yield f"effect-{index}-{safe}", effect_figure(found, name, source.metric)
+            yield f"effect-{index}-{safe}", effect_figure(source, name)
         if len(found.paired) > 1:
             yield "contour", contour_figure(source, *found.paired[:2])
     if source.has_work:
@@ -194,7 +197,7 @@ class Pictures:
         if hyperparameter not in found.effects:
             known = ", ".join(found.effects)
             raise InputError(f"hyperparameter: must be one of {known}, not {hyperparameter!r}")
-        return self._drawn(effect_figure(found, hyperparameter, self._source.metric), theme)
+        return self._drawn(effect_figure(self._source, hyperparameter), theme)
 
     def plot_contour(
         self, x: str | None = None, y: str | None = None, *, theme: str = "light"
@@ -208,6 +211,10 @@ class Pictures:
         others = (name for name in self._known().paired if name not in chosen)
         first, second = (next(others, "") if name is None else name for name in chosen)
         return self._drawn(contour_figure(self._source, first, second), theme)
+
+    def plot_distribution(self, *, theme: str = "light") -> Figure:
+        """Plot the empirical distribution of the trials' scores."""
+        return self._drawn(distribution_figure(self._source), theme)
 
     def plot_work(self, *, theme: str = "light") -> Figure:
         """Plot the epochs that were trained, answered by a shared training, or not needed."""

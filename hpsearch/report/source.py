@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +16,12 @@ import numpy as np
 
 from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.report.drawing import Spec, inert, number
+from hpsearch.report.drawing import Spec, inert, number, plain, robust_range, value_text
 from hpsearch.report.forest import is_log
 from hpsearch.report.importance import Importance, importance_of
 from hpsearch.spec.sweep import Sweep, load_sweep
-from hpsearch.store.cells import text_of
-from hpsearch.store.facts import Evaluation
+from hpsearch.store.facts import Evaluation, Facts
+from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
@@ -72,15 +73,15 @@ class PlotAxis:
     def ends(self) -> tuple[float, float]:
         """The first and the last position."""
         if not self.numeric:
-            return 0.0, max(len(self.levels) - 1 + self.gaps, 1)
+            return self.gap_position if self.gaps else 0.0, max(len(self.levels) - 1.0, 1.0)
         low, high = self._scaled(self.low), self._scaled(self.high)
         return (self.gap_position if self.gaps else low), high
 
     @property
     def gap_position(self) -> float:
-        """The position of empty cells: below the numbers, or after the categories."""
+        """The position of empty cells, below all others."""
         if not self.numeric:
-            return float(len(self.levels))
+            return -1.0
         low, high = self._scaled(self.low), self._scaled(self.high)
         return low - _BELOW * ((high - low) or 1.0)
 
@@ -108,7 +109,7 @@ class PlotAxis:
         """
         if self.numeric and not self.marked:
             return None
-        ticks = [(self._scaled(value), text_of(value)) for value in self.marked]
+        ticks = [(self._scaled(value), plain(value)) for value in self.marked]
         ticks += [(float(code), text) for code, text in enumerate(self.levels)]
         if self.gaps:
             ticks.append((self.gap_position, "-"))
@@ -133,7 +134,7 @@ def plot_axis(column: pd.Series[Any]) -> PlotAxis:
 
 
 def _texts(column: pd.Series[Any]) -> list[str | None]:
-    return [None if text == "-" else text for text in map(text_of, column.astype(object))]
+    return [None if text == "-" else text for text in map(value_text, column.astype(object))]
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,25 @@ class ReportSource:
         return len(self.table) > len(self.trials)
 
     @cached_property
+    def facts(self) -> Facts:
+        """What the store of the directory knows about the data of these rows."""
+        if self.directory is not None:
+            # A damaged store is told of elsewhere.
+            with suppress(HpsearchError):
+                return facts_of(self.directory, self.table["data"].dropna())
+        return Facts({})
+
+    @cached_property
+    def guess(self) -> float | None:
+        """The score of always guessing one class or the mean target, if it is known."""
+        return self.facts.guesses.get(self.metric)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another seed may give another score."""
+        return self.sweep is not None
+
+    @cached_property
     def mean_curves(self) -> pd.DataFrame:
         """The learning curve of each trial: the means of those of its executions."""
         curves = self.curves.drop(columns=[*CURVES_TAIL], errors="ignore")
@@ -272,6 +292,26 @@ class ReportSource:
         """The axis of each hyperparameter that takes more than one value."""
         varying = varying_columns(self.table) if len(self.table) else []
         return {name: plot_axis(self.table[name]) for name in varying}
+
+    @cached_property
+    def scale(self) -> tuple[float, float]:
+        """The scores at the ends of the colour scale, without a few far ones."""
+        scores = self.ranked["score"].to_numpy(np.float64)
+        if not len(scores):
+            return 0.0, 1.0
+        low, high = robust_range(scores) or (scores.min(), scores.max())
+        return float(low), float(high)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a few scores lie so far from the others that figures cut them off."""
+        return robust_range(self.ranked["score"].to_numpy(np.float64)) is not None
+
+    @property
+    def in_order_of_a_grid(self) -> bool:
+        """Whether the order of trials is that of a grid or of a list, which is no progress."""
+        methods = {*self.table["method"].dropna()} if "method" in self.table else set()
+        return bool(methods) and methods <= {"grid", "configs"}
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -321,7 +361,7 @@ class ReportSource:
     def _hover_text(self, trial: int, row: pd.Series[Any]) -> str:
         score = row["status"] if math.isnan(row["score"]) else number(float(row["score"]))
         lines = [f"<b>trial {trial}: {inert(score)}</b>"]
-        lines += [f"{inert(name)}: {inert(text_of(row[name]))}" for name in self.axes]
+        lines += [f"{inert(name)}: {inert(value_text(row[name]))}" for name in self.axes]
         if self.repeated:
             lines.append(f"executions: {row['executions']}")
         return "<br>".join(lines)

@@ -13,7 +13,9 @@ from hpsearch.report.drawing import (
     Spec,
     inert,
     line_colour,
+    log_marks,
     number_axis,
+    plain,
     robust_range,
     rounded,
     spread,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
+#: Most steps of an empirical distribution.
+_MOST_STEPS = 400
 #: Most trials drawn as learning curves.
 MOST_CURVES = 100
 #: Most trials drawn as parallel coordinates, and the share of these that are the best.
@@ -34,6 +38,8 @@ MOST_LINES = 2_000
 _BEST_LINES = 0.1
 #: Most axes of parallel coordinates, because more cannot be told apart on a screen.
 _MOST_AXES = 14
+#: Half of the widest band of trials with one value, as a share of the distance between values.
+_BAND = 0.36
 #: Room beyond the ends of an axis, as a share of its length.
 _ROOM = 0.07
 #: An axis of positive values is logarithmic if their largest ratio reaches this.
@@ -43,7 +49,10 @@ _MOST_MARKED = 10
 
 
 def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
-    """Every score and the best so far, by `trial` or by `seconds` of training up to each trial."""
+    """Every score by `trial` or by `seconds` of training up to each trial, and the best so far.
+
+    The order of a grid is no progress, so it has no line.
+    """
     scored = source.ranked.sort_values("trial")
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
@@ -56,27 +65,60 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     elif x.max(initial=0) <= _MOST_MARKED:
         axis["dtick"] = 1
     shown = spread(len(scored), most)
-    best_x, best_y = _best_so_far(x, scores, source.goal)
-    points = {
+    limits = robust_range(scores)
+    # A trial beyond the axis is a triangle at its edge.
+    low, high = limits or (-np.inf, np.inf)
+    places = np.clip(scores, low, high)
+    symbols = np.select([scores < low, scores > high], ["triangle-down", "triangle-up"], "circle")
+    points: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "name": "trial",
         "x": [rounded(x[i]) for i in shown],
-        "y": [rounded(scores[i]) for i in shown],
+        "y": [rounded(places[i]) for i in shown],
         "meta": {"trials": [int(scored["trial"].iloc[i]) for i in shown]},
         "marker": {"color": "@accent", "size": 7, "opacity": 0.5},
+        "cliponaxis": False,
     }
+    if limits:
+        points["marker"]["symbol"] = [str(symbols[i]) for i in shown]
+    data = [points]
+    if not source.in_order_of_a_grid:
+        best_x, best_y = _best_so_far(x, scores, source.goal)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "best so far",
+                "x": best_x,
+                "y": best_y,
+                "line": {"color": "@second", "width": 2.5, "shape": "hv"},
+                "hoverinfo": "skip",
+            }
+        )
+    yaxis = number_axis(source.metric, scores)
+    return {"data": data, "layout": {"xaxis": axis, "yaxis": yaxis, "showlegend": len(data) > 1}}
+
+
+def distribution_figure(source: ReportSource) -> Spec:
+    """The empirical distribution: the share of trials that score at most so much."""
+    scores = np.sort(source.ranked["score"].to_numpy(np.float64))
+    shown = spread(len(scores), _MOST_STEPS)
     line = {
         "type": "scatter",
         "mode": "lines",
-        "name": "best so far",
-        "x": best_x,
-        "y": best_y,
-        "line": {"color": "@second", "width": 2.5, "shape": "hv"},
-        "hoverinfo": "skip",
+        "x": [rounded(scores[i]) for i in shown],
+        "y": [rounded((i + 1) / len(scores)) for i in shown],
+        "line": {"color": "@accent", "width": 2.5, "shape": "hv"},
+        "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
     }
-    layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
-    return {"data": [points, line], "layout": layout}
+    layout = {
+        "xaxis": number_axis(source.metric, scores),
+        "yaxis": {"title": {"text": "share of trials"}, "tickformat": ".0%", "range": [0, 1.02]},
+        "showlegend": False,
+        "height": 300,
+    }
+    return {"data": [line], "layout": layout}
 
 
 def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
@@ -112,10 +154,41 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     values = values[np.isfinite(values)]
     axis: dict[str, Any] = {"title": {"text": inert(name)}}
     if len(values) and values.min() > 0 and values.max() > _LOG_RATIO * values.min():
-        axis["type"] = "log"
+        marks = log_marks(values.min(), values.max())
+        axis |= {"type": "log", "tickvals": marks, "ticktext": [plain(mark) for mark in marks]}
     scores = ranked["score"].to_numpy(np.float64)
     layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
     return {"data": [trials, best], "layout": layout}
+
+
+def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
+    """Predicted against true targets, and the line on which they are equal."""
+    truth, predicted = np.asarray(pairs, np.float64).T
+    ends = [rounded(truth.min()), rounded(truth.max())]
+    equal = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "equal",
+        "x": ends,
+        "y": ends,
+        "line": {"color": "@muted", "width": 1.5, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "row",
+        "x": [rounded(value) for value in truth],
+        "y": [rounded(value) for value in predicted],
+        "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
+        "hovertemplate": "true %{x}<br>predicted %{y}<extra></extra>",
+    }
+    layout = {
+        "xaxis": number_axis("true", truth),
+        "yaxis": number_axis("predicted", predicted),
+        "showlegend": False,
+    }
+    return {"data": [equal, points], "layout": layout}
 
 
 def overview_figure(sources: Sequence[ReportSource]) -> Spec:
@@ -197,6 +270,8 @@ def curves_figure(
         }
         trace["opacity"] = 1.0 if is_best else 0.75
         shown += [y for y in trace["y"] if y is not None]
+        if is_best and source.repeated:
+            data.append(_spread_of(source.curves, metric, trial))
         data.append(trace)
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
@@ -204,6 +279,27 @@ def curves_figure(
         "showlegend": False,
     }
     return {"data": data, "layout": layout}
+
+
+def _spread_of(curves: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
+    """A band of one standard deviation around the mean of a trial's executions."""
+    found = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
+    kept = found.fillna({"std": 0.0}).iloc[spread(len(found), MOST_EPOCHS)]
+    epochs = [int(epoch) for epoch in kept.index]
+    above, below = (
+        [rounded(value) for value in kept["mean"] + sign * kept["std"]] for sign in (1, -1)
+    )
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*epochs, *epochs[::-1]],
+        "y": [*above, *below[::-1]],
+        "fill": "toself",
+        "fillcolor": "@band",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "meta": {"band": trial},
+    }
 
 
 def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
@@ -232,7 +328,7 @@ def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
     }
     line: dict[str, Any] = {
         "color": score_axis["values"],
-        "colorscale": "@lines",
+        "colorscale": "@scale",
         "reversescale": source.goal == "minimize",
     }
     limits = robust_range(scores)
@@ -255,14 +351,24 @@ def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
 
 
 def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
+    """An axis of `rows`, the worst first; trials of one value lie beside each other."""
     low, high = axis.ends
     ticks = axis.ticks()
+    places = axis.positions(rows[axis.name])
+    if ticks is not None:
+        at = sorted(place for place, _ in ticks)
+        half = _BAND * min(np.diff(at), default=1.0)
+        places = places + _side_by_side(places, half)
+        low, high = low - half, high + half
+    elif axis.log:
+        ticks = [(float(np.log10(mark)), plain(mark)) for mark in log_marks(axis.low, axis.high)]
+        ticks += [(axis.gap_position, "-")] if axis.gaps else []
     # A brush can begin before the first value and end after the last.
     room = _ROOM * ((high - low) or 1.0)
     drawn: dict[str, Any] = {
-        "label": ("log10 " if axis.log and ticks is None else "") + inert(axis.name, 24),
+        "label": inert(axis.name, 24),
         "name": "axis",
-        "values": [rounded(position) for position in axis.positions(rows[axis.name])],
+        "values": [rounded(place) for place in places],
         "range": [rounded(low - room), rounded(high + room)],
     }
     if ticks is not None:
@@ -272,13 +378,23 @@ def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
     return drawn
 
 
+def _side_by_side(places: npt.NDArray[np.float64], half: float) -> npt.NDArray[np.float64]:
+    """Offsets of up to `half`, so that the width of a band shows how many trials have its value."""
+    found = np.zeros(len(places))
+    values, counts = np.unique(places, return_counts=True)
+    for value, count in zip(values, counts, strict=True):
+        around = np.arange(count) - (count - 1) / 2
+        found[places == value] = 2 * half * around / counts.max()
+    return found
+
+
 def work_figure(sources: Sequence[ReportSource]) -> Spec:
     """The epochs that trials asked for: trained, answered by a shared training, or not needed."""
     savings = [source.savings for source in sources]
     parts = (
         ("trained", "@accent", [s.epochs_trained for s in savings]),
         ("answered by a shared training", "@good", [s.epochs_shared for s in savings]),
-        ("not needed: stopped early", "@second", [s.epochs_stopped for s in savings]),
+        ("not needed: stopped early", "@muted", [s.epochs_stopped for s in savings]),
     )
     places = list(range(len(savings)))
     data = [

@@ -14,9 +14,12 @@ from hpsearch.report.drawing import (
     inert,
     number,
     rounded,
+    value_text,
 )
-from hpsearch.store.cells import text_of
-from hpsearch.store.tables import hyperparameter_columns
+from hpsearch.report.trial_figures import predictions_figure
+from hpsearch.store.cells import text_of, value_of
+from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
+from hpsearch.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,41 +30,29 @@ if TYPE_CHECKING:
 _MOST_REASONS = 50
 _MOST_NAMED = 12
 _LONGEST_REASON = 400
+#: Less training time is not worth a word.
+_LEAST_SECONDS = 0.05
+_LABELS = {"std": "standard deviation"}
 
 
-def tiles(source: ReportSource) -> list[list[str]]:
-    """The label, value and remark of each tile at the top of the page."""
-    table, best, saved = source.table, source.best, source.savings
+def tiles(source: ReportSource) -> list[str]:
+    """The counts of a sweep, in a few words each."""
+    table, saved = source.table, source.savings
     asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
-    spared = 1 - saved.epochs_trained / asked if asked else 0.0
-    trained = f"{saved.epochs_trained:,} trained of {asked:,} asked for"
-    trials = source.trials
+    found = [counted(len(source.trials), "trial")]
+    if source.repeated:
+        found[0] += f" in {counted(len(table), 'execution')}"
     lost = source.lost["status"].value_counts()
-    failures = ", ".join(f"{count:,} {status}" for status, count in lost.items())
-    if failures and source.repeated:
-        failures = f"executions: {failures}"
-    found = [
-        [f"best {source.metric}", *_best(source)],
-        ["trials", f"{len(trials):,}", f"{len(table):,} executions" if source.repeated else ""],
-        ["without a score", f"{len(source.unscored):,}", failures],
-    ]
-    if source.has_work:
-        found.append(["training time", duration(saved.seconds), "summed over trials"])
-        found.append(["epochs saved", f"{spared:.0%}", trained])
+    found += [f"{count:,} {status}" for status, count in lost.items()]
+    if source.has_work and saved.seconds >= _LEAST_SECONDS:
+        found.append(f"{duration(saved.seconds)} of training")
+    if asked > saved.epochs_trained:
+        found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
+    best = source.best
     # An objective function has no weights.
     if best is not None and best.notna()["weights"]:
-        found.append(["model size", f"{best['weights']:,}", "weights"])
+        found.append(f"the best has {int(best['weights']):,} weights")
     return found
-
-
-def _best(source: ReportSource) -> tuple[str, str]:
-    best = source.best
-    if best is None:
-        return "-", "no trial has a score"
-    text = f"trial {best['trial']}"
-    if best["executions"] > 1:
-        text += f"; the mean of {best['executions']} executions, sd {number(float(best['std']))}"
-    return number(float(best["score"])), text
 
 
 def overview_note(sources: Sequence[ReportSource]) -> str:
@@ -77,41 +68,47 @@ def overview_note(sources: Sequence[ReportSource]) -> str:
     )
 
 
-def notes(
-    source: ReportSource, points: int, lines: int, curves: int, effects: int
-) -> dict[str, str]:
+def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:
     """The note under each title, with the rule by which a large sweep was thinned."""
     scored = len(source.ranked)
-    spread = f"{points:,} of {scored:,} trials, evenly spread; the line is complete. "
+    spread = f"{points:,} of {scored:,} trials, evenly spread. "
     best = int(curves * BEST_CURVES)
     drawn = f"{curves} of {scored:,} trials: the best {best}, the others spread over the ranking. "
-    lined = f"{lines:,} of {scored:,} trials: the best tenth, the others spread over the ranking."
+    far = "Triangles at an edge stand for trials beyond it. " if source.is_cut else ""
     is_long = bool((source.curves["epoch"] > MOST_EPOCHS).any())
     found = source.importance
     strongest = f"The {effects} most important of {len(found.effects):,} hyperparameters. "
     return {
-        "progress": (spread if scored > points else "") + "Choose a point to see its trial.",
+        "progress": (spread if scored > points else "") + far + "Choose a point to see its trial.",
+        "distribution": "The share of trials that score at most so much.",
         "curves": (drawn if scored > curves else "")
-        + "Coloured by rank, the best trial in orange; point at a line to see its config. "
+        + "Coloured by rank, from blue (worse) to orange (better); point at a line to see its "
+        "config. "
+        + (
+            "The band is one standard deviation of the best's executions. "
+            if source.repeated
+            else ""
+        )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
         "front": _front_note(source),
-        "parallel": "Drag along an axis to keep a range: the table of best trials follows. "
-        "Click outside a range to remove it. If a hyperparameter is inactive, the line passes "
-        "below its numbers. " + (lined if scored > lines else ""),
+        "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top. "
+        "Drag along an axis to keep a range, which the table follows; click it to remove it. "
+        "Drag a name to move its axis.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
-        "each hyperparameter explains, and each pair beyond its members: functional ANOVA on "
-        "random forests. Lines: 90% intervals, from forests of half of the configs. From "
-        f"{found.trials:,} trials; the forest explains {max(0.0, found.explained):.0%} of the "
-        "variance of scores it has not seen. An inactive hyperparameter makes no difference.",
+        "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
+        f"From {counted(found.trials, 'trial')}; the model behind it explains "
+        f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen.",
         "effects": (strongest if len(found.effects) > effects else "")
-        + "The forest's mean score at each value, over all values of the others. Bands: 90% "
-        "intervals over forests.",
-        "contour": "The forest's mean score over two hyperparameters, all others averaged out. "
+        + "Points: trials. Line: the mean score at each value over all values of the others, with "
+        "its 90% interval.",
+        "contour": "The mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
+        "predictions": "Of the model that hpsearch evaluate has judged last on each split. In a "
+        "matrix, a line has the rows of one true class; a cell is as dark as its share of them.",
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
@@ -123,8 +120,8 @@ def _front_note(source: ReportSource) -> str:
         return ""
     names = [f"{name} ({goal})" for name, goal in source.objectives]
     return (
-        f"The {len(source.front):,} trials on the Pareto front of {', '.join(names)}: no other "
-        "trial is as good in each of them and better in one. The best trial has the best "
+        f"{counted(len(source.front), 'trial')} on the Pareto front of {', '.join(names)}: no "
+        "other trial is as good in each of them and better in one. The best trial has the best "
         f"{source.metric}."
     )
 
@@ -150,6 +147,22 @@ def evaluations(source: ReportSource) -> list[list[str]]:
         for each in source.evaluations
         for name, measured in each.metrics.items()
     ]
+
+
+def predictions(source: ReportSource) -> list[dict[str, Any]]:
+    """The predictions that the last evaluation on each split has kept: a matrix or a figure."""
+    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    found: list[dict[str, Any]] = []
+    for split, each in last.items():
+        title = f"{split} split, {each.rows:,} rows, trial {each.execution}"
+        if each.pairs:
+            found.append({"title": title, "figure": predictions_figure(each.pairs)})
+            continue
+        count = len(each.confusion)
+        named = source.facts.classes
+        classes = named if len(named) == count else tuple(map(str, range(count)))
+        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
+    return found
 
 
 def _measured(measured: Measurement) -> list[str]:
@@ -218,9 +231,9 @@ def _distinct(column: pd.Series[Any]) -> str:
 
 
 #: Columns that follow the hyperparameters in the page's table.
-_AFTER = ("status", "std", "executions", "seed", "fold", "epochs_trained", "weights", "seconds")
-#: Columns that are shown only in the details of a chosen trial.
-_DETAILS = ("best_epoch", "shared_with", "trainer")
+_AFTER = ("status", "epochs_trained", "weights", "seconds")
+#: Columns that are hidden at first.
+_DETAILS = ("std", "executions", "seed", "fold", "best_epoch", "shared_with", "trainer", "error")
 
 
 def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
@@ -237,20 +250,34 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
     found = [_column(rows["trial"]), _score(source, rows)]
     found += [_hyperparameter(axis, rows[axis.name]) for axis in source.axes.values()]
     for name in (*_AFTER, *_DETAILS):
-        dull = name in ("seed", "executions") and source.trials[name].nunique() < 2
-        if source.trials[name].notna().any() and (source.repeated or not dull):
-            found.append(_column(rows[name]) | {"detail": name in _DETAILS})
+        column = source.trials[name]
+        if column.notna().any():
+            # A column with one value tells nothing about a line.
+            dull = column.nunique(dropna=False) < 2 or (
+                name == "epochs_trained" and _as_asked(rows)
+            )
+            found.append(_column(rows[name]) | {"detail": dull or name in _DETAILS})
     return found
+
+
+def _as_asked(trials: pd.DataFrame) -> bool:
+    """Whether each trial with a score trained for the epochs that its config asks for."""
+    ended = (
+        trials[trials["score"].notna() & trials["epochs"].notna()] if "epochs" in trials else None
+    )
+    return ended is not None and bool((ended["epochs_trained"] == ended["epochs"]).all())
 
 
 def _column(column: pd.Series[Any]) -> dict[str, Any]:
     name = str(column.name)
-    found: dict[str, Any] = {"name": name, "label": name.replace("_", " ")}
+    found: dict[str, Any] = {"name": name, "label": _LABELS.get(name, name.replace("_", " "))}
+    found["score"] = name in ("std", "best_score")
     if column.dtype.kind in "iuf":
         values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
         if name == "seconds":
             values = (float(f"{value:.3g}") for value in values)
         return found | {"values": [rounded(value) for value in values]}
+    column = column.str.slice(0, _LONGEST_REASON) if name == "error" else column
     levels = list(dict.fromkeys(column.dropna()))
     index = {level: code for code, level in enumerate(levels)}
     return found | {"levels": levels, "values": [index.get(cell) for cell in column]}
@@ -259,6 +286,7 @@ def _column(column: pd.Series[Any]) -> dict[str, Any]:
 def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
     values = [rounded(v) for v in rows["score"].where(rows.index.isin(source.ranked.index))]
     column = {"name": "score", "label": source.metric, "values": values, "axis": True}
+    column["score"] = True
     finite = [value for value in values if value is not None]
     return column | {"low": min(finite, default=0), "high": max(finite, default=1)}
 
@@ -267,7 +295,7 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": axis.name,
         "label": axis.name,
-        "hyperparameter": True,
+        "hyperparameter": hyperparameter_of(axis.name),
         "axis": True,
         "gaps": axis.gaps,
         "gap_position": rounded(axis.gap_position),
@@ -280,11 +308,48 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
             "high": rounded(axis.high),
             "marked": [rounded(value) for value in axis.marked],
         }
-    return found | {"levels": list(axis.levels)}
+    cells = {value_text(cell): cell for cell in column.dropna()}
+    raw = [value_of(cells[level]) if level in cells else None for level in axis.levels]
+    return found | {"levels": list(axis.levels), "raw": raw, "marked": []}
 
 
-def constants_of(source: ReportSource) -> list[list[str]]:
-    """The hyperparameters that have one value in all trials, and that value."""
+def constants_of(source: ReportSource) -> list[list[Any]]:
+    """The hyperparameters that have one value in all trials: name, its text, the value."""
     fixed = [n for n in hyperparameter_columns(source.table) if n not in source.axes]
     row = source.table.head(1)
-    return [[name, text_of(row[name].iloc[0])] for name in fixed if len(row)]
+    if row.empty:
+        return []
+    cells = {name: row[name].iloc[0] for name in fixed}
+    known = {name: cell for name, cell in cells.items() if value_text(cell) != "-"}
+    return [[hyperparameter_of(n), value_text(cell), value_of(cell)] for n, cell in known.items()]
+
+
+#: Column of an execution -> its name in the page.
+_EXECUTION = {
+    **{name: name for name in ("seed", "fold", "status", "score", "error")},
+    "epochs_trained": "epochs",
+    "seconds": "seconds",
+}
+
+
+def executions_of(source: ReportSource, most: int) -> dict[str, Any] | None:
+    """The executions of at most `most` trials, the best first; None if trials have one each."""
+    if not source.repeated:
+        return None
+    shown = source.trials.loc[source.ranked.index, "trial"][:most]
+    rows = source.table[source.table["trial"].isin([*shown, *source.unscored["trial"][:most]])]
+    names = [name for name in _EXECUTION if rows[name].notna().any()]
+    if (rows["status"] == "completed").all():
+        names.remove("status")
+    columns = [rows[name] for name in names]
+    cells = [[_cell(each) for each in column] for column in columns]
+    return {
+        "names": [_EXECUTION[name] for name in names],
+        "rows": [list(row) for row in zip(map(int, rows["trial"]), *cells, strict=True)],
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:_LONGEST_REASON]
+    return None if text_of(value) == "-" else rounded(float(value))

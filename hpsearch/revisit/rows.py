@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Task
+from hpsearch.data.specs import Target, Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
@@ -33,7 +33,7 @@ from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.tuner.custom_model import LoaderWithModel, load_data, recipe_of, training_data
-from hpsearch.workers.calls import REGULARISATION, evaluate_rows
+from hpsearch.workers.calls import PREDICTED, REGULARISATION, evaluate_rows
 from hpsearch.workers.protocol import Call
 
 Say = Callable[[str], None]
@@ -400,7 +400,8 @@ def evaluate_trial(
     with _held(directory) as held:
         with run.retrainer(execution) as retrainer:
             weights = run.weights(retrainer, execution, result, say)
-            measured = _measured(run, retrainer, execution, weights, rows)
+            arrays = _measured(run, retrainer, execution, weights, rows)
+        measured = _intervals(arrays, len(rows))
         scored = run.recipe.metric.removeprefix("val_")
         evaluation = Evaluation(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -412,6 +413,7 @@ def evaluate_trial(
             rows=len(rows),
             metric=scored if scored in measured else next(iter(measured)),
             metrics=measured,
+            **_answers(arrays, rows.y, run.dataset.of_fold(execution.fold).target),
         )
         with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
@@ -443,8 +445,8 @@ def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
 
 def _measured(
     run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
-) -> dict[str, Measurement]:
-    """Measurements by name, the loss first."""
+) -> dict[str, Floats]:
+    """The output of `evaluate_rows`."""
     dataset = run.read_as(execution)
     problem = Problem(run.recipe, dataset.input, dataset.target)
     model = (problem, execution.config.trained, execution.seed, weights)
@@ -454,15 +456,37 @@ def _measured(
         if error:
             raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    return _intervals(arrays, len(rows))
+            return dict(archive)
+
+
+#: The largest confusion matrix, and the most rows whose predictions are kept.
+_MOST_CLASSES, _MOST_PAIRS = 30, 300
+
+
+def _answers(arrays: Mapping[str, Floats], y: npt.NDArray[Any], target: Target) -> dict[str, Any]:
+    """`confusion` or `pairs` of an evaluation; neither if the predictions are not known."""
+    if PREDICTED not in arrays:
+        return {}
+    predicted, size = arrays[PREDICTED], max(2, len(target.classes))
+    if target.task is Task.REGRESSION:
+        truth = y.reshape(len(y)).astype(np.float64) * target.std[0] + target.mean[0]
+        order = np.argsort(truth, kind="stable")
+        shown = order[np.unique(np.linspace(0, len(y) - 1, _MOST_PAIRS).round().astype(int))]
+        pairs = zip(truth[shown], predicted[shown], strict=True)
+        finite = [(float(f"{a:.6g}"), float(f"{b:.6g}")) for a, b in pairs if np.isfinite(b)]
+        return {"pairs": tuple(finite)}
+    if size > _MOST_CLASSES:
+        return {}
+    cells = y.reshape(len(y)).astype(np.intp) * size + predicted.astype(np.intp)
+    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
+    return {"confusion": tuple(tuple(map(int, row)) for row in counts)}
 
 
 def _intervals(arrays: Mapping[str, Floats], rows: int) -> dict[str, Measurement]:
     extra = float(arrays.get(REGULARISATION, np.zeros(())))
     measured = {}
     for name, values in arrays.items():
-        if name == REGULARISATION:
+        if name in (REGULARISATION, PREDICTED):
             continue
         if name == "accuracy":
             right = round(float(values.mean()) * rows)

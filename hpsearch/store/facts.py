@@ -97,6 +97,8 @@ class Evaluation:
         rows: The number of rows in the split.
         metric: The name in `metrics` that the sweep scores by.
         metrics: Name, such as `accuracy`, -> measurement.
+        confusion: Rows by true class (first index) and predicted class, for up to 30 classes.
+        pairs: True and predicted target of up to 300 rows, evenly spread over the true ones.
     """
 
     time: str
@@ -108,6 +110,8 @@ class Evaluation:
     metric: str
     metrics: Mapping[str, Measurement]
     fold: int | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
 
     @property
     def execution(self) -> str:
@@ -129,7 +133,11 @@ class Evaluation:
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
         for each in metrics.values():
             require_types(vars(each), _MEASUREMENT)
-        found = cls(**{**record, "metrics": metrics})
+        answers = {
+            name: tuple(tuple(row) for row in record.get(name, ()))
+            for name in ("confusion", "pairs")
+        }
+        found = cls(**{**record, "metrics": metrics, **answers})
         require_types(vars(found), _EVALUATION)
         if found.metric not in metrics:
             raise LookupError(f"no metric {found.metric!r:.40}")
@@ -162,6 +170,7 @@ class Changes(TypedDict, total=False):
     best_model: str
     best_digest: str
     evaluations: tuple[Evaluation, ...]
+    guesses: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ class Facts:
     @property
     def fault(self) -> str:
         """What cannot be read, although its row's checksum fits; empty if all can."""
-        for name in ("identity", "task", "classes", "kind", "evaluations"):
+        for name in ("identity", "task", "classes", "kind", "evaluations", "guesses"):
             try:
                 getattr(self, name)
             except UNREADABLE as error:
@@ -226,6 +235,12 @@ class Facts:
         """Every recorded evaluation, in order of time."""
         return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
 
+    @property
+    def guesses(self) -> dict[str, float]:
+        """The metrics of always guessing one value; empty if not known."""
+        found = mapping(self.meta.get("guesses", "{}"))
+        return {name: float(value) for name, value in found.items()}
+
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:
         """Encode some facts as rows of `meta`."""
@@ -234,6 +249,8 @@ class Facts:
             rows["identity"] = changes["identity"].to_json()
         if "classes" in changes:
             rows["classes"] = json.dumps(changes["classes"])
+        if "guesses" in changes:
+            rows["guesses"] = json.dumps(dict(changes["guesses"]))
         if "asked" in changes:
             rows["asked"] = " ".join(changes["asked"])
         if "evaluations" in changes:

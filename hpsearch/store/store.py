@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -594,6 +594,21 @@ def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
     """
     with Store(ResultsDirectory(directory).store, read_only=True) as store:
         return store.facts().evaluations
+
+
+def facts_of(directory: Path, data: Collection[str]) -> Facts:
+    """Return the facts of a results directory whose rows are of these data; else none.
+
+    Raises:
+        RefusedError: The store is damaged.
+    """
+    store = ResultsDirectory(directory).store
+    if not store.exists():
+        return Facts({})
+    with Store(store, read_only=True) as opened:
+        facts = opened.facts()
+    same = facts.identity is not None and {*data} == {facts.identity.data}
+    return facts if same else Facts({})
 
 
 def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:

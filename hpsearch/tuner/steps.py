@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from hpsearch.data.dataset import Dataset, profile
+from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
@@ -90,6 +90,7 @@ class _Prepared:
         problem: What the models are made for; None for a function.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
+        guesses: The metrics of always guessing one value.
     """
 
     search: Search
@@ -107,6 +108,7 @@ class _Prepared:
     problem: Problem | None = None
     patience_seconds: float = _PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
+    guesses: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Ending:
@@ -232,6 +234,8 @@ class _Run:
             facts["sweep"] = prepared.text
         if prepared.problem is not None and prepared.problem.target.classes:
             facts["classes"] = prepared.problem.target.classes
+        if prepared.guesses:
+            facts["guesses"] = prepared.guesses
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)
@@ -329,7 +333,7 @@ class _SweepSteps:
             rows = training_data(dataset, sweep)
             run.executor.provide(rows)
             prepared = self._prepared(store, rows, recipe, identity)
-            prepared = replace(prepared, profile=profile(dataset))
+            prepared = replace(prepared, profile=profile(dataset), guesses=guess_scores(dataset))
             return run.search(prepared, store, partial(self._finish, rows), sweep)
 
     def _prepared(

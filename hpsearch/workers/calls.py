@@ -67,7 +67,11 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
 
 #: Name of the part of the loss that belongs to no row.
 REGULARISATION = "regularisation"
+#: Name of the array of predicted classes or targets, one a row, in the output of `evaluate_rows`.
+PREDICTED = "predicted"
 _ROWS_A_STEP = 1024
+#: From here on Keras' accuracy counts a probability as the second class.
+_HALF = 0.5
 
 
 def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
@@ -83,7 +87,8 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
 
     Args:
         path: The NumPy archive to write: `loss` and the metrics by name, each `(n_samples,)`, or
-            `()` if known only for all rows together; and `regularisation`, `()`.
+            `()` if known only for all rows together; `regularisation`, `()`; and `predicted`, class
+            indices or targets `(n_samples,)`, if an MLP has one target.
         values, seed: From which the model is built.
         weights: In the order of `model.get_weights()`.
         x: Raw rows.
@@ -147,7 +152,7 @@ def _by_row(
     prepared_y = prepared(y, recipe, target)
     name, metric = metric_of(recipe, target)
     losses = keras.losses.get(recipe.loss)(prepared_y, predicted)
-    measured = {
+    measured: dict[str, Any] = {
         "loss": _rows(losses, len(y)),
         name: _rows(metric(prepared_y, predicted), len(y)),
         REGULARISATION: sum(float(np.sum(loss)) for loss in model.losses),
@@ -156,6 +161,11 @@ def _by_row(
         scored = KerasMetric(recipe.keras_metric, target)
         scored.add(prepared_y, predicted)
         measured[scored.name] = scored.result()
+    if target.task is Task.MULTICLASS:
+        measured[PREDICTED] = np.argmax(predicted, axis=-1)
+    elif target.outputs == 1:
+        single = np.asarray(predicted).reshape(len(y))
+        measured[PREDICTED] = single > _HALF if target.task is Task.BINARY else single
     return measured
 
 

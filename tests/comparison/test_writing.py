@@ -28,7 +28,8 @@ HOSTILE = [
 ]
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p",
-    "div", "table", "tr", "th", "td",
+    "div", "table", "tr", "th", "td", "figure", "figcaption", "svg", "text", "line", "circle",
+    "polyline",
 }  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def test_html_is_inert(hostile):
     assert page.tags <= ELEMENTS
     assert page.attributes <= {
         "lang", "charset", "http-equiv", "name", "content", "class", "tabindex", "role",
-        "aria-label",
+        "aria-label", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "points",
+        "text-anchor",
     }  # fmt: skip
     for name in HOSTILE:
         assert name in page.text
@@ -170,6 +172,40 @@ def test_markdown_and_html_hold_the_answers_in_their_order(plain):
     assert plain._repr_html_() == as_html(plain)
     assert "first is better than second by" in as_markdown(plain)
     assert "do the same configs score better?" in as_markdown(plain)
+
+
+def test_the_page_begins_with_the_verdict_and_its_figures(plain):
+    text = as_html(plain)
+    assert "<h1>first is better than second by 0.1136</h1>" in text
+    captions = re.findall(r"<figcaption>(.*)</figcaption>", text)
+    assert captions == [
+        "The gain and its interval",
+        "Configs in both: 6 of 6 are better in first",
+        "The share of configs that score at most so much",
+    ]
+    assert text.index("</h1>") < text.index("<figure>") < text.index("<h2>")
+    _, forest, scatter, distributions = text.split("<svg ")
+    # The verdict's own interval ends on the same side of zero.
+    zero = float(re.search(r'x1="([\d.]+)"[^>]*class="zero"', forest)[1])
+    low, high = re.search(r'x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*class="interval"', forest).groups()
+    assert zero < float(low) < float(high)
+    # Larger scores of the first table lie above the diagonal; SVG counts y downwards.
+    points = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="3.5"', scatter)
+    ends = re.search(
+        r'x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" class="zero"', scatter
+    )
+    x1, y1, x2, y2 = map(float, ends.groups())
+    assert len(points) == 6
+    for x, y in points:
+        assert float(y) < y1 + (float(x) - x1) / (x2 - x1) * (y2 - y1)
+    assert distributions.count("<polyline") == 2
+
+
+def test_a_figure_without_data_is_left_out(tmp_path):
+    paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
+    text = as_html(compare_tables(paths))
+    assert text.count("<figure>") == 1
+    assert "<h1>a and b: no winner, a table has no score</h1>" in text
 
 
 def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):

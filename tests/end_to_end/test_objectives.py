@@ -51,7 +51,7 @@ def test_a_sweep_finds_and_shows_the_front(tmp_path):
     shown = told.split("Pareto front of val_accuracy, weights")[1].splitlines()[2:]
     assert shown[0].split()[0] == str(front["trial"].iloc[0])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"The {len(front)} trials on the Pareto front of" in page
+    assert f"{len(front)} trials on the Pareto front of" in page
     assert len(results.plot_front().data[1].x) == len(front)
 
 

@@ -159,8 +159,8 @@ def require_in_console(said: str, err: str, trial: int, score: float) -> None:
 
 def require_in_report(directory: Path, trial: int, score: float, ranking: list[int]) -> None:
     sweep = payload(directory / "report.html")
-    assert sweep["tiles"][0][1] == number(score)
-    assert re.match(rf"trial {trial}\b", sweep["tiles"][0][2])
+    assert f" {number(score)}" in sweep["answer"]["headline"]
+    assert sweep["answer"]["remark"].startswith(f"Trial {trial} of ")
     assert sweep["summary"][1:3] == [number(score), trial]
     columns = {column["name"]: column for column in sweep["columns"]}
     assert columns["trial"]["values"][: len(ranking)] == ranking

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from tables import write_sweep
 
@@ -82,10 +84,17 @@ class Visit:
     def open(self):
         self.page.goto(self.path.as_uri())
         # A comparison holds no script.
-        self.page.wait_for_function(
-            "!document.scripts.length || document.documentElement.dataset.ready === 'yes'"
-        )
+        self.wait("!document.scripts.length || document.documentElement.dataset.ready === 'yes'")
         return self
+
+    def wait(self, condition, seconds=30):
+        """Wait until it holds; the page's policy forbids what Playwright's own waiting does."""
+        for _ in range(seconds * 20):
+            with suppress(Exception):  # The page is just being read again.
+                if self.page.evaluate(condition):
+                    return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"after {seconds} seconds, this does not hold: {condition}")
 
     def draw_all(self):
         """Scroll through the page until every figure is drawn."""
@@ -93,9 +102,7 @@ class Visit:
         for top in range(0, height, 500):
             self.page.evaluate(f"window.scrollTo(0, {top})")
             self.page.wait_for_timeout(40)
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('.plot')].every((node) => node.dataset.drawn)"
-        )
+        self.wait("[...document.querySelectorAll('.plot')].every((node) => node.dataset.drawn)")
         return self
 
     def matching(self):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hpsearch
@@ -13,15 +15,23 @@ from hpsearch.errors import InputError
 from hpsearch.report.drawing import (
     duration,
     inert,
+    log_marks,
     number,
+    plain,
     robust_range,
     rounded,
     spread,
     with_theme,
 )
+from hpsearch.report.importance_figures import _apart, effect_figure
 from hpsearch.report.pictures import as_figure, every_figure
-from hpsearch.report.source import plot_axis
-from hpsearch.report.trial_figures import curves_figure, parallel_figure, progress_figure
+from hpsearch.report.source import ReportSource, plot_axis
+from hpsearch.report.trial_figures import (
+    curves_figure,
+    distribution_figure,
+    parallel_figure,
+    progress_figure,
+)
 from hpsearch.store.cells import text_of
 
 
@@ -35,7 +45,7 @@ def test_plotly_accepts_every_figure(source_of, trials, theme):
         figure.to_json()
         assert "@" not in json.dumps(with_theme(spec, theme)).replace("e@", "")
         names.append(name)
-    assert len(names) == len(set(names)) == {0: 3, 1: 8, 100: 18}[trials]
+    assert len(names) == len(set(names)) == {0: 3, 1: 9, 100: 19}[trials]
 
 
 def test_progress_keeps_every_improvement(source_of):
@@ -61,15 +71,101 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
     assert trials[0] == ranking[-1]
 
 
+def test_the_best_curve_has_its_spread(source_of):
+    source = source_of(20)
+    curves = [
+        source.curves.assign(seed=s, val_accuracy=source.curves["val_accuracy"] + 0.01 * s)
+        for s in range(3)
+    ]
+    table = [source.table.assign(seed=s) for s in range(3)]
+    spec = curves_figure(ReportSource(pd.concat(table), pd.concat(curves)), "val_accuracy")
+    band, line = spec["data"][-2:]
+    assert band["fill"] == "toself"
+    epochs = len(line["x"])
+    assert band["x"] == [*line["x"], *line["x"][::-1]]
+    above, below = np.array(band["y"][:epochs]), np.array(band["y"][epochs:][::-1])
+    assert above - below == pytest.approx(0.02, abs=1e-5)
+    assert (above + below) / 2 == pytest.approx(np.array(line["y"]), abs=1e-5)
+    assert all("band" not in trace["meta"] for trace in curves_figure(source)["data"])
+
+
 def test_parallel_coordinates_place_inactive_values_below(source_of):
     source = source_of(100)
     (trace,) = parallel_figure(source)["data"]
     labels = [dimension["label"] for dimension in trace["dimensions"]]
     assert labels[-1] == "val_accuracy"
-    assert "log10 learning_rate" in labels
     dropout = trace["dimensions"][labels.index("dropout")]
-    assert min(dropout["values"]) < 0.1
     assert dropout["ticktext"][0] == "-"
+    inactive, first = dropout["tickvals"][:2]
+    assert 0.8 * len(dropout["values"]) > sum(v < (inactive + first) / 2 for v in dropout["values"])
+    rate = trace["dimensions"][labels.index("learning_rate")]
+    assert rate["ticktext"] == ["0.0003", "0.001", "0.003", "0.01", "0.03"]
+    assert rate["tickvals"][1] == pytest.approx(-3)
+
+
+def test_lines_of_one_value_lie_side_by_side_and_the_best_on_top(source_of):
+    source = source_of(100)
+    (trace,) = parallel_figure(source)["data"]
+    activation = next(d for d in trace["dimensions"] if d["label"] == "activation")
+    near = [v for v in activation["values"] if abs(v - activation["tickvals"][0]) < 0.5]
+    assert len(set(near)) == len(near) > 20
+    # Lines are drawn from the worst to the best.
+    assert near == sorted(near)
+
+
+def test_a_grid_has_no_line_of_the_best_so_far(source_of):
+    source = source_of(100)
+    grid = replace(source, table=source.table.assign(method="grid"))
+    assert [t["name"] for t in progress_figure(source)["data"]] == ["trial", "best so far"]
+    assert [t["name"] for t in progress_figure(grid)["data"]] == ["trial"]
+
+
+def test_a_far_score_is_a_mark_at_the_edge(source_of):
+    table = source_of(100).table.copy()
+    table.loc[0, "score"] = -1e6
+    spec = progress_figure(ReportSource(table, source_of(100).curves))
+    points = spec["data"][0]
+    low, high = spec["layout"]["yaxis"]["range"]
+    assert min(points["y"]) == pytest.approx(low, rel=1e-5)
+    assert high < 1.5
+    assert points["marker"]["symbol"].count("triangle-down") == 1
+
+
+def test_the_distribution_ends_at_the_best(source_of):
+    source = source_of(100)
+    (line,) = distribution_figure(source)["data"]
+    assert line["y"] == sorted(line["y"])
+    assert line["y"][-1] == 1
+    assert line["x"][-1] == pytest.approx(source.best["score"], rel=1e-5)
+    median = source.ranked["score"].median()
+    assert line["y"][np.searchsorted(line["x"], median)] == pytest.approx(0.5, abs=0.02)
+
+
+def test_effects_have_the_trials_behind_them(source_of):
+    source = source_of(100)
+    points, *means = effect_figure(source, "activation")["data"]
+    assert len(points["x"]) == len(source.ranked)
+    best = points["meta"]["trials"].index(source.best["trial"])
+    place = source.importance.effects["activation"].levels.index(source.best["activation"])
+    assert abs(points["x"][best] - place) <= 0.25
+    assert points["y"][best] == pytest.approx(source.best["score"], rel=1e-5)
+    assert len(means[0]["y"]) == 2
+
+
+@pytest.mark.parametrize("levels", [[16, 32, 64, 128, 256], [1, 2, 3], [0.001, 0.01, 0.1]])
+def test_labels_of_an_axis_do_not_overlap(levels):
+    ends = [float(levels[0]), float(levels[-1])]
+    kept = _apart(levels, ends, 32, log=False)
+    places = [(level - ends[0]) / (ends[1] - ends[0]) * 32 for level in kept]
+    for first, second, a, b in zip(places, places[1:], kept, kept[1:], strict=False):
+        assert second - first >= (len(str(a)) + len(str(b))) / 2
+
+
+def test_ticks_of_a_log_axis():
+    assert log_marks(1e-4, 1e-1) == [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+    assert log_marks(2, 8) == [2, 3, 5, 7]
+    assert log_marks(1e-6, 1.0)[1] == 1e-5
+    assert log_marks(4, 4.5) == [4, 4.5]
 
 
 def test_hovering_tells_the_config(source_of):
@@ -122,10 +218,13 @@ def test_words():
     assert text_of('{"name": "sgd", "learning_rate": 0.1}') == "sgd(learning_rate=0.1)"
     assert text_of(None) == "-"
     assert (rounded(float("nan")), rounded(1.0), rounded(0.1234567)) == (None, 1, 0.123457)
-    assert [number(v) for v in (0.97222, 12345.6, 0.0001234)] == [
-        "0.9722",
-        "1.235e+04",
-        "0.0001234",
+    scores = (0.97222, 12.3456, 345.678, 20050.3, 7.8e-6, -0.5, 0, 1e8)
+    assert [number(v) for v in scores] == [
+        *("0.9722", "12.35", "345.7", "20,050", "7.8e-6", "-0.5000", "0", "1e8"),
+    ]
+    values = (32, 0.003, 20_000, 7.8e-6, 0.0168, 1e-4, 5.0, 1234.5)
+    assert [plain(v) for v in values] == [
+        *("32", "0.003", "20,000", "7.8e-6", "0.0168", "0.0001", "5", "1230"),
     ]
     assert [duration(s) for s in (0.32, 42, 200, 3800)] == [
         "0.3 s", "42 s", "3:20 min", "1:03:20 h",
@@ -149,6 +248,7 @@ def test_results_show_themselves_and_their_figures(sweep_of):
         results.plot_contour(),
         results.plot_contour("units", "learning_rate"),
         results.plot_contour(y="dropout"),
+        results.plot_distribution(),
         results.plot_work(),
     ):
         assert type(figure).__name__ == "Figure"

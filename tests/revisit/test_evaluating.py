@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.revisit.rows import mean_interval, share_interval
+from hpsearch.data.specs import Target, Task
+from hpsearch.revisit.rows import _answers, mean_interval, share_interval
 from hpsearch.store.facts import Measurement
 
 #: Of a standard normal distribution, two-sided.
@@ -62,3 +63,31 @@ def test_what_has_no_spread_has_no_interval(values):
 
 def test_equal_losses():
     assert mean_interval(np.full(9, 0.25)) == Measurement(0.25, 0.25, 0.25, "bootstrap")
+
+
+def test_classes_give_a_matrix_of_true_and_predicted():
+    target = Target(Task.MULTICLASS, 3, classes=("a", "b", "c"))
+    y, predicted = np.array([0, 0, 1, 2, 2]), np.array([0.0, 1.0, 1.0, 2.0, 0.0])
+    found = _answers({"predicted": predicted}, y, target)
+    assert found == {"confusion": ((1, 1, 0), (0, 1, 0), (1, 0, 1))}
+    two = _answers(
+        {"predicted": np.array([0.0, 1.0])}, np.array([1.0, 1.0]), Target(Task.BINARY, 1)
+    )
+    assert two == {"confusion": ((0, 0), (1, 1))}
+
+
+def test_targets_give_pairs_in_their_own_unit_spread_over_the_true_ones():
+    target = Target(Task.REGRESSION, 1, mean=(100.0,), std=(10.0,))
+    y = np.linspace(-1, 1, 1_000)[::-1].reshape(-1, 1)
+    found = _answers({"predicted": y.ravel() * 10 + 101}, y, target)["pairs"]
+    assert len(found) == 300
+    assert found[0] == (90, 91)
+    assert found[-1] == (110, 111)
+    lost = _answers({"predicted": np.array([np.nan, 2.0])}, np.zeros((2, 1)), target)
+    assert lost == {"pairs": ((100, 2),)}
+
+
+def test_what_is_not_known_or_too_much_is_left_out():
+    many = Target(Task.MULTICLASS, 31, classes=tuple(map(str, range(31))))
+    assert _answers({"loss": np.zeros(2)}, np.zeros(2), many) == {}
+    assert _answers({"predicted": np.zeros(2)}, np.zeros(2), many) == {}

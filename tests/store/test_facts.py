@@ -23,6 +23,8 @@ def test_they_are_kept_in_order():
     assert Facts({"task": "binary"}).evaluations == ()
     second = Evaluation(**{**vars(LOOK), "trial": 8, "metrics": {"accuracy": Measurement(0.5)}})
     assert Facts(Facts.encoded(evaluations=(LOOK, second))).evaluations == (LOOK, second)
+    third = Evaluation(**{**vars(LOOK), "confusion": ((3, 1), (0, 2)), "pairs": ((0.5, 0.25),)})
+    assert Facts(Facts.encoded(evaluations=(third,))).evaluations == (third,)
     assert LOOK.score == LOOK.metrics["accuracy"]
     assert second.score.low is None
 
@@ -31,3 +33,10 @@ def test_they_are_kept_in_order():
 def test_what_is_no_record_is_refused(text):
     assert Facts({"looks": text}).fault.startswith("the sweep's evaluations cannot be read: ")
     assert not Facts({"looks": "[]"}).fault
+
+
+def test_the_scores_of_guessing_are_kept():
+    assert Facts({}).guesses == {}
+    assert Facts(Facts.encoded(guesses={"val_mae": 0.1, "val_mse": 2})).guesses["val_mae"] == 0.1
+    fault = Facts({"guesses": '{"val_mae": "x"}'}).fault
+    assert fault.startswith("the sweep's guesses cannot be read: ")

@@ -342,6 +342,6 @@ def test_python_loads_a_project(project, tmp_path):
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     # Times and epochs are unknown, not zero.
     assert '"work":null' in page
-    assert '"training time"' not in page.partition('"tiles"')[2].partition('"summary"')[0]
+    assert "of training" not in page.partition('"tiles"')[2].partition('"summary"')[0]
     with pytest.raises(InputError, match=r"no sweep\.db"):
         results.evaluate("train")

@@ -17,17 +17,47 @@ function el(tag, attributes, ...children) {
 }
 
 function count(value) {
-  return Number(value).toLocaleString("en-GB");
+  return Number(value).toLocaleString("en-US");
 }
 
+/** Key -> members, in their order. */
+function grouped(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) {
+    const key = keyOf(item);
+    if (groups.has(key)) groups.get(key).push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
+const MOST_SPELT = 1e7;
+
+function exponential(value) {
+  const [mantissa, exponent] = value.toExponential(2).split("e");
+  return `${Number(mantissa)}e${Number(exponent)}`;
+}
+
+function thousands(value) {
+  return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
+}
+
+/** A score or a loss; the same as `number` of drawing.py. */
 function score(value) {
   if (value === null || value === undefined) return "-";
   const size = Math.abs(value);
-  return (size !== 0 && size < 1e-3) || size >= 1000 ? String(Number(value.toPrecision(4))) : value.toFixed(4);
+  if (size === 0) return "0";
+  if (size < 1e-3 || size >= MOST_SPELT) return exponential(value);
+  if (size >= 999.95) return thousands(value);
+  return value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
 }
 
+/** A hyperparameter; the same as `plain` of drawing.py. */
 function brief(value) {
   if (value === null || value === undefined) return "-";
+  const size = Math.abs(value);
+  if (size && (size < 1e-4 || size >= MOST_SPELT)) return exponential(value);
+  if (size >= 10000) return thousands(value);
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 

@@ -3,6 +3,7 @@
 const COLOURED = new Set(["color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"]);
 const drawn = new Map();
 let theme = "light";
+let printing = false;
 
 function coloured(value, words) {
   if (typeof value === "string") return value in words ? words[value] : value;
@@ -52,6 +53,11 @@ function render(node) {
   const entry = drawn.get(node);
   if (!entry || entry.ready) return;
   entry.ready = true;
+  if (entry.paint) {
+    entry.paint();
+    node.dataset.drawn = "yes";
+    return;
+  }
   const look = payload.themes[theme];
   const spec = themed(entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
@@ -62,6 +68,7 @@ function render(node) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     autosize: true,
+    ...(printing ? { width: node.clientWidth, autosize: false } : {}),
     // On a touch screen, dragging scrolls the page instead of zooming.
     dragmode: coarse ? false : "zoom",
   };
@@ -92,6 +99,23 @@ function redraw() {
   }
 }
 
+/** On paper every figure is there, light, and as wide as the page. */
+function startPrinting() {
+  let before = theme;
+  window.addEventListener("beforeprint", () => {
+    before = theme;
+    printing = true;
+    document.documentElement.dataset.print = "yes";
+    for (const entry of drawn.values()) entry.ready = true;
+    setTheme("light");
+  });
+  window.addEventListener("afterprint", () => {
+    printing = false;
+    delete document.documentElement.dataset.print;
+    setTheme(before);
+  });
+}
+
 function setTheme(name) {
   theme = name;
   document.documentElement.dataset.theme = name;
@@ -103,5 +127,5 @@ function setTheme(name) {
 
 /** Create the node of a figure; screen readers read `label`. */
 function plot(label) {
-  return el("div", { className: "plot", role: "img", "aria-label": label });
+  return el("div", { className: "plot", role: "figure", "aria-label": label });
 }

@@ -2,12 +2,12 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { best: "Best", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", work: "Saved" };
+const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores" };
 
 function forgetFigures() {
   for (const [node, entry] of drawn) {
     observer.unobserve(node);
-    if (entry.ready) Plotly.purge(node);
+    if (entry.ready && !entry.paint) Plotly.purge(node);
   }
   drawn.clear();
 }
@@ -20,21 +20,23 @@ function openSweep(index, focus) {
   if (kept && kept.length === view.trials.filters.length) view.trials.filters = kept;
   view.changed = () => {
     memory.set(`filters:${index}`, view.trials.filters);
-    view.table.update();
+    view.table.restart();
+    if (view.parallel) view.parallel.paintSoon();
   };
-  view.table = new TrialTable(view.trials, (trial) => markCurve(view, trial));
-  view.filters = new Filters(view.trials, null, () => {
-    view.table.page = 0;
-    view.changed();
-  });
+  view.chose = (trial) => {
+    markCurve(view, trial);
+    if (view.parallel) view.parallel.paintSoon();
+  };
+  view.table = new TrialTable(view);
+  view.filters = new Filters(view.trials, view.changed);
   view.clickable = (node) => node.on("plotly_click", ({ points }) => {
     const shown = (points[0].data.meta || {}).trials;
     if (shown) view.table.choose(shown[points[0].pointIndex], false);
   });
   const sections = [
-    payload.sweeps.length > 1 && overviewSection(), headOf(sweep), tilesOf(sweep), bestSection(view),
-    progressSection(view), frontSection(view), curvesSection(view), parallelSection(view), importanceSection(view),
-    effectsSection(view), contourSection(view), failuresSection(view), evaluationsSection(view), workSection(view), provenanceSection(view),
+    payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
+    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view),
+    scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
   const main = document.getElementById("content");
   main.replaceChildren(...sections);
@@ -49,7 +51,7 @@ function openSweep(index, focus) {
 function markCurve(view, trial) {
   if (!view.curves) return;
   const spec = view.sweep.figures.curves[view.metric];
-  const data = spec.data.map((trace) => (trace.meta.trial === trial
+  const data = spec.data.map((trace) => (trial !== null && trace.meta.trial === trial
     ? { ...trace, line: { color: "@accent", width: 4 }, opacity: 1 } : trace));
   show(view.curves, { ...spec, data });
 }
@@ -94,6 +96,7 @@ function start() {
   document.getElementById("chooser").hidden = payload.sweeps.length < 2;
   document.getElementById("footer").textContent = payload.footer;
   startTheme();
+  startPrinting();
   openSweep(Math.min(payload.live ? memory.get("sweep", 0) : 0, payload.sweeps.length - 1), false);
   startLive();
   document.documentElement.dataset.ready = "yes";

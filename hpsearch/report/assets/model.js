@@ -6,20 +6,22 @@ class Trials {
     this.columns = sweep.columns;
     this.size = sweep.columns[0].values.length;
     this.byName = new Map(this.columns.map((column) => [column.name, column]));
-    // The score is the last axis, as in the figure.
+    // The score is the last axis.
     const axes = this.columns.filter((column) => column.axis && column.name !== "score");
     this.dimensions = [...axes, this.byName.get("score")];
     this.rowOf = new Map(this.columns[0].values.map((trial, row) => [trial, row]));
     this.filters = this.dimensions.map(() => null);
     this.status = "scored";
+    this.words = [];
+    this.lines = [];
   }
 
   /** The text of a cell. */
   text(column, row) {
     const value = column.values[row];
-    if (value === null) return "-";
+    if (value === null || value === undefined) return "-";
     if (column.levels) return column.levels[value];
-    return column.name === "score" ? score(value) : brief(value);
+    return column.score ? score(value) : column.name === "weights" ? count(value) : brief(value);
   }
 
   /** The position of a row on an axis; the same as `PlotAxis.positions` of source.py. */
@@ -29,9 +31,15 @@ class Trials {
     return column.log ? Math.log10(value) : value;
   }
 
-  matches(row) {
-    if (this.status === "scored" && this.byName.get("score").values[row] === null) return false;
-    if (this.status === "unscored" && this.byName.get("score").values[row] !== null) return false;
+  /** The place of a row's score on the page's colour scale: 0 is worse, 1 is better. */
+  goodness(row) {
+    const [low, high] = this.sweep.scale;
+    const share = (this.byName.get("score").values[row] - low) / ((high - low) || 1);
+    return Math.min(1, Math.max(0, this.sweep.minimize ? 1 - share : share));
+  }
+
+  /** Whether a row is inside all brushed ranges. */
+  inRanges(row) {
     return this.dimensions.every((column, index) => {
       const ranges = this.filters[index];
       if (!ranges) return true;
@@ -39,6 +47,22 @@ class Trials {
       if (at === null) return false;
       return ranges.some(([low, high]) => at >= low - 1e-9 && at <= high + 1e-9);
     });
+  }
+
+  /** Whether each word that was typed occurs in a row, as in `relu adam`. */
+  hasWords(row) {
+    if (!this.words.length) return true;
+    if (!this.lines[row]) {
+      const cells = this.columns.map((column) => (column.levels ? `${column.label}=` : "") + this.text(column, row));
+      this.lines[row] = cells.join(" ").toLowerCase();
+    }
+    return this.words.every((word) => this.lines[row].includes(word));
+  }
+
+  matches(row) {
+    const scored = this.byName.get("score").values[row] !== null;
+    if (this.status !== "all" && scored !== (this.status === "scored")) return false;
+    return this.inRanges(row) && this.hasWords(row);
   }
 
   /** Rows that match, in the ranking's order. */
@@ -52,6 +76,16 @@ class Trials {
     return this.filters.some((ranges) => ranges !== null);
   }
 
+  /** The hyperparameters of a trial with their values, as to copy them. */
+  config(row) {
+    const { answer, constants } = this.sweep;
+    // The best trial's have all their digits.
+    if (row === 0 && answer.values.length) return answer.values.map(([name, , value]) => [name, value]);
+    const varying = this.columns.filter((column) => column.hyperparameter && column.values[row] !== null)
+      .map((column) => [column.hyperparameter, column.raw ? column.raw[column.values[row]] : column.values[row]]);
+    return [...varying, ...constants.filter(([, text]) => text !== "-").map(([name, , value]) => [name, value])];
+  }
+
   /** The hover text of a trial, for Plotly. */
   hoverText(trial) {
     const row = this.rowOf.get(trial);
@@ -60,9 +94,7 @@ class Trials {
     const status = this.text(this.byName.get("status"), row);
     const lines = [`<b>trial ${trial}: ${value === null ? inert(status) : score(value)}</b>`];
     for (const column of this.columns) {
-      if (column.hyperparameter || column.name === "seed") {
-        lines.push(`${inert(column.label)}: ${inert(this.text(column, row))}`);
-      }
+      if (column.hyperparameter) lines.push(`${inert(column.label)}: ${inert(this.text(column, row))}`);
     }
     return lines.join("<br>");
   }

@@ -20,41 +20,33 @@ function listTable(head, rows, classes) {
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell("td")))))));
 }
 
-function headOf(sweep) {
-  return el("div", { className: "head" }, el("h1", {}, sweep.name), sweep.description && el("p", {}, sweep.description));
-}
-
-function tilesOf(sweep) {
-  return el("dl", { className: "tiles" }, sweep.tiles.map(([label, value, aside], index) =>
-    el("div", { className: index ? "tile" : "tile lead" }, el("dt", {}, label),
-      el("dd", {}, value, aside && el("div", { className: "aside" }, aside)))));
-}
-
 function bestSection(view) {
-  const { trials, table } = view;
-  const [shown] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
-    trials.status = value;
-    table.page = 0;
-    view.changed();
-  }, trials.status);
-  return card("best", "Best trials", "Best first. Choose a trial to see its whole configuration; the ranges brushed below filter this table.",
-    shown, table.node, table.detail);
+  if (!view.sweep.total) return null;
+  return card("best", "Trials", "Best first, one line a config. Choose a line to open it.", view.table.controls(), view.table.node);
 }
 
 function progressSection(view) {
-  if (!view.sweep.scored) return card("progress", "Progress", "No trial has a score yet.");
-  const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order, and the best so far.`);
+  if (view.sweep.scored < 2) return null;
+  const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order.`);
   const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
   const ways = [["trial", "trial"], ["seconds", "training time"]].filter(([by]) => view.sweep.figures.progress[by]);
   const [by] = chooser("Along", ways, draw);
   draw("trial");
-  return card("progress", "Progress", view.sweep.notes.progress, by, node);
+  return card("progress", "Progress", view.sweep.notes.progress, ways.length > 1 && by, node);
+}
+
+function scoresSection(view) {
+  const { distribution } = view.sweep.figures;
+  if (!distribution) return null;
+  const node = plot("The share of trials with at most each score.");
+  show(node, distribution, { name: "distribution" });
+  return card("scores", "Distribution of scores", view.sweep.notes.distribution, null, node);
 }
 
 function curvesSection(view) {
   const { curves } = view.sweep.figures;
   const names = Object.keys(curves);
-  if (!names.length) return card("curves", "Learning curves", "There are no learning curves.");
+  if (!view.sweep.scored || !names.length) return null;
   const node = plot("Learning curves, one line for each trial, coloured by rank.");
   const draw = (metric) => {
     view.metric = metric;
@@ -85,44 +77,15 @@ function highlight(node, view) {
   node.on("plotly_click", ({ points }) => view.table.choose(points[0].data.meta.trial, false));
 }
 
-function parallelSection(view) {
-  const { sweep, filters } = view;
-  if (!sweep.figures.parallel) return card("parallel", "Parallel coordinates", "No trial has a score yet.");
-  const node = plot("Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below have the same effect as brushing.");
-  const axes = sweep.figures.parallel.data[0].dimensions.length;
-  if (axes < 2) return card("parallel", "Parallel coordinates", "No hyperparameter varies.");
-  const holder = el("div", { className: "scroll", style: `--least:${axes * 92}px` }, node);
-  filters.node = node;
-  view.drawParallel = () => show(node, filters.brushed(sweep.figures.parallel), {
-    name: "parallel", wire: (at) => at.on("plotly_restyle", (change) => filters.fromPlot(change)),
-  });
-  view.drawParallel();
-  const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
-  return card("parallel", "Parallel coordinates", sweep.notes.parallel, filters.clear, holder, form);
-}
-
-function importanceSection(view) {
-  const { sweep } = view;
-  if (sweep.importance.reason) return card("importance", "Importance", `Not known: ${sweep.importance.reason}.`);
-  const node = plot("Share of the score's variance that each hyperparameter and pair explains; the table below has the same numbers.");
-  show(node, sweep.figures.shares, { name: "importance" });
-  const percent = (value) => `${(100 * value).toFixed(1)}%`;
-  const rows = sweep.importance.shares.map(([names, share, low, high]) => [names.join(" × "), percent(share), `${percent(low)} to ${percent(high)}`]);
-  const table = el("details", {}, el("summary", {}, "As a table"), listTable(["hyperparameter", "share", "90% interval"], rows, ["words", "", ""]));
-  const weak = sweep.importance.explained < 0.3;
-  return card("importance", "Importance", sweep.notes.importance, null,
-    weak && el("p", { className: "note warn" }, "The forest explains little of the score, so these shares are at most a hint."), node, table);
-}
-
 function effectsSection(view) {
   const effects = Object.entries(view.sweep.figures.effects);
   if (!effects.length) return null;
   const nodes = effects.map(([name, spec]) => {
-    const node = plot(`Mean score by ${name}, with its interval.`);
-    show(node, spec, { name: `effect-${name}` });
+    const node = plot(`Scores by ${name}, and their mean with its interval.`);
+    show(node, spec, { trials: view.trials, name: `effect-${name}`, wire: view.clickable });
     return node;
   });
-  return card("effects", "Marginal effects", view.sweep.notes.effects, null, el("div", { className: "effects" }, nodes));
+  return card("effects", "Effects", view.sweep.notes.effects, null, el("div", { className: "effects" }, nodes));
 }
 
 /** The same figure with its axes exchanged. */
@@ -154,11 +117,9 @@ function contourSection(view) {
 
 function failuresSection(view) {
   const { failures } = view.sweep;
-  if (!failures.length) {
-    return card("failures", "Failures", view.sweep.total ? "None: every training has given a score." : "No trial has ended yet.");
-  }
+  if (!failures.length) return null;
   const rows = failures.map(([status, reason, many, trials]) => [
-    el("span", { className: "badge bad" }, status), count(many), reason || "no reason is known", trials]);
+    el("span", { className: "bad" }, status), count(many), reason || "no reason is known", trials]);
   return card("failures", "Failures", view.sweep.notes.failures, null,
     listTable(["status", "rows", "reason", "trials"], rows, ["words", "", "long", "long"]));
 }
@@ -171,30 +132,52 @@ function evaluationsSection(view) {
       ["words", "", "words", "", "words", "", "words"]));
 }
 
+/** Confusion matrices, and predictions against truth. */
+function predictionsSection(view) {
+  const { predictions, notes } = view.sweep;
+  if (!predictions.length) return null;
+  return card("predictions", "Predictions", notes.predictions, null, predictions.map((each) => {
+    if (!each.figure) return [el("h3", {}, each.title), confusionTable(each)];
+    const node = plot(`Predicted against true targets, ${each.title}.`);
+    show(node, each.figure, { name: "predictions" });
+    return [el("h3", {}, each.title), node];
+  }));
+}
+
+function confusionTable({ classes, confusion, title }) {
+  const total = confusion.flat().reduce((sum, value) => sum + value, 0);
+  const rows = confusion.map((counts, truth) => {
+    const all = counts.reduce((sum, value) => sum + value, 0);
+    const cells = counts.map((value, guess) => {
+      const share = all ? value / all : 0;
+      // Text stays readable on a cell that is at most half accent.
+      const style = `background:color-mix(in srgb, var(${truth === guess ? "--accent" : "--second"}) ${(45 * share).toFixed(1)}%, transparent)`;
+      return el("td", { style, title: `${classes[truth]} predicted as ${classes[guess]}: ${count(value)} of ${count(all)}` }, value ? count(value) : "");
+    });
+    return el("tr", {}, el("th", { scope: "row" }, classes[truth]), cells, el("td", { className: "spread" }, `${count(all)} (${percent(total ? all / total : 0)})`));
+  });
+  const head = ["true, predicted as", ...classes, "rows"].map((text) => el("th", { scope: "col" }, text));
+  return el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": `Confusion matrix, ${title}` },
+    el("table", { className: "confusion" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
+}
+
 function frontSection(view) {
   const { front } = view.sweep.figures;
-  if (!front) return null;
-  if (!view.sweep.scored) return card("front", "Pareto front", "No trial has a score yet.");
+  if (!front || !view.sweep.scored) return null;
   const node = plot("Every trial by two objectives, and the Pareto front.");
   show(node, front, { trials: view.trials, name: "front", wire: view.clickable });
   return card("front", "Pareto front", view.sweep.notes.front, null, node);
 }
 
-function workSection(view) {
-  if (!view.sweep.figures.work) return null;
-  if (!view.sweep.total) return card("work", "Shared and saved", "No trial has ended yet.");
-  const node = plot("Epochs that were trained, shared, and not needed.");
-  show(node, view.sweep.figures.work, { name: "work" });
-  return card("work", "Shared and saved", view.sweep.notes.work, null, node, pairsOf(view.sweep.work));
-}
-
-function pairsOf(pairs) {
-  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
-}
-
 function provenanceSection(view) {
-  const { facts, file } = view.sweep;
-  return card("provenance", "Provenance", view.sweep.notes.provenance, null, pairsOf(facts),
+  const { facts, file, figures, notes, total, work } = view.sweep;
+  const parts = [];
+  if (figures.work && total) {
+    const node = plot("Epochs that were trained, shared, and not needed.");
+    show(node, figures.work, { name: "work" });
+    parts.push(node, el("p", { className: "note" }, notes.work), pairsOf(work));
+  }
+  return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
     file && el("details", {}, el("summary", {}, "The resolved sweep, sweep.yaml"), el("pre", { tabindex: "0" }, file)));
 }
 

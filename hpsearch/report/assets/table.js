@@ -1,29 +1,77 @@
-// The table of trials, with filters, sorting, pages, and details of a chosen trial.
+// The table of trials: one line a config, which opens in place; columns, filters, order, groups.
 
 const PAGE = 20;
 
 class TrialTable {
-  constructor(trials, onChoose) {
-    this.trials = trials;
-    this.onChoose = onChoose;
+  constructor(view) {
+    this.view = view;
+    this.trials = view.trials;
     this.sort = { column: null, down: false };
     this.page = 0;
     this.chosen = null;
+    this.group = null;
+    if (!view.sweep.scored) this.trials.status = "all";
+    this.open = new Set();
     this.status = el("p", { className: "note", role: "status", "aria-live": "polite" });
     this.head = el("tr");
     this.body = el("tbody");
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.forth = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
-    this.detail = el("div", { className: "detail", hidden: true, tabindex: "-1" });
-    const region = el(
-      "div",
-      { className: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
-      el("table", { id: "trials" }, el("thead", {}, this.head), this.body),
-    );
-    this.node = el("div", {}, region, el("div", { className: "controls", style: "margin-top:.6rem" },
-      this.back, this.forth, this.status));
-    this.columns = trials.columns.filter((column) => !column.detail);
+    const hidden = memory.get("columns", null);
+    this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !column.detail)));
+    const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
+      el("table", { id: "trials" }, el("thead", {}, this.head), this.body));
+    this.node = el("div", {}, region, el("div", { className: "controls pages" }, this.back, this.forth, this.status));
     this.drawHead();
+    this.update();
+  }
+
+  get columns() {
+    const { trials } = this;
+    // Trials with a score are completed, which need not be said of each.
+    const said = trials.status !== "scored" || (trials.byName.get("status").levels || []).includes("stopped");
+    return trials.columns.filter((column) => this.shown.has(column) && (said || column.name !== "status"));
+  }
+
+  /** Text filter, shown trials, grouping and columns. */
+  controls() {
+    const text = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
+      this.trials.words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+      this.view.changed();
+    } });
+    const groups = this.trials.columns.filter((column) => column.hyperparameter && (column.levels || column.marked.length));
+    const [group] = chooser("Group by", [["", "nothing"], ...groups.map((column, index) => [String(index), column.label])], (value) => {
+      this.group = value === "" ? null : groups[Number(value)];
+      this.open.clear();
+      this.restart();
+    });
+    const scored = this.trials.byName.get("score").values;
+    const lost = scored.includes(null) && scored.some((value) => value !== null);
+    const [which] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
+      this.trials.status = value;
+      this.drawHead();
+      this.restart();
+    }, this.trials.status);
+    return [text, groups.length > 0 && group, lost && which, this.columnMenu()];
+  }
+
+  columnMenu() {
+    const boxes = this.trials.columns.slice(1).map((column) => {
+      const box = el("input", { type: "checkbox", onchange: () => {
+        if (box.checked) this.shown.add(column);
+        else this.shown.delete(column);
+        memory.set("columns", this.trials.columns.filter((each) => !this.shown.has(each)).map((each) => each.name));
+        this.drawHead();
+        this.update();
+      } });
+      box.checked = this.shown.has(column);
+      return el("label", {}, box, column.label);
+    });
+    return el("details", { className: "menu" }, el("summary", {}, "Columns"), el("div", { className: "options" }, boxes));
+  }
+
+  restart() {
+    this.page = 0;
     this.update();
   }
 
@@ -67,64 +115,91 @@ class TrialTable {
     });
   }
 
+  /** Rows, or the groups with the rows of those that are open; the group of the best comes first. */
+  items(rows) {
+    if (!this.group) return rows.map((row) => ({ row }));
+    const groups = grouped(rows, (row) => this.trials.text(this.group, row));
+    const best = new Map([...groups].map(([text, members]) => [text, members.reduce((a, b) => Math.min(a, b))]));
+    return [...groups].sort(([a], [b]) => best.get(a) - best.get(b)).flatMap(([text, members]) => [
+      { text, members }, ...(this.open.has(text) ? members.map((row) => ({ row })) : [])]);
+  }
+
   update() {
     const rows = this.rows();
-    const pages = Math.max(1, Math.ceil(rows.length / PAGE));
+    const items = this.items(rows);
+    const pages = Math.max(1, Math.ceil(items.length / PAGE));
     this.page = Math.min(Math.max(0, this.page), pages - 1);
     const first = this.page * PAGE;
-    const shown = rows.slice(first, first + PAGE);
-    this.body.replaceChildren(...shown.map((row) => this.line(row)));
+    const shown = items.slice(first, first + PAGE);
+    this.body.replaceChildren(...shown.flatMap((item) => (item.members ? [this.groupLine(item)] : this.line(item.row))));
+    this.back.hidden = this.forth.hidden = pages === 1;
     this.back.disabled = this.page === 0;
     this.forth.disabled = this.page >= pages - 1;
-    const { sweep, size, filtered } = this.trials;
-    const span = rows.length ? `${count(first + 1)} to ${count(first + shown.length)} of ` : "";
-    const which = filtered ? "trials in the brushed ranges" : "trials";
+    const { sweep, size, filtered, words } = this.trials;
+    const span = pages > 1 && !this.group ? `${count(first + 1)} to ${count(first + shown.length)} of ` : "";
+    const which = rows.length === 1 ? "trial" : "trials";
+    const cut = filtered || words.length ? " that pass the filters" : "";
     const left = sweep.total > size ? `; the page holds ${count(size)} of ${count(sweep.total)}` : "";
-    this.status.textContent = `${span}${count(rows.length)} ${which}${left}`;
+    this.status.textContent = `${span}${count(rows.length)} ${which}${cut}${left}`;
     this.status.dataset.matching = rows.length;
   }
 
-  line(row) {
-    const cells = this.columns.map((column, index) => {
-      const text = this.trials.text(column, row);
-      if (index === 0) {
-        const pick = { type: "button", className: "pick", "aria-label": `Trial ${text}: show its configuration`,
-          onclick: () => this.choose(column.values[row], true) };
-        return el("td", {}, el("button", pick, text));
-      }
-      if (column.name === "status") {
-        const good = text === "completed" || text === "stopped";
-        return el("td", { className: "words" }, el("span", { className: `badge ${good ? "good" : "bad"}` }, text));
-      }
-      const long = text.length > 26;
-      return el("td", { className: column.levels ? "words" : "", title: long ? text : null },
-        long ? el("span", { className: "cut" }, text) : text);
-    });
-    const trial = this.trials.columns[0].values[row];
-    return el("tr", { className: trial === this.chosen ? "chosen" : "" }, cells);
+  groupLine({ text, members }) {
+    const scores = members.map((row) => this.trials.byName.get("score").values[row]).filter((value) => value !== null);
+    const ends = [...scores].sort((a, b) => a - b);
+    const [top, middle] = [ends[this.trials.sweep.minimize ? 0 : ends.length - 1], ends[Math.floor(ends.length / 2)]];
+    const best = ends.length ? `best ${score(top)}, median ${score(middle)}` : "no score";
+    const isOpen = this.open.has(text);
+    const button = el("button", { type: "button", className: "pick", "aria-expanded": String(isOpen), onclick: () => {
+      if (isOpen) this.open.delete(text);
+      else this.open.add(text);
+      this.update();
+    } }, `${isOpen ? "▾" : "▸"} ${this.group.label} ${text}`);
+    return el("tr", { className: "group" }, el("td", { className: "words", colspan: this.columns.length },
+      button, el("span", { className: "note" }, ` ${count(members.length)} ${members.length === 1 ? "trial" : "trials"}, ${best}`)));
   }
 
+  line(row) {
+    const trial = this.trials.columns[0].values[row];
+    const chosen = trial === this.chosen;
+    const cells = this.columns.map((column, index) => this.cell(column, row, index, chosen));
+    const line = el("tr", { className: chosen ? "chosen" : "", onclick: (event) => {
+      if (!event.target.closest("button, a") && !String(window.getSelection())) this.choose(chosen ? null : trial, false);
+    } }, cells);
+    return chosen ? [line, el("tr", { className: "opened" }, el("td", { colspan: this.columns.length }, detailOf(this.view, row)))] : [line];
+  }
+
+  cell(column, row, index, chosen) {
+    const text = this.trials.text(column, row);
+    if (index === 0) {
+      const pick = { type: "button", className: "pick", "aria-label": `Trial ${text}: show its configuration`,
+        "aria-expanded": String(chosen), onclick: () => this.choose(chosen ? null : column.values[row], true) };
+      return el("td", {}, el("button", pick, text));
+    }
+    if (column.name === "score") {
+      const spread = this.trials.byName.get("std");
+      const known = spread && spread.values[row] !== null && column.values[row] !== null;
+      return el("td", {}, text, known && el("span", { className: "spread" }, ` ± ${score(spread.values[row])}`));
+    }
+    if (column.name === "status") {
+      const bad = text !== "completed" && text !== "stopped";
+      return el("td", { className: "words" }, text !== "completed" && el("span", { className: bad ? "bad" : "spread" }, text));
+    }
+    const long = text.length > 26;
+    return el("td", { className: column.levels ? "words" : "", title: long ? text : null },
+      long ? el("span", { className: "cut" }, text) : text);
+  }
+
+  /** Open a trial's line; one that is not shown is looked up first. */
   choose(trial, focus) {
     this.chosen = trial;
-    this.update();
     const row = this.trials.rowOf.get(trial);
-    if (row === undefined) return;
-    const pairs = this.trials.columns.map((column) => [column.label, this.trials.text(column, row)]);
-    const all = [...pairs, ...this.trials.sweep.constants];
-    const close = el("button", { type: "button", className: "quiet", onclick: () => this.close() }, "Close");
-    this.detail.replaceChildren(
-      el("header", {}, el("h3", {}, `Trial ${trial}`), close),
-      el("dl", { className: "pairs" }, all.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
-    );
-    this.detail.hidden = false;
-    if (focus) this.detail.focus({ preventScroll: false });
-    this.onChoose(trial);
-  }
-
-  close() {
-    this.chosen = null;
-    this.detail.hidden = true;
+    if (row !== undefined && !focus && !this.group) {
+      const at = this.rows().indexOf(row);
+      if (at >= 0) this.page = Math.floor(at / PAGE);
+    }
     this.update();
-    this.onChoose(null);
+    if (focus) (this.body.querySelector("[aria-expanded=true].pick") || this.body.querySelector(".pick"))?.focus();
+    this.view.chose(trial);
   }
 }

@@ -1,0 +1,231 @@
+"""The answer at the top of the page: the best config, what decided its score, what to try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.report.drawing import number, plain, value_text
+from hpsearch.space.space import Range
+from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
+from hpsearch.wording import counted, listing
+
+if TYPE_CHECKING:
+    from hpsearch.report.importance import Share
+    from hpsearch.report.source import PlotAxis, ReportSource
+
+#: Hyperparameters that the sentence names beyond the network itself, the most important ones.
+_MOST_NAMED = 3
+_MOST_SHARES = 3
+_MOST_ADVICE = 4
+#: A forest that explains less of unseen scores is no reason to change a sweep.
+_LEAST_EXPLAINED = 0.3
+#: A hyperparameter that explains less, pairs included, makes no difference.
+_NO_DIFFERENCE = 0.01
+#: A hyperparameter that explains less is no reason to widen its range.
+_SOME_DIFFERENCE = 0.03
+#: The outer part of a range, on its scale, that counts as its edge.
+_EDGE = 0.05
+
+
+def answer_of(source: ReportSource) -> dict[str, Any]:
+    """The first screen: `headline`, `remark`, `values` of the best config, `shares`, `advice`.
+
+    Each value is a list of the hyperparameter, its text, and the value itself.
+    """
+    best = source.best
+    if best is None:
+        ended = counted(len(source.trials), "trial") if len(source.trials) else "No trial"
+        return {
+            "headline": "No trial has a score yet.",
+            "remark": f"{ended} ended." if len(source.trials) else "No trial has ended yet.",
+            "values": [],
+            "shares": [],
+            "advice": [],
+        }
+    columns = hyperparameter_columns(source.table)
+    values = values_of(best, columns)
+    return {
+        "headline": _headline(source, values),
+        "remark": _remark(source),
+        "values": [
+            [name, value_text(best[_column(columns, name)]), value]
+            for name, value in values.items()
+        ],
+        "shares": [_share(source, share) for share in _singles(source)[:_MOST_SHARES]],
+        "advice": list(_advice(source))[:_MOST_ADVICE],
+    }
+
+
+def _column(columns: list[str], name: str) -> str:
+    return next(column for column in columns if hyperparameter_of(column) == name)
+
+
+def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
+    best = source.best
+    assert best is not None
+    score, gains = float(best["score"]), []
+    if len(source.ranked) > 2:
+        gains.append(
+            _gain(source, score, float(source.ranked["score"].median()), "the median trial")
+        )
+    if source.guess is not None:
+        gains.append(_gain(source, score, source.guess, "always guessing"))
+    spread = f" ± {number(float(best['std']))}" if best["executions"] > 1 else ""
+    words = config_in_words(values, source)
+    if not any(words.startswith(name) for name in values):
+        # A hyperparameter's name stays as it is.
+        words = words[:1].upper() + words[1:]
+    sentence = f"{words}: {source.metric} {number(score)}{spread}"
+    return f"{sentence}, {' and '.join(gains)}." if gains else f"{sentence}."
+
+
+def _gain(source: ReportSource, score: float, other: float, whose: str) -> str:
+    gain = score - other if source.goal == "maximize" else other - score
+    if gain == 0:
+        return f"as good as {whose}"
+    return f"{number(abs(gain))} {'better' if gain > 0 else 'worse'} than {whose}"
+
+
+def _remark(source: ReportSource) -> str:
+    best = source.best
+    assert best is not None
+    said = [f"Trial {best['trial']} of {len(source.trials):,}"]
+    if best["executions"] > 1:
+        said.append(f"± is the standard deviation of {best['executions']} executions")
+    else:
+        said.append("scored once, so its spread is unknown")
+    if source.objectives:
+        front = len(source.front)
+        said.append(
+            f"{'one of ' + f'{front:,}' if front > 1 else 'the only one'} on the Pareto front"
+        )
+    return "; ".join(said) + "."
+
+
+def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
+    """A config as one says it: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
+    parts, told = _network(values)
+    order = [*(s.names[0] for s in _singles(source)), *source.axes]
+    varying = dict.fromkeys(hyperparameter_of(name) for name in order)
+    others = [name for name in varying if name in values and name not in told]
+    most = _MOST_NAMED if parts else _MOST_NAMED + 2
+    parts += [f"{name} {_in_words(values[name])}" for name in others[:most]]
+    return ", ".join(parts) or "the only config"
+
+
+def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
+    """The parts that describe an MLP, and the hyperparameters that they tell; none for others."""
+    if "hidden_layers" not in values:
+        return [], set()
+    layers, units = values["hidden_layers"], values.get("units")
+    activation = values.get("activation", "")
+    if layers == 0:
+        network = "no hidden layer"
+    elif isinstance(units, list):
+        network = f"hidden layers of {', '.join(map(str, units))} {activation}".strip() + " units"
+    else:
+        network = f"{counted(layers, 'hidden layer')} of {units} {activation}".strip() + " units"
+    blocks = {"dropout": "dropout", "batch_norm": "batch normalization"}
+    if layers and values.get("layer_type") in blocks:
+        network += f" with {blocks[values['layer_type']]}"
+        network += f" {_in_words(values['dropout'])}" if "dropout" in values else ""
+    parts = [network]
+    if "optimizer" in values:
+        rate = values.get("learning_rate")
+        parts.append(_in_words(values["optimizer"]) + (f" at {_in_words(rate)}" if rate else ""))
+    if "epochs" in values:
+        parts.append(counted(values["epochs"], "epoch"))
+    told = {"hidden_layers", "units", "activation", "layer_type", "dropout", "optimizer"}
+    return parts, told | {"learning_rate", "epochs"}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict) and "name" in value:
+        inner = ", ".join(f"{key} {_in_words(v)}" for key, v in value.items() if key != "name")
+        return f"{value['name']} ({inner})" if inner else str(value["name"])
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return plain(value)
+    return str(value)
+
+
+def _singles(source: ReportSource) -> list[Share]:
+    return [share for share in source.importance.shares if len(share.names) == 1]
+
+
+def _share(source: ReportSource, share: Share) -> list[Any]:
+    """Name, share, the ends of its interval, and the value with the best mean score."""
+    (name,) = share.names
+    effect = source.importance.effects[name]
+    best = value_text(effect.levels[_best_level(source, name)])
+    about = "around " if effect.numeric and not source.axes[name].marked else ""
+    return [name, round(share.share, 4), round(share.low, 4), round(share.high, 4), about + best]
+
+
+def _best_level(source: ReportSource, name: str) -> int:
+    mean = source.importance.effects[name].mean
+    return int(np.argmax(mean) if source.goal == "maximize" else np.argmin(mean))
+
+
+def _advice(source: ReportSource) -> Iterator[str]:
+    found = source.importance
+    knows = not found.reason and found.explained >= _LEAST_EXPLAINED
+    known = {share.names[0]: share.share for share in _singles(source)} if knows else {}
+    ordered = [name for name in known if name in source.axes] or list(source.axes)
+    for name in ordered:
+        if known.get(name, 1.0) >= _SOME_DIFFERENCE:
+            yield from _at_edge(source, name, checked=bool(known))
+    totals = {n: sum(share.share for share in found.shares if n in share.names) for n in known}
+    idle = [name for name, total in totals.items() if total < _NO_DIFFERENCE]
+    if idle:
+        verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
+        yield (
+            f"{listing(idle, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
+            f"variance{' each' if len(idle) > 1 else ''}): fix {them} to search the others better."
+        )
+    best = source.best
+    assert best is not None
+    if best["executions"] == 1 and len(source.ranked) > 2 and source.repeatable:
+        yield "Every score is from one training: with seeds: 3, the spread of each is known."
+
+
+def _at_edge(source: ReportSource, name: str, *, checked: bool) -> Iterator[str]:
+    """A line if the best value of a range, or of several numbers, is the first or the last."""
+    best, axis = source.best, source.axes[name]
+    assert best is not None
+    if not axis.numeric or best.isna()[name] or len(axis.marked) == 2:
+        return
+    value, (low, high) = float(best[name]), _ends(source, axis)
+    place = _place(value, low, high, log=axis.log)
+    side = -1 if place <= _EDGE else 1 if place >= 1 - _EDGE else 0
+    if not side or (side < 0 and low == 0):
+        return
+    if checked:
+        # A single winner may be at an edge by luck; the mean over all others is not.
+        levels = source.importance.effects[name].levels
+        at = _best_level(source, name) / max(1, len(levels) - 1)
+        if abs(at - (side > 0)) > 2 * _EDGE:
+            return
+    end, more = ("largest", "larger") if side > 0 else ("smallest", "smaller")
+    limit = high if side > 0 else low
+    where = f"the {end} tried" if value == limit else f"near the {end} possible, {plain(limit)}"
+    yield f"{name}: the best value, {plain(value)}, is {where}; try {more} ones."
+
+
+def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
+    """The ends of the range that the sweep searches; of the values tried without a sweep file."""
+    space = source.sweep.space if source.sweep is not None else None
+    for parameter in space.parameters if space is not None else ():
+        if parameter.name == hyperparameter_of(axis.name) and isinstance(parameter.domain, Range):
+            return float(parameter.domain.min), float(parameter.domain.max)
+    return axis.low, axis.high
+
+
+def _place(value: float, low: float, high: float, *, log: bool) -> float:
+    """The place of a value between the ends, 0 to 1."""
+    if log:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return (value - low) / ((high - low) or 1.0)

@@ -1,0 +1,59 @@
+// The first screen: the answer in a sentence, the best config, what decided, and what to try next.
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
+
+function answerSection(view) {
+  const { answer, importance, facts } = view.sweep;
+  const head = el("header", { className: "answer" },
+    el(payload.sweeps.length > 1 ? "h2" : "h1", { className: "name" }, view.sweep.name, view.sweep.description && el("span", {}, ` · ${view.sweep.description}`)),
+    el("p", { className: "headline" }, answer.headline),
+    el("p", { className: "note" }, answer.remark));
+  if (!answer.values.length) return el("section", { className: "first" }, head);
+  const weak = !importance.reason && importance.explained < 0.3;
+  return el("section", { className: "first", id: "answer", "aria-label": "Answer" }, head,
+    el("div", { className: "panels" },
+      panel("The best config", configTable(answer.values), copyButtons(() => answer.values.map(([name, , value]) => [name, value]))),
+      panel("What mattered most",
+        importance.reason ? el("p", { className: "note" }, `Not known: ${importance.reason}.`) : el("ol", { className: "mattered" }, answer.shares.map(mattered)),
+        weak && el("p", { className: "note warn" }, "A hint at most: the scores depend on these little.")),
+      answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, line))))),
+    el("p", { className: "note facts" }, view.sweep.tiles.join(" · ")));
+}
+
+function panel(title, ...content) {
+  return el("div", { className: "panel" }, el("h2", {}, title), content);
+}
+
+function configTable(values) {
+  return el("table", { className: "config" }, el("tbody", {}, values.map(([name, text]) =>
+    el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, text)))));
+}
+
+function mattered([name, share, low, high, best]) {
+  return el("li", {}, el("div", { className: "named" }, el("strong", {}, name), el("span", {}, percent(share))),
+    bar(share, low, high, "one"), el("span", { className: "note" }, `best on average: ${best}`));
+}
+
+/** A bar of a share, and its interval as a line, both of `most`. */
+function bar(share, low, high, kind, most = 1) {
+  const width = (value) => `${(100 * Math.min(1, value / most)).toFixed(2)}%`;
+  return el("div", { className: `bar-line ${kind}`, "aria-hidden": "true" },
+    el("span", { className: "fill", style: `width:${width(share)}` }),
+    el("span", { className: "whisker", style: `left:${width(low)};width:${width(Math.max(0, high - low))}` }));
+}
+
+/** Every share as a bar; the numbers stand beside the bars. */
+function importanceSection(view) {
+  const { importance, notes } = view.sweep;
+  if (importance.reason) return null;
+  const shown = importance.shares.filter(([names, share]) => names.length === 1 || share >= 0.005).slice(0, 16);
+  const most = Math.max(...shown.map(([, , , high]) => high), 0.01);
+  const rows = shown.map(([names, share, low, high]) => el("tr", {},
+    el("th", { scope: "row" }, names.join(" × ")),
+    el("td", { className: "bar-cell" }, bar(share, low, high, names.length > 1 ? "two" : "one", most)),
+    el("td", {}, percent(share)), el("td", { className: "interval" }, `${percent(low)} to ${percent(high)}`)));
+  return card("importance", "Importance", notes.importance, null,
+    el("table", { className: "shares" },
+      el("thead", {}, el("tr", {}, ["hyperparameter", "", "share", "90% interval"].map((text) => (text ? el("th", { scope: "col" }, text) : el("td"))))),
+      el("tbody", {}, rows)));
+}

@@ -1,0 +1,67 @@
+// A config as text to copy: YAML for a sweep file, or a Python dictionary.
+
+const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+const READ_OTHERWISE = /^(true|false|null|yes|no|on|off|y|n|inf|nan)$/i;
+
+/** A name or a text in YAML; JSON's strings are YAML's, too. */
+function yamlText(text) {
+  return PLAIN.test(text) && !READ_OTHERWISE.test(text) ? text : JSON.stringify(text);
+}
+
+function yamlValue(value) {
+  if (Array.isArray(value)) return `[${value.map(yamlValue).join(", ")}]`;
+  if (value === null) return "null";
+  if (typeof value === "object") {
+    return `{${Object.entries(value).map(([key, each]) => `${yamlText(key)}: ${yamlValue(each)}`).join(", ")}}`;
+  }
+  return typeof value === "string" ? yamlText(value) : String(value);
+}
+
+/** Pairs of hyperparameter and value as `parameters`, each with one value. */
+function asYaml(pairs) {
+  // A list would be choices; one list in a list is a fixed one.
+  const lines = pairs.map(([name, value]) => `  ${yamlText(name)}: ${yamlValue(Array.isArray(value) ? [value] : value)}\n`);
+  return `parameters:\n${lines.join("")}`;
+}
+
+function pythonValue(value) {
+  if (value === null) return "None";
+  if (value === true || value === false) return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
+  if (typeof value === "object") {
+    return `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}: ${pythonValue(each)}`).join(", ")}}`;
+  }
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+function asPython(pairs) {
+  return `config = {\n${pairs.map(([name, value]) => `    ${JSON.stringify(name)}: ${pythonValue(value)},\n`).join("")}}\n`;
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Browsers without access to the clipboard copy what is selected.
+    const area = el("textarea", { "aria-hidden": "true", className: "offscreen" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+/** Buttons that copy a config; `pairs` is called when one is used. */
+function copyButtons(pairs) {
+  const button = (label, text) => {
+    const node = el("button", { type: "button", className: "copy", onclick: async () => {
+      const shown = node.textContent;
+      await copyText(text(pairs()));
+      node.textContent = "Copied";
+      setTimeout(() => { node.textContent = shown; }, 1500);
+    } }, label);
+    return node;
+  };
+  return el("div", { className: "controls" }, button("Copy as YAML", asYaml), button("Copy as Python", asPython));
+}

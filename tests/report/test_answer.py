@@ -1,0 +1,145 @@
+"""The first screen: the sentence, the values, and what it suggests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import write_sweep
+
+from hpsearch.report.answer import answer_of, config_in_words
+from hpsearch.report.importance import Importance
+from hpsearch.report.source import ReportSource, load_source
+
+
+def made(source, **columns):
+    """The same sweep with other columns."""
+    return ReportSource(source.table.assign(**columns), source.curves)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"hidden_layers": 0, "epochs": 1}, "no hidden layer, 1 epoch"),
+        (
+            {
+                "hidden_layers": 1,
+                "units": 64,
+                "activation": "relu",
+                "optimizer": "adam",
+                "learning_rate": 0.00312,
+                "epochs": 20,
+                "layer_type": "dropout",
+                "dropout": 0.3,
+            },
+            "1 hidden layer of 64 relu units with dropout 0.3, adam at 0.00312, 20 epochs",
+        ),
+        (
+            {"hidden_layers": 2, "units": [200, 100], "activation": "tanh"},
+            "hidden layers of 200, 100 tanh units",
+        ),
+        (
+            {"hidden_layers": 1, "units": 8, "optimizer": {"name": "sgd", "momentum": 0.9}},
+            "1 hidden layer of 8 units, sgd (momentum 0.9)",
+        ),
+        ({"learning_rate": 7.8e-6, "units": 20_000}, "learning_rate 7.8e-6, units 20,000"),
+        ({}, "the only config"),
+    ],
+)
+def test_a_config_in_words(source_of, values, words):
+    source = source_of(100)
+    names = [name for name in ("learning_rate", "units") if name in source.axes]
+    assert names == ["learning_rate", "units"]
+    assert config_in_words(values, source) == words
+
+
+def test_the_sentence_has_score_spread_and_gains(source_of, monkeypatch):
+    source = source_of(100)
+    best, median = source.best["score"], source.ranked["score"].median()
+    said = answer_of(source)
+    assert said["headline"].startswith("3 hidden layers of 128 relu units with batch normalization")
+    assert (
+        f"val_accuracy {best:.4f}, {best - median:.4f} better than the median trial."
+        in said["headline"]
+    )
+    assert (
+        said["remark"]
+        == f"Trial {source.best['trial']} of 100; scored once, so its spread is unknown."
+    )
+    monkeypatch.setitem(source.__dict__, "guess", 0.1)
+    assert f"{best - 0.1:.4f} better than always guessing." in answer_of(source)["headline"]
+    monkeypatch.setitem(source.__dict__, "guess", 0.99)
+    assert f"{0.99 - best:.4f} worse than always guessing." in answer_of(source)["headline"]
+
+
+def test_names_of_hyperparameters_stay_as_they_are(source_of):
+    table = source_of(20).table.rename(columns={"units": "width"}).drop(columns="hidden_layers")
+    said = answer_of(ReportSource(table, source_of(20).curves))["headline"]
+    assert said.startswith(
+        ("width ", "activation ", "layer_type ", "epochs ", "optimizer ", "learning_rate ")
+    )
+
+
+@pytest.mark.slow
+def test_several_executions_have_a_spread(source_of):
+    table = source_of(20).table
+    table = pd.concat([table.assign(seed=s, score=table["score"] + 0.01 * s) for s in range(3)])
+    said = answer_of(ReportSource(table.reset_index(drop=True), source_of(20).curves))
+    assert " ± 0.0100" in said["headline"]
+    assert "the standard deviation of 3 executions" in said["remark"]
+    assert not any("seeds: 3" in line for line in said["advice"])
+
+
+@pytest.mark.slow
+def test_smaller_is_better_where_the_goal_says_so(source_of):
+    source = made(source_of(100), metric="val_loss:minimize:last")
+    gain = source.ranked["score"].median() - source.ranked["score"].min()
+    assert f"{gain:.4f} better than the median trial" in answer_of(source)["headline"]
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_few_trials_are_no_error(source_of, trials):
+    said = answer_of(source_of(trials))
+    assert said["shares"] == []
+    assert ("no trial has ended" in said["remark"].lower()) == (not trials)
+
+
+def test_without_a_score_it_is_said(source_of):
+    source = made(source_of(20), status="failed", score=np.nan)
+    said = answer_of(source)
+    assert said["headline"] == "No trial has a score yet."
+    assert said["remark"] == "20 trials ended."
+
+
+def test_a_best_value_at_the_edge_is_told_and_no_other(source_of):
+    source = source_of(100)
+    said = answer_of(source)["advice"]
+    assert "epochs: the best value, 20, is the largest tried; try larger ones." in said
+    # Its best value, 0.0016, lies far from both ends.
+    assert not any(line.startswith("learning_rate") for line in said)
+
+
+def test_a_hyperparameter_without_a_difference_is_named(source_of):
+    (line,) = [line for line in answer_of(source_of(100))["advice"] if "no difference" in line]
+    names = line.split(" make no difference")[0]
+    assert {"dropout", "units"} <= {*names.replace(" and ", ", ").split(", ")}
+    assert "learning_rate" not in names
+
+
+def test_a_model_that_knows_nothing_advises_nothing(source_of, monkeypatch):
+    source = replace(source_of(100))
+    weak = replace(source_of(100).importance, explained=0.1)
+    monkeypatch.setitem(source.__dict__, "importance", weak)
+    assert not any("no difference" in line for line in answer_of(source)["advice"])
+    monkeypatch.setitem(source.__dict__, "importance", Importance(reason="too few"))
+    assert answer_of(source)["shares"] == []
+
+
+@pytest.mark.slow
+def test_values_are_those_of_the_best_trial(tmp_path):
+    source = load_source(write_sweep(tmp_path, 60, hostile=True))
+    values = {name: value for name, _, value in answer_of(source)["values"]}
+    assert values["units"] == source.best["units"]
+    assert "__proto__" in values
