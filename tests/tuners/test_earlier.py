@@ -65,6 +65,7 @@ def values(trial):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:trial .* a later one continued it")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_project_of_kerastuners_goes_on_on_the_engine(images, name):
     x, y, x_val, y_val = images
