@@ -245,7 +245,7 @@ class TunerTrials:
         These are values that its training has drawn itself, and why it failed.
         """
         results = list(self._results.get(config.id, {}).values())
-        late = next((each.late for each in results if each.late), None)
+        late = self._late_of(config)
         failed = next((each for each in results if not each.status.scored), None)
         if failed is not None and trial.status == STATUS.FAILED:
             self._fail(trial, failed)
@@ -254,8 +254,12 @@ class TunerTrials:
         if late or failed:
             self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
 
+    def _late_of(self, config: Config) -> Mapping[str, Any]:
+        results = self._results.get(config.id, {}).values()
+        return next((each.late for each in results if each.late), {})
+
     def restore(self, events: Sequence[OracleEvent]) -> None:
-        """Add the trials of an earlier process that are not in KerasTuner's files."""
+        """Add what of an earlier process's trials is not in KerasTuner's files."""
         proposed = {each.trial_id: each for each in events if each.config is not None}
         for event in events:
             first = proposed.get(event.trial_id)
@@ -272,6 +276,8 @@ class TunerTrials:
                 else:
                     trial.status = STATUS.FAILED
                     self.complete(trial, first.config)
+            if event.config is None:
+                trial.hyperparameters.values.update(self._late_of(first.config))
 
     # The project's files
 
@@ -326,6 +332,14 @@ class Driver(SweepTuner):
             config = config_from(self.space, trial.hyperparameters.values)
             self._trials.complete(trial, config or Config({}))
             self._trials.tuner.on_trial_end(trial)
+
+    def _repeat(self, event: OracleEvent) -> bool:
+        """Repeat an event; a trial that ends gets what it was completed with."""
+        differs = super()._repeat(event)
+        if event.config is None and event.trial_id in self._stored:
+            trial = self.oracle.trials[event.trial_id]
+            self._trials.complete(trial, self._stored[event.trial_id])
+        return differs
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
         """Return the metrics that an oracle is told, and the best step."""

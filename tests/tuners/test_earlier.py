@@ -127,6 +127,7 @@ def test_a_project_of_kerastuners_goes_on_on_the_engine(images, name):
     assert len(pd.read_csv("d/p/results.csv")) == len(rows)
 
 
+@pytest.mark.slow
 def test_a_trial_that_kerastuner_was_killed_in_runs_again(images):
     """Under its id if the oracle proposes, as KerasTuner does."""
     x, y, x_val, y_val = images

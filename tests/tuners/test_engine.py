@@ -362,7 +362,8 @@ def test_the_sum_is_kerastuners(images):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("frequency", [2, pytest.param([1, 3], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("frequency", [2, [1, 3]])
 def test_epochs_without_validation_have_no_score(search, images, frequency):
     """KerasTuner counts their metrics as those of the first epochs, and fails."""
     tuner = search(kt.RandomSearch, max_trials=2, epochs=4, fit={"validation_freq": frequency})
@@ -461,7 +462,7 @@ class Failing(kt.HyperModel):
     [
         (Failing(OSError, 2), "COMPLETED", 3),
         pytest.param(Failing(OSError, 9), "FAILED", 3, marks=pytest.mark.slow),
-        (Failing(kt.errors.FailedTrialError, 9), "FAILED", 1),
+        pytest.param(Failing(kt.errors.FailedTrialError, 9), "FAILED", 1, marks=pytest.mark.slow),
         pytest.param(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1, marks=pytest.mark.slow),
     ],
 )

@@ -84,15 +84,18 @@ def test_interrupted_it_goes_on(name):
     whole = cls(max_trials=6, workers=1, **WHERE | {"project_name": "whole"})
     whole.search(verbose=0)
     first = cls(max_trials=6, workers=1, **WHERE)
-    first.stops_after = 3
+    first.stops_after = 5
     with pytest.raises(KeyboardInterrupt):
         first.search(verbose=0)
     again = cls(max_trials=6, workers=1, **WHERE)
     again.search(verbose=0)
     assert values(again) == values(whole)
+    # Those that only some trials request, too.
+    assert any("y" in each for each in values(whole)[:5])
     assert scores(again) == scores(whole)
 
 
+@pytest.mark.slow
 def test_the_same_seed_proposes_what_kerastuner_does():
     """Of a space whose hyperparameters the first trial has all."""
 
@@ -139,7 +142,8 @@ class Noisy(keras.utils.PyDataset):
         return X[rows] + self._random.normal(size=(10, 4)), Y[rows]
 
 
-@pytest.mark.parametrize("endless", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("endless", [False, True])
 def test_rows_that_change_train_in_workers(endless):
     def search(project):
         tuner = kt.RandomSearch(build, "val_loss", 3, **WHERE | {"project_name": project})
@@ -221,6 +225,7 @@ def test_why_not(x, why):
         tuner._hpsearch._request((x,), {})
 
 
+@pytest.mark.slow
 def test_a_function_that_keeps_what_it_found_runs_here(capsys):
     class Counted(kt.RandomSearch):
         def __init__(self, *args, **kwargs):
@@ -238,6 +243,7 @@ def test_a_function_that_keeps_what_it_found_runs_here(capsys):
     assert len(set(tuner.found)) == 4
 
 
+@pytest.mark.slow
 def test_a_function_that_asks_the_oracle_runs_here(capsys):
     class Asking(kt.RandomSearch):
         def run_trial(self, trial, **kwargs):
@@ -250,6 +256,7 @@ def test_a_function_that_asks_the_oracle_runs_here(capsys):
     assert [int(each) for each in scores(tuner)] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_grid_has_to_know_what_to_try(capsys):
     hp = kt.HyperParameters()
     hp.Float("x", -1, 1, step=0.5)
