@@ -87,6 +87,7 @@ def test_known_shares_are_found(name, noise):
     assert ours == order
 
 
+@pytest.mark.slow
 def test_more_trials_give_narrower_intervals_that_hold_the_truth():
     names = [f"x{i}" for i in range(4)]
     widths, held = {}, []

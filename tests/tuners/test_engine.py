@@ -206,7 +206,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("again", ["the same tuner", "a new one"])
+@pytest.mark.parametrize(
+    "again", ["the same tuner", pytest.param("a new one", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_interrupted_search_goes_on(images, name, again):
     """In a notebook, by the cell run once more, or after the kernel was started anew."""

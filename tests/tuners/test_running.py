@@ -109,6 +109,7 @@ class Halved(kt.Hyperband):
         return super().run_trial(trial, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_hyperband_with_run_trial(images):
     x, y, x_val, y_val = images
     tuner = Halved(build, "val_loss", max_epochs=4, factor=2, **WHERE)
