@@ -10,8 +10,9 @@ import os
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from types import MethodType
 from typing import Any, Final
 
 import cloudpickle
@@ -175,7 +176,8 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         for each in copies:
             # Its path is that of all trainings, of which several may run at a time.
             if type(each) is keras.callbacks.ModelCheckpoint:
-                _save_at_once(each)
+                # A method, which belongs to the copy of a copy.
+                each._save_model = MethodType(_save_at_once, each)  # noqa: SLF001
         return copies
 
     def build(self, hp: Any) -> Any:
@@ -233,24 +235,24 @@ def _logging_to(callbacks: list[Any], hp: Any) -> list[Any]:
     return callbacks
 
 
-def _save_at_once(checkpoint: keras.callbacks.ModelCheckpoint) -> None:
-    """Have a callback replace its file as a whole, whoever else writes or reads it."""
-    path_of, save = checkpoint._get_file_path, checkpoint._save_model  # noqa: SLF001
-
-    def save_model(epoch: int, batch: int | None, logs: Any) -> None:
-        given = str(path_of(epoch, batch, logs))
-        if "://" in given:  # Of a file system of Keras', which has no such replacement.
-            save(epoch, batch, logs)
-            return
-        path = Path(given)
-        written = path.with_name(f".{os.getpid()}-{path.name}")
-        checkpoint._get_file_path = lambda *_: str(written)  # noqa: SLF001
-        save(epoch, batch, logs)
-        checkpoint._get_file_path = path_of  # noqa: SLF001
-        if written.exists():
-            written.replace(path)
-
-    checkpoint._save_model = save_model  # noqa: SLF001
+def _save_at_once(
+    checkpoint: keras.callbacks.ModelCheckpoint, epoch: int, batch: int | None, logs: Any
+) -> None:
+    """Save as ModelCheckpoint does, but replace its file as a whole, whoever else uses it."""
+    save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)  # noqa: SLF001
+    given = str(checkpoint._get_file_path(epoch, batch, logs))  # noqa: SLF001
+    if "://" in given:  # Of a file system of Keras', which has no such replacement.
+        save()
+        return
+    path = Path(given)
+    written = path.with_name(f".{os.getpid()}-{path.name}")
+    checkpoint._get_file_path = lambda *_: str(written)  # noqa: SLF001
+    try:
+        save()
+    finally:
+        del checkpoint._get_file_path  # noqa: SLF001
+    if written.exists():
+        written.replace(path)
 
 
 #: Keras losses that take one-hot classes.

@@ -119,16 +119,24 @@ def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
 
 def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
     """The parts that describe an MLP, and the hyperparameters that they tell; none for others."""
-    if "hidden_layers" not in values:
+    layers, units = values.get("hidden_layers"), values.get("units")
+    if (
+        layers is None
+        or not _is_whole(layers)
+        or not (layers == 0 or isinstance(units, list) or _is_whole(units))
+    ):
         return [], set()
-    layers, units = values["hidden_layers"], values.get("units")
+    layers = int(layers)
     activation = values.get("activation", "")
     if layers == 0:
         network = "no hidden layer"
     elif isinstance(units, list):
         network = f"hidden layers of {', '.join(map(str, units))} {activation}".strip() + " units"
     else:
-        network = f"{counted(layers, 'hidden layer')} of {units} {activation}".strip() + " units"
+        network = (
+            f"{counted(layers, 'hidden layer')} of {_in_words(units)} {activation}".strip()
+            + " units"
+        )
     blocks = {"dropout": "dropout", "batch_norm": "batch normalization"}
     if layers and values.get("layer_type") in blocks:
         network += f" with {blocks[values['layer_type']]}"
@@ -137,10 +145,14 @@ def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
     if "optimizer" in values:
         rate = values.get("learning_rate")
         parts.append(_in_words(values["optimizer"]) + (f" at {_in_words(rate)}" if rate else ""))
-    if "epochs" in values:
-        parts.append(counted(values["epochs"], "epoch"))
+    if _is_whole(values.get("epochs")):
+        parts.append(counted(int(values["epochs"]), "epoch"))
     told = {"hidden_layers", "units", "activation", "layer_type", "dropout", "optimizer"}
     return parts, told | {"learning_rate", "epochs"}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
 
 
 def _in_words(value: Any) -> str:
@@ -199,7 +211,7 @@ def _at_edge(source: ReportSource, name: str, *, checked: bool) -> Iterator[str]
     if not axis.numeric or best.isna()[name] or len(axis.marked) == 2:
         return
     value, (low, high) = float(best[name]), _ends(source, axis)
-    place = _place(value, low, high, log=axis.log)
+    place = _place(value, low, high, log=axis.log and low > 0)
     side = -1 if place <= _EDGE else 1 if place >= 1 - _EDGE else 0
     if not side or (side < 0 and low == 0):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from hpsearch.report.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     duration,
-    inert,
     number,
     rounded,
     value_text,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hpsearch.store.facts import Measurement
 
 _MOST_REASONS = 50
+#: Below it, a number of JavaScript has all digits of a whole one.
+_MOST_WHOLE = 2**53
 _MOST_NAMED = 12
 _LONGEST_REASON = 400
 #: Less training time is not worth a word.
@@ -58,7 +60,7 @@ def tiles(source: ReportSource) -> list[str]:
 def overview_note(sources: Sequence[ReportSource]) -> str:
     """The note under the figure of several sweeps."""
     first = sources[0]
-    others = [inert(s.name) for s in sources if (s.metric, s.goal) != (first.metric, first.goal)]
+    others = [s.name for s in sources if (s.metric, s.goal) != (first.metric, first.goal)]
     note = "The best score so far of each sweep, by its own trials."
     if others:
         note += f" Not drawn, because their metric is not {first.metric}: {', '.join(others)}."
@@ -291,6 +293,13 @@ def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
     return column | {"low": min(finite, default=0), "high": max(finite, default=1)}
 
 
+def _exact(code: Any) -> float | int | None:
+    """A whole number, such as a seed, with all digits; another one rounded."""
+    if code is not None and math.isfinite(code) and code == int(code) and abs(code) < _MOST_WHOLE:
+        return int(code)
+    return rounded(code)
+
+
 def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": axis.name,
@@ -299,7 +308,7 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
         "axis": True,
         "gaps": axis.gaps,
         "gap_position": rounded(axis.gap_position),
-        "values": [rounded(code) for code in axis.codes(column)],
+        "values": [_exact(code) for code in axis.codes(column)],
     }
     if axis.numeric:
         return found | {

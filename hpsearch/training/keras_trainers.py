@@ -180,7 +180,8 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Tra
         return native
     if not expressible(model, several_inputs=several[1], several_targets=several[0]):
         return None
-    return _compiled_trainer(model, wanted, "graph", asked.callbacks)
+    users = [each for each in asked.callbacks if not isinstance(each, Watcher)]
+    return _compiled_trainer(model, wanted, "graph", users)
 
 
 def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:

@@ -491,6 +491,8 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
+        # Those that were to run again have had no answer, so they do.
+        self._again.difference_update(training.executions)
         left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])
         if not left:
             ended.append(training)

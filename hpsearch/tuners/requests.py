@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import cloudpickle
@@ -129,9 +130,12 @@ def _digest(values: Sequence[Any]) -> str:
 def _parts(value: Any) -> Iterator[bytes]:
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufSU":
+    if isinstance(value, np.ndarray):
         yield f"{value.dtype}{value.shape}".encode()
-        yield np.ascontiguousarray(value).tobytes()
+        if value.dtype.kind == "O":
+            yield from _parts(value.tolist())
+        else:
+            yield np.ascontiguousarray(value).tobytes()
     elif isinstance(value, Mapping):
         for name, each in value.items():
             yield str(name).encode()
@@ -141,5 +145,6 @@ def _parts(value: Any) -> Iterator[bytes]:
             yield from _parts(each)
     else:
         # Of other objects only the class tells the same in every process.
-        told = value if isinstance(value, int | float | str | None) else type(value).__qualname__
+        known = isinstance(value, int | float | str | date | np.generic | None)
+        told = value if known else type(value).__qualname__
         yield repr(told).encode()

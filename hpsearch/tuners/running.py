@@ -115,7 +115,9 @@ def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
     Raises:
         NotOnEngine: The code needs this process.
     """
-    oracle, name = tuner.oracle, f"{type(tuner).__name__}.run_trial"
+    oracle = tuner.oracle
+    runs = is_users(tuner, "run_trial")
+    name = f"{type(tuner).__name__}.run_trial" if runs else f"{type(tuner.hypermodel).__name__}.fit"
     while not oracle.end_order:
         trial = oracle.create_trial(tuner.tuner_id)
         if trial.status != kt_trial.TrialStatus.RUNNING:

@@ -23,6 +23,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.store import Store
 from hpsearch.tuner.settings import Reporter, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
+from hpsearch.wording import counted
 
 STATUS = kt_trial.TrialStatus
 
@@ -170,7 +171,7 @@ class TunerTrials:
         if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
             return False
         if self._oracle.verbose:
-            said = f"a training failed {runs} times, {left} retries left: {result.error}"
+            said = f"a training failed {counted(runs, 'time')}, {left} left: {result.error}"
             print(f"hpsearch: {said}")  # noqa: T201
         return True
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from tables import write_sweep
 
+from hpsearch.report import answer
 from hpsearch.report.answer import answer_of, config_in_words
 from hpsearch.report.importance import Importance
 from hpsearch.report.source import ReportSource, load_source
@@ -45,6 +46,11 @@ def made(source, **columns):
             "1 hidden layer of 8 units, sgd (momentum 0.9)",
         ),
         ({"learning_rate": 7.8e-6, "units": 20_000}, "learning_rate 7.8e-6, units 20,000"),
+        ({"hidden_layers": 2.0, "units": 64.0}, "2 hidden layers of 64 units"),
+        # A hyperparameter of somebody else's.
+        ({"hidden_layers": "64-32", "units": 8}, "hidden_layers 64-32, units 8"),
+        ({"hidden_layers": [64, 32], "units": 8}, "hidden_layers [64, 32], units 8"),
+        ({"hidden_layers": 2}, "hidden_layers 2"),
         ({}, "the only config"),
     ],
 )
@@ -143,3 +149,10 @@ def test_values_are_those_of_the_best_trial(tmp_path):
     values = {name: value for name, _, value in answer_of(source)["values"]}
     assert values["units"] == source.best["units"]
     assert "__proto__" in values
+
+
+def test_a_range_from_zero_whose_values_span_a_hundredfold(source_of, monkeypatch):
+    source = source_of(100)
+    assert source.axes["learning_rate"].log
+    monkeypatch.setattr(answer, "_ends", lambda _, axis: (0.0, axis.high))
+    answer_of(source)

@@ -205,7 +205,7 @@ def test_old_directories_are_shown(
     assert (source.best["trial"], source.best["score"]) == (best["trial"], best["score"])
     report = directory / "r.html"
     commands.hpsearch("report", directory, "--out", report, cwd=directory.parent)
-    assert f"trial {best['trial']}" in report.read_text(encoding="utf-8")
+    assert f"Trial {best['trial']} of " in report.read_text(encoding="utf-8")
 
 
 def test_the_doctor_knows_old_directories(directory: Path) -> None:

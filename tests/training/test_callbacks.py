@@ -172,6 +172,15 @@ def test_a_checkpoint_is_the_model_of_the_best_epoch(digits, tmp_path):
     assert loss == pytest.approx(curve["val_loss"].min(), rel=1e-5)
 
 
+def test_a_copy_of_a_checkpoint_saves_the_copys_model(digits, tmp_path):
+    path = tmp_path / "best.keras"
+    (given,) = Tailored(None, custom_fit=True, callbacks=[kc.ModelCheckpoint(str(path))]).callbacks
+    copied = copy.deepcopy(given)
+    copied.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
+    copied.on_epoch_end(0, {})
+    assert keras.models.load_model(path).output_shape == (None, 3)
+
+
 def test_the_weights_are_those_of_the_last_epoch_though_a_callback_restores_others(digits):
     given = [kc.EarlyStopping("val_loss", patience=1, min_delta=100, restore_best_weights=True)]
     curve, trainer = engine_curve(tailored(digits, convolutional, given))

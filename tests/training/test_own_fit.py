@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras import callbacks as kc
+from user_models import transfer
 
+from hpsearch.models.frozen import frozen_base
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
+from hpsearch.training import keras_trainers
 
 SEED, EPOCHS = 1, 8
 
@@ -119,6 +122,18 @@ def pairs(names, quick):
         for name in names
         for kind in MODELS
     ]
+
+
+def test_a_frozen_base_is_applied_once_here_too(digits, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        keras_trainers, "frozen_base", lambda *given: found.append(frozen_base(*given)) or found[0]
+    )
+    hypermodel = Fitting(transfer, {"epochs": EPOCHS})
+    ours, _, _ = by_engine(digits, hypermodel)
+    theirs, _ = by_keras(digits, hypermodel)
+    assert [type(layer).__name__ for layer in found[0].head.layers[1:]] == ["Dropout", "Dense"]
+    np.testing.assert_allclose(ours["val_loss"], theirs["val_loss"], atol=5e-3)
 
 
 @pytest.mark.parametrize(("name", "kind"), pairs(CALLS, {"restoring", "classes"}))

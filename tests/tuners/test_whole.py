@@ -16,6 +16,7 @@ from keras import layers
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.tuners import requests
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -201,6 +202,16 @@ def test_frames_reach_a_fit_of_ones_own():
     again = kt.RandomSearch(Framed(), "val_loss", 9, **WHERE)
     with pytest.raises(RefusedError, match="data: was"):
         again.search(frame * 2, Y, epochs=2, validation_split=0.2, verbose=0)
+
+
+@pytest.mark.parametrize("column", ["text", "when", "number"])
+def test_one_other_cell_is_other_data(column):
+    rows = {"text": ["a", "b"], "when": pd.to_datetime(["2020", "2021"]), "number": [1.5, None]}
+    frame = pd.DataFrame(rows)
+    changed = frame.copy()
+    changed.loc[0, column] = {"text": "c", "when": pd.Timestamp("2022"), "number": 1.6}[column]
+    digests = {requests._digest([each, 1]) for each in (frame, frame.copy(), changed)}
+    assert len(digests) == 2
 
 
 def endless():

@@ -1,11 +1,14 @@
 // A config as text to copy: YAML for a sweep file, or a Python dictionary.
 
 const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+// Characters that YAML reads otherwise than JSON does, or not at all.
+const ODD = /[\x7f-\x9f\ufeff]/g;
 const READ_OTHERWISE = /^(true|false|null|yes|no|on|off|y|n|inf|nan)$/i;
 
 /** A name or a text in YAML; JSON's strings are YAML's, too. */
 function yamlText(text) {
-  return PLAIN.test(text) && !READ_OTHERWISE.test(text) ? text : JSON.stringify(text);
+  if (PLAIN.test(text) && !READ_OTHERWISE.test(text)) return text;
+  return JSON.stringify(text).replace(ODD, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function yamlValue(value) {
@@ -19,8 +22,9 @@ function yamlValue(value) {
 
 /** Pairs of hyperparameter and value as `parameters`, each with one value. */
 function asYaml(pairs) {
-  // A list would be choices; one list in a list is a fixed one.
-  const lines = pairs.map(([name, value]) => `  ${yamlText(name)}: ${yamlValue(Array.isArray(value) ? [value] : value)}\n`);
+  // A list would be choices, and a mapping a range; one of them in a list is a fixed one.
+  const listed = (value) => (value !== null && typeof value === "object" ? [value] : value);
+  const lines = pairs.map(([name, value]) => `  ${yamlText(name)}: ${yamlValue(listed(value))}\n`);
   return `parameters:\n${lines.join("")}`;
 }
 
@@ -56,10 +60,9 @@ async function copyText(text) {
 function copyButtons(pairs) {
   const button = (label, text) => {
     const node = el("button", { type: "button", className: "copy", onclick: async () => {
-      const shown = node.textContent;
       await copyText(text(pairs()));
       node.textContent = "Copied";
-      setTimeout(() => { node.textContent = shown; }, 1500);
+      setTimeout(() => { node.textContent = label; }, 1500);
     } }, label);
     return node;
   };

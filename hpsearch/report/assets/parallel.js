@@ -28,7 +28,7 @@ class Parallel {
   constructor(view) {
     this.view = view;
     this.trials = view.trials;
-    this.order = memory.get("axes", null);
+    this.order = memory.get(`axes:${view.sweep.name}`, null);
     const { dimensions } = this.trials;
     const valid = this.order && this.order.length === dimensions.length && this.order.every((index) => dimensions[index]);
     if (!valid) this.order = dimensions.map((_, index) => index);
@@ -273,7 +273,7 @@ class Parallel {
     const target = Math.min(Math.max(0, to), this.order.length - 1);
     const [axis] = this.order.splice(from, 1);
     this.order.splice(target, 0, axis);
-    memory.set("axes", this.order);
+    memory.set(`axes:${this.view.sweep.name}`, this.order);
     this.paint();
     this.labels.children[target].focus();
   }

@@ -17,7 +17,7 @@ class TrialTable {
     this.body = el("tbody");
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.forth = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
-    const hidden = memory.get("columns", null);
+    const hidden = memory.get(`columns:${view.sweep.name}`, null);
     this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !column.detail)));
     const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
       el("table", { id: "trials" }, el("thead", {}, this.head), this.body));
@@ -60,7 +60,7 @@ class TrialTable {
       const box = el("input", { type: "checkbox", onchange: () => {
         if (box.checked) this.shown.add(column);
         else this.shown.delete(column);
-        memory.set("columns", this.trials.columns.filter((each) => !this.shown.has(each)).map((each) => each.name));
+        memory.set(`columns:${this.view.sweep.name}`, this.trials.columns.filter((each) => !this.shown.has(each)).map((each) => each.name));
         this.drawHead();
         this.update();
       } });
