@@ -50,16 +50,6 @@ def test_kerastuners_programs(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_limit_of_two_cores(tmp_path):
-    run("drop_in_limit.py", "LSTM", "--smoke", out=tmp_path)
-    (found,) = rows("drop_in_limit", tmp_path, about="8 trials")
-    ways = {way: seconds for way, seconds in found.items() if "processes" in way or "," in way}
-    assert found["limit"] == min([*ways, "no oneDNN"], key=lambda way: found[way])
-    assert found["search"] > found[found["limit"]] > 0
-    assert found["share"] < 1
-
-
-@pytest.mark.slow
 def test_the_settings_of_peers(tmp_path):
     arguments = [
         "--sweeps",
