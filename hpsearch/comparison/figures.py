@@ -140,12 +140,11 @@ def forest(rows: Sequence[tuple[str, float, float, float]]) -> str:
     return _figure("The gain and its interval", bottom + _BOTTOM, parts)
 
 
-def _spread(values: Floats, most: int) -> Floats:
-    """At most `most` of the values, evenly spread over their order, with both ends."""
-    if len(values) <= most:
-        return values
-    shown = np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))
-    return np.asarray(values[shown], dtype=np.float64)
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the indices below `count`, evenly spread, including both ends."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
 def scatter(first: str, second: str, configs: Sequence[tuple[float, float, float]]) -> str:
@@ -165,7 +164,7 @@ def scatter(first: str, second: str, configs: Sequence[tuple[float, float, float
         parts.append(_text(_LEFT - 6, up(tick) + 4, _tick(tick), "end", "muted"))
     parts.append(_segment(_LEFT, bottom, _WIDTH - _RIGHT, _TOP, "zero"))
     parts.append(_text(_LEFT + 6, _TOP + 12, first))
-    for one, other, gain in _spread(_by_gain(shared), _MOST_POINTS):
+    for one, other, gain in _by_gain(shared)[spread(len(shared), _MOST_POINTS)]:
         kind = "fill-accent" if gain >= 0 else "fill-second"
         parts.append(_point(across(other), up(one), kind))
     better = int((shared[:, 2] > 0).sum())
@@ -191,7 +190,7 @@ def distributions(metric: str, means: Sequence[tuple[str, Sequence[float]]]) -> 
     for index, (label, each) in enumerate(scores):
         colour = COLOURS[index % len(COLOURS)]
         steps = [f"{across(across.low):.1f},{bottom:.1f}"]
-        for place in _spread(np.arange(len(each), dtype=np.float64), _MOST_STEPS).astype(int):
+        for place in spread(len(each), _MOST_STEPS):
             x, before = across(float(each[place])), steps[-1].partition(",")[2]
             steps += [f"{x:.1f},{before}", f"{x:.1f},{up((place + 1) / len(each)):.1f}"]
         steps.append(f"{across(across.high):.1f},{up(1.0):.1f}")

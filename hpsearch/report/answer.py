@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -120,11 +120,7 @@ def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
 def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
     """The parts that describe an MLP, and the hyperparameters that they tell; none for others."""
     layers, units = values.get("hidden_layers"), values.get("units")
-    if (
-        layers is None
-        or not _is_whole(layers)
-        or not (layers == 0 or isinstance(units, list) or _is_whole(units))
-    ):
+    if not _is_whole(layers) or not (layers == 0 or isinstance(units, list) or _is_whole(units)):
         return [], set()
     layers = int(layers)
     activation = values.get("activation", "")
@@ -151,8 +147,9 @@ def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
     return parts, told | {"learning_rate", "epochs"}
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+def _is_whole(value: Any) -> TypeGuard[float]:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and float(value).is_integer()
 
 
 def _in_words(value: Any) -> str:

@@ -240,10 +240,3 @@ def robust_range(values: npt.ArrayLike) -> list[float] | None:
     bottom = low - width if cut_bottom else bottom - 0.05 * width
     top = high + width if cut_top else top + 0.05 * width
     return [float(bottom), float(top)]
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the indices below `count`, evenly spread, including both ends."""
-    if count <= most:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.comparison.figures import spread
 from hpsearch.report.drawing import (
     Spec,
     inert,
@@ -16,7 +17,6 @@ from hpsearch.report.drawing import (
     number_axis,
     plain,
     rounded,
-    spread,
     value_text,
 )
 

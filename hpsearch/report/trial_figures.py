@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.comparison.figures import spread
 from hpsearch.report.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
@@ -18,7 +19,6 @@ from hpsearch.report.drawing import (
     plain,
     robust_range,
     rounded,
-    spread,
 )
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -295,7 +294,7 @@ def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
 
 def _exact(code: Any) -> float | int | None:
     """A whole number, such as a seed, with all digits; another one rounded."""
-    if code is not None and math.isfinite(code) and code == int(code) and abs(code) < _MOST_WHOLE:
+    if code is not None and float(code).is_integer() and abs(code) < _MOST_WHOLE:
         return int(code)
     return rounded(code)
 

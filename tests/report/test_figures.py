@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import hpsearch
+from hpsearch.comparison.figures import spread
 from hpsearch.errors import InputError
 from hpsearch.report.drawing import (
     duration,
@@ -20,7 +21,6 @@ from hpsearch.report.drawing import (
     plain,
     robust_range,
     rounded,
-    spread,
     with_theme,
 )
 from hpsearch.report.importance_figures import _apart, effect_figure
