@@ -30,7 +30,7 @@ import optuna
 import pandas as pd
 from report import HERE, machine, report, versions
 
-from hpsearch.report.importance import importance_of
+from hpsearch.reporting.importance import importance_of
 from hpsearch.space.space import Parameter, Range, Space
 
 Floats = npt.NDArray[np.float64]

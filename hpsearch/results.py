@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_reporter
-from hpsearch.report.pictures import ONE_OBJECTIVE, Pictures
-from hpsearch.report.source import ReportSource, load_source, resolved_sweep
+from hpsearch.reporting.pictures import ONE_OBJECTIVE, Pictures
+from hpsearch.reporting.source import ReportSource, load_source, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,

@@ -92,13 +92,13 @@ MUTANTS = (
         "native val_loss lacks the L2 penalty",
     ),
     Mutant(
-        "hpsearch/report/page.py",
+        "hpsearch/reporting/page.py",
         'return text.replace("<", "\\\\u003c").replace(">", "\\\\u003e").replace("&", "\\\\u0026")',
         'return text.replace("&", "\\\\u0026")',
         "names in the page's data can end its script element",
     ),
     Mutant(
-        "hpsearch/report/importance.py",
+        "hpsearch/reporting/importance.py",
         "return self.joints[second, first].T",
         "return self.joints[second, first]",
         "joint effect transposed if the pair is asked for in the other order",

@@ -20,9 +20,9 @@ from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
-from hpsearch.report.page import write_page
-from hpsearch.report.pictures import save_figures
-from hpsearch.report.source import load_source
+from hpsearch.reporting.page import write_page
+from hpsearch.reporting.pictures import save_figures
+from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (

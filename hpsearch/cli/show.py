@@ -18,7 +18,7 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, number_text
-from hpsearch.report.source import resolved_sweep
+from hpsearch.reporting.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.layer_types import DESCRIPTIONS

@@ -21,7 +21,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
-from hpsearch.report.page import ReportFile
+from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind

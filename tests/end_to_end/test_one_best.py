@@ -20,7 +20,7 @@ from sklearn.datasets import load_wine
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
 from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.report.drawing import number
+from hpsearch.reporting.drawing import number
 from hpsearch.results import Results
 from hpsearch.space.execution import ExecutionResult, Status, label
 from hpsearch.store.store import Store

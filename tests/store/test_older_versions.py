@@ -28,7 +28,7 @@ from disks import read_only
 
 import hpsearch
 from hpsearch.errors import RefusedError, StoreError
-from hpsearch.report.source import load_source
+from hpsearch.reporting.source import load_source
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.store import Store

@@ -22,7 +22,7 @@ import scipy.stats
 
 import hpsearch.tuner.steps
 from hpsearch.cli.app import main
-from hpsearch.report.page import ReportFile
+from hpsearch.reporting.page import ReportFile
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel
 from hpsearch.tuner.settings import Settings

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from tables import write_sweep
 
-from hpsearch.report.page import write_page
-from hpsearch.report.source import load_source
+from hpsearch.reporting.page import write_page
+from hpsearch.reporting.source import load_source
 
 CHROMIUM = "/usr/bin/chromium"
 

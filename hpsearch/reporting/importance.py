@@ -18,7 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from hpsearch.errors import InputError
-from hpsearch.report.forest import (
+from hpsearch.reporting.forest import (
     Axis,
     Codes,
     Floats,

@@ -13,7 +13,7 @@ import pytest
 import hpsearch
 from hpsearch.comparison.figures import spread
 from hpsearch.errors import InputError
-from hpsearch.report.drawing import (
+from hpsearch.reporting.drawing import (
     duration,
     inert,
     log_marks,
@@ -23,10 +23,10 @@ from hpsearch.report.drawing import (
     rounded,
     with_theme,
 )
-from hpsearch.report.importance_figures import _apart, effect_figure
-from hpsearch.report.pictures import as_figure, every_figure
-from hpsearch.report.source import ReportSource, plot_axis
-from hpsearch.report.trial_figures import (
+from hpsearch.reporting.importance_figures import _apart, effect_figure
+from hpsearch.reporting.pictures import as_figure, every_figure
+from hpsearch.reporting.source import ReportSource, plot_axis
+from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
     parallel_figure,

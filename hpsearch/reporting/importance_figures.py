@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.comparison.figures import spread
-from hpsearch.report.drawing import (
+from hpsearch.reporting.drawing import (
     Spec,
     inert,
     log_marks,
@@ -21,9 +21,9 @@ from hpsearch.report.drawing import (
 )
 
 if TYPE_CHECKING:
-    from hpsearch.report.forest import Floats
-    from hpsearch.report.importance import Effect, Importance
-    from hpsearch.report.source import ReportSource
+    from hpsearch.reporting.forest import Floats
+    from hpsearch.reporting.importance import Effect, Importance
+    from hpsearch.reporting.source import ReportSource
 
 _MOST_SHARES = 16
 #: Pairs that explain less are left out.

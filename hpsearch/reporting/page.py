@@ -26,12 +26,12 @@ from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
-from hpsearch.report import words
-from hpsearch.report.answer import answer_of
-from hpsearch.report.drawing import THEMES, Spec, colour_names, duration, number, template
-from hpsearch.report.importance_figures import contour_figure, effect_figure
-from hpsearch.report.source import ReportSource, with_distinct_names
-from hpsearch.report.trial_figures import (
+from hpsearch.reporting import words
+from hpsearch.reporting.answer import answer_of
+from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
+from hpsearch.reporting.importance_figures import contour_figure, effect_figure
+from hpsearch.reporting.source import ReportSource, with_distinct_names
+from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
     curves_figure,
@@ -251,7 +251,7 @@ def _policy(*scripts: str) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return (files("hpsearch.report") / "assets" / name).read_text(encoding="utf-8")
+    return (files("hpsearch.reporting") / "assets" / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -323,7 +323,7 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
     return digest.hexdigest()
 
 
-_LOG = logging.getLogger("hpsearch.report")
+_LOG = logging.getLogger("hpsearch.reporting")
 #: Most rows that importance is learned from in a run; `hpsearch report` uses more.
 _MOST_ROWS = 1_000
 #: Shortest pause between two pages of a run, and the largest share of time spent on them.

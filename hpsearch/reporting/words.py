@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.report.drawing import (
+from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     duration,
@@ -15,7 +15,7 @@ from hpsearch.report.drawing import (
     rounded,
     value_text,
 )
-from hpsearch.report.trial_figures import predictions_figure
+from hpsearch.reporting.trial_figures import predictions_figure
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 from hpsearch.wording import counted
@@ -23,7 +23,7 @@ from hpsearch.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.report.source import PlotAxis, ReportSource
+    from hpsearch.reporting.source import PlotAxis, ReportSource
     from hpsearch.store.facts import Measurement
 
 _MOST_REASONS = 50

@@ -14,9 +14,9 @@ import yaml
 
 from hpsearch.cli.revisit import write_report
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.report.drawing import number, plain
-from hpsearch.report.page import write_page
-from hpsearch.report.source import load_source
+from hpsearch.reporting.drawing import number, plain
+from hpsearch.reporting.page import write_page
+from hpsearch.reporting.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.tables import hyperparameter_columns, values_of
 
@@ -308,7 +308,7 @@ def repeated(source):
 
 def test_numbers_are_written_as_in_python(visit, page_of):
     """Two figures of the page, one from Python and one from its script, say the same."""
-    script = (files("hpsearch.report") / "assets" / "basics.js").read_text(encoding="utf-8")
+    script = (files("hpsearch.reporting") / "assets" / "basics.js").read_text(encoding="utf-8")
     values = [0, 1, 32, 0.97222, 0.003, 12.3456, 99.996, 345.678, 999.96, 20050.3, 12345678]
     values += [7.8e-6, 1.234e-4, -0.5, 1e22, 2 / 3, 0.0168, 10_000, 9_999, 1e-4, 4.5e7]
     seen = visit(page_of(1))
@@ -563,7 +563,7 @@ def contrast(first, second):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_have_contrast(theme):
-    from hpsearch.report.drawing import THEMES
+    from hpsearch.reporting.drawing import THEMES
 
     colours = THEMES[theme]
     for behind in ("background", "page"):

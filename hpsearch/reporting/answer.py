@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from hpsearch.report.drawing import number, plain, value_text
+from hpsearch.reporting.drawing import number, plain, value_text
 from hpsearch.space.space import Range
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
 from hpsearch.wording import counted, listing
 
 if TYPE_CHECKING:
-    from hpsearch.report.importance import Share
-    from hpsearch.report.source import PlotAxis, ReportSource
+    from hpsearch.reporting.importance import Share
+    from hpsearch.reporting.source import PlotAxis, ReportSource
 
 #: Hyperparameters that the sentence names beyond the network itself, the most important ones.
 _MOST_NAMED = 3

@@ -16,9 +16,9 @@ import numpy as np
 
 from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.report.drawing import Spec, inert, number, plain, robust_range, value_text
-from hpsearch.report.forest import is_log
-from hpsearch.report.importance import Importance, importance_of
+from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range, value_text
+from hpsearch.reporting.forest import is_log
+from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of

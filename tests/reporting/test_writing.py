@@ -11,8 +11,8 @@ from commands import hpsearch, start, wait_for
 from tables import write_sweep
 
 from hpsearch.errors import InputError
-from hpsearch.report.page import is_current, render, write_page
-from hpsearch.report.source import load_source
+from hpsearch.reporting.page import is_current, render, write_page
+from hpsearch.reporting.source import load_source
 
 SWEEP = (
     "name: tiny\ndata: {dataset: iris, validation: 0.3, seed: 1}\n"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
-from hpsearch.report.drawing import THEMES, Spec, template, with_theme
-from hpsearch.report.importance_figures import contour_figure, effect_figure, shares_figure
-from hpsearch.report.page import write_page
-from hpsearch.report.source import with_hover
-from hpsearch.report.trial_figures import (
+from hpsearch.reporting.drawing import THEMES, Spec, template, with_theme
+from hpsearch.reporting.importance_figures import contour_figure, effect_figure, shares_figure
+from hpsearch.reporting.page import write_page
+from hpsearch.reporting.source import with_hover
+from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
     front_figure,
@@ -26,8 +26,8 @@ from hpsearch.report.trial_figures import (
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from hpsearch.report.importance import Importance
-    from hpsearch.report.source import ReportSource
+    from hpsearch.reporting.importance import Importance
+    from hpsearch.reporting.source import ReportSource
 
 #: Why there is no Pareto front.
 ONE_OBJECTIVE = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.comparison.figures import spread
-from hpsearch.report.drawing import (
+from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     Spec,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from hpsearch.report.source import PlotAxis, ReportSource
+    from hpsearch.reporting.source import PlotAxis, ReportSource
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000

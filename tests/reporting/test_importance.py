@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.report.forest import axes_of, design, fit, fold, sample
-from hpsearch.report.importance import importance_of
+from hpsearch.reporting.forest import axes_of, design, fit, fold, sample
+from hpsearch.reporting.importance import importance_of
 from hpsearch.space.space import Choices, Parameter, Range, Space
 
 

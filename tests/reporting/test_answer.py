@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tables import write_sweep
 
-from hpsearch.report import answer
-from hpsearch.report.answer import answer_of, config_in_words
-from hpsearch.report.importance import Importance
-from hpsearch.report.source import ReportSource, load_source
+from hpsearch.reporting import answer
+from hpsearch.reporting.answer import answer_of, config_in_words
+from hpsearch.reporting.importance import Importance
+from hpsearch.reporting.source import ReportSource, load_source
 
 
 def made(source, **columns):
