@@ -535,6 +535,7 @@ def optimize(
     time_seconds: float | None = None,
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
+    prior: str | None = None,
     verbose: int | str = "auto",
 ) -> Results:
     """Search for the config at which a function is best.
@@ -568,6 +569,9 @@ def optimize(
         time_seconds: No trial begins after it.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
+        prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
+            file, such as `learning_rate`, `units`, `units_2`, `dropout`: then configs that do well
+            on other tables come first. The same as the method's option.
         verbose: As for `hpsearch.run`.
 
     Raises:
@@ -588,6 +592,7 @@ def optimize(
         trials=trials,
         time_seconds=time_seconds,
         seed=seed,
+        prior=prior,
     )
     job = FunctionRun(
         objective, search, goal, Path(), workers, time_seconds, where, report=out is not None

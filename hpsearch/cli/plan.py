@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
+from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import Sweep
@@ -28,7 +30,7 @@ from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
-from hpsearch.tuner.search import Search
+from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, have_results
 
 _MOST_VALUES = 6
@@ -65,6 +67,8 @@ def print_plan(
         trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
+        for line in _from_prior(search, make_recipe(sweep, shape.task)):
+            say(line)
         return
     stored, results = _stored(where)
     executions = _executions(sweep, search, limit, stored)
@@ -84,6 +88,25 @@ def print_plan(
         if search.method.name == "random" and limit is None:
             lines.append("only budget.time ends this search: the figures are of its first trials")
     say("\n".join(lines))
+
+
+def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
+    """The configs that a prior has tried first, a line each."""
+    strategy = strategy_of(search, recipe)
+    if strategy is None:
+        return
+    first = strategy.ask(min(strategy.foreseen, search.limit or strategy.foreseen))
+    known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
+    if known:
+        count = counted(len(known), "config")
+        yield f"first      {count} that do well on other tables (prior: mlp):"
+    varied = [p.name for p in search.space.parameters if p.choices is None or len(p.choices) > 1]
+    for values in known:
+        yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _domain(parameter: Parameter) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hpsearch.errors import InputError
 from hpsearch.search.draws import FIXED_METHODS
+from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
@@ -199,7 +200,7 @@ _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 #: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains; a
 #: table does not say whether its `proposals` are others than random ones.
-_DRAWING = (*FIXED_METHODS, "asha")
+_DRAWING = (*FIXED_METHODS, "asha", PRIOR)
 _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")

@@ -11,7 +11,8 @@ import numpy as np
 
 from hpsearch.search.draws import grid_draws, random_draws, stream_of
 from hpsearch.search.encoding import Array, Encoding
-from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.search.prior import Prior, Study
+from hpsearch.search.strategy import PRIOR, Outcome, Proposal
 from hpsearch.space.space import Config, Space
 
 
@@ -157,10 +158,19 @@ def _ranks(values: Array) -> Array:
 
 #: All configs of a finite space of at most this size are compared before each proposal.
 _SMALL = 4_096
+#: Random configs before the model is asked: after fewer, one bad score rules a category out.
+_INITIAL = 10
+#: Configs that a prior has tried first, and the random points that they are chosen from.
+_STARTS = 5
+_POINTS = 4_096
+#: Weight of the prior beside one known config; so many configs outweigh it.
+_BELIEF = 10.0
 
 
 class AdaptiveStrategy:
     """Proposes listed configs, then random ones, then those that a model of the scores suggests.
+
+    With a prior, some configs that it holds to be good come before random ones.
 
     Subclasses implement `suggest`.
 
@@ -168,7 +178,9 @@ class AdaptiveStrategy:
         listed: Configs to try first.
         goal: `maximize` or `minimize`.
         seed: Seed of the proposals; not negative.
-        initial: The number of configs, known or in training, before the model is asked.
+        initial: The number of configs, known or in training, before the model is asked; None for
+            ten, or with a study as many as it proposes.
+        study: What is known of the space's hyperparameters, or None.
 
     Attributes:
         encoding: Converts configs to rows of numbers, and back.
@@ -179,7 +191,14 @@ class AdaptiveStrategy:
     rungs: tuple[int, ...] = ()
 
     def __init__(
-        self, space: Space, listed: Sequence[Config], *, goal: str, seed: int, initial: int
+        self,
+        space: Space,
+        listed: Sequence[Config],
+        *,
+        goal: str,
+        seed: int,
+        initial: int | None,
+        study: Study | None = None,
     ) -> None:
         self.space = space
         self.exhausted = False
@@ -189,7 +208,8 @@ class AdaptiveStrategy:
         self._random = random_draws(space, seed)
         self._seed = seed
         self._stream = stream_of(type(self).__name__)
-        self._initial = initial
+        self._prior = Prior(self.encoding, study) if study and self.encoding.dimensions else None
+        self._initial = initial or (_INITIAL if self._prior is None else _STARTS)
 
     @property
     def foreseen(self) -> int:
@@ -208,12 +228,12 @@ class AdaptiveStrategy:
         """Return at most `count` configs; fewer once the space is exhausted."""
         proposals: list[Proposal] = []
         while len(proposals) < count and not self.exhausted:
-            config = self._next()
-            if config is None:
+            proposal = self._next()
+            if proposal is None:
                 self.exhausted = True
             else:
-                self.history.propose(config)
-                proposals.append(Proposal(config))
+                self.history.propose(proposal.config)
+                proposals.append(proposal)
         return proposals
 
     def close(self) -> bool:
@@ -231,17 +251,47 @@ class AdaptiveStrategy:
             self.history.propose(config)
         self.history.tell(outcomes)
 
-    def _next(self) -> Config | None:
+    def _next(self) -> Proposal | None:
         listed = self._first_new(self._listed)
         if listed is not None:
-            return listed
+            return Proposal(listed)
+        start = self._first_new(self._starts)
+        if start is not None:
+            return Proposal(start, by=PRIOR)
         if len(self.history) >= self._initial:
             entropy = np.random.SeedSequence([self._seed, self.history.proposed, self._stream])
             config = self.suggest(np.random.default_rng(entropy))
             if config is not None:
-                return config
+                return Proposal(config)
         # The random draws also end if the space holds no new config.
-        return self._first_new(self._random)
+        drawn = self._first_new(self._random)
+        return None if drawn is None else Proposal(drawn)
+
+    def log_prior(self, rows: Array) -> Array:
+        """Return what the prior adds to a model's logarithms, shape `(n,)`: less with each trial.
+
+        Source: Hvarfner et al., piBO: Augmenting Acquisition Functions with User Beliefs (2022).
+        """
+        if self._prior is None:
+            return np.zeros(len(rows))
+        found: Array = self._prior.logs(rows).mean(axis=1)
+        return -_BELIEF / max(len(self.history), 1) * found
+
+    @cached_property
+    def _starts(self) -> Iterator[Config]:
+        """The configs that the prior has tried first."""
+        if self._prior is None:
+            return iter(())
+        configs, rows = self.table or self._sample()
+        return (configs[place] for place in self._prior.starts(rows, _STARTS))
+
+    def _sample(self) -> tuple[list[Config], Array]:
+        """Random configs and their rows."""
+        random = np.random.default_rng([self._seed, self._stream])
+        points = random.random((_POINTS, len(self.encoding.dimensions)))
+        drawn = [self.encoding.config(point) for point in self.encoding.uniform(points)]
+        configs = [config for config in drawn if config is not None]
+        return configs, np.array([self.encoding.row(config) for config in configs])
 
     def _first_new(self, draws: Iterator[Config]) -> Config | None:
         """Return the next draw not in `history`; skipped draws are in it for good."""

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.search.adaptive import AdaptiveStrategy, Observations
 from hpsearch.search.encoding import Array
+from hpsearch.search.prior import Study
 from hpsearch.space.space import Config, Space
 
 _ROOT5 = np.sqrt(5.0)
@@ -124,9 +125,6 @@ class GaussianProcess:
 #: The process is fitted to the best configs and the latest; the limit bounds the cost of an ask.
 _MOST_KNOWN = 200
 _MOST_BEST = 50
-#: Configs before the process is asked: after fewer, one bad score rules a category out.
-_LEAST_INITIAL = 10
-_INITIAL_A_COLUMN = 2
 #: Standard deviations that every other proposal must improve by, which makes it explore more; the
 #: proposals between refine the best config.
 _MARGIN = 0.01
@@ -142,8 +140,8 @@ class BayesianStrategy(AdaptiveStrategy):
     """Proposes the config with the greatest expected improvement over the best score.
 
     Args:
-        initial: The number of configs, known or in training, before the process is asked; None for
-            two for each parameter that varies, but at least ten.
+        initial: The number of configs, known or in training, before the process is asked; by
+            default see `AdaptiveStrategy`.
         alpha: Observation noise on the kernel matrix's diagonal, as in KerasTuner, for scores
             scaled to a variance of 1; fitted if None.
         beta: If given, the lower confidence bound `mean - beta * deviation` decides instead, as
@@ -160,10 +158,9 @@ class BayesianStrategy(AdaptiveStrategy):
         initial: int | None,
         alpha: float | None,
         beta: float | None,
+        study: Study | None = None,
     ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial or _LEAST_INITIAL)
-        if initial is None:
-            self._initial = max(_LEAST_INITIAL, _INITIAL_A_COLUMN * len(self.encoding.dimensions))
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial, study=study)
         self._alpha = alpha
         self._beta = beta
         self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
@@ -191,7 +188,7 @@ class BayesianStrategy(AdaptiveStrategy):
         mean, deviation = process.predict(self._features(rows))
         if self._beta is not None:
             return self._beta * deviation - mean
-        return _log_improvement(mean, deviation, best)
+        return _log_improvement(mean, deviation, best) + self.log_prior(rows)
 
     def _best_in_table(
         self, configs: Sequence[Config], rows: Array, process: GaussianProcess, best: float

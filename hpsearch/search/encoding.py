@@ -94,6 +94,17 @@ class Dimension:
             return self._values[min(max(index, 0), len(self._values) - 1)]
         return self.parameter.at(min(max(number, 0.0), 1.0))
 
+    def numbers(self, encoded: Array) -> Array:
+        """Return the numbers of a range without a step, for numbers in [0, 1]."""
+        low, high = self._range.min, self._range.max + (1 if self._range.integer else 0)
+        if self._range.log:
+            found = np.exp(math.log(low) + encoded * math.log(high / low))
+        else:
+            found = low + encoded * (high - low)
+        if self._range.integer:
+            found = np.floor(found)
+        return np.clip(found, self._range.min, self._range.max)
+
     @cached_property
     def cells(self) -> Array | None:
         """Edges of the cells of a discrete ordered parameter, shape `(count + 1,)`."""
@@ -115,13 +126,14 @@ class Encoding:
 
     Attributes:
         dimensions: The `D` columns, in the file's order.
+        fixed: The values of the other parameters.
     """
 
     def __init__(self, space: Space) -> None:
         self.space = space
         every = [Dimension(parameter) for parameter in space.parameters]
         self.dimensions = tuple(dimension for dimension in every if dimension.count != 1)
-        self._fixed = {d.parameter.name: d.decode(0.0) for d in every if d.count == 1}
+        self.fixed = {d.parameter.name: d.decode(0.0) for d in every if d.count == 1}
         deciding = space.deciding
         self._deciding = np.array([d.parameter.name in deciding for d in self.dimensions], bool)
         self._unconstrained = replace(space, constraints=())
@@ -149,12 +161,12 @@ class Encoding:
             for d, number in zip(self.dimensions, row, strict=True)
             if not math.isnan(number)
         }
-        found = self.space.config({**self._fixed, **active})
+        found = self.space.config({**self.fixed, **active})
         return row if found is not None and found.id == config.id else None
 
     def _assignment(self, point: Array) -> dict[str, Any]:
         pairs = zip(self.dimensions, point.tolist(), strict=True)
-        return {**self._fixed, **{d.parameter.name: d.decode(number) for d, number in pairs}}
+        return {**self.fixed, **{d.parameter.name: d.decode(number) for d, number in pairs}}
 
     def config(self, point: Array) -> Config | None:
         """Return the config of a point; None if a constraint fails."""

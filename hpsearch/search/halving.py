@@ -205,7 +205,7 @@ class HalvingStrategy:
             return None
         for proposal in self._proposer.ask(1):
             bracket = self._begin(proposal.config)
-            return Proposal(proposal.config, self.rungs[bracket.first])
+            return replace(proposal, epochs=self.rungs[bracket.first])
         return None
 
     def _begin(self, config: Config) -> _Bracket:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
+
+if TYPE_CHECKING:
+    from hpsearch.search.prior import Study
 
 #: As in KerasTuner's Hyperband.
 _FACTOR = 3
@@ -32,10 +35,23 @@ class _Search:
     seed: int
     trials: int | None
     options: Mapping[str, Any]
+    kinds: Collection[str]
 
 
 def _drawn(method: str) -> Callable[[_Search], Strategy]:
     return lambda search: DrawStrategy(method, search.space, search.listed, search.seed)
+
+
+def _study(search: _Search) -> Study | None:
+    """Return what is known of the hyperparameters, unless the method's options decline it."""
+    default = "mlp" if search.space.kind is Kind.MLP else "none"
+    if search.options.get("prior", default) == "none":
+        return None
+    from hpsearch.search.prior import is_known, shipped
+
+    if not any(map(is_known, search.space.names)):
+        return None
+    return shipped().of(search.kinds) if search.kinds else shipped()
 
 
 def _tpe(search: _Search) -> Strategy:
@@ -47,8 +63,9 @@ def _tpe(search: _Search) -> Strategy:
         search.listed,
         goal=search.goal,
         seed=search.seed,
-        initial=search.options.get("num_initial_points", 10),
+        initial=search.options.get("num_initial_points"),
         candidates=search.options.get("candidates", 24),
+        study=_study(search),
     )
 
 
@@ -64,6 +81,7 @@ def _bayesian(search: _Search) -> Strategy:
         initial=search.options.get("num_initial_points"),
         alpha=search.options.get("alpha"),
         beta=search.options.get("beta"),
+        study=_study(search),
     )
 
 
@@ -76,7 +94,8 @@ def _auto(search: _Search) -> Strategy:
 def _proposer(search: _Search, default: str = "random") -> Strategy:
     """Make the strategy that proposes the configs of a halving method."""
     maker = _MAKERS[search.options.get("proposals", default)]
-    return maker(replace(search, space=at_top(search.space), options={}))
+    prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
+    return maker(replace(search, space=at_top(search.space), options=prior))
 
 
 def _top(search: _Search) -> int:
@@ -161,6 +180,7 @@ def make_strategy(
     goal: str = "maximize",
     seed: int = 0,
     trials: int | None = None,
+    kinds: Collection[str] = (),
 ) -> Strategy:
     """Make the strategy of a method over a space.
 
@@ -169,8 +189,9 @@ def make_strategy(
         goal: `maximize` or `minimize`.
         seed: Seed of the proposals; not negative.
         trials: The number of configs that the budget allows; None if only time ends the search.
+        kinds: What the scores are like, for a prior: some of `prior.KINDS`; empty if unknown.
 
     Raises:
         ValueError: A grid's parameter is continuous.
     """
-    return _MAKERS[method.name](_Search(space, listed, goal, seed, trials, method.options))
+    return _MAKERS[method.name](_Search(space, listed, goal, seed, trials, method.options, kinds))

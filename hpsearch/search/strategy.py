@@ -8,6 +8,9 @@ from typing import Protocol
 
 from hpsearch.space.space import Config
 
+#: What the column `method` says of a config that a prior has tried first.
+PRIOR = "prior"
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -16,10 +19,12 @@ class Proposal:
     Attributes:
         epochs: Train the config up to this epoch, for now; None trains as many epochs as the config
             says. A config that was proposed before continues from where it stopped.
+        by: Who proposes it, if not the method itself: PRIOR.
     """
 
     config: Config
     epochs: int | None = None
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

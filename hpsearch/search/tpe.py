@@ -10,6 +10,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from hpsearch.search.adaptive import AdaptiveStrategy
 from hpsearch.search.encoding import Array, Encoding
+from hpsearch.search.prior import Study
 from hpsearch.space.space import Config, Space
 
 #: Width of a kernel on [0, 1]: at first, and the least that it shrinks to as configs are added.
@@ -128,7 +129,8 @@ class TPEStrategy(AdaptiveStrategy):
     Candidates are drawn near good configs. Configs that failed or are in training count as others.
 
     Args:
-        initial: The number of configs, known or in training, before a candidate is proposed.
+        initial: The number of configs, known or in training, before a candidate is proposed; by
+            default see `AdaptiveStrategy`.
         candidates: The number drawn for each proposal.
     """
 
@@ -139,10 +141,11 @@ class TPEStrategy(AdaptiveStrategy):
         *,
         goal: str,
         seed: int,
-        initial: int,
+        initial: int | None,
         candidates: int,
+        study: Study | None = None,
     ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial)
+        super().__init__(space, listed, goal=goal, seed=seed, initial=initial, study=study)
         self._candidates = candidates
 
     def suggest(self, random: np.random.Generator) -> Config | None:
@@ -161,7 +164,7 @@ class TPEStrategy(AdaptiveStrategy):
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self._candidates * 2**attempt)
             rows = self.encoding.rows(points)
-            ratio = good.log_density(rows) - bad.log_density(rows)
+            ratio = good.log_density(rows) - bad.log_density(rows) + self.log_prior(rows)
             config = self.first_new_config(points[np.argsort(-ratio, kind="stable")])
             if config is not None:
                 return config

@@ -63,8 +63,7 @@ _OPTIONS: Final[dict[str, Rule]] = {
         True,
     ),
     "num_initial_points": integer(1).about(
-        "Random configs before the first that the model proposes; default 10, for bayesian at "
-        "least two per parameter.",
+        "Configs before the first that the model proposes; default 10, or with a prior 5.",
         20,
     ),
     "alpha": number(above=0).about(
@@ -91,6 +90,12 @@ _OPTIONS: Final[dict[str, Rule]] = {
     "proposals": one_of(
         ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
     ).about("Method that proposes new configs; default random, for hyperband tpe.", "tpe"),
+    "prior": one_of(("mlp", "none"), "prior").about(
+        "What is known of hyperparameters from MLPs on other tables: configs that are tried first, "
+        "and a weight on later proposals that fades with the trials. Default mlp for sweeps over "
+        "MLPs, else none.",
+        "none",
+    ),
     "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}).about(
         "W&B's key early_terminate.", {"type": "hyperband", "min_iter": 3}
     ),
@@ -106,13 +111,13 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     "grid": _options("median_stopping"),
     "random": _options("median_stopping"),
     "sobol": _options("median_stopping"),
-    "bayesian": _options("num_initial_points", "alpha", "beta"),
-    "tpe": _options("num_initial_points", "candidates"),
+    "bayesian": _options("num_initial_points", "alpha", "beta", "prior"),
+    "tpe": _options("num_initial_points", "candidates", "prior"),
     "hyperband": _options(
-        "factor", "hyperband_iterations", "min_epochs", "proposals", "early_terminate"
+        "factor", "hyperband_iterations", "min_epochs", "proposals", "prior", "early_terminate"
     ),
-    "asha": _options("factor", "min_epochs", "brackets", "proposals"),
-    "auto": {},
+    "asha": _options("factor", "min_epochs", "brackets", "proposals", "prior"),
+    "auto": _options("prior"),
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 _ORACLE = reference()

@@ -399,11 +399,13 @@ class AdaptivePlanner(Planner):
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:
-                added += self._new([proposal.config], self._repetitions)
+                added += self._new([proposal.config], self._repetitions, proposal.by)
         return self._step([proposal.config for proposal in proposals], added)
 
-    def _new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Execution]:
-        executions = self._trials.new(configs, repetitions)
+    def _new(
+        self, configs: Iterable[Config], repetitions: Sequence[Repetition], by: str = ""
+    ) -> list[Execution]:
+        executions = self._trials.new(configs, repetitions, by)
         for execution in executions:
             self._join(execution)
         return executions
@@ -521,7 +523,7 @@ def make_planner(
         results: By execution; the engine's, which grows, as `snapshots` does.
         events: What an oracle of the user did in earlier runs.
     """
-    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe.goal)
+    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions

@@ -153,6 +153,7 @@ class Trials:
     ) -> None:
         self._method = method
         self._numbers = {each.config.id: each.trial for each in stored}
+        self._by = {each.config.id: each.method for each in stored}
         self._known = {each.key for each in stored}
         self._executions = max((each.number for each in stored), default=0)
         self._last = max(self._numbers.values(), default=0)
@@ -173,10 +174,15 @@ class Trials:
         """Whether the budget of trials is used up."""
         return self.remaining is not None and self.remaining <= 0
 
-    def new(self, configs: Iterable[Config], repetitions: Sequence[Repetition]) -> list[Execution]:
+    def new(
+        self, configs: Iterable[Config], repetitions: Sequence[Repetition], by: str = ""
+    ) -> list[Execution]:
         """Return the executions of `configs` with each repetition that were not planned before.
 
         A config that is no trial of the sweep yet becomes one, as long as the budget allows it.
+
+        Args:
+            by: Who proposes the configs, if not the method itself.
         """
         executions = []
         for config in configs:
@@ -190,8 +196,9 @@ class Trials:
                     self._known.add(key)
                     self._executions += 1
                     trial = self._numbers[config.id]
+                    method = self._by.setdefault(config.id, by or self._method)
                     executions.append(
-                        Execution(self._executions, trial, config, *repetition, self._method)
+                        Execution(self._executions, trial, config, *repetition, method)
                     )
         return executions
 

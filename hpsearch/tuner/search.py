@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.errors import ConstraintError, InputError
-from hpsearch.models.problem import Problem
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters, space_of
 from hpsearch.search.asking import Past
 from hpsearch.search.methods import make_strategy
+from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
@@ -22,7 +23,7 @@ from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.sweep import Sweep
-from hpsearch.wording import did_you_mean
+from hpsearch.wording import did_you_mean, listing
 
 _HALVING = ("hyperband", "asha")
 
@@ -78,7 +79,19 @@ class TunerSpec:
     past: Past
 
 
-def strategy_of(search: Search, goal: str) -> Strategy | None:
+def _kinds_of(recipe: Recipe) -> tuple[str, ...]:
+    """Return what scores are like, as a prior has it; empty if they are a function's or a model's.
+
+    Source: Keras' names of losses.
+    """
+    if not recipe.loss:
+        return ()
+    if not recipe.loss.endswith(("crossentropy", "hinge")):
+        return "error", "raw"
+    return ("loss",) if recipe.metric.endswith("loss") else ("accuracy",)
+
+
+def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
     """Return the strategy of a search; None if an oracle of the user proposes."""
     if search.method.is_oracle:
         return None
@@ -86,9 +99,10 @@ def strategy_of(search: Search, goal: str) -> Strategy | None:
         search.method,
         search.space,
         search.listed,
-        goal=goal,
+        goal=recipe.goal,
         seed=search.seed,
         trials=search.limit,
+        kinds=_kinds_of(recipe),
     )
 
 
@@ -177,6 +191,7 @@ def function_search(
     trials: int | None = None,
     time_seconds: float | None = None,
     seed: int = 0,
+    prior: str | None = None,
 ) -> Search:
     """Return the search of a function over parameters as a sweep file writes them.
 
@@ -185,6 +200,8 @@ def function_search(
             ends the search.
     """
     space = _function_space(parameters, constraints, kind)
+    if prior is not None:
+        method = {**({"name": method} if isinstance(method, str) else method), "prior": prior}
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = _listed(space, configs, first)
@@ -235,6 +252,11 @@ def _function_method(
         raise InputError(f"method: {error}") from None
     if spec.enumerates and (continuous := _continuous(space)):
         raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
+    if spec.options.get("prior") == "mlp" and not any(map(is_known, space.names)):
+        raise InputError(
+            f"prior: mlp tells nothing of {listing(space.names)}; it knows hyperparameters of MLPs "
+            f"by their names in a sweep file: {listing(KNOWN)}"
+        )
     if spec.name in _HALVING:
         if space.kind is not Kind.STEPWISE:
             raise InputError(

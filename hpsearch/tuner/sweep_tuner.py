@@ -231,7 +231,8 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         if config is None:
             end(self.oracle, trial, {})
             return None
-        proposal = Proposal(config, epochs_of(trial.hyperparameters.values))
+        by = self.oracle.proposals[trial.trial_id].by if self._of_strategy else ""
+        proposal = Proposal(config, epochs_of(trial.hyperparameters.values), by)
         self._met.add(config.id)
         self._running.setdefault((config.id, proposal.epochs), []).append(trial)
         self._log(OracleEvent(trial.trial_id, config, proposal.epochs))
@@ -336,7 +337,7 @@ def make_tuner(spec: TunerSpec) -> SweepTuner:
     """
     search, recipe = spec.search, spec.problem.recipe
     hypermodel = SweepHyperModel(search.space, spec.problem)
-    strategy = strategy_of(search, recipe.goal)
+    strategy = strategy_of(search, recipe)
     if strategy is None:
         tuner = SweepTuner(_oracle_of(spec), hypermodel, search.space, name=search.method.name)
         tuner.replay(spec.past.events)

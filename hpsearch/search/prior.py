@@ -1,0 +1,321 @@
+"""What is known of an MLP's hyperparameters before the first training.
+
+A study trained the same configs on many small tables. A network with one output a table learnt from
+it how well a config does on each of them; its weights are in `prior.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from hpsearch.search.encoding import Array, Dimension, Encoding
+from hpsearch.space.mlp import DEFAULTS, OPTIMIZER_ALIASES, layer_of
+from hpsearch.space.space import Kind
+
+#: The activations of the study, and others that behave much like one of them.
+_ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
+_LIKE = {
+    "leaky_relu": "relu", "relu6": "relu", "celu": "elu", "swish": "silu", "hard_silu": "silu",
+    "hard_swish": "silu", "mish": "silu", "hard_tanh": "tanh", "softsign": "tanh",
+    "hard_sigmoid": "sigmoid", "softmax": "sigmoid", "linear": "tanh",
+}  # fmt: skip
+#: The optimizers of the study, and others that behave much like one of them.
+_OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
+_ALIKE = {"adamw": "adam", "adamax": "adam", "nadam": "adam", "lamb": "adam", "ftrl": "adagrad"}
+_MOST_MOMENTUM = 0.99
+_LEAST_L2 = 1e-7
+_NORMED = ("batch_norm", "layer_norm")
+#: Defaults of functions where they differ from those of sweep files.
+_OF_FUNCTIONS = {"optimizer": "adam", "epochs": 32}
+#: What an output of the study tells of a table: the error rate or the loss of classes, the squared
+#: error of a target with mean 0 and variance 1, or that of a target as it is.
+KINDS = ("accuracy", "loss", "error", "raw")
+#: Added to losses before their logarithm, so that the best configs do not count for all.
+OFFSET = 0.1
+
+
+#: The hyperparameters of the study; those of the second line also for each layer, as `units_2`.
+KNOWN = (
+    "hidden_layers", "layer_type", "batch_size", "epochs", "optimizer", "learning_rate", "momentum",
+    "l2", *(_OF_LAYERS := ("units", "activation", "dropout")),
+)  # fmt: skip
+
+
+def is_known(name: str) -> bool:
+    """Whether the study tells something of a hyperparameter."""
+    stem, _, layer = name.rpartition("_")
+    return name in KNOWN or (stem in _OF_LAYERS and layer_of(f"units_{layer}") is not None)
+
+
+@dataclass(frozen=True)
+class _Optimizer:
+    """An optimizer as the study has it; NaN where the optimizer leaves a value open."""
+
+    family: int
+    rate: float
+    momentum: float
+    nesterov: bool
+
+
+def _optimizer(value: Any) -> _Optimizer:
+    given = dict(value) if isinstance(value, Mapping) else {"name": value}
+    alias = str(given.pop("name"))
+    name, implied = OPTIMIZER_ALIASES.get(alias, (alias, {}))
+    arguments = {**implied, **given}
+    rate = arguments.get("learning_rate", math.nan)
+    if isinstance(rate, Mapping):
+        rate = rate.get("initial_learning_rate", math.nan)
+    family = _ALIKE.get(name, name)
+    momentum = float(arguments.get("momentum", math.nan)) if family == "sgd" else 0.0
+    if family not in _OPTIMIZERS:
+        # Nothing is known of it: as adam with the default rate, whatever its own.
+        return _Optimizer(_OPTIMIZERS.index("adam"), 1e-3, 0.0, nesterov=False)
+    return _Optimizer(
+        _OPTIMIZERS.index(family), float(rate), momentum, bool(arguments.get("nesterov", False))
+    )
+
+
+def _log_units(value: Any) -> float:
+    """The mean of the binary logarithms of one number, or one a layer."""
+    listed = value if isinstance(value, list) else [value]
+    return sum(math.log2(each) for each in listed) / len(listed) if listed else math.nan
+
+
+def _activation(value: Any) -> float:
+    name = _LIKE.get(str(value), str(value))
+    return float(_ACTIVATIONS.index(name)) if name in _ACTIVATIONS else math.nan
+
+
+class _Columns:
+    """The values of rows, by hyperparameter.
+
+    Args:
+        rows: Shape `(n, D)`, NaN where inactive.
+    """
+
+    def __init__(self, encoding: Encoding, rows: Array) -> None:
+        self._dimensions = {d.parameter.name: (at, d) for at, d in enumerate(encoding.dimensions)}
+        self._fixed = encoding.fixed
+        self._rows = rows
+        self.is_mlp = encoding.space.kind is Kind.MLP
+        self._defaults = DEFAULTS if self.is_mlp else DEFAULTS | _OF_FUNCTIONS
+        self.names = (*self._dimensions, *self._fixed)
+
+    def numbers(self, name: str, read: Callable[[Any], float] = float) -> Array:
+        """Return what `read` makes of each row's value, shape `(n,)`; NaN without a value."""
+        if name in self._dimensions:
+            at, dimension = self._dimensions[name]
+            return _numbers(dimension, self._rows[:, at], read)
+        value = self._fixed.get(name, self._defaults.get(name))
+        return np.full(len(self._rows), math.nan if value is None else read(value))
+
+    def layers(self, name: str) -> list[int]:
+        """Return the layers K for which there is `name_K`."""
+        found = (layer_of(f"units_{n.removeprefix(f'{name}_')}") for n in self.names)
+        return sorted(k for k in found if k is not None and f"{name}_{k}" in self.names)
+
+
+def _numbers(dimension: Dimension, codes: Array, read: Callable[[Any], float]) -> Array:
+    found = np.full(len(codes), np.nan)
+    known = ~np.isnan(codes)
+    if dimension.parameter.choices is None:
+        found[known] = dimension.numbers(codes[known])
+        return found if read is float else np.array([read(value) for value in found.tolist()])
+    different, which = np.unique(codes[known], return_inverse=True)
+    values = np.array([read(dimension.decode(code)) for code in different.tolist()])
+    found[known] = values[which] if len(different) else []
+    return found
+
+
+def _filled(values: Array, default: float) -> Array:
+    return np.where(np.isnan(values), default, values)
+
+
+def _mean_of_layers(columns: _Columns, name: str, depth: Array, of_all: Array) -> Array:
+    """Return the mean over hidden layers of numbers that `name_K` overrides for layer K."""
+    total = of_all * depth
+    for layer in columns.layers(name):
+        own = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else float)
+        total += np.where(~np.isnan(own) & (layer <= depth), own - of_all, 0.0)
+    return total / np.maximum(depth, 1.0)
+
+
+def _depth(columns: _Columns) -> Array:
+    listed = columns.numbers("units", lambda v: len(v) if isinstance(v, list) else math.nan)
+    layers = columns.layers("units")
+    depth = columns.numbers("hidden_layers")
+    if "hidden_layers" not in columns.names and layers:
+        depth = np.full(len(depth), float(max(layers)))
+    return np.where(
+        np.isnan(listed) | (depth == 0), _filled(depth, DEFAULTS["hidden_layers"]), listed
+    )
+
+
+def _activations(columns: _Columns, depth: Array) -> Array:
+    """Return shares of the activations in the hidden layers, shape `(n, activations)`."""
+    shares = np.zeros((len(depth), len(_ACTIVATIONS)))
+    layers = [f"activation_{k}" for k in columns.layers("activation")] or ["activation"]
+    for name in layers:
+        codes = columns.numbers(name, _activation)
+        one_hot = codes[:, None] == np.arange(len(_ACTIVATIONS))
+        unknown = np.full_like(shares, 1 / len(_ACTIVATIONS))
+        shares += np.where(np.isnan(codes)[:, None], unknown, one_hot) / len(layers)
+    return shares * (depth > 0)[:, None]
+
+
+def _dropout(columns: _Columns, depth: Array) -> Array:
+    rate = _mean_of_layers(columns, "dropout", depth, _filled(columns.numbers("dropout"), 0.5))
+    if "layer_type" not in columns.names and not columns.is_mlp:
+        named = "dropout" in columns.names or columns.layers("dropout")
+        return np.where(depth > 0, rate, 0.0) if named else np.zeros(len(depth))
+    drops = columns.numbers("layer_type", lambda value: float(value == "dropout"))
+    return np.where((depth > 0) & (drops == 1), rate, 0.0)
+
+
+def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
+    """Return what the network takes, by name: an array of shape `(n,)` for `n` rows."""
+    columns = _Columns(encoding, rows)
+    depth = _depth(columns)
+    hidden = depth > 0
+    units = _filled(columns.numbers("units", _log_units), math.log2(DEFAULTS["units"]))
+    width = np.where(hidden, (_mean_of_layers(columns, "units", depth, units) - 6) / 2, 0.0)
+    deep = np.where(hidden, (depth - 2.5) / 1.5, 0.0)
+    normed = columns.numbers("layer_type", lambda value: float(value in _NORMED))
+    batch = np.log2(_filled(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
+    epochs = np.log2(_filled(columns.numbers("epochs"), DEFAULTS["epochs"]))
+    l2 = _filled(columns.numbers("l2"), 0.0)
+    found = {
+        "flat": 1.0 - hidden,
+        "depth": deep,
+        "width": width,
+        "depth width": deep * width,
+        "batch norm": np.where(hidden, normed, 0.0),
+        "dropout": 2 * _dropout(columns, depth),
+        "batch": (batch - 5) / 2,
+        "epochs": (epochs - 4) / 1.5,
+        "steps": (epochs - batch + 1) / 2,
+        "l2": (np.log10(np.maximum(l2, _LEAST_L2)) + 4) / 1.5,
+    }
+    found |= dict(zip(_ACTIVATIONS, _activations(columns, depth).T, strict=True))
+    return found | _of_optimizer(columns)
+
+
+def _of_optimizer(columns: _Columns) -> dict[str, Array]:
+    """Return the family of the optimizer, its rate in each family, and its momentum."""
+    family = columns.numbers("optimizer", lambda value: _optimizer(value).family)
+    nesterov = columns.numbers("optimizer", lambda value: _optimizer(value).nesterov)
+    own = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
+    momentum = np.where(
+        family == 0, _filled(_filled_by(own, columns.numbers("momentum")), 0.0), 0.0
+    )
+    heavy = -np.log10(1 - np.minimum(momentum, _MOST_MOMENTUM))
+    own = columns.numbers("optimizer", lambda value: _optimizer(value).rate)
+    rate = _filled_by(own, columns.numbers("learning_rate"))
+    default = np.where(family == 0, 1e-2, 1e-3)
+    # Momentum m multiplies a step by 1 / (1 - m) in the long run.
+    log_rate = (np.log10(np.where(np.isnan(rate), default, rate)) + heavy + 2.5) / 1.25
+    found = {"nesterov": nesterov, "momentum": heavy}
+    for place, name in enumerate(_OPTIMIZERS):
+        found[name] = (family == place).astype(float)
+        found[f"rate of {name}"] = np.where(family == place, log_rate, 0.0)
+    return found
+
+
+def _filled_by(values: Array, others: Array) -> Array:
+    return np.where(np.isnan(values), others, values)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The network that learnt how configs do on tables.
+
+    Attributes:
+        kinds: What each of the `T` outputs tells: one of KINDS.
+        inputs: Names of the features.
+        lows, highs: What each feature is clipped to: its limits in the study.
+        kernels, biases: Of the layers; tanh between them.
+    """
+
+    kinds: tuple[str, ...]
+    inputs: tuple[str, ...]
+    lows: Array
+    highs: Array
+    kernels: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Study:
+        """Return a study from what `prior.json` holds."""
+        return cls(
+            tuple(plain["kinds"]),
+            tuple(plain["inputs"]),
+            np.array(plain["lows"]),
+            np.array(plain["highs"]),
+            tuple(np.array(each) for each in plain["kernels"]),
+            tuple(np.array(each) for each in plain["biases"]),
+        )
+
+    def __call__(self, found: Mapping[str, Array]) -> Array:
+        """Return log(regret + OFFSET), shape `(n, T)`, of configs with these `features`."""
+        values = np.stack([found[name] for name in self.inputs], axis=1)
+        values = np.clip(values, self.lows, self.highs)
+        *hidden, last = zip(self.kernels, self.biases, strict=True)
+        for kernel, bias in hidden:
+            values = np.tanh(values @ kernel + bias)
+        found_logs: Array = values @ last[0] + last[1]
+        return found_logs
+
+    def of(self, kinds: Collection[str]) -> Study:
+        """Return the study with the outputs of some kinds only."""
+        kept = [place for place, kind in enumerate(self.kinds) if kind in kinds]
+        return replace(
+            self,
+            kinds=tuple(self.kinds[place] for place in kept),
+            kernels=(*self.kernels[:-1], self.kernels[-1][:, kept]),
+            biases=(*self.biases[:-1], self.biases[-1][kept]),
+        )
+
+
+@cache
+def shipped() -> Study:
+    """Return the study that the package ships."""
+    text = (files("hpsearch.search") / "prior.json").read_text(encoding="utf-8")
+    return Study.from_plain(json.loads(text))
+
+
+class Prior:
+    """What a study says of a space's configs."""
+
+    def __init__(self, encoding: Encoding, study: Study) -> None:
+        self._encoding = encoding
+        self._study = study
+
+    def logs(self, rows: Array) -> Array:
+        """Return log(regret + OFFSET) on each table, shape `(n, T)`.
+
+        A regret is 0 for a table's best config and 1 for its median.
+        """
+        return self._study(features(self._encoding, rows))
+
+    def starts(self, rows: Array, count: int) -> list[int]:
+        """Return places of rows, each of which helps the tables that those before it do not.
+
+        Each place minimises the mean over tables of the least regret so far.
+        """
+        regrets = np.exp(self.logs(rows)) - OFFSET
+        least = np.full(regrets.shape[1], np.inf)
+        places: list[int] = []
+        for _ in range(min(count, len(rows))):
+            means = np.minimum(regrets, least).mean(axis=1)
+            means[places] = np.inf
+            places.append(int(np.argmin(means)))
+            least = np.minimum(least, regrets[places[-1]])
+        return places

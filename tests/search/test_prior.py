@@ -1,0 +1,243 @@
+"""What is known of an MLP's hyperparameters before the first trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hpsearch
+from hpsearch.errors import InputError
+from hpsearch.search.encoding import Encoding
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.prior import Prior, features, is_known, shipped
+from hpsearch.search.strategy import PRIOR, Outcome, Strategy
+from hpsearch.space.space import Config, Kind, Space
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
+from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.parameters import parse_parameter
+
+PARAMETERS = {
+    "hidden_layers": [1, 2, 3],
+    "units": {"min": 8, "max": 256, "scale": "log", "type": "int"},
+    "activation": ["relu", "tanh", "sigmoid"],
+    "optimizer": ["sgd", "nesterov", "adam"],
+    "learning_rate": {"min": 1e-5, "max": 1.0, "scale": "log"},
+    "epochs": 20,
+}
+LEARNING = ("auto", "bayesian", "tpe", "hyperband")
+
+
+def space_of(parameters: Mapping[str, Any], kind: Kind = Kind.MLP) -> Space:
+    return Space(
+        tuple(
+            parse_parameter(HYPERPARAMETERS.get(name, ANYTHING), raw).parameter(name)
+            for name, raw in parameters.items()
+        ),
+        kind=kind,
+    )
+
+
+SPACE = space_of(PARAMETERS)
+
+
+def features_of(
+    parameters: Mapping[str, Any], values: Mapping[str, Any], kind: Kind = Kind.MLP
+) -> dict[str, float]:
+    """The features of the config with these values, in the space of these parameters."""
+    encoding = Encoding(space_of(parameters, kind))
+    config = encoding.space.config({**encoding.fixed, **values})
+    assert config is not None
+    found = features(encoding, encoding.row(config)[None])
+    return {name: pytest.approx(float(value[0]), abs=1e-6) for name, value in found.items()}
+
+
+def plain(parameters: Mapping[str, Any], kind: Kind = Kind.MLP) -> dict[str, float]:
+    """The features of a space's only config."""
+    return features_of(parameters, {}, kind)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"units": [[64, 64]]}, {"units": 64, "hidden_layers": 2}),
+        ({"units": [[16, 64]]}, {"units": 64, "units_1": 16, "hidden_layers": 2}),
+        ({"units": 50, "units_3": 16, "hidden_layers": 2}, {"units": 50, "hidden_layers": 2}),
+        ({"hidden_layers": 0, "units": 500, "activation": "tanh"}, {"hidden_layers": 0}),
+        ({"optimizer": "momentum"}, {"optimizer": "sgd", "momentum": 0.9}),
+        (
+            {"optimizer": [{"name": "sgd", "learning_rate": 0.1}], "learning_rate": 0.5},
+            {"optimizer": "sgd", "learning_rate": 0.1},
+        ),
+        ({"optimizer": "adamw"}, {"optimizer": "adam"}),
+        ({"activation": "swish"}, {"activation": "silu"}),
+        ({"dropout": 0.3}, {}),
+        ({"layer_type": "dropout"}, {"layer_type": "dropout", "dropout": 0.5}),
+        ({"batch_size": 32, "l2": 0.0}, {}),
+        ({"optimizer": "rmsprop", "learning_rate": 1e-3}, {}),
+    ],
+)
+def test_configs_that_train_equally_are_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert plain(one) == plain(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"units": 64}, {"units": 65}),
+        ({"hidden_layers": 1}, {"hidden_layers": 2}),
+        ({"layer_type": "batch_norm"}, {"layer_type": "dense"}),
+        ({"layer_type": "dropout", "dropout": 0.1}, {"layer_type": "dropout", "dropout": 0.2}),
+        ({"optimizer": "sgd"}, {"optimizer": "nesterov"}),
+        ({"epochs": 10}, {"epochs": 20}),
+        ({"l2": 1e-4}, {"l2": 1e-3}),
+    ],
+)
+def test_other_values_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert plain(one) != plain(other)
+
+
+def test_a_value_is_the_same_in_any_space() -> None:
+    """In a range, in a list, and alone."""
+    one = features_of(PARAMETERS, {
+        "hidden_layers": 2, "units": 64, "activation": "tanh", "optimizer": "sgd",
+        "learning_rate": 0.01,
+    })  # fmt: skip
+    lists = {**PARAMETERS, "units": [16, 64], "learning_rate": [0.01, 0.1], "optimizer": "sgd"}
+    two = features_of(lists, {
+        "hidden_layers": 2, "units": 64, "activation": "tanh", "learning_rate": 0.01
+    })  # fmt: skip
+    alone = {"hidden_layers": 2, "units": 64, "activation": "tanh", "optimizer": "sgd"}
+    three = plain({**alone, "learning_rate": 0.01, "epochs": 20})
+    for name in three:
+        # A whole number in a range stands for the middle of its cell.
+        assert one[name].expected == pytest.approx(three[name].expected, abs=0.01)
+        assert two[name] == three[name].expected
+
+
+def test_a_function_may_name_each_layer() -> None:
+    """`activation_1`, `dropout_2`: the means over layers."""
+    kind = Kind.FUNCTION
+    one = plain({"units_1": 16, "units_2": 64, "dropout_1": 0.2, "dropout_2": 0.4}, kind)
+    other = plain({"hidden_layers": 2, "units": 32, "dropout": 0.3}, kind)
+    assert one == other
+    half = plain({"activation_1": "relu", "activation_2": "tanh"}, kind)
+    assert half["relu"] == half["tanh"] == 0.5
+
+
+def test_the_names_that_it_knows() -> None:
+    assert all(map(is_known, ["units", "units_2", "dropout_1", "learning_rate", "optimizer"]))
+    assert not any(map(is_known, ["x", "lr", "learning_rate_2", "units_0", "units_", "_2"]))
+
+
+def proposals(
+    method: str, count: int, *, space: Space = SPACE, listed: tuple[Config, ...] = (),
+    seed: int = 0, **options: Any,
+) -> list[tuple[str, str]]:  # fmt: skip
+    """The ids of the first configs, and who proposed each."""
+    strategy = make_strategy(MethodSpec(method, options), space, listed, seed=seed, trials=50)
+    found = []
+    for number in range(count):
+        (proposal,) = strategy.ask(1)
+        strategy.tell([Outcome(proposal.config, float(number), proposal.epochs)])
+        found.append((proposal.config.id, proposal.by))
+    return found
+
+
+@pytest.mark.parametrize("method", LEARNING)
+def test_its_configs_come_first(method: str) -> None:
+    (listed,) = [SPACE.config({**Encoding(SPACE).fixed, **VALUES})]
+    assert listed is not None
+    found = proposals(method, 8, listed=(listed,))
+    assert found[0] == (listed.id, "")
+    assert [by for _, by in found] == ["", *[PRIOR] * 5, "", ""]
+    assert found == proposals(method, 8, listed=(listed,))
+    other = proposals(method, 8, listed=(listed,), seed=1)
+    assert len({*found[1:6]} & {*other[1:6]}) < 5
+
+
+VALUES = {
+    "hidden_layers": 1, "units": 8, "activation": "relu", "optimizer": "sgd", "learning_rate": 1e-5
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", LEARNING)
+def test_none_turns_it_off(method: str) -> None:
+    assert {by for _, by in proposals(method, 8, prior="none")} == {""}
+
+
+def test_it_is_of_mlps_unless_asked() -> None:
+    function = space_of(PARAMETERS, Kind.FUNCTION)
+    assert {by for _, by in proposals("auto", 6, space=function)} == {""}
+    assert {by for _, by in proposals("auto", 5, space=function, prior="mlp")} == {PRIOR}
+    unknown = space_of({"x": {"min": 0.0, "max": 1.0}})
+    assert {by for _, by in proposals("auto", 6, space=unknown)} == {""}
+
+
+def test_its_first_configs_break_no_constraint() -> None:
+    from hpsearch.space.constraints import parse
+
+    space = Space(SPACE.parameters, (parse("hidden_layers * units <= 30"),))
+    strategy = make_strategy(MethodSpec("auto"), space, trials=20)
+    first = [proposal.config.values for proposal in strategy.ask(5)]
+    assert all(values["hidden_layers"] * values["units"] <= 30 for values in first)
+
+
+def test_each_start_helps_where_those_before_it_do_not() -> None:
+    encoding = Encoding(SPACE)
+    rows = encoding.rows(encoding.uniform(np.random.default_rng(0).random((200, 5))))
+    prior = Prior(encoding, shipped())
+    regrets = np.exp(prior.logs(rows))
+    places = prior.starts(rows, 4)
+    assert len(set(places)) == 4
+    for count in range(1, 5):
+        reached = regrets[places[: count - 1]].min(axis=0, initial=math.inf)
+        means = np.minimum(regrets, reached).mean(axis=1)
+        assert means[places[count - 1]] == means.min()
+
+
+def test_its_weight_fades() -> None:
+    strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, trials=50)
+    rows = Encoding(SPACE).rows(np.full((1, 5), 0.5))
+    strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
+    early = strategy.log_prior(rows)
+    strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
+    assert strategy.log_prior(rows) == pytest.approx(early / 2)
+
+
+def test_optimize_uses_it_if_asked() -> None:
+    def objective(config: dict[str, Any]) -> float:
+        return abs(math.log10(config["learning_rate"]) + 2)
+
+    parameters = {"learning_rate": {"min": 1e-6, "max": 1.0, "scale": "log"}, "other": [1, 2]}
+    table = hpsearch.optimize(objective, parameters, trials=6, prior="mlp", verbose=0).table
+    assert table["method"].tolist() == [*["prior"] * 5, "auto"]
+    for method in ("auto", {"name": "auto"}):
+        table = hpsearch.optimize(objective, parameters, method, trials=2, verbose=0).table
+        assert table["method"].tolist() == ["auto", "auto"]
+
+
+@pytest.mark.parametrize(
+    ("method", "prior", "message"),
+    [
+        ("auto", "mlps", "method: unknown prior 'mlps'"),
+        ("grid", "mlp", "method grid has no such option"),
+        ("auto", "mlp", "prior: mlp tells nothing of x; it knows .*learning_rate"),
+    ],
+)
+def test_a_prior_that_cannot_be_used(method: str, prior: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hpsearch.optimize(lambda _: 0.0, {"x": [1, 2]}, method, trials=2, prior=prior, verbose=0)
+
+
+def least(strategy: Strategy, loss: Any, trials: int) -> float:
+    found = math.inf
+    for _ in range(trials):
+        (proposal,) = strategy.ask(1)
+        value = loss(proposal.config)
+        strategy.tell([Outcome(proposal.config, value)])
+        found = min(found, value)
+    return found
