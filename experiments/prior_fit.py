@@ -18,18 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from prior_study import SHARES, SPACE
+from prior_study import SHARES, SPACE, space
 from prior_tables import RAW, table
 from report import HERE
 from sklearn.neural_network import MLPRegressor
 
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.prior import OFFSET, features
-from hpsearch.space.space import Config, Space
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.space.space import Config
 
-__all__ = ["fit", "inputs_of", "regrets_of"]
+__all__ = ["fit", "inputs_of", "kind_of", "regrets_of"]
 
 Array = npt.NDArray[np.float64]
 OUT = HERE.parent / "hpsearch" / "search" / "prior.json"
@@ -39,17 +37,10 @@ _HIDDEN = (64, 64)
 _DIGITS = 4
 
 
-def space() -> Space:
-    """The study's space, with the few epochs of the losses that were kept before the last."""
-    raw = {**SPACE, "epochs": {**SPACE["epochs"], "min": 1}}
-    return Space(
-        tuple(parse_parameter(HYPERPARAMETERS[n], spec).parameter(n) for n, spec in raw.items())
-    )
-
-
 def inputs_of(study: pd.DataFrame) -> dict[str, Array]:
     """The features of the study's rows, by name."""
-    encoding = Encoding(space())
+    # Few epochs of the losses before the last are below the study's least.
+    encoding = Encoding(space(least_epochs=1))
     rows = []
     for values in study[list(SPACE)].to_dict("records"):
         known = {name: value for name, value in values.items() if not pd.isna(value)}

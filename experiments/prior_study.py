@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +25,13 @@ from sklearn.model_selection import train_test_split
 from tabulate import write
 
 import hpsearch
+from hpsearch.space.space import Space
+from hpsearch.spec.hyperparameters import HYPERPARAMETERS
+from hpsearch.spec.parameters import parse_parameter
 
-__all__ = ["SHARES", "SPACE"]
+__all__ = ["SHARES", "SPACE", "space"]
 
-SPACE = {
+SPACE: dict[str, Any] = {
     "hidden_layers": [0, 1, 2, 3, 4],
     "units": {"min": 8, "max": 512, "scale": "log", "type": "int"},
     "activation": ["relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid"],
@@ -45,6 +49,14 @@ _VALIDATION = 0.4
 #: Epochs whose losses are kept, as shares of those that a config was trained for.
 METRICS = ("val_accuracy", "val_loss")
 SHARES = (0.25, 0.5, 1.0)
+
+
+def space(least_epochs: int = 4) -> Space:
+    """The study's space."""
+    raw = {**SPACE, "epochs": {**SPACE["epochs"], "min": least_epochs}}
+    return Space(
+        tuple(parse_parameter(HYPERPARAMETERS[n], spec).parameter(n) for n, spec in raw.items())
+    )
 
 
 def train(name: str, trials: int, out: Path) -> None:

