@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from prior_study import SHARES, SPACE, space
-from prior_tables import RAW, table
+from prior_tables import table
 from report import HERE
 from sklearn.neural_network import MLPRegressor
 
@@ -62,8 +62,6 @@ def regrets_of(study: pd.DataFrame, tables: Sequence[str]) -> Array:
 def kind_of(output: str) -> str:
     """What an output, named `table:metric`, says of the table."""
     name, metric = output.split(":")
-    if name.endswith(RAW):
-        return "raw"
     classes = np.issubdtype(table(name)[1].dtype, np.integer)
     return metric.removeprefix("val_") if classes else "error"
 

@@ -81,18 +81,17 @@ def _study(path: Path) -> tuple[dict[str, Any], Any, list[str]]:
 
 def scored(path: Path) -> list[str]:
     """The outputs of the study that its tables are usually scored by."""
-    return [each for each in _study(path)[2] if kind_of(each) in ("accuracy", "error", "raw")]
+    return [each for each in _study(path)[2] if kind_of(each) in ("accuracy", "error")]
 
 
 def _left_out(output: str, path: Path) -> Study:
     """The prior without an output's table, and of outputs of its kind alone."""
     inputs, regrets, outputs = _study(path)
-    bare = output.split(":", maxsplit=1)[0].removesuffix("_raw")
-    kept = [p for p, o in enumerate(outputs) if o.split(":")[0].removesuffix("_raw") != bare]
+    table = output.partition(":")[0]
+    kept = [place for place, o in enumerate(outputs) if o.partition(":")[0] != table]
     kinds = [kind_of(outputs[place]) for place in kept]
     study = Study.from_plain(fit(inputs, regrets[:, kept], kinds))
-    kind = kind_of(output)
-    return study.of(("error", "raw") if kind in ("error", "raw") else (kind,))
+    return study.of((kind_of(output),))
 
 
 def _surrogate(output: str, path: Path, *, upside_down: bool) -> Problem:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["RAW", "TABLES", "Arrays", "table"]
+__all__ = ["TABLES", "Arrays", "table"]
 
 Arrays = tuple[npt.NDArray[np.float32], npt.NDArray[Any]]
 
@@ -93,8 +93,6 @@ _COMMON = (
 )  # fmt: skip
 _SEPARATORS = {"airfoil": "\t", "winequality_white": ";"}
 
-#: What follows the name of a table whose target has its own mean and deviation.
-RAW = "_raw"
 #: Table -> the function that loads it; targets of integers are classes.
 TABLES: dict[str, Callable[[], Arrays]] = {
     **{name: partial(_keel, name) for name in _KEEL},
@@ -109,24 +107,21 @@ TABLES: dict[str, Callable[[], Arrays]] = {
     ),
     "made_quantiles": partial(_generated, "gaussian_quantiles", n_features=8, n_classes=4),
     "made_friedman": partial(_generated, "friedman1", n_features=10, noise=1.0),
-    **{f"{name}{RAW}": partial(_common, name, _SEPARATORS.get(name, ",")) for name in _COMMON},
-    f"diabetes{RAW}": partial(_shipped, "diabetes"),
 }
 
 
 def table(name: str) -> Arrays:
-    """At most as many rows as the table's turn allows, shuffled, with standardised inputs.
+    """At most as many rows as the table's turn allows, shuffled, and standardised.
 
-    A target that is a number is standardised, too, unless the table is raw.
+    So is a target that is a number; one that is a class counts from 0.
     """
     x, y = TABLES[name]()
-    limit = _ROWS[list(TABLES).index(name.removesuffix(RAW)) % len(_ROWS)]
+    limit = _ROWS[list(TABLES).index(name) % len(_ROWS)]
     rows = np.random.default_rng(0).permutation(len(x))[:limit]
     x, y = x[rows], y[rows]
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
     if np.issubdtype(y.dtype, np.floating):
-        y = y if name.endswith(RAW) else (y - y.mean()) / y.std()
-        y = y.astype(np.float32)
+        y = ((y - y.mean()) / y.std()).astype(np.float32)
     else:
         y = np.unique(y, return_inverse=True)[1]
     return x, y

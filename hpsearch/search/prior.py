@@ -35,9 +35,9 @@ _LEAST_L2 = 1e-7
 _NORMED = ("batch_norm", "layer_norm")
 #: Defaults of functions where they differ from those of sweep files.
 _OF_FUNCTIONS = {"optimizer": "adam", "epochs": 32}
-#: What an output of the study tells of a table: the error rate or the loss of classes, the squared
-#: error of a target with mean 0 and variance 1, or that of a target as it is.
-KINDS = ("accuracy", "loss", "error", "raw")
+#: What an output of the study tells of a table: the accuracy or the loss of classes, or the squared
+#: error of a number.
+KINDS = ("accuracy", "loss", "error")
 #: Added to losses before their logarithm, so that the best configs do not count for all.
 OFFSET = 0.1
 

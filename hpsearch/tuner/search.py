@@ -87,7 +87,7 @@ def _kinds_of(recipe: Recipe) -> tuple[str, ...]:
     if not recipe.loss:
         return ()
     if not recipe.loss.endswith(("crossentropy", "hinge")):
-        return "error", "raw"
+        return ("error",)
     return ("loss",) if recipe.metric.endswith("loss") else ("accuracy",)
 
 
