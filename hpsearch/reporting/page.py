@@ -31,6 +31,7 @@ from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
+from hpsearch.reporting.timeline import timeline_figure
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
@@ -169,6 +170,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.has_work else None,
+        "timeline": timeline_figure(source),
     }
 
 

@@ -19,9 +19,10 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
+from hpsearch.space.execution import Span
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation, Facts
-from hpsearch.store.store import facts_of
+from hpsearch.store.store import facts_of, spans_in
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
@@ -270,6 +271,15 @@ class ReportSource:
             with suppress(HpsearchError):
                 return facts_of(self.directory, self.table["data"].dropna())
         return Facts({})
+
+    @cached_property
+    def spans(self) -> list[tuple[int, Span]]:
+        """When workers trained for these trials, if the store of the directory tells."""
+        if self.directory is not None:
+            with suppress(HpsearchError):
+                trials = {*self.trials["trial"]}
+                return [each for each in spans_in(self.directory) if each[0] in trials]
+        return []
 
     @cached_property
     def guess(self) -> float | None:

@@ -15,6 +15,7 @@ from hpsearch.reporting.drawing import (
     rounded,
     value_text,
 )
+from hpsearch.reporting.timeline import timeline_note
 from hpsearch.reporting.trial_figures import predictions_figure
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
@@ -110,6 +111,7 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "split chooses between trials, the better its best score looks.",
         "predictions": "Of the model that hpsearch evaluate has judged last on each split. In a "
         "matrix, a line has the rows of one true class; a cell is as dark as its share of them.",
+        "timeline": timeline_note(source),
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
