@@ -195,12 +195,17 @@ def _bests(bests: Sequence[Best]) -> Grid:
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
     fresh = any(best.fresh is not None for best in bests)
-    header = ["table", "trials", "with a score", "executions", "best config", "mean score", "sd"]
+    header = ["table", "trials", "with a score", "executions", "best trial", "mean score", "sd"]
     header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
     rows = []
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
-        row += [best.config or "-", _maybe(best.mean), _maybe(best.sd), str(best.seeds)]
+        row += [
+            "-" if best.trial is None else str(best.trial),
+            _maybe(best.mean),
+            _maybe(best.sd),
+            str(best.seeds),
+        ]
         row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
         rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))
     return Grid(tuple(header), tuple(rows))
@@ -302,10 +307,9 @@ def _moved(comparison: Findings) -> Section:
 
 
 def _moves(pair: Pair) -> Grid:
-    header = ("config", pair.first, pair.second, "gain", "ranks", *pair.moves[0].values)
+    header = (pair.first, pair.second, "gain", "ranks", *pair.moves[0].values)
     rows = tuple(
         (
-            move.config,
             number(move.first),
             number(move.second),
             number(move.difference),
@@ -439,7 +443,7 @@ def _section(section: Section, *, answered: bool) -> str:
     parts = [f"<section>\n<h2>{title}</h2>"]
     for index, part in enumerate(section.parts):
         if isinstance(part, Grid):
-            parts.append(_table(part, title))
+            parts.append(_table(part, f"{title} Table {index}"))
         else:
             lead = ' class="lead"' if answered and not index else ""
             parts.append(f"<p{lead}>{html.escape(printable(part))}</p>")

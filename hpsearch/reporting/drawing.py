@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import COLOURS
+from hpsearch.wording import COLOURS, SERIES
 
 Spec = dict[str, Any]
 
@@ -30,12 +30,12 @@ _DARK_SCALE = (
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
         **COLOURS["light"],
-        "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
+        "series": [*SERIES["light"]],
         "lines": _LIGHT_SCALE,
     },
     "dark": {
         **COLOURS["dark"],
-        "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
+        "series": [*SERIES["dark"]],
         "lines": _DARK_SCALE,
     },
 }

@@ -227,8 +227,10 @@ class Parallel {
         this.view.filters.set(index, null, true);
         return;
       }
-      const places = [this.place(start, axis), this.place(now, axis)].sort((a, b) => a - b);
-      this.view.filters.set(index, [this.whole(axis, places)], true);
+      const [low, high] = [this.place(start, axis), this.place(now, axis)].sort((a, b) => a - b);
+      // At the end of an axis lie the trials beyond it, too.
+      const open = [low <= axis.low ? -1e300 : low, high >= axis.high ? 1e300 : high];
+      this.view.filters.set(index, [axis.spread ? this.whole(axis, [low, high]) : open], true);
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", end, { once: true });
@@ -236,7 +238,6 @@ class Parallel {
 
   /** A range that holds whole bands of an axis of few values. */
   whole(axis, [low, high]) {
-    if (!axis.spread) return [low, high];
     const { half } = axis.spread;
     const touched = axis.ticks.map(([place]) => place).filter((place) => place + half >= low && place - half <= high);
     return touched.length ? [Math.min(...touched) - half / 2, Math.max(...touched) + half / 2] : [low, high];

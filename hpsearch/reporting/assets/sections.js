@@ -105,6 +105,23 @@ function transposed(spec) {
   return { data, layout: { ...spec.layout, xaxis: spec.layout.yaxis, yaxis: spec.layout.xaxis } };
 }
 
+/** Both ends of a long label of Plotly. */
+function shortened(label, most) {
+  const text = label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+  return text.length > most ? inert(`${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}`) : label;
+}
+
+/** On a narrow screen, short labels and the scale above leave the cells their room. */
+function narrowed(spec, width) {
+  if (width > 520) return spec;
+  const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => shortened(text, 12)) } : {}) });
+  const layout = { ...spec.layout, xaxis: { ...short(spec.layout.xaxis), tickangle: "auto" }, yaxis: short(spec.layout.yaxis) };
+  const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
+  const data = spec.data.map((trace) => (trace.colorbar
+    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { ...trace.colorbar.title, side: "top" } } } : trace));
+  return { data, layout };
+}
+
 function contourSection(view) {
   const { names, specs } = view.sweep.figures.contours;
   if (names.length < 2) return null;
@@ -115,7 +132,7 @@ function contourSection(view) {
     const other = x === y ? (y + 1) % names.length : y;
     up.value = String(other);
     const spec = specs[`${x}|${other}`] || transposed(specs[`${other}|${x}`]);
-    show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable });
+    show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable, fit: narrowed });
   };
   const [first, across] = chooser("Across", options, draw, view.sweep.figures.contours.first[0]);
   const [second, up] = chooser("Up", options, draw, view.sweep.figures.contours.first[1]);
