@@ -286,6 +286,20 @@ class ReportSource:
         """The score of always guessing one class or the mean target, if it is known."""
         return self.facts.guesses.get(self.metric)
 
+    @cached_property
+    def predicted(self) -> Evaluation | None:
+        """What the best trial's model predicts of its validation split, if that was kept.
+
+        A run keeps it last, so the facts are read anew.
+        """
+        if self.directory is None or self.best is None:
+            return None
+        with suppress(HpsearchError):
+            found = facts_of(self.directory, self.table["data"].dropna()).predictions
+            if found and (found.trial, found.config) == (self.best["trial"], self.best["config"]):
+                return found
+        return None
+
     @property
     def repeatable(self) -> bool:
         """Whether another seed may give another score."""

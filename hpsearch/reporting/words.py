@@ -109,8 +109,9 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
-        "predictions": "Of the model that hpsearch evaluate has judged last on each split. In a "
-        "matrix, a line has the rows of one true class; a cell is as dark as its share of them.",
+        "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
+        "In a matrix, a line has the rows of one true class; a cell is as dark as its share of "
+        "them.",
         "timeline": timeline_note(source),
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
@@ -153,11 +154,14 @@ def evaluations(source: ReportSource) -> list[list[str]]:
 
 
 def predictions(source: ReportSource) -> list[dict[str, Any]]:
-    """The predictions that the last evaluation on each split has kept: a matrix or a figure."""
+    """The predictions of the best model, and those of the last evaluation on each split."""
     last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    # An evaluation of the same model on the same rows says the same.
+    own = [source.predicted] if source.predicted is not None else []
+    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
     found: list[dict[str, Any]] = []
-    for split, each in last.items():
-        title = f"{split} split, {each.rows:,} rows, trial {each.execution}"
+    for each in shown.values():
+        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
         if each.pairs:
             found.append({"title": title, "figure": predictions_figure(each.pairs)})
             continue

@@ -1,4 +1,5 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
+// Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
 
 const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 46, least: 104, zone: 26 };
 
