@@ -194,21 +194,19 @@ def _luck(comparison: Findings) -> list[str]:
 def _bests(bests: Sequence[Best]) -> Grid:
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
-    fresh = any(best.fresh is not None for best in bests)
     header = ["table", "trials", "with a score", "executions", "best trial", "mean score", "sd"]
-    header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
+    header += ["seeds", "luck in it", "fresh mean", *shown]
     rows = []
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
-        row += [
-            "-" if best.trial is None else str(best.trial),
-            _maybe(best.mean),
-            _maybe(best.sd),
-            str(best.seeds),
-        ]
-        row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
-        rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))
-    return Grid(tuple(header), tuple(rows))
+        row += ["-" if best.trial is None else str(best.trial), _maybe(best.mean), _maybe(best.sd)]
+        row += [str(best.seeds), _maybe(best.optimism), _maybe(best.fresh)]
+        rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
+    # A column that is empty in each row tells nothing.
+    kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
+    return Grid(
+        tuple(header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows)
+    )
 
 
 def _all_pairs(pairs: Sequence[Pair]) -> Grid:
@@ -346,7 +344,7 @@ def _p(value: float) -> str:
 _TITLE = "Comparison of sweeps"
 _COLOURS = f"""
 :root {{ color-scheme: light dark; {css_variables("light")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
+@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
 _STYLE = """
 *, *::before { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
@@ -370,6 +368,10 @@ th, td { padding: .36rem .7rem; border-bottom: 1px solid var(--grid); text-align
   white-space: nowrap; }
 th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
 .words { text-align: left; }
+@media print { @page { margin: 12mm; } section, figure, tr { break-inside: avoid; }
+  .scroll { overflow: visible; } table { font-size: 7pt; }
+  th, td { padding: .2rem .3rem; white-space: normal; } td { overflow-wrap: anywhere; }
+  th, td:first-child { overflow-wrap: normal; } }
 .stamp { border: 2px solid var(--bad); color: var(--bad); padding: .5em 1em; font-weight: bold;
   border-radius: 12px; }
 """

@@ -38,10 +38,12 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
     """
     best = source.best
     if best is None:
-        ended = counted(len(source.trials), "trial") if len(source.trials) else "No trial"
+        lost = [
+            f"{many:,} {status}" for status, many in source.lost["status"].value_counts().items()
+        ]
         return {
             "headline": "No trial has a score yet.",
-            "remark": f"{ended} ended." if len(source.trials) else "No trial has ended yet.",
+            "remark": f"{listing(lost, 'and')}." if lost else "No trial has ended yet.",
             "values": [],
             "shares": [],
             "advice": [],
@@ -55,7 +57,11 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
             [name, value_text(best[_column(columns, name)]), value]
             for name, value in values.items()
         ],
-        "shares": [_share(source, share) for share in _singles(source)[:_MOST_SHARES]],
+        "shares": [
+            _share(source, share)
+            for place, share in enumerate(_singles(source)[:_MOST_SHARES])
+            if place == 0 or share.share >= _NO_DIFFERENCE
+        ],
         "advice": list(_advice(source))[:_MOST_ADVICE],
     }
 
@@ -74,7 +80,7 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
         )
     if source.guess is not None:
         gains.append(_gain(source, score, source.guess, "always guessing"))
-    spread = f" ± {number(float(best['std']))}" if best["executions"] > 1 else ""
+    spread = f" ± {number(float(best['std']), beside=score)}" if best["executions"] > 1 else ""
     words = config_in_words(values, source)
     if not any(words.startswith(name) for name in values):
         # A hyperparameter's name stays as it is.
@@ -87,7 +93,7 @@ def _gain(source: ReportSource, score: float, other: float, whose: str) -> str:
     gain = score - other if source.goal == "maximize" else other - score
     if gain == 0:
         return f"as good as {whose}"
-    return f"{number(abs(gain))} {'better' if gain > 0 else 'worse'} than {whose}"
+    return f"{number(abs(gain), beside=score)} {'better' if gain > 0 else 'worse'} than {whose}"
 
 
 def _remark(source: ReportSource) -> str:

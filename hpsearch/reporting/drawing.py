@@ -144,13 +144,18 @@ def rounded(value: Any) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short
 
 
-def number(value: float) -> str:
-    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6."""
+def number(value: float, beside: float = 0.0) -> str:
+    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6.
+
+    Args:
+        beside: A larger number next to it, whose decimals it gets: 3,054 ± 573.
+    """
     size = abs(value)
     if size == 0:
         return "0"
     if size < _SMALL or size >= _MOST_SPELT:
         return _exponential(value)
+    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
     if size >= 999.95:
         return f"{value:,.0f}"
     return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"

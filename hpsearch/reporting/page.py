@@ -142,7 +142,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
         "predictions": [],
-        "work": words.work(source),
+        "work": words.work(source) if source.has_work else [],
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves, limits.effects),
@@ -169,7 +169,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             name: effect_figure(source, name) for name in found.effects if name in strongest
         },
         "contours": _contours(source, limits.pairs),
-        "work": work_figure([source]) if source.has_work else None,
+        "work": work_figure([source]) if source.savings.any_saved else None,
         "timeline": timeline_figure(source),
     }
 

@@ -71,6 +71,11 @@ class PlotAxis:
         return not self.levels
 
     @property
+    def single(self) -> bool:
+        """Whether there is one value, which tells only where another hyperparameter needs it."""
+        return len(self.levels or self.marked) == 1
+
+    @property
     def ends(self) -> tuple[float, float]:
         """The first and the last position."""
         if not self.numeric:
@@ -159,6 +164,11 @@ class Savings:
     epochs_stopped: int
     seconds: float
     trainers: dict[str, int]
+
+    @property
+    def any_saved(self) -> bool:
+        """Whether fewer epochs were trained than executions have."""
+        return self.epochs_shared + self.epochs_stopped > 0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Most bars; neighbours of a longer timeline are joined.
 _MOST_BARS = 1_000
+#: A single training has no neighbours.
+_FEWEST = 2
 #: Seconds that an axis counts in minutes and in hours.
 _MINUTES, _HOURS = 300.0, 3 * 3_600.0
 
@@ -78,7 +80,7 @@ def timeline_of(spans: Iterable[tuple[int, Span]]) -> Timeline | None:
 def timeline_figure(source: ReportSource) -> Spec | None:
     """A lane for each worker, a bar for each training, coloured by its trial's score."""
     timeline = timeline_of(source.spans)
-    if timeline is None:
+    if timeline is None or timeline.trainings < _FEWEST:
         return None
     scores = dict(zip(source.ranked["trial"], source.ranked["score"], strict=True))
     unit, name = _unit(sum(timeline.lengths))
@@ -123,10 +125,12 @@ def timeline_note(source: ReportSource) -> str:
     if timeline is None:
         return ""
     runs = len(timeline.lengths)
+    colours = ["from blue (worse) to orange (better)"] if len(source.ranked) else []
+    colours += ["magenta without a score"] if len(source.unscored) else []
     note = (
         f"{counted(timeline.workers, 'worker')} trained for {timeline.busy:.0%} of "
-        f"{duration(sum(timeline.lengths))}: a bar is a training, from blue (worse) to orange "
-        "(better), grey without a score; gaps are idle. "
+        f"{duration(sum(timeline.lengths))}. A bar is a training, {', '.join(colours)}; gaps are "
+        "idle. "
     )
     if runs > 1:
         note += f"A line separates {counted(runs, 'run')}; the time between them is left out. "
@@ -149,7 +153,7 @@ def _mean(bar: _Bar, scores: dict[int, float]) -> float | None:
 def _colour(bar: _Bar, scores: dict[int, float], source: ReportSource) -> str:
     score, (low, high) = _mean(bar, scores), source.scale
     if score is None:
-        return "@muted"
+        return "@bad"
     share = min(1.0, max(0.0, (score - low) / ((high - low) or 1.0)))
     return line_colour(1.0 - share if source.goal == "minimize" else share)
 

@@ -186,10 +186,16 @@ def work(source: ReportSource) -> list[list[str]]:
         ["trials", f"{len(source.trials):,}"],
         *([["executions", f"{len(source.table):,}"]] if source.repeated else []),
         ["trainings", f"{saved.trainings:,}"],
-        [f"{rows_are} answered by another's training", f"{saved.shared:,}"],
         ["epochs trained", f"{saved.epochs_trained:,}"],
-        ["epochs shared", f"{saved.epochs_shared:,}"],
-        ["epochs spared by stopping early", f"{saved.epochs_stopped:,}"],
+    ]
+    rows += [
+        [text, f"{many:,}"]
+        for text, many in (
+            (f"{rows_are} answered by another's training", saved.shared),
+            ("epochs shared", saved.epochs_shared),
+            ("epochs spared by stopping early", saved.epochs_stopped),
+        )
+        if many
     ]
     if saved.epochs_trained:
         second = saved.seconds / saved.epochs_trained
@@ -255,7 +261,9 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         scored, unscored = scored[: most - failed], unscored[:failed]
     rows = source.trials.loc[[*scored, *unscored]]
     found = [_column(rows["trial"]), _score(source, rows)]
-    found += [_hyperparameter(axis, rows[axis.name]) for axis in source.axes.values()]
+    for axis in source.axes.values():
+        drawn = _hyperparameter(axis, rows[axis.name])
+        found.append(drawn | {"axis": not axis.single, "detail": axis.single})
     for name in (*_AFTER, *_DETAILS):
         column = source.trials[name]
         if column.notna().any():

@@ -67,6 +67,26 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     seen.assert_quiet()
 
 
+def test_a_comparison_is_printed_in_light_colours(visit, sweep_of, tmp_path):
+    path = tmp_path / "comparison.html"
+    compare_tables([sweep_of(100), sweep_of(20)], anyway=True).write(path)
+    seen = visit(path, scheme="dark")
+    seen.page.emulate_media(media="print", color_scheme="dark")
+    colour = seen.page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+    assert colour == "rgb(28, 36, 48)"
+
+
+def test_where_no_trial_has_a_score_the_table_says_how_each_ended(visit, source_of, tmp_path):
+    table = source_of(20).table.assign(status="diverged", score=float("nan"))
+    path = tmp_path / "page.html"
+    write_page([replace(source_of(20), table=table)], path)
+    seen = visit(path)
+    assert seen.page.inner_text("#answer, .answer .note") == "20 diverged."
+    assert set(column(seen, "status")) == {"diverged"}
+    assert "val_accuracy" not in seen.page.locator("#trials thead th").all_inner_texts()
+    seen.assert_quiet()
+
+
 def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
     write_report([sweep_of(100), sweep_of(100, seed=1)], tmp_path / "page.html", None, "svg")
     seen = visit(tmp_path / "page.html")
@@ -318,6 +338,15 @@ def test_words_columns_and_groups(visit, page_of):
     assert seen.page.locator("#trials tbody tr").count() == 2
     groups.nth(1).locator("button").click()
     assert set(column(seen, "activation")[2:]) == {"tanh"}
+    # A second click on a name sorts the other way, in each group.
+    for _ in range(2):
+        seen.page.locator("#trials thead button", has_text="learning_rate").click()
+    rates = [float(cell) for cell in column(seen, "learning_rate")[2:]]
+    assert rates == sorted(rates, reverse=True)
+    # The columns are kept when the page is read again.
+    seen.page.reload()
+    seen.wait("document.documentElement.dataset.ready === 'yes'")
+    assert seen.page.locator("#trials thead th").all_inner_texts() == head
     seen.assert_quiet()
 
 
@@ -374,6 +403,14 @@ def test_everything_is_printed(visit, page_of, tmp_path):
         }"""
     )
     assert widest <= 690
+    # No figure covers the next card, and no word of the table is broken.
+    assert seen.page.evaluate(
+        """[...document.querySelectorAll('.plot svg.main-svg')].every((node) => {
+          const [drawn, card] = [node, node.closest('.card')].map((n) => n.getBoundingClientRect());
+          return drawn.bottom <= card.bottom;
+        })"""
+    )
+    assert seen.page.evaluate("document.documentElement.dataset.print") == "tight"
     assert seen.page.locator(".controls:visible").count() == 0
     seen.page.emulate_media(media="screen")
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")

@@ -10,8 +10,10 @@ from small_sweeps import DIGITS
 
 import hpsearch
 from hpsearch.errors import InputError
-from hpsearch.reporting.source import load_source
+from hpsearch.reporting.importance_figures import contour_figure
+from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.timeline import timeline_figure, timeline_note, timeline_of
+from hpsearch.reporting.trial_figures import curves_figure, parallel_figure
 from hpsearch.space.execution import Span
 
 
@@ -35,6 +37,27 @@ def test_neighbours_of_a_long_timeline_are_joined():
     assert sum(bar.seconds for bar in timeline.bars) == pytest.approx(8_000)
     assert sorted(trial for bar in timeline.bars for trial in bar.trials) == [*range(10_000)]
     assert timeline.busy == pytest.approx(0.8, abs=0.001)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
+    table = source_of(100).table
+    source = ReportSource(
+        table.assign(metric=f"val_accuracy:{goal}:last"), source_of(100).curves, most_rows=2_000
+    )
+    best, worst = (int(source.ranked["trial"].iloc[place]) for place in (0, -1))
+    lost = int(source.unscored["trial"].iloc[0])
+    source.__dict__["spans"] = [
+        (trial, Span(0.0, 1, place, 1.0)) for place, trial in enumerate((best, worst, lost))
+    ]
+    (bars,) = timeline_figure(source)["data"]
+    assert bars["marker"]["color"] == ["@line10", "@line0", "@bad"]
+    assert bars["meta"]["trials"] == [best, worst, lost]
+    curves = {c["meta"]["trial"]: c["line"]["color"] for c in curves_figure(source)["data"]}
+    assert (curves[best], curves[worst]) == ("@second", "@line0")
+    for figure in (contour_figure(source, *source.importance.paired[:2]), parallel_figure(source)):
+        coloured = figure["data"][0].get("line", {}) | figure["data"][0]
+        assert coloured["reversescale"] is (goal == "minimize")
 
 
 def test_of_nothing_there_is_no_timeline(sweep_of):

@@ -42,12 +42,13 @@ function thousands(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** A score or a loss; the same as `number` of drawing.py. */
-function score(value) {
+/** A score or a loss, with the decimals of a larger one beside it; the same as `number` of drawing.py. */
+function score(value, beside = 0) {
   if (value === null || value === undefined) return "-";
-  const size = Math.abs(value);
+  let size = Math.abs(value);
   if (size === 0) return "0";
   if (size < 1e-3 || size >= MOST_SPELT) return exponential(value);
+  if (Math.abs(beside) < MOST_SPELT) size = Math.max(size, Math.abs(beside));
   if (size >= 999.95) return thousands(value);
   return value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
 }

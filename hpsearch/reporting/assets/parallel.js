@@ -1,10 +1,10 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
 // Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
 
-const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 46, least: 104, zone: 26 };
+const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26 };
 
 /** Ticks of an axis of numbers between two positions, which are powers of ten on a log axis. */
-function numberTicks(low, high, log) {
+function numberTicks(low, high, log, text = brief) {
   if (log) {
     const steps = high - low > 3 ? [1] : high - low > 1.2 ? [1, 3] : [1, 2, 3, 5, 7];
     const found = [];
@@ -20,10 +20,12 @@ function numberTicks(low, high, log) {
   const step = [1, 2, 5, 10].map((each) => each * unit).find((each) => each >= rough);
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) {
-    found.push([at, brief(Number(at.toPrecision(6)))]);
+    found.push([at, text(Number(at.toPrecision(6)))]);
   }
   return found;
 }
+
+const tickOfScore = (value) => (Math.abs(value) >= 1000 && Math.abs(value) < MOST_SPELT ? thousands(value) : brief(value));
 
 class Parallel {
   constructor(view) {
@@ -57,7 +59,7 @@ class Parallel {
     if (column.levels) [low, high] = [-0.5, column.levels.length - 0.5];
     const marked = column.levels ? column.levels.map((text, index) => [index, text])
       : (column.marked || []).map((value) => [column.log ? Math.log10(value) : value, brief(value)]);
-    const ticks = marked.length ? marked : seen.length ? numberTicks(low, high, column.log) : [];
+    const ticks = marked.length ? marked : seen.length ? numberTicks(low, high, column.log, score ? tickOfScore : brief) : [];
     const spread = marked.length ? this.spread(at, marked) : null;
     if (marked.length && !column.levels && spread) [low, high] = [low - spread.half, high + spread.half];
     return { column, at, low, high, ticks, spread, missing: column.values };

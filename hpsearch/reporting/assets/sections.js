@@ -22,7 +22,7 @@ function listTable(head, rows, classes) {
 
 function bestSection(view) {
   if (!view.sweep.total) return null;
-  return card("best", "Trials", "Best first, one line a config. Choose a line to open it.", view.table.controls(), view.table.node);
+  return card("best", "Trials", `${view.sweep.scored > 1 ? "Best first, one line a config. " : ""}Choose a line to open it.`, view.table.controls(), view.table.node);
 }
 
 function progressSection(view) {
@@ -200,8 +200,9 @@ function provenanceSection(view) {
   if (figures.work && total) {
     const node = plot("Epochs that were trained, shared, and not needed.");
     show(node, figures.work, { name: "work" });
-    parts.push(node, el("p", { className: "note" }, notes.work), pairsOf(work));
+    parts.push(node, el("p", { className: "note" }, notes.work));
   }
+  if (total && work.length) parts.push(pairsOf(work));
   return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
     file && el("details", {}, el("summary", {}, "The resolved sweep, sweep.yaml"), el("pre", { tabindex: "0" }, file)));
 }
