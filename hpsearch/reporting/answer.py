@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from hpsearch.reporting.drawing import number, plain, value_text
-from hpsearch.space.space import Range
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
 from hpsearch.wording import counted, listing
 
@@ -232,10 +231,9 @@ def _at_edge(source: ReportSource, name: str, *, checked: bool) -> Iterator[str]
 
 def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
     """The ends of the range that the sweep searches; of the values tried without a sweep file."""
-    space = source.sweep.space if source.sweep is not None else None
-    for parameter in space.parameters if space is not None else ():
-        if parameter.name == hyperparameter_of(axis.name) and isinstance(parameter.domain, Range):
-            return float(parameter.domain.min), float(parameter.domain.max)
+    searched = source.range_of(axis.name)
+    if searched is not None:
+        return float(searched.min), float(searched.max)
     return axis.low, axis.high
 
 

@@ -20,6 +20,7 @@ from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range,
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.execution import Span
+from hpsearch.space.space import Range
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of, spans_in
@@ -29,6 +30,7 @@ from hpsearch.store.tables import (
     HEAD,
     KEY,
     TAIL,
+    hyperparameter_of,
     read_curves,
     read_table,
     varying_columns,
@@ -325,7 +327,20 @@ class ReportSource:
     def axes(self) -> dict[str, PlotAxis]:
         """The axis of each hyperparameter that takes more than one value."""
         varying = varying_columns(self.table) if len(self.table) else []
-        return {name: plot_axis(self.table[name]) for name in varying}
+        axes = {name: plot_axis(self.table[name]) for name in varying}
+        return {name: replace(axis, log=self._is_log(axis)) for name, axis in axes.items()}
+
+    def _is_log(self, axis: PlotAxis) -> bool:
+        """Whether an axis is logarithmic: as the range that was searched, if it is one."""
+        searched = self.range_of(axis.name)
+        return axis.log if searched is None else searched.log and axis.numeric and axis.low > 0
+
+    def range_of(self, name: str) -> Range | None:
+        """The range of numbers that the sweep searches in a hyperparameter's column, if known."""
+        for parameter in self.sweep.space.parameters if self.sweep is not None else ():
+            if parameter.name == hyperparameter_of(name) and isinstance(parameter.domain, Range):
+                return parameter.domain
+        return None
 
     @cached_property
     def scale(self) -> tuple[float, float]:

@@ -32,6 +32,7 @@ from hpsearch.reporting.trial_figures import (
     parallel_figure,
     progress_figure,
 )
+from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
 
 
@@ -101,6 +102,17 @@ def test_parallel_coordinates_place_inactive_values_below(source_of):
     rate = trace["dimensions"][labels.index("learning_rate")]
     assert rate["ticktext"] == ["0.0003", "0.001", "0.003", "0.01", "0.03"]
     assert rate["tickvals"][1] == pytest.approx(-3)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
+    sweep = sweep_from_text(
+        "data: {dataset: iris}\nmethod: random\nbudget: {trials: 9}\n"
+        f"parameters: {{units: {{min: 4, max: 128, scale: {scale}, type: int}}}}\n",
+        "sweep.yaml",
+    )
+    source = replace(source_of(100), sweep=sweep)
+    assert source.axes["units"].log is (scale == "log")
 
 
 def test_lines_of_one_value_lie_side_by_side_and_the_best_on_top(source_of):
