@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 3
 _MOST_SHARES = 3
 _MOST_ADVICE = 4
+_MOST_IDLE = 5
 #: A forest that explains less of unseen scores is no reason to change a sweep.
 _LEAST_EXPLAINED = 0.3
 #: A hyperparameter that explains less, pairs included, makes no difference.
@@ -196,8 +197,10 @@ def _advice(source: ReportSource) -> Iterator[str]:
     idle = [name for name, total in totals.items() if total < _NO_DIFFERENCE]
     if idle:
         verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
+        more = len(idle) - _MOST_IDLE
+        named = [*idle[:_MOST_IDLE], f"{more} others"] if more > 1 else idle
         yield (
-            f"{listing(idle, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
+            f"{listing(named, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
             f"variance{' each' if len(idle) > 1 else ''}): fix {them} to search the others better."
         )
     best = source.best

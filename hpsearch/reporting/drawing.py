@@ -130,9 +130,13 @@ _DIGITS_APART = 10_000
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`."""
-    plain = str(text)
-    plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`.
+
+    Both ends stay, since names often differ at their end.
+    """
+    plain, half = str(text), longest // 2
+    if len(plain) > longest:
+        plain = f"{plain[: longest - half]}…{plain[len(plain) - half + 1 :]}"
     return html.escape(plain, quote=False)
 
 
@@ -214,6 +218,8 @@ def log_marks(low: float, high: float) -> list[float]:
 
 #: An axis is cut if values lie beyond the middle 90% by this many times their range.
 _FAR = 4.0
+#: It is also cut beyond the median by this many times the range of the middle half.
+_VERY_FAR = 100.0
 #: Smaller numbers are written with an exponent.
 _SMALL = 1e-3
 
@@ -241,6 +247,12 @@ def robust_range(values: npt.ArrayLike) -> list[float] | None:
     bottom, top = finite.min(), finite.max()
     cut_bottom, cut_top = low - bottom > _FAR * width, top - high > _FAR * width
     if not cut_bottom and not cut_top:
+        first, third = np.quantile(finite, [0.25, 0.75])
+        near = finite[np.abs(finite - np.median(finite)) <= _VERY_FAR * (third - first)]
+        # So many as are very far would else be all that the axis shows.
+        if third > first and len(near) < len(finite):
+            room = 0.05 * float(near.max() - near.min())
+            return [float(near.min()) - room, float(near.max()) + room]
         return None
     bottom = low - width if cut_bottom else bottom - 0.05 * width
     top = high + width if cut_top else top + 0.05 * width

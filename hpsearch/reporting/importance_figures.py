@@ -220,7 +220,7 @@ def _positions(effect: Effect) -> list[float]:
 
 def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
     """An axis of numbers, or of categories one apart, with labels for `room` characters."""
-    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name, max(room - 4, _SHORTEST))}}
     at = _positions(effect)
     if effect.log:
         axis["type"] = "log"

@@ -102,7 +102,7 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen.",
         "effects": (strongest if len(found.effects) > effects else "")
         + "Points: trials. Line: the mean score at each value over all values of the others, with "
-        "its 90% interval.",
+        "its 90% interval." + (" Points at an edge are beyond it." if source.is_cut else ""),
         "contour": "The mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")

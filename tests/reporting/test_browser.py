@@ -14,7 +14,7 @@ import yaml
 
 from hpsearch.cli.revisit import write_report
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.reporting.drawing import number, plain
+from hpsearch.reporting.drawing import inert, number, plain
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement
@@ -381,9 +381,15 @@ def test_numbers_are_written_as_in_python(visit, page_of):
     values += [7.8e-6, 1.234e-4, -0.5, 1e22, 2 / 3, 0.0168, 10_000, 9_999, 1e-4, 4.5e7]
     seen = visit(page_of(1))
     written = seen.page.evaluate(
-        f"(values) => {{ {script}; return values.map((v) => [score(v), brief(v)]); }}", values
+        f"(all) => {{ {script}; return all.map((v) => [score(v), score(v, 12), brief(v)]); }}",
+        values,
     )
-    assert written == [[number(v), plain(v)] for v in values]
+    assert written == [[number(v), number(v, beside=12), plain(v)] for v in values]
+    names = ["short", "a_rather_long_name_of_a_hyperparameter_10"]
+    cut = seen.page.evaluate(
+        f"(t) => {{ {script}; return t.map((n) => shortened(n, 13)); }}", names
+    )
+    assert cut == [inert(name, 13) for name in names]
 
 
 def test_everything_is_printed(visit, page_of, tmp_path):
@@ -486,7 +492,7 @@ def test_hostile_names_are_text(visit, page_of):
     seen.page.locator("#trials .pick").first.click()
     assert "</script><script>window.hacked=2</script>" in seen.page.inner_text("#trials .detail")
     labels = seen.page.locator("#effects svg").all_text_contents()
-    assert any("<script>" in label for label in labels)
+    assert any("</script>" in label for label in labels)
     # Brushing an axis whose name is hostile.
     axes = seen.page.locator("#parallel .axis-zone").count()
     for axis in range(axes):

@@ -208,6 +208,26 @@ def test_far_values_do_not_flatten_the_others():
     assert 1 < high < 3
 
 
+def test_neither_do_several_very_far_ones():
+    values = [1e-6 * (1 + n / 70) for n in range(70)] + [1e3] * 10
+    low, high = robust_range(values)
+    assert low == pytest.approx(1e-6, rel=0.1)
+    assert high == pytest.approx(2e-6, rel=0.1)
+    # Scores of two kinds, of which neither is far.
+    assert robust_range([0.1 + n / 100 for n in range(30)] + [0.9] * 10) is None
+
+
+def test_long_names_keep_both_ends():
+    names = [f"a_rather_long_name_of_a_hyperparameter_{n}" for n in (7, 10)]
+    assert [inert(name, 12) for name in names] == ["a_rath…ter_7", "a_rath…er_10"]
+    assert inert("<b>", 12) == "&lt;b&gt;"
+
+
+def test_a_number_beside_a_larger_one_has_its_decimals():
+    assert [number(value, beside=3_054.2) for value in (572.81, 12.3456)] == ["573", "12"]
+    assert number(0.0042, beside=0.9648) == "0.0042"
+
+
 def test_a_spread_has_both_ends():
     assert spread(3, 10) == [0, 1, 2]
     assert spread(100, 4) == [0, 33, 66, 99]

@@ -62,11 +62,15 @@ function brief(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
+/** Both ends of a text of more than `most` characters; the same as `inert` of drawing.py. */
+function shortened(text, most) {
+  const half = Math.floor(most / 2);
+  return text.length > most ? `${text.slice(0, most - half)}…${text.slice(text.length - half + 1)}` : text;
+}
+
 /** Escape text for Plotly, which reads some HTML in labels. */
 function inert(text) {
-  const all = String(text);
-  const cut = all.length > 60 ? all.slice(0, 59) + "…" : all;
-  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return shortened(String(text), 60).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** State that survives reloads of a live page, unless the browser forbids storage. */

@@ -107,7 +107,7 @@ function startPrinting() {
     printing = true;
     const table = document.getElementById("trials");
     // The table is small, and words are broken, only if it would be cut.
-    for (const look of ["yes", "tight", "tightest"]) {
+    for (const look of ["yes", "tight", "tighter", "tightest"]) {
       document.documentElement.dataset.print = look;
       if (!table || table.scrollWidth <= table.parentElement.clientWidth) break;
     }

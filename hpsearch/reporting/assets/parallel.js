@@ -185,7 +185,7 @@ class Parallel {
         const y = this.y(axis, place);
         if (above - y < 13) continue;
         above = y;
-        const short = text.length > room ? `${text.slice(0, room - 1)}…` : text;
+        const short = shortened(text, room);
         const node = svg("text", { class: "axis-tick", x: last ? x - 6 : x + 6, y: y + 4, "text-anchor": last ? "end" : "start" }, short);
         if (short !== text) node.append(svg("title", {}, text));
         parts.push(node);

@@ -105,16 +105,15 @@ function transposed(spec) {
   return { data, layout: { ...spec.layout, xaxis: spec.layout.yaxis, yaxis: spec.layout.xaxis } };
 }
 
-/** Both ends of a long label of Plotly. */
-function shortened(label, most) {
-  const text = label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
-  return text.length > most ? inert(`${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}`) : label;
+/** A label of Plotly with its ends alone. */
+function brieflyLabelled(label, most) {
+  return inert(shortened(label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&"), most));
 }
 
 /** On a narrow screen, short labels and the scale above leave the cells their room. */
 function narrowed(spec, width) {
   if (width > 520) return spec;
-  const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => shortened(text, 12)) } : {}) });
+  const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => brieflyLabelled(text, 12)) } : {}) });
   const layout = { ...spec.layout, xaxis: { ...short(spec.layout.xaxis), tickangle: "auto" }, yaxis: short(spec.layout.yaxis) };
   const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
   const data = spec.data.map((trace) => (trace.colorbar
