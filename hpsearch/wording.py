@@ -47,10 +47,17 @@ COLOURS: dict[str, dict[str, str]] = {
     },
 }
 
+#: Theme -> the colours of several tables or sweeps, in their order.
+SERIES = {
+    "light": ("#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"),
+    "dark": ("#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"),
+}
+
 
 def css_variables(theme: str) -> str:
-    """Declarations of a theme's colours as CSS variables, such as `--accent`."""
-    return "".join(f"--{name}:{colour};" for name, colour in COLOURS[theme].items())
+    """Declarations of a theme's colours as CSS variables, such as `--accent` and `--series0`."""
+    series = {f"series{index}": colour for index, colour in enumerate(SERIES[theme])}
+    return "".join(f"--{name}:{colour};" for name, colour in (COLOURS[theme] | series).items())
 
 
 _LONGEST = 60

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.wording import printable
+from hpsearch.wording import SERIES, printable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,11 +24,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
 _ROW = 38
 #: Configs drawn as points, and steps of a distribution.
 _MOST_POINTS, _MOST_STEPS = 1_000, 300
-_LONGEST = 46
+_LONGEST, _LONGEST_LABEL = 46, 18
 _TICKS = 4
 
-#: Classes of the tables' colours, in their order.
-COLOURS = ("accent", "second", "good", "bad")
+#: Dashes of the tables' lines; with 7 colours, 21 tables look different.
+_DASHES = ("", "8 4", "2 3")
 STYLE = """
 .figures { display: grid; gap: 1.1rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); }
@@ -43,9 +43,11 @@ figure .interval { stroke: var(--text); stroke-width: 2; }
 figure .line { fill: none; stroke-width: 2.5; }
 """
 STYLE += "".join(
-    f"figure .fill-{name} {{ fill: var(--{name}); }}\n"
-    f"figure .line-{name} {{ stroke: var(--{name}); }}\n"
-    for name in COLOURS
+    f"figure .fill-{name} {{ fill: var(--{name}); }}\n" for name in ("accent", "second")
+)
+STYLE += "".join(
+    f"figure .line-{index} {{ stroke: var(--series{index}); }}\n"
+    for index in range(len(SERIES["light"]))
 )
 
 
@@ -188,13 +190,16 @@ def distributions(metric: str, means: Sequence[tuple[str, Sequence[float]]]) -> 
         parts.append(_segment(_LEFT, up(share), _WIDTH - _RIGHT, up(share), "grid"))
         parts.append(_text(_LEFT - 6, up(share) + 4, f"{share:.0%}", "end", "muted"))
     for index, (label, each) in enumerate(scores):
-        colour = COLOURS[index % len(COLOURS)]
+        dash = f'stroke-dasharray="{_DASHES[index % len(_DASHES)]}"'
+        style = f'class="line line-{index % len(SERIES["light"])}" {dash}'
         steps = [f"{across(across.low):.1f},{bottom:.1f}"]
         for place in spread(len(each), _MOST_STEPS):
             x, before = across(float(each[place])), steps[-1].partition(",")[2]
             steps += [f"{x:.1f},{before}", f"{x:.1f},{up((place + 1) / len(each)):.1f}"]
         steps.append(f"{across(across.high):.1f},{up(1.0):.1f}")
-        parts.append(f'<polyline points="{" ".join(steps)}" class="line line-{colour}"></polyline>')
+        parts.append(f'<polyline points="{" ".join(steps)}" {style}></polyline>')
         x, y = _LEFT + 160 * (index % 2), _TOP + 6 + 18 * (index // 2)
-        parts += [_point(x, y, f"fill-{colour}", 5), _text(x + 9, y + 4, label[:22])]
+        shown = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+        sample = f'<polyline points="{x},{y} {x + 22},{y}" {style}></polyline>'
+        parts += [sample, _text(x + 27, y + 4, shown)]
     return _figure("The share of configs that score at most so much", _HEIGHT, parts)

@@ -368,6 +368,7 @@ class Best:
         scored: The number of trials with a score.
         executions: The number of rows: one for each trial, seed and fold.
         config: The best config's id, None if none has a score.
+        trial: Its trial, None if the table has no trials.
         values: Its hyperparameters, as text.
         mean, sd, seeds: Mean, standard deviation and number of its scores; no sd with one seed.
         optimism: The estimated part of its mean that is luck (see `optimism`).
@@ -380,6 +381,7 @@ class Best:
     scored: int
     executions: int
     config: str | None = None
+    trial: int | None = None
     values: Mapping[str, str] | None = None
     mean: float | None = None
     sd: float | None = None
@@ -460,6 +462,7 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
     return replace(
         counts,
         config=table.best,
+        trial=table.trial(table.best),
         values={name: text_of(cell) for name, cell in table.values(table.best).items()},
         mean=mean,
         sd=sd if seeds > 1 else None,

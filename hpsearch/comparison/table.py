@@ -50,10 +50,11 @@ class Table:
     Attributes:
         label: A name that no other table of the comparison has.
         directory: The directory with its sweep.yaml; None for a CSV file.
-        executions: A row for each, by trial: `config`, `seed` (None if unknown), `draw` (the seed
-            and fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the
-            epoch at which the method stopped it, else 0), `training` (equal for executions that
-            shared one), `epochs` and `seconds` (NaN if unknown).
+        executions: A row for each, by trial: `trial` (None in a table of another program),
+            `config`, `seed` (None if unknown), `draw` (the seed and fold, or the number of the
+            repetition), `score` (NaN if none counts), `stopped` (the epoch at which the method
+            stopped it, else 0), `training` (equal for executions that shared one), `epochs` and
+            `seconds` (NaN if unknown).
         settings: The hyperparameters' cells, with the rows and the index of `executions`.
         metric: The metric of the scores.
         provenance: Column -> its distinct values, for the columns that tell the origin of a score;
@@ -130,6 +131,12 @@ class Table:
     def values(self, config: str) -> dict[str, Any]:
         """Return the hyperparameters' cells of a config."""
         return {str(name): cells[config] for name, cells in self.firsts.items()}
+
+    def trial(self, config: str) -> int | None:
+        """Return the trial of a config; None in a table of another program."""
+        rows = self.executions
+        number = rows.loc[rows["config"] == config, "trial"].iloc[0]
+        return None if number is None else int(number)
 
     @cached_property
     def firsts(self) -> pd.DataFrame:
@@ -353,6 +360,7 @@ def _executions(
     rows["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
+    rows["trial"] = frame["trial"] if ours else None
     rows["training"] = np.arange(len(frame))
     for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
         rows[name] = _numbers(frame, candidates)

@@ -194,16 +194,19 @@ def _luck(comparison: Findings) -> list[str]:
 def _bests(bests: Sequence[Best]) -> Grid:
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
-    fresh = any(best.fresh is not None for best in bests)
-    header = ["table", "trials", "with a score", "executions", "best config", "mean score", "sd"]
-    header += ["seeds", "luck in it", *(["fresh mean"] if fresh else []), *shown]
+    header = ["table", "trials", "with a score", "executions", "best trial", "mean score", "sd"]
+    header += ["seeds", "luck in it", "fresh mean", *shown]
     rows = []
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
-        row += [best.config or "-", _maybe(best.mean), _maybe(best.sd), str(best.seeds)]
-        row += [_maybe(best.optimism), *([_maybe(best.fresh)] if fresh else [])]
-        rows.append((*row, *((best.values or {}).get(name, "-") for name in shown)))
-    return Grid(tuple(header), tuple(rows))
+        row += ["-" if best.trial is None else str(best.trial), _maybe(best.mean), _maybe(best.sd)]
+        row += [str(best.seeds), _maybe(best.optimism), _maybe(best.fresh)]
+        rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
+    # A column that is empty in each row tells nothing.
+    kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
+    return Grid(
+        tuple(header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows)
+    )
 
 
 def _all_pairs(pairs: Sequence[Pair]) -> Grid:
@@ -302,10 +305,9 @@ def _moved(comparison: Findings) -> Section:
 
 
 def _moves(pair: Pair) -> Grid:
-    header = ("config", pair.first, pair.second, "gain", "ranks", *pair.moves[0].values)
+    header = (pair.first, pair.second, "gain", "ranks", *pair.moves[0].values)
     rows = tuple(
         (
-            move.config,
             number(move.first),
             number(move.second),
             number(move.difference),
@@ -342,7 +344,7 @@ def _p(value: float) -> str:
 _TITLE = "Comparison of sweeps"
 _COLOURS = f"""
 :root {{ color-scheme: light dark; {css_variables("light")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
+@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
 _STYLE = """
 *, *::before { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
@@ -366,6 +368,10 @@ th, td { padding: .36rem .7rem; border-bottom: 1px solid var(--grid); text-align
   white-space: nowrap; }
 th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
 .words { text-align: left; }
+@media print { @page { margin: 12mm; } section, figure, tr { break-inside: avoid; }
+  .scroll { overflow: visible; } table { font-size: 7pt; }
+  th, td { padding: .2rem .3rem; white-space: normal; } td { overflow-wrap: anywhere; }
+  th, td:first-child { overflow-wrap: normal; } }
 .stamp { border: 2px solid var(--bad); color: var(--bad); padding: .5em 1em; font-weight: bold;
   border-radius: 12px; }
 """
@@ -439,7 +445,7 @@ def _section(section: Section, *, answered: bool) -> str:
     parts = [f"<section>\n<h2>{title}</h2>"]
     for index, part in enumerate(section.parts):
         if isinstance(part, Grid):
-            parts.append(_table(part, title))
+            parts.append(_table(part, f"{title} Table {index}"))
         else:
             lead = ' class="lead"' if answered and not index else ""
             parts.append(f"<p{lead}>{html.escape(printable(part))}</p>")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from hpsearch.reporting.drawing import number, plain, value_text
-from hpsearch.space.space import Range
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
 from hpsearch.wording import counted, listing
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 3
 _MOST_SHARES = 3
 _MOST_ADVICE = 4
+_MOST_IDLE = 5
 #: A forest that explains less of unseen scores is no reason to change a sweep.
 _LEAST_EXPLAINED = 0.3
 #: A hyperparameter that explains less, pairs included, makes no difference.
@@ -38,10 +38,12 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
     """
     best = source.best
     if best is None:
-        ended = counted(len(source.trials), "trial") if len(source.trials) else "No trial"
+        lost = [
+            f"{many:,} {status}" for status, many in source.lost["status"].value_counts().items()
+        ]
         return {
             "headline": "No trial has a score yet.",
-            "remark": f"{ended} ended." if len(source.trials) else "No trial has ended yet.",
+            "remark": f"{listing(lost, 'and')}." if lost else "No trial has ended yet.",
             "values": [],
             "shares": [],
             "advice": [],
@@ -55,7 +57,11 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
             [name, value_text(best[_column(columns, name)]), value]
             for name, value in values.items()
         ],
-        "shares": [_share(source, share) for share in _singles(source)[:_MOST_SHARES]],
+        "shares": [
+            _share(source, share)
+            for place, share in enumerate(_singles(source)[:_MOST_SHARES])
+            if place == 0 or share.share >= _NO_DIFFERENCE
+        ],
         "advice": list(_advice(source))[:_MOST_ADVICE],
     }
 
@@ -74,7 +80,7 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
         )
     if source.guess is not None:
         gains.append(_gain(source, score, source.guess, "always guessing"))
-    spread = f" ± {number(float(best['std']))}" if best["executions"] > 1 else ""
+    spread = f" ± {number(float(best['std']), beside=score)}" if best["executions"] > 1 else ""
     words = config_in_words(values, source)
     if not any(words.startswith(name) for name in values):
         # A hyperparameter's name stays as it is.
@@ -87,7 +93,7 @@ def _gain(source: ReportSource, score: float, other: float, whose: str) -> str:
     gain = score - other if source.goal == "maximize" else other - score
     if gain == 0:
         return f"as good as {whose}"
-    return f"{number(abs(gain))} {'better' if gain > 0 else 'worse'} than {whose}"
+    return f"{number(abs(gain), beside=score)} {'better' if gain > 0 else 'worse'} than {whose}"
 
 
 def _remark(source: ReportSource) -> str:
@@ -191,8 +197,10 @@ def _advice(source: ReportSource) -> Iterator[str]:
     idle = [name for name, total in totals.items() if total < _NO_DIFFERENCE]
     if idle:
         verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
+        more = len(idle) - _MOST_IDLE
+        named = [*idle[:_MOST_IDLE], f"{more} others"] if more > 1 else idle
         yield (
-            f"{listing(idle, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
+            f"{listing(named, 'and')} {verb} no difference (less than {_NO_DIFFERENCE:.0%} of the "
             f"variance{' each' if len(idle) > 1 else ''}): fix {them} to search the others better."
         )
     best = source.best
@@ -226,10 +234,9 @@ def _at_edge(source: ReportSource, name: str, *, checked: bool) -> Iterator[str]
 
 def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
     """The ends of the range that the sweep searches; of the values tried without a sweep file."""
-    space = source.sweep.space if source.sweep is not None else None
-    for parameter in space.parameters if space is not None else ():
-        if parameter.name == hyperparameter_of(axis.name) and isinstance(parameter.domain, Range):
-            return float(parameter.domain.min), float(parameter.domain.max)
+    searched = source.range_of(axis.name)
+    if searched is not None:
+        return float(searched.min), float(searched.max)
     return axis.low, axis.high
 
 

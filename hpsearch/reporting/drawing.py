@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import COLOURS
+from hpsearch.wording import COLOURS, SERIES
 
 Spec = dict[str, Any]
 
@@ -30,12 +30,12 @@ _DARK_SCALE = (
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
         **COLOURS["light"],
-        "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
+        "series": [*SERIES["light"]],
         "lines": _LIGHT_SCALE,
     },
     "dark": {
         **COLOURS["dark"],
-        "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
+        "series": [*SERIES["dark"]],
         "lines": _DARK_SCALE,
     },
 }
@@ -130,9 +130,13 @@ _DIGITS_APART = 10_000
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`."""
-    plain = str(text)
-    plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`.
+
+    Both ends stay, since names often differ at their end.
+    """
+    plain, half = str(text), longest // 2
+    if len(plain) > longest:
+        plain = f"{plain[: longest - half]}…{plain[len(plain) - half + 1 :]}"
     return html.escape(plain, quote=False)
 
 
@@ -144,13 +148,18 @@ def rounded(value: Any) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short
 
 
-def number(value: float) -> str:
-    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6."""
+def number(value: float, beside: float = 0.0) -> str:
+    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6.
+
+    Args:
+        beside: A larger number next to it, whose decimals it gets: 3,054 ± 573.
+    """
     size = abs(value)
     if size == 0:
         return "0"
     if size < _SMALL or size >= _MOST_SPELT:
         return _exponential(value)
+    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
     if size >= 999.95:
         return f"{value:,.0f}"
     return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
@@ -209,6 +218,8 @@ def log_marks(low: float, high: float) -> list[float]:
 
 #: An axis is cut if values lie beyond the middle 90% by this many times their range.
 _FAR = 4.0
+#: It is also cut beyond the median by this many times the range of the middle half.
+_VERY_FAR = 100.0
 #: Smaller numbers are written with an exponent.
 _SMALL = 1e-3
 
@@ -236,6 +247,12 @@ def robust_range(values: npt.ArrayLike) -> list[float] | None:
     bottom, top = finite.min(), finite.max()
     cut_bottom, cut_top = low - bottom > _FAR * width, top - high > _FAR * width
     if not cut_bottom and not cut_top:
+        first, third = np.quantile(finite, [0.25, 0.75])
+        near = finite[np.abs(finite - np.median(finite)) <= _VERY_FAR * (third - first)]
+        # So many as are very far would else be all that the axis shows.
+        if third > first and len(near) < len(finite):
+            room = 0.05 * float(near.max() - near.min())
+            return [float(near.min()) - room, float(near.max()) + room]
         return None
     bottom = low - width if cut_bottom else bottom - 0.05 * width
     top = high + width if cut_top else top + 0.05 * width

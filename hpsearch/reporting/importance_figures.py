@@ -37,6 +37,8 @@ _SHORTEST = 8
 _WIDE = 60
 #: Most trials beside an effect, spread evenly over the ranking.
 MOST_EFFECT_POINTS = 300
+#: The part of an interval beyond the scores that is drawn, as a share of their range.
+_BEYOND = 0.15
 #: The width of the trials of one category, and of one number as a share of the axis.
 _BESIDE, _NUDGE = 0.5, 0.03
 #: An axis of cells has at most this many ticks.
@@ -114,7 +116,10 @@ def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_PO
     """A hyperparameter's marginal effect, and trials; all effects have the same vertical axis."""
     effect = source.importance.effects[name]
     low, high = source.importance.span
-    low, high = min(low, source.scale[0]), max(high, source.scale[1])
+    worst, best = source.scale
+    # An interval that is wider than the scores would flatten them.
+    room = _BEYOND * (best - worst)
+    low, high = min(max(low, worst - room), worst), max(min(high, best + room), best)
     margin = 0.06 * (high - low)
     limits = [low - margin, high + margin]
     rows = source.ranked[source.ranked[name].notna()]
@@ -215,7 +220,7 @@ def _positions(effect: Effect) -> list[float]:
 
 def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
     """An axis of numbers, or of categories one apart, with labels for `room` characters."""
-    axis: dict[str, Any] = {"title": {"text": inert(effect.name)}}
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name, max(room - 4, _SHORTEST))}}
     at = _positions(effect)
     if effect.log:
         axis["type"] = "log"

@@ -31,6 +31,7 @@ from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
+from hpsearch.reporting.timeline import timeline_figure
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
@@ -140,8 +141,8 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
-        "predictions": words.predictions(source),
-        "work": words.work(source),
+        "predictions": [],
+        "work": words.work(source) if source.has_work else [],
         "facts": words.facts(source),
         "file": dump_sweep(source.sweep) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves, limits.effects),
@@ -168,7 +169,8 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             name: effect_figure(source, name) for name in found.effects if name in strongest
         },
         "contours": _contours(source, limits.pairs),
-        "work": work_figure([source]) if source.has_work else None,
+        "work": work_figure([source]) if source.savings.any_saved else None,
+        "timeline": timeline_figure(source),
     }
 
 
@@ -201,7 +203,12 @@ _SHARES = (
 
 
 def render(
-    sources: Sequence[ReportSource], *, live: bool = False, inputs: str = "", compared: str = ""
+    sources: Sequence[ReportSource],
+    *,
+    live: bool = False,
+    inputs: str = "",
+    compared: str = "",
+    wait: Callable[[], Any] = lambda: None,
 ) -> str:
     """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
     sources = with_distinct_names(sources)
@@ -223,7 +230,11 @@ def render(
     room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
     for figures, rows in _SHARES:
         limits = PageLimits().times(figures / len(sources), rows / len(sources))
-        data = _json(payload_of(sources, limits, live=live))
+        payload = payload_of(sources, limits, live=live)
+        wait()
+        for sweep, source in zip(payload["sweeps"], sources, strict=True):
+            sweep["predictions"] = words.predictions(source)
+        data = _json(payload)
         if len(data.encode()) <= room:
             return Template(page).substitute(fixed, payload=data)
     raise InputError(
@@ -276,6 +287,7 @@ def write_page(
     live: bool = False,
     write: Callable[[Path, str], None] = write_atomically,
     compared: str = "",
+    wait: Callable[[], Any] = lambda: None,
 ) -> None:
     """Write a page about one or more sweeps, atomically.
 
@@ -285,6 +297,8 @@ def write_page(
         live: Whether the page reloads itself every few seconds.
         write: Writes text to a file, such as the `write` of a directory that is held.
         compared: The verdict on several sweeps as HTML, the output of `answer_html`.
+        wait: Called when all is drawn but the predictions of the best model; returns when the
+            store has them.
 
     Raises:
         InputError: The sweeps do not fit in a page.
@@ -293,7 +307,7 @@ def write_page(
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance and not live else ""
-    write(path, render(sources, live=live, inputs=digest, compared=compared))
+    write(path, render(sources, live=live, inputs=digest, compared=compared, wait=wait))
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
@@ -347,6 +361,8 @@ class ReportFile:
         self._thread: threading.Thread | None = None
         self._ready_at = time.monotonic() + 1.0
         self._error = ""
+        #: Set when the run has written all that the page shows.
+        self._complete = threading.Event()
 
     def update(self, records: Sequence[Record]) -> None:
         """Rewrite the live page, unless that is under way or was done a moment ago."""
@@ -357,6 +373,7 @@ class ReportFile:
     def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
         """Begin the last page, without importance if there is no time for that."""
         self.finish(interrupted=interrupted)
+        self._complete.clear()
         self._start(records, live=False, importance=not interrupted)
 
     def finish(self, *, interrupted: bool) -> str:
@@ -365,6 +382,7 @@ class ReportFile:
         Returns:
             A message that the page could not be written, or empty.
         """
+        self._complete.set()
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS if interrupted else None)
         return f"{self._where.report} is not written: {self._error}" if self._error else ""
@@ -391,7 +409,8 @@ class ReportFile:
                 most_rows=_MOST_ROWS if importance else 0,
                 evaluations=evaluations,
             )
-            write_page([source], self._where.report, live=live, write=self._where.write)
+            wait = (lambda: None) if live else self._complete.wait
+            write_page([source], self._where.report, live=live, write=self._where.write, wait=wait)
         # The results do not depend on the report, so no error in it may end the run.
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__

@@ -19,15 +19,18 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
+from hpsearch.space.execution import Span
+from hpsearch.space.space import Range
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation, Facts
-from hpsearch.store.store import facts_of
+from hpsearch.store.store import facts_of, spans_in
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
     HEAD,
     KEY,
     TAIL,
+    hyperparameter_of,
     read_curves,
     read_table,
     varying_columns,
@@ -68,6 +71,11 @@ class PlotAxis:
     def numeric(self) -> bool:
         """Whether the values are numbers."""
         return not self.levels
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one value, which tells only where another hyperparameter needs it."""
+        return len(self.levels or self.marked) == 1
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -158,6 +166,11 @@ class Savings:
     epochs_stopped: int
     seconds: float
     trainers: dict[str, int]
+
+    @property
+    def any_saved(self) -> bool:
+        """Whether fewer epochs were trained than executions have."""
+        return self.epochs_shared + self.epochs_stopped > 0
 
 
 @dataclass(frozen=True)
@@ -272,9 +285,32 @@ class ReportSource:
         return Facts({})
 
     @cached_property
+    def spans(self) -> list[tuple[int, Span]]:
+        """When workers trained for these trials, if the store of the directory tells."""
+        if self.directory is not None:
+            with suppress(HpsearchError):
+                trials = {*self.trials["trial"]}
+                return [each for each in spans_in(self.directory) if each[0] in trials]
+        return []
+
+    @cached_property
     def guess(self) -> float | None:
         """The score of always guessing one class or the mean target, if it is known."""
         return self.facts.guesses.get(self.metric)
+
+    @cached_property
+    def predicted(self) -> Evaluation | None:
+        """What the best trial's model predicts of its validation split, if that was kept.
+
+        A run keeps it last, so the facts are read anew.
+        """
+        if self.directory is None or self.best is None:
+            return None
+        with suppress(HpsearchError):
+            found = facts_of(self.directory, self.table["data"].dropna()).predictions
+            if found and (found.trial, found.config) == (self.best["trial"], self.best["config"]):
+                return found
+        return None
 
     @property
     def repeatable(self) -> bool:
@@ -291,7 +327,20 @@ class ReportSource:
     def axes(self) -> dict[str, PlotAxis]:
         """The axis of each hyperparameter that takes more than one value."""
         varying = varying_columns(self.table) if len(self.table) else []
-        return {name: plot_axis(self.table[name]) for name in varying}
+        axes = {name: plot_axis(self.table[name]) for name in varying}
+        return {name: replace(axis, log=self._is_log(axis)) for name, axis in axes.items()}
+
+    def _is_log(self, axis: PlotAxis) -> bool:
+        """Whether an axis is logarithmic: as the range that was searched, if it is one."""
+        searched = self.range_of(axis.name)
+        return axis.log if searched is None else searched.log and axis.numeric and axis.low > 0
+
+    def range_of(self, name: str) -> Range | None:
+        """The range of numbers that the sweep searches in a hyperparameter's column, if known."""
+        for parameter in self.sweep.space.parameters if self.sweep is not None else ():
+            if parameter.name == hyperparameter_of(name) and isinstance(parameter.domain, Range):
+                return parameter.domain
+        return None
 
     @cached_property
     def scale(self) -> tuple[float, float]:

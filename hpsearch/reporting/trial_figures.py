@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
+#: Up to so many points are large.
+_FEW_POINTS = 500
 #: Most steps of an empirical distribution.
 _MOST_STEPS = 400
 #: Most trials drawn as learning curves.
@@ -77,7 +79,7 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
         "x": [rounded(x[i]) for i in shown],
         "y": [rounded(places[i]) for i in shown],
         "meta": {"trials": [int(scored["trial"].iloc[i]) for i in shown]},
-        "marker": {"color": "@accent", "size": 7, "opacity": 0.5},
+        "marker": {"color": "@accent", **_point_look(len(shown))},
         "cliponaxis": False,
     }
     if limits:
@@ -100,6 +102,14 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     return {"data": data, "layout": {"xaxis": axis, "yaxis": yaxis, "showlegend": len(data) > 1}}
 
 
+def _point_look(count: int) -> dict[str, float]:
+    """The size and opacity of points, of which many are fainter, so that density shows."""
+    return {
+        "size": 7 if count <= _FEW_POINTS else 5,
+        "opacity": rounded(min(0.5, max(0.2, 0.5 * _FEW_POINTS / max(1, count)))) or 0.5,
+    }
+
+
 def distribution_figure(source: ReportSource) -> Spec:
     """The empirical distribution: the share of trials that score at most so much."""
     scores = np.sort(source.ranked["score"].to_numpy(np.float64))
@@ -109,7 +119,7 @@ def distribution_figure(source: ReportSource) -> Spec:
         "mode": "lines",
         "x": [rounded(scores[i]) for i in shown],
         "y": [rounded((i + 1) / len(scores)) for i in shown],
-        "line": {"color": "@accent", "width": 2.5, "shape": "hv"},
+        "line": {"color": "@accent", "width": 2.5, "shape": "hv", "simplify": False},
         "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
     }
     layout = {
@@ -138,7 +148,7 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
         "type": "scatter",
         "mode": "markers",
         "name": "trial",
-        "marker": {"color": "@accent", "size": 7, "opacity": 0.5},
+        "marker": {"color": "@accent", **_point_look(len(shown))},
         **places(shown),
     }
     best = {
@@ -335,7 +345,7 @@ def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
     if limits is not None:
         score_axis["range"] = limits
         line |= {"cmin": limits[0], "cmax": limits[1]}
-    axes = list(source.axes.values())[:_MOST_AXES]
+    axes = [axis for axis in source.axes.values() if not axis.single][:_MOST_AXES]
     trace = {
         "type": "parcoords",
         "dimensions": [*(_parallel_axis(axis, rows) for axis in axes), score_axis],

@@ -15,6 +15,7 @@ from hpsearch.reporting.drawing import (
     rounded,
     value_text,
 )
+from hpsearch.reporting.timeline import timeline_note
 from hpsearch.reporting.trial_figures import predictions_figure
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
@@ -101,15 +102,17 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen.",
         "effects": (strongest if len(found.effects) > effects else "")
         + "Points: trials. Line: the mean score at each value over all values of the others, with "
-        "its 90% interval.",
+        "its 90% interval." + (" Points at an edge are beyond it." if source.is_cut else ""),
         "contour": "The mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
-        "predictions": "Of the model that hpsearch evaluate has judged last on each split. In a "
-        "matrix, a line has the rows of one true class; a cell is as dark as its share of them.",
+        "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
+        "In a matrix, a line has the rows of one true class; a cell is as dark as its share of "
+        "them.",
+        "timeline": timeline_note(source),
         "work": "Trials that differ only in epochs share one training.",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
@@ -151,11 +154,14 @@ def evaluations(source: ReportSource) -> list[list[str]]:
 
 
 def predictions(source: ReportSource) -> list[dict[str, Any]]:
-    """The predictions that the last evaluation on each split has kept: a matrix or a figure."""
+    """The predictions of the best model, and those of the last evaluation on each split."""
     last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    # An evaluation of the same model on the same rows says the same.
+    own = [source.predicted] if source.predicted is not None else []
+    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
     found: list[dict[str, Any]] = []
-    for split, each in last.items():
-        title = f"{split} split, {each.rows:,} rows, trial {each.execution}"
+    for each in shown.values():
+        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
         if each.pairs:
             found.append({"title": title, "figure": predictions_figure(each.pairs)})
             continue
@@ -180,10 +186,16 @@ def work(source: ReportSource) -> list[list[str]]:
         ["trials", f"{len(source.trials):,}"],
         *([["executions", f"{len(source.table):,}"]] if source.repeated else []),
         ["trainings", f"{saved.trainings:,}"],
-        [f"{rows_are} answered by another's training", f"{saved.shared:,}"],
         ["epochs trained", f"{saved.epochs_trained:,}"],
-        ["epochs shared", f"{saved.epochs_shared:,}"],
-        ["epochs spared by stopping early", f"{saved.epochs_stopped:,}"],
+    ]
+    rows += [
+        [text, f"{many:,}"]
+        for text, many in (
+            (f"{rows_are} answered by another's training", saved.shared),
+            ("epochs shared", saved.epochs_shared),
+            ("epochs spared by stopping early", saved.epochs_stopped),
+        )
+        if many
     ]
     if saved.epochs_trained:
         second = saved.seconds / saved.epochs_trained
@@ -249,7 +261,9 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         scored, unscored = scored[: most - failed], unscored[:failed]
     rows = source.trials.loc[[*scored, *unscored]]
     found = [_column(rows["trial"]), _score(source, rows)]
-    found += [_hyperparameter(axis, rows[axis.name]) for axis in source.axes.values()]
+    for axis in source.axes.values():
+        drawn = _hyperparameter(axis, rows[axis.name])
+        found.append(drawn | {"axis": not axis.single, "detail": axis.single})
     for name in (*_AFTER, *_DETAILS):
         column = source.trials[name]
         if column.notna().any():

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Target, Task
+from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
@@ -33,7 +33,7 @@ from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.tuner.custom_model import LoaderWithModel, load_data, recipe_of, training_data
-from hpsearch.workers.calls import PREDICTED, REGULARISATION, evaluate_rows
+from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 
 Say = Callable[[str], None]
@@ -264,7 +264,7 @@ def export_model(
     with run.retrainer(execution) as retrainer:
         weights = run.weights(retrainer, execution, result, say)
         with OpenDirectory(out.parent) as place:
-            error = retrainer.write(place, out.name, execution, weights)
+            error, _ = retrainer.write(place, out.name, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
     return execution
@@ -413,7 +413,11 @@ def evaluate_trial(
             rows=len(rows),
             metric=scored if scored in measured else next(iter(measured)),
             metrics=measured,
-            **_answers(arrays, rows.y, run.dataset.of_fold(execution.fold).target),
+            **(
+                answers(arrays[PREDICTED], rows.y, run.dataset.of_fold(execution.fold).target)
+                if PREDICTED in arrays
+                else {}
+            ),
         )
         with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
@@ -457,29 +461,6 @@ def _measured(
             raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-
-
-#: The largest confusion matrix, and the most rows whose predictions are kept.
-_MOST_CLASSES, _MOST_PAIRS = 30, 300
-
-
-def _answers(arrays: Mapping[str, Floats], y: npt.NDArray[Any], target: Target) -> dict[str, Any]:
-    """`confusion` or `pairs` of an evaluation; neither if the predictions are not known."""
-    if PREDICTED not in arrays:
-        return {}
-    predicted, size = arrays[PREDICTED], max(2, len(target.classes))
-    if target.task is Task.REGRESSION:
-        truth = y.reshape(len(y)).astype(np.float64) * target.std[0] + target.mean[0]
-        order = np.argsort(truth, kind="stable")
-        shown = order[np.unique(np.linspace(0, len(y) - 1, _MOST_PAIRS).round().astype(int))]
-        pairs = zip(truth[shown], predicted[shown], strict=True)
-        finite = [(float(f"{a:.6g}"), float(f"{b:.6g}")) for a, b in pairs if np.isfinite(b)]
-        return {"pairs": tuple(finite)}
-    if size > _MOST_CLASSES:
-        return {}
-    cells = y.reshape(len(y)).astype(np.intp) * size + predicted.astype(np.intp)
-    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
-    return {"confusion": tuple(tuple(map(int, row)) for row in counts)}
 
 
 def _intervals(arrays: Mapping[str, Floats], rows: int) -> dict[str, Measurement]:

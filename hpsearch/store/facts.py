@@ -171,6 +171,7 @@ class Changes(TypedDict, total=False):
     best_digest: str
     evaluations: tuple[Evaluation, ...]
     guesses: Mapping[str, float]
+    predictions: Evaluation
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,15 @@ class Facts:
     @property
     def fault(self) -> str:
         """What cannot be read, although its row's checksum fits; empty if all can."""
-        for name in ("identity", "task", "classes", "kind", "evaluations", "guesses"):
+        for name in (
+            "identity",
+            "task",
+            "classes",
+            "kind",
+            "evaluations",
+            "guesses",
+            "predictions",
+        ):
             try:
                 getattr(self, name)
             except UNREADABLE as error:
@@ -241,6 +250,12 @@ class Facts:
         found = mapping(self.meta.get("guesses", "{}"))
         return {name: float(value) for name, value in found.items()}
 
+    @property
+    def predictions(self) -> Evaluation | None:
+        """What best.keras predicts of its validation split, if the run that wrote it kept that."""
+        text = self.meta.get("predictions", "")
+        return Evaluation.from_record(mapping(text)) if text else None
+
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:
         """Encode some facts as rows of `meta`."""
@@ -251,6 +266,8 @@ class Facts:
             rows["classes"] = json.dumps(changes["classes"])
         if "guesses" in changes:
             rows["guesses"] = json.dumps(dict(changes["guesses"]))
+        if "predictions" in changes:
+            rows["predictions"] = json.dumps(asdict(changes["predictions"]))
         if "asked" in changes:
             rows["asked"] = " ".join(changes["asked"])
         if "evaluations" in changes:

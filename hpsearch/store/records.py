@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
+from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Span, Status
 
 #: The columns that name versions -> the packages.
 PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
@@ -89,6 +89,7 @@ _FIELDS = {
     "late": (dict,),
     "versions": (dict,),
 }
+_SPAN = {"run": _NUMBER, "worker": _WHOLE, "began_seconds": _NUMBER, "seconds": _NUMBER}
 
 
 def checksum_of(*parts: Any) -> str:
@@ -140,6 +141,7 @@ def from_json(text: str) -> ExecutionResult:
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
+    record["spans"] = spans_of(record)
     versions = record.get("versions", {})
     if not versions.keys() <= PACKAGES.keys():
         raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
@@ -150,6 +152,20 @@ def from_json(text: str) -> ExecutionResult:
     if result.status.scored and not math.isfinite(result.score or 0.0):
         raise ValueError(f"score is {result.score}, and it is {result.status}")
     return result
+
+
+def spans_of(record: Mapping[str, Any]) -> tuple[Span, ...]:
+    """Return when workers trained for a decoded result; older stores do not tell.
+
+    Raises:
+        UNREADABLE: They are no valid spans.
+    """
+    spans = tuple(Span(*each) for each in record.get("spans", ()))
+    for span in spans:
+        require_types(span._asdict(), _SPAN)
+        if not all(map(math.isfinite, span)):
+            raise ValueError(f"the span {[*span]} is not finite")
+    return spans
 
 
 def require_types(record: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:

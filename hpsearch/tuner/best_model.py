@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from hpsearch.data.specs import TrainingData
+from hpsearch.data.specs import TrainingData, Variant
 from hpsearch.errors import RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
@@ -20,11 +20,12 @@ from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig, variant_of
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Changes, Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.settings import signals
-from hpsearch.workers.calls import write_model
+from hpsearch.workers.calls import Answers, write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
     Answered,
@@ -125,7 +126,7 @@ class Retrainer:
         execution: Execution,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
-    ) -> str:
+    ) -> tuple[str, Answers]:
         """Have a worker, which may import Keras, write the model over an earlier file.
 
         Args:
@@ -133,24 +134,27 @@ class Retrainer:
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
-            Why it cannot be written, or empty.
+            Why it cannot be written, or empty; and what it predicts of the validation split.
         """
         model = (self._problem(execution), execution.config.trained, execution.seed, weights)
+        which = (execution.fold, self._variant(execution))
         try:
             # Keras writes in place, and wants the suffix.
             with place.scratch(f".{Path(name).stem}-") as scratch:
                 written = scratch.path.absolute() / name
-                error = self.ask(Call(write_model, (written, *model))).error
-                if not error:
+                done = self.ask(Call(write_model, (written, *model, *which), with_data=True))
+                if not done.error:
                     check()
                     place.take(scratch, name, name)
-                return error
+                return done.error, done.value or {}
         except OSError as failure:
-            return failure.strerror or str(failure)
+            return failure.strerror or str(failure), {}
+
+    def _variant(self, execution: Execution) -> Variant:
+        return () if self.recipe.model else variant_of(execution.config.values)
 
     def _problem(self, execution: Execution) -> Problem:
-        variant = () if self.recipe.model else variant_of(execution.config.values)
-        dataset = self.dataset.of(execution.fold, variant)
+        dataset = self.dataset.of(execution.fold, self._variant(execution))
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:
@@ -205,24 +209,45 @@ class BestModel:
             # A kill must not leave a new file that the store takes for the old one.
             self.store.set_facts(best_model="", best_digest="")
         model.unlink(missing_ok=True)
-        failure = self._write(execution, result)
+        failure, answers = self._write(execution, result)
         if failure:
             return "; ".join(filter(None, (said, failure)))
         if not keep_all:
             self.store.keep_weights([execution.number])
-        self.store.set_facts(best_model=mark, best_digest=file_digest(model))
+        changes = Changes(best_model=mark, best_digest=file_digest(model))
+        if answers:
+            changes["predictions"] = self._predictions(execution, result, answers)
+        self.store.set_facts(**changes)
         return said
 
-    def _write(self, execution: Execution, result: ExecutionResult) -> str:
-        """Write best.keras, and return why it is not written, or empty."""
+    def _predictions(
+        self, execution: Execution, result: ExecutionResult, answers: Answers
+    ) -> Evaluation:
+        dataset, metric = self.retrainer.dataset, self.retrainer.recipe.metric
+        rows = (dataset if execution.fold is None else dataset.folds[execution.fold - 1]).arrays
+        return Evaluation(
+            time="",
+            trial=execution.trial,
+            config=execution.config.id,
+            seed=execution.seed,
+            fold=execution.fold,
+            split="validation",
+            rows=len(rows.y_val),
+            metric=metric,
+            metrics={metric: Measurement(float(result.score or 0.0))},
+            **answers,
+        )
+
+    def _write(self, execution: Execution, result: ExecutionResult) -> tuple[str, Answers]:
+        """Write best.keras; return why it is not written, or empty, and its predictions."""
         try:
             weights = self._weights(execution, result)
         except RefusedError as error:
-            return f"{self.where.model} is not written: {error}"
+            return f"{self.where.model} is not written: {error}", {}
         model, check = self.where.model, self.where.check
         with self.where.opened() as place:
-            failure = self.retrainer.write(place, model.name, execution, weights, check)
-        return failure and f"{model} cannot be written: {failure}"
+            failure, answers = self.retrainer.write(place, model.name, execution, weights, check)
+        return failure and f"{model} cannot be written: {failure}", answers
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.

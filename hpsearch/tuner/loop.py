@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Span, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
@@ -112,6 +113,10 @@ class Engine:
     #: Whether the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
+    #: Unix time at which this run began, and the time that workers spent on executions without a
+    #: result so far.
+    _run: float = 0.0
+    _spans: dict[int, list[Span]] = field(default_factory=dict)
     _idle_since: float = 0.0
     _has_waited: bool = False
     asked: Inquiry | None = None
@@ -153,6 +158,7 @@ class Engine:
             stored: Returns every stored execution, for the tables.
         """
         self._began = self._idle_since = now()
+        self._run = round(time.time(), 3)
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
         self.begun = True
@@ -421,6 +427,7 @@ class Engine:
         for event in events:
             match event:
                 case Answered():
+                    self._note_spans(event.result.number, event.result.spans)
                     if event.result.number not in self._open or self._repeats(event.result):
                         continue
                     del self._open[event.result.number]
@@ -449,6 +456,25 @@ class Engine:
         for training in ended:
             self._judge(training)
 
+    def _note_spans(self, number: int, spans: Sequence[Span]) -> None:
+        """Note when a worker trained for an execution, by the clock of the run."""
+        if number not in self._spans:
+            earlier = self.results.get(number)
+            self._spans[number] = [*earlier.spans] if earlier is not None else []
+        self._spans[number] += [
+            Span(
+                self._run,
+                each.worker,
+                round(each.began_seconds - self._run, 4),
+                round(each.seconds, 4),
+            )
+            for each in spans
+        ]
+
+    def _take_spans(self, number: int) -> tuple[Span, ...]:
+        self._note_spans(number, ())
+        return tuple(self._spans.pop(number))
+
     def _repeats(self, result: ExecutionResult) -> bool:
         """Whether the result is that of a training that raised and runs again."""
         if self.repeat is None or result.status is not Status.FAILED:
@@ -471,7 +497,12 @@ class Engine:
         """Store results before anyone learns of them."""
         # What another one's curve answers was made by the versions of that one.
         results = [
-            each if each.versions else replace(each, versions=self._versions) for each in results
+            replace(
+                each,
+                versions=each.versions or self._versions,
+                spans=self._take_spans(each.number),
+            )
+            for each in results
         ]
         self.store.add_results(results)
         for result in results:
@@ -491,6 +522,8 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
+        span = Span(0.0, lost.worker, time.time() - lost.seconds, lost.seconds)
+        self._note_spans(training.number, (span,))
         # Those that were to run again have had no answer, so they do.
         self._again.difference_update(training.executions)
         left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])

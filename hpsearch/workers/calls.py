@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Target, Task, TrainingData
+from hpsearch.data.specs import Target, Task, TrainingData, Variant, runs_in_graph
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem, Recipe
@@ -22,13 +22,28 @@ if TYPE_CHECKING:
     from hpsearch.models.shipping import ModelHyperparameters
 
 
-def write_model(
+def _save(model: keras.Model, path: Path, problem: Problem) -> None:
+    try:
+        model.save(path)
+        ModelFile.of(problem.input, problem.target).add_to(path)
+    except OSError as error:
+        raise HpsearchError(error.strerror or str(error)) from error
+
+
+#: The most validation rows, and numbers in them, that a model which is written predicts.
+_MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
+
+
+def write_model(  # noqa: PLR0917 - calls pass arguments by position
     path: Path,
     problem: Problem,
     values: Mapping[str, Any],
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
-) -> None:
+    fold: int | None,
+    variant: Variant,
+    data: TrainingData,
+) -> Answers:
     """Write the model of one training with its weights, input preprocessing included.
 
     Beside Keras' own members, the archive names classes and columns (see `ModelFile`).
@@ -38,18 +53,76 @@ def write_model(
         values: The live hyperparameters; `epochs` is not read.
         seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
+        fold, variant: Which of the data the model was trained on.
+
+    Returns:
+        An MLP's predictions of up to 20,000 validation rows, compared with the truth.
 
     Raises:
         HpsearchError: The file cannot be written.
     """
-    from hpsearch.models.mlp import trained_model  # imports Keras
+    from hpsearch.models.mlp import build_model, full_model  # imports Keras
 
-    model = trained_model(problem, values, seed, weights)
-    try:
-        model.save(path)
-        ModelFile.of(problem.input, problem.target).add_to(path)
-    except OSError as error:
-        raise HpsearchError(error.strerror or str(error)) from error
+    trained = build_model(problem, values, seed)
+    trained.set_weights(list(weights))
+    model = full_model(trained, problem.input, problem.target)
+    _save(model, path, problem)
+    target = problem.target
+    if problem.recipe.model or problem.input.parts or target.parts:
+        return {}
+    arrays = data.of(fold, variant).arrays
+    x = arrays.x_val
+    if len(x) > _MOST_ROWS or x.size > _MOST_NUMBERS:
+        return {}
+    raw = runs_in_graph(problem.input)
+    judged = model if raw else trained
+    # Keras' predict would trace a graph, which takes longer than so few rows.
+    steps = (x[at : at + _ROWS_A_STEP] for at in range(0, len(x), _ROWS_A_STEP))
+    outputs = np.concatenate([np.asarray(judged(step, training=False)) for step in steps])
+    predicted = predictions(outputs, target)
+    if predicted is None:
+        return {}
+    if target.task is Task.REGRESSION and not raw:
+        predicted = predicted * target.std[0] + target.mean[0]
+    return answers(predicted, arrays.y_val, target)
+
+
+Answers = dict[str, tuple[tuple[Any, ...], ...]]
+"""`confusion` or `pairs` of an evaluation; empty if the predictions are not known."""
+#: The largest confusion matrix, and the most rows whose predictions are kept.
+_MOST_CLASSES, _MOST_PAIRS = 30, 300
+
+
+def answers(predicted: npt.NDArray[Any], y: npt.NDArray[Any], target: Target) -> Answers:
+    """Compare predictions with the truth.
+
+    Args:
+        predicted: Class indices, or targets in their own unit, `(n_samples,)`.
+        y: Targets as in `hpsearch.data.specs.Arrays`.
+    """
+    size = max(2, len(target.classes))
+    if target.task is Task.REGRESSION:
+        truth = y.reshape(len(y)).astype(np.float64) * target.std[0] + target.mean[0]
+        order = np.argsort(truth, kind="stable")
+        shown = order[np.unique(np.linspace(0, len(y) - 1, _MOST_PAIRS).round().astype(int))]
+        pairs = zip(truth[shown], predicted[shown], strict=True)
+        finite = [(float(f"{a:.6g}"), float(f"{b:.6g}")) for a, b in pairs if np.isfinite(b)]
+        return {"pairs": tuple(finite)}
+    if size > _MOST_CLASSES:
+        return {}
+    cells = y.reshape(len(y)).astype(np.intp) * size + predicted.astype(np.intp)
+    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
+    return {"confusion": tuple(tuple(map(int, row)) for row in counts)}
+
+
+def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:
+    """Return an MLP's predicted classes or targets `(n_samples,)`; None for several targets."""
+    if target.task is Task.MULTICLASS:
+        return np.asarray(np.argmax(outputs, axis=-1))
+    if target.outputs != 1:
+        return None
+    single = outputs.reshape(len(outputs))
+    return single > _HALF if target.task is Task.BINARY else single
 
 
 def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
@@ -161,12 +234,8 @@ def _by_row(
         scored = KerasMetric(recipe.keras_metric, target)
         scored.add(prepared_y, predicted)
         measured[scored.name] = scored.result()
-    if target.task is Task.MULTICLASS:
-        measured[PREDICTED] = np.argmax(predicted, axis=-1)
-    elif target.outputs == 1:
-        single = np.asarray(predicted).reshape(len(y))
-        measured[PREDICTED] = single > _HALF if target.task is Task.BINARY else single
-    return measured
+    found = predictions(np.asarray(predicted), target)
+    return measured if found is None else measured | {PREDICTED: found}
 
 
 def _rows(values: Any, rows: int) -> npt.NDArray[np.float64]:

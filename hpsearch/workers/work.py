@@ -19,7 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
-from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.space.execution import ExecutionResult, Span, Status
 from hpsearch.space.mlp import variant_of
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
@@ -105,6 +105,15 @@ def _train(
     started = time.monotonic()
     answered: set[int] = set()
     last_progress = 0.0
+    since = time.time()
+
+    def answer(result: ExecutionResult) -> None:
+        nonlocal since
+        instant = time.time()
+        # The driver knows when its run began.
+        span = Span(0.0, worker, since, max(0.0, instant - since))
+        since = instant
+        emit(Answered(worker, replace(result, spans=(span,))))
 
     def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
         nonlocal last_progress
@@ -116,11 +125,11 @@ def _train(
     try:
         with contained():
             for result in _results(job, dataset, on_epoch, started):
-                emit(Answered(worker, result))
+                answer(result)
                 answered.add(result.number)
     except failures as error:  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
-            emit(Answered(worker, result))
+            answer(result)
     emit(Finished(worker, training))
 
 

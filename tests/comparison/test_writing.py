@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hpsearch.cli.show import print_comparison
 from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.figures import distributions
 from hpsearch.comparison.writing import as_html, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError
 
@@ -76,7 +77,7 @@ def test_html_is_inert(hostile):
     assert page.attributes <= {
         "lang", "charset", "http-equiv", "name", "content", "class", "tabindex", "role",
         "aria-label", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "points",
-        "text-anchor",
+        "text-anchor", "stroke-dasharray",
     }  # fmt: skip
     for name in HOSTILE:
         assert name in page.text
@@ -198,7 +199,8 @@ def test_the_page_begins_with_the_verdict_and_its_figures(plain):
     assert len(points) == 6
     for x, y in points:
         assert float(y) < y1 + (float(x) - x1) / (x2 - x1) * (y2 - y1)
-    assert distributions.count("<polyline") == 2
+    # A line for each table, and one in the legend.
+    assert distributions.count("<polyline") == 4
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):
@@ -243,3 +245,17 @@ def test_numbers_read_as_people_write_them():
     assert number(3012.4) == "3012.4000"
     assert number(4.2e9) == "4.2e+09"
     assert number(float("inf")) == "unbounded"
+
+
+def test_no_two_of_many_tables_look_alike():
+    figure = distributions("score", [(f"table {n}", [0.1 * n, 0.2]) for n in range(21)])
+    looks = re.findall(r'class="line (line-\d)" stroke-dasharray="([\d ]*)"', figure)
+    assert len(looks) == 42
+    assert len({*looks}) == 21
+
+
+def test_no_hash_where_a_name_will_do(plain):
+    text = as_html(plain)
+    assert [best.trial for best in plain.bests] == [5, 5]
+    assert "<th>best trial</th>" in text
+    assert not re.search(r"<td[^>]*>[cp][0-9a-f]{11}</td>", text)

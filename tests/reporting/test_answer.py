@@ -116,7 +116,7 @@ def test_without_a_score_it_is_said(source_of):
     source = made(source_of(20), status="failed", score=np.nan)
     said = answer_of(source)
     assert said["headline"] == "No trial has a score yet."
-    assert said["remark"] == "20 trials ended."
+    assert said["remark"] == "20 failed."
 
 
 def test_a_best_value_at_the_edge_is_told_and_no_other(source_of):

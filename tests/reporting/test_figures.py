@@ -32,6 +32,7 @@ from hpsearch.reporting.trial_figures import (
     parallel_figure,
     progress_figure,
 )
+from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
 
 
@@ -101,6 +102,17 @@ def test_parallel_coordinates_place_inactive_values_below(source_of):
     rate = trace["dimensions"][labels.index("learning_rate")]
     assert rate["ticktext"] == ["0.0003", "0.001", "0.003", "0.01", "0.03"]
     assert rate["tickvals"][1] == pytest.approx(-3)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
+    sweep = sweep_from_text(
+        "data: {dataset: iris}\nmethod: random\nbudget: {trials: 9}\n"
+        f"parameters: {{units: {{min: 4, max: 128, scale: {scale}, type: int}}}}\n",
+        "sweep.yaml",
+    )
+    source = replace(source_of(100), sweep=sweep)
+    assert source.axes["units"].log is (scale == "log")
 
 
 def test_lines_of_one_value_lie_side_by_side_and_the_best_on_top(source_of):
@@ -194,6 +206,26 @@ def test_far_values_do_not_flatten_the_others():
     low, high = robust_range([*np.linspace(0, 1, 50), 1e6])
     assert low <= 0
     assert 1 < high < 3
+
+
+def test_neither_do_several_very_far_ones():
+    values = [1e-6 * (1 + n / 70) for n in range(70)] + [1e3] * 10
+    low, high = robust_range(values)
+    assert low == pytest.approx(1e-6, rel=0.1)
+    assert high == pytest.approx(2e-6, rel=0.1)
+    # Scores of two kinds, of which neither is far.
+    assert robust_range([0.1 + n / 100 for n in range(30)] + [0.9] * 10) is None
+
+
+def test_long_names_keep_both_ends():
+    names = [f"a_rather_long_name_of_a_hyperparameter_{n}" for n in (7, 10)]
+    assert [inert(name, 12) for name in names] == ["a_rath…ter_7", "a_rath…er_10"]
+    assert inert("<b>", 12) == "&lt;b&gt;"
+
+
+def test_a_number_beside_a_larger_one_has_its_decimals():
+    assert [number(value, beside=3_054.2) for value in (572.81, 12.3456)] == ["573", "12"]
+    assert number(0.0042, beside=0.9648) == "0.0042"
 
 
 def test_a_spread_has_both_ends():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hpsearch.data.specs import Target, Task
-from hpsearch.revisit.rows import _answers, mean_interval, share_interval
+from hpsearch.revisit.rows import mean_interval, share_interval
 from hpsearch.store.facts import Measurement
+from hpsearch.workers.calls import answers, predictions
 
 #: Of a standard normal distribution, two-sided.
 _Z = 1.959963984540054
@@ -68,26 +69,24 @@ def test_equal_losses():
 def test_classes_give_a_matrix_of_true_and_predicted():
     target = Target(Task.MULTICLASS, 3, classes=("a", "b", "c"))
     y, predicted = np.array([0, 0, 1, 2, 2]), np.array([0.0, 1.0, 1.0, 2.0, 0.0])
-    found = _answers({"predicted": predicted}, y, target)
+    found = answers(predicted, y, target)
     assert found == {"confusion": ((1, 1, 0), (0, 1, 0), (1, 0, 1))}
-    two = _answers(
-        {"predicted": np.array([0.0, 1.0])}, np.array([1.0, 1.0]), Target(Task.BINARY, 1)
-    )
+    two = answers(np.array([0.0, 1.0]), np.array([1.0, 1.0]), Target(Task.BINARY, 1))
     assert two == {"confusion": ((0, 0), (1, 1))}
 
 
 def test_targets_give_pairs_in_their_own_unit_spread_over_the_true_ones():
     target = Target(Task.REGRESSION, 1, mean=(100.0,), std=(10.0,))
     y = np.linspace(-1, 1, 1_000)[::-1].reshape(-1, 1)
-    found = _answers({"predicted": y.ravel() * 10 + 101}, y, target)["pairs"]
+    found = answers(y.ravel() * 10 + 101, y, target)["pairs"]
     assert len(found) == 300
     assert found[0] == (90, 91)
     assert found[-1] == (110, 111)
-    lost = _answers({"predicted": np.array([np.nan, 2.0])}, np.zeros((2, 1)), target)
+    lost = answers(np.array([np.nan, 2.0]), np.zeros((2, 1)), target)
     assert lost == {"pairs": ((100, 2),)}
 
 
 def test_what_is_not_known_or_too_much_is_left_out():
     many = Target(Task.MULTICLASS, 31, classes=tuple(map(str, range(31))))
-    assert _answers({"loss": np.zeros(2)}, np.zeros(2), many) == {}
-    assert _answers({"predicted": np.zeros(2)}, np.zeros(2), many) == {}
+    assert answers(np.zeros(2), np.zeros(2), many) == {}
+    assert predictions(np.zeros((3, 2)), Target(Task.REGRESSION, 2)) is None

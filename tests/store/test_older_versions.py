@@ -135,6 +135,8 @@ def test_the_store_holds_what_the_table_says(directory: Path) -> None:
         assert (row["score"], row["status"]) == (result.score, result.status)
         assert row["epochs_trained"] == len(result.curve)
     assert any(each != "None" for each in weights.values())
+    # They did not note when workers trained.
+    assert load_source(directory).spans == []
     assert bool(snapshots) == (directory.name == "asha")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hpsearch
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
@@ -89,6 +90,11 @@ def test_it_is_written_once(directory: Directory) -> None:
     model = directory.where.model
     assert accuracy(model) == pytest.approx(directory.result.score)
     assert directory.files() == {"best.keras", "sweep.db", "sweep.db-wal"}
+    # Beside it, what it predicts of the validation split.
+    kept = directory.store.facts().predictions
+    assert kept is not None
+    (right, _), (_, also) = kept.confusion
+    assert (right + also) / kept.rows == pytest.approx(directory.result.score)
     before = model.stat().st_mtime_ns
     directory.executor = Refusing()
     assert directory.save() == ""
@@ -289,3 +295,26 @@ def test_whose_weights_stay(directory: Directory, *, keep_all: bool) -> None:
     assert directory.save(keep_all=keep_all) == ""
     assert (directory.store.weights(2) is not None) == keep_all
     assert directory.store.weights(1) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "name"), [("regression", "val_mae"), ("images", "val_accuracy")])
+def test_the_predictions_that_are_kept_give_the_score(tmp_path: Path, task: str, name: str) -> None:
+    """Targets in their own unit, and raw images, which the model itself scales."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=200)
+    x = rng.integers(60, size=(200, 5, 4), dtype=np.uint8) + 60 * y[:, None, None].astype(np.uint8)
+    given = (x, y) if task == "images" else (x.reshape(200, -1) / 9.0, 100.0 + 10.0 * y)
+    results = hpsearch.tune(
+        *given, parameters={"units": [4], "epochs": [6]}, metric=name, out=tmp_path / "out"
+    )
+    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
+        kept = store.facts().predictions
+    assert kept is not None
+    if task == "images":
+        found = np.trace(np.array(kept.confusion)) / kept.rows
+    else:
+        found = np.abs(np.diff(kept.pairs, axis=1)).mean()
+    assert found == pytest.approx(results.best["score"], rel=1e-5)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f'"title":"validation split, {kept.rows} rows, trial 1"' in page

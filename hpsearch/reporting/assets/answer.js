@@ -13,11 +13,12 @@ function answerSection(view) {
   return el("section", { className: "first", id: "answer", "aria-label": "Answer" }, head,
     el("div", { className: "panels" },
       panel("The best config", configTable(answer.values), copyButtons(() => answer.values.map(([name, , value]) => [name, value]))),
-      panel("What mattered most",
-        importance.reason ? el("p", { className: "note" }, `Not known: ${importance.reason}.`) : el("ol", { className: "mattered" }, answer.shares.map(mattered)),
+      answer.shares.length > 0 && panel("What mattered most",
+        el("ol", { className: "mattered" }, answer.shares.map(mattered)),
         weak && el("p", { className: "note warn" }, "A hint at most: the scores depend on these little.")),
       answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, line))))),
-    el("p", { className: "note facts" }, view.sweep.tiles.join(" · ")));
+    el("p", { className: "note facts" }, view.sweep.tiles.join(" · "),
+      importance.reason && `. What mattered is not known: ${importance.reason}.`));
 }
 
 function panel(title, ...content) {

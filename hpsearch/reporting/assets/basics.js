@@ -42,12 +42,13 @@ function thousands(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** A score or a loss; the same as `number` of drawing.py. */
-function score(value) {
+/** A score or a loss, with the decimals of a larger one beside it; the same as `number` of drawing.py. */
+function score(value, beside = 0) {
   if (value === null || value === undefined) return "-";
-  const size = Math.abs(value);
+  let size = Math.abs(value);
   if (size === 0) return "0";
   if (size < 1e-3 || size >= MOST_SPELT) return exponential(value);
+  if (Math.abs(beside) < MOST_SPELT) size = Math.max(size, Math.abs(beside));
   if (size >= 999.95) return thousands(value);
   return value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
 }
@@ -61,11 +62,15 @@ function brief(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
+/** Both ends of a text of more than `most` characters; the same as `inert` of drawing.py. */
+function shortened(text, most) {
+  const half = Math.floor(most / 2);
+  return text.length > most ? `${text.slice(0, most - half)}…${text.slice(text.length - half + 1)}` : text;
+}
+
 /** Escape text for Plotly, which reads some HTML in labels. */
 function inert(text) {
-  const all = String(text);
-  const cut = all.length > 60 ? all.slice(0, 59) + "…" : all;
-  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return shortened(String(text), 60).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** State that survives reloads of a live page, unless the browser forbids storage. */

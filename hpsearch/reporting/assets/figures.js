@@ -59,7 +59,7 @@ function render(node) {
     return;
   }
   const look = payload.themes[theme];
-  const spec = themed(entry.spec, look.colours);
+  const spec = themed(entry.fit ? entry.fit(entry.spec, node.clientWidth) : entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
   const layout = {
@@ -68,7 +68,7 @@ function render(node) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     autosize: true,
-    ...(printing ? { width: node.clientWidth, autosize: false } : {}),
+    ...(printing ? { width: node.clientWidth, height: node.clientHeight, autosize: false } : {}),
     // On a touch screen, dragging scrolls the page instead of zooming.
     dragmode: coarse ? false : "zoom",
   };
@@ -105,7 +105,12 @@ function startPrinting() {
   window.addEventListener("beforeprint", () => {
     before = theme;
     printing = true;
-    document.documentElement.dataset.print = "yes";
+    const table = document.getElementById("trials");
+    // The table is small, and words are broken, only if it would be cut.
+    for (const look of ["yes", "tight", "tighter", "tightest"]) {
+      document.documentElement.dataset.print = look;
+      if (!table || table.scrollWidth <= table.parentElement.clientWidth) break;
+    }
     for (const entry of drawn.values()) entry.ready = true;
     setTheme("light");
   });

@@ -2,7 +2,7 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores" };
+const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores", timeline: "Workers" };
 
 function forgetFigures() {
   for (const [node, entry] of drawn) {
@@ -35,7 +35,7 @@ function openSweep(index, focus) {
   });
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
-    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view),
+    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view), timelineSection(view),
     scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
   const main = document.getElementById("content");

@@ -1,9 +1,10 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
+// Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
 
-const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 46, least: 104, zone: 26 };
+const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26 };
 
 /** Ticks of an axis of numbers between two positions, which are powers of ten on a log axis. */
-function numberTicks(low, high, log) {
+function numberTicks(low, high, log, text = brief) {
   if (log) {
     const steps = high - low > 3 ? [1] : high - low > 1.2 ? [1, 3] : [1, 2, 3, 5, 7];
     const found = [];
@@ -19,10 +20,12 @@ function numberTicks(low, high, log) {
   const step = [1, 2, 5, 10].map((each) => each * unit).find((each) => each >= rough);
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) {
-    found.push([at, brief(Number(at.toPrecision(6)))]);
+    found.push([at, text(Number(at.toPrecision(6)))]);
   }
   return found;
 }
+
+const tickOfScore = (value) => (Math.abs(value) >= 1000 && Math.abs(value) < MOST_SPELT ? thousands(value) : brief(value));
 
 class Parallel {
   constructor(view) {
@@ -56,7 +59,7 @@ class Parallel {
     if (column.levels) [low, high] = [-0.5, column.levels.length - 0.5];
     const marked = column.levels ? column.levels.map((text, index) => [index, text])
       : (column.marked || []).map((value) => [column.log ? Math.log10(value) : value, brief(value)]);
-    const ticks = marked.length ? marked : seen.length ? numberTicks(low, high, column.log) : [];
+    const ticks = marked.length ? marked : seen.length ? numberTicks(low, high, column.log, score ? tickOfScore : brief) : [];
     const spread = marked.length ? this.spread(at, marked) : null;
     if (marked.length && !column.levels && spread) [low, high] = [low - spread.half, high + spread.half];
     return { column, at, low, high, ticks, spread, missing: column.values };
@@ -182,7 +185,7 @@ class Parallel {
         const y = this.y(axis, place);
         if (above - y < 13) continue;
         above = y;
-        const short = text.length > room ? `${text.slice(0, room - 1)}…` : text;
+        const short = shortened(text, room);
         const node = svg("text", { class: "axis-tick", x: last ? x - 6 : x + 6, y: y + 4, "text-anchor": last ? "end" : "start" }, short);
         if (short !== text) node.append(svg("title", {}, text));
         parts.push(node);
@@ -227,8 +230,10 @@ class Parallel {
         this.view.filters.set(index, null, true);
         return;
       }
-      const places = [this.place(start, axis), this.place(now, axis)].sort((a, b) => a - b);
-      this.view.filters.set(index, [this.whole(axis, places)], true);
+      const [low, high] = [this.place(start, axis), this.place(now, axis)].sort((a, b) => a - b);
+      // At the end of an axis lie the trials beyond it, too.
+      const open = [low <= axis.low ? -1e300 : low, high >= axis.high ? 1e300 : high];
+      this.view.filters.set(index, [axis.spread ? this.whole(axis, [low, high]) : open], true);
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", end, { once: true });
@@ -236,7 +241,6 @@ class Parallel {
 
   /** A range that holds whole bands of an axis of few values. */
   whole(axis, [low, high]) {
-    if (!axis.spread) return [low, high];
     const { half } = axis.spread;
     const touched = axis.ticks.map(([place]) => place).filter((place) => place + half >= low && place - half <= high);
     return touched.length ? [Math.min(...touched) - half / 2, Math.max(...touched) + half / 2] : [low, high];

@@ -22,7 +22,7 @@ function listTable(head, rows, classes) {
 
 function bestSection(view) {
   if (!view.sweep.total) return null;
-  return card("best", "Trials", "Best first, one line a config. Choose a line to open it.", view.table.controls(), view.table.node);
+  return card("best", "Trials", `${view.sweep.scored > 1 ? "Best first, one line a config. " : ""}Choose a line to open it.`, view.table.controls(), view.table.node);
 }
 
 function progressSection(view) {
@@ -33,6 +33,14 @@ function progressSection(view) {
   const [by] = chooser("Along", ways, draw);
   draw("trial");
   return card("progress", "Progress", view.sweep.notes.progress, ways.length > 1 && by, node);
+}
+
+function timelineSection(view) {
+  const { timeline } = view.sweep.figures;
+  if (!timeline) return null;
+  const node = plot("When each worker trained, and when it waited.");
+  show(node, timeline, { trials: view.trials, name: "timeline", wire: view.clickable });
+  return card("timeline", "Timeline of workers", view.sweep.notes.timeline, null, node);
 }
 
 function scoresSection(view) {
@@ -97,6 +105,22 @@ function transposed(spec) {
   return { data, layout: { ...spec.layout, xaxis: spec.layout.yaxis, yaxis: spec.layout.xaxis } };
 }
 
+/** A label of Plotly with its ends alone. */
+function brieflyLabelled(label, most) {
+  return inert(shortened(label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&"), most));
+}
+
+/** On a narrow screen, short labels and the scale above leave the cells their room. */
+function narrowed(spec, width) {
+  if (width > 520) return spec;
+  const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => brieflyLabelled(text, 12)) } : {}) });
+  const layout = { ...spec.layout, xaxis: { ...short(spec.layout.xaxis), tickangle: "auto" }, yaxis: short(spec.layout.yaxis) };
+  const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
+  const data = spec.data.map((trace) => (trace.colorbar
+    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { ...trace.colorbar.title, side: "top" } } } : trace));
+  return { data, layout };
+}
+
 function contourSection(view) {
   const { names, specs } = view.sweep.figures.contours;
   if (names.length < 2) return null;
@@ -107,7 +131,7 @@ function contourSection(view) {
     const other = x === y ? (y + 1) % names.length : y;
     up.value = String(other);
     const spec = specs[`${x}|${other}`] || transposed(specs[`${other}|${x}`]);
-    show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable });
+    show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable, fit: narrowed });
   };
   const [first, across] = chooser("Across", options, draw, view.sweep.figures.contours.first[0]);
   const [second, up] = chooser("Up", options, draw, view.sweep.figures.contours.first[1]);
@@ -175,8 +199,9 @@ function provenanceSection(view) {
   if (figures.work && total) {
     const node = plot("Epochs that were trained, shared, and not needed.");
     show(node, figures.work, { name: "work" });
-    parts.push(node, el("p", { className: "note" }, notes.work), pairsOf(work));
+    parts.push(node, el("p", { className: "note" }, notes.work));
   }
+  if (total && work.length) parts.push(pairsOf(work));
   return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
     file && el("details", {}, el("summary", {}, "The resolved sweep, sweep.yaml"), el("pre", { tabindex: "0" }, file)));
 }

@@ -18,7 +18,9 @@ class TrialTable {
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.forth = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
     const hidden = memory.get(`columns:${view.sweep.name}`, null);
-    this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !column.detail)));
+    // Where no trial has a score, how each ended is all there is.
+    const detail = (column) => (view.sweep.scored ? column.detail : column.name === "score" || (column.detail && column.name !== "status"));
+    this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !detail(column))));
     const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
       el("table", { id: "trials" }, el("thead", {}, this.head), this.body));
     this.node = el("div", {}, region, el("div", { className: "controls pages" }, this.back, this.forth, this.status));
@@ -179,7 +181,7 @@ class TrialTable {
     if (column.name === "score") {
       const spread = this.trials.byName.get("std");
       const known = spread && spread.values[row] !== null && column.values[row] !== null;
-      return el("td", {}, text, known && el("span", { className: "spread" }, ` ± ${score(spread.values[row])}`));
+      return el("td", {}, text, known && el("span", { className: "spread" }, ` ± ${score(spread.values[row], column.values[row])}`));
     }
     if (column.name === "status") {
       const bad = text !== "completed" && text !== "stopped";
