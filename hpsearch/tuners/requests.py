@@ -41,7 +41,7 @@ def request_for(
             _require_arrays(args, kwargs)
         return request_of(args, kwargs, own_fit=own), None
     except NotOnEngine as reason:
-        return _whole(tuner, args, kwargs, own=own, reason=str(reason))
+        return whole_request(tuner, args, kwargs, own=own, reason=str(reason))
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -57,10 +57,18 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
 
 
-def _whole(
+def whole_request(
     tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str
 ) -> tuple[Request, keras_tuner.HyperModel]:
-    """Return a request without rows, and a hypermodel that has the arguments."""
+    """Return a request without rows, and a hypermodel that has the arguments.
+
+    Args:
+        own: See `request_for`.
+        reason: Why they are no rows of the engine's.
+
+    Raises:
+        NotOnEngine: Workers cannot have the arguments.
+    """
     given = dict(kwargs)
     if not own:
         if len(args) > len(POSITIONS):
