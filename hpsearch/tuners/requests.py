@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import keras
 import keras_tuner
 import numpy as np
 
+from hpsearch.data.dataset import is_dataset
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
-from hpsearch.models.shipping import shipped
+from hpsearch.tuners.arguments import copied, sent
 from hpsearch.tuners.running import AsGiven
 
 _ROWS = ("x", "y")
-#: Each training is sent as much.
-_MOST_BYTES = 2**26
 
 
 def request_for(
@@ -81,30 +80,24 @@ def whole_request(
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
     values = [*args, *given.values()]
-    if (least := sum(map(len, _parts(values)))) > _MOST_BYTES:
-        raise NotOnEngine(_too_large(reason, least))
     try:
-        code = shipped((tuple(args), given), "the arguments of search", of=map(type, values))
+        arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
+    except NotOnEngine as error:
+        raise NotOnEngine(f"{reason}, and {error}") from None
     except InputError as error:
         # The engine's own reason comes first: that is easier to change.
         raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
-    if len(code) > _MOST_BYTES:
-        raise NotOnEngine(_too_large(reason, len(code)))
-    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=code, called=called)
+    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     epochs = given.get("epochs")
     # Code of the user's may make other rows of them.
-    row = np.zeros((1, *(() if own else _row_shape(code))), np.float32)
+    row = np.zeros((1, *(() if own else _row_shape(args, given))), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
     whole = epochs if isinstance(epochs, int) else None
     return Request(arrays, whole, None, callbacks, {}, of=_digest(values)), hypermodel
 
 
-def _too_large(reason: str, count: int) -> str:
-    return (
-        f"{reason}, and the arguments of search have {count >> 20} MB, which each training would be"
-        f" sent (at most {_MOST_BYTES >> 20} MB): give NumPy arrays for x and y, or a "
-        "keras.utils.PyDataset that reads from files"
-    )
+def _folder(tuner: Any) -> Path:
+    return Path(tuner.project_dir).absolute()
 
 
 def _in_short(error: InputError) -> str:
@@ -116,14 +109,17 @@ def _in_short(error: InputError) -> str:
     )
 
 
-def _row_shape(code: bytes) -> tuple[int, ...]:
+def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
-    # A copy: reading a batch may change a dataset.
-    args, given = cloudpickle.loads(code)
     x = given.get("x", args[0] if args else None)
     if isinstance(x, keras.utils.PyDataset):
-        x = x[0][0]
-    shape = tuple(getattr(x, "shape", ()))[1:]
+        # Of a copy: reading a batch may change a dataset.
+        x = copied(x)[0][0]
+    elif is_dataset(x):
+        spec = x.element_spec
+        x = spec[0] if isinstance(spec, tuple) else spec
+    shape = getattr(x, "shape", ())
+    shape = () if shape is None else tuple(shape)[1:]
     return shape if all(isinstance(each, int) for each in shape) else ()
 
 
@@ -135,15 +131,15 @@ def _digest(values: Sequence[Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     if isinstance(value, np.ndarray):
         yield f"{value.dtype}{value.shape}".encode()
         if value.dtype.kind == "O":
             yield from _parts(value.tolist())
-        else:
-            yield np.ascontiguousarray(value).tobytes()
+        elif value.size and value.itemsize:
+            yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     elif isinstance(value, Mapping):
         for name, each in value.items():
             yield str(name).encode()

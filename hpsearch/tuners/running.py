@@ -17,7 +17,8 @@ from keras_tuner.src.engine import trial as kt_trial
 from hpsearch.files import write_atomically
 from hpsearch.models.custom import seeded
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.training.fit import Watcher
+from hpsearch.training.fit import EngineFit, Watcher
+from hpsearch.tuners.arguments import Sent
 
 #: KerasTuner's own, even if a program puts hpsearch's class in its place.
 SCIKIT = keras_tuner.SklearnTuner
@@ -34,7 +35,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
             `arguments` has them.
         names: The names of the others.
         own: Whether a `run_trial` or `fit` of the user's gets them.
-        arguments: All of them by cloudpickle, if rows are not what a training has.
+        arguments: All of them, if rows are not what a training has.
         called: Whether `search` was given callbacks; with `arguments` only.
     """
 
@@ -45,7 +46,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         names: Collection[str],
         *,
         own: bool = True,
-        arguments: bytes = b"",
+        arguments: Sent | None = None,
         called: bool = False,
     ) -> None:
         super().__init__()
@@ -56,7 +57,9 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         self._positions, self._names = positions, frozenset(names)
         if called:
             self._names |= {"callbacks"}
-        self._arguments = arguments
+        self.arguments = arguments
+        # Rows that `search` has seen to be none of the engine's.
+        self._refused = not own
         self._builds = builds_in(Path(tuner.project_dir).absolute())
         self._tuner_class = type(tuner) if own_run else None
         self._attributes = held(tuner) if own_run else {}
@@ -69,10 +72,12 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
 
     def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the user's method for a model that is built."""
-        if self._arguments:
-            # Each training begins with a copy: a dataset may have a state.
-            first, given = cloudpickle.loads(self._arguments)
+        if self.arguments is not None:
+            given_first, given = self.arguments.load()
+            first = list(given_first)
             given.update(kwargs)
+            if self._refused and isinstance(model.fit, EngineFit):
+                model.fit.leave()
         else:
             given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
             first = [given.pop(name) for name in ("x", "y")[: self._positions]]

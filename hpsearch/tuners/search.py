@@ -243,6 +243,8 @@ class EngineSearch:
             return False
         finally:
             self.searches = False
+            if isinstance(self._hypermodel, AsGiven) and self._hypermodel.arguments is not None:
+                self._hypermodel.arguments.remove()
         return True
 
     @property
