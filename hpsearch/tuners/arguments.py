@@ -168,6 +168,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if type(obj) in _LOCKS:
             return _LOCKS[type(obj)], ()
         if is_dataset(obj):
+            # An array, which may be in the file.
             return _dataset, (np.frombuffer(graph_of(obj), np.uint8), obj.element_spec)
         if isinstance(obj, ImageIterator):
             state = {n: each for n, each in vars(obj).items() if n != "index_generator"}
@@ -247,6 +248,11 @@ def graph_of(dataset: Any) -> bytes:
     return bytes(graph)
 
 
-def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
-    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph.tobytes())
+def dataset_of(graph: bytes, spec: Any) -> Any:
+    """Return the dataset of a graph, which begins anew."""
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
     return tf.data.experimental.from_variant(variant, structure=spec)
+
+
+def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
+    return dataset_of(graph.tobytes(), spec)

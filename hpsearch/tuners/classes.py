@@ -97,6 +97,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
         if "verbose" in kwargs:
             self.oracle.verbose = kwargs["verbose"]
         if not self._hpsearch.run(args, kwargs):
+            args, kwargs = self._hpsearch.put_back(args, kwargs)
             super().search(*args, **kwargs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -17,30 +18,42 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.tuners.arguments import copied, sent
+from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
 _ROWS = ("x", "y")
+#: Their place among the positional arguments of `fit`.
+_EPOCHS = POSITIONS.index("epochs")
+
+
+def recorder_for(
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
+) -> Recorder:
+    """Return what reads batches that only this process can make; see `Recorder`."""
+    epochs = kwargs.get("epochs", None if own else 1)
+    if not own and len(args) > _EPOCHS:
+        epochs = args[_EPOCHS]
+    # Hyperband decides the epochs, not `search`.
+    epochs = getattr(tuner.oracle, "max_epochs", None) or epochs
+    return Recorder(epochs if isinstance(epochs, int) else None, own=own)
 
 
 def request_for(
-    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], recorder: Recorder
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return the request, and the hypermodel that passes the arguments on, if one has to.
 
     Rows that are arrays are those of the request. Everything else is sent to the workers as it is.
 
-    Args:
-        own: Whether code of the user's gets the arguments: a `run_trial`, or a hypermodel's `fit`.
-
     Raises:
         NotOnEngine: Workers cannot have the arguments.
     """
     try:
-        if own:
+        if recorder.own:
             _require_arrays(args, kwargs)
-        return request_of(args, kwargs, own_fit=own), None
+        return request_of(args, kwargs, own_fit=recorder.own), None
     except NotOnEngine as reason:
-        return whole_request(tuner, args, kwargs, own=own, reason=str(reason))
+        return whole_request(tuner, args, kwargs, recorder, str(reason))
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -57,18 +70,23 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
 
 
 def whole_request(
-    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str
-) -> tuple[Request, keras_tuner.HyperModel]:
+    tuner: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    recorder: Recorder,
+    reason: str,
+) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return a request without rows, and a hypermodel that has the arguments.
 
+    Rows of generators that are the same in each epoch are those of the request, without one.
+
     Args:
-        own: See `request_for`.
-        reason: Why they are no rows of the engine's.
+        reason: Why the arguments are no rows of the engine's.
 
     Raises:
         NotOnEngine: Workers cannot have the arguments.
     """
-    given = dict(kwargs)
+    given, own = dict(kwargs), recorder.own
     if not own:
         if len(args) > len(POSITIONS):
             raise NotOnEngine(reason)
@@ -79,8 +97,12 @@ def whole_request(
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
-    values = [*args, *given.values()]
     try:
+        args, given = recorder.recorded(args, given)
+        rows = None if own else with_read_rows(given)
+        if rows is not None:
+            with contextlib.suppress(NotOnEngine):
+                return request_of((), {**rows, "callbacks": callbacks}), None
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
         raise NotOnEngine(f"{reason}, and {error}") from None
@@ -88,12 +110,19 @@ def whole_request(
         # The engine's own reason comes first: that is easier to change.
         raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
-    epochs = given.get("epochs")
     # Code of the user's may make other rows of them.
-    row = np.zeros((1, *(() if own else _row_shape(args, given))), np.float32)
+    shape = () if own else _row_shape(args, given)
+    return _without_rows(given, callbacks, shape, [*args, *given.values()]), hypermodel
+
+
+def _without_rows(
+    given: Mapping[str, Any], callbacks: tuple[Any, ...], shape: tuple[int, ...], values: list[Any]
+) -> Request:
+    row = np.zeros((1, *shape), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
+    epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
-    return Request(arrays, whole, None, callbacks, {}, of=_digest(values)), hypermodel
+    return Request(arrays, whole, None, callbacks, {}, of=_digest(values))
 
 
 def _folder(tuner: Any) -> Path:
@@ -112,7 +141,10 @@ def _in_short(error: InputError) -> str:
 def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
     x = given.get("x", args[0] if args else None)
-    if isinstance(x, keras.utils.PyDataset):
+    if isinstance(x, Batches):
+        first = x.passes[0][0]
+        x = first[0] if isinstance(first, tuple | list) else first
+    elif isinstance(x, keras.utils.PyDataset):
         # Of a copy: reading a batch may change a dataset.
         x = copied(x)[0][0]
     elif is_dataset(x):

@@ -18,6 +18,7 @@ from hpsearch.models.fit_arguments import Request
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.training.fit import seed_of_fit
 from hpsearch.tuner.settings import stack_level_of_caller
+from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import whole_request
 from hpsearch.tuners.running import Told, copy_of, held, is_users
 from hpsearch.tuners.search import EngineSearch
@@ -39,7 +40,7 @@ class SklearnSearch(EngineSearch):
         self._require_engine()
         self._own = True
         request, self._hypermodel = whole_request(
-            self.tuner, args, kwargs, own=True, reason="the rows are for scikit-learn"
+            self.tuner, args, kwargs, Recorder(None, own=True), "the rows are for scikit-learn"
         )
         self._tell_what_stays(request, own_run=is_users(self.tuner, "run_trial"))
         return request

@@ -41,7 +41,8 @@ from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
 from hpsearch.tuners.checkpoints import write_checkpoints
 from hpsearch.tuners.earlier import EarlierTrials
-from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.recorded import Recorder
+from hpsearch.tuners.requests import recorder_for, request_for
 from hpsearch.tuners.running import AsGiven, builds_in, is_users, run_first
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
@@ -89,6 +90,8 @@ class EngineSearch:
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
         self._own = False
+        #: Has read the generators among the arguments of `search`.
+        self._recorder: Recorder | None = None
         #: The shape of its rows, unless there are several inputs.
         self._row: tuple[int, ...] | None = None
 
@@ -229,7 +232,7 @@ class EngineSearch:
             if self._is_complete:
                 return True
             if self._lacks_names(request):
-                run_first(self.tuner, args, kwargs)
+                run_first(self.tuner, *self.put_back(args, kwargs))
                 if self._is_complete:
                     return True
             self.searches = True
@@ -246,6 +249,15 @@ class EngineSearch:
             if isinstance(self._hypermodel, AsGiven) and self._hypermodel.arguments is not None:
                 self._hypermodel.arguments.remove()
         return True
+
+    def put_back(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of `search`, with generators that give again what was read."""
+        if self._recorder is None:
+            return tuple(args), dict(kwargs)
+        back = self._recorder.put_back
+        return tuple(map(back, args)), {name: back(each) for name, each in kwargs.items()}
 
     @property
     def _is_complete(self) -> bool:
@@ -306,7 +318,8 @@ class EngineSearch:
         tuner = self.tuner
         own_run = is_users(tuner, "run_trial")
         self._own = own_run or trains_itself(tuner.hypermodel)
-        request, passing = request_for(tuner, args, kwargs, own=self._own)
+        self._recorder = recorder_for(tuner, args, kwargs, own=self._own)
+        request, passing = request_for(tuner, args, kwargs, self._recorder)
         if passing is None:
             passing = AsGiven(tuner, len(args), kwargs) if self._own else tuner.hypermodel
         self._hypermodel = passing

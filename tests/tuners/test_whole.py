@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ from keras import layers
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.tuners import arguments, requests
+from hpsearch.tuners import arguments, recorded, requests
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -298,11 +299,13 @@ def endless():
 @pytest.mark.parametrize(
     ("x", "why"),
     [
-        (endless(), "x is no array but generator.*cannot be sent.*PyDataset"),
+        (endless(), "x is no array but generator, and there are too many batches"),
+        ([threading.local()], "x is no array but list.*cannot be sent.*PyDataset"),
         (["a" * 2**27], "have 128 MB beside arrays"),
     ],
 )
-def test_why_not(x, why):
+def test_why_not(x, why, monkeypatch):
+    monkeypatch.setattr(recorded, "MOST_BYTES", 10_000)
     tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
     with pytest.raises(NotOnEngine, match=why):
         tuner._hpsearch._request((x,), {})
