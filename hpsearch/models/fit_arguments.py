@@ -14,7 +14,9 @@ import numpy.typing as npt
 from hpsearch.data.dataset import (
     are_several,
     are_several_inputs,
+    arrays_in,
     is_dataset,
+    joined,
     packed,
     several_target,
 )
@@ -311,31 +313,8 @@ def _batches(dataset: Any) -> Iterator[Any]:
     dataset.on_epoch_end()
 
 
-def arrays_in(value: Any) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the arrays of a batch, or of a part of it, in a fixed order."""
-    if isinstance(value, Mapping):
-        for name in sorted(value):
-            yield from arrays_in(value[name])
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from arrays_in(each)
-    else:
-        yield np.asarray(value)
-
-
 def _length(batch: Batch) -> int:
     return len(next(arrays_in(batch[1])))
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Join batches, or parts of them, that have the same structure."""
-    first = parts[0]
-    if isinstance(first, Mapping):
-        return {name: joined([part[name] for part in parts]) for name in first}
-    if isinstance(first, tuple | list):
-        kind = tuple if isinstance(first, tuple) else list
-        return kind(joined(each) for each in zip(*parts, strict=True))
-    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:

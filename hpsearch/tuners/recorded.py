@@ -11,14 +11,12 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from hpsearch.data.dataset import is_dataset
+from hpsearch.data.dataset import arrays_in, is_dataset, joined
 from hpsearch.machine import available_bytes
 from hpsearch.models.fit_arguments import (
     SHARE_OF_MEMORY,
     NotOnEngine,
-    arrays_in,
     has_equal_rows,
-    joined,
     row_digests,
 )
 from hpsearch.tuners.arguments import dataset_of, graph_of

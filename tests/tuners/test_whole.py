@@ -202,6 +202,7 @@ def test_datasets_that_change_train_in_workers(name, own):
     assert loss == pytest.approx(min(scores(tuner)), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
 def test_a_seeded_dataset_gives_the_scores_of_fit():
     """The rows of each epoch are those that Keras itself reads in its first training."""
