@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -363,6 +363,34 @@ def is_dataset(value: Any) -> bool:
         and hasattr(value, "as_numpy_iterator")
         and hasattr(value, "element_spec")
     )
+
+
+def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
+    """Yield the arrays of a batch, or of a part of it, in a fixed order."""
+    if isinstance(value, Mapping):
+        for name in sorted(value):
+            yield from arrays_in(value[name])
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from arrays_in(each)
+    else:
+        yield np.asarray(value)
+
+
+def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:
+    """Join batches, or parts of them, that have the same structure."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: joined([part[key] for part in parts], join) for key in first}
+    if isinstance(first, tuple | list):
+        kind = tuple if isinstance(first, tuple) else list
+        return kind(joined(each, join) for each in zip(*parts, strict=True))
+    array = join([np.asarray(part) for part in parts])
+    if array.dtype != object:
+        return array
+    # TensorFlow returns texts as bytes.
+    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
+    return np.array(texts, object).reshape(array.shape)
 
 
 def are_several(y: Any, rows: int) -> bool:

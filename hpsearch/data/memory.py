@@ -15,7 +15,9 @@ from hpsearch.data.dataset import (
     Options,
     are_several,
     are_several_inputs,
+    arrays_in,
     is_dataset,
+    joined,
     packed,
     row_counts,
 )
@@ -56,7 +58,7 @@ def collect(dataset: Any, name: str) -> tuple[Any, ...]:
     limit = available_bytes() * _SHARE_OF_MEMORY
     elements, size = [], 0
     for element in dataset.as_numpy_iterator():
-        size += sum(map(_nbytes, element))
+        size += sum(array.nbytes for array in arrays_in(element))
         if size > limit:
             raise DataError(
                 f"{name}: the tf.data.Dataset is larger than a third of the free memory, "
@@ -67,24 +69,7 @@ def collect(dataset: Any, name: str) -> tuple[Any, ...]:
     if not elements:
         raise DataError(f"{name}: the tf.data.Dataset holds no rows")
     join = np.stack if getattr(spec[1], "shape", (0,)) == () else np.concatenate
-    return tuple(_joined(parts, join) for parts in zip(*elements, strict=True))
-
-
-def _nbytes(part: Any) -> int:
-    if isinstance(part, Mapping):
-        return sum(map(_nbytes, part.values()))
-    return int(np.asarray(part).nbytes)
-
-
-def _joined(parts: Sequence[Any], join: Any) -> Any:
-    if isinstance(parts[0], Mapping):
-        return {key: _joined([part[key] for part in parts], join) for key in parts[0]}
-    array = join(parts)
-    if array.dtype != object:
-        return array
-    # TensorFlow returns texts as bytes.
-    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
-    return np.array(texts, object).reshape(array.shape)
+    return tuple(joined(parts, join) for parts in zip(*elements, strict=True))
 
 
 def read_memory(

@@ -165,7 +165,11 @@ def _told(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:8]
+        # The bytes of an array of objects are their addresses.
+        content = np.ascontiguousarray(value).tobytes()
+        if value.dtype.hasobject:
+            content = _told(value.tolist()).encode()
+        digest = hashlib.sha256(content).hexdigest()[:8]
         return f"{value.dtype}{list(value.shape)}:{digest}"
     if isinstance(value, list | tuple | set | frozenset):
         told = [_told(each) for each in value]

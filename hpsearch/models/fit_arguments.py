@@ -14,7 +14,9 @@ import numpy.typing as npt
 from hpsearch.data.dataset import (
     are_several,
     are_several_inputs,
+    arrays_in,
     is_dataset,
+    joined,
     packed,
     several_target,
 )
@@ -47,7 +49,7 @@ POSITIONS = (
 
 
 #: Rows are held twice, to compare two readings, and once more by the workers.
-_SHARE_OF_MEMORY = 1 / 4
+SHARE_OF_MEMORY = 1 / 4
 _INFINITE = -1
 #: Arguments of `fit` that count batches of what is read.
 _OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
@@ -264,12 +266,12 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get("y") is not None or given.get("sample_weight") is not None:
             raise NotOnEngine("x is a dataset, and y or sample_weight are given as well")
         first, again = _read(given["x"]), _read(given["x"])
-        if not _equal(first, again):
+        if not has_equal_rows(first, again):
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
-        changed["x"], changed["y"], changed["sample_weight"] = (*_joined(first), None)[:3]
+        changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
         changed["batch_size"] = _length(first[0])
     if is_read(given.get("validation_data")):
-        changed["validation_data"] = _joined(_read(given["validation_data"]))
+        changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
 
 
@@ -279,17 +281,17 @@ Batch = tuple[Any, ...]
 def _read(dataset: Any) -> list[Batch]:
     """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
     batches: list[Batch] = []
-    room = available_bytes() * _SHARE_OF_MEMORY
+    room = available_bytes() * SHARE_OF_MEMORY
     for batch in _batches(dataset):
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise NotOnEngine("a batch of the dataset is not (x, y) or (x, y, sample_weight)")
-        if any(each.dtype.kind not in "biuf" for each in _arrays(batch)):
+        if any(each.dtype.kind not in "biuf" for each in arrays_in(batch)):
             raise NotOnEngine("the dataset has other values than numbers")
-        lengths = {each.shape[:1] for each in _arrays(batch)}
+        lengths = {each.shape[:1] for each in arrays_in(batch)}
         if len(lengths) != 1 or () in lengths:
             raise NotOnEngine("the dataset gives no batches of equally many rows: call .batch(n)")
         batches.append(tuple(batch))
-        room -= sum(each.nbytes for each in _arrays(batch))
+        room -= sum(each.nbytes for each in arrays_in(batch))
         if room < 0:
             raise NotOnEngine("the dataset is larger than a quarter of the free memory")
     if not batches:
@@ -311,42 +313,20 @@ def _batches(dataset: Any) -> Iterator[Any]:
     dataset.on_epoch_end()
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the arrays of a batch, or of a part of it, in a fixed order."""
-    if isinstance(value, Mapping):
-        for name in sorted(value):
-            yield from _arrays(value[name])
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _arrays(each)
-    else:
-        yield np.asarray(value)
-
-
 def _length(batch: Batch) -> int:
-    return len(next(_arrays(batch[1])))
+    return len(next(arrays_in(batch[1])))
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """Join batches, or parts of them, that have the same structure."""
-    first = parts[0]
-    if isinstance(first, Mapping):
-        return {name: _joined([part[name] for part in parts]) for name in first}
-    if isinstance(first, tuple | list):
-        kind = tuple if isinstance(first, tuple) else list
-        return kind(_joined(each) for each in zip(*parts, strict=True))
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def _equal(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
+def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
     """Return whether two epochs have the same rows, in any order."""
-    return sorted(_digests(first)) == sorted(_digests(again))
+    return sorted(row_digests(first)) == sorted(row_digests(again))
 
 
-def _digests(batches: Sequence[Batch]) -> list[bytes]:
+def row_digests(batches: Sequence[Batch]) -> list[bytes]:
+    """Return a digest of each row of an epoch, in order."""
     digests = []
     for batch in batches:
-        arrays = [np.ascontiguousarray(each) for each in _arrays(batch)]
+        arrays = [np.ascontiguousarray(each) for each in arrays_in(batch)]
         for row in range(len(arrays[0])):
             digest = hashlib.blake2b(digest_size=16)
             for array in arrays:

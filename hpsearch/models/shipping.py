@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -106,12 +106,18 @@ def _word(text: str) -> str:
     return text if text and not text[0].isdigit() else f"_{text}"
 
 
-def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
+def shipped(
+    value: Any,
+    name: str,
+    of: Iterable[Any] = (),
+    dumps: Callable[[Any], bytes] = cloudpickle.dumps,
+) -> bytes:
     """Return `value` by cloudpickle, with all of its modules that workers cannot import.
 
     Args:
         name: Its name in messages.
         of: The user's objects within it.
+        dumps: Pickles it.
 
     Raises:
         InputError: It cannot be sent to another process.
@@ -124,7 +130,7 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
                 if module.__name__ != "__main__" and not _is_importable(module):
                     cloudpickle.register_pickle_by_value(module)
                     stack.callback(cloudpickle.unregister_pickle_by_value, module)
-            return bytes(cloudpickle.dumps(value))
+            return bytes(dumps(value))
     except Exception as error:
         raise InputError(
             f"{name}: cannot be sent to the processes that train, {type(error).__name__}: "

@@ -183,6 +183,10 @@ class EngineFit:
         finally:
             self._model.fit = self
 
+    def leave(self) -> None:
+        """Leave all calls to Keras."""
+        self._called = True
+
     def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self._called = True
         trainer = None
@@ -256,6 +260,12 @@ def _give_state(trainer: HoldsState, model: keras.Model) -> None:
 
 #: The stream of `fit` in the derivation of seeds, apart from those of a config.
 _FIT = 1
+
+
+def seed_of_fit(sweep_seed: int, seed: int) -> int:
+    """Return the seed under which a `fit` of the user's own runs."""
+    return derive(sweep_seed, seed, _FIT)
+
 
 Epoch = dict[str, float]
 
@@ -331,7 +341,7 @@ class CustomFitTrainer(KerasTrainer):
         arguments = self._arguments()
         # An attribute of this model only: others that the user's code builds keep Keras' method.
         self.model.fit = self._engine = EngineFit(self.model, self._make)
-        with seeded(derive(self._recipe.sweep_seed, self._seed, _FIT)):
+        with seeded(seed_of_fit(self._recipe.sweep_seed, self._seed)):
             given = self._hypermodel.fit(
                 built_with(self.model),
                 self.model,

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import keras_tuner
 
 from hpsearch.tuners.search import EngineSearch
+from hpsearch.tuners.signatures import like_keras_tuners
 
-TunerType = TypeVar("TunerType", bound=type)
 #: KerasTuner's own, even if a program puts hpsearch's classes in their places.
 _TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
 _HYPERBAND_ORACLE = keras_tuner.oracles.HyperbandOracle
 
 
-def _like_keras_tuners(ours: TunerType) -> TunerType:
-    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
-    changed: Any = ours
-    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
-    parameters = list(inspect.signature(theirs.__init__).parameters.values())
-    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
-    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
-    parameters.insert(places[0] if places else len(parameters), workers)
-    original = changed.__init__
-
-    @functools.wraps(theirs.__init__)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        original(self, *args, **kwargs)
-
-    changed.__init__ = __init__
-    changed.__init__.__signature__ = inspect.Signature(parameters)
-    return ours
-
-
-@_like_keras_tuners
+@like_keras_tuners
 class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
     """Asks an oracle of the user; the base of the other tuners.
 
@@ -117,20 +97,21 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
         if "verbose" in kwargs:
             self.oracle.verbose = kwargs["verbose"]
         if not self._hpsearch.run(args, kwargs):
+            args, kwargs = self._hpsearch.put_back(args, kwargs)
             super().search(*args, **kwargs)
 
 
-@_like_keras_tuners
+@like_keras_tuners
 class GridSearch(Tuner, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
     """Tries every combination; ten values of a range without a step, as KerasTuner does."""
 
 
-@_like_keras_tuners
+@like_keras_tuners
 class RandomSearch(Tuner, keras_tuner.RandomSearch):  # type: ignore[misc]
     """Tries uniform points of the space."""
 
 
-@_like_keras_tuners
+@like_keras_tuners
 class BayesianOptimization(Tuner, keras_tuner.BayesianOptimization):  # type: ignore[misc]
     """Models scores by a Gaussian process; fits the noise unless `alpha` is given."""
 
@@ -183,7 +164,7 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc
         self._last = tuple(state["last"]) if state.get("last") else None
 
 
-@_like_keras_tuners
+@like_keras_tuners
 class Hyperband(Tuner, keras_tuner.Hyperband):  # type: ignore[misc]
     """Halves brackets of configs; one that continues keeps its optimizer's state."""
 

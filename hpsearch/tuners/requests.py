@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import keras
 import keras_tuner
 import numpy as np
 
+from hpsearch.data.dataset import is_dataset
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
-from hpsearch.models.shipping import shipped
+from hpsearch.tuners.arguments import copied, sent
+from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
 _ROWS = ("x", "y")
-#: Each training is sent as much.
-_MOST_BYTES = 2**26
+#: Their place among the positional arguments of `fit`.
+_EPOCHS = POSITIONS.index("epochs")
+
+
+def recorder_for(
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
+) -> Recorder:
+    """Return what reads batches that only this process can make; see `Recorder`."""
+    epochs = kwargs.get("epochs", None if own else 1)
+    if not own and len(args) > _EPOCHS:
+        epochs = args[_EPOCHS]
+    # Hyperband decides the epochs, not `search`.
+    epochs = getattr(tuner.oracle, "max_epochs", None) or epochs
+    return Recorder(epochs if isinstance(epochs, int) else None, own=own)
 
 
 def request_for(
-    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], recorder: Recorder
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return the request, and the hypermodel that passes the arguments on, if one has to.
 
     Rows that are arrays are those of the request. Everything else is sent to the workers as it is.
 
-    Args:
-        own: Whether code of the user's gets the arguments: a `run_trial`, or a hypermodel's `fit`.
-
     Raises:
         NotOnEngine: Workers cannot have the arguments.
     """
     try:
-        if own:
+        if recorder.own:
             _require_arrays(args, kwargs)
-        return request_of(args, kwargs, own_fit=own), None
+        return request_of(args, kwargs, own_fit=recorder.own), None
     except NotOnEngine as reason:
-        return _whole(tuner, args, kwargs, own=own, reason=str(reason))
+        return whole_request(tuner, args, kwargs, recorder, str(reason))
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -57,11 +69,24 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
 
 
-def _whole(
-    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str
-) -> tuple[Request, keras_tuner.HyperModel]:
-    """Return a request without rows, and a hypermodel that has the arguments."""
-    given = dict(kwargs)
+def whole_request(
+    tuner: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    recorder: Recorder,
+    reason: str,
+) -> tuple[Request, keras_tuner.HyperModel | None]:
+    """Return a request without rows, and a hypermodel that has the arguments.
+
+    Rows of generators that are the same in each epoch are those of the request, without one.
+
+    Args:
+        reason: Why the arguments are no rows of the engine's.
+
+    Raises:
+        NotOnEngine: Workers cannot have the arguments.
+    """
+    given, own = dict(kwargs), recorder.own
     if not own:
         if len(args) > len(POSITIONS):
             raise NotOnEngine(reason)
@@ -72,31 +97,36 @@ def _whole(
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
-    values = [*args, *given.values()]
-    if (least := sum(map(len, _parts(values)))) > _MOST_BYTES:
-        raise NotOnEngine(_too_large(reason, least))
     try:
-        code = shipped((tuple(args), given), "the arguments of search", of=map(type, values))
+        args, given = recorder.recorded(args, given)
+        rows = None if own else with_read_rows(given)
+        if rows is not None:
+            with contextlib.suppress(NotOnEngine):
+                return request_of((), {**rows, "callbacks": callbacks}), None
+        arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
+    except NotOnEngine as error:
+        raise NotOnEngine(f"{reason}, and {error}") from None
     except InputError as error:
         # The engine's own reason comes first: that is easier to change.
         raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
-    if len(code) > _MOST_BYTES:
-        raise NotOnEngine(_too_large(reason, len(code)))
-    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=code, called=called)
-    epochs = given.get("epochs")
+    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     # Code of the user's may make other rows of them.
-    row = np.zeros((1, *(() if own else _row_shape(code))), np.float32)
+    shape = () if own else _row_shape(args, given)
+    return _without_rows(given, callbacks, shape, [*args, *given.values()]), hypermodel
+
+
+def _without_rows(
+    given: Mapping[str, Any], callbacks: tuple[Any, ...], shape: tuple[int, ...], values: list[Any]
+) -> Request:
+    row = np.zeros((1, *shape), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
+    epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
-    return Request(arrays, whole, None, callbacks, {}, of=_digest(values)), hypermodel
+    return Request(arrays, whole, None, callbacks, {}, of=_digest(values))
 
 
-def _too_large(reason: str, count: int) -> str:
-    return (
-        f"{reason}, and the arguments of search have {count >> 20} MB, which each training would be"
-        f" sent (at most {_MOST_BYTES >> 20} MB): give NumPy arrays for x and y, or a "
-        "keras.utils.PyDataset that reads from files"
-    )
+def _folder(tuner: Any) -> Path:
+    return Path(tuner.project_dir).absolute()
 
 
 def _in_short(error: InputError) -> str:
@@ -108,14 +138,20 @@ def _in_short(error: InputError) -> str:
     )
 
 
-def _row_shape(code: bytes) -> tuple[int, ...]:
+def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
-    # A copy: reading a batch may change a dataset.
-    args, given = cloudpickle.loads(code)
     x = given.get("x", args[0] if args else None)
-    if isinstance(x, keras.utils.PyDataset):
-        x = x[0][0]
-    shape = tuple(getattr(x, "shape", ()))[1:]
+    if isinstance(x, Batches):
+        first = x.passes[0][0]
+        x = first[0] if isinstance(first, tuple | list) else first
+    elif isinstance(x, keras.utils.PyDataset):
+        # Of a copy: reading a batch may change a dataset.
+        x = copied(x)[0][0]
+    elif is_dataset(x):
+        spec = x.element_spec
+        x = spec[0] if isinstance(spec, tuple) else spec
+    shape = getattr(x, "shape", ())
+    shape = () if shape is None else tuple(shape)[1:]
     return shape if all(isinstance(each, int) for each in shape) else ()
 
 
@@ -127,15 +163,15 @@ def _digest(values: Sequence[Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     if isinstance(value, np.ndarray):
         yield f"{value.dtype}{value.shape}".encode()
         if value.dtype.kind == "O":
             yield from _parts(value.tolist())
-        else:
-            yield np.ascontiguousarray(value).tobytes()
+        elif value.size and value.itemsize:
+            yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     elif isinstance(value, Mapping):
         for name, each in value.items():
             yield str(name).encode()

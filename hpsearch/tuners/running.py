@@ -17,8 +17,11 @@ from keras_tuner.src.engine import trial as kt_trial
 from hpsearch.files import write_atomically
 from hpsearch.models.custom import seeded
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.training.fit import Watcher
+from hpsearch.training.fit import EngineFit, Watcher
+from hpsearch.tuners.arguments import Sent
 
+#: KerasTuner's own, even if a program puts hpsearch's class in its place.
+SCIKIT = keras_tuner.SklearnTuner
 #: What a tuner has in its own process only.
 _LEFT = ("_hpsearch", "hypermodel", "oracle")
 
@@ -32,7 +35,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
             `arguments` has them.
         names: The names of the others.
         own: Whether a `run_trial` or `fit` of the user's gets them.
-        arguments: All of them by cloudpickle, if rows are not what a training has.
+        arguments: All of them, if rows are not what a training has.
         called: Whether `search` was given callbacks; with `arguments` only.
     """
 
@@ -43,32 +46,38 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         names: Collection[str],
         *,
         own: bool = True,
-        arguments: bytes = b"",
+        arguments: Sent | None = None,
         called: bool = False,
     ) -> None:
         super().__init__()
-        own_run = own and is_users(tuner, "run_trial")
+        # Its hypermodel builds no Keras models.
+        self._scikit = isinstance(tuner, SCIKIT)
+        own_run = own and (self._scikit or is_users(tuner, "run_trial"))
         self._hypermodel, self._objective = tuner.hypermodel, tuner.oracle.objective
         self._positions, self._names = positions, frozenset(names)
         if called:
             self._names |= {"callbacks"}
-        self._arguments = arguments
+        self.arguments = arguments
+        # Rows that `search` has seen to be none of the engine's.
+        self._refused = not own
         self._builds = builds_in(Path(tuner.project_dir).absolute())
         self._tuner_class = type(tuner) if own_run else None
-        self._attributes = _held(tuner) if own_run else {}
+        self._attributes = held(tuner) if own_run else {}
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Build the user's model; one without weights if a `run_trial` needs none."""
-        if self._hypermodel is None:
+        if self._hypermodel is None or self._scikit:
             return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
         return self._hypermodel.build(hp)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the user's method for a model that is built."""
-        if self._arguments:
-            # Each training begins with a copy: a dataset may have a state.
-            first, given = cloudpickle.loads(self._arguments)
+        if self.arguments is not None:
+            given_first, given = self.arguments.load()
+            first = list(given_first)
             given.update(kwargs)
+            if self._refused and isinstance(model.fit, EngineFit):
+                model.fit.leave()
         else:
             given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
             first = [given.pop(name) for name in ("x", "y")[: self._positions]]
@@ -85,26 +94,24 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
     def _fit(self, hp: Any, model: Any, first: Sequence[Any], given: dict[str, Any]) -> Any:
         if self._tuner_class is None:
             return self._hypermodel.fit(hp, model, *first, **given)
-        # Each training begins with what the program had, whatever others have changed.
-        tuner = object.__new__(self._tuner_class)
-        vars(tuner).update(copy.deepcopy(self._attributes))
+        tuner = copy_of(self._tuner_class, self._attributes)
         callbacks = given.pop("callbacks", [])
-        tuner._watching = [each for each in callbacks if isinstance(each, Watcher)]
+        watching = [each for each in callbacks if isinstance(each, Watcher)]
         if "callbacks" in self._names:
-            given["callbacks"] = [each for each in callbacks if each not in tuner._watching]
+            given["callbacks"] = [each for each in callbacks if each not in watching]
         split = {"validation_data"} if "validation_split" in self._names else set()
         names = self._names | split
-        tuner._given = {name: each for name, each in given.items() if name not in names}
+        rest = {name: each for name, each in given.items() if name not in names}
+        vars(tuner).update(_watching=watching, _given=rest)
         return self._run(tuner, hp, model, first, {n: given[n] for n in given if n in names})
 
     def _run(
         self, tuner: Any, hp: Any, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         trial = kt_trial.Trial(hp, hp.place.replace("/", "-"), kt_trial.TrialStatus.RUNNING)
-        tuner.hypermodel = self._hypermodel and _Built(self._hypermodel, model)
-        tuner.oracle = _Told(self._objective, trial)
-        # In a worker there is no engine to search with.
-        vars(tuner)["_hpsearch"] = None
+        is_model = self._hypermodel is not None and not self._scikit
+        tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
+        tuner.oracle = Told(self._objective, trial)
         returned = tuner.run_trial(trial, *args, **kwargs)
         return tuner.oracle.history if returned is None else returned
 
@@ -153,14 +160,26 @@ class _Watched:
         return getattr(self._oracle, name)
 
 
-def _held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+def held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+    """Return the attributes that a tuner has in other processes as well."""
     return {name: each for name, each in vars(tuner).items() if name not in _LEFT}
+
+
+def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
+    """Return a tuner for one training, which has neither engine, hypermodel nor oracle.
+
+    It begins with what the program had, whatever other trainings have changed.
+    """
+    tuner: Any = object.__new__(tuner_class)
+    vars(tuner).update(copy.deepcopy(dict(attributes)))
+    vars(tuner)["_hpsearch"] = None
+    return tuner
 
 
 def _attributes_of(tuner: keras_tuner.Tuner) -> dict[str, Any]:
     """Return the values of a tuner's attributes, to see later whether they have changed."""
     found: dict[str, Any] = {}
-    for name, each in _held(tuner).items():
+    for name, each in held(tuner).items():
         # What cannot be pickled is only known to be the same object.
         found[name] = id(each)
         with contextlib.suppress(Exception):
@@ -177,8 +196,8 @@ def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
     """Return whether a method is the user's, of a subclass or of this tuner."""
     if name in vars(tuner):
         return True
-    home = next(base.__module__ for base in type(tuner).__mro__ if name in vars(base))
-    return home.partition(".")[0] not in ("keras_tuner", "hpsearch")
+    homes = (base.__module__ for base in type(tuner).__mro__ if name in vars(base))
+    return next(homes, "hpsearch").partition(".")[0] not in ("keras_tuner", "hpsearch")
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -195,7 +214,7 @@ class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
         return self._hypermodel.fit(hp, model, *args, **kwargs)
 
 
-class _Told:
+class Told:
     """An oracle that is told metrics, as `run_trial` did it in KerasTuner's first versions."""
 
     def __init__(self, objective: Any, trial: Any) -> None:

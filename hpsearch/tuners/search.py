@@ -41,7 +41,8 @@ from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
 from hpsearch.tuners.checkpoints import write_checkpoints
 from hpsearch.tuners.earlier import EarlierTrials
-from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.recorded import Recorder
+from hpsearch.tuners.requests import recorder_for, request_for
 from hpsearch.tuners.running import AsGiven, builds_in, is_users, run_first
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
@@ -89,6 +90,8 @@ class EngineSearch:
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
         self._own = False
+        #: Has read the generators among the arguments of `search`.
+        self._recorder: Recorder | None = None
         #: The shape of its rows, unless there are several inputs.
         self._row: tuple[int, ...] | None = None
 
@@ -118,6 +121,11 @@ class EngineSearch:
     def asks_the_oracle(self) -> bool:
         """Whether the tuner's own oracle proposes, and not a method of hpsearch in its place."""
         return ":" in self.method["name"]
+
+    @property
+    def executions(self) -> int:
+        """The executions of a trial."""
+        return int(self.tuner.executions_per_trial)
 
     # The tuner's methods
 
@@ -224,7 +232,7 @@ class EngineSearch:
             if self._is_complete:
                 return True
             if self._lacks_names(request):
-                run_first(self.tuner, args, kwargs)
+                run_first(self.tuner, *self.put_back(args, kwargs))
                 if self._is_complete:
                     return True
             self.searches = True
@@ -238,7 +246,18 @@ class EngineSearch:
             return False
         finally:
             self.searches = False
+            if isinstance(self._hypermodel, AsGiven) and self._hypermodel.arguments is not None:
+                self._hypermodel.arguments.remove()
         return True
+
+    def put_back(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of `search`, with generators that give again what was read."""
+        if self._recorder is None:
+            return tuple(args), dict(kwargs)
+        back = self._recorder.put_back
+        return tuple(map(back, args)), {name: back(each) for name, each in kwargs.items()}
 
     @property
     def _is_complete(self) -> bool:
@@ -278,11 +297,15 @@ class EngineSearch:
         self._live = False
         for name in self.earlier.trials.keys() - set(self.earlier.ended):
             # Of the interrupted training, and not of the one that takes its place.
-            Path(self.tuner._get_checkpoint_fname(name)).unlink(missing_ok=True)  # noqa: SLF001
+            self._model_file(name).unlink(missing_ok=True)
         if not self.asks_the_oracle:
             # What was interrupted is proposed again, under another number.
             self.trials.clear()
             self.earlier.add_ended(oracle)
+
+    def _model_file(self, trial_id: str) -> Path:
+        """Return KerasTuner's own file of a trial's model."""
+        return Path(self.tuner._get_checkpoint_fname(trial_id))  # noqa: SLF001
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine.
@@ -291,22 +314,33 @@ class EngineSearch:
             InputError: A callback is none.
             NotOnEngine: The engine cannot run this tuner or these arguments.
         """
+        self._require_engine()
         tuner = self.tuner
-        if _is_shared():
-            raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
-        if overridden := _overridden(tuner):
-            raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
-        if tuner.distribution_strategy is not None:
-            raise NotOnEngine("there is a distribution_strategy")
         own_run = is_users(tuner, "run_trial")
         self._own = own_run or trains_itself(tuner.hypermodel)
-        request, passing = request_for(tuner, args, kwargs, own=self._own)
+        self._recorder = recorder_for(tuner, args, kwargs, own=self._own)
+        request, passing = request_for(tuner, args, kwargs, self._recorder)
         if passing is None:
             passing = AsGiven(tuner, len(args), kwargs) if self._own else tuner.hypermodel
         self._hypermodel = passing
         require_callbacks(request.callbacks)
         self._tell_what_stays(request, own_run=own_run)
         return request
+
+    def _require_engine(self) -> None:
+        """Check that workers can run the tuner's trials.
+
+        Raises:
+            NotOnEngine: They cannot.
+        """
+        tuner = self.tuner
+        if _is_shared():
+            raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
+        if overridden := _overridden(tuner):
+            raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
+        # A tuner of scikit-learn's models has none.
+        if getattr(tuner, "distribution_strategy", None) is not None:
+            raise NotOnEngine("there is a distribution_strategy")
 
     def _tell_what_stays(self, request: Request, *, own_run: bool) -> None:
         """Print what of the user's code runs in workers, where it can change nothing here."""
@@ -350,13 +384,17 @@ class EngineSearch:
         finally:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
-        with _silence():
-            write_checkpoints(tuner)
+        self._write_models()
         tuner.on_search_end()
         if not (outcome.completed or self.trials.any_completed):
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
+
+    def _write_models(self) -> None:
+        """Write the best models as KerasTuner would."""
+        with _silence():
+            write_checkpoints(self.tuner)
 
     def _drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         """Search with the tuner's oracle, or with an oracle around hpsearch's own method."""
@@ -403,6 +441,9 @@ class EngineSearch:
         oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
+        for trial in oracle.ongoing_trials.values():
+            # KerasTuner shows the end of those only whose begin it has shown.
+            oracle._display.on_trial_begin(trial)  # noqa: SLF001 - there is no public way
 
     # The sweep
 
@@ -496,7 +537,7 @@ class EngineSearch:
             },
             "method": dict(self.method),
             "parameters": self._fixed(request, found),
-            "seeds": int(tuner.executions_per_trial),
+            "seeds": self.executions,
             "keep": "all",
         }
         if oracle.max_trials and not self.asks_the_oracle:
@@ -523,22 +564,29 @@ class EngineSearch:
         Raises:
             NotOnEngine: It cannot be pickled.
         """
-        tuner = self.tuner
+        users = [self._given_model, type(self.tuner), *self._settings.values()]
         tailored = Tailored(
             self._hypermodel,
             custom_fit=found.custom_fit,
-            optimizer=tuner.optimizer,
-            loss=tuner.loss,
-            metrics=tuner.metrics,
-            most_weights=tuner.max_model_size,
+            **self._settings,
             callbacks=request.callbacks,
             arguments=request.arguments,
         )
-        users = [self._given_model, type(tuner), tuner.optimizer, tuner.loss, tuner.metrics]
         try:
             return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
         except InputError as error:
             raise NotOnEngine(str(error)) from None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The tuner's settings of every model; see `Tailored`."""
+        tuner = self.tuner
+        return {
+            "optimizer": tuner.optimizer,
+            "loss": tuner.loss,
+            "metrics": tuner.metrics,
+            "most_weights": tuner.max_model_size,
+        }
 
     @property
     def _given_model(self) -> Any:

@@ -151,7 +151,7 @@ class TunerTrials:
             self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
         if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
             return
-        if len(results) < self.tuner.executions_per_trial:
+        if len(results) < self.tuner._hpsearch.executions:  # noqa: SLF001 - its own package's
             return
         trial_id = self._ids.get(config.id)
         made = self._oracle.trials.get(trial_id) or self._add(config, self._first + execution.trial)

@@ -86,6 +86,10 @@ def test_what_a_callback_of_ones_own_holds_counts(digits):
     assert described(callbacks[0]) == "Rates(rates=[0.1, 0.2], rows=None)"
     assert described(callbacks[2]) == described([Rates((0.1, 0.2), x[:5].copy())])
     assert described([kc.EarlyStopping(patience=3)]) == "EarlyStopping(patience=3)"
+    # Objects are equal if their values are, wherever they are in memory.
+    texts = [np.array([f"a{each}", None], object) for each in "bbc"]
+    told = [described([Rates([0.1], each)]) for each in texts]
+    assert told[0] == told[1] != told[2]
 
 
 @pytest.mark.slow

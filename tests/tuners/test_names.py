@@ -13,7 +13,9 @@ import pytest
 
 import hpsearch.tuners as kt
 
-_CLASSES = ("BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner")
+_CLASSES = (
+    "BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "SklearnTuner", "Tuner"
+)  # fmt: skip
 _MODULES = [
     each.name.removeprefix("keras_tuner.")
     for each in pkgutil.walk_packages(keras_tuner.__path__, "keras_tuner.")

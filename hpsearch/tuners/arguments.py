@@ -1,0 +1,258 @@
+"""The arguments of `search` on their way to the workers."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import PickleBuffer
+from typing import Any, Final, cast
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from keras.src.legacy.preprocessing.image import Iterator as ImageIterator
+
+from hpsearch.data.dataset import is_dataset
+from hpsearch.errors import InputError
+from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.models.shipping import shipped
+
+#: Each training is sent as much; arrays beyond it are in a file that all of them map.
+MOST_BYTES: Final = 2**26
+_ALIGNMENT = 64
+_IGNORE_STATE = 1
+#: Operations that call Python, which is in one process only.
+_OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
+_LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock)}
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Arguments by pickle, and perhaps a file with their arrays.
+
+    Attributes:
+        code: The pickle.
+        path: The file; empty if there is none.
+        sizes: Bytes of each array in it.
+    """
+
+    code: bytes
+    path: str = ""
+    sizes: tuple[int, ...] = ()
+
+    def load(self) -> Given:
+        """Return a copy of the arguments, which may be changed: each training begins with one."""
+        found: Given = cloudpickle.loads(self.code, buffers=self._buffers())
+        return found
+
+    def _buffers(self) -> list[memoryview]:
+        if not self.path:
+            return []
+        with Path(self.path).open("rb") as file:
+            # What a training writes stays in its memory.
+            block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        views, start = [], 0
+        for size in self.sizes:
+            views.append(block[start : start + size])
+            start += size + -size % _ALIGNMENT
+        return views
+
+    def remove(self) -> None:
+        """Remove the file; those who have mapped it keep it."""
+        if self.path:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def sent(given: Given, name: str, folder: Path) -> Sent:
+    """Pickle arguments for workers.
+
+    Args:
+        name: Theirs in messages.
+        folder: Of the file for large arrays; one that a killed search left is removed.
+
+    Raises:
+        InputError: Something cannot be pickled.
+        NotOnEngine: They are too large.
+    """
+    args, kwargs = given
+    buffers: list[PickleBuffer] = []
+
+    def dumps(value: Any, keep: Callable[[PickleBuffer], Any] | None) -> bytes:
+        file = io.BytesIO()
+        _Pickler(file, keep).dump(value)
+        return file.getvalue()
+
+    of = [type(each) for each in (*args, *kwargs.values())]
+    try:
+        code = shipped(given, name, of, dumps=lambda value: dumps(value, buffers.append))
+    except InputError as error:
+        if isinstance(error.__cause__, NotOnEngine):
+            raise error.__cause__ from None
+        raise
+    if len(code) > MOST_BYTES:
+        raise NotOnEngine(
+            f"{name} have {len(code) >> 20} MB beside arrays, which each training would be sent (at"
+            f" most {MOST_BYTES >> 20} MB): give arrays, or a keras.utils.PyDataset that reads from"
+            " files"
+        )
+    blocks = [each.raw() for each in buffers]
+    if sum(each.nbytes for each in blocks) + len(code) <= MOST_BYTES:
+        return Sent(shipped(given, name, of, dumps=lambda value: dumps(value, None)))
+    try:
+        return Sent(code, _written(blocks, folder), tuple(each.nbytes for each in blocks))
+    except OSError as error:
+        raise NotOnEngine(f"{name} cannot be written to {folder}: {error.strerror}") from None
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of an argument, as a training gets it; its arrays may be shared."""
+    file = io.BytesIO()
+    buffers: list[PickleBuffer] = []
+    _Pickler(file, buffers.append).dump(value)
+    return cloudpickle.loads(file.getvalue(), buffers=buffers)
+
+
+_PREFIX = ".arguments-"
+
+
+def _written(blocks: Sequence[memoryview], folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_old(folder)
+    handle, path = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for block in blocks:
+                file.write(block)
+                file.write(bytes(-block.nbytes % _ALIGNMENT))
+    except OSError:
+        Path(path).unlink()
+        raise
+    return path
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the files of processes that have ended."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not _lives(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Also pickles what has a meaning in another process, though not by itself."""
+
+    def __init__(self, file: io.BytesIO, keep: Callable[[PickleBuffer], Any] | None) -> None:
+        super().__init__(file, protocol=5, buffer_callback=keep)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object is made again; see `pickle`."""
+        if type(obj) in _LOCKS:
+            return _LOCKS[type(obj)], ()
+        if is_dataset(obj):
+            # An array, which may be in the file.
+            return _dataset, (np.frombuffer(graph_of(obj), np.uint8), obj.element_spec)
+        if isinstance(obj, ImageIterator):
+            state = {n: each for n, each in vars(obj).items() if n != "index_generator"}
+            return _image_iterator, (type(obj), state)
+        if isinstance(obj, np.ndarray):
+            found = _place(obj)
+            if found is not None:
+                return _mapped, found
+            if isinstance(obj, np.memmap):
+                # Its class would put the numbers into the pickle.
+                return np.asarray, (np.array(obj, subok=False, order="C"),)
+        return super().reducer_override(obj)
+
+
+def _image_iterator(kind: type, state: Mapping[str, Any]) -> Any:
+    """Return Keras' iterator over images, with a generator of its own."""
+    made: Any = object.__new__(kind)
+    vars(made).update(state)
+    made.index_generator = made._flow_index()  # noqa: SLF001 - there is no public way
+    return made
+
+
+# Arrays in files
+
+
+def _place(array: npt.NDArray[Any]) -> tuple[str, int, Any, tuple[int, ...], str] | None:
+    """Return path, offset, dtype, shape and order of an array that a file holds."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
+        base = base.base
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    if not isinstance(base, np.memmap) or not is_contiguous or base.mode == "c":
+        # Of "c", changes are in this process only.
+        return None
+    if base.filename is None or not array.size or array.dtype.hasobject:
+        return None
+    start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8).__array_interface__["data"][0]
+    inside = array.__array_interface__["data"][0] - start
+    offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
+    order = "C" if array.flags.c_contiguous else "F"
+    return os.fspath(Path(base.filename).absolute()), offset, array.dtype, array.shape, order
+
+
+def _mapped(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    return np.memmap(path, dtype, "c", offset, shape, order)
+
+
+# Datasets of TensorFlow
+
+
+def graph_of(dataset: Any) -> bytes:
+    """Return the graph of a `tf.data.Dataset`, with all its tensors and its variables' values.
+
+    Raises:
+        NotOnEngine: It calls Python, or writes a file.
+    """
+    try:
+        graph = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=dataset._variant_tensor,  # noqa: SLF001 - there is no public way
+            external_state_policy=_IGNORE_STATE,
+        ).numpy()
+    except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises
+        why = str(error).partition("\n")[0]
+        raise NotOnEngine(f"a tf.data.Dataset has no graph: {why}") from None
+    found = tf.compat.v1.GraphDef.FromString(graph)
+    nodes = [*found.node, *(node for each in found.library.function for node in each.node_def)]
+    if any(node.op in _OF_PYTHON for node in nodes):
+        raise NotOnEngine(
+            "a tf.data.Dataset calls Python (from_generator, py_function or numpy_function)"
+        )
+    constants = {node.name: node for node in nodes if node.op == "Const"}
+    for node in nodes:
+        if node.op.startswith("CacheDataset"):
+            name = constants.get(node.input[1])
+            if name is None or any(name.attr["value"].tensor.string_val):
+                raise NotOnEngine("a tf.data.Dataset has a file as cache, which trainings share")
+    return bytes(graph)
+
+
+def dataset_of(graph: bytes, spec: Any) -> Any:
+    """Return the dataset of a graph, which begins anew."""
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
+    return tf.data.experimental.from_variant(variant, structure=spec)
+
+
+def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
+    return dataset_of(graph.tobytes(), spec)

@@ -1,0 +1,246 @@
+"""Batches that only this process can make, read once, so that every training gets them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import GeneratorType
+from typing import Any, Final
+
+import tensorflow as tf
+
+from hpsearch.data.dataset import arrays_in, is_dataset, joined
+from hpsearch.machine import available_bytes
+from hpsearch.models.fit_arguments import (
+    SHARE_OF_MEMORY,
+    NotOnEngine,
+    has_equal_rows,
+    row_digests,
+)
+from hpsearch.tuners.arguments import dataset_of, graph_of
+
+#: Read without a number of steps; a generator may be endless.
+MOST_BYTES: Final = 2**28
+#: Of a batch, beside its arrays.
+_OVERHEAD_BYTES: Final = 1000
+#: Argument of `fit` -> the one that counts its batches in an epoch.
+_STEPS: Final = {"x": "steps_per_epoch", "validation_data": "validation_steps"}
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a generator or a dataset gave.
+
+    Attributes:
+        passes: What each epoch gets; all epochs in turn if there are fewer.
+        spec: The dataset's `element_spec`; None for a generator.
+        endless: Whether the end was not seen.
+        same: Whether all epochs have the same rows.
+    """
+
+    passes: tuple[tuple[Any, ...], ...]
+    spec: Any
+    endless: bool
+    same: bool
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Become a generator or a dataset in the other process."""
+        return _restored, (self.passes, self.spec, self.endless)
+
+    @property
+    def rows(self) -> tuple[Any, ...]:
+        """The arrays of an epoch: x, y and perhaps weights."""
+        found: tuple[Any, ...] = joined(self.passes[0])
+        return found
+
+
+def _restored(passes: Sequence[Sequence[Any]], spec: Any, endless: bool) -> Any:
+    if spec is None:
+        return _in_turn(passes, endless=endless)
+    turn = itertools.count()
+
+    def elements() -> Iterator[Any]:
+        if endless:
+            yield from _in_turn(passes, endless=True)
+        else:
+            yield from passes[next(turn) % len(passes)]
+
+    dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
+    lengths = {len(each) for each in passes}
+    if endless or len(lengths) > 1:
+        return dataset
+    return dataset.apply(tf.data.experimental.assert_cardinality(lengths.pop()))
+
+
+def _in_turn(passes: Sequence[Sequence[Any]], *, endless: bool) -> Iterator[Any]:
+    while True:
+        for each in passes:
+            yield from each
+        if not endless:
+            return
+
+
+class Recorder:
+    """Reads the generators among the arguments of `search`, and datasets that call Python.
+
+    Args:
+        epochs: Those of a training; None if they are not known.
+        own: Whether code of the user's gets the arguments.
+    """
+
+    def __init__(self, epochs: int | None, *, own: bool) -> None:
+        self._epochs, self.own = epochs, own
+        self._room = available_bytes() * SHARE_OF_MEMORY
+        #: Each generator that was begun, and what it has given.
+        self._begun: list[tuple[Any, list[Any]]] = []
+
+    def recorded(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments with `Batches` in the places of what was read.
+
+        Raises:
+            NotOnEngine: There is too much to read, or it is not known how much.
+        """
+        steps = {name: kwargs.get(count) for name, count in _STEPS.items()}
+        # The first argument by position is x.
+        named = itertools.chain(["x"], itertools.repeat(""))
+        found = [
+            self._recorded(each, steps.get(name)) for name, each in zip(named, args, strict=False)
+        ]
+        return tuple(found), {n: self._recorded(each, steps.get(n)) for n, each in kwargs.items()}
+
+    def _recorded(self, value: Any, steps: int | None) -> Any:
+        if isinstance(value, GeneratorType):
+            read: list[Any] = []
+            self._begun.append((value, read))
+            return self._of_steps(self._noted(value, read), None, steps)
+        if not is_dataset(value):
+            return value
+        elements = value.as_numpy_iterator
+        graph = _graph_of(value)
+        if graph is not None and (steps is None or self.own):
+            return value
+        if graph is not None:
+            # Reading changes the order in which a dataset shuffles next.
+            unread = dataset_of(graph, value.element_spec)
+            return self._same(elements(), value.element_spec, steps) or unread
+        if steps is not None:
+            return self._of_steps(elements(), value.element_spec, steps)
+        if int(value.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise NotOnEngine("a tf.data.Dataset that calls Python is endless")
+        return self._of_epochs(elements, value.element_spec)
+
+    def _noted(self, generator: Iterator[Any], read: list[Any]) -> Iterator[Any]:
+        for each in generator:
+            # It may fill the same arrays again.
+            read.append(copy.deepcopy(each))
+            yield read[-1]
+
+    def _of_steps(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches:
+        """Read so many batches an epoch, or all of them."""
+        if steps is None:
+            whole = self._pass(elements, None, MOST_BYTES)
+            return Batches((whole,), spec, endless=False, same=False)
+        if self._epochs is None:
+            raise NotOnEngine("the number of epochs is not known, and so not what to read")
+        passes: list[tuple[Any, ...]] = []
+        for _ in range(self._epochs):
+            found = self._pass(elements, steps)
+            if found:
+                passes.append(found)
+            if len(found) < steps:
+                return Batches(tuple(passes), spec, endless=False, same=False)
+            if len(passes) == 2 and _are_equal(*passes):
+                return Batches((passes[0],), spec, endless=True, same=True)
+        return Batches(tuple(passes), spec, endless=True, same=len(passes) == 1)
+
+    def _same(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches | None:
+        """Return the batches of an epoch if the next one has the same rows."""
+        try:
+            first, again = self._pass(elements, steps), self._pass(elements, steps)
+        except NotOnEngine:
+            return None
+        if len(again) != steps or not _are_equal(first, again):
+            return None
+        return Batches((first,), spec, endless=True, same=True)
+
+    def _of_epochs(self, begin: Callable[[], Iterator[Any]], spec: Any) -> Batches:
+        """Read a dataset from its begin in each epoch."""
+        first = self._pass(begin(), None)
+        again = self._pass(begin(), None)
+        if _are_equal(first, again) and row_digests(first) == row_digests(again):
+            return Batches((first,), spec, endless=False, same=True)
+        if self._epochs is None:
+            raise NotOnEngine("the number of epochs is not known, and so not what to read")
+        rest = [self._pass(begin(), None) for _ in range(2, self._epochs)]
+        return Batches((first, again, *rest), spec, endless=False, same=False)
+
+    def _pass(
+        self, elements: Iterator[Any], steps: int | None, most: int | None = None
+    ) -> tuple[Any, ...]:
+        found: list[Any] = []
+        for each in itertools.islice(elements, steps):
+            found.append(each)
+            size = sum(array.nbytes for array in arrays_in(each)) + _OVERHEAD_BYTES
+            self._room -= size
+            most = None if most is None else most - size
+            if self._room < 0 or (most is not None and most < 0):
+                raise NotOnEngine("there are too many batches to read them once for all trainings")
+        return tuple(found)
+
+    def put_back(self, value: Any) -> Any:
+        """Return a generator with all that was read of it; other values as they are."""
+        for generator, read in self._begun:
+            if value is generator:
+                return _continued(read, generator)
+        return value
+
+
+def _continued(read: Sequence[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    yield from read
+    yield from rest
+
+
+def _graph_of(dataset: Any) -> bytes | None:
+    try:
+        return graph_of(dataset)
+    except NotOnEngine:
+        return None
+
+
+def _are_equal(first: Sequence[Any], again: Sequence[Any]) -> bool:
+    """Return whether two epochs have the same rows; False for what has none."""
+    if not all(isinstance(each, tuple | list) and len(each) in (2, 3) for each in first):
+        return False
+    arrays = [array for each in (*first, *again) for array in arrays_in(each)]
+    if any(not array.ndim or array.dtype.kind not in "biuf" for array in arrays):
+        return False
+    return has_equal_rows(first, again)
+
+
+def with_read_rows(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return arguments of `fit` with arrays for generators whose epochs are all the same.
+
+    None if there are none, or the engine cannot have the rows as arrays.
+    """
+    changed = dict(given)
+    if not any(isinstance(given.get(name), Batches) for name in _STEPS):
+        return None
+    for name, steps in _STEPS.items():
+        batches = given.get(name)
+        if isinstance(batches, Batches):
+            if not batches.same:
+                return None
+            rows = batches.rows
+            changed.pop(steps, None)
+            if name == "x":
+                if given.get("y") is not None or given.get("sample_weight") is not None:
+                    return None
+                changed["x"], changed["y"], changed["sample_weight"] = (*rows, None)[:3]
+                changed["batch_size"] = len(next(arrays_in(batches.passes[0][0][1])))
+            else:
+                changed[name] = rows
+    return changed

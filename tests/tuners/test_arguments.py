@@ -1,0 +1,193 @@
+"""What `search` was given, in another process: arrays in files, datasets, locks."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.tuners import arguments
+
+X = np.arange(24, dtype=np.float32).reshape(8, 3)
+Y = np.arange(8)
+
+
+def through(value, folder):
+    """Return an argument as a training gets it."""
+    made = arguments.sent(((value,), {}), "it", folder)
+    return made.load()[0][0]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Everything that can be in a file is."""
+    monkeypatch.setattr(arguments, "MOST_BYTES", 6000)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_mapped_and_each_training_has_a_copy(order, tmp_path, small):
+    frame = pd.DataFrame({"a": np.arange(2000.0), "b": np.arange(2000)})
+    array = np.asarray(np.random.default_rng(0).random((50, 40)), order=order)
+    made = arguments.sent(((frame,), {"x": array, "n": 3}), "it", tmp_path)
+    assert len(made.code) < 6000
+    (file,) = tmp_path.iterdir()
+    for _ in range(2):
+        (first,), rest = made.load()
+        pd.testing.assert_frame_equal(first, frame)
+        np.testing.assert_array_equal(rest["x"], array)
+        rest["x"][:] = 0
+    made.remove()
+    assert not file.exists()
+    # Those who have mapped it keep it.
+    pd.testing.assert_frame_equal(first, frame)
+
+
+def test_mapped_arrays_cross_by_their_place(tmp_path, small):
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(40_000.0).reshape(200, 200))
+    whole = np.load(path, mmap_mode="r")
+    made = arguments.sent(
+        ((whole, whole[50:60], np.asarray(whole)[3], whole.T), {}), "it", tmp_path
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["x.npy"]
+    for found, each in zip(made.load()[0], (whole, whole[50:60], whole[3], whole.T), strict=True):
+        np.testing.assert_array_equal(found, each)
+    # Another file's numbers are read where they are: nothing was copied.
+    writable = np.load(path, mmap_mode="r+")
+    writable[50, 0] = -1
+    assert made.load()[0][1][0, 0] == -1
+    columns = through(whole[:, ::2], tmp_path)
+    np.testing.assert_array_equal(columns, whole[:, ::2])
+    mine = np.load(path, mmap_mode="c")
+    mine[0, 0] = -2
+    assert through(mine, tmp_path)[0, 0] == -2
+
+
+def test_files_of_killed_searches_are_removed(tmp_path, small):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    old = tmp_path / f".arguments-{ended.pid}-x"
+    old.write_bytes(b"1")
+    made = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
+    assert list(tmp_path.iterdir()) == [Path(made.path)]
+
+
+def test_what_no_file_takes_is_refused(tmp_path, small):
+    with pytest.raises(NotOnEngine, match=r"it have 0 MB beside arrays.*give arrays"):
+        arguments.sent(((["a" * 7000],), {}), "it", tmp_path)
+
+
+class Locked(keras.utils.PyDataset):
+    def __init__(self):
+        super().__init__()
+        self.lock, self.again = threading.Lock(), threading.RLock()
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        with self.lock, self.again:
+            return X[place : place + 2], Y[place : place + 2]
+
+
+def test_locks_are_new_ones(tmp_path):
+    np.testing.assert_array_equal(through(Locked(), tmp_path)[1][0], X[1:3])
+
+
+def test_image_iterators(tmp_path):
+    images = np.arange(32.0).reshape(8, 2, 2, 1)
+    flow = ImageDataGenerator(rescale=0.5).flow(images, Y, batch_size=4, shuffle=False)
+    found = through(flow, tmp_path)
+    assert len(found) == 2
+    np.testing.assert_array_equal(found[1][0], images[4:] / 2)
+    np.testing.assert_array_equal(next(found)[1], Y[:4])
+
+
+def pairs():
+    return tf.data.Dataset.from_tensor_slices((X, Y))
+
+
+def looked_up():
+    keys = tf.lookup.KeyValueTensorInitializer(Y, Y * 2)
+    table = tf.lookup.StaticHashTable(keys, -1)
+    return pairs().map(lambda x, y: (x, table.lookup(y)))
+
+
+def with_variable():
+    factor = tf.Variable(3.0)
+    return pairs().map(lambda x, y: (x * factor, y))
+
+
+SAME = {
+    "batched": lambda: pairs().batch(3).prefetch(tf.data.AUTOTUNE),
+    "mapped": lambda: pairs().map(lambda x, y: ({"a": x, "b": x * 2}, y), tf.data.AUTOTUNE),
+    "cached": lambda: pairs().cache().repeat(2),
+    "table": looked_up,
+    "variable": with_variable,
+    "seeded": lambda: pairs().shuffle(8, seed=5, reshuffle_each_iteration=False),
+    "ragged": lambda: tf.data.Dataset.from_tensors(tf.ragged.constant([[1, 2], [3]])),
+    "filtered": lambda: pairs().filter(lambda _, y: y > 2).take(3),
+}
+PROGRAM = """
+import pickle, sys
+for name, (made, rows) in pickle.load(open(sys.argv[1], "rb")).items():
+    (dataset,), _ = made.load()
+    for _ in range(2):
+        assert [str(each) for each in dataset] == rows, name
+"""
+
+
+@pytest.mark.slow
+def test_datasets_are_equal_in_another_process(tmp_path):
+    made = {}
+    for name, make in SAME.items():
+        dataset = make()
+        made[name] = arguments.sent(((dataset,), {}), "it", tmp_path), [str(e) for e in dataset]
+    path = tmp_path / "made"
+    path.write_bytes(pickle.dumps(made))
+    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, path], check=True)
+
+
+@pytest.mark.parametrize("layer", [True, False])
+def test_datasets_that_change_do_so_in_each_epoch(layer, tmp_path):
+    noise, generator = keras.layers.GaussianNoise(1.0), tf.random.Generator.from_seed(1)
+
+    def change(x, y):
+        return noise(x, training=True) if layer else x + generator.normal([3]), y
+
+    found = through(pairs().map(change).batch(8), tmp_path)
+    first, second = (next(x for x, _ in found.as_numpy_iterator()) for _ in range(2))
+    assert np.abs(first - second).min() > 0
+    assert np.abs(first - X).max() < 10
+
+
+def test_datasets_are_shuffled_in_each_epoch(tmp_path):
+    found = through(pairs().shuffle(8, seed=1).batch(8), tmp_path)
+    orders = [list(next(found.as_numpy_iterator())[1]) for _ in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+    assert all(sorted(each) == list(Y) for each in orders)
+    # Each training begins anew.
+    again = through(pairs().shuffle(8, seed=1).batch(8), tmp_path)
+    assert [list(next(again.as_numpy_iterator())[1]) for _ in range(3)] == orders
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: pairs().map(lambda x, y: (tf.numpy_function(abs, [x], tf.float32), y)), "Python"),
+        (lambda: pairs().cache("file"), "a file as cache"),
+    ],
+)
+def test_why_a_dataset_is_not_sent(make, why, tmp_path):
+    with pytest.raises(NotOnEngine, match=why):
+        through(make(), tmp_path)
