@@ -113,6 +113,9 @@ def run(
         list[str] | None,
         typer.Option(metavar=_TRACKERS, help="Log each result; may be repeated."),
     ] = None,
+    anyway_code: Annotated[
+        bool, typer.Option("--anyway-code", help="Add rows although the program was edited.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors alone.")
     ] = False,
@@ -121,16 +124,24 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
+    from hpsearch.programs.sweep import load_any
     from hpsearch.progress.display import make_display
-    from hpsearch.spec.sweep import load_sweep
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
 
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = load_sweep(sweep, overrides, with_data=True)
-    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
+    loaded = load_any(sweep, overrides, with_data=True)
+    settings = Settings(
+        out=out,
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
+        store=store,
+        anyway_code=anyway_code,
+    )
     display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
     with _logged(display, log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
@@ -168,9 +179,13 @@ def plan(
 ) -> None:
     """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
-    from hpsearch.spec.sweep import load_sweep
+    from hpsearch.cli.programs import print_program_plan
+    from hpsearch.programs.sweep import ProgramSweep, load_any
 
-    loaded = load_sweep(sweep, set_ or (), with_data=True)
+    loaded = load_any(sweep, set_ or (), with_data=True)
+    if isinstance(loaded, ProgramSweep):
+        print_program_plan(loaded, out, make_console())
+        return
     print_plan(loaded, out, workers, make_console(), measure=measure)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch.space.space import Parameter, Range
+from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
@@ -37,7 +37,7 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         found: Hyperparameters of a custom model. They become comments, so that a run of the file
             asks the model again, which may have changed.
     """
-    text = _dumped(sweep.raw(), flow=None, width=100)
+    text = dump_raw(sweep.raw())
     others = [parameter for parameter in found if parameter.name not in sweep.parameters]
     if not others:
         return text
@@ -47,6 +47,11 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
+
+
+def dump_raw(raw: Any) -> str:
+    """Return the data of a sweep file as its text."""
+    return _dumped(raw, flow=None, width=100)
 
 
 def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
@@ -62,6 +67,8 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 
 def _raw(parameter: Parameter) -> Any:
+    # A custom model has no other ones.
+    assert isinstance(parameter.domain, Range | Choices)
     if isinstance(parameter.domain, Range):
         raw = raw_range(parameter.domain)
     elif parameter.when:

@@ -171,6 +171,8 @@ class Changes(TypedDict, total=False):
     best_digest: str
     evaluations: tuple[Evaluation, ...]
     guesses: Mapping[str, float]
+    program: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,16 @@ class Facts:
     def sweep(self) -> str:
         """The resolved sweep, as YAML."""
         return self.meta.get("sweep", "")
+
+    @property
+    def program(self) -> str:
+        """The resolved sweep of a program, as YAML; empty for any other."""
+        return self.meta.get("program", "")
+
+    @property
+    def name(self) -> str:
+        """The name of a program's sweep; empty for any other."""
+        return self.meta.get("name", "")
 
     @property
     def task(self) -> Task | None:

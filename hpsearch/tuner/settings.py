@@ -24,6 +24,7 @@ from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
+    from hpsearch.programs.sweep import ProgramSweep
     from hpsearch.search.asking import Exchange
     from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
@@ -64,6 +65,7 @@ class Settings:
         pool: An executor whose processes train, whatever the engine.
         drive: Searches in this process; None has the sweep's method do so in one of its own.
         repeat: See `Engine`.
+        anyway_code: Whether an edited program may add rows.
     """
 
     out: Path | None = None
@@ -80,13 +82,14 @@ class Settings:
     pool: concurrent.futures.Executor | None = None
     drive: Drive | None = None
     repeat: Callable[[ExecutionResult, int], bool] | None = None
+    anyway_code: bool = False
 
     @property
     def trains_elsewhere(self) -> bool:
         """Whether something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
-    def workers_for(self, sweep: Sweep) -> int | None:
+    def workers_for(self, sweep: Sweep | ProgramSweep) -> int | None:
         """Return how many trainings run at a time.
 
         `auto` is one for each core that this process may use. On a cluster it is None: as many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,17 +22,26 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
+from hpsearch.programs.command import Program
+from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
-from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.rules import faults_of
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution, with_versions
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Changes, Identity
+from hpsearch.store.facts import Changes, Identity, installed
+from hpsearch.store.programs import (
+    program_identity,
+    program_recipe,
+    program_versions,
+    require_same_program,
+)
 from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
@@ -45,7 +55,7 @@ from hpsearch.tuner.custom_model import (
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.search import Search, TunerSpec, model_search
+from hpsearch.tuner.search import Search, TunerSpec, model_search, program_search
 from hpsearch.tuner.settings import (
     Reporter,
     RunOutcome,
@@ -58,7 +68,7 @@ from hpsearch.tuner.settings import (
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective
-from hpsearch.workers.servers import Servers
+from hpsearch.workers.servers import ENVIRONMENT, Servers
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 _PATIENCE_SECONDS = 600.0
@@ -87,7 +97,9 @@ class _Prepared:
         text: The resolved sweep; empty for a function.
         keep: `best` or `all`: whose weights are kept.
         objective: The function that gives the scores; None for models.
-        problem: What the models are made for; None for a function.
+        program: The program that tells the scores, whose sweep `text` is; None without.
+        versions: As in `Engine`; None for those of the installed packages.
+        problem: What the models are made for; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
         guesses: The metrics of always guessing one value.
@@ -105,6 +117,8 @@ class _Prepared:
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
+    program: Program | None = None
+    versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = _PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
@@ -226,11 +240,15 @@ class _Run:
             snapshots=snapshots,
             medians=Medians(recipe) if at_median else None,
             objective=prepared.objective,
+            program=prepared.program,
+            versions=installed() if prepared.versions is None else prepared.versions,
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,
         )
         facts = Changes(identity=prepared.identity, task=prepared.task)
-        if prepared.text:
+        if prepared.program is not None:
+            facts["program"], facts["name"] = prepared.text, prepared.name
+        elif prepared.text:
             facts["sweep"] = prepared.text
         if prepared.problem is not None and prepared.problem.target.classes:
             facts["classes"] = prepared.problem.target.classes
@@ -267,6 +285,23 @@ class _Run:
                 ending.write()
                 ending.draw(interrupted=False)
             engine.work()
+
+    def outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
+        """Return the outcome of a search.
+
+        Args:
+            before: The executions that counted as answered before.
+        """
+        ended = [each for each in engine.executions if each.number in engine.results]
+        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
+        return RunOutcome(
+            directory=self.where.path,
+            completed=len(scored),
+            trials=len({each.trial for each in ended}),
+            trained=len({each.trial for each in ended if each.number not in before}),
+            best=best_execution(engine.stored, engine.results, engine.recipe.goal),
+            stopped=self.stop.reason,
+        )
 
     def check_signal(self) -> None:
         """Raise Interrupted if a signal came."""
@@ -388,16 +423,66 @@ class _SweepSteps:
                 run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
             else:
                 run.warn(keeper.keep(best[0], result))
-        ended = [each for each in engine.executions if each.number in engine.results]
-        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
-        return RunOutcome(
-            directory=run.where.path,
-            completed=len(scored),
-            trials=len({each.trial for each in ended}),
-            trained=len({each.trial for each in ended if each.number not in before}),
-            best=best,
-            stopped=run.stop.reason,
+        return run.outcome(engine, before)
+
+
+def take_program_steps(
+    sweep: ProgramSweep,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    where: ResultsDirectory,
+    stop: Stop,
+    log: IO[str],
+    servers: Servers | None,
+) -> RunOutcome:
+    """Run the sweep of a program in a directory that is held.
+
+    Args:
+        servers: Fork the workers.
+
+    Raises:
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+    """
+    where.prepare_trials()
+    around = {name: os.environ.get(name) for name in ENVIRONMENT}
+    program = sweep.run_of(str(where.trials.absolute()), around)
+    workers = settings.workers_for(sweep)
+    with (
+        opened_executor(sweep.execution, workers, log, servers=servers) as executor,
+        Store(where.store, check=where.check) as store,
+    ):
+        run = _Run(settings, reporter, where, stop, executor, workers)
+        prepared = _prepared_program(sweep, program)
+        require_same_program(
+            store.facts().identity, prepared.identity, where.path, anyway=settings.anyway_code
         )
+        for warning in sweep.warnings:
+            run.warn(warning)
+        executor.provide(_no_rows())
+        return run.search(prepared, store, run.outcome)
+
+
+def _prepared_program(sweep: ProgramSweep, program: Program) -> _Prepared:
+    try:
+        fingerprint = fingerprint_of(program)
+    except OSError as error:
+        raise InputError(f"program: {error.filename}: cannot be read: {error.strerror}") from None
+    budget = sweep.budget
+    return _Prepared(
+        search=program_search(sweep),
+        recipe=program_recipe(sweep),
+        identity=program_identity(sweep, program, fingerprint),
+        task=Task.OBJECTIVE,
+        name=sweep.name,
+        columns=sweep.space.names,
+        costs=UnknownCosts(tensorflow=False),
+        time_seconds=budget.time_seconds if budget else None,
+        retries=sweep.execution.retries,
+        text=dump_raw(sweep.raw()),
+        program=program,
+        versions=program_versions(program, fingerprint),
+    )
 
 
 @contextmanager
