@@ -422,10 +422,17 @@ def reproduce(
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
-    """Train a trial again from its row; exit code 1 if its score differs."""
+    """Train a trial again from its row; exit code 1 if its score differs.
+
+    Of a program's trial, print the command line; with --sweep, run it.
+    """
     from hpsearch.cli import revisit
 
-    may_run, which = revisit.trust_of(trust or (), sweep), (trial, seed, fold)
+    which = (trial, seed, fold)
+    code = revisit.reproduce_of_program(directory, which, sweep, make_console())
+    if code is not None:
+        raise typer.Exit(code)
+    may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)
         return

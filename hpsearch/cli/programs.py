@@ -1,14 +1,12 @@
-"""`plan` for the sweep of a program, and `reproduce` for its trials."""
+"""`hpsearch plan` for the sweep of a program."""
 
 from __future__ import annotations
 
 import itertools
-import shlex
 from pathlib import Path
 
 from rich.console import Console
 
-from hpsearch.programs.command import Program
 from hpsearch.programs.fingerprint import code_lines
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import line_printer
@@ -50,13 +48,8 @@ def print_program_plan(sweep: ProgramSweep, out: Path | None, console: Console) 
         say(f"trials     as many as there is time for; {sweep.method.name} chooses them")
     if executions:
         first = executions[0]
-        say(f"trial 1    {command_line(program, first)}")
-
-
-def command_line(program: Program, execution: Execution) -> str:
-    """Return an execution's command line as a shell would take it."""
-    place = Path(program.trials) / str(execution.trial) / "run-1"
-    return shlex.join(program.arguments(execution.config.values, execution.seed, place))
+        line = program.shell_line(first.config.values, first.seed, first.trial)
+        say(f"trial 1    {line}")
 
 
 def _planned(sweep: ProgramSweep) -> tuple[list[Execution], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ MOST_ARGUMENT_BYTES: Final = 131_071
 
 
 @dataclass(frozen=True)
-class Program:
+class UserProgram:
     """A program of the user, and where it runs.
 
     Attributes:
@@ -99,6 +100,10 @@ class Program:
                 raise InputError(fault)
         return found
 
+    def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
+        """Return the command line as a shell would take it, with the place of a first process."""
+        return shlex.join(self.arguments(config, seed, Path(self.trials) / str(trial) / "run-1"))
+
     def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
         # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
         pairs = [f"{name}={value}" for name, value in values.items()]
@@ -115,6 +120,19 @@ class Program:
             "args_json": [json.dumps(values)],
             "args_json_file": [str(trial_dir / "values.json")],
         }
+
+
+@dataclass(frozen=True)
+class ProgramCall:
+    """A program, and the trial for which it is to run.
+
+    Attributes:
+        trial, seed: Of the execution.
+    """
+
+    program: UserProgram
+    trial: int
+    seed: int
 
 
 def _flags(values: Mapping[str, Any]) -> Iterator[str]:

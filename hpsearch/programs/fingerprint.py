@@ -7,13 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpsearch.programs.command import Program
+from hpsearch.programs.command import UserProgram
 
 _GIT_SECONDS = 20.0
 _COMMIT_DIGITS = 12
 
 
-def program_files(program: Program) -> list[Path]:
+def program_files(program: UserProgram) -> list[Path]:
     """Return the program's file, and every other file that its command names."""
     found = [Path(program.program)] if program.program else []
     here = Path(program.directory)
@@ -30,7 +30,7 @@ def program_files(program: Program) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def fingerprint_of(program: Program) -> str:
+def fingerprint_of(program: UserProgram) -> str:
     """Return `d` and 11 hex digits of the program's files; equal for equal contents.
 
     Raises:
@@ -43,7 +43,7 @@ def fingerprint_of(program: Program) -> str:
     return "d" + digest.hexdigest()[:11]
 
 
-def commit_of(program: Program) -> str:
+def commit_of(program: UserProgram) -> str:
     """Return the git commit of the program's file, with `+dirty` if tracked files have changes.
 
     Empty if it is in no repository, or there is no git.
@@ -75,7 +75,7 @@ def _git(place: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def code_lines(program: Program) -> Iterator[str]:
+def code_lines(program: UserProgram) -> Iterator[str]:
     """Yield lines for people: what is fingerprinted, and of which commit it is."""
     names = ", ".join(str(path) for path in program_files(program)) or "no file"
     commit = commit_of(program)

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import DEFAULT_COMMAND, Program, command_faults
+from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram, command_faults
 from hpsearch.programs.parameters import PLAIN, ProgramParameters, parse_parameters
-from hpsearch.search.methods import most_epochs
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import METRICS
@@ -201,14 +200,16 @@ class ProgramSweep(ProgramFields):
         """The program's file as an absolute path; empty without one."""
         return "" if self.program is None else str(Path(self.program).absolute())
 
-    def run_of(self, trials: str, environment: Mapping[str, str | None] | None = None) -> Program:
+    def run_of(
+        self, trials: str, environment: Mapping[str, str | None] | None = None
+    ) -> UserProgram:
         """Return the program as plain data, for this process's working directory.
 
         Args:
             trials: The directory with one directory for each trial.
             environment: See `Program`.
         """
-        return Program(
+        return UserProgram(
             command=self.command or DEFAULT_COMMAND,
             program=self.file,
             metric=self.metric.name,
@@ -227,6 +228,13 @@ class ProgramSweep(ProgramFields):
         return {
             key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
         }
+
+    def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sweep of a single config as a file has it."""
+        of_several = ("method", "budget", "constraints")
+        raw = {key: value for key, value in self.raw().items() if key not in of_several}
+        name = f"{self.name[: MOST_NAME - len('-best')]}-best"
+        return raw | {"name": name, "configs": [dict(values)]}
 
     def __eq__(self, other: object) -> bool:
         """Compare what the sweeps ask for, without their warnings."""
@@ -339,7 +347,7 @@ def _method_faults(sweep: ProgramSweep) -> Iterator[Fault]:
             yield ("parameters", parameter.name), "probabilities have no meaning in a grid"
     halves = method.name in _HALVING and "early_terminate" not in method.options
     first = method.options.get("min_epochs") if method.name == "asha" else None
-    if halves and first is None and most_epochs(sweep.space) is None:
+    if halves and first is None and sweep.space.most_epochs is None:
         hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
         yield (
             ("method",),

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import Program
+from hpsearch.programs.command import ProgramCall
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.programs.telling import Epochs, Telling, aligned, history
@@ -30,19 +30,6 @@ _TAIL_LINES = 20
 _MOST_SHOWN = 200
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True)
-class ProgramCall:
-    """A program, and the trial for which it is to run.
-
-    Attributes:
-        trial, seed: Of the execution.
-    """
-
-    program: Program
-    trial: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -172,9 +159,9 @@ class _Trial:
         """
         call, program = self.call, self.call.program
         where = TrialDirectory.of(call)
-        self._look_back(where)
-        place = where.new_run()
         values = program.values(self.training.values)
+        self._look_back(where, values)
+        place = where.new_run()
         _write_values(place, values)
         arguments = program.arguments(self.training.values, call.seed, place)
         environment = _environment(call, where, place, goes_on=self._goes_on)
@@ -197,9 +184,12 @@ class _Trial:
             where.set_aside("failed")
         return told
 
-    def _look_back(self, where: TrialDirectory) -> None:
+    def _look_back(self, where: TrialDirectory, values: Mapping[str, Any]) -> None:
         """Find out whether the program can go on from a checkpoint; else there is none."""
-        reports = [run / "reports.jsonl" for run in where.runs]
+        text = json.dumps(values)
+        reports = [
+            run / "reports.jsonl" for run in where.runs if _read(run / "values.json") == text
+        ]
         if reports:
             self._known, self._base = history(reports, self.recipe.metric)
         self._goes_on = bool(self._known) and where.has_checkpoint()
@@ -340,6 +330,14 @@ def _result(
 
 def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
+
+
+def _read(path: Path) -> str:
+    """The text of a file; empty if there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _tail(path: Path) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Choices, Config, Kind, Space
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
 
 #: As in KerasTuner's Hyperband.
@@ -88,20 +87,9 @@ _MOST_RUNGS = 20
 def _top(search: _Search) -> int:
     """Return the largest `epochs` of the space."""
     if search.space.kind is Kind.PROGRAM:
-        return most_epochs(search.space) or ENDLESS
+        return search.space.most_epochs or ENDLESS
     parameter = next((p for p in at_top(search.space).parameters if p.name == "epochs"), None)
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
-
-
-def most_epochs(space: Space) -> int | None:
-    """Return the most `epochs` of a program; None if it has no such number."""
-    parameter = next((p for p in space.parameters if p.name == "epochs"), None)
-    if parameter is None or isinstance(parameter.domain, Drawn):
-        return None
-    domain = parameter.domain
-    values = domain.values if isinstance(domain, Choices) else (domain.max,)
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return max(1, int(max(numbers))) if len(numbers) == len(values) else None
 
 
 def _rungs(search: _Search, factor: float) -> tuple[int, ...]:

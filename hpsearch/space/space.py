@@ -199,6 +199,17 @@ class Space:
         """Parameter names in file order."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @property
+    def most_epochs(self) -> int | None:
+        """The largest value of `epochs`; None without it, or if one is no number."""
+        parameter = next((p for p in self.parameters if p.name == "epochs"), None)
+        if parameter is None or isinstance(parameter.domain, Drawn):
+            return None
+        domain = parameter.domain
+        values = domain.values if isinstance(domain, Choices) else (domain.max,)
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        return max(1, int(max(numbers))) if len(numbers) == len(values) else None
+
     @cached_property
     def by_dependence(self) -> tuple[Parameter, ...]:
         """Parameters, each after those in its condition, and deciding ones as early as possible."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import Program
-from hpsearch.programs.trial import ProgramCall
+from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
@@ -89,7 +88,7 @@ class Engine:
     snapshots: Snapshots
     medians: Medians | None = None
     objective: Objective | None = None
-    program: Program | None = None
+    program: UserProgram | None = None
     versions: Mapping[str, str] = field(default_factory=installed)
     watch: Callable[[Sequence[Record]], None] | None = None
     time_seconds: float | None = None

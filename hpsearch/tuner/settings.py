@@ -19,12 +19,10 @@ from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
-    from hpsearch.programs.sweep import ProgramSweep
     from hpsearch.search.asking import Exchange
     from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
@@ -89,15 +87,15 @@ class Settings:
         """Whether something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
-    def workers_for(self, sweep: Sweep | ProgramSweep) -> int | None:
+    def workers_for(self, execution: ExecutionSettings) -> int | None:
         """Return how many trainings run at a time.
 
         `auto` is one for each core that this process may use. On a cluster it is None: as many
         as there is room for.
         """
-        asked = self.workers or sweep.execution.workers
+        asked = self.workers or execution.workers
         if asked == "auto":
-            on_cluster = sweep.execution.engine == "ray" and self.pool is None
+            on_cluster = execution.engine == "ray" and self.pool is None
             return None if on_cluster else cores()
         return int(asked)
 

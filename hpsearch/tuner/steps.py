@@ -12,17 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
 from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
+from hpsearch.data.specs import Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
-from hpsearch.programs.command import Program
+from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
@@ -36,13 +35,14 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution, with_versions
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity, installed
-from hpsearch.store.programs import (
+from hpsearch.store.provenance import (
+    identify,
     program_identity,
     program_recipe,
     program_versions,
     require_same_program,
+    require_unchanged,
 )
-from hpsearch.store.provenance import identify, require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.tuner.custom_model import (
@@ -69,6 +69,7 @@ from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective
 from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.shared import NO_ROWS
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 _PATIENCE_SECONDS = 600.0
@@ -117,7 +118,7 @@ class _Prepared:
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
-    program: Program | None = None
+    program: UserProgram | None = None
     versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = _PATIENCE_SECONDS
@@ -333,7 +334,7 @@ def take_steps(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    workers = settings.workers_for(sweep)
+    workers = settings.workers_for(sweep.execution)
     with opened_executor(
         sweep.execution,
         workers,
@@ -447,7 +448,7 @@ def take_program_steps(
     where.prepare_trials()
     around = {name: os.environ.get(name) for name in ENVIRONMENT}
     program = sweep.run_of(str(where.trials.absolute()), around)
-    workers = settings.workers_for(sweep)
+    workers = settings.workers_for(sweep.execution)
     with (
         opened_executor(sweep.execution, workers, log, servers=servers) as executor,
         Store(where.store, check=where.check) as store,
@@ -459,11 +460,11 @@ def take_program_steps(
         )
         for warning in sweep.warnings:
             run.warn(warning)
-        executor.provide(_no_rows())
+        executor.provide(NO_ROWS)
         return run.search(prepared, store, run.outcome)
 
 
-def _prepared_program(sweep: ProgramSweep, program: Program) -> _Prepared:
+def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
     try:
         fingerprint = fingerprint_of(program)
     except OSError as error:
@@ -597,14 +598,8 @@ class FunctionRun:
                 servers = stack.enter_context(Servers(log, tensorflow=False)) if local else None
                 opened = opened_executor(self.execution, self.workers, log, servers=servers)
                 executor = stack.enter_context(opened)
-            executor.provide(_no_rows())
+            executor.provide(NO_ROWS)
             yield executor
-
-
-def _no_rows() -> TrainingData:
-    nothing = np.zeros((0, 1), np.float32)
-    arrays = Arrays(nothing, nothing, nothing, nothing)
-    return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
 
 
 def execution_of(

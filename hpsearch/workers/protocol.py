@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.trial import ProgramCall
+from hpsearch.programs.command import ProgramCall
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.workers.clock import now
 
