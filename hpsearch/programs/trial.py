@@ -104,14 +104,12 @@ def run_trial(
         floors: See `follow`.
         on_epoch: Called with each epoch that is told.
     """
-    started = time.monotonic()
     try:
         told = _Trial(call, training, recipe, floors, on_epoch).run()
     except (InputError, OSError) as error:
         # An OSError's text names the file.
         told = _Told(error=f"the program cannot be started: {error}")
-    result = _result(told, training, recipe, floors)
-    return replace(result, seconds=time.monotonic() - started)
+    return replace(_result(told, training, recipe, floors), seconds=told.seconds)
 
 
 @dataclass(frozen=True)
@@ -122,6 +120,7 @@ class _Told:
         epochs: All of them, those before a checkpoint too.
         others: What it told instead of the metric.
         error, details: Why it failed, in one line and in many; empty if it did not.
+        seconds: The time of its processes: from a checkpoint, of those before it, too.
     """
 
     epochs: Sequence[Mapping[str, float]] = ()
@@ -129,6 +128,7 @@ class _Told:
     trainer: str = BEGAN
     error: str = ""
     details: str = ""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -144,6 +144,8 @@ class _Trial:
     _known: Sequence[Mapping[str, float]] = ()
     _base: int = 1
     _goes_on: bool = False
+    #: Seconds that these epochs took.
+    _seconds: float = 0.0
     #: Those of them that count: the ones before the first epoch that is told.
     _earlier: Sequence[Mapping[str, float]] = ()
     _source: Epochs | None = None
@@ -166,7 +168,7 @@ class _Trial:
         arguments = program.arguments(self.training.values, call.seed, place)
         environment = _environment(call, where, place, goes_on=self._goes_on)
         telling = Telling(place, self.recipe.metric, program.metrics_file)
-        halted = False
+        halted, started = False, time.monotonic()
         with ProgramProcess(arguments, program.directory, environment, place) as process:
             while not process.ended:
                 telling.read()
@@ -176,22 +178,27 @@ class _Trial:
                     break
                 process.wait()
             code = process.close()
+        seconds = time.monotonic() - started
         # What it told last, also after the signal, is in its files.
         telling.read(ended=True)
         self._is_over(telling)
         told = self._told(telling, 0 if halted else code, place)
         if told.error:
             where.set_aside("failed")
-        return told
+        if self._earlier:
+            seconds += self._seconds
+        (place / "seconds").write_text(f"{seconds}\n", encoding="ascii")
+        return replace(told, seconds=seconds)
 
     def _look_back(self, where: TrialDirectory, values: Mapping[str, Any]) -> None:
         """Find out whether the program can go on from a checkpoint; else there is none."""
         text = json.dumps(values)
-        reports = [
-            run / "reports.jsonl" for run in where.runs if _read(run / "values.json") == text
-        ]
-        if reports:
+        runs = [run for run in where.runs if _read(run / "values.json") == text]
+        if runs:
+            reports = [run / "reports.jsonl" for run in runs]
             self._known, self._base = history(reports, self.recipe.metric)
+            with suppress(ValueError):
+                self._seconds = float(_read(runs[-1] / "seconds"))
         self._goes_on = bool(self._known) and where.has_checkpoint()
         if not self._goes_on:
             # Nobody would know the numbers of the epochs of a program that went on from it.
