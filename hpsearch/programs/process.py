@@ -17,7 +17,7 @@ GRACE_SECONDS = 30.0
 #: Longest sleep while nothing is known to happen.
 _POLL_SECONDS = 0.02
 #: Time in which a killed process is gone, unless it is in the kernel.
-_KILLED_SECONDS = 5.0
+_KILLED_SECONDS = 1.0
 
 
 class ProgramProcess:

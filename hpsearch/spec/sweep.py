@@ -105,8 +105,16 @@ _PARTS: dict[str, type[Spec]] = {
 }
 
 
+_NEITHER = (
+    "is missing, such as data: {dataset: digits}; or, to run a program of yours for each trial, "
+    "program: train.py"
+)
+
+
 def _placed(loc: Loc, message: str) -> Fault:
-    """Say where a key belongs that is unknown at the top of the file."""
+    """Say where a key belongs that is unknown at the top of the file, and what is missing."""
+    if loc == ("data",) and message == "is missing":
+        return loc, _NEITHER
     if len(loc) != 1 or not message.startswith("unknown key"):
         return loc, message
     key = str(loc[0])

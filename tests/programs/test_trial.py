@@ -10,7 +10,7 @@ import sys
 
 import psutil
 import pytest
-from commands import wait_for
+from commands import session_of, wait_for
 
 import hpsearch
 from hpsearch.programs.process import ProgramProcess
@@ -107,7 +107,7 @@ GOING_ON = """
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, save)
-    stop = int(sys.argv[1].split("=")[1])
+    stop = int(open("stop").read())
     while last < stop:
         last += 1
         hpsearch.report(epoch=last, loss=10 - last)
@@ -116,22 +116,25 @@ GOING_ON = """
 """
 
 
-def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_told(trial):
-    first = trial(GOING_ON, {"stop": 3}, epochs=3)
+def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_told(trial, write):
+    write("stop", "3")
+    first = trial(GOING_ON, {"x": 3}, epochs=3)
     assert first.status is Status.STOPPED
     assert first.trainer == "program"
     assert [epoch["loss"] for epoch in first.curve] == [9, 8, 7]
     # It told epoch 4 on SIGTERM, and saved its checkpoint then.
-    second = trial(GOING_ON, {"stop": 3}, epochs=5)
+    write("stop", "5")
+    second = trial(GOING_ON, {"x": 3}, epochs=5)
     assert second.status is Status.STOPPED, second.error
     assert second.trainer == "program+checkpoint"
     assert [epoch["loss"] for epoch in second.curve] == [9, 8, 7, 6, 5]
     assert second.seconds > 0
 
 
-def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path):
-    trial(GOING_ON, {"stop": 2}, epochs=2)
-    result = trial(GOING_ON, {"stop": 3}, epochs=3)
+def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path, write):
+    write("stop", "3")
+    trial(GOING_ON, {"x": 2}, epochs=2)
+    result = trial(GOING_ON, {"x": 3}, epochs=3)
     assert result.trainer == "program"
     assert [epoch["loss"] for epoch in result.curve] == [9, 8, 7]
     assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
@@ -187,13 +190,14 @@ def test_a_failed_program_leaves_no_checkpoint_to_the_next_one(trial, tmp_path):
     assert (tmp_path / "trials/1/checkpoint.failed-1/c").exists()
 
 
-def ended(path):
-    """Whether the processes whose numbers a file has are gone."""
-    return not any(map(psutil.pid_exists, map(int, path.read_text().split())))
+def all_ended(path):
+    """Whether the processes whose numbers a file has are gone, or dead and not waited for."""
+    return not any(session_of(int(pid)) for pid in path.read_text().split())
 
 
 @pytest.mark.parametrize("ending", ["halt", "end"])
-def test_no_process_of_a_trial_is_left(trial, tmp_path, ending):
+def test_no_process_of_a_trial_is_left(trial, tmp_path, ending, monkeypatch):
+    monkeypatch.setattr("hpsearch.programs.process.GRACE_SECONDS", 0.2)
     result = trial(
         f"""
         import os, signal, subprocess, sys, hpsearch
@@ -204,9 +208,9 @@ def test_no_process_of_a_trial_is_left(trial, tmp_path, ending):
         )
         child.stdout.readline()
         # One that loses its parent at once, and stays in the group.
-        shell = "sleep 1000 & echo $!"
-        other = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE).stdout if False else b""
-        open("pids", "w").write(f"{{os.getpid()}} {{child.pid}}")
+        shell = "sleep 1000 >/dev/null & echo $!"
+        other = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True).stdout
+        open("pids", "w").write(f"{{os.getpid()}} {{child.pid}} {{other}}")
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         hpsearch.report(loss=1)
         {"signal.pause()" if ending == "halt" else "os._exit(0)"}
@@ -214,7 +218,7 @@ def test_no_process_of_a_trial_is_left(trial, tmp_path, ending):
         epochs=1 if ending == "halt" else 2**31,
     )
     assert result.status in (Status.STOPPED, Status.COMPLETED), result.error
-    assert ended(tmp_path / "pids")
+    assert all_ended(tmp_path / "pids")
 
 
 def test_grace_ends_a_group_that_ignores_the_signal(tmp_path, monkeypatch):
@@ -266,6 +270,8 @@ def test_the_environment_is_the_drivers_and_what_is_documented(trial, tmp_path, 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MINE", "yes")
     monkeypatch.setenv("HPSEARCH_RESUME_FROM", "stale")
+    for name in ("PYTHONUNBUFFERED", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
     trial(
         "import json, os; print('loss: 1'); json.dump(dict(os.environ), open('env', 'w'))",
         seed=3,
@@ -275,7 +281,7 @@ def test_the_environment_is_the_drivers_and_what_is_documented(trial, tmp_path, 
     run = str(tmp_path / "trials/1-seed3/run-1")
     added = {name: value for name, value in found.items() if os.environ.get(name) != value}
     assert added.pop("PYTHONPATH").endswith(os.environ["PYTHONPATH"])
-    # Of the shell that is no shell.
+    # Python's own, if the locale is C.
     added.pop("LC_CTYPE", None)
     assert added == {
         "HPSEARCH_TRIAL": "1",
