@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typer.core import TyperCommand
 
 from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.machine import shortage, version_of, working_directory_lost
+from hpsearch.machine import set_default, shortage, version_of, working_directory_lost
 from hpsearch.progress.console import make_console, silence, tell
 
 if TYPE_CHECKING:
@@ -527,8 +526,8 @@ def _show_warning(message: Warning | str, *_details: object, **_more: object) ->
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake gives no traceback."""
     # TensorFlow's messages about the machine do not concern users.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    set_default("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_default("KERAS_BACKEND", "tensorflow")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Not every terminal has all characters.

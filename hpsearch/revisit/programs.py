@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
+from hpsearch.machine import users_value
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
@@ -62,7 +62,7 @@ class StoredProgram:
 
     def program(self, trials: Path) -> UserProgram:
         """Return the program, for trials in a directory."""
-        around = {name: os.environ.get(name) for name in ENVIRONMENT}
+        around = {name: users_value(name) for name in ENVIRONMENT}
         return self.sweep.run_of(str(trials.absolute()), around)
 
 
@@ -121,7 +121,7 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
     if not isinstance(sweep, ProgramSweep):
         raise InputError(f"{trusted}: is not the sweep file of a program")
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        around = {name: os.environ.get(name) for name in ENVIRONMENT}
+        around = {name: users_value(name) for name in ENVIRONMENT}
         program = sweep.run_of(scratch, around)
         _require_same(directory, run.sweep, sweep, program, row)
         epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS

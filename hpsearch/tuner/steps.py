@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +18,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
+from hpsearch.machine import users_value
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
 from hpsearch.programs.command import UserProgram
@@ -446,7 +446,7 @@ def take_program_steps(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     where.prepare_trials()
-    around = {name: os.environ.get(name) for name in ENVIRONMENT}
+    around = {name: users_value(name) for name in ENVIRONMENT}
     program = sweep.run_of(str(where.trials.absolute()), around)
     workers = settings.workers_for(sweep.execution)
     with (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -12,14 +10,6 @@ from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ENDLESS, Training
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _found(monkeypatch):
-    """Let programs import hpsearch from wherever they run."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture
@@ -55,6 +45,3 @@ def trial(tmp_path, write):
         return run_trial(ProgramCall(program, 1, seed), training, recipe, floors)
 
     return run
-
-
-PYTHON = sys.executable

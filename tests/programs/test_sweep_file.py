@@ -111,7 +111,9 @@ def test_a_file_of_one_kind_is_never_taken_for_the_other(file):
 
 
 def test_a_file_of_wandb_without_a_program_says_what_it_lacks(file):
-    path = file("method: random\nmetric: {name: acc, goal: maximize}\nparameters: {lr: [1]}\n", "w.yaml")
+    path = file(
+        "method: random\nmetric: {name: acc, goal: maximize}\nparameters: {lr: [1]}\n", "w.yaml"
+    )
     with pytest.raises(SweepFileError, match=r"program: train.py"):
         load_any(path)
 
@@ -128,7 +130,9 @@ def test_faults_have_lines_and_settings_override(file):
         load_any(path, ["parameters.lr={}"])
 
 
-def test_a_program_is_found_beside_the_file_or_from_the_working_directory(file, tmp_path, monkeypatch):
+def test_a_program_is_found_beside_the_file_or_from_the_working_directory(
+    file, tmp_path, monkeypatch
+):
     text = "program: train.py\nmetric: loss\n"
     (tmp_path / "sub").mkdir()
     path = file(text, "sub/s.yaml")
@@ -149,7 +153,14 @@ def test_wandbs_words(file):
     assert sweep.name == "My-sweep-2"
     assert sweep.metric.direction == "maximize"
     said = "\n".join(sweep.warnings)
-    for part in ("name:", "project is W&B's", "entity", "apiVersion", "metric.target", "has no goal"):
+    for part in (
+        "name:",
+        "project is W&B's",
+        "entity",
+        "apiVersion",
+        "metric.target",
+        "has no goal",
+    ):
         assert part in said
     assert "goes on until Ctrl-C" in said
     assert program_sweep({**LEAST, "metric": {"name": "my"}}).metric.direction == "minimize"

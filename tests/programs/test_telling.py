@@ -89,11 +89,19 @@ def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("m.csv", "epoch,loss\n1,0.5\n2,0.25", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]),
+        (
+            "m.csv",
+            "epoch,loss\n1,0.5\n2,0.25",
+            [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}],
+        ),
         ("m.jsonl", '{"loss": 1}\n{"loss": 2}', [{"loss": 1}, {"loss": 2}]),
         ("m.json", '{"loss": 1, "name": "x"}', [{"loss": 1}]),
         ("m.json", '[{"loss": 1}, {"loss": 2}]', [{"loss": 1}, {"loss": 2}]),
-        ("m.json", '{"loss": [1, 2], "acc": [3, 4]}', [{"loss": 1, "acc": 3}, {"loss": 2, "acc": 4}]),
+        (
+            "m.json",
+            '{"loss": [1, 2], "acc": [3, 4]}',
+            [{"loss": 1, "acc": 3}, {"loss": 2, "acc": 4}],
+        ),
         ("m.json", "{", []),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 SCRIPT = """
@@ -70,7 +68,7 @@ def test_what_is_logged_is_told_and_the_settings_are_the_trials(
 
 def test_another_sitecustomize_runs_too(trial, tmp_path, write, monkeypatch):
     write("sitecustomize.py", "import os; os.environ['MINE'] = 'ran'")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     result = trial("import os; print('loss:', 1 if os.environ.get('MINE') == 'ran' else 2)")
     assert result.score == 1, result.error
 
