@@ -165,7 +165,9 @@ def _weighted(name: str, body: dict[str, Any]) -> Parameter:
     checked = [number(minimum=0).check(weight) for weight in weights]
     if not math.isclose(sum(checked), 1.0, rel_tol=1e-6):
         raise InvalidValue.at(f"must add up to 1, not {sum(checked):g}", "probabilities")
-    return Parameter(name, Choices(values, tuple(checked)), when)
+    # A value without a probability is never drawn.
+    kept = [pair for pair in zip(values, checked, strict=True) if pair[1] > 0]
+    return Parameter(name, Choices(*zip(*kept, strict=True)), when)
 
 
 def _drawn(name: str, distribution: str, body: dict[str, Any]) -> Parameter:

@@ -1,4 +1,4 @@
-"""Sweep files by the grammar that W&B documents, made at random: names, values and keys of all kinds."""
+"""Sweep files by the grammar that W&B documents, made at random."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _OF_GRID: dict[str, Callable[[Draw], Mapping[str, Any]]] = {
     "q_uniform": lambda draw: _ends(draw, 0, 3) | _step(draw),
 }
 _OTHERS: dict[str, Callable[[Draw], Mapping[str, Any]]] = {
-    "  ": lambda draw: _whole_ends(draw),
+    "  ": _whole_ends,
     "   ": lambda draw: _ends(draw, -1, 1),
     "    ": _weighted,
     "categorical_w_probabilities": _weighted,
@@ -120,12 +120,5 @@ def wandb_file(seed: int) -> dict[str, Any]:
     if draw.random() < 0.3:
         early = draw.choice(({"min_iter": 1}, {"min_iter": 2, "eta": 2}, {"max_iter": 9, "s": 2}))
         file["early_terminate"] = {"type": "hyperband", **early}
-    for key, value in (
-        ("project", "p"),
-        ("entity", "e"),
-        ("name", "A sweep"),
-        ("description", "d"),
-    ):
-        if draw.random() < 0.3:
-            file[key] = value
-    return file
+    further = {"project": "p", "entity": "e", "name": "A sweep", "description": "d"}
+    return file | {key: value for key, value in further.items() if draw.random() < 0.3}
