@@ -175,6 +175,13 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_program_is_searched_by_its_command_line(tmp_path):
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    check = "\nassert results.table['status'].tolist() == ['completed'] * 12\n"
+    run_python(block("program", "py") + check, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_estimator_works(tmp_path):
     check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
     check += "assert search.predict_proba(x).shape == (178, 3)\n"
@@ -198,6 +205,7 @@ RUN = {
     ("models", "py"): 1,
     ("optimize", "py"): 1,
     ("predict", "py"): 1,
+    ("program", "py"): 1,
     ("oracle", "py"): 1,
     ("rows", "sh"): 1,
     ("scikit-learn", "py"): 1,
@@ -211,7 +219,7 @@ RUN = {
     ("", "console"): 2,
     ("", "python"): 3,
     ("", "text"): 1,
-    ("", "yaml"): 3,
+    ("", "yaml"): 4,
     ("", "yml"): 1,
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from ray_cluster import only_cluster
@@ -172,3 +176,13 @@ def test_fronts_of_two_objectives(tmp_path):
     table = rows("search_fronts", tmp_path, about="2 seeds")
     assert len(table) == 12
     assert all(0 < float(row["after 14"].split()[0]) <= 1 for row in table)
+
+
+def test_the_overhead_of_a_program_is_measured(tmp_path):
+    out = tmp_path / "programs.json"
+    command = [sys.executable, EXPERIMENTS / "programs.py", "--trials", "20", "--out", out]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    found = json.loads(out.read_text())
+    assert found["trials"] == 20
+    assert found["sweep_ms"] > 0
+    assert found["loop_ms"] > 0
