@@ -1,6 +1,6 @@
 """Overhead a trial of a program, beside the same processes in a bare loop.
 
-    python experiments/programs.py [--trials 1000] [--out programs.json]
+    python experiments/programs.py [--trials 1000] [--out DIR]
 
 Both run a shell that prints a line, so often, one process at a time: `subprocess.run` in a loop,
 and a sweep by one worker, with its store, tables and directories, without the report. A sweep's
@@ -84,7 +84,8 @@ def main() -> None:
     found = measure(arguments.trials)
     print(json.dumps(found, indent=1))
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        path = arguments.out / "programs.json"
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

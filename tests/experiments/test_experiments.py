@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -179,10 +177,8 @@ def test_fronts_of_two_objectives(tmp_path):
 
 
 def test_the_overhead_of_a_program_is_measured(tmp_path):
-    out = tmp_path / "programs.json"
-    command = [sys.executable, EXPERIMENTS / "programs.py", "--trials", "20", "--out", out]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
-    found = json.loads(out.read_text())
+    run("programs.py", "--trials", 20, out=tmp_path)
+    found = json.loads((tmp_path / "programs.json").read_text())
     assert found["trials"] == 20
     assert found["sweep_ms"] > 0
     assert found["loop_ms"] > 0
