@@ -102,7 +102,8 @@ class UserProgram:
 
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
         """Return the command line as a shell would take it, with the place of a first process."""
-        return shlex.join(self.arguments(config, seed, Path(self.trials) / str(trial) / "run-1"))
+        place = Path(self.trials) / str(trial) / "run-1"
+        return " ".join(map(_quoted, self.arguments(config, seed, place)))
 
     def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
         # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
@@ -142,6 +143,19 @@ def _flags(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{name}={value}"
         elif value:
             yield f"--{name}"
+
+
+def _quoted(argument: str) -> str:
+    """An argument as a shell reads it, in printable characters alone."""
+    if argument.isprintable():
+        return shlex.quote(argument)
+    escaped = (
+        each
+        if each.isprintable() and each not in "\\'"
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(each))
+        for each in argument
+    )
+    return f"$'{''.join(escaped)}'"
 
 
 def _part(match: re.Match[str], parts: Mapping[str, str]) -> str:

@@ -23,6 +23,8 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Bytes of a line that are kept: a progress bar may never end it.
 _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
+#: Each has a column: a program may print any number of names.
+_MOST_METRICS: Final = 200
 
 
 class Tail:
@@ -163,7 +165,7 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
     try:
         told = json.loads(line)
         by, number = told["by"], told["epoch"]
-        values = {str(name): float(value) for name, value in told["values"].items()}
+        values = {str(name): float(value) for name, value in told["values"].items() if name}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Another program's line.
@@ -239,7 +241,8 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
     The score is `objective`, too, as that of a function.
     """
     found = [{METRIC: epoch[metric], **epoch} for epoch in epochs]
-    names = dict.fromkeys([METRIC, metric, *(name for epoch in found for name in epoch)])
+    told = dict.fromkeys([METRIC, metric, *(name for epoch in found for name in epoch)])
+    names = list(told)[:_MOST_METRICS]
     return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in found)
 
 

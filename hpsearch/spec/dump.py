@@ -12,7 +12,7 @@ from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
-from hpsearch.spec.wandb import IGNORED, KEYS
+from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS
 from hpsearch.spec.yaml import add_core_resolvers
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -95,7 +95,8 @@ def sweep_schema() -> dict[str, Any]:
     for key, field in Sweep.model_fields.items():
         if "default" in properties[key]:
             properties[key]["default"] = plain(field.default)
-    properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
+    ignored = {"description": "W&B's key; ignored."}
+    properties |= {key: ignored for key in IGNORED if key not in OF_PROGRAMS}
     return {
         "$schema": SCHEMA_DIALECT,
         **body,

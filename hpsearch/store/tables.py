@@ -246,7 +246,7 @@ def curves_table(
     import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.place)
-    metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
     rows = [
         (record.trial, epoch, *(values.get(n, math.nan) for n in metrics), record.seed, record.fold)
         for record in records
@@ -272,8 +272,16 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Metric -> its column: its name, with `metric_` before it if that is taken."""
-    return {name: f"metric_{name}" if name in taken else name for name in metrics}
+    """Metric -> its column: its name, with `metric_` before it as long as that is taken."""
+    found: dict[str, str] = {}
+    used = set(taken)
+    for name in metrics:
+        column = name
+        while column in used:
+            column = f"metric_{column}"
+        used.add(column)
+        found[name] = column
+    return found
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

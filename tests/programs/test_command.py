@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,3 +81,12 @@ def test_zero_bytes_are_refused():
         program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
     with pytest.raises(InputError, match="zero byte"):
         arguments("a\0")
+
+
+def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
+    values = {"text": "a\n\x1b[31m'\\é", "plain": "it's $HOME"}
+    program = UserProgram(command=("printf", "%s\\0", "${args}"), program="", metric="m")
+    line = program.shell_line(values, 0, 1)
+    assert line.isprintable()
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [f"--{n}={v}" for n, v in values.items()]

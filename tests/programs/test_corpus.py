@@ -40,9 +40,13 @@ def load(tmp_path, monkeypatch):
     return loaded
 
 
-@pytest.mark.parametrize("first", range(0, 200, 50))
-def test_every_file_is_planned(load, first):
-    for seed in range(first, first + 50):
+@pytest.mark.parametrize(
+    "seeds",
+    [range(20), *(pytest.param(range(n, n + 90), marks=pytest.mark.slow) for n in (20, 110))],
+    ids=str,
+)
+def test_every_file_is_planned(load, seeds):
+    for seed in seeds:
         text = io.StringIO()
         print_program_plan(load(seed), None, Console(file=text, width=200))
         assert "trials " in text.getvalue(), seed

@@ -126,6 +126,7 @@ def test_every_command_on_the_results_of_a_program(home):
         assert "of a function or a program" in hpsearch(*command, cwd=home, code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_failed_program_is_a_row_and_runs_again_with_retry(home):
     (home / "train.py").write_text(
         "import os, sys\n"
@@ -239,6 +240,21 @@ def test_a_program_that_takes_too_long_is_a_timeout_and_leaves_nothing(home):
     assert rows(home)["status"].tolist() == ["completed", "timeout"]
     pids = [int(pid) for pid in (home / "pids").read_text().split()]
     wait_for(lambda: not in_sessions(pids), seconds=10, what="the program to end")
+
+
+def test_metrics_of_any_name_have_columns_of_their_own(home):
+    (home / "train.py").write_text(
+        "print('seed: 7 fold: 1 epoch: 2 trial: 3 score: 4 metric_score: 5 x: 6 =: 1')\n"
+        "print(*(f'name{n}: {n}' for n in range(1000)))\n"
+        "print('loss: 0.5')\n"
+    )
+    run(home, "--set", "parameters.x=[1]")
+    table, curves = rows(home), pd.read_csv(home / "out" / "curves.csv")
+    shown = ["metric_seed", "metric_score", "metric_metric_score", "metric_x", "score", "seed", "x"]
+    assert table.loc[0, shown].tolist() == [7, 4, 5, 6, 0.5, 0, 1]
+    assert curves.loc[0, ["metric_seed", "metric_epoch", "epoch"]].tolist() == [7, 2, 1]
+    assert len(table.columns) < 250
+    assert "all is sound" in hpsearch("doctor", "out", cwd=home).stdout
 
 
 def test_trials_of_somebody_elses_are_not_touched(home):
