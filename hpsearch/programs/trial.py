@@ -18,7 +18,7 @@ from hpsearch.programs.command import ProgramCall
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.programs.telling import Epochs, Telling, aligned, history
-from hpsearch.space.execution import ExecutionResult, Status, Training
+from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
 from hpsearch.training.follow import follow
 from hpsearch.wording import exit_text, listing
 
@@ -120,6 +120,7 @@ class _Told:
         epochs: All of them, those before a checkpoint too.
         others: What it told instead of the metric.
         error, details: Why it failed, in one line and in many; empty if it did not.
+        ended: Whether it ended by itself.
         seconds: The time of its processes: from a checkpoint, of those before it, too.
     """
 
@@ -128,6 +129,7 @@ class _Told:
     trainer: str = BEGAN
     error: str = ""
     details: str = ""
+    ended: bool = True
     seconds: float = 0.0
 
 
@@ -182,13 +184,16 @@ class _Trial:
         # What it told last, also after the signal, is in its files.
         telling.read(ended=True)
         self._is_over(telling)
+        if self._goes_on and not telling.epochs.found and code == 0:
+            # It had nothing left to do.
+            self._earlier = self._known
         told = self._told(telling, 0 if halted else code, place)
         if told.error:
             where.set_aside("failed")
         if self._earlier:
             seconds += self._seconds
         (place / "seconds").write_text(f"{seconds}\n", encoding="ascii")
-        return replace(told, seconds=seconds)
+        return replace(told, ended=not halted, seconds=seconds)
 
     def _look_back(self, where: TrialDirectory, values: Mapping[str, Any]) -> None:
         """Find out whether the program can go on from a checkpoint; else there is none."""
@@ -251,7 +256,7 @@ class _Trial:
             error = f"the program ended ({exit_text(code)}){said}"
         elif not epochs:
             error = self._untold(telling.others)
-        elif self._goes_on:
+        elif self._goes_on and telling.epochs.found:
             error = self._gap(telling.epochs)
         return _Told(
             aligned(epochs, self.recipe.metric),
@@ -322,6 +327,10 @@ def _result(
             error=_storable(told.error),
             traceback=_storable(told.details),
         )
+    if told.ended:
+        # It told its epochs before it could be halted, and need not run again for more of them.
+        training = replace(training, stops=((ENDLESS, training.number),), whole=None)
+        floors = ()
     (result,) = follow(
         training,
         recipe,

@@ -14,6 +14,7 @@ from commands import session_of, wait_for
 
 import hpsearch
 from hpsearch.programs.process import ProgramProcess
+from hpsearch.programs.telling import Telling
 from hpsearch.space.execution import Status
 
 
@@ -129,6 +130,32 @@ def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_t
     assert second.trainer == "program+checkpoint"
     assert [epoch["loss"] for epoch in second.curve] == [9, 8, 7, 6, 5]
     assert second.seconds > 0
+
+
+def test_a_program_that_ended_before_it_could_be_halted_has_all_its_epochs(trial, monkeypatch):
+    read = Telling.read
+    # Whoever watches comes too late.
+    monkeypatch.setattr(
+        Telling, "read", lambda self, *, ended=False: ended and read(self, ended=True)
+    )
+    result = trial("for n in (3, 2, 1): print('loss:', n)", epochs=1, floors=(0.0,))
+    assert result.status is Status.COMPLETED
+    assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
+
+
+def test_a_program_with_nothing_left_to_do_keeps_what_it_told(trial):
+    script = """
+        import os, signal, hpsearch
+        if "HPSEARCH_RESUME_FROM" not in os.environ:
+            open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
+            hpsearch.report(epoch=1, loss=4)
+            hpsearch.report(epoch=2, loss=3)
+            signal.pause()
+    """
+    assert trial(script, epochs=2).status is Status.STOPPED
+    result = trial(script, epochs=9)
+    assert result.status is Status.COMPLETED, result.error
+    assert [epoch["loss"] for epoch in result.curve] == [4, 3]
 
 
 def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path, write):
