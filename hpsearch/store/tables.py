@@ -275,7 +275,7 @@ def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str
     """Metric -> its column: its name, with `metric_` before it as long as that is taken."""
     found: dict[str, str] = {}
     used = set(taken)
-    for name in metrics:
+    for name in dict.fromkeys(metrics):
         column = name
         while column in used:
             column = f"metric_{column}"
