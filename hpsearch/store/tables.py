@@ -202,7 +202,7 @@ def results_table(
     records = sorted(records, key=lambda record: record.place)
     names = _names_in_order(hyperparameters, records, task, kind)
     head = [*HEAD, *map(column_of, names)]
-    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
+    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
     rows = [_row(record, metrics, names) for record in records]
     columns = [*head, *metrics.values(), *_tail_of(kind)]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
@@ -246,7 +246,7 @@ def curves_table(
     import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.place)
-    metrics = _columns_of(_metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
+    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
     rows = [
         (record.trial, epoch, *(values.get(n, math.nan) for n in metrics), record.seed, record.fold)
         for record in records
@@ -272,14 +272,19 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Metric -> its column: its name, with `metric_` before it as long as that is taken."""
+    """Metric -> its column: its name, with `metric_` before it if that is taken."""
+    return {name: f"metric_{name}" if name in taken else name for name in metrics}
+
+
+def _columns_for(kind: Kind, metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Metric -> its column; a program's may have any name, so `metric_` may come repeatedly."""
+    if kind is not Kind.PROGRAM:
+        return _columns_of(metrics, taken)
     found: dict[str, str] = {}
-    used = set(taken)
-    for name in dict.fromkeys(metrics):
+    for name in metrics:
         column = name
-        while column in used:
+        while column in taken or column in found.values():
             column = f"metric_{column}"
-        used.add(column)
         found[name] = column
     return found
 
