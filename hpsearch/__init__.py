@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpsearch.api import compare, load, optimize, run, tune
     from hpsearch.comparison.comparing import Comparison
     from hpsearch.errors import HpsearchError, Interrupted
+    from hpsearch.programs.report import report
     from hpsearch.results import Results
     from hpsearch.spec.sweep import Sweep
 
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "load",
     "optimize",
+    "report",
     "run",
     "tune",
 ]
@@ -39,6 +41,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(["compare", "load", "optimize", "run", "tune"], "hpsearch.api"),
     **dict.fromkeys(["HpsearchError", "Interrupted"], "hpsearch.errors"),
+    "report": "hpsearch.programs.report",
     "Comparison": "hpsearch.comparison.comparing",
     "Results": "hpsearch.results",
     "Sweep": "hpsearch.spec.sweep",

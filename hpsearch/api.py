@@ -22,7 +22,9 @@ from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted
+from hpsearch.models.problem import METRIC
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
+from hpsearch.programs.sweep import ProgramSweep, load_any, names_program, program_sweep
 from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
 from hpsearch.revisit.rescoring import Rescorer
@@ -30,12 +32,13 @@ from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
-from hpsearch.spec.sweep import Sweep, load_sweep, sweep_from_mapping
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.keras_tuner_files import is_project
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.arguments import (
     method_of,
     oracle_name,
+    program_of,
     require_searchable,
     sweep_name,
     sweep_of,
@@ -50,7 +53,7 @@ from hpsearch.wording import counted
 
 
 def run(
-    sweep: str | os.PathLike[str] | Sweep | Mapping[str, Any],
+    sweep: str | os.PathLike[str] | Sweep | ProgramSweep | Mapping[str, Any],
     *,
     out: str | os.PathLike[str] | None = None,
     workers: int | None = None,
@@ -60,6 +63,7 @@ def run(
     store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
     executor: concurrent.futures.Executor | None = None,
+    anyway_code: bool = False,
     verbose: int | str = "auto",
 ) -> Results:
     """Run a sweep to its end; what has a result is not trained again.
@@ -81,6 +85,7 @@ def run(
         log: Trackers to log to during the run, each as in `hpsearch run --log`.
         executor: An executor whose processes train, in place of `execution.engine`: a
             ProcessPoolExecutor, or Dask's `Client.get_executor()`. The caller closes it.
+        anyway_code: Whether a program that was edited since its rows were made may add rows.
         verbose: 0 shows no progress, 1 a bar, 2 a line for each result; `auto` a bar on a terminal
             or in a notebook, and nothing elsewhere.
 
@@ -91,9 +96,10 @@ def run(
             session (a notebook, a prompt) Ctrl-C returns them instead, with a warning.
     """
     if isinstance(sweep, Mapping):
-        sweep = sweep_from_mapping(sweep, base_dir=Path.cwd())
-    elif not isinstance(sweep, Sweep):
-        sweep = load_sweep(os.fspath(sweep), with_data=True)
+        read = program_sweep if names_program(sweep) else sweep_from_mapping
+        sweep = read(sweep, base_dir=Path.cwd())
+    elif not isinstance(sweep, Sweep | ProgramSweep):
+        sweep = load_any(os.fspath(sweep), with_data=True)
     settings = Settings(
         out=None if out is None else Path(out),
         workers=workers,
@@ -102,6 +108,7 @@ def run(
         live=live,
         store=None if store is None else Path(store),
         pool=executor,
+        anyway_code=anyway_code,
     )
     try:
         return _execute(sweep, settings, make_reporter(verbose), log)
@@ -110,7 +117,7 @@ def run(
 
 
 def _execute(
-    sweep: Sweep,
+    sweep: Sweep | ProgramSweep,
     settings: Settings,
     reporter: Reporter,
     log: Sequence[str],
@@ -121,7 +128,7 @@ def _execute(
     Args:
         rows: Loads data from memory.
     """
-    trust = tuple(roles_of(sweep))
+    trust = tuple(roles_of(sweep)) if isinstance(sweep, Sweep) else ()
     with (
         _results_with_interruption(rows, trust),
         tracked(reporter, [make_tracker(target) for target in log]) as watching,
@@ -521,8 +528,8 @@ Objective = Callable[[dict[str, Any]], Any]
 
 
 def optimize(
-    objective: Objective,
-    parameters: Mapping[str, Any],
+    objective: Objective | None = None,
+    parameters: Mapping[str, Any] | None = None,
     method: str | Mapping[str, Any] = "auto",
     *,
     trials: int | None = None,
@@ -536,9 +543,11 @@ def optimize(
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
     prior: str | None = None,
+    command: Sequence[str] | None = None,
+    metric: str = METRIC,
     verbose: int | str = "auto",
 ) -> Results:
-    """Search for the config at which a function is best.
+    """Search for the config at which a function, or a program, is best.
 
     >>> import hpsearch
     >>> results = hpsearch.optimize(
@@ -572,6 +581,9 @@ def optimize(
         prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
             file, such as `learning_rate`, `units`, `units_2`, `dropout`: then configs that do well
             on other tables come first. The same as the method's option.
+        command: In place of a function, a program's command line, as in a sweep file:
+            `[sys.executable, "train.py", "${args}"]`.
+        metric: The score that the program tells.
         verbose: As for `hpsearch.run`.
 
     Raises:
@@ -581,6 +593,23 @@ def optimize(
     """
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
+    if command is not None:
+        if objective is not None:
+            raise InputError("objective, command: only one of them can give the scores")
+        raw = {
+            "command": list(command),
+            "metric": {"name": metric, "goal": goal},
+            "parameters": parameters,
+            "method": method,
+            "constraints": list(constraints),
+            "configs": [dict(each) for each in configs],
+            "seed": seed,
+            "budget": {"trials": trials, "time": time_seconds},
+            "execution": {**(execution or {}), "workers": workers, "timeout": timeout_seconds},
+        }
+        return _optimize_program(raw, out, verbose)
+    if objective is None or parameters is None:
+        raise InputError("optimize: give a function and its parameters, or command=[...]")
     where = execution_of(execution, workers, timeout_seconds)
     require_usable(objective, workers, elsewhere=where.engine != "local")
     search = function_search(
@@ -605,3 +634,16 @@ def optimize(
             return Results(replace(job, out=directory).run(reporter).path)
 
     return _run_in(out, work, keep=False)
+
+
+def _optimize_program(
+    raw: Mapping[str, Any], out: str | os.PathLike[str] | None, verbose: int | str
+) -> Results:
+    """Search for the best config of a program; see `optimize`."""
+    sweep = program_of({"name": sweep_name(None, out), **raw})
+    reporter = make_reporter(verbose)
+
+    def work(directory: Path) -> Results:
+        return _execute(sweep, Settings(out=directory, report=out is not None), reporter, ())
+
+    return _run_in(out, work, name=sweep.name, keep=False)

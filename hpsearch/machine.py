@@ -232,3 +232,19 @@ def die_first() -> None:
     """Ask Linux to end this process before others when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+#: Variables of the environment that this process has set for itself.
+_SET_HERE: set[str] = set()
+
+
+def set_default(name: str, value: str) -> None:
+    """Set a variable of the environment that the user has not set, for this process's own use."""
+    if name not in os.environ:
+        os.environ[name] = value
+        _SET_HERE.add(name)
+
+
+def users_value(name: str) -> str | None:
+    """Return the user's value of a variable of the environment; None without one."""
+    return None if name in _SET_HERE else os.environ.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -244,3 +245,13 @@ def quoted(names: Iterable[str], limit: int = 20) -> str:
     every = list(names)
     more = f", ... ({len(every)} in all)" if len(every) > limit else ""
     return ", ".join(repr(name) for name in every[:limit]) + more
+
+
+def exit_text(code: int) -> str:
+    """Describe an exit code, such as `exit status 1`; a negative one is a signal's number."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typer.core import TyperCommand
 
 from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.machine import shortage, version_of, working_directory_lost
+from hpsearch.machine import set_default, shortage, version_of, working_directory_lost
 from hpsearch.progress.console import make_console, silence, tell
 
 if TYPE_CHECKING:
@@ -113,6 +112,9 @@ def run(
         list[str] | None,
         typer.Option(metavar=_TRACKERS, help="Log each result; may be repeated."),
     ] = None,
+    anyway_code: Annotated[
+        bool, typer.Option("--anyway-code", help="Add rows although the program was edited.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors alone.")
     ] = False,
@@ -121,16 +123,24 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
+    from hpsearch.programs.sweep import load_any
     from hpsearch.progress.display import make_display
-    from hpsearch.spec.sweep import load_sweep
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
 
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = load_sweep(sweep, overrides, with_data=True)
-    settings = Settings(out=out, workers=workers, retry=retry, fresh=fresh, live=live, store=store)
+    loaded = load_any(sweep, overrides, with_data=True)
+    settings = Settings(
+        out=out,
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        live=live,
+        store=store,
+        anyway_code=anyway_code,
+    )
     display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
     with _logged(display, log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
@@ -168,9 +178,13 @@ def plan(
 ) -> None:
     """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
-    from hpsearch.spec.sweep import load_sweep
+    from hpsearch.cli.programs import print_program_plan
+    from hpsearch.programs.sweep import ProgramSweep, load_any
 
-    loaded = load_sweep(sweep, set_ or (), with_data=True)
+    loaded = load_any(sweep, set_ or (), with_data=True)
+    if isinstance(loaded, ProgramSweep):
+        print_program_plan(loaded, out, make_console())
+        return
     print_plan(loaded, out, workers, make_console(), measure=measure)
 
 
@@ -407,10 +421,17 @@ def reproduce(
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
-    """Train a trial again from its row; exit code 1 if its score differs."""
+    """Train a trial again from its row; exit code 1 if its score differs.
+
+    Of a program's trial, print the command line; with --sweep, run it.
+    """
     from hpsearch.cli import revisit
 
-    may_run, which = revisit.trust_of(trust or (), sweep), (trial, seed, fold)
+    which = (trial, seed, fold)
+    code = revisit.reproduce_of_program(directory, which, sweep, make_console())
+    if code is not None:
+        raise typer.Exit(code)
+    may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)
         return
@@ -505,8 +526,8 @@ def _show_warning(message: Warning | str, *_details: object, **_more: object) ->
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake gives no traceback."""
     # TensorFlow's messages about the machine do not concern users.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    set_default("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_default("KERAS_BACKEND", "tensorflow")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Not every terminal has all characters.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -18,12 +19,14 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import write_atomically
+from hpsearch.programs.sweep import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
+from hpsearch.revisit.programs import holds_program, open_program, reproduce_program
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
@@ -34,7 +37,7 @@ from hpsearch.revisit.rows import (
 )
 from hpsearch.revisit.script.program import trial_script
 from hpsearch.revisit.trust import roles_of, trusted
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_beside, evaluations_of
@@ -59,7 +62,8 @@ def trust_of(names: Sequence[str], sweep: Path | None) -> frozenset[str]:
     Raises:
         InputError: One is no function's name, or the file is no sweep.
     """
-    return trusted(names) | frozenset(() if sweep is None else roles_of(load_sweep(sweep)))
+    named = None if sweep is None else load_any(sweep)
+    return trusted(names) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
 
 
 def _evaluations(source: Path) -> tuple[Evaluation, ...]:
@@ -224,7 +228,38 @@ def reproduce(directory: Path, which: Choice, console: Console, trust: Collectio
     Returns:
         The exit code: 0, or 1 for another score.
     """
-    reproduction = reproduce_trial(directory, Which(*which), trust=trust)
+    return _print_reproduction(reproduce_trial(directory, Which(*which), trust=trust), console)
+
+
+#: How a line is printed that is to be copied.
+_AS_IT_IS: Final[dict[str, Any]] = {"soft_wrap": True, "markup": False, "highlight": False}
+
+
+def reproduce_of_program(
+    directory: Path, which: Choice, sweep: Path | None, console: Console
+) -> int | None:
+    """Print the command line of a program's trial, or run it if the user trusts it.
+
+    Args:
+        sweep: The user's own sweep file, which names the same program.
+
+    Returns:
+        The exit code; None if the directory is not that of a program.
+    """
+    if not holds_program(directory):
+        return None
+    if sweep is not None:
+        return _print_reproduction(reproduce_program(directory, Which(*which), sweep), console)
+    run = open_program(directory)
+    execution = run.find(Which(*which))
+    program = run.program(run.where.trials)
+    line = program.shell_line(execution.config.values, execution.seed, execution.trial)
+    console.print(line, **_AS_IT_IS)
+    return 0
+
+
+def _print_reproduction(reproduction: Reproduction, console: Console) -> int:
+    """Print whether a trial reached its score again, and return the exit code."""
     say = line_printer(console)
     for line in _verdict(reproduction):
         say(line)

@@ -20,10 +20,11 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, number_text
 from hpsearch.reporting.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
+from hpsearch.revisit.programs import holds_program, open_program
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.layer_types import DESCRIPTIONS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
-from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.method import METHODS
 from hpsearch.spec.sweep import sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
@@ -216,12 +217,15 @@ def print_best_sweep(directory: Path) -> None:
     best = best_trial(table)
     if best is None:
         raise InputError(f"{directory}: no trial has a score")
+    values = values_of(best, hyperparameter_columns(table))
+    if holds_program(directory):
+        typer.echo(dump_raw(open_program(directory).sweep.raw_of(values)), nl=False)
+        return
     sweep = resolved_sweep(directory)
     if sweep is None:
         raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
     if sweep.data.memory is not None:
         raise InputError(f"{directory}: its data was in memory, which no sweep file can name")
-    values = values_of(best, hyperparameter_columns(table))
     typer.echo(dump_sweep(sweep_of_config(sweep, values)), nl=False)
 
 

@@ -358,6 +358,8 @@ class _Probe:
             others = list(domain.values)
             others = others[: _MOST_VALUES - 1] + others[_MOST_VALUES - 1 :][-1:]
         else:
+            # A custom model has no other ones.
+            assert isinstance(domain, Range)
             others = [domain.min, domain.max]
         return [first, *(value for value in others if value != first)]
 

@@ -57,6 +57,7 @@ class Recipe:
         tolerant: Whether only a loss that is not finite ends a training, and its best epoch with a
             finite score counts then, as in KerasTuner. Else any metric that is not finite makes it
             diverged.
+        alone: Whether that is so of the scored metric alone: a program tells others now and then.
     """
 
     sweep_seed: int
@@ -74,6 +75,7 @@ class Recipe:
     further: tuple[str, ...] = ()
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
+    alone: bool = False
 
     @property
     def keras_metric(self) -> str:
@@ -103,6 +105,8 @@ class Recipe:
 
     def ends(self, metrics: Mapping[str, float]) -> bool:
         """Return whether an epoch with these metrics is the last one, since one is not finite."""
+        if self.alone:
+            return not math.isfinite(metrics[self.metric])
         values = [metrics.get("loss", 0.0)] if self.tolerant else metrics.values()
         return not all(map(math.isfinite, values))
 

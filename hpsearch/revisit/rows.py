@@ -199,8 +199,9 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
         facts, executions, results = store.facts(), store.executions(), store.results()
     if facts.task is Task.OBJECTIVE:
         raise InputError(
-            f"{directory}: its rows are those of a function: there is no model, no data and no "
-            "seed of a training to go back to; call the function with a row's config"
+            f"{directory}: its rows are those of a function or a program: there is no model "
+            "and no data to go back to; call the function with a row's config, or see `hpsearch "
+            "reproduce` for a program's command line"
         )
     if facts.identity is None or not facts.sweep:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
@@ -326,7 +327,9 @@ class Reproduction:
     def other_versions(self) -> dict[str, tuple[str, str]]:
         """Column -> the version that made the row and the installed one, where they differ."""
         now = installed()
-        return {n: (then, now[n]) for n, then in self.row.versions.items() if then != now[n]}
+        return {
+            n: (then, now[n]) for n, then in self.row.versions.items() if then != now.get(n, then)
+        }
 
     @property
     def first_difference(self) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.seeds import uniform
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Choices, Config, Space
 
 #: The methods whose proposals do not depend on scores; `configs` is a list without a method.
 FIXED_METHODS = ("grid", "random", "sobol", "configs")
@@ -71,7 +71,10 @@ def random_draws(space: Space, seed: int) -> Iterator[Config]:
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
     config are skipped.
     """
-    countable = _is_countable(space)
+    # Nobody waits for values that have hardly a probability.
+    countable = _is_countable(space) and not any(
+        isinstance(p.domain, Choices) and p.domain.weights for p in space.parameters
+    )
     distinct: int | None = None
     met: set[str] = set()
     failures = 0

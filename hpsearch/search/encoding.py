@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.space.distributions import Drawn
 from hpsearch.space.space import Config, Parameter, Range, Space
 
 Array = npt.NDArray[np.float64]
@@ -48,6 +49,8 @@ class Dimension:
         """The number of its values; None if it is continuous."""
         if self.parameter.choices is not None:
             return len(self.parameter.choices)
+        if isinstance(self.parameter.domain, Drawn):
+            return None
         low, high = self._range.min, self._range.max
         return int(high) - int(low) + 1 if self._range.integer else None
 
@@ -74,6 +77,9 @@ class Dimension:
             if index is None or not self.ordered:
                 return index
             return (index + 0.5) / len(self._values)
+        if isinstance(self.parameter.domain, Drawn):
+            drawn = self.parameter.domain
+            return drawn.position(value) if _is_number(value) and drawn.contains(value) else None
         if not _is_number(value) or not self._range.min <= value <= self._range.max:
             return None
         if self._range.integer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.seeds import derive
-from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 
 def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
@@ -35,7 +35,8 @@ def at_top(space: Space) -> Space:
     """Return a space with the largest `epochs` only, which is the top rung."""
 
     def topped(parameter: Parameter) -> Parameter:
-        if parameter.name != "epochs":
+        # The epochs that a program takes as an argument are a parameter like any other.
+        if parameter.name != "epochs" or space.kind is Kind.PROGRAM:
             return parameter
         if parameter.choices is not None:
             return replace(parameter, domain=Choices((max(parameter.choices),)))

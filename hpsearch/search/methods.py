@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
+from hpsearch.space.execution import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
@@ -98,8 +99,14 @@ def _proposer(search: _Search, default: str = "random") -> Strategy:
     return maker(replace(search, space=at_top(search.space), options=prior))
 
 
+#: Rungs of a program of which nobody knows how many epochs it tells.
+_MOST_RUNGS = 20
+
+
 def _top(search: _Search) -> int:
     """Return the largest `epochs` of the space."""
+    if search.space.kind is Kind.PROGRAM:
+        return search.space.most_epochs or ENDLESS
     parameter = next((p for p in at_top(search.space).parameters if p.name == "epochs"), None)
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
 
@@ -107,8 +114,15 @@ def _top(search: _Search) -> int:
 def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
     first = search.options.get("min_epochs")
     if first is None:
-        return rungs_below(_top(search), factor, _HALVINGS)
-    return rungs_of(_top(search), first, factor)
+        return _to_the_end(search, rungs_below(_top(search), factor, _HALVINGS))
+    return _to_the_end(search, rungs_of(_top(search), first, factor))
+
+
+def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return rungs of which the last is a program's own end, which nobody halts."""
+    if search.space.kind is not Kind.PROGRAM:
+        return rungs
+    return (*rungs[:-1][:_MOST_RUNGS], ENDLESS)
 
 
 def _asha(search: _Search) -> Strategy:
@@ -153,8 +167,13 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
         top = min(top, options["max_iter"])
         first = max(1, round(top / factor ** options.get("s", 1)))
     rungs = rungs_of(top, min(first, top), factor)
-    if top < _top(search):
+    if "max_iter" in options and search.space.kind is Kind.PROGRAM:
+        # Beyond its last band W&B stops no run.
+        rungs = (*(rung for rung in rungs if rung < top), ENDLESS)
+    elif top < _top(search):
         rungs = (*rungs, _top(search))
+    else:
+        rungs = _to_the_end(search, rungs)
     return AshaStrategy(_proposer(search), rungs, goal=search.goal, factor=factor, seed=search.seed)
 
 

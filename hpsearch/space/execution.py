@@ -276,6 +276,8 @@ class Execution:
         match self.config.kind:
             case Kind.FUNCTION:
                 return 1
+            case Kind.PROGRAM:
+                return ENDLESS
             case Kind.STEPWISE | Kind.WHOLE_MODEL:
                 return int(self.config.values.get("epochs", ENDLESS))
         return MLPConfig(self.config.values).epochs

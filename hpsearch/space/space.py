@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from itertools import islice, product
+from itertools import accumulate, islice, product
 from typing import Any
 
 from hpsearch.space.constraints import Constraint
+from hpsearch.space.distributions import Drawn
 from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
 
 #: Hyperparameters of the MLP whose values decide which others are active.
@@ -36,6 +38,8 @@ class Kind(StrEnum):
     MODEL = "model"
     #: The same, but built for a number of epochs, so that a shorter training is not its beginning.
     WHOLE_MODEL = "whole_model"
+    #: A program of the user, whose parameters, `epochs` too, are its own.
+    PROGRAM = "program"
 
     @property
     def is_model(self) -> bool:
@@ -45,9 +49,27 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Choices:
-    """A finite list of values, in the file's order."""
+    """A finite list of values, in the file's order.
+
+    Attributes:
+        weights: The probability of each value in a random draw; empty if all are equal.
+    """
 
     values: tuple[Value, ...]
+    weights: tuple[float, ...] = ()
+
+    def at(self, position: float) -> Value:
+        """Return the value at `position` in [0, 1)."""
+        if not self.weights:
+            return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
+        reached = list(accumulate(self.weights))
+        place = bisect.bisect_right(reached, position * reached[-1])
+        return self.values[min(place, self._last)]
+
+    @property
+    def _last(self) -> int:
+        """The last value that has a probability: rounding may lead beyond it."""
+        return max(place for place, weight in enumerate(self.weights) if weight > 0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,7 @@ class Parameter:
     """One hyperparameter: its values and the condition under which it is active."""
 
     name: str
-    domain: Choices | Range
+    domain: Choices | Range | Drawn
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -103,10 +125,11 @@ class Parameter:
 
     def at(self, position: float) -> Value:
         """Return the value at `position` in [0, 1)."""
+        if isinstance(self.domain, Choices):
+            return self.domain.at(position)
         values = self.choices
         if values is not None:
             return values[min(int(position * len(values)), len(values) - 1)]
-        assert isinstance(self.domain, Range)
         return self.domain.at(position)
 
 
@@ -137,7 +160,7 @@ class Config:
         """
         if self.kind is Kind.MLP:
             MLPConfig(self.values).require_readable()
-        elif self.kind is not Kind.FUNCTION and "epochs" in self.values:
+        elif self.kind not in (Kind.FUNCTION, Kind.PROGRAM) and "epochs" in self.values:
             int(self.values["epochs"])
         # Computed once, and needed anyway.
         _ = self.id
@@ -155,7 +178,7 @@ class Config:
     @cached_property
     def prefix(self) -> str:
         """Hash that is equal for configs that can share one training."""
-        if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL):
+        if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL, Kind.PROGRAM):
             return self.id
         return Config(self.without_epochs, self.kind).id
 
@@ -175,6 +198,17 @@ class Space:
     def names(self) -> tuple[str, ...]:
         """Parameter names in file order."""
         return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def most_epochs(self) -> int | None:
+        """The largest value of `epochs`; None without it, or if one is no number."""
+        parameter = next((p for p in self.parameters if p.name == "epochs"), None)
+        if parameter is None or isinstance(parameter.domain, Drawn):
+            return None
+        domain = parameter.domain
+        values = domain.values if isinstance(domain, Choices) else (domain.max,)
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        return max(1, int(max(numbers))) if len(numbers) == len(values) else None
 
     @cached_property
     def by_dependence(self) -> tuple[Parameter, ...]:
@@ -343,6 +377,8 @@ def _lies_in(value: Value, parameter: Parameter) -> bool:
     if choices is not None:
         return value in choices
     domain = parameter.domain
+    if isinstance(domain, Drawn):
+        return domain.contains(value)
     return isinstance(domain, Range) and domain.min <= value <= domain.max
 
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch.space.space import Parameter, Range
+from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
-from hpsearch.spec.wandb import IGNORED, KEYS
+from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS
 from hpsearch.spec.yaml import add_core_resolvers
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -37,7 +37,7 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         found: Hyperparameters of a custom model. They become comments, so that a run of the file
             asks the model again, which may have changed.
     """
-    text = _dumped(sweep.raw(), flow=None, width=100)
+    text = dump_raw(sweep.raw())
     others = [parameter for parameter in found if parameter.name not in sweep.parameters]
     if not others:
         return text
@@ -47,6 +47,11 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
+
+
+def dump_raw(raw: Any) -> str:
+    """Return the data of a sweep file as its text."""
+    return _dumped(raw, flow=None, width=100)
 
 
 def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
@@ -62,6 +67,8 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 
 def _raw(parameter: Parameter) -> Any:
+    # A custom model has no other ones.
+    assert isinstance(parameter.domain, Range | Choices)
     if isinstance(parameter.domain, Range):
         raw = raw_range(parameter.domain)
     elif parameter.when:
@@ -88,7 +95,8 @@ def sweep_schema() -> dict[str, Any]:
     for key, field in Sweep.model_fields.items():
         if "default" in properties[key]:
             properties[key]["default"] = plain(field.default)
-    properties |= {key: {"description": "W&B's key; ignored."} for key in IGNORED}
+    ignored = {"description": "W&B's key; ignored."}
+    properties |= {key: ignored for key in IGNORED if key not in OF_PROGRAMS}
     return {
         "$schema": SCHEMA_DIALECT,
         **body,

@@ -37,16 +37,16 @@ from hpsearch.spec.settings import (
     MetricSpec,
     Model,
     ModelSpec,
-    SeedRace,
     Seeds,
+    seeds_of,
 )
 from hpsearch.wording import show
 
 #: A sweep's name is that of its results directory: no separator, not `.` or `..`.
 MOST_NAME: Final = 64
 NAME: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
-_MOST_CONSTRAINTS: Final = 100
-_MOST_CONFIGS: Final = 10_000
+MOST_CONSTRAINTS: Final = 100
+MOST_CONFIGS: Final = 10_000
 
 
 _CONSTRAINT: Final = text(
@@ -54,7 +54,12 @@ _CONSTRAINT: Final = text(
 )
 
 
-def _constraint(value: Any) -> str:
+def check_constraint(value: Any) -> str:
+    """Check a constraint's grammar.
+
+    Raises:
+        InvalidValue: It is no text, or no constraint.
+    """
     constraint: str = _CONSTRAINT.check(value)
     try:
         parse(constraint)
@@ -71,7 +76,12 @@ def _config(value: Any) -> dict[str, Any]:
     return checked
 
 
-def _items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -> tuple[Any, ...]:
+def check_items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -> tuple[Any, ...]:
+    """Check a list and each of its items.
+
+    Raises:
+        InvalidValue: With the faults of all items.
+    """
     if not isinstance(value, list | tuple):
         raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
     if len(value) > most:
@@ -125,8 +135,8 @@ class SweepFields(Spec):
     constraints: Annotated[
         tuple[str, ...],
         Rule(
-            partial(_items, _constraint, "constraints in quotes", _MOST_CONSTRAINTS),
-            {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_CONSTRAINTS},
+            partial(check_items, check_constraint, "constraints in quotes", MOST_CONSTRAINTS),
+            {"type": "array", "items": {"type": "string"}, "maxItems": MOST_CONSTRAINTS},
         ),
         about(
             "Conditions such as 'hidden_layers * units <= 600'.", ["hidden_layers * units <= 600"]
@@ -135,8 +145,8 @@ class SweepFields(Spec):
     configs: Annotated[
         tuple[dict[str, Any], ...],
         Rule(
-            partial(_items, _config, "mappings", _MOST_CONFIGS),
-            {"type": "array", "items": {"type": "object"}, "maxItems": _MOST_CONFIGS},
+            partial(check_items, _config, "mappings", MOST_CONFIGS),
+            {"type": "array", "items": {"type": "object"}, "maxItems": MOST_CONFIGS},
         ),
         about(
             "Configs to train first; without a method, train only these.",
@@ -208,11 +218,7 @@ class SweepFields(Spec):
     @property
     def trial_seeds(self) -> tuple[int, ...]:
         """Seeds of a trial's executions; in a race, those that every trial has."""
-        if isinstance(self.seeds, tuple):
-            return self.seeds
-        if isinstance(self.seeds, SeedRace):
-            return tuple(range(self.seeds.min if self.seeds.race else self.seeds.max))
-        return tuple(range(self.seeds))
+        return seeds_of(self.seeds)
 
     @cached_property
     def space(self) -> Space:

@@ -185,6 +185,15 @@ _SEEDS_SCHEMA = {
 Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
 
 
+def seeds_of(seeds: int | tuple[int, ...] | SeedRace) -> tuple[int, ...]:
+    """Return the seeds of a trial's executions; in a race, those that every trial has."""
+    if isinstance(seeds, tuple):
+        return seeds
+    if isinstance(seeds, SeedRace):
+        return tuple(range(seeds.min if seeds.race else seeds.max))
+    return tuple(range(seeds))
+
+
 class Budget(Spec):
     """Limits of a search."""
 

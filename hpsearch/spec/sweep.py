@@ -105,8 +105,16 @@ _PARTS: dict[str, type[Spec]] = {
 }
 
 
+_NEITHER = (
+    "is missing, such as data: {dataset: digits}; or, to run a program of yours for each trial, "
+    "program: train.py"
+)
+
+
 def _placed(loc: Loc, message: str) -> Fault:
-    """Say where a key belongs that is unknown at the top of the file."""
+    """Say where a key belongs that is unknown at the top of the file, and what is missing."""
+    if loc == ("data",) and message == "is missing":
+        return loc, _NEITHER
     if len(loc) != 1 or not message.startswith("unknown key"):
         return loc, message
     key = str(loc[0])
@@ -129,8 +137,8 @@ def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
     return {"name": "unknown", "data": {"dataset": "digits"}, **sound}
 
 
-_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*\Z", re.ASCII)
-_STEP = re.compile(r"\[?(\w+)\]?", re.ASCII)
+_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*|\.\d+|\[\d+\])*\Z", re.ASCII)
+_STEP = re.compile(r"\[?([\w-]+)\]?", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
@@ -199,6 +207,18 @@ def load_sweep(
         SweepFileError: With all problems, sorted by line.
     """
     file = Path(path)
+    base_dir = file.absolute().parent
+    document = read_document(path)
+    return _sweep(document, str(path), file.stem, base_dir, overrides, with_data=with_data)
+
+
+def read_document(path: str | Path) -> Document:
+    """Read the YAML of a file, whatever it says.
+
+    Raises:
+        SweepFileError: The file cannot be read.
+    """
+    file = Path(path)
     content, reason = b"", odd_kind(file)
     if not reason:
         try:
@@ -208,9 +228,7 @@ def load_sweep(
             reason = error.strerror or str(error)
     if reason:
         raise SweepFileError(str(path), [InputProblem(1, "", f"cannot be read: {reason}")])
-    base_dir = file.absolute().parent
-    document = read_yaml(content)
-    return _sweep(document, str(path), file.stem, base_dir, overrides, with_data=with_data)
+    return read_yaml(content)
 
 
 def sweep_from_text(
@@ -320,14 +338,20 @@ def _sweep(
             faults += [(("data", *loc), message) for loc, message in sweep.data.missing_files()]
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
-        raise SweepFileError(filename, [*_foreign(document), *_in_order(problems)])
+        raise SweepFileError(filename, _in_order(problems))
     return sweep
 
 
-def _foreign(document: Document) -> list[InputProblem]:
-    """What explains the problems of a file that names a program."""
-    said = program_of(document.data) if isinstance(document.data, dict) else None
-    return [] if said is None else [InputProblem(document.line((said[0],)), *said)]
+def problems_of(
+    document: Document, faults: Iterable[Fault], sources: Mapping[Loc, str]
+) -> list[InputProblem]:
+    """Return the problems of a document, and the faults of its data as such, by line.
+
+    Args:
+        sources: The result of `apply_overrides`.
+    """
+    found = [_problem(document, loc, message, sources) for loc, message in faults]
+    return _in_order([*document.problems, *found])
 
 
 def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:
@@ -338,6 +362,9 @@ def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, li
         kind = "a list" if isinstance(data, list) else "a single value"
         message = f"is {kind}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
+    if (said := program_of(data)) is not None:
+        # Everything else in it is as a program's sweep has it.
+        return None, [said]
     faults = list(_empty(data))
     if "name" not in data:
         data = {"name": stem, **data}

@@ -13,10 +13,10 @@ from hpsearch.wording import listing
 #: Methods that go with `early_terminate`.
 _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
-#: Keys that hpsearch ignores, such as the program to start.
+#: Keys that say nothing about a sweep of a model.
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
-#: Of these, the keys that name what W&B would run.
-_PROGRAM: Final = ("program", "command")
+#: Of these, the keys that make it the sweep of a program.
+OF_PROGRAMS: Final = ("program", "command")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
@@ -37,33 +37,38 @@ class Translation(NamedTuple):
 
 
 def translate(data: Mapping[str, Any]) -> Translation:
-    """Replace W&B's top-level keys by hpsearch's."""
-    raw = {key: item for key, item in data.items() if key not in (*KEYS, *IGNORED)}
+    """Replace W&B's top-level keys by hpsearch's in the sweep file of a model."""
+    kept = {key: item for key, item in data.items() if key not in IGNORED}
+    raw, faults = translate_search(kept)
     said = program_of(data)
-    warnings = [f"{said[0]}: {said[1]}"] if said else []
-    warnings += [
+    if said is not None:
+        faults.insert(0, said)
+    warnings = [
         f"{key} is W&B's key; hpsearch ignores it"
         for key in IGNORED
-        if key in data and key not in _PROGRAM
+        if key in data and key not in OF_PROGRAMS
     ]
+    return Translation(raw, warnings, faults)
+
+
+def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """Replace `run_cap` and `early_terminate`; the rest, and the faults of these."""
+    raw = {key: item for key, item in data.items() if key not in KEYS}
     faults = Collector()
     if "run_cap" in data:
         faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
     if "early_terminate" in data:
         faults.run(partial(_early_terminate, raw), data["early_terminate"], "early_terminate")
-    return Translation(raw, warnings, faults.faults)
+    return raw, faults.faults
 
 
-def program_of(data: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the key of a W&B file that names a program, and why hpsearch does not run it."""
-    for key in _PROGRAM:
+def program_of(data: Mapping[str, Any]) -> Fault | None:
+    """Return the place of a key that names a program, and why it has none here."""
+    for key in OF_PROGRAMS:
         if key in data:
-            named = data[key]
-            program = f"run {named}" if isinstance(named, str) else "run a program"
-            return key, (
-                f"hpsearch trains MLPs of its own and does not {program}; it reads the other keys "
-                "of a W&B sweep file, its hyperparameters must have hpsearch's names, and data "
-                "must be added"
+            return (key,), (
+                "this is the sweep of a program, and a model's is needed here: hpsearch run, plan, "
+                "show, compare, report and reproduce take a program's"
             )
     return None
 

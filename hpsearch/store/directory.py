@@ -172,6 +172,37 @@ class ResultsDirectory:
         """The messages of driver and workers."""
         return self.path / "run.log"
 
+    @property
+    def trials(self) -> Path:
+        """What the trials of a program leave, in a directory for each."""
+        return self.path / "trials"
+
+    @property
+    def _mark_of_trials(self) -> Path:
+        """Tells the directory of a run from one of the user's."""
+        return self.trials / ".hpsearch"
+
+    def prepare_trials(self) -> None:
+        """Create the directory of a program's trials.
+
+        Raises:
+            HpsearchError: It cannot be created.
+            RefusedError: There is something else in its place.
+        """
+        kind = odd_kind(self.trials, links=False)
+        if not kind and self.trials.exists() and not self._mark_of_trials.is_file():
+            kind = "" if self.trials.is_dir() and not any(self.trials.iterdir()) else "not a run's"
+        if kind:
+            raise RefusedError(
+                f"{self.trials}: is {kind}, where a run keeps what a program's trials leave; move "
+                "it, or give this run another directory with --out"
+            )
+        try:
+            self.trials.mkdir(exist_ok=True)
+            self._mark_of_trials.touch()
+        except OSError as error:
+            raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
+
     def open_log(self) -> IO[str]:
         """Open the log to append to it, and to read it.
 
@@ -243,7 +274,8 @@ class ResultsDirectory:
     def _own(self) -> list[Path]:
         """The files that a run writes here, the store first."""
         store = self.path / "sweep.db"
-        return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log]
+        trials = [self.trials] if self._mark_of_trials.is_file() else []
+        return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log, *trials]
 
     def _derived(self) -> list[Path]:
         return [self.results, self.curves, self.sweep, self.report, self.model]

@@ -228,7 +228,8 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
     Raises:
         KeyError: The store lacks facts that this takes.
     """
-    facts, names, name = contents.facts, [], where.path.name
+    facts, names = contents.facts, []
+    name = facts.name or where.path.name
     task, identity = facts.task, facts.identity
     if task is None or identity is None:
         raise KeyError("task")

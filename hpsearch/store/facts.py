@@ -172,6 +172,8 @@ class Changes(TypedDict, total=False):
     evaluations: tuple[Evaluation, ...]
     guesses: Mapping[str, float]
     predictions: Evaluation
+    program: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,16 @@ class Facts:
     def sweep(self) -> str:
         """The resolved sweep, as YAML."""
         return self.meta.get("sweep", "")
+
+    @property
+    def program(self) -> str:
+        """The resolved sweep of a program, as YAML; empty for any other."""
+        return self.meta.get("program", "")
+
+    @property
+    def name(self) -> str:
+        """The name of a program's sweep; empty for any other."""
+        return self.meta.get("name", "")
 
     @property
     def task(self) -> Task | None:

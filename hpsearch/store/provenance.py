@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
+from hpsearch.machine import version_of
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
+from hpsearch.programs.command import UserProgram
+from hpsearch.programs.fingerprint import commit_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
+from hpsearch.space.space import Kind
 from hpsearch.spec.settings import WEIGHTS, ModelSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
@@ -172,3 +178,63 @@ def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]
             )
         ]
     return [] if before == now else [(path, before, now)]
+
+
+def program_recipe(sweep: ProgramSweep) -> Recipe:
+    """Return the recipe of a program: its score."""
+    metric = sweep.metric
+    return Recipe(sweep.seed, "", "", metric.name, metric.direction, epoch=metric.epoch, alone=True)
+
+
+def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str) -> Identity:
+    """Return the identity of the rows of a program.
+
+    Args:
+        fingerprint: Of its files.
+    """
+    metric = sweep.metric
+    return Identity(
+        data=fingerprint,
+        split={"program": Path(program.program).name if program.program else ""},
+        metric=f"{metric.name}:{metric.direction}:{metric.epoch}",
+        recipe={
+            "seed": sweep.seed,
+            "kind": str(Kind.PROGRAM),
+            "command": list(program.command),
+            "metrics_file": program.metrics_file,
+        },
+    )
+
+
+def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
+    """Return the cells of a new row that name what made it."""
+    return {
+        "version": version_of("hpsearch"),
+        "data": fingerprint,
+        "program_commit": commit_of(program),
+    }
+
+
+def require_same_program(
+    stored: Identity | None, identity: Identity, directory: Path, *, anyway: bool
+) -> None:
+    """Check that a program may add rows to the stored ones.
+
+    Args:
+        stored: None if nothing is stored yet.
+        anyway: Whether an edited program may.
+
+    Raises:
+        ChangedSweepError: It may not.
+    """
+    if stored is None:
+        return
+    if stored.data != identity.data and stored.recipe.get("kind") == Kind.PROGRAM and not anyway:
+        raise ChangedSweepError(
+            f"{directory}: the program has been edited since its rows were made: the fingerprint "
+            f"of its files was {stored.data} and is {identity.data} now. Undo the edit, have the "
+            "edited program add rows with --anyway-code (the column data tells them apart), or "
+            "begin anew with --fresh"
+        )
+    now = replace(identity, data=stored.data) if anyway else identity
+    require_unchanged(stored, now, str(directory))

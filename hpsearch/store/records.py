@@ -19,6 +19,8 @@ from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Span, Sta
 
 #: The columns that name versions -> the packages.
 PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
+#: Further columns that name what made a row, of programs alone.
+OF_PROGRAMS = ("data", "program_commit")
 
 #: The columns of each table; the last is the checksum of those before it.
 COLUMNS = {
@@ -143,7 +145,7 @@ def from_json(text: str) -> ExecutionResult:
     )
     record["spans"] = spans_of(record)
     versions = record.get("versions", {})
-    if not versions.keys() <= PACKAGES.keys():
+    if not versions.keys() <= {*PACKAGES, *OF_PROGRAMS}:
         raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
     require_types(versions, dict.fromkeys(versions, (str,)))
     result = ExecutionResult(**record)

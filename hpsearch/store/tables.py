@@ -60,6 +60,9 @@ TAIL = {
     "method": _TEXT,
 }
 
+#: Column -> dtype, after those, of programs alone.
+CODE = {"program_commit": _TEXT}
+
 #: The columns whose cells together name a row.
 KEY = ["trial", "seed", "fold"]
 
@@ -67,7 +70,7 @@ KEY = ["trial", "seed", "fold"]
 CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
 CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
 _METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
-_RESERVED = frozenset(HEAD | TAIL | CURVES) | _METRIC_NAMES
+_RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | _METRIC_NAMES
 _MOST_INT64 = 2**63
 _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
@@ -77,7 +80,8 @@ _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 class Provenance:
     """The columns that tell the origin of a row.
 
-    The versions may differ between the rows of a sweep; they are empty if unknown.
+    The versions may differ between the rows of a sweep; they are empty if unknown. So may `data`,
+    the state of a program's files, and `program_commit`.
     """
 
     metric: str
@@ -87,6 +91,7 @@ class Provenance:
     version: str = ""
     tensorflow: str = ""
     keras: str = ""
+    program_commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,10 +202,14 @@ def results_table(
     records = sorted(records, key=lambda record: record.place)
     names = _names_in_order(hyperparameters, records, task, kind)
     head = [*HEAD, *map(column_of, names)]
-    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL})
+    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
     rows = [_row(record, metrics, names) for record in records]
-    columns = [*head, *metrics.values(), *TAIL]
+    columns = [*head, *metrics.values(), *_tail_of(kind)]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
+
+
+def _tail_of(kind: Kind) -> list[str]:
+    return [*TAIL, *(CODE if kind is Kind.PROGRAM else ())]
 
 
 def header_lines(
@@ -210,7 +219,7 @@ def header_lines(
     names = _names_in_order(hyperparameters, (), task, kind)
     metrics = _metrics((), task, scored, kind)
     return (
-        _header([*HEAD, *map(column_of, names), *metrics, *TAIL]),
+        _header([*HEAD, *map(column_of, names), *metrics, *_tail_of(kind)]),
         _header([*CURVES, *metrics, *CURVES_TAIL]),
     )
 
@@ -237,7 +246,7 @@ def curves_table(
     import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.place)
-    metrics = _columns_of(_metrics(records, task, scored, kind), CURVES)
+    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
     rows = [
         (record.trial, epoch, *(values.get(n, math.nan) for n in metrics), record.seed, record.fold)
         for record in records
@@ -254,6 +263,10 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
         curves = (record.result.curve for record in records)
         met = (name for curve in curves if len(curve) for name in curve[0])
         return list(dict.fromkeys([*usual, *met]))
+    if kind is Kind.PROGRAM:
+        curves = (record.result.curve for record in records)
+        met = (name for curve in curves if len(curve) for name in curve[0])
+        return list(dict.fromkeys([*usual, scored.partition(":")[0], *met]))
     name = scored.partition(":")[0].removeprefix("val_")
     return [*usual] if not name or name in usual else [*usual, name, f"val_{name}"]
 
@@ -263,9 +276,23 @@ def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str
     return {name: f"metric_{name}" if name in taken else name for name in metrics}
 
 
+def _columns_for(kind: Kind, metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Metric -> its column; a program's may have any name, so `metric_` may come repeatedly."""
+    if kind is not Kind.PROGRAM:
+        return _columns_of(metrics, taken)
+    found: dict[str, str] = {}
+    for name in metrics:
+        column = name
+        while column in taken or column in found.values():
+            column = f"metric_{column}"
+        found[name] = column
+    return found
+
+
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the schema's dtypes; columns of hyperparameters are numeric if all cells are."""
-    declared = HEAD | TAIL | CURVES | CURVES_TAIL | dict.fromkeys(metric_columns(table), _FLOAT)
+    metrics = dict.fromkeys(metric_columns(table), _FLOAT)
+    declared = HEAD | TAIL | CODE | CURVES | CURVES_TAIL | metrics
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype == _TEXT:
@@ -452,7 +479,7 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     raw.columns = [unescaped(column) for column in raw.columns]
     table = raw.astype(object)
     for column in raw.columns:
-        as_text = (HEAD | TAIL).get(column) == _TEXT
+        as_text = (HEAD | TAIL | CODE).get(column) == _TEXT
         cells = [parsed(cell, as_text=as_text) for cell in raw[column]]
         table[column] = pd.Series(cells, dtype=object, index=raw.index)
     return table

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
+from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Span, Status, Training
 from hpsearch.space.space import Kind
@@ -64,6 +65,8 @@ class Engine:
         snapshots: Stored states from which trainings can continue.
         medians: Floors that stop trainings worse than half of the earlier ones, or None.
         objective: The function that gives the scores; None for models.
+        program: The program that tells the scores; None for models and functions.
+        versions: The cells of new rows that name what made them.
         watch: Called with the rows so far whenever the tables are written, or None.
         time_seconds: No training begins after it; None for no limit.
         retries: How often a training is repeated whose worker died.
@@ -86,6 +89,8 @@ class Engine:
     snapshots: Snapshots
     medians: Medians | None = None
     objective: Objective | None = None
+    program: UserProgram | None = None
+    versions: Mapping[str, str] = field(default_factory=installed)
     watch: Callable[[Sequence[Record]], None] | None = None
     time_seconds: float | None = None
     retries: int = 1
@@ -129,7 +134,6 @@ class Engine:
     _foreseen: int = 0
     #: Whether this run has planned anything.
     _planned: bool = False
-    _versions: Mapping[str, str] = field(default_factory=installed)
     _leader: Leader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -410,16 +414,24 @@ class Engine:
                 floors=self.medians.floors() if self.medians else (),
                 snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
                 objective=self.objective,
+                program=self._call_of(training),
             )
         )
+
+    def _call_of(self, training: Training) -> ProgramCall | None:
+        if self.program is None:
+            return None
+        return ProgramCall(self.program, self._executions[training.number].trial, training.seed)
 
     def _needs_snapshot(self, training: Training) -> bool:
         """Whether the training's last state may be needed.
 
-        A model that knows how many epochs it trains starts anew for more of them.
+        A model that knows how many epochs it trains starts anew for more of them, and a program
+        keeps its checkpoints itself.
         """
         kind = self._executions[training.number].config.kind
-        return kind is not Kind.WHOLE_MODEL and self.planner.may_continue(training)
+        anew = kind in (Kind.WHOLE_MODEL, Kind.PROGRAM)
+        return not anew and self.planner.may_continue(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[ExecutionResult] = []
@@ -499,7 +511,7 @@ class Engine:
         results = [
             replace(
                 each,
-                versions=each.versions or self._versions,
+                versions=each.versions or self.versions,
                 spans=self._take_spans(each.number),
             )
             for each in results

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import InputError
 from hpsearch.models.installed import require_names
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run_sweep(
-    sweep: Sweep,
+    sweep: Sweep | ProgramSweep,
     settings: Settings | None = None,
     reporter: Reporter | None = None,
     load: Loader | None = None,
@@ -40,9 +42,12 @@ def run_sweep(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Reporter()
+    if isinstance(sweep, ProgramSweep) and settings.trains_elsewhere:
+        raise InputError("executor: programs run in processes of this machine's workers alone")
     if not settings.trains_elsewhere:
         require_engine(sweep.execution)
-    require_names(sweep)
+    if isinstance(sweep, Sweep):
+        require_names(sweep)
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:
@@ -56,10 +61,14 @@ def run_sweep(
         stop = stack.enter_context(signals(where))
         forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
         if forks and servers is None:
-            servers = stack.enter_context(Servers(log))
+            servers = stack.enter_context(Servers(log, tensorflow=isinstance(sweep, Sweep)))
         # NumPy and the like are imported while the servers import TensorFlow.
-        from hpsearch.tuner.steps import take_steps
+        from hpsearch.tuner.steps import take_program_steps, take_steps
 
+        if isinstance(sweep, ProgramSweep):
+            return take_program_steps(
+                sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers
+            )
         return take_steps(
             sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers, load=load
         )

@@ -9,6 +9,7 @@ from typing import Any
 from hpsearch.errors import ConstraintError, InputError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters, space_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.search.asking import Past
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import KNOWN, is_known
@@ -179,6 +180,19 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
 
 def _continuous(space: Space) -> list[str]:
     return [parameter.name for parameter in space.parameters if parameter.choices is None]
+
+
+def program_search(sweep: ProgramSweep) -> Search:
+    """Return the search of a program's sweep."""
+    return Search(
+        method=sweep.method,
+        space=sweep.space,
+        listed=sweep.listed,
+        repetitions=sweep.repetitions,
+        limit=sweep.limit,
+        seed=sweep.seed,
+        race=sweep.race,
+    )
 
 
 def function_search(

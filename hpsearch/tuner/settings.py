@@ -19,7 +19,6 @@ from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ class Settings:
         pool: An executor whose processes train, whatever the engine.
         drive: Searches in this process; None has the sweep's method do so in one of its own.
         repeat: See `Engine`.
+        anyway_code: Whether an edited program may add rows.
     """
 
     out: Path | None = None
@@ -80,21 +80,22 @@ class Settings:
     pool: concurrent.futures.Executor | None = None
     drive: Drive | None = None
     repeat: Callable[[ExecutionResult, int], bool] | None = None
+    anyway_code: bool = False
 
     @property
     def trains_elsewhere(self) -> bool:
         """Whether something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
-    def workers_for(self, sweep: Sweep) -> int | None:
+    def workers_for(self, execution: ExecutionSettings) -> int | None:
         """Return how many trainings run at a time.
 
         `auto` is one for each core that this process may use. On a cluster it is None: as many
         as there is room for.
         """
-        asked = self.workers or sweep.execution.workers
+        asked = self.workers or execution.workers
         if asked == "auto":
-            on_cluster = sweep.execution.engine == "ray" and self.pool is None
+            on_cluster = execution.engine == "ray" and self.pool is None
             return None if on_cluster else cores()
         return int(asked)
 

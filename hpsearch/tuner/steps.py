@@ -11,28 +11,38 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
 from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData, n_features
+from hpsearch.data.specs import Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
+from hpsearch.machine import users_value
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
+from hpsearch.programs.command import UserProgram
+from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
-from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.rules import faults_of
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution, with_versions
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Changes, Identity
-from hpsearch.store.provenance import identify, require_unchanged
+from hpsearch.store.facts import Changes, Identity, installed
+from hpsearch.store.provenance import (
+    identify,
+    program_identity,
+    program_recipe,
+    program_versions,
+    require_same_program,
+    require_unchanged,
+)
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.tuner.custom_model import (
@@ -45,7 +55,7 @@ from hpsearch.tuner.custom_model import (
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.search import Search, TunerSpec, model_search
+from hpsearch.tuner.search import Search, TunerSpec, model_search, program_search
 from hpsearch.tuner.settings import (
     Reporter,
     RunOutcome,
@@ -58,7 +68,8 @@ from hpsearch.tuner.settings import (
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective
-from hpsearch.workers.servers import Servers
+from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.shared import NO_ROWS
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 _PATIENCE_SECONDS = 600.0
@@ -87,7 +98,9 @@ class _Prepared:
         text: The resolved sweep; empty for a function.
         keep: `best` or `all`: whose weights are kept.
         objective: The function that gives the scores; None for models.
-        problem: What the models are made for; None for a function.
+        program: The program that tells the scores, whose sweep `text` is; None without.
+        versions: As in `Engine`; None for those of the installed packages.
+        problem: What the models are made for; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
         guesses: The metrics of always guessing one value.
@@ -105,6 +118,8 @@ class _Prepared:
     text: str = ""
     keep: str = "best"
     objective: Objective | None = None
+    program: UserProgram | None = None
+    versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = _PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
@@ -226,11 +241,15 @@ class _Run:
             snapshots=snapshots,
             medians=Medians(recipe) if at_median else None,
             objective=prepared.objective,
+            program=prepared.program,
+            versions=installed() if prepared.versions is None else prepared.versions,
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,
         )
         facts = Changes(identity=prepared.identity, task=prepared.task)
-        if prepared.text:
+        if prepared.program is not None:
+            facts["program"], facts["name"] = prepared.text, prepared.name
+        elif prepared.text:
             facts["sweep"] = prepared.text
         if prepared.problem is not None and prepared.problem.target.classes:
             facts["classes"] = prepared.problem.target.classes
@@ -268,6 +287,23 @@ class _Run:
                 ending.draw(interrupted=False)
             engine.work()
 
+    def outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
+        """Return the outcome of a search.
+
+        Args:
+            before: The executions that counted as answered before.
+        """
+        ended = [each for each in engine.executions if each.number in engine.results]
+        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
+        return RunOutcome(
+            directory=self.where.path,
+            completed=len(scored),
+            trials=len({each.trial for each in ended}),
+            trained=len({each.trial for each in ended if each.number not in before}),
+            best=best_execution(engine.stored, engine.results, engine.recipe.goal),
+            stopped=self.stop.reason,
+        )
+
     def check_signal(self) -> None:
         """Raise Interrupted if a signal came."""
         self.stop.check(self.where.path)
@@ -298,7 +334,7 @@ def take_steps(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    workers = settings.workers_for(sweep)
+    workers = settings.workers_for(sweep.execution)
     with opened_executor(
         sweep.execution,
         workers,
@@ -388,16 +424,66 @@ class _SweepSteps:
                 run.warn(keeper.save(best[0], result, keep_all=self.sweep.keep == "all"))
             else:
                 run.warn(keeper.keep(best[0], result))
-        ended = [each for each in engine.executions if each.number in engine.results]
-        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
-        return RunOutcome(
-            directory=run.where.path,
-            completed=len(scored),
-            trials=len({each.trial for each in ended}),
-            trained=len({each.trial for each in ended if each.number not in before}),
-            best=best,
-            stopped=run.stop.reason,
+        return run.outcome(engine, before)
+
+
+def take_program_steps(
+    sweep: ProgramSweep,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    where: ResultsDirectory,
+    stop: Stop,
+    log: IO[str],
+    servers: Servers | None,
+) -> RunOutcome:
+    """Run the sweep of a program in a directory that is held.
+
+    Args:
+        servers: Fork the workers.
+
+    Raises:
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+    """
+    where.prepare_trials()
+    around = {name: users_value(name) for name in ENVIRONMENT}
+    program = sweep.run_of(str(where.trials.absolute()), around)
+    workers = settings.workers_for(sweep.execution)
+    with (
+        opened_executor(sweep.execution, workers, log, servers=servers) as executor,
+        Store(where.store, check=where.check) as store,
+    ):
+        run = _Run(settings, reporter, where, stop, executor, workers)
+        prepared = _prepared_program(sweep, program)
+        require_same_program(
+            store.facts().identity, prepared.identity, where.path, anyway=settings.anyway_code
         )
+        for warning in sweep.warnings:
+            run.warn(warning)
+        executor.provide(NO_ROWS)
+        return run.search(prepared, store, run.outcome)
+
+
+def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
+    try:
+        fingerprint = fingerprint_of(program)
+    except OSError as error:
+        raise InputError(f"program: {error.filename}: cannot be read: {error.strerror}") from None
+    budget = sweep.budget
+    return _Prepared(
+        search=program_search(sweep),
+        recipe=program_recipe(sweep),
+        identity=program_identity(sweep, program, fingerprint),
+        task=Task.OBJECTIVE,
+        name=sweep.name,
+        columns=sweep.space.names,
+        costs=UnknownCosts(tensorflow=False),
+        time_seconds=budget.time_seconds if budget else None,
+        retries=sweep.execution.retries,
+        text=dump_raw(sweep.raw()),
+        program=program,
+        versions=program_versions(program, fingerprint),
+    )
 
 
 @contextmanager
@@ -512,14 +598,8 @@ class FunctionRun:
                 servers = stack.enter_context(Servers(log, tensorflow=False)) if local else None
                 opened = opened_executor(self.execution, self.workers, log, servers=servers)
                 executor = stack.enter_context(opened)
-            executor.provide(_no_rows())
+            executor.provide(NO_ROWS)
             yield executor
-
-
-def _no_rows() -> TrainingData:
-    nothing = np.zeros((0, 1), np.float32)
-    arrays = Arrays(nothing, nothing, nothing, nothing)
-    return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
 
 
 def execution_of(

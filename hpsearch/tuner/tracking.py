@@ -59,7 +59,9 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
     # A search over a function has no sweep, and is named after its directory.
-    name = stored_sweep(facts, where).name if facts.sweep else where.path.resolve().name
+    name = facts.name or where.path.resolve().name
+    if facts.sweep:
+        name = stored_sweep(facts, where).name
     identity = facts.identity
     return None if identity is None else identity.provenance(name)
 

@@ -22,6 +22,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import descendants, own_bytes, private_bytes, state_of
+from hpsearch.wording import exit_text
 from hpsearch.workers.clock import now, waiting
 from hpsearch.workers.protocol import (
     Call,
@@ -275,14 +276,7 @@ def end(worker: Worker) -> None:
 
 
 def _reason(code: int | None) -> str:
-    if code is None:
-        return "no exit status"
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+    return "no exit status" if code is None else exit_text(code)
 
 
 class LocalExecutor(Executor):

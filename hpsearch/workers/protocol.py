@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
+from hpsearch.programs.command import ProgramCall
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.workers.clock import now
 
@@ -34,6 +35,7 @@ class Job:
         snapshot: Whether to send back the state at the last epoch.
         objective: Replaces the MLP: called with the config for its score, or for a score an
             epoch. The worker imports it by its module and name.
+        program: Replaces the MLP: run with the config as its arguments.
     """
 
     training: Training
@@ -45,6 +47,7 @@ class Job:
     floors: tuple[float, ...] = ()
     snapshot: bool = False
     objective: Objective | None = None
+    program: ProgramCall | None = None
 
     def wants(self, score: float) -> bool:
         """Return whether to send back the weights of an execution with this score."""

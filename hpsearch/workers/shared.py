@@ -14,11 +14,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import Arrays, TrainingData
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 
 #: TensorFlow takes a buffer without copying it if its address is a multiple of this.
 _ALIGNMENT = 64
 _SIZE_BYTES = 8
+
+
+def _no_rows() -> TrainingData:
+    nothing = np.zeros((0, 1), np.float32)
+    arrays = Arrays(nothing, nothing, nothing, nothing)
+    return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
+
+
+#: The data of functions and programs.
+NO_ROWS = _no_rows()
 
 
 def share(dataset: TrainingData) -> int:

@@ -19,6 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
+from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ExecutionResult, Span, Status
 from hpsearch.space.mlp import variant_of
 from hpsearch.training.follow import follow
@@ -139,6 +140,9 @@ def _results(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     started: float,
 ) -> Iterator[ExecutionResult]:
+    if job.program is not None:
+        yield run_trial(job.program, job.training, job.recipe, job.floors, on_epoch)
+        return
     trainer = _trainer(job, dataset)
     for result in follow(
         job.training,

@@ -170,11 +170,15 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
     assert {row["metric"] for row in rows} == {"val_loss:minimize:last"}
     assert all(16 <= int(row["units"]) <= 128 for row in rows)
     assert {row["status"] for row in rows} <= {"completed", "stopped"}
-    first, second = (line for line in done.stderr.splitlines() if line.startswith("warning: "))
-    assert first.startswith(
-        "warning: program: hpsearch trains MLPs of its own and does not run train.py"
-    )
-    assert second == "warning: project is W&B's key; hpsearch ignores it"
+    said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert said == ["warning: project is W&B's key; hpsearch ignores it"]
+
+
+@pytest.mark.slow
+def test_a_program_is_searched_by_its_command_line(tmp_path):
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    check = "\nassert results.table['status'].tolist() == ['completed'] * 12\n"
+    run_python(block("program", "py") + check, tmp_path)
 
 
 @pytest.mark.slow
@@ -201,6 +205,7 @@ RUN = {
     ("models", "py"): 1,
     ("optimize", "py"): 1,
     ("predict", "py"): 1,
+    ("program", "py"): 1,
     ("oracle", "py"): 1,
     ("rows", "sh"): 1,
     ("scikit-learn", "py"): 1,
@@ -214,7 +219,7 @@ RUN = {
     ("", "console"): 2,
     ("", "python"): 3,
     ("", "text"): 1,
-    ("", "yaml"): 3,
+    ("", "yaml"): 4,
     ("", "yml"): 1,
 }
 

@@ -200,3 +200,12 @@ def test_the_prior_is_made_and_measured(tmp_path):
     assert (runs["100"] <= runs["10"]).all()
     report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
     assert "upside down" in report
+
+
+@pytest.mark.slow
+def test_the_overhead_of_a_program_is_measured(tmp_path):
+    run("programs.py", "--trials", 20, out=tmp_path)
+    found = json.loads((tmp_path / "programs.json").read_text())
+    assert found["trials"] == 20
+    assert found["sweep_ms"] > 0
+    assert found["loop_ms"] > 0

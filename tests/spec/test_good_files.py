@@ -49,9 +49,7 @@ early_stopping: {patience: 3, min_delta: 0.0}
 execution: {workers: auto, timeout: 10m, memory: auto, retries: 1, engine: local}
 """
 WANDB = """\
-program: train.py
 project: mine
-command: [python, train.py]
 method: bayes
 metric: {name: val_loss, goal: minimize}
 run_cap: 40
@@ -197,7 +195,7 @@ def test_wandb_file() -> None:
     assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["hidden_layers"].domain == (2,)
-    assert [line.split()[0] for line in sweep.warnings] == ["program:", "project"]
+    assert [line.split()[0] for line in sweep.warnings] == ["project"]
 
 
 def test_wandb_uniform_of_whole_numbers() -> None:

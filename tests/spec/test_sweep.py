@@ -51,7 +51,7 @@ def test_is_frozen() -> None:
 
 def test_equality_is_of_what_is_asked() -> None:
     sweep = Sweep.model_validate(RAW)
-    assert sweep == Sweep.model_validate({**RAW, "program": "train.py"})
+    assert sweep == Sweep.model_validate({**RAW, "project": "mine"})
     assert sweep != Sweep.model_validate({**RAW, "seed": 1})
     assert sweep == Sweep.model_validate(sweep.raw())
     assert sweep != "s"

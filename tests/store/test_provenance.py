@@ -92,7 +92,7 @@ def test_provenance_is_what_every_row_shares() -> None:
     assert re.fullmatch(r"r[0-9a-f]{11}", shared.recipe)
     # Versions are those of each row.
     assert {field.name for field in fields(shared) if not getattr(shared, field.name)} == {
-        "version", "tensorflow", "keras",
+        "version", "tensorflow", "keras", "program_commit",
     }  # fmt: skip
     assert all(re.match(r"\d+\.\d+", version) for version in installed().values())
 

@@ -1,0 +1,203 @@
+"""A program as plain data, and the command line of a config: W&B's macros filled in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hpsearch.errors import InputError
+
+#: W&B's, for a file with `program` alone.
+DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
+#: Macros that stand for arguments that hold the values.
+_OF_VALUES: Final = (
+    "args",
+    "args_no_boolean_flags",
+    "args_no_hyphens",
+    "args_no_equals",
+    "args_append_hydra",
+    "args_override_hydra",
+    "args_json",
+)
+#: Macros that are whole items of a command, as in W&B.
+ITEMS: Final = ("env", "interpreter", "program", *_OF_VALUES, "args_json_file")
+#: Macros that may be parts of an item; W&B does not have these.
+PARTS: Final = ("seed", "trial_dir")
+_MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
+#: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
+MOST_ARGUMENT_BYTES: Final = 131_071
+
+
+@dataclass(frozen=True)
+class UserProgram:
+    """A program of the user, and where it runs.
+
+    Attributes:
+        command: Its command line with macros.
+        program: The absolute path of the file that `${program}` stands for, or empty.
+        metric: The name of the score.
+        paths: Parameter -> its path in nested `parameters`, if it is nested.
+        metrics_file: A file of the trial's directory that the program writes, or empty.
+        directory: Its working directory; absolute.
+        trials: The directory with one directory for each trial; absolute.
+        environment: Variables that workers have and the program must not: name -> the value of the
+            driver, or None.
+    """
+
+    command: tuple[str, ...]
+    program: str
+    metric: str
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics_file: str = ""
+    directory: str = "."
+    trials: str = ""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether values are in its command line."""
+        return any(item[2:-1] in _OF_VALUES for item in self.command)
+
+    def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a config as the program gets it: nested as in the file."""
+        nested: dict[str, Any] = {}
+        for name, value in config.items():
+            *above, last = self.paths.get(name, (name,))
+            place = nested
+            for step in above:
+                place = place.setdefault(step, {})
+            place[last] = value
+        return nested
+
+    def arguments(self, config: Mapping[str, Any], seed: int, trial_dir: Path) -> list[str]:
+        """Return the command line of a config.
+
+        Args:
+            trial_dir: Where `${args_json_file}` is.
+
+        Raises:
+            InputError: The environment lacks a variable, or an argument cannot be passed.
+        """
+        macros = self._macros(self.values(config), trial_dir)
+        parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
+        found: list[str] = []
+        for item in self.command:
+            whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
+            if whole in macros:
+                found += macros[whole]
+            else:
+                found.append(_MACRO.sub(lambda match: _part(match, parts), item))
+        for argument in found:
+            if fault := _unfit(argument):
+                raise InputError(fault)
+        return found
+
+    def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
+        """Return the command line as a shell would take it, with the place of a first process."""
+        place = Path(self.trials) / str(trial) / "run-1"
+        return " ".join(map(_quoted, self.arguments(config, seed, place)))
+
+    def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
+        # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
+        pairs = [f"{name}={value}" for name, value in values.items()]
+        return {
+            "env": ["/usr/bin/env"],
+            "interpreter": [sys.executable],
+            "program": [self.program],
+            "args": [f"--{pair}" for pair in pairs],
+            "args_no_hyphens": pairs,
+            "args_no_equals": [t for n, v in values.items() for t in (f"--{n}", str(v))],
+            "args_no_boolean_flags": list(_flags(values)),
+            "args_append_hydra": [f"+{pair}" for pair in pairs],
+            "args_override_hydra": [f"++{pair}" for pair in pairs],
+            "args_json": [json.dumps(values)],
+            "args_json_file": [str(trial_dir / "values.json")],
+        }
+
+
+@dataclass(frozen=True)
+class ProgramCall:
+    """A program, and the trial for which it is to run.
+
+    Attributes:
+        trial, seed: Of the execution.
+    """
+
+    program: UserProgram
+    trial: int
+    seed: int
+
+
+def _flags(values: Mapping[str, Any]) -> Iterator[str]:
+    """A flag for each true value, none for a false one, and name and value for any other."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            yield f"--{name}={value}"
+        elif value:
+            yield f"--{name}"
+
+
+def _quoted(argument: str) -> str:
+    """An argument as a shell reads it, in printable characters alone."""
+    if argument.isprintable():
+        return shlex.quote(argument)
+    escaped = (
+        each
+        if each.isprintable() and each not in "\\'"
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(each))
+        for each in argument
+    )
+    return f"$'{''.join(escaped)}'"
+
+
+def _part(match: re.Match[str], parts: Mapping[str, str]) -> str:
+    name = match[1]
+    if variable := _VARIABLE.match(name):
+        return os.environ[variable[1]]
+    # What is no macro is text of the program's own.
+    return parts.get(name, match[0])
+
+
+def _unfit(argument: str) -> str:
+    """Say why an argument cannot be passed; empty if it can."""
+    if "\0" in argument:
+        return "an argument has a zero byte, which no command line can hold"
+    size = len(os.fsencode(argument)) if argument.isprintable() else len(argument.encode("utf-8"))
+    if size > MOST_ARGUMENT_BYTES:
+        return (
+            f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "
+            f"{MOST_ARGUMENT_BYTES:,}: pass the values in a file, "
+            'command: ["${interpreter}", "${program}", "${args_json_file}"]'
+        )
+    return ""
+
+
+def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[int, str]]:
+    """Yield the items of a command that cannot be filled in, by their index, and why.
+
+    Args:
+        program: Whether there is a file for `${program}`.
+    """
+    for index, item in enumerate(command):
+        whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
+        for name in _MACRO.findall(item):
+            variable = _VARIABLE.match(name)
+            if variable and variable[1] not in os.environ:
+                yield index, f"the environment has no variable {variable[1]}"
+            if variable or name in PARTS:
+                continue
+            if name in ITEMS and name != whole:
+                yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"
+            elif name == "program" and not program:
+                yield index, "${program} needs the key program, such as program: train.py"
+            elif whole and name not in ITEMS:
+                known = ", ".join(f"${{{each}}}" for each in (*ITEMS, *PARTS, "envvar:NAME"))
+                yield index, f"there is no macro {item}; there are {known}"

@@ -1,0 +1,126 @@
+"""Stands in for W&B in a trial whose Python has none: settings in, metrics out.
+
+`init`, `config`, `log`, `summary` and `finish` do what a sweep needs; everything else does nothing.
+Written for Python 3.8, by the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from wandb_log import tell
+
+
+class _Config(dict):
+    """A mapping whose items are attributes, too; the trial's values do not change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        path = os.environ.get("HPSEARCH_VALUES")
+        if path:
+            with open(path, encoding="utf-8") as file:
+                super().update(json.load(file))
+        self._fixed = frozenset(self)
+
+    def __setattr__(self, name, value):
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self[name] = value
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setitem__(self, name, value):
+        if name not in self._fixed:
+            super().__setitem__(name, value)
+
+    def update(self, values=(), **named):
+        """Set items that the trial leaves open."""
+        for name, value in dict(_mapping(values), **named).items():
+            self[name] = value
+
+    def setdefaults(self, values):
+        """Set items that nothing has set."""
+        for name, value in dict(values).items():
+            self.setdefault(name, value)
+
+
+def _mapping(values):
+    """Return the settings of a mapping, or of what argparse gives."""
+    return values if hasattr(values, "keys") or not hasattr(values, "__dict__") else vars(values)
+
+
+class _Inert:
+    """Takes every call and every attribute, and does nothing."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __call__(self, *_, **__):
+        return self
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Inert()
+
+
+class _Run(_Inert):
+    """The run of a trial."""
+
+    def __init__(self):
+        super().__init__()
+        self.config, self.summary = config, summary
+        self.id = self.name = os.environ.get("HPSEARCH_TRIAL", "")
+        self.dir = os.environ.get("HPSEARCH_TRIAL_DIR", ".")
+
+    def log(self, data, *_, **__):
+        """Tell hpsearch the numbers."""
+        summary.update(data)
+        tell(data)
+
+    def finish(self, *_, **__):
+        """Do nothing."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+config = _Config()
+summary = {}
+run = None
+
+
+def init(*_, **named):
+    """Return the run, whose `config` holds the trial's values and `config=` besides."""
+    global run
+    given = named.get("config")
+    if given is not None:
+        config.update(given)
+    run = _Run()
+    return run
+
+
+def log(data, *arguments, **named):
+    """Tell hpsearch the numbers."""
+    if run is None:
+        raise RuntimeError("wandb.init comes before wandb.log")
+    run.log(data, *arguments, **named)
+
+
+def finish(*_, **__):
+    """Do nothing."""
+
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Inert()

@@ -1,0 +1,137 @@
+"""A program's process with everything that it starts: begun, watched, halted, and waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+#: Time between SIGTERM and SIGKILL, in which a program may save a checkpoint.
+GRACE_SECONDS = 30.0
+#: Longest sleep while nothing is known to happen.
+_POLL_SECONDS = 0.02
+#: Time in which a killed process is gone, unless it is in the kernel.
+_KILLED_SECONDS = 1.0
+
+
+class ProgramProcess:
+    """A process in a session and a process group of its own, without a terminal.
+
+    Args:
+        arguments: Its command line; no shell reads it.
+        directory: Its working directory.
+        environment: All of its environment.
+        output: The directory of stdout.log and stderr.log.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        directory: str,
+        environment: Mapping[str, str],
+        output: Path,
+    ) -> None:
+        with (
+            (output / "stdout.log").open("ab") as stdout,
+            (output / "stderr.log").open("ab") as stderr,
+        ):
+            self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+                list(arguments),
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._handle = -1
+        # Linux alone tells of an end by a descriptor; elsewhere it is looked for.
+        with contextlib.suppress(AttributeError, OSError):
+            self._handle = os.pidfd_open(self.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what is left of it, and wait for it."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGKILL)
+            self.close()
+        if self._handle >= 0:
+            os.close(self._handle)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended; it keeps its PID until `close`."""
+        if self._process.returncode is not None:
+            return True
+        if not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        found = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, found) is not None
+
+    def wait(self, seconds: float = _POLL_SECONDS) -> None:
+        """Wait until the process has ended, or for so long."""
+        if self._handle >= 0:
+            watcher = select.poll()
+            watcher.register(self._handle, select.POLLIN)
+            watcher.poll(seconds * 1_000)
+        elif not self.ended:
+            time.sleep(seconds)
+
+    def halt(self) -> None:
+        """Send SIGTERM to the group, and wait until it has ended or its grace is over."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        self._signal(signal.SIGTERM)
+        # A stopped process would not take the signal.
+        self._signal(signal.SIGCONT)
+        while not self.ended and time.monotonic() < deadline:
+            self.wait()
+        if self.ended:
+            self._process.wait()
+            # The program itself may be a child, such as that of a shell.
+            while self._lives() and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+
+    def close(self) -> int:
+        """End what is left of the group, wait for it, and return the exit code.
+
+        Returns:
+            As `subprocess.Popen.returncode`: minus the signal's number for one that a signal ended.
+        """
+        # Before the process is waited for: until then nobody else gets its number.
+        self._signal(signal.SIGKILL)
+        code = self._process.wait()
+        deadline = time.monotonic() + _KILLED_SECONDS
+        while self._lives() and time.monotonic() < deadline:
+            self._signal(signal.SIGKILL)
+            time.sleep(0.001)
+        return code
+
+    def _lives(self) -> bool:
+        """Whether a process of the group is left; those that this one has to wait for are."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-self.pid, os.WNOHANG)[0]:
+                pass
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # Processes of another user's, which this one cannot end.
+            return False
+        return True
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)

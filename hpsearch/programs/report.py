@@ -1,0 +1,75 @@
+"""`hpsearch.report`, which a program calls; it imports nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import SupportsFloat
+
+#: Names the file to which a trial's program tells its metrics.
+REPORT_VARIABLE = "HPSEARCH_REPORT"
+
+
+def report(
+    metrics: Mapping[str, SupportsFloat] | None = None,
+    /,
+    *,
+    epoch: int | None = None,
+    **named: SupportsFloat,
+) -> None:
+    """Tell hpsearch the metrics of an epoch; outside a trial, do nothing.
+
+    >>> import hpsearch
+    >>> hpsearch.report(epoch=1, val_loss=0.5, val_accuracy=0.8)
+
+    Args:
+        metrics: Metrics whose names are no Python names.
+        epoch: The epoch's number. Only a program that goes on from a checkpoint needs it: any other
+            one's epochs are counted.
+        named: Metrics by name.
+
+    Raises:
+        TypeError: A metric is no number, or the epoch is no whole one.
+    """
+    values = {**(metrics or {}), **named}
+    line = {
+        "by": "report",
+        "epoch": None if epoch is None else _whole(epoch),
+        "values": {str(name): _number(name, value) for name, value in values.items()},
+    }
+    path = os.environ.get(REPORT_VARIABLE)
+    if path:
+        _append(path, json.dumps(line) + "\n")
+
+
+def _number(name: str, value: SupportsFloat) -> float:
+    if not isinstance(value, str):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"report: {name} must be a number, not {type(value).__name__}")
+
+
+def _whole(epoch: int) -> int:
+    try:
+        number = int(epoch)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != epoch:
+        raise TypeError(f"report: epoch must be a whole number, not {epoch!r}")
+    return number
+
+
+def _append(path: str, line: str) -> None:
+    """Append a line at once, so that lines of several processes do not mix."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        # The trial is over, and its directory has been moved.
+        return
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)

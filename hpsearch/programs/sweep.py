@@ -1,0 +1,484 @@
+"""The sweep file of a program: read, checked, and as a space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram, command_faults
+from hpsearch.programs.parameters import PLAIN, ProgramParameters, parse_parameters
+from hpsearch.space.constraints import parse
+from hpsearch.space.execution import Repetition
+from hpsearch.space.keras_names import METRICS
+from hpsearch.space.space import GRID_NEEDS, Choices, Config, Kind, Parameter, Space
+from hpsearch.spec.fields import (
+    MOST_CONFIGS,
+    MOST_CONSTRAINTS,
+    MOST_NAME,
+    NAME,
+    check_constraint,
+    check_items,
+)
+from hpsearch.spec.method import CONFIGS, Method, MethodSpec
+from hpsearch.spec.rules import (
+    Fault,
+    InvalidValue,
+    Rule,
+    Spec,
+    about,
+    as_validation_error,
+    faults_of,
+    integer,
+    require_mapping,
+    text,
+)
+from hpsearch.spec.settings import (
+    Budget,
+    ExecutionSettings,
+    MetricSpec,
+    SeedRace,
+    Seeds,
+    seeds_of,
+)
+from hpsearch.spec.sweep import Sweep, apply_overrides, load_sweep, problems_of, read_document
+from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
+from hpsearch.spec.yaml import Document
+from hpsearch.wording import did_you_mean, show
+
+#: Keys of W&B that say nothing about a run on this machine.
+_IGNORED: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
+#: Keys of a metric that only W&B's service reads.
+_OF_METRIC: Final = ("target", "impute", "impute_while_running")
+_OF_MODELS: Final = ("data", "model")
+_HALVING: Final = ("hyperband", "asha")
+
+
+def _metric(value: Any) -> MetricSpec:
+    return MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidValue.at(
+            "must be a list of a program and its arguments, such as [python, train.py, "
+            f'"${{args}}"], not {show(value)}'
+        )
+    for index, item in enumerate(value):
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise InvalidValue.at(f"must be text, not {show(item)}", index)
+    return tuple(str(item) for item in value)
+
+
+def _metrics_file(value: Any) -> str:
+    path = text().check(value)
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts or "\0" in path or path.startswith("~"):
+        raise InvalidValue.at(
+            "must be a path within the trial's own directory, which ${trial_dir} and "
+            f"HPSEARCH_TRIAL_DIR name, such as metrics.csv, not {show(value)}"
+        )
+    if Path(path).suffix not in (".csv", ".json", ".jsonl"):
+        raise InvalidValue.at(f"must end in .csv, .json or .jsonl, not {show(value)}")
+    if path in ("values.json", "reports.jsonl"):
+        raise InvalidValue.at(f"{path} is hpsearch's own file there; give it another name")
+    return str(path)
+
+
+def _config(value: Any) -> dict[str, Any]:
+    config = require_mapping(value, "must be a mapping of parameters to values")
+    return {name: PLAIN.check(item) for name, item in config.items()}
+
+
+class ProgramFields(Spec):
+    """The keys of a program's sweep file, each checked by itself."""
+
+    name: Annotated[
+        str,
+        text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
+        about("Name of the results directory; by default the file's stem.", "my-program"),
+    ]
+    description: Annotated[str | None, text(), about("Purpose of the sweep.", "How fast.")] = None
+    seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of proposals.", 7)] = 0
+    program: Annotated[
+        str | None,
+        text(),
+        about("The program's file, relative to the sweep file or the working directory.", "run.py"),
+    ] = None
+    command: Annotated[
+        tuple[str, ...] | None,
+        Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1}),
+        about("The command line, with W&B's macros.", ["${interpreter}", "${program}", "${args}"]),
+    ] = None
+    metrics_file: Annotated[
+        str | None,
+        Rule(_metrics_file, {"type": "string"}),
+        about("A CSV or JSON file that the program writes to its trial's directory.", "m.csv"),
+    ] = None
+    method: Annotated[Method, about("How configs are chosen.", "random")] = MethodSpec()
+    metric: Annotated[
+        MetricSpec,
+        Rule(_metric, {"anyOf": [{"type": "string"}, MetricSpec.model_json_schema()]}),
+        about("The score: a metric that the program tells.", {"name": "val_loss"}),
+    ]
+    parameters: Annotated[
+        ProgramParameters,
+        Rule(parse_parameters, {"type": "object"}),
+        Field(
+            default_factory=lambda: parse_parameters({}), description="The program's parameters."
+        ),
+    ]
+    constraints: Annotated[
+        tuple[str, ...],
+        Rule(
+            partial(check_items, check_constraint, "constraints in quotes", MOST_CONSTRAINTS),
+            {"type": "array", "items": {"type": "string"}},
+        ),
+        about("Conditions on numbers.", ["batch_size * steps <= 600"]),
+    ] = ()
+    configs: Annotated[
+        tuple[dict[str, Any], ...],
+        Rule(
+            partial(check_items, _config, "mappings", MOST_CONFIGS),
+            {"type": "array", "items": {"type": "object"}},
+        ),
+        about("Points to try first; without a method, exactly these.", [{"x": 1}]),
+    ] = ()
+    seeds: Annotated[Seeds, about("Runs of each trial.", 3)] = 1
+    budget: Annotated[Budget | None, about("When to end the search.", {"trials": 50})] = None
+    execution: Annotated[ExecutionSettings, about("Where programs run.", {"workers": 4})] = (
+        ExecutionSettings()
+    )
+
+
+class ProgramSweep(ProgramFields):
+    """A validated sweep file of a program; build one with `load_any` or `program_sweep`."""
+
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each key that is ignored or setting that is probably not intended."""
+        return self._warnings
+
+    @property
+    def limit(self) -> int | None:
+        """Upper bound on the trials."""
+        return self.budget.trials if self.budget else None
+
+    @property
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """Each seed."""
+        return tuple(Repetition(seed) for seed in seeds_of(self.seeds))
+
+    @property
+    def race(self) -> SeedRace | None:
+        """How configs compete for further seeds, or None."""
+        return self.seeds if isinstance(self.seeds, SeedRace) and self.seeds.race else None
+
+    @cached_property
+    def space(self) -> Space:
+        """The parameters in file order, with the constraints."""
+        enumerates = self.method.enumerates
+        found = self.parameters.for_grid() if enumerates else self.parameters.parameters
+        return Space(found, tuple(map(parse, self.constraints)), Kind.PROGRAM)
+
+    @cached_property
+    def listed(self) -> tuple[Config, ...]:
+        """The configs to try first, completed by the first value of every other parameter."""
+        first = {parameter.name: parameter.at(0.0) for parameter in self.space.parameters}
+        found = (self.space.config({**first, **config}) for config in self.configs)
+        return tuple(config for config in found if config is not None)
+
+    @property
+    def file(self) -> str:
+        """The program's file as an absolute path; empty without one."""
+        return "" if self.program is None else str(Path(self.program).absolute())
+
+    def run_of(
+        self, trials: str, environment: Mapping[str, str | None] | None = None
+    ) -> UserProgram:
+        """Return the program as plain data, for this process's working directory.
+
+        Args:
+            trials: The directory with one directory for each trial.
+            environment: See `Program`.
+        """
+        return UserProgram(
+            command=self.command or DEFAULT_COMMAND,
+            program=self.file,
+            metric=self.metric.name,
+            paths=self.parameters.paths,
+            metrics_file=self.metrics_file or "",
+            directory=str(Path.cwd()),
+            trials=trials,
+            environment=environment or {},
+        )
+
+    def raw(self) -> Any:
+        """Return the sweep as a file has it, including every default."""
+        raw = super().raw()
+        if self.method.name == CONFIGS:
+            del raw["method"]
+        return {
+            key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
+        }
+
+    def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sweep of a single config as a file has it."""
+        of_several = ("method", "budget", "constraints")
+        raw = {key: value for key, value in self.raw().items() if key not in of_several}
+        name = f"{self.name[: MOST_NAME - len('-best')]}-best"
+        return raw | {"name": name, "configs": [dict(values)]}
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what the sweeps ask for, without their warnings."""
+        return isinstance(other, ProgramFields) and self.raw() == other.raw()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
+        raw, warnings, faults = _translated(data)
+        sweep: Self | None = None
+        try:
+            sweep = handler(raw)
+        except ValidationError as error:
+            faults += faults_of(error, cls.keys())
+        if sweep is not None:
+            faults += _cross_faults(sweep)
+        if sweep is None or faults:
+            raise as_validation_error(faults, data)
+        sweep._warnings = (*warnings, *_advice(sweep))  # noqa: SLF001 - its own
+        return sweep
+
+
+def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[Fault]]:
+    """Replace W&B's keys by hpsearch's; the warnings, and the faults of these keys."""
+    faults: list[Fault] = [
+        (
+            (key,),
+            f"a sweep trains models on data, or runs a program, not both: leave {key} out, or "
+            "program and command",
+        )
+        for key in _OF_MODELS
+        if key in data
+    ]
+    kept = {k: v for k, v in data.items() if k not in (*_IGNORED, *_OF_MODELS)}
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in _IGNORED if key in data]
+    raw, further = translate_search(kept)
+    faults += further
+    if raw.get("configs") and "method" not in raw:
+        raw["method"] = MethodSpec(CONFIGS)
+    name = raw.get("name")
+    if isinstance(name, str) and name.strip() and not NAME.match(name):
+        raw["name"] = clean_name(name)
+        warnings.append(f"name: {name!r} is no directory's name; it is {raw['name']!r} here")
+    metric = raw.get("metric")
+    if isinstance(metric, Mapping):
+        warnings += [
+            f"metric.{k} is W&B's key; hpsearch ignores it" for k in _OF_METRIC if k in metric
+        ]
+        metric = {key: item for key, item in metric.items() if key not in _OF_METRIC}
+    elif isinstance(metric, str):
+        metric = {"name": metric}
+    if isinstance(metric, dict) and "goal" not in metric and isinstance(metric.get("name"), str):
+        # W&B's default, but for names of which everybody knows better.
+        metric["goal"] = METRICS.get(metric["name"], "minimize")
+        if metric["goal"] == "maximize":
+            warnings.append(
+                f"metric: {metric['name']} has no goal: it is maximized; W&B would minimize it"
+            )
+    if metric is not None:
+        raw["metric"] = metric
+    return raw, warnings, faults
+
+
+def clean_name(name: str) -> str:
+    """Return a sweep's name in the characters of a directory's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MOST_NAME].strip(".-") or "sweep"
+
+
+def _cross_faults(sweep: ProgramSweep) -> Iterator[Fault]:
+    """Yield faults between keys that are valid one by one."""
+    for index, message in command_faults(
+        sweep.command or DEFAULT_COMMAND, program=sweep.program is not None
+    ):
+        yield ("command", index), message
+    yield from _method_faults(sweep)
+    yield from _condition_faults(sweep)
+    names = {parameter.name for parameter in sweep.space.parameters}
+    for index, constraint in enumerate(sweep.constraints):
+        for name in sorted(parse(constraint).names - names):
+            hint = did_you_mean(name, names)
+            yield ("constraints", index), f"there is no parameter {name!r}{hint}"
+    if "seed" in names and (sweep.repetitions != (Repetition(0),) or sweep.race is not None):
+        yield (
+            ("seeds",),
+            "the program's own seed is a parameter, so it has the value that parameters gives it: "
+            "list the seeds there, or leave it out there and write ${seed} in command",
+        )
+    if "seed" in names and any("${seed}" in item for item in sweep.command or ()):
+        yield ("command",), "${seed} would give the program the seed that it has by a parameter"
+    if sweep.execution.engine != "local":
+        yield ("execution", "engine"), "programs run on this machine: engine: local"
+
+
+def _method_faults(sweep: ProgramSweep) -> Iterator[Fault]:
+    method = sweep.method
+    if method.is_oracle:
+        yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
+        return
+    for parameter in sweep.space.parameters if method.enumerates else ():
+        if parameter.choices is None:
+            path = sweep.parameters.paths.get(parameter.name, (parameter.name,))
+            yield ("parameters", path[0]), f"{parameter.name}: {GRID_NEEDS}"
+        elif isinstance(parameter.domain, Choices) and parameter.domain.weights:
+            yield ("parameters", parameter.name), "probabilities have no meaning in a grid"
+    halves = method.name in _HALVING and "early_terminate" not in method.options
+    first = method.options.get("min_epochs") if method.name == "asha" else None
+    if halves and first is None and sweep.space.most_epochs is None:
+        hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
+        yield (
+            ("method",),
+            f"{method.name} halts a program by the epochs that it tells: the parameter epochs has "
+            f"to say how many there are{hint}",
+        )
+
+
+def _condition_faults(sweep: ProgramSweep) -> Iterator[Fault]:
+    names = [parameter.name for parameter in sweep.space.parameters]
+    unknown = False
+    for parameter in sweep.space.parameters:
+        for parent in parameter.when:
+            if parent not in names:
+                unknown = True
+                hint = did_you_mean(parent, names)
+                place = sweep.parameters.paths.get(parameter.name, (parameter.name,))[0]
+                yield ("parameters", place), f"when: there is no parameter {parent!r}{hint}"
+    if unknown:
+        return
+    try:
+        Space(sweep.space.parameters, kind=Kind.PROGRAM).config({})
+    except ValueError as error:
+        yield ("parameters",), str(error)
+        return
+    yield from _length_faults(sweep)
+
+
+def _length_faults(sweep: ProgramSweep) -> Iterator[Fault]:
+    """Yield a fault if the longest values make no command line."""
+    longest = {each.name: _longest(each) for each in sweep.space.parameters}
+    configs = [longest, *({**longest, **config} for config in sweep.configs)]
+    program = sweep.run_of("")
+    if any(True for _ in command_faults(program.command, program=True)):
+        return
+    for config in configs:
+        try:
+            program.arguments(config, 0, Path())
+        except InputError as error:
+            yield ("parameters",), str(error)
+            return
+
+
+def _longest(parameter: Parameter) -> Any:
+    if isinstance(parameter.domain, Choices):
+        return max(parameter.domain.values, key=lambda value: len(str(value)))
+    return parameter.at(0.5)
+
+
+def _advice(sweep: ProgramSweep) -> Iterator[str]:
+    if sweep.budget is None and not sweep.method.exhausts:
+        yield (
+            f"no budget: method {sweep.method.name} goes on until Ctrl-C; run_cap: 50, or --set "
+            "budget.trials=50, ends it"
+        )
+    told = any("${seed}" in item for item in sweep.command or ())
+    if not told and (len(sweep.repetitions) > 1 or sweep.race is not None):
+        yield (
+            "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
+            "in command"
+        )
+
+
+def names_program(data: Any) -> bool:
+    """Whether the data of a sweep file is that of a program."""
+    return isinstance(data, Mapping) and any(key in data for key in OF_PROGRAMS)
+
+
+def load_any(
+    path: str | Path, overrides: Sequence[str] = (), *, with_data: bool = False
+) -> Sweep | ProgramSweep:
+    """Read a sweep file, of MLPs or of a program.
+
+    Args:
+        path: The file.
+        overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
+        with_data: Whether a data file or a program that is missing is a problem.
+
+    Raises:
+        SweepFileError: With all problems, sorted by line.
+    """
+    document = read_document(path)
+    if document.fatal or not names_program(document.data):
+        return load_sweep(path, overrides, with_data=with_data)
+    file = Path(path)
+    sources = apply_overrides(document, overrides)
+    sweep, faults = _validated(document, file.stem, file.absolute().parent, check=with_data)
+    if sweep is None or faults or document.problems:
+        raise SweepFileError(str(path), problems_of(document, faults, sources))
+    return sweep
+
+
+def program_sweep(
+    raw: Mapping[str, Any], filename: str = "<python>", base_dir: Path | None = None
+) -> ProgramSweep:
+    """Read a mapping with the keys of a program's sweep file.
+
+    Raises:
+        SweepFileError: With all problems, each on line 1.
+    """
+    document = Document(data=dict(raw))
+    sweep, faults = _validated(document, "sweep", base_dir, check=base_dir is not None)
+    if sweep is None or faults:
+        raise SweepFileError(filename, problems_of(document, faults, {}))
+    return sweep
+
+
+def _validated(
+    document: Document, stem: str, base_dir: Path | None, *, check: bool
+) -> tuple[ProgramSweep | None, list[Fault]]:
+    data = {"name": clean_name(stem), **document.data}
+    try:
+        sweep = ProgramSweep.model_validate(data)
+    except ValidationError as error:
+        return None, faults_of(error, ProgramSweep.keys())
+    faults: list[Fault] = []
+    if sweep.program is not None and base_dir is not None:
+        found = _found(sweep.program, base_dir)
+        if check and not found.is_file():
+            where = f"{base_dir / sweep.program} nor {Path.cwd() / sweep.program}"
+            faults.append((("program",), f"no such file: neither {where}"))
+        warnings = sweep.warnings
+        sweep = sweep.model_copy(update={"program": str(found)})
+        sweep._warnings = warnings  # noqa: SLF001 - its own
+    return sweep, faults
+
+
+def _found(program: str, base_dir: Path) -> Path:
+    """The program's file: beside the sweep file, or as W&B has it from the working directory."""
+    path = Path(program).expanduser()
+    for base in (base_dir, Path.cwd()):
+        if (base / path).is_file():
+            return (base / path).absolute()
+    return (base_dir / path).absolute()

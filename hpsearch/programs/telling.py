@@ -1,0 +1,270 @@
+"""What a program tells: reports, lines on standard output and a file of metrics, as epochs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hpsearch.models.problem import METRIC
+
+_NUMBER: Final = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|inf|nan|Infinity|NaN)"
+_PAIR: Final = re.compile(
+    rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])", re.ASCII
+)
+#: Colours and other sequences for terminals.
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+#: Bytes of a line that are kept: a progress bar may never end it.
+_MOST_LINE_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 20
+#: Each has a column: a program may print any number of names.
+_MOST_METRICS: Final = 200
+
+
+class Tail:
+    """Reads what is appended to a file, whole lines only, but for the last at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = 0
+        self._rest = b""
+
+    def lines(self, *, ended: bool = False) -> Iterator[str]:
+        """Yield the lines since the last call.
+
+        Args:
+            ended: Whether nothing more will come, so that the last line needs no end.
+        """
+        for block in self._blocks():
+            *whole, self._rest = (self._rest + block).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+            if len(self._rest) > _MOST_LINE_BYTES:
+                # From a blank on, so that no number is cut.
+                cut = self._rest[-_MOST_LINE_BYTES // 2 :]
+                self._rest = cut[cut.find(b" ") + 1 :]
+        if ended and self._rest:
+            rest, self._rest = self._rest, b""
+            yield rest.decode("utf-8", "replace")
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            # Not a FIFO or a device, which a program may put in the file's place.
+            handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            while block := os.pread(handle, _READ_BYTES, self._place):
+                self._place += len(block)
+                yield block
+        except OSError:
+            return
+        finally:
+            os.close(handle)
+
+
+@dataclass
+class Epochs:
+    """The epochs that one source tells: each mention of the metric is one.
+
+    Attributes:
+        found: Metrics of each epoch.
+        numbers: The number that the program gave each epoch, or None.
+        pending: What was told since the last epoch, which belongs to the next one.
+    """
+
+    metric: str
+    found: list[dict[str, float]] = field(default_factory=list)
+    numbers: list[int | None] = field(default_factory=list)
+    pending: dict[str, float] = field(default_factory=dict)
+
+    def see(self, values: Mapping[str, float], number: int | None = None) -> None:
+        """Take what was told at once."""
+        if self.metric in values:
+            self.found.append({**self.pending, **values})
+            self.numbers.append(number)
+            self.pending = {}
+        else:
+            self.pending.update(values)
+
+    def close(self) -> None:
+        """Add what was told after the last epoch to it."""
+        if self.found:
+            self.found[-1] = {**self.pending, **self.found[-1]}
+            self.pending = {}
+
+
+def pairs_in(line: str, metric: str) -> dict[str, float]:
+    """Return the numbers that a line tells by name; of several for a name, the last.
+
+    Lines are `name: value`, `name=value`, and the progress lines of Keras, which hold several.
+
+    Args:
+        metric: A name that may have blanks.
+    """
+    text = _ESCAPES.sub("", line)
+    found = {name: float(number) for name, number in _PAIR.findall(text)}
+    if metric not in found and metric in text:
+        exact = re.compile(rf"(?<!\w){re.escape(metric)}[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])")
+        if numbers := exact.findall(text):
+            found[metric] = float(numbers[-1])
+    return found
+
+
+class Telling:
+    """What a trial's program tells, from every source.
+
+    Args:
+        directory: The trial's, with what it told in `reports.jsonl` and `stdout.log`.
+        metric: The name of the score.
+        metrics_file: A file in it: JSON, JSON lines or CSV; or empty.
+    """
+
+    def __init__(self, directory: Path, metric: str, metrics_file: str = "") -> None:
+        self._metric = metric
+        self._reports = Tail(directory / "reports.jsonl")
+        self._output = Tail(directory / "stdout.log")
+        self._file = MetricsFile(directory / metrics_file, metric) if metrics_file else None
+        #: The first that tells the metric is believed.
+        self._sources = {name: Epochs(metric) for name in ("report", "wandb", "output", "file")}
+
+    def read(self, *, ended: bool = False) -> None:
+        """Read what has been told since the last call."""
+        for line in self._reports.lines(ended=ended):
+            _take_report(line, self._sources)
+        for line in self._output.lines(ended=ended):
+            if pairs := pairs_in(line, self._metric):
+                self._sources["output"].see(pairs)
+        if self._file is not None:
+            self._file.read(self._sources["file"], ended=ended)
+        if ended:
+            for epochs in self._sources.values():
+                epochs.close()
+
+    @property
+    def epochs(self) -> Epochs:
+        """The epochs of the first source that told the metric; none if no source did."""
+        told = (each for each in self._sources.values() if each.found)
+        return next(told, Epochs(self._metric))
+
+    @property
+    def others(self) -> dict[str, float]:
+        """What was told of other metrics, if the metric itself was not."""
+        found: dict[str, float] = {}
+        for epochs in reversed(self._sources.values()):
+            found.update(epochs.pending)
+        return found
+
+
+def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
+    try:
+        told = json.loads(line)
+        by, number = told["by"], told["epoch"]
+        values = {str(name): float(value) for name, value in told["values"].items() if name}
+        epochs = sources[by]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        # Another program's line.
+        return
+    epochs.see(values, number if isinstance(number, int) else None)
+
+
+class MetricsFile:
+    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end."""
+
+    def __init__(self, path: Path, metric: str) -> None:
+        self._path, self._metric = path, metric
+        self._tail = Tail(path)
+        self._header: list[str] = []
+
+    def read(self, epochs: Epochs, *, ended: bool) -> None:
+        """Add the epochs since the last call."""
+        if not self._path.resolve().is_relative_to(self._path.parent.resolve()):
+            # A link that leads elsewhere.
+            return
+        if self._path.suffix == ".json":
+            if ended:
+                text = "\n".join(self._tail.lines(ended=True))
+                _each(epochs, _json(text))
+            return
+        for line in self._tail.lines(ended=ended):
+            if self._path.suffix == ".csv":
+                self._row(epochs, line)
+            else:
+                _each(epochs, _json(line))
+
+    def _row(self, epochs: Epochs, line: str) -> None:
+        cells = next(csv.reader([line.rstrip("\r")]), [])
+        if not self._header:
+            self._header = [cell.strip() for cell in cells]
+        elif values := _numbers(dict(zip(self._header, cells, strict=False))):
+            epochs.see(values)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _each(epochs: Epochs, found: Any) -> None:
+    """Take a mapping of metrics, or a list of such, or a mapping of lists as of Keras' history."""
+    if isinstance(found, Mapping) and isinstance(found.get(epochs.metric), list):
+        columns = {name: item for name, item in found.items() if isinstance(item, list)}
+        rows = range(len(columns[epochs.metric]))
+        found = [{n: c[row] for n, c in columns.items() if row < len(c)} for row in rows]
+    for each in found if isinstance(found, list) else [found]:
+        if isinstance(each, Mapping) and (values := _numbers(each)):
+            epochs.see(values)
+
+
+def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            continue
+        try:
+            found[str(name)] = float(value)
+        except (ValueError, OverflowError):
+            continue
+    return found
+
+
+def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[str, float], ...]:
+    """Return epochs that all have the same metrics, NaN where one was not told.
+
+    The score is `objective`, too, as that of a function.
+    """
+    found = [{METRIC: epoch[metric], **epoch} for epoch in epochs]
+    told = dict.fromkeys([METRIC, metric, *(name for epoch in found for name in epoch)])
+    names = list(told)[:_MOST_METRICS]
+    return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in found)
+
+
+def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]], int]:
+    """Return the numbered epochs that earlier processes of a trial told, and the first number.
+
+    A process that went on replaces the epochs from its own first one on.
+
+    Args:
+        reports: Their reports, in order.
+    """
+    known: list[dict[str, float]] = []
+    base: int | None = None
+    for path in reports:
+        sources = {"report": Epochs(metric), "wandb": Epochs(metric)}
+        for line in Tail(path).lines(ended=True):
+            _take_report(line, sources)
+        told = sources["report"]
+        if not told.found or told.numbers[0] is None:
+            continue
+        base = told.numbers[0] if base is None else base
+        begin = told.numbers[0] - base
+        if 0 <= begin <= len(known):
+            known = [*known[:begin], *told.found]
+    return known, 1 if base is None else base

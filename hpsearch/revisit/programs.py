@@ -1,0 +1,178 @@
+"""Trials of a program, again: their command lines, and their scores."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hpsearch.errors import ChangedSweepError, InputError, StoreError
+from hpsearch.machine import users_value
+from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.revisit.rows import Reproduction, Which
+from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
+from hpsearch.space.space import Kind
+from hpsearch.spec.yaml import read_yaml
+from hpsearch.store.derived import best_execution
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Facts
+from hpsearch.store.provenance import program_recipe
+from hpsearch.store.store import Store
+from hpsearch.tuner.settings import signals
+from hpsearch.workers.local import LocalExecutor
+from hpsearch.workers.protocol import Answered, Job, Lost
+from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.shared import NO_ROWS
+
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class StoredProgram:
+    """An earlier run of a program; reading it runs nothing.
+
+    Attributes:
+        sweep: As the store has it.
+        results: By execution.
+    """
+
+    where: ResultsDirectory
+    sweep: ProgramSweep
+    executions: Sequence[Execution]
+    results: Mapping[int, ExecutionResult]
+
+    def find(self, which: Which) -> Execution:
+        """Return the execution that is meant, of several the best.
+
+        Raises:
+            InputError: There is none.
+        """
+        named = [each for each in self.executions if which.names(each)]
+        best = best_execution(named, self.results, self.sweep.metric.direction)
+        if best is not None:
+            return best[0]
+        if not named:
+            raise InputError(f"{self.where.path}: there is no {which}")
+        return named[0]
+
+    def program(self, trials: Path) -> UserProgram:
+        """Return the program, for trials in a directory."""
+        around = {name: users_value(name) for name in ENVIRONMENT}
+        return self.sweep.run_of(str(trials.absolute()), around)
+
+
+def holds_program(directory: Path) -> bool:
+    """Whether the results of a directory are those of a program."""
+    return _facts(ResultsDirectory(directory)).kind is Kind.PROGRAM
+
+
+def _facts(where: ResultsDirectory) -> Facts:
+    if not where.store.exists():
+        return Facts({})
+    with Store(where.store, read_only=True) as store:
+        return store.facts()
+
+
+def open_program(directory: Path) -> StoredProgram:
+    """Open the results of a program.
+
+    Raises:
+        InputError: They are those of something else.
+        StoreError: The stored sweep cannot be read.
+    """
+    where = ResultsDirectory(directory)
+    with Store(where.store, read_only=True) as store:
+        facts, executions, results = store.facts(), store.executions(), store.results()
+    if facts.kind is not Kind.PROGRAM:
+        raise InputError(f"{directory}: its rows are not those of a program")
+    try:
+        document = read_yaml(facts.program.encode())
+        sweep = program_sweep(document.data or {}, str(where.sweep))
+    except (InputError, TypeError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
+    return StoredProgram(where, sweep, executions, results)
+
+
+def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduction:
+    """Run a trial's program again, in a temporary directory.
+
+    Args:
+        trusted: The user's sweep file, which names the same program: anyone may have made the
+            directory, and it names a command.
+
+    Raises:
+        InputError: There is no such trial, it has no score, or the file is not that of a program.
+        ChangedSweepError: The file's program or command is not the one that made the row.
+        Interrupted: A signal came.
+    """
+    run = open_program(directory)
+    execution = run.find(which)
+    row = run.results.get(execution.number)
+    if row is None or not row.status.scored:
+        status = "no result" if row is None else f"no score, it is {row.status}"
+        raise InputError(f"{directory}: {execution.label} has {status}")
+    sweep = load_any(trusted, with_data=True)
+    if not isinstance(sweep, ProgramSweep):
+        raise InputError(f"{trusted}: is not the sweep file of a program")
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        around = {name: users_value(name) for name in ENVIRONMENT}
+        program = sweep.run_of(scratch, around)
+        _require_same(directory, run.sweep, sweep, program, row)
+        epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+        training = Training(
+            execution.config.trained,
+            execution.seed,
+            ((epochs, execution.number),),
+            whole=ENDLESS if epochs < ENDLESS else None,
+            label=execution.label,
+        )
+        job = Job(
+            training,
+            program_recipe(sweep),
+            tensorflow=False,
+            program=ProgramCall(program, execution.trial, execution.seed),
+        )
+        again = _run(job, Path(scratch) / "run.log")
+    return Reproduction(execution, sweep.metric.name, row, again)
+
+
+def _require_same(
+    directory: Path,
+    stored: ProgramSweep,
+    sweep: ProgramSweep,
+    program: UserProgram,
+    row: ExecutionResult,
+) -> None:
+    if stored.command != sweep.command or stored.metric != sweep.metric:
+        raise ChangedSweepError(f"{directory}: was made with another command or metric")
+    now, before = fingerprint_of(program), row.versions.get("data")
+    if before is not None and now != before:
+        raise ChangedSweepError(
+            f"{directory}: the program has been edited since the row was made: the fingerprint of "
+            f"its files was {before} and is {now} now"
+        )
+
+
+def _run(job: Job, log_path: Path) -> ExecutionResult:
+    """Run a job in a worker; nothing that it starts is left, whatever happens."""
+    with (
+        log_path.open("a+", encoding="utf-8") as log,
+        signals() as stop,
+        Servers(log, tensorflow=False) as servers,
+        LocalExecutor(servers, 1) as executor,
+    ):
+        executor.provide(NO_ROWS)
+        executor.submit(job)
+        while True:
+            for event in executor.events(_WAIT_SECONDS):
+                if isinstance(event, Answered):
+                    return event.result
+                if isinstance(event, Lost):
+                    return ExecutionResult(job.training.number, Status.KILLED, error=event.reason)
+            stop.check()

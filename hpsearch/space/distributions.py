@@ -1,0 +1,136 @@
+"""Distributions of W&B beyond uniform ones, each by its quantiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+#: The ends of [0, 1], of which some distributions have no quantile.
+_LEAST, _MOST = 2.0**-60, 1.0 - 2.0**-53
+
+#: Distribution -> its arguments, and the values of those that may be left out.
+ARGUMENTS: Final[Mapping[str, Mapping[str, float | None]]] = {
+    "q_uniform": {"min": None, "max": None, "q": 1},
+    "log_uniform": {"min": None, "max": None},
+    "q_log_uniform": {"min": None, "max": None, "q": 1},
+    "q_log_uniform_values": {"min": None, "max": None, "q": 1},
+    "inv_log_uniform": {"min": None, "max": None},
+    "inv_log_uniform_values": {"min": None, "max": None},
+    "normal": {"mu": 0.0, "sigma": 1.0},
+    "q_normal": {"mu": 0.0, "sigma": 1.0, "q": 1},
+    "log_normal": {"mu": 0.0, "sigma": 1.0},
+    "q_log_normal": {"mu": 0.0, "sigma": 1.0, "q": 1},
+    "beta": {"a": 1, "b": 1},
+    "q_beta": {"a": 1, "b": 1, "q": 1},
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A number of a distribution that W&B names.
+
+    Source: `sweeps.params.HyperParameter.ppf` of the package `sweeps`, W&B's own, 0.3.0.
+
+    Attributes:
+        distribution: A name of ARGUMENTS.
+        arguments: Its arguments, all of them, in the order of ARGUMENTS.
+    """
+
+    distribution: str
+    arguments: tuple[tuple[str, float], ...]
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The arguments by name."""
+        return dict(self.arguments)
+
+    def steps(self) -> None:
+        """Return None: its values are not enumerated."""
+
+    def at(self, position: float) -> float:
+        """Return the quantile at `position` in [0, 1)."""
+        value = self._quantile(min(max(position, _LEAST), _MOST))
+        step = self.given.get("q")
+        if step is None:
+            return value
+        rounded = round(value / step) * step
+        # Twelve digits, so that 3 * 0.1 is 0.3.
+        return int(rounded) if isinstance(step, int) else float(f"{rounded:.12g}")
+
+    def position(self, value: float) -> float:
+        """Return the share of the distribution below `value`, from 0 to 1."""
+        numbers = self.given
+        match self.distribution.removeprefix("q_"):
+            case "normal":
+                return _normal(value, numbers["mu"], numbers["sigma"])
+            case "log_normal":
+                return _normal(_log(value), numbers["mu"], numbers["sigma"])
+            case "beta":
+                # Slow to import, and only this distribution needs it.
+                from scipy.special import betainc
+
+                return float(betainc(numbers["a"], numbers["b"], min(max(value, 0.0), 1.0)))
+        low, high = self._ends
+        scaled = value if self.distribution == "q_uniform" else _log(value)
+        return min(max((scaled - low) / (high - low), 0.0), 1.0)
+
+    def contains(self, value: object) -> bool:
+        """Whether a draw may give `value`."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        step = self.given.get("q", 0)
+        if step and not math.isclose(value, round(value / step) * step, abs_tol=1e-9 * step):
+            return False
+        match self.distribution.removeprefix("q_"):
+            case "normal":
+                return math.isfinite(value)
+            case "log_normal":
+                return value >= 0
+            case "beta":
+                return -step / 2 <= value <= 1 + step / 2
+        low, high = self._ends
+        if self.distribution != "q_uniform":
+            low, high = math.exp(low), math.exp(high)
+        # A rounded number may lie beyond the ends, and so may one that `exp` has rounded.
+        margin = step / 2 + 1e-9 * max(abs(low), abs(high))
+        return low - margin <= value <= high + margin
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """The ends of what is uniform: a number, or its logarithm."""
+        low, high = self.given["min"], self.given["max"]
+        if self.distribution.endswith("_values"):
+            return math.log(low), math.log(high)
+        return (-high, -low) if self.distribution == "inv_log_uniform" else (low, high)
+
+    def _quantile(self, position: float) -> float:
+        numbers = self.given
+        match self.distribution.removeprefix("q_"):
+            case "normal":
+                return numbers["mu"] + numbers["sigma"] * _STANDARD(position)
+            case "log_normal":
+                return math.exp(numbers["mu"] + numbers["sigma"] * _STANDARD(position))
+            case "beta":
+                # Slow to import, and only this distribution needs it.
+                from scipy.special import betaincinv
+
+                return float(betaincinv(numbers["a"], numbers["b"], position))
+        low, high = self._ends
+        uniform = low + position * (high - low)
+        return uniform if self.distribution == "q_uniform" else math.exp(uniform)
+
+
+_STANDARD: Callable[[float], float] = NormalDist().inv_cdf
+
+
+def _normal(value: float, mean: float, deviation: float) -> float:
+    if deviation == 0:
+        return 0.5
+    return 0.5 * math.erfc((mean - value) / (deviation * math.sqrt(2)))
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf

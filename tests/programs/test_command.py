@@ -1,0 +1,92 @@
+"""The command line of a config: W&B's macros, values whole or refused, and no shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.programs.command import UserProgram, command_faults
+from hpsearch.programs.sweep import program_sweep
+
+VALUES = {"lr": 0.1, "flag": True, "off": False, "text": "a b", "none": None}
+PLACE = Path("/trial")
+
+
+def arguments(*command, values=VALUES, **fields):
+    program = UserProgram(command=command, program="/p/train.py", metric="m", **fields)
+    return program.arguments(values, 7, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("macro", "expected"),
+    [
+        # As in W&B's documentation of `command`.
+        ("${env}", ["/usr/bin/env"]),
+        ("${interpreter}", [sys.executable]),
+        ("${program}", ["/p/train.py"]),
+        ("${args}", ["--lr=0.1", "--flag=True", "--off=False", "--text=a b", "--none=None"]),
+        ("${args_no_boolean_flags}", ["--lr=0.1", "--flag", "--text=a b", "--none=None"]),
+        ("${args_no_hyphens}", ["lr=0.1", "flag=True", "off=False", "text=a b", "none=None"]),
+        ("${args_json}", [json.dumps(VALUES)]),
+        ("${args_json_file}", ["/trial/values.json"]),
+        ("${envvar:HERE}", ["there"]),
+        ("--x=${envvar:HERE}/${seed}", ["--x=there/7"]),
+        ("--out=${trial_dir}/m.csv", ["--out=/trial/m.csv"]),
+        ("$HOME `id` ; \"'", ["$HOME `id` ; \"'"]),
+    ],
+)
+def test_macros(macro, expected, monkeypatch):
+    monkeypatch.setenv("HERE", "there")
+    assert arguments(macro) == expected
+
+
+def test_nested_values_are_nested_again_as_wandb_passes_them():
+    paths = {"opt.name": ("opt", "name"), "opt.lr": ("opt", "lr")}
+    values = {"opt.name": "adam", "opt.lr": 0.1, "n": 3}
+    found = arguments("${args}", values=values, paths=paths)
+    assert found == ["--opt={'name': 'adam', 'lr': 0.1}", "--n=3"]
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (["${nothing}"], "there is no macro ${nothing}"),
+        (["${envvar:NO_SUCH_VARIABLE}"], "no variable NO_SUCH_VARIABLE"),
+        (["--all=${args}"], "an item of its own"),
+        (["${program}"], "needs the key program"),
+    ],
+)
+def test_commands_that_cannot_be_filled_in(items, said):
+    ((index, message),) = command_faults(items, program=False)
+    assert index == 0
+    assert said in message
+
+
+@pytest.mark.parametrize("value", ["x" * 131_072, "\u00e9" * 66_000])
+def test_an_argument_that_linux_does_not_take_is_refused_before_anything_runs(value):
+    raw = {"command": ["true", "${args}"], "metric": "m", "parameters": {"p": ["a", value]}}
+    with pytest.raises(SweepFileError, match=r"args_json_file"):
+        program_sweep(raw)
+    whole = program_sweep({**raw, "command": ["true", "${args_json_file}"]})
+    assert whole.space.cardinality() == 2
+
+
+def test_zero_bytes_are_refused():
+    with pytest.raises(SweepFileError, match="zero byte"):
+        program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
+    with pytest.raises(InputError, match="zero byte"):
+        arguments("a\0")
+
+
+def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
+    values = {"text": "a\n\x1b[31m'\\é", "plain": "it's $HOME"}
+    program = UserProgram(command=("printf", "%s\\0", "${args}"), program="", metric="m")
+    line = program.shell_line(values, 0, 1)
+    assert line.isprintable()
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [f"--{n}={v}" for n, v in values.items()]

@@ -1,0 +1,298 @@
+"""Runs of programs by the command: rows, resume, edits, seeds, halving, reproduction."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import end_all, hpsearch, in_sessions, start, wait_for
+
+import hpsearch as package
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """\
+program: train.py
+metric: {name: loss, goal: minimize}
+parameters: {x: [1, 2, 3]}
+"""
+TRAIN = """\
+import sys
+x = float(sys.argv[1].split("=")[1])
+with open("runs", "a") as file:
+    file.write(f"{x}\\n")
+for epoch in (1, 2):
+    print("loss:", x / epoch)
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_driver_is_left():
+    yield
+    end_all()
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+def rows(home, out="out"):
+    return pd.read_csv(home / out / "results.csv")
+
+
+def run(home, *arguments, code=0):
+    return hpsearch("run", "sweep.yaml", "--out", "out", *arguments, cwd=home, code=code)
+
+
+def started(home):
+    return (home / "runs").read_text().split()
+
+
+def git(home, *arguments):
+    name = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    done = subprocess.run(
+        ["git", *name, *arguments], cwd=home, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_a_run_its_rows_and_what_becomes_of_an_edited_program(home):
+    (home / ".gitignore").write_text("out*\nruns\n")
+    git(home, "init", "-q")
+    git(home, "add", ".")
+    git(home, "commit", "-qm", "first")
+    said = run(home)
+    assert "3 trials, 3 completed, 3 trained now" in said.stdout
+    table = rows(home)
+    assert table["score"].tolist() == table["loss"].tolist() == [0.5, 1.0, 1.5]
+    assert table["epochs_trained"].tolist() == [2, 2, 2]
+    commit = git(home, "rev-parse", "HEAD")[:12]
+    assert set(table["program_commit"]) == {commit}
+    assert len(pd.read_csv(home / "out" / "curves.csv")) == 6
+    # What has a row does not run again.
+    assert "3 trained now" not in run(home).stdout
+    assert len(started(home)) == 3
+
+    with (home / "train.py").open("a") as file:
+        file.write("# edited\n")
+    refused = run(home, "--set", "parameters.x=[1,4]", code=3)
+    assert "the program has been edited" in refused.stderr
+    assert "--anyway-code" in refused.stderr
+    assert len(started(home)) == 3
+    run(home, "--set", "parameters.x=[1,4]", "--anyway-code")
+    table = rows(home)
+    assert table["x"].tolist() == [1, 2, 3, 4]
+    assert table["data"].nunique() == 2
+    assert table["program_commit"].tolist() == [commit] * 3 + [f"{commit}+dirty"]
+    assert "all is sound" in hpsearch("doctor", "out", cwd=home).stdout
+    # From the beginning, beside the old directory.
+    run(home, "--fresh")
+    assert rows(home)["data"].nunique() == 1
+    (aside,) = home.glob("out.*")
+    assert (aside / "trials/1/run-1/stdout.log").exists()
+    assert sorted(path.name for path in (home / "out/trials").glob("[0-9]*")) == ["1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_every_command_on_the_results_of_a_program(home):
+    run(home)
+    planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=home).stdout
+    assert "trials     3" in planned
+    assert "train.py --x=1" in planned
+    assert "best trials by loss" in hpsearch("show", "out", cwd=home).stdout
+    best = hpsearch("show", "out", "--best-yaml", cwd=home).stdout
+    (home / "best.yaml").write_text(best)
+    hpsearch("run", "best.yaml", "--out", "best", cwd=home)
+    assert rows(home, "best")["x"].tolist() == [1]
+    hpsearch("report", "out", cwd=home)
+    hpsearch("compare", "out", "best", cwd=home)
+    ran = len(started(home))
+    line = hpsearch("reproduce", "out", "--trial", 2, cwd=home).stdout
+    assert line.split()[-2:] == [str(home / "train.py"), "--x=2"]
+    assert len(started(home)) == ran
+    again = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home)
+    assert "loss 1.0 again, equal to its row" in again.stdout
+    (home / "train.py").write_text("print('loss: 7')")
+    edited = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home, code=3)
+    assert "has been edited" in edited.stderr
+    for command in (("export", "out", "--out", "m.keras"), ("evaluate", "out", "--split", "test")):
+        assert "of a function or a program" in hpsearch(*command, cwd=home, code=2).stderr
+
+
+@pytest.mark.slow
+def test_a_failed_program_is_a_row_and_runs_again_with_retry(home):
+    (home / "train.py").write_text(
+        "import os, sys\n"
+        "if sys.argv[1] == '--x=2' and not os.path.exists('mended'):\n"
+        "    print('acc: 1', flush=True)\n"
+        "    sys.exit('broken')\n"
+        "print('loss: 1')\n"
+    )
+    run(home)
+    table = rows(home)
+    assert table["status"].tolist() == ["completed", "failed", "completed"]
+    assert table["error"][1] == "the program ended (exit status 1): broken"
+    assert table["acc"][1] == 1
+    (home / "mended").touch()
+    assert rows(home)["status"][1] == "failed"
+    run(home, "--retry")
+    assert rows(home)["status"].tolist() == ["completed"] * 3
+
+
+@pytest.mark.slow
+def test_seeds_reach_the_program_by_the_environment_or_by_the_command(home):
+    (home / "train.py").write_text(
+        "import os, sys\n"
+        "with open('runs', 'a') as file:\n"
+        "    file.write(' '.join([*sys.argv[1:], os.environ['HPSEARCH_SEED']]) + '\\n')\n"
+        "print('loss:', os.environ['HPSEARCH_SEED'])\n"
+    )
+    said = run(home, "--set", "seeds=2", "--set", "parameters.x=[1]", "--workers", "1")
+    assert "no argument tells the program its seed" in said.stderr
+    assert (home / "runs").read_text() == "--x=1 0\n--x=1 1\n"
+    assert rows(home)["score"].tolist() == [0, 1]
+    assert (home / "out/trials/1-seed1/run-1").is_dir()
+    command = '["${interpreter}", "${program}", --seed, "${seed}", "${args}"]'
+    (home / "sweep.yaml").write_text(SWEEP + f"command: {command}\nseeds: [3]\n")
+    (home / "runs").unlink()
+    hpsearch("run", "sweep.yaml", "--out", "other", "--set", "parameters.x=[1]", cwd=home)
+    assert (home / "runs").read_text() == "--seed 3 --x=1 3\n"
+
+
+def test_a_program_that_ended_before_a_rung_never_runs_again(home):
+    # Each tells two epochs, and ends before the second rung.
+    (home / "sweep.yaml").write_text(
+        SWEEP.replace("[1, 2, 3]", "{min: 1, max: 1000}")
+        + "method: {name: asha, min_epochs: 1, factor: 2}\nbudget: {trials: 6}\n"
+    )
+    run(home, "--workers", "1")
+    first = rows(home)
+    ended = first[first["epochs_trained"] == 2]
+    assert set(first["status"]) <= {"stopped", "completed"}
+    assert len(ended) >= 1
+    ran = len(started(home))
+    run(home, "--workers", "1")
+    assert len(started(home)) == ran
+    pd.testing.assert_frame_equal(first, rows(home))
+
+
+def test_thread_settings_of_workers_do_not_reach_the_program(home, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for name in ("MKL_NUM_THREADS", "KERAS_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    (home / "train.py").write_text(
+        "import os\n"
+        "assert os.environ['OMP_NUM_THREADS'] == '3'\n"
+        "assert not {'MKL_NUM_THREADS', 'KERAS_BACKEND'} & os.environ.keys()\n"
+        "print('loss: 1')\n"
+    )
+    run(home)
+    assert set(rows(home)["status"]) == {"completed"}
+
+
+HANGING = """\
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"],
+                         start_new_session=True)
+if sys.argv[1] == "--x=1":
+    print("loss: 1")
+    sys.exit()
+with open("pids.new", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.replace("pids.new", "pids")
+while not os.path.exists("go on"):
+    time.sleep(0.01)
+print("loss: 2")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_program_and_the_run_goes_on(home):
+    (home / "train.py").write_text(HANGING)
+    (home / "sweep.yaml").write_text(SWEEP.replace("[1, 2, 3]", "[1, 2]"))
+    driver = start("sweep.yaml", "--workers", "1", cwd=home, out="out")
+    wait_for((home / "pids").exists)
+    sessions = [*driver.servers(), *map(int, (home / "pids").read_text().split())]
+    driver.process.kill()
+    driver.process.communicate()
+    # Also a child with a session of its own.
+    wait_for(lambda: not in_sessions(sessions), seconds=10, what="the program to end")
+    (home / "go on").touch()
+    run(home)
+    table = rows(home)
+    assert table["score"].tolist() == [1, 2]
+    assert len(list((home / "out/trials/1").glob("run-*"))) == 1
+    assert len(list((home / "out/trials/2").glob("run-*"))) == 2
+
+
+@pytest.mark.slow
+def test_a_program_that_takes_too_long_is_a_timeout_and_leaves_nothing(home):
+    (home / "train.py").write_text(HANGING)
+    settings = ("--set", "execution.timeout=1s", "--set", "parameters.x=[1,2]", "--workers", "1")
+    run(home, *settings)
+    assert rows(home)["status"].tolist() == ["completed", "timeout"]
+    pids = [int(pid) for pid in (home / "pids").read_text().split()]
+    wait_for(lambda: not in_sessions(pids), seconds=10, what="the program to end")
+
+
+def test_metrics_of_any_name_have_columns_of_their_own(home):
+    (home / "train.py").write_text(
+        "print('seed: 7 fold: 1 epoch: 2 trial: 3 score: 4 metric_score: 5 x: 6 =: 1')\n"
+        "print(*(f'name{n}: {n}' for n in range(1000)))\n"
+        "print('loss: 0.5')\n"
+    )
+    run(home, "--set", "parameters.x=[1]")
+    table, curves = rows(home), pd.read_csv(home / "out" / "curves.csv")
+    shown = ["metric_seed", "metric_score", "metric_metric_score", "metric_x", "score", "seed", "x"]
+    assert table.loc[0, shown].tolist() == [7, 4, 5, 6, 0.5, 0, 1]
+    assert curves.loc[0, ["metric_seed", "metric_epoch", "epoch"]].tolist() == [7, 2, 1]
+    assert len(table.columns) < 250
+    assert "all is sound" in hpsearch("doctor", "out", cwd=home).stdout
+
+
+def test_trials_of_somebody_elses_are_not_touched(home):
+    (home / "out/trials").mkdir(parents=True)
+    (home / "out/trials/mine").write_text("x")
+    assert "is not a run's" in run(home, code=3).stderr
+    assert (home / "out/trials/mine").read_text() == "x"
+
+
+@pytest.mark.slow
+def test_optimize_takes_a_command(home, monkeypatch):
+    monkeypatch.chdir(home)
+    command = [sys.executable, "train.py", "${args}"]
+    results = package.optimize(
+        command=command,
+        parameters={"x": {"min": 1.0, "max": 2.0}},
+        method="random",
+        trials=3,
+        metric="loss",
+        out="out",
+    )
+    assert (results.table["loss"] == results.table["x"] / 2).all()
+    assert results.best["score"] == results.table["score"].min()
+    for wrong in ({"trials": None}, {"goal": "up"}, {"command": ["${x}"]}):
+        arguments = {"command": command, "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+        with pytest.raises(package.HpsearchError):
+            package.optimize(**{**arguments, "method": "random", **wrong})
+    with pytest.raises(package.HpsearchError, match="only one of them"):
+        package.optimize(len, {"x": [1]}, command=command)
+    again = package.run("sweep.yaml", out="again")
+    assert again.table["status"].tolist() == ["completed"] * 3
+
+
+@pytest.mark.slow
+def test_the_example_runs(tmp_path):
+    for name in ("program.py", "program.yaml"):
+        shutil.copy(ROOT / "sweeps" / name, tmp_path)
+    hpsearch("run", "program.yaml", "--out", "out", cwd=tmp_path)
+    table = rows(tmp_path)
+    assert (table["status"] == "completed").all()
+    assert table["epochs_trained"].tolist() == [20] * 12

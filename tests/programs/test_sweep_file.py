@@ -1,0 +1,185 @@
+"""The sweep file of a program: what it takes, what it refuses, and what it is never taken for."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.errors import SweepFileError
+from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.space.distributions import Drawn
+from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.sweep import Sweep, load_sweep
+
+LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [1, 2]}}
+
+
+def faults(raw):
+    with pytest.raises(SweepFileError) as caught:
+        program_sweep({**LEAST, **raw})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"data": {"dataset": "digits"}}, "not both: leave data out"),
+        ({"model": {"loss": "mse"}}, "not both: leave model out"),
+        ({"metrics_file": "/etc/passwd"}, "within the trial's own directory"),
+        ({"metrics_file": "../m.csv"}, "within the trial's own directory"),
+        ({"metrics_file": "a/../../m.csv"}, "within the trial's own directory"),
+        ({"metrics_file": "~/m.csv"}, "within the trial's own directory"),
+        ({"metrics_file": "m.txt"}, "must end in .csv"),
+        ({"metrics_file": "values.json"}, "hpsearch's own file"),
+        ({"command": "python train.py"}, "must be a list"),
+        ({"command": ["a", {"b": 1}]}, "must be text"),
+        ({"metric": {"goal": "minimize"}}, "name: is missing"),
+        ({"method": "grid", "parameters": {"x": {"min": 0.0, "max": 1.0}}}, "a grid needs"),
+        ({"method": "asha"}, "epochs has to say how many there are"),
+        ({"method": {"name": "hyperband", "min_epochs": 2}}, "epochs has to say"),
+        ({"method": "my:Oracle"}, "Keras models alone"),
+        ({"parameters": {"x": {"values": [1], "when": {"z": 1}}}}, "there is no parameter 'z'"),
+        ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
+        ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
+        ({"parameters": {"seed": [1]}, "command": ["a", "${seed}"]}, "by a parameter"),
+        ({"execution": {"engine": "ray"}}, "programs run on this machine"),
+        ({"unknown": 1}, "unknown key"),
+    ],
+)
+def test_what_is_refused(raw, said):
+    assert said in faults(raw)
+
+
+def test_any_name_and_value_is_the_programs_own():
+    parameters = {
+        "units": ["wide", None],
+        "optimizer": [{"name": "mine", "beta": 2}, "x"],
+        "epochs": ["some"],
+        "a-b.c": True,
+        "hidden_layers": -3,
+    }
+    sweep = program_sweep({**LEAST, "parameters": parameters})
+    assert sweep.space.cardinality() == 4
+    assert dict(sweep.listed) == {}
+    assert sweep.space.names == tuple(parameters)
+
+
+def test_it_survives_a_round_trip():
+    raw = {
+        **LEAST,
+        "method": "bayes",
+        "run_cap": 9,
+        "early_terminate": {"type": "hyperband", "min_iter": 3},
+        "parameters": {
+            "x": {"distribution": "q_normal", "mu": 1, "sigma": 2, "q": 1},
+            "n": {"parameters": {"lr": {"values": [1, 2], "probabilities": [0.25, 0.75]}}},
+        },
+        "configs": [{"x": 3}],
+        "seeds": [1, 5],
+        "execution": {"workers": 2, "timeout": "10s"},
+    }
+    sweep = program_sweep(raw)
+    assert isinstance(sweep.space.parameters[0].domain, Drawn)
+    assert program_sweep(sweep.raw()) == sweep
+    assert sweep.method.name == "hyperband"
+    assert [each.seed for each in sweep.repetitions] == [1, 5]
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """Writes a sweep file, beside a program."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("")
+
+    def written(text, name="a sweep!.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_a_file_of_one_kind_is_never_taken_for_the_other(file):
+    of_program = file("program: train.py\nmetric: loss\nparameters: {units: [1]}\n")
+    of_mlp = file("data: {dataset: digits}\nparameters: {units: [8]}\n", "mlp.yaml")
+    assert isinstance(load_any(of_program), ProgramSweep)
+    assert isinstance(load_any(of_mlp), Sweep)
+    with pytest.raises(SweepFileError, match=r":1: program: this is the sweep of a program"):
+        load_sweep(of_program)
+    both = file("data: {dataset: digits}\nmetric: loss\nprogram: train.py\n")
+    with pytest.raises(SweepFileError, match=r":1: data: .*not both"):
+        load_any(both, with_data=True)
+
+
+def test_a_file_of_wandb_without_a_program_says_what_it_lacks(file):
+    path = file(
+        "method: random\nmetric: {name: acc, goal: maximize}\nparameters: {lr: [1]}\n", "w.yaml"
+    )
+    with pytest.raises(SweepFileError, match=r"program: train.py"):
+        load_any(path)
+
+
+def test_faults_have_lines_and_settings_override(file):
+    path = file("program: train.py\nmetric: loss\nparameters:\n  lr: {min: 1}\n  b-c: 1\n")
+    with pytest.raises(SweepFileError, match=r":4: parameters.lr: max is missing"):
+        load_any(path)
+    sweep = load_any(path, ["parameters.lr=[1,2]", "parameters.b-c=[3]", "metric=acc"])
+    assert sweep.space.cardinality() == 2
+    assert sweep.metric.name == "acc"
+    assert sweep.name == "a-sweep"
+    with pytest.raises(SweepFileError, match=r"from --set parameters.lr=\{\}"):
+        load_any(path, ["parameters.lr={}"])
+
+
+def test_a_program_is_found_beside_the_file_or_from_the_working_directory(
+    file, tmp_path, monkeypatch
+):
+    text = "program: train.py\nmetric: loss\n"
+    (tmp_path / "sub").mkdir()
+    path = file(text, "sub/s.yaml")
+    assert load_any(path, with_data=True).file == str(tmp_path / "train.py")
+    (tmp_path / "sub" / "train.py").write_text("")
+    assert load_any(path, with_data=True).file == str(tmp_path / "sub" / "train.py")
+    missing = file("program: gone.py\nmetric: loss\n", "g.yaml")
+    with pytest.raises(SweepFileError, match="no such file"):
+        load_any(missing, with_data=True)
+
+
+def test_wandbs_words(file):
+    path = file(
+        "name: My sweep, 2\nprogram: train.py\nproject: p\nentity: e\napiVersion: 1\n"
+        "method: random\nmetric: {name: accuracy, target: 0.9}\nparameters: {x: {min: 1, max: 5}}\n"
+    )
+    sweep = load_any(path)
+    assert sweep.name == "My-sweep-2"
+    assert sweep.metric.direction == "maximize"
+    said = "\n".join(sweep.warnings)
+    for part in (
+        "name:",
+        "project is W&B's",
+        "entity",
+        "apiVersion",
+        "metric.target",
+        "has no goal",
+    ):
+        assert part in said
+    assert "goes on until Ctrl-C" in said
+    assert program_sweep({**LEAST, "metric": {"name": "my"}}).metric.direction == "minimize"
+
+
+def test_wandbs_grid_enumerates_whole_numbers_and_steps():
+    parameters = {
+        "n": {"min": 2, "max": 4},
+        "q": {"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25},
+    }
+    sweep = program_sweep({**LEAST, "parameters": parameters})
+    n, q = sweep.space.parameters
+    assert n.choices == (2, 3, 4)
+    # As `numpy.arange`, which W&B takes: without the end.
+    assert q.choices == (0, 0.25, 0.5, 0.75)
+
+
+def test_the_resolved_file_reads_as_the_same_sweep(file):
+    path = file("program: train.py\nmetric: loss\nparameters: {x: {values: [1, null, '2']}}\n")
+    sweep = load_any(path)
+    again = file(dump_raw(sweep.raw()), "again.yaml")
+    assert load_any(again) == sweep

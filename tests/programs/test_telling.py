@@ -1,0 +1,149 @@
+"""What a program tells: lines whole, in pieces, from several sources, numbered or not."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from hpsearch.programs.telling import Tail, Telling, aligned, history, pairs_in
+
+LINES = [
+    ("val_loss: 0.25", {"val_loss": 0.25}),
+    ("val_loss=1e-3, acc = .5", {"val_loss": 0.001, "acc": 0.5}),
+    ("epoch 3/9 Test val_loss : -2.5e+1", {"val_loss": -25.0}),
+    ('{"val_loss": 3, "n": 4}', {"val_loss": 3.0, "n": 4.0}),
+    ("\x1b[1m10/10\x1b[0m - loss: 0.5 - val_loss: nan", {"loss": 0.5, "val_loss": math.nan}),
+    # Keras goes back and writes over what it has shown.
+    ("1/2 loss: 0.9\b\b\b\b\b2/2 loss: 0.4 - val_loss: 0.3", {"loss": 0.4, "val_loss": 0.3}),
+    ("val_loss: 12abc and val_loss2: 4 at http://x:80/", {"val_loss2": 4.0}),
+    ("val_loss: v1.2.3", {}),
+    ("12:30:05 nothing", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), LINES)
+def test_lines(line, expected):
+    assert pairs_in(line, "val_loss") == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_metric_with_blanks_is_found():
+    assert pairs_in("Validation Loss: 0.5", "Validation Loss")["Validation Loss"] == 0.5
+
+
+def test_a_line_in_pieces_is_read_once_it_is_whole(tmp_path):
+    path = tmp_path / "out"
+    tail = Tail(path)
+    assert list(tail.lines()) == []
+    read = []
+    for piece in (b"val_loss: 0.", b"12", b"5\nval_loss: 1", b"7.25"):
+        with path.open("ab") as file:
+            file.write(piece)
+        read.append(list(tail.lines()))
+    assert read == [[], [], ["val_loss: 0.125"], []]
+    # The last line needs no end, once there is nothing more to come.
+    assert list(tail.lines(ended=True)) == ["val_loss: 17.25"]
+    assert list(tail.lines(ended=True)) == []
+
+
+def test_a_line_without_an_end_takes_bounded_memory_and_cuts_no_number(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"loss: 123456.5 " * 300_000)
+    tail = Tail(path)
+    (line,) = tail.lines(ended=True)
+    assert len(line) <= 2**21
+    assert pairs_in(line, "loss") == {"loss": 123456.5}
+    assert line.startswith(("loss:", "123456.5"))
+
+
+def told(tmp_path, *, output="", reports=(), file=("", "")):
+    (tmp_path / "stdout.log").write_text(output)
+    (tmp_path / "reports.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reports))
+    if file[0]:
+        (tmp_path / file[0]).write_text(file[1])
+    telling = Telling(tmp_path, "loss", file[0])
+    telling.read(ended=True)
+    return telling
+
+
+def report(epoch=None, by="report", **values):
+    return {"by": by, "epoch": epoch, "values": values}
+
+
+def test_what_comes_between_belongs_to_the_next_epoch_and_the_rest_to_the_last(tmp_path):
+    telling = told(tmp_path, output="acc: 1\nloss: 2\nacc: 3\nloss: 4\nacc: 5\n")
+    assert telling.epochs.found == [{"acc": 1, "loss": 2}, {"acc": 3, "loss": 4}]
+
+
+def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
+    output = "loss: 9\nloss: 8\n"
+    telling = told(tmp_path, output=output, reports=[report(acc=1), report(loss=3)])
+    assert telling.epochs.found == [{"acc": 1, "loss": 3}]
+    telling = told(tmp_path, output=output, reports=[report(by="wandb", loss=4), report(acc=1)])
+    assert telling.epochs.found == [{"loss": 4}]
+    telling = told(tmp_path, output=output, reports=[report(acc=1)])
+    assert [epoch["loss"] for epoch in telling.epochs.found] == [9, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "m.csv",
+            "epoch,loss\n1,0.5\n2,0.25",
+            [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}],
+        ),
+        ("m.jsonl", '{"loss": 1}\n{"loss": 2}', [{"loss": 1}, {"loss": 2}]),
+        ("m.json", '{"loss": 1, "name": "x"}', [{"loss": 1}]),
+        ("m.json", '[{"loss": 1}, {"loss": 2}]', [{"loss": 1}, {"loss": 2}]),
+        (
+            "m.json",
+            '{"loss": [1, 2], "acc": [3, 4]}',
+            [{"loss": 1, "acc": 3}, {"loss": 2, "acc": 4}],
+        ),
+        ("m.json", "{", []),
+    ],
+)
+def test_files_of_metrics(tmp_path, name, text, expected):
+    assert told(tmp_path, file=(name, text)).epochs.found == expected
+
+
+def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):
+    (tmp_path / "secret.json").write_text('{"loss": 1}')
+    inside = tmp_path / "run"
+    inside.mkdir()
+    (inside / "m.json").symlink_to(tmp_path / "secret.json")
+    telling = Telling(inside, "loss", "m.json")
+    telling.read(ended=True)
+    assert telling.epochs.found == []
+    assert (tmp_path / "secret.json").exists()
+
+
+def test_foreign_lines_among_the_reports_are_passed_over(tmp_path):
+    (tmp_path / "reports.jsonl").write_text('x\n[]\n{"by": "me"}\n' + json.dumps(report(loss=1)))
+    telling = Telling(tmp_path, "loss")
+    telling.read(ended=True)
+    assert telling.epochs.found == [{"loss": 1}]
+
+
+def test_epochs_have_equal_metrics_where_one_was_not_told():
+    first, second = aligned([{"loss": 1.0}, {"loss": 2.0, "acc": 3.0}], "loss")
+    assert list(first) == list(second) == ["objective", "loss", "acc"]
+    assert math.isnan(first["acc"])
+    assert second == {"objective": 2.0, "loss": 2.0, "acc": 3.0}
+
+
+def test_history_joins_processes_that_went_on(tmp_path):
+    def file(name, *epochs):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(report(e, loss=v)) + "\n" for e, v in epochs))
+        return path
+
+    first = file("1", (0, 1.0), (1, 2.0), (2, 3.0))
+    # It went on from a checkpoint of epoch 1, and the next process from nowhere that is known.
+    second, gap = file("2", (2, 30.0), (3, 40.0)), file("3", (9, 0.0))
+    known, base = history([first, second, gap], "loss")
+    assert base == 0
+    assert [epoch["loss"] for epoch in known] == [1, 2, 30, 40]
+    assert history([tmp_path / "none"], "loss") == ([], 1)

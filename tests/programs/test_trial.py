@@ -1,0 +1,364 @@
+"""One trial: how a program is started, halted, continued and judged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+from commands import session_of, wait_for
+
+import hpsearch
+from hpsearch.programs.process import ProgramProcess
+from hpsearch.programs.telling import Telling
+from hpsearch.space.execution import Status
+
+
+def test_what_a_program_tells_is_its_curve(trial, tmp_path):
+    result = trial(
+        """
+        import sys, hpsearch
+        assert sys.argv[1:] == ["--x=2", "--text=a 'b\\n-c"], sys.argv
+        for epoch in (1, 2, 3):
+            hpsearch.report({"val/acc": 0.5}, loss=4 / epoch)
+        print("loss: 99")
+        print("said", file=sys.stderr)
+        """,
+        {"x": 2, "text": "a 'b\n-c"},
+    )
+    assert result.status is Status.COMPLETED, result.error
+    assert [epoch["loss"] for epoch in result.curve] == [4, 2, pytest.approx(4 / 3)]
+    assert result.curve[0]["val/acc"] == 0.5
+    assert result.score == pytest.approx(4 / 3)
+    assert result.trainer == "program"
+    run = tmp_path / "trials" / "1" / "run-1"
+    assert (run / "stdout.log").read_text() == "loss: 99\n"
+    assert (run / "stderr.log").read_text() == "said\n"
+
+
+def test_a_program_that_never_told_the_metric_is_failed_with_what_it_told(trial):
+    result = trial("print('acc: 0.5')")
+    assert result.status is Status.FAILED
+    assert "without telling 'loss'; it told acc 0.5" in result.error
+    assert list(result.curve) == [{"acc": 0.5}]
+    assert "without telling 'loss'" in trial("").error
+
+
+def test_an_exit_status_is_a_failure_with_the_tail_of_stderr(trial):
+    result = trial("print('loss: 1', flush=True); raise ValueError('odd')")
+    assert result.status is Status.FAILED
+    assert result.error == "the program ended (exit status 1): ValueError: odd"
+    assert "Traceback" in result.traceback
+    assert [epoch["loss"] for epoch in result.curve] == [1]
+    killed = trial("import os; print('loss: 1', flush=True); os.kill(os.getpid(), 9)")
+    assert killed.error == "the program ended (SIGKILL)"
+
+
+def test_a_program_that_cannot_be_started_is_a_failed_row(trial):
+    result = trial("", command=("/no/such/program",))
+    assert result.status is Status.FAILED
+    assert "cannot be started" in result.error
+    assert "/no/such/program" in result.error
+
+
+def test_a_metric_that_is_not_finite_ends_a_program_and_another_does_not(trial):
+    result = trial(
+        """
+        import hpsearch, signal
+        hpsearch.report(loss=1, acc=float("nan"))
+        hpsearch.report(loss=float("nan"))
+        signal.pause()
+        """
+    )
+    assert result.status is Status.DIVERGED
+    assert len(result.curve) == 2
+    assert math.isnan(result.curve[1]["loss"])
+
+
+def test_a_program_below_the_median_is_stopped(trial):
+    result = trial(
+        """
+        import hpsearch, signal
+        hpsearch.report(loss=5)
+        hpsearch.report(loss=4)
+        signal.pause()
+        """,
+        floors=(9.0, 3.0),
+    )
+    assert result.status is Status.STOPPED
+    assert result.score == 4
+
+
+GOING_ON = """
+    import json, os, signal, sys, hpsearch
+
+    place = os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "epoch")
+    last = int(open(place).read()) if "HPSEARCH_RESUME_FROM" in os.environ else 0
+
+    def save(*_):
+        # What it tells last, after the signal, is told in pieces.
+        global last
+        last += 1
+        hpsearch.report(epoch=last, loss=10 - last)
+        open(place, "w").write(str(last))
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, save)
+    stop = int(open("stop").read())
+    while last < stop:
+        last += 1
+        hpsearch.report(epoch=last, loss=10 - last)
+    while True:
+        signal.pause()
+"""
+
+
+def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_told(trial, write):
+    write("stop", "3")
+    first = trial(GOING_ON, {"x": 3}, epochs=3)
+    assert first.status is Status.STOPPED
+    assert first.trainer == "program"
+    assert [epoch["loss"] for epoch in first.curve] == [9, 8, 7]
+    # It told epoch 4 on SIGTERM, and saved its checkpoint then.
+    write("stop", "5")
+    second = trial(GOING_ON, {"x": 3}, epochs=5)
+    assert second.status is Status.STOPPED, second.error
+    assert second.trainer == "program+checkpoint"
+    assert [epoch["loss"] for epoch in second.curve] == [9, 8, 7, 6, 5]
+    assert second.seconds > 0
+
+
+def test_a_program_that_ended_before_it_could_be_halted_has_all_its_epochs(trial, monkeypatch):
+    read = Telling.read
+    # Whoever watches comes too late.
+    monkeypatch.setattr(
+        Telling, "read", lambda self, *, ended=False: ended and read(self, ended=True)
+    )
+    result = trial("for n in (3, 2, 1): print('loss:', n)", epochs=1, floors=(0.0,))
+    assert result.status is Status.COMPLETED
+    assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
+
+
+def test_a_program_with_nothing_left_to_do_keeps_what_it_told(trial):
+    script = """
+        import os, signal, hpsearch
+        if "HPSEARCH_RESUME_FROM" not in os.environ:
+            open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
+            hpsearch.report(epoch=1, loss=4)
+            hpsearch.report(epoch=2, loss=3)
+            signal.pause()
+    """
+    assert trial(script, epochs=2).status is Status.STOPPED
+    result = trial(script, epochs=9)
+    assert result.status is Status.COMPLETED, result.error
+    assert [epoch["loss"] for epoch in result.curve] == [4, 3]
+
+
+def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path, write):
+    write("stop", "3")
+    trial(GOING_ON, {"x": 2}, epochs=2)
+    result = trial(GOING_ON, {"x": 3}, epochs=3)
+    assert result.trainer == "program"
+    assert [epoch["loss"] for epoch in result.curve] == [9, 8, 7]
+    assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
+
+
+def test_a_program_without_checkpoints_begins_anew(trial):
+    script = """
+        import hpsearch, signal
+        for epoch in range(1, 6):
+            print("loss:", 10 - epoch, flush=True)
+        signal.pause()
+    """
+    trial(script, epochs=2)
+    result = trial(script, epochs=4)
+    assert (result.trainer, len(result.curve)) == ("program", 4)
+
+
+def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
+    script = """
+        import os
+        print("had", os.listdir(os.environ["HPSEARCH_CHECKPOINT"]))
+        assert "HPSEARCH_RESUME_FROM" not in os.environ
+        open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
+        print("loss: 1")
+    """
+    trial(script)
+    assert trial(script).status is Status.COMPLETED
+    assert "had []" in (tmp_path / "trials/1/run-2/stdout.log").read_text()
+    assert (tmp_path / "trials/1/checkpoint.unused-1/c").exists()
+
+
+def test_a_gap_before_a_checkpoint_is_a_failure_that_says_so(trial):
+    script = """
+        import os, hpsearch
+        place = os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c")
+        open(place, "a").write("x")
+        hpsearch.report(epoch=9 if "HPSEARCH_RESUME_FROM" in os.environ else 1, loss=1)
+    """
+    trial(script)
+    result = trial(script)
+    assert result.status is Status.FAILED
+    assert "went on at epoch 9, and only 1 are known" in result.error
+
+
+def test_a_failed_program_leaves_no_checkpoint_to_the_next_one(trial, tmp_path):
+    script = """
+        import os, hpsearch
+        hpsearch.report(epoch=1, loss=1)
+        open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
+        raise SystemExit(3)
+    """
+    assert trial(script).status is Status.FAILED
+    assert (tmp_path / "trials/1/checkpoint.failed-1/c").exists()
+
+
+def all_ended(path):
+    """Whether the processes whose numbers a file has are gone, or dead and not waited for."""
+    return not any(session_of(int(pid)) for pid in path.read_text().split())
+
+
+@pytest.mark.parametrize("ending", ["halt", "end"])
+def test_no_process_of_a_trial_is_left(trial, tmp_path, ending, monkeypatch):
+    monkeypatch.setattr("hpsearch.programs.process.GRACE_SECONDS", 0.2)
+    result = trial(
+        f"""
+        import os, signal, subprocess, sys, hpsearch
+        ignoring = "import signal,time;signal.signal(signal.SIGTERM,signal.SIG_IGN)"
+        child = subprocess.Popen(
+            [sys.executable, "-c", ignoring + ";print('ready',flush=True);time.sleep(1000)"],
+            stdout=subprocess.PIPE,
+        )
+        child.stdout.readline()
+        # One that loses its parent at once, and stays in the group.
+        shell = "sleep 1000 >/dev/null & echo $!"
+        other = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True).stdout
+        open("pids", "w").write(f"{{os.getpid()}} {{child.pid}} {{other}}")
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        hpsearch.report(loss=1)
+        {"signal.pause()" if ending == "halt" else "os._exit(0)"}
+        """,
+        epochs=1 if ending == "halt" else 2**31,
+    )
+    assert result.status in (Status.STOPPED, Status.COMPLETED), result.error
+    assert all_ended(tmp_path / "pids")
+
+
+def test_grace_ends_a_group_that_ignores_the_signal(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpsearch.programs.process.GRACE_SECONDS", 0.2)
+    script = (
+        "import signal,time,os;signal.signal(signal.SIGTERM,signal.SIG_IGN);"
+        "open('ready','w').close();time.sleep(1000)"
+    )
+    command = [sys.executable, "-c", script]
+    with ProgramProcess(command, str(tmp_path), dict(os.environ), tmp_path) as process:
+        wait_for((tmp_path / "ready").exists)
+        process.halt()
+        assert not process.ended
+        assert process.close() == -9
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_an_interrupted_run_leaves_no_process(tmp_path):
+    command = ["sleep", "1000"]
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ProgramProcess(command, str(tmp_path), dict(os.environ), tmp_path) as process,
+    ):
+        raise KeyboardInterrupt
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_long_values_arrive_whole_in_a_file(trial):
+    long = "x\"'\n-" * 100_000
+    result = trial(
+        """
+        import json, os, sys
+        values = json.load(open(sys.argv[1]))
+        assert values == json.load(open(os.environ["HPSEARCH_VALUES"]))
+        print("loss:", len(values["text"]))
+        """,
+        {"text": long},
+        command=("${interpreter}", "${program}", "${args_json_file}"),
+    )
+    assert result.score == len(long), result.error
+
+
+def test_an_argument_of_100_kb_arrives_whole(trial):
+    result = trial("import sys; print('loss:', len(sys.argv[1]))", {"t": "é\n-" * 25_000})
+    assert result.score == len("--t=") + 75_000, result.error
+
+
+def test_the_environment_is_the_drivers_and_what_is_documented(trial, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MINE", "yes")
+    monkeypatch.setenv("HPSEARCH_RESUME_FROM", "stale")
+    for name in ("PYTHONPATH", "PYTHONUNBUFFERED", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    trial(
+        "import json, os; print('loss: 1'); json.dump(dict(os.environ), open('env', 'w'))",
+        seed=3,
+        environment={"OMP_NUM_THREADS": None, "KERAS_BACKEND": "jax"},
+    )
+    found = json.loads((tmp_path / "env").read_text())
+    run = str(tmp_path / "trials/1-seed3/run-1")
+    added = {name: value for name, value in found.items() if os.environ.get(name) != value}
+    assert added.pop("PYTHONPATH").endswith("hpsearch/programs/hook")
+    # Python's own, if the locale is C.
+    added.pop("LC_CTYPE", None)
+    assert added == {
+        "HPSEARCH_TRIAL": "1",
+        "HPSEARCH_SEED": "3",
+        "HPSEARCH_TRIAL_DIR": run,
+        "HPSEARCH_VALUES": f"{run}/values.json",
+        "HPSEARCH_REPORT": f"{run}/reports.jsonl",
+        "HPSEARCH_CHECKPOINT": str(tmp_path / "trials/1-seed3/checkpoint"),
+        "KERAS_BACKEND": "jax",
+        "PYTHONUNBUFFERED": "1",
+        "WANDB_DIR": run,
+        "WANDB_MODE": "offline",
+        "WANDB_SWEEP_PARAM_PATH": f"{run}/wandb.yaml",
+    }
+    assert found["MINE"] == "yes"
+    assert not {"OMP_NUM_THREADS", "HPSEARCH_RESUME_FROM"} & found.keys()
+
+
+def test_a_file_of_metrics_is_of_the_trial_and_nothing_is_deleted(trial, tmp_path):
+    script = """
+        import os
+        with open(os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "m.csv"), "w") as file:
+            file.write("loss,acc\\n3,0.5\\n2,0.7")
+    """
+    (tmp_path / "m.csv").write_text("loss\n0\n")
+    first, second = trial(script, metrics_file="m.csv"), trial(script, metrics_file="m.csv")
+    assert first.score == second.score == 2
+    assert (tmp_path / "m.csv").read_text() == "loss\n0\n"
+    assert all((tmp_path / f"trials/1/run-{n}/m.csv").exists() for n in (1, 2))
+    # An earlier process's file is not this one's.
+    assert trial("", metrics_file="m.csv").status is Status.FAILED
+
+
+def test_report_outside_a_trial_does_nothing(capfd, monkeypatch, tmp_path):
+    monkeypatch.delenv("HPSEARCH_REPORT", raising=False)
+    assert hpsearch.report(epoch=1, loss=0.5) is None
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setenv("HPSEARCH_REPORT", str(tmp_path / "gone" / "reports"))
+    hpsearch.report(loss=1)
+    for wrong in ({"loss": "0.5"}, {"loss": None}, {"loss": 1, "epoch": 1.5}):
+        with pytest.raises(TypeError, match="report: "):
+            hpsearch.report(**wrong)
+
+
+def test_report_imports_nothing_heavy():
+    script = (
+        "import sys, hpsearch; hpsearch.report(loss=1); "
+        "print({'numpy', 'pandas', 'tensorflow', 'keras', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

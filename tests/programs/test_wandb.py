@@ -1,0 +1,88 @@
+"""Unchanged scripts that call `wandb`, with the package's shape and without the package."""
+
+from __future__ import annotations
+
+import pytest
+
+SCRIPT = """
+    import wandb
+    with wandb.init(project="p", config={"lr": 99, "other": 1}) as run:
+        assert wandb.config.lr == run.config["lr"] == 0.5, wandb.config
+        assert wandb.config.opt["name"] == "sgd"
+        for epoch in range(2):
+            wandb.log({"loss": wandb.config.lr / (epoch + 1), "val": {"acc": 0.5}, "text": "x"})
+"""
+VALUES = {"lr": 0.5, "opt.name": "sgd"}
+PATHS = {"opt.name": ("opt", "name")}
+#: As much of the real package as the hook knows of.
+REAL = {
+    "wandb/__init__.py": """
+        import json, os
+        from wandb.sdk.wandb_run import Run
+        def init(config=None, **_):
+            global run, log
+            settings = json.load(open(os.environ["WANDB_SWEEP_PARAM_PATH"]))
+            run = Run({**config, **{n: v["value"] for n, v in settings.items()}})
+            log = run.log
+            return run
+        def __getattr__(name):
+            assert name == "config", name
+            return run.config
+    """,
+    "wandb/sdk/__init__.py": "",
+    "wandb/sdk/wandb_run.py": """
+        class Config(dict):
+            __getattr__ = dict.__getitem__
+        class Run:
+            def __init__(self, config):
+                self.config = Config(config)
+            def log(self, data, step=None, commit=None):
+                print("logged", data)
+            def __enter__(self):
+                return self
+            def __exit__(self, *_):
+                pass
+    """,
+}
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_what_is_logged_is_told_and_the_settings_are_the_trials(
+    trial, tmp_path, write, monkeypatch, installed
+):
+    if installed:
+        for name in ("wandb", "wandb/sdk"):
+            (tmp_path / name).mkdir()
+        for name, text in REAL.items():
+            write(name, text)
+    else:
+        # One that is installed where these tests run is none here.
+        monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    result = trial(SCRIPT, VALUES, paths=PATHS)
+    assert result.error == ""
+    assert [epoch["loss"] for epoch in result.curve] == [0.5, 0.25]
+    assert result.curve[0]["val.acc"] == 0.5
+    logged = (tmp_path / "trials/1/run-1/stdout.log").read_text()
+    assert ("logged" in logged) == installed
+
+
+def test_another_sitecustomize_runs_too(trial, tmp_path, write, monkeypatch):
+    write("sitecustomize.py", "import os; os.environ['MINE'] = 'ran'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = trial("import os; print('loss:', 1 if os.environ.get('MINE') == 'ran' else 2)")
+    assert result.score == 1, result.error
+
+
+def test_report_comes_before_wandb(trial):
+    result = trial(
+        """
+        import hpsearch, wandb
+        wandb.init(config={"a": 1})
+        wandb.log({"loss": 5.0})
+        hpsearch.report(loss=3)
+        wandb.define_metric("loss", summary="min")
+        wandb.finish()
+        """
+    )
+    assert result.score == 3, result.error
+    assert len(result.curve) == 1
