@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from hpsearch.models.problem import METRIC
 
-_NUMBER: Final = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|inf|nan|Infinity|NaN)"
-_PAIR: Final = re.compile(
-    rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])", re.ASCII
-)
+#: Nothing is given back (`++`), so that a long run of digits takes linear time.
+_NUMBER: Final = r"[-+]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:inf(?:inity)?+|nan))"
+#: What may follow a whole number: not `1,234.5`, `0,5`, `12:30`, `2024-01-02` or `0.5/1.0`.
+_END: Final = r"(?=[.!?*%]*+(?:[\s\x00-\x1f]|$|[,;)\]}|\"'<>](?!\d)))"
+_VALUE: Final = rf"[\"']?+\s*+[:=]\s*+[\"']?+(?:np\.\w++\()?+({_NUMBER}){_END}"
+_PAIR: Final = re.compile(rf"(?<![\w./-])([A-Za-z_][\w./-]*+){_VALUE}", re.ASCII)
 #: Colours and other sequences for terminals.
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Bytes of a line that are kept: a progress bar may never end it.
@@ -110,7 +112,7 @@ def pairs_in(line: str, metric: str) -> dict[str, float]:
     text = _ESCAPES.sub("", line)
     found = {name: float(number) for name, number in _PAIR.findall(text)}
     if metric not in found and metric in text:
-        exact = re.compile(rf"(?<!\w){re.escape(metric)}[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])")
+        exact = re.compile(rf"(?<!\w){re.escape(metric)}{_VALUE}")
         if numbers := exact.findall(text):
             found[metric] = float(numbers[-1])
     return found

@@ -20,12 +20,36 @@ LINES = [
     ("val_loss: 12abc and val_loss2: 4 at http://x:80/", {"val_loss2": 4.0}),
     ("val_loss: v1.2.3", {}),
     ("12:30:05 nothing", {}),
+    ("The val_loss: 0.5. Then acc: 0.25!", {"val_loss": 0.5, "acc": 0.25}),
+    ("{'val_loss': np.float64(0.5), 'acc': np.float32(1.0)}", {"val_loss": 0.5, "acc": 1.0}),
+    ('{"val_loss":"0.5","acc":95%}', {"val_loss": 0.5, "acc": 95.0}),
+    (
+        "val_loss: Inf, acc: -Infinity | n: NAN",
+        {"val_loss": math.inf, "acc": -math.inf, "n": math.nan},
+    ),
+]
+#: Of which a part would be a plausible number.
+NO_NUMBERS = [
+    *("1,234.5", "0,5", "1'234", "12:30", "2024-01-02", "3-4", "0.5/1.0", "0.5+0.1", "1..2", "5e"),
+    *("1_000", "0x10", "info", "0.5,12", "+", "np.nothing"),
 ]
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES)
 def test_lines(line, expected):
     assert pairs_in(line, "val_loss") == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_no_number_is_cut_out_of_something_longer(text):
+    assert pairs_in(f"val_loss: {text}", "val_loss") == {}
+    assert pairs_in(f"val loss: {text} acc: 1", "val loss") == {"acc": 1}
+
+
+def test_a_long_line_is_read_in_linear_time():
+    # In quadratic time, this would take hours.
+    for text in ("1" * 500_000 + "x", "1." * 250_000, "1" + "." * 500_000 + "x", " " * 500_000):
+        assert pairs_in(f"loss: {text}", "val loss") == {}
 
 
 def test_a_metric_with_blanks_is_found():
