@@ -27,6 +27,8 @@ _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
 #: Each has a column: a program may print any number of names.
 _MOST_METRICS: Final = 200
+#: Names that repeat within an epoch.
+_INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
 
 class Tail:
@@ -84,15 +86,39 @@ class Epochs:
     found: list[dict[str, float]] = field(default_factory=list)
     numbers: list[int | None] = field(default_factory=list)
     pending: dict[str, float] = field(default_factory=dict)
+    _places: dict[int | None, int] = field(default_factory=dict)
 
-    def see(self, values: Mapping[str, float], number: int | None = None) -> None:
-        """Take what was told at once."""
-        if self.metric in values:
-            self.found.append({**self.pending, **values})
-            self.numbers.append(number)
-            self.pending = {}
-        else:
-            self.pending.update(values)
+    def see(
+        self, values: Mapping[str, float], number: int | None = None, step: int | None = None
+    ) -> None:
+        """Take what was told at once.
+
+        Args:
+            number, step: What is told with a number or a step that was told before belongs to that
+                epoch, also if it is the metric.
+        """
+        key = number if step is None else step
+        place = self._places.get(key)
+        if place is None:
+            if self.metric in values:
+                self.found.append(self.pending)
+                self.numbers.append(number)
+                self.pending = {}
+            elif key is not None or not self._belong_to_the_last(values):
+                self.pending.update(values)
+                return
+            place = len(self.found) - 1
+        self.found[place] = {**self.found[place], **values}
+        if key is not None:
+            self._places[key] = place
+
+    def _belong_to_the_last(self, values: Mapping[str, float]) -> bool:
+        """Whether other metrics are of the last epoch: the next one begins when a name repeats."""
+        if self.pending or not self.found:
+            return False
+        last = self.found[-1]
+        equal = (last[name] == values[name] for name in _INDICES if name in last and name in values)
+        return next(equal, True) and last.keys().isdisjoint(values.keys() - _INDICES)
 
     def close(self) -> None:
         """Add what was told after the last epoch to it."""
@@ -166,13 +192,13 @@ class Telling:
 def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
     try:
         told = json.loads(line)
-        by, number = told["by"], told["epoch"]
+        by, number, step = told["by"], told["epoch"], told.get("step")
         values = {str(name): float(value) for name, value in told["values"].items() if name}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Another program's line.
         return
-    epochs.see(values, number if isinstance(number, int) else None)
+    epochs.see(values, *(each if isinstance(each, int) else None for each in (number, step)))
 
 
 class MetricsFile:

@@ -91,13 +91,47 @@ def told(tmp_path, *, output="", reports=(), file=("", "")):
     return telling
 
 
-def report(epoch=None, by="report", **values):
-    return {"by": by, "epoch": epoch, "values": values}
+def report(epoch=None, by="report", step=None, **values):
+    return {"by": by, "epoch": epoch, "step": step, "values": values}
 
 
 def test_what_comes_between_belongs_to_the_next_epoch_and_the_rest_to_the_last(tmp_path):
     telling = told(tmp_path, output="acc: 1\nloss: 2\nacc: 3\nloss: 4\nacc: 5\n")
     assert telling.epochs.found == [{"acc": 1, "loss": 2}, {"acc": 3, "loss": 4}]
+
+
+@pytest.mark.parametrize("number", ["epoch", "step", "none"])
+def test_other_metrics_that_are_told_after_the_metric_belong_to_its_epoch(tmp_path, number):
+    reports = []
+    for n in (1, 2, 3):
+        named = {} if number == "none" else {number: 10 * n}
+        reports += [report(**named, loss=n), report(**named, acc=-n)]
+    epochs = told(tmp_path, reports=reports).epochs
+    assert epochs.found == [{"loss": n, "acc": -n} for n in (1, 2, 3)]
+    # And so from the first one on, before the next one is told.
+    epochs = told(tmp_path, reports=reports[:2]).epochs
+    assert epochs.found == [{"loss": 1, "acc": -1}]
+
+
+def test_a_number_that_was_told_is_that_epoch_and_a_new_one_is_another(tmp_path):
+    reports = [report(1, loss=1), report(2, new=5), report(2, loss=2), report(1, acc=3)]
+    epochs = told(tmp_path, reports=[*reports, report(2, loss=0)]).epochs
+    assert epochs.found == [{"loss": 1, "acc": 3}, {"new": 5, "loss": 0}]
+    assert epochs.numbers == [1, 2]
+
+
+def test_an_epoch_among_the_values_tells_them_apart(tmp_path):
+    # As Lightning writes it.
+    file = "epoch,step,acc,loss\n0,9,,1\n0,10,7,\n1,19,8,\n1,20,,2\n"
+    assert told(tmp_path, file=("m.csv", file)).epochs.found == [
+        {"epoch": 0, "step": 10, "loss": 1, "acc": 7},
+        {"epoch": 1, "step": 20, "loss": 2, "acc": 8},
+    ]
+    output = "epoch: 0 loss: 1\nepoch: 1 acc: 2\nepoch: 1 loss: 3\n"
+    assert told(tmp_path, output=output).epochs.found == [
+        {"epoch": 0, "loss": 1},
+        {"epoch": 1, "acc": 2, "loss": 3},
+    ]
 
 
 def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):

@@ -10,7 +10,11 @@ SCRIPT = """
         assert wandb.config.lr == run.config["lr"] == 0.5, wandb.config
         assert wandb.config.opt["name"] == "sgd"
         for epoch in range(2):
-            wandb.log({"loss": wandb.config.lr / (epoch + 1), "val": {"acc": 0.5}, "text": "x"})
+            values = {"loss": wandb.config.lr / (epoch + 1), "val": {"acc": 0.5}, "text": "x"}
+            wandb.log(values, step=epoch)
+            # What is logged with a step that was logged before belongs to it.
+            run.log({"late": 9}, epoch)
+            wandb.log({"late": epoch}, step=epoch)
 """
 VALUES = {"lr": 0.5, "opt.name": "sgd"}
 PATHS = {"opt.name": ("opt", "name")}
@@ -61,6 +65,7 @@ def test_what_is_logged_is_told_and_the_settings_are_the_trials(
     result = trial(SCRIPT, VALUES, paths=PATHS)
     assert result.error == ""
     assert [epoch["loss"] for epoch in result.curve] == [0.5, 0.25]
+    assert [epoch["late"] for epoch in result.curve] == [0, 1]
     assert result.curve[0]["val.acc"] == 0.5
     logged = (tmp_path / "trials/1/run-1/stdout.log").read_text()
     assert ("logged" in logged) == installed

@@ -13,19 +13,20 @@ def wrapped(log):
     @wraps(log)
     def telling(run, data, *arguments, **named):
         result = log(run, data, *arguments, **named)
-        tell(data)
+        tell(data, *arguments, **named)
         return result
 
     return telling
 
 
-def tell(data):
+def tell(data, step=None, *_, **__):
     """Append the numbers of a mapping to the trial's reports."""
     path = os.environ.get("HPSEARCH_REPORT")
     values = dict(_numbers(data, ""))
     if not path or not values:
         return
-    line = json.dumps({"by": "wandb", "epoch": None, "values": values}) + "\n"
+    step = None if step is None else int(step)
+    line = json.dumps({"by": "wandb", "epoch": None, "step": step, "values": values}) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(handle, line.encode())

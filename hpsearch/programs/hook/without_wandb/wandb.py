@@ -79,10 +79,10 @@ class _Run(_Inert):
         self.id = self.name = os.environ.get("HPSEARCH_TRIAL", "")
         self.dir = os.environ.get("HPSEARCH_TRIAL_DIR", ".")
 
-    def log(self, data, *_, **__):
+    def log(self, data, *arguments, **named):
         """Tell hpsearch the numbers."""
         summary.update(data)
-        tell(data)
+        tell(data, *arguments, **named)
 
     def finish(self, *_, **__):
         """Do nothing."""
