@@ -32,7 +32,10 @@ _INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
 
 class Tail:
-    """Reads what is appended to a file, whole lines only, but for the last at its end."""
+    """Reads what is appended to a file, a block at each look and whole lines only.
+
+    At the end, it reads all that is left, and a last line without an end.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,12 +43,12 @@ class Tail:
         self._rest = b""
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
-        """Yield the lines since the last call.
+        """Yield the lines of the next block.
 
         Args:
-            ended: Whether nothing more will come, so that the last line needs no end.
+            ended: Whether nothing more will come.
         """
-        for block in self._blocks():
+        for block in self._blocks(ended=ended):
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
@@ -56,7 +59,7 @@ class Tail:
             rest, self._rest = self._rest, b""
             yield rest.decode("utf-8", "replace")
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self, *, ended: bool) -> Iterator[bytes]:
         try:
             # Not a FIFO or a device, which a program may put in the file's place.
             handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,6 +69,9 @@ class Tail:
             while block := os.pread(handle, _READ_BYTES, self._place):
                 self._place += len(block)
                 yield block
+                if not ended:
+                    # A program may write faster than this reads: it is judged in between.
+                    break
         except OSError:
             return
         finally:
@@ -162,7 +168,7 @@ class Telling:
         self._sources = {name: Epochs(metric) for name in ("report", "wandb", "output", "file")}
 
     def read(self, *, ended: bool = False) -> None:
-        """Read what has been told since the last call."""
+        """Read what has been told since the last call, of each file a block at most."""
         for line in self._reports.lines(ended=ended):
             _take_report(line, self._sources)
         for line in self._output.lines(ended=ended):

@@ -81,6 +81,19 @@ def test_a_line_without_an_end_takes_bounded_memory_and_cuts_no_number(tmp_path)
     assert line.startswith(("loss:", "123456.5"))
 
 
+def test_a_program_that_prints_fast_is_judged_between_blocks(tmp_path):
+    count = 280_000
+    (tmp_path / "stdout.log").write_bytes(b"loss: 1\n" * count)
+    telling = Telling(tmp_path, "loss")
+    telling.read()
+    first = len(telling.epochs.found)
+    assert 0 < first < count / 2
+    telling.read()
+    assert first < len(telling.epochs.found) < count
+    telling.read(ended=True)
+    assert len(telling.epochs.found) == count
+
+
 def told(tmp_path, *, output="", reports=(), file=("", "")):
     (tmp_path / "stdout.log").write_text(output)
     (tmp_path / "reports.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reports))
