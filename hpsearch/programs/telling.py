@@ -25,6 +25,7 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Bytes of a line that are kept: a progress bar may never end it.
 _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
+_MARK_BYTES: Final = 1 << 12
 #: Each has a column: a program may print any number of names.
 _MOST_METRICS: Final = 200
 #: Names that repeat within an epoch.
@@ -41,6 +42,15 @@ class Tail:
         self._path = path
         self._place = 0
         self._rest = b""
+        #: The last bytes that were read.
+        self._mark = b""
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the file is no longer the one of which a part was read."""
+        before = Tail(self._path)
+        before._place = self._place - len(self._mark)
+        return next(before._blocks(ended=False), b"")[: len(self._mark)] != self._mark
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """Yield the lines of the next block.
@@ -68,6 +78,7 @@ class Tail:
         try:
             while block := os.pread(handle, _READ_BYTES, self._place):
                 self._place += len(block)
+                self._mark = (self._mark + block)[-_MARK_BYTES:]
                 yield block
                 if not ended:
                     # A program may write faster than this reads: it is judged in between.
@@ -208,28 +219,41 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
 
 
 class MetricsFile:
-    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end."""
+    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end.
+
+    A file that is written anew counts once it has as many epochs as before. At the end, all of it
+    is read again.
+    """
 
     def __init__(self, path: Path, metric: str) -> None:
         self._path, self._metric = path, metric
-        self._tail = Tail(path)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tail = Tail(self._path)
         self._header: list[str] = []
+        self._found = Epochs(self._metric)
 
     def read(self, epochs: Epochs, *, ended: bool) -> None:
-        """Add the epochs since the last call."""
+        """Replace the epochs by those of the file, which may still be written."""
         if not self._path.resolve().is_relative_to(self._path.parent.resolve()):
             # A link that leads elsewhere.
             return
-        if self._path.suffix == ".json":
-            if ended:
-                text = "\n".join(self._tail.lines(ended=True))
-                _each(epochs, _json(text))
+        if self._path.suffix == ".json" and not ended:
             return
-        for line in self._tail.lines(ended=ended):
+        if ended or self._tail.rewritten:
+            self._begin()
+        lines = self._tail.lines(ended=ended)
+        if self._path.suffix == ".json":
+            lines = iter(["\n".join(lines)])
+        for line in lines:
             if self._path.suffix == ".csv":
-                self._row(epochs, line)
+                self._row(self._found, line)
             else:
-                _each(epochs, _json(line))
+                _each(self._found, _json(line))
+        if len(self._found.found) >= len(epochs.found):
+            epochs.found, epochs.numbers = self._found.found, self._found.numbers
+            epochs.pending = self._found.pending
 
     def _row(self, epochs: Epochs, line: str) -> None:
         cells = next(csv.reader([line.rstrip("\r")]), [])

@@ -180,6 +180,42 @@ def test_files_of_metrics(tmp_path, name, text, expected):
     assert told(tmp_path, file=(name, text)).epochs.found == expected
 
 
+def test_a_file_of_metrics_that_is_written_anew_is_read_anew(tmp_path):
+    path = tmp_path / "m.csv"
+    telling = Telling(tmp_path, "loss", "m.csv")
+
+    def read(text, *, ended=False):
+        path.write_text(text)
+        telling.read(ended=ended)
+        return telling.epochs.found
+
+    assert read("epoch,loss\n1,10.5\n") == [{"epoch": 1, "loss": 10.5}]
+    # Longer than before, with another last row.
+    read("epoch,loss\n1,1\n2,5\n3,10.75\n")
+    assert [epoch["loss"] for epoch in telling.epochs.found] == [1, 5, 10.75]
+    # A new column moves all the others. While the file is being written, it has less.
+    assert len(read("epoch,new,loss\n1,")) == 3
+    assert read("epoch,new,loss\n1,7,1\n2,7,4\n3,7,3\n4,7,2\n")[1:3] == [
+        {"epoch": 2, "new": 7, "loss": 4},
+        {"epoch": 3, "new": 7, "loss": 3},
+    ]
+    # A row that was read long ago has changed.
+    rows = "".join(f"{n},7,{n}\n" for n in range(2, 2_000))
+    read(f"epoch,new,loss\n1,7,1\n{rows}")
+    assert read(f"epoch,new,loss\n1,7,9\n{rows}", ended=True)[0]["loss"] == 9
+    assert len(telling.epochs.found) == 1_999
+
+
+def test_a_file_of_metrics_that_is_gone_at_the_end_keeps_its_epochs(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"loss": 1}\n')
+    telling = Telling(tmp_path, "loss", "m.jsonl")
+    telling.read()
+    path.unlink()
+    telling.read(ended=True)
+    assert telling.epochs.found == [{"loss": 1}]
+
+
 def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):
     (tmp_path / "secret.json").write_text('{"loss": 1}')
     inside = tmp_path / "run"
