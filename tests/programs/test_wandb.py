@@ -71,6 +71,44 @@ def test_what_is_logged_is_told_and_the_settings_are_the_trials(
     assert ("logged" in logged) == installed
 
 
+@pytest.mark.parametrize("tells", ["hpsearch.report", "wandb.log"])
+@pytest.mark.parametrize("fault", ["open", "write"])
+def test_a_report_that_cannot_be_written_does_not_end_the_program(trial, tells, fault):
+    result = trial(
+        f"""
+        import os, hpsearch, wandb
+        wandb.init()
+        real = os.{fault}
+        def failing(*arguments, **named):
+            if {fault!r} == "write" or "reports" in str(arguments[0]):
+                raise OSError(28, "No space left on device")
+            return real(*arguments, **named)
+        os.{fault} = failing
+        {tells}({{"loss": 1}})
+        os.{fault} = real
+        {tells}({{"loss": 2}})
+        """
+    )
+    assert result.error == ""
+    assert [epoch["loss"] for epoch in result.curve] == [2]
+
+
+def test_what_is_no_number_is_passed_over(trial):
+    result = trial(
+        """
+        import wandb
+        class Several:
+            def __float__(self):
+                raise RuntimeError("a tensor of two elements is no scalar")
+        wandb.init()
+        wandb.log({"loss": 1, "several": Several(), "picture": None, "huge": 10**400})
+        """
+    )
+    assert result.error == ""
+    assert result.score == 1
+    assert not {"several", "picture", "huge"} & result.curve[0].keys()
+
+
 def test_another_sitecustomize_runs_too(trial, tmp_path, write, monkeypatch):
     write("sitecustomize.py", "import os; os.environ['MINE'] = 'ran'")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

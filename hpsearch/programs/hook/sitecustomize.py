@@ -29,9 +29,9 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import wrapped
+            from wandb_log import log_wrapped
 
-            module.Run.log = wrapped(module.Run.log)
+            module.Run.log = log_wrapped(module.Run.log)
 
         spec.loader.exec_module = exec_module
         return spec
