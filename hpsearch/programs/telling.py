@@ -28,6 +28,7 @@ _READ_BYTES: Final = 1 << 20
 _MARK_BYTES: Final = 1 << 12
 #: Each has a column: a program may print any number of names.
 _MOST_METRICS: Final = 200
+_SOURCES: Final = ("report", "wandb", "summary", "output", "file")
 #: Names that repeat within an epoch.
 _INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
@@ -176,7 +177,7 @@ class Telling:
         self._output = Tail(directory / "stdout.log")
         self._file = MetricsFile(directory / metrics_file, metric) if metrics_file else None
         #: The first that tells the metric is believed.
-        self._sources = {name: Epochs(metric) for name in ("report", "wandb", "output", "file")}
+        self._sources = {name: Epochs(metric) for name in _SOURCES}
 
     def read(self, *, ended: bool = False) -> None:
         """Read what has been told since the last call, of each file a block at most."""

@@ -30,16 +30,26 @@ REAL = {
             log = run.log
             return run
         def __getattr__(name):
-            assert name == "config", name
-            return run.config
+            return getattr(run, name)
     """,
     "wandb/sdk/__init__.py": "",
+    "wandb/sdk/wandb_summary.py": """
+        class SummaryDict(dict):
+            def __setitem__(self, key, val):
+                self.update({key: val})
+            __setattr__ = __setitem__
+            def update(self, d):
+                super().update(d)
+        class Summary(SummaryDict):
+            pass
+    """,
     "wandb/sdk/wandb_run.py": """
         class Config(dict):
             __getattr__ = dict.__getitem__
+        from wandb.sdk.wandb_summary import Summary
         class Run:
             def __init__(self, config):
-                self.config = Config(config)
+                self.config, self.summary = Config(config), Summary()
             def log(self, data, step=None, commit=None):
                 print("logged", data)
             def __enter__(self):
@@ -50,18 +60,20 @@ REAL = {
 }
 
 
-@pytest.mark.parametrize("installed", [False, True])
-def test_what_is_logged_is_told_and_the_settings_are_the_trials(
-    trial, tmp_path, write, monkeypatch, installed
-):
-    if installed:
+@pytest.fixture(params=["installed", "without"])
+def installed(request, tmp_path, write, monkeypatch):
+    """Whether the program finds a package `wandb`."""
+    # One that is installed where these tests run is none here.
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    if request.param == "installed":
         for name in ("wandb", "wandb/sdk"):
             (tmp_path / name).mkdir()
         for name, text in REAL.items():
             write(name, text)
-    else:
-        # One that is installed where these tests run is none here.
-        monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    return request.param == "installed"
+
+
+def test_what_is_logged_is_told_and_the_settings_are_the_trials(trial, tmp_path, installed):
     result = trial(SCRIPT, VALUES, paths=PATHS)
     assert result.error == ""
     assert [epoch["loss"] for epoch in result.curve] == [0.5, 0.25]
@@ -69,6 +81,24 @@ def test_what_is_logged_is_told_and_the_settings_are_the_trials(
     assert result.curve[0]["val.acc"] == 0.5
     logged = (tmp_path / "trials/1/run-1/stdout.log").read_text()
     assert ("logged" in logged) == installed
+
+
+@pytest.mark.parametrize("metric", ["best", "last"])
+def test_what_is_set_in_the_summary_is_told_unless_it_is_logged(trial, installed, metric):
+    result = trial(
+        """
+        import wandb
+        with wandb.init(config={}) as run:
+            wandb.log({"last": 3})
+            run.summary["best"] = 0.5
+            run.summary.update({"best": 0.25})
+            wandb.summary.last = 9
+        """,
+        metric=metric,
+    )
+    assert result.error == ""
+    told = [epoch[metric] for epoch in result.curve]
+    assert told == ([0.5, 0.25] if metric == "best" else [3])
 
 
 @pytest.mark.parametrize("tells", ["hpsearch.report", "wandb.log"])

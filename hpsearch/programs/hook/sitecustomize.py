@@ -1,4 +1,4 @@
-"""Has the Python of a trial's program tell hpsearch what it logs with `wandb.log`.
+"""Has a program tell hpsearch what it logs with `wandb.log` and sets in `run.summary`.
 
 Python imports this file at its start, since a trial's PYTHONPATH begins with its directory. The
 program's Python may be another one than hpsearch's, so it imports only the standard library and is
@@ -12,15 +12,15 @@ import sys
 from importlib.machinery import PathFinder
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_MODULE = "wandb.sdk.wandb_run"
+_MODULES = ("wandb.sdk.wandb_run", "wandb.sdk.wandb_summary")
 
 
 class _Finder:
-    """Finds the module of W&B whose class `Run` logs, and wraps its `log`."""
+    """Finds the modules of W&B that take metrics, and wraps what takes them."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != _MODULE:
+        if name not in _MODULES:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
@@ -29,9 +29,13 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import log_wrapped
+            from wandb_log import log_wrapped, summary_wrapped
 
-            module.Run.log = log_wrapped(module.Run.log)
+            if name.endswith("run"):
+                module.Run.log = log_wrapped(module.Run.log)
+            else:
+                # Not that of the base class, by which nested items are set, too.
+                module.Summary.update = summary_wrapped(module.Summary.update)
 
         spec.loader.exec_module = exec_module
         return spec

@@ -20,7 +20,19 @@ def log_wrapped(log):
     return telling
 
 
-def tell(data, step=None, *_, **__):
+def summary_wrapped(update):
+    """Return W&B's `Summary.update`, which each setting of an item calls, such that it tells."""
+
+    @wraps(update)
+    def telling(summary, data):
+        result = update(summary, data)
+        tell(data, by="summary")
+        return result
+
+    return telling
+
+
+def tell(data, step=None, *_, by="wandb", **__):
     """Append the numbers of a mapping to the trial's reports."""
     path = os.environ.get("HPSEARCH_REPORT")
     values = dict(_numbers(data, ""))
@@ -29,7 +41,7 @@ def tell(data, step=None, *_, **__):
     except (TypeError, ValueError):
         step = None
     if path and values:
-        append(path, {"by": "wandb", "epoch": None, "step": step, "values": values})
+        append(path, {"by": by, "epoch": None, "step": step, "values": values})
 
 
 def _numbers(data, prefix):

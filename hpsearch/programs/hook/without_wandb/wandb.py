@@ -50,6 +50,31 @@ class _Config(dict):
             self.setdefault(name, value)
 
 
+class _Summary(dict):
+    """A mapping whose items are attributes, too; it tells hpsearch what is set."""
+
+    def __setitem__(self, name, value):
+        self.update({name: value})
+
+    __setattr__ = __setitem__
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def update(self, values=(), **named):
+        """Set items."""
+        values = dict(values, **named)
+        super().update(values)
+        tell(values, by="summary")
+
+    def logged(self, values):
+        """Take what has been told by `log`."""
+        super().update(values)
+
+
 def _mapping(values):
     """Return the settings of a mapping, or of what argparse gives."""
     return values if hasattr(values, "keys") or not hasattr(values, "__dict__") else vars(values)
@@ -81,7 +106,7 @@ class _Run(_Inert):
 
     def log(self, data, *arguments, **named):
         """Tell hpsearch the numbers."""
-        summary.update(data)
+        summary.logged(data)
         tell(data, *arguments, **named)
 
     def finish(self, *_, **__):
@@ -95,7 +120,7 @@ class _Run(_Inert):
 
 
 config = _Config()
-summary = {}
+summary = _Summary()
 run = None
 
 
