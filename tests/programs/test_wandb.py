@@ -139,6 +139,39 @@ def test_what_is_no_number_is_passed_over(trial):
     assert not {"several", "picture", "huge"} & result.curve[0].keys()
 
 
+def test_a_library_that_looks_for_wandb_finds_none_where_there_is_none(trial, tmp_path, write):
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    write(
+        "site-packages/library.py",
+        """
+        try:
+            import wandb
+        except ImportError:
+            wandb = None
+        """,
+    )
+    result = trial(
+        """
+        import importlib, importlib.util, sys
+        assert importlib.util.find_spec("wandb") is None
+        sys.path.append("site-packages")
+        import library
+        assert library.wandb is None
+        wandb = importlib.import_module("wandb")
+        assert wandb.__version__ > "0.3" and wandb.config.as_dict() == {"x": 1}
+        try:
+            from wandb.integration.keras import WandbMetricsLogger
+        except ModuleNotFoundError as error:
+            assert error.name == "wandb.integration", error
+        wandb.init()
+        wandb.log({"loss": 1})
+        """,
+        {"x": 1},
+    )
+    assert result.error == ""
+
+
 def test_another_sitecustomize_runs_too(trial, tmp_path, write, monkeypatch):
     write("sitecustomize.py", "import os; os.environ['MINE'] = 'ran'")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

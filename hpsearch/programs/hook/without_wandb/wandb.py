@@ -11,6 +11,9 @@ import os
 
 from wandb_log import tell
 
+#: The version of W&B whose calls it takes.
+__version__ = "0.31.0"
+
 
 class _Config(dict):
     """A mapping whose items are attributes, too; the trial's values do not change."""
@@ -43,6 +46,10 @@ class _Config(dict):
         """Set items that the trial leaves open."""
         for name, value in dict(_mapping(values), **named).items():
             self[name] = value
+
+    def as_dict(self):
+        """Return a copy."""
+        return dict(self)
 
     def setdefaults(self, values):
         """Set items that nothing has set."""
