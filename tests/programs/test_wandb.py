@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 SCRIPT = """
     import wandb
@@ -21,11 +22,11 @@ PATHS = {"opt.name": ("opt", "name")}
 #: As much of the real package as the hook knows of.
 REAL = {
     "wandb/__init__.py": """
-        import json, os
+        import os, yaml
         from wandb.sdk.wandb_run import Run
         def init(config=None, **_):
             global run, log
-            settings = json.load(open(os.environ["WANDB_SWEEP_PARAM_PATH"]))
+            settings = yaml.safe_load(open(os.environ["WANDB_SWEEP_PARAM_PATH"]))
             run = Run({**config, **{n: v["value"] for n, v in settings.items()}})
             log = run.log
             return run
@@ -81,6 +82,16 @@ def test_what_is_logged_is_told_and_the_settings_are_the_trials(trial, tmp_path,
     assert result.curve[0]["val.acc"] == 0.5
     logged = (tmp_path / "trials/1/run-1/stdout.log").read_text()
     assert ("logged" in logged) == installed
+
+
+def test_every_value_comes_back_from_the_settings_of_wandb(trial, tmp_path):
+    numbers = [1e-05, 3e-05, 1e20, -1e-7, 10**20, 1.0, True, None]
+    texts = ["1e-05", "on", "null", "1:30", "1_000", "=", "", "\u00e9\U0001f600\x7f\u2028 x\t\n"]
+    values = {f"{place}": value for place, value in enumerate([*numbers, *texts, [1e-05, {}]])}
+    assert trial("print('loss: 1')", values).error == ""
+    found = yaml.safe_load((tmp_path / "trials/1/run-1/wandb.yaml").read_text())
+    assert {name: item["value"] for name, item in found.items()} == values
+    assert [type(found[name]["value"]) for name in values] == [type(v) for v in values.values()]
 
 
 @pytest.mark.parametrize("metric", ["best", "last"])
