@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import SupportsFloat
+
+from hpsearch.programs.hook.hpsearch_report import append
 
 #: Names the file to which a trial's program tells its metrics.
 REPORT_VARIABLE = "HPSEARCH_REPORT"
@@ -40,7 +41,7 @@ def report(
     }
     path = os.environ.get(REPORT_VARIABLE)
     if path:
-        _append(path, json.dumps(line) + "\n")
+        append(path, line)
 
 
 def _number(name: str, value: SupportsFloat) -> float:
@@ -60,16 +61,3 @@ def _whole(epoch: int) -> int:
     if number is None or number != epoch:
         raise TypeError(f"report: epoch must be a whole number, not {epoch!r}")
     return number
-
-
-def _append(path: str, line: str) -> None:
-    """Append a line at once, so that lines of several processes do not mix."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError:
-        # The trial is over, and its directory has been moved.
-        return
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)

@@ -85,7 +85,7 @@ def _metrics_file(value: Any) -> str:
         )
     if Path(path).suffix not in (".csv", ".json", ".jsonl"):
         raise InvalidValue.at(f"must end in .csv, .json or .jsonl, not {show(value)}")
-    if path in ("values.json", "reports.jsonl"):
+    if str(Path(path)) in ("values.json", "reports.jsonl"):
         raise InvalidValue.at(f"{path} is hpsearch's own file there; give it another name")
     return str(path)
 

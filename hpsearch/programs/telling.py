@@ -14,34 +14,52 @@ from typing import Any, Final
 
 from hpsearch.models.problem import METRIC
 
-_NUMBER: Final = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|inf|nan|Infinity|NaN)"
-_PAIR: Final = re.compile(
-    rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])", re.ASCII
-)
+#: Nothing is given back (`++`), so that a long run of digits takes linear time.
+_NUMBER: Final = r"[-+]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:inf(?:inity)?+|nan))"
+#: What may follow a whole number: not `1,234.5`, `0,5`, `12:30`, `2024-01-02` or `0.5/1.0`.
+_END: Final = r"(?=[.!?*%]*+(?:[\s\x00-\x1f]|$|[,;)\]}|\"'<>](?!\d)))"
+_VALUE: Final = rf"[\"']?+\s*+[:=]\s*+[\"']?+(?:np\.\w++\()?+({_NUMBER}){_END}"
+_PAIR: Final = re.compile(rf"(?<![\w./-])([A-Za-z_][\w./-]*+){_VALUE}", re.ASCII)
 #: Colours and other sequences for terminals.
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Bytes of a line that are kept: a progress bar may never end it.
 _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
+_MARK_BYTES: Final = 1 << 12
 #: Each has a column: a program may print any number of names.
 _MOST_METRICS: Final = 200
+_SOURCES: Final = ("report", "wandb", "summary", "output", "file")
+#: Names that repeat within an epoch.
+_INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
 
 class Tail:
-    """Reads what is appended to a file, whole lines only, but for the last at its end."""
+    """Reads what is appended to a file, a block at each look and whole lines only.
+
+    At the end, it reads all that is left, and a last line without an end.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._place = 0
         self._rest = b""
+        #: The last bytes that were read.
+        self._mark = b""
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the file is no longer the one of which a part was read."""
+        before = Tail(self._path)
+        before._place = self._place - len(self._mark)
+        return next(before._blocks(ended=False), b"")[: len(self._mark)] != self._mark
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
-        """Yield the lines since the last call.
+        """Yield the lines of the next block.
 
         Args:
-            ended: Whether nothing more will come, so that the last line needs no end.
+            ended: Whether nothing more will come.
         """
-        for block in self._blocks():
+        for block in self._blocks(ended=ended):
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
@@ -52,7 +70,7 @@ class Tail:
             rest, self._rest = self._rest, b""
             yield rest.decode("utf-8", "replace")
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self, *, ended: bool) -> Iterator[bytes]:
         try:
             # Not a FIFO or a device, which a program may put in the file's place.
             handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -61,7 +79,11 @@ class Tail:
         try:
             while block := os.pread(handle, _READ_BYTES, self._place):
                 self._place += len(block)
+                self._mark = (self._mark + block)[-_MARK_BYTES:]
                 yield block
+                if not ended:
+                    # A program may write faster than this reads: it is judged in between.
+                    break
         except OSError:
             return
         finally:
@@ -82,15 +104,39 @@ class Epochs:
     found: list[dict[str, float]] = field(default_factory=list)
     numbers: list[int | None] = field(default_factory=list)
     pending: dict[str, float] = field(default_factory=dict)
+    _places: dict[int | None, int] = field(default_factory=dict)
 
-    def see(self, values: Mapping[str, float], number: int | None = None) -> None:
-        """Take what was told at once."""
-        if self.metric in values:
-            self.found.append({**self.pending, **values})
-            self.numbers.append(number)
-            self.pending = {}
-        else:
-            self.pending.update(values)
+    def see(
+        self, values: Mapping[str, float], number: int | None = None, step: int | None = None
+    ) -> None:
+        """Take what was told at once.
+
+        Args:
+            number, step: What is told with a number or a step that was told before belongs to that
+                epoch, also if it is the metric.
+        """
+        key = number if step is None else step
+        place = self._places.get(key)
+        if place is None:
+            if self.metric in values:
+                self.found.append(self.pending)
+                self.numbers.append(number)
+                self.pending = {}
+            elif key is not None or not self._belong_to_the_last(values):
+                self.pending.update(values)
+                return
+            place = len(self.found) - 1
+        self.found[place] = {**self.found[place], **values}
+        if key is not None:
+            self._places[key] = place
+
+    def _belong_to_the_last(self, values: Mapping[str, float]) -> bool:
+        """Whether other metrics are of the last epoch: the next one begins when a name repeats."""
+        if self.pending or not self.found:
+            return False
+        last = self.found[-1]
+        equal = (last[name] == values[name] for name in _INDICES if name in last and name in values)
+        return next(equal, True) and last.keys().isdisjoint(values.keys() - _INDICES)
 
     def close(self) -> None:
         """Add what was told after the last epoch to it."""
@@ -110,7 +156,7 @@ def pairs_in(line: str, metric: str) -> dict[str, float]:
     text = _ESCAPES.sub("", line)
     found = {name: float(number) for name, number in _PAIR.findall(text)}
     if metric not in found and metric in text:
-        exact = re.compile(rf"(?<!\w){re.escape(metric)}[\"']?\s*[:=]\s*({_NUMBER})(?![\w.])")
+        exact = re.compile(rf"(?<!\w){re.escape(metric)}{_VALUE}")
         if numbers := exact.findall(text):
             found[metric] = float(numbers[-1])
     return found
@@ -131,10 +177,10 @@ class Telling:
         self._output = Tail(directory / "stdout.log")
         self._file = MetricsFile(directory / metrics_file, metric) if metrics_file else None
         #: The first that tells the metric is believed.
-        self._sources = {name: Epochs(metric) for name in ("report", "wandb", "output", "file")}
+        self._sources = {name: Epochs(metric) for name in _SOURCES}
 
     def read(self, *, ended: bool = False) -> None:
-        """Read what has been told since the last call."""
+        """Read what has been told since the last call, of each file a block at most."""
         for line in self._reports.lines(ended=ended):
             _take_report(line, self._sources)
         for line in self._output.lines(ended=ended):
@@ -164,38 +210,51 @@ class Telling:
 def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
     try:
         told = json.loads(line)
-        by, number = told["by"], told["epoch"]
+        by, number, step = told["by"], told["epoch"], told.get("step")
         values = {str(name): float(value) for name, value in told["values"].items() if name}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # Another program's line.
         return
-    epochs.see(values, number if isinstance(number, int) else None)
+    epochs.see(values, *(each if isinstance(each, int) else None for each in (number, step)))
 
 
 class MetricsFile:
-    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end."""
+    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end.
+
+    A file that is written anew counts once it has as many epochs as before. At the end, all of it
+    is read again.
+    """
 
     def __init__(self, path: Path, metric: str) -> None:
         self._path, self._metric = path, metric
-        self._tail = Tail(path)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tail = Tail(self._path)
         self._header: list[str] = []
+        self._found = Epochs(self._metric)
 
     def read(self, epochs: Epochs, *, ended: bool) -> None:
-        """Add the epochs since the last call."""
+        """Replace the epochs by those of the file, which may still be written."""
         if not self._path.resolve().is_relative_to(self._path.parent.resolve()):
             # A link that leads elsewhere.
             return
-        if self._path.suffix == ".json":
-            if ended:
-                text = "\n".join(self._tail.lines(ended=True))
-                _each(epochs, _json(text))
+        if self._path.suffix == ".json" and not ended:
             return
-        for line in self._tail.lines(ended=ended):
+        if ended or self._tail.rewritten:
+            self._begin()
+        lines = self._tail.lines(ended=ended)
+        if self._path.suffix == ".json":
+            lines = iter(["\n".join(lines)])
+        for line in lines:
             if self._path.suffix == ".csv":
-                self._row(epochs, line)
+                self._row(self._found, line)
             else:
-                _each(epochs, _json(line))
+                _each(self._found, _json(line))
+        if len(self._found.found) >= len(epochs.found):
+            epochs.found, epochs.numbers = self._found.found, self._found.numbers
+            epochs.pending = self._found.pending
 
     def _row(self, epochs: Epochs, line: str) -> None:
         cells = next(csv.reader([line.rstrip("\r")]), [])

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall
@@ -368,13 +370,15 @@ def _tail(path: Path) -> str:
 
 
 def _write_values(place: Path, values: Mapping[str, Any]) -> None:
-    """Write the values, and again as the settings of W&B, which reads YAML, of which JSON is part.
+    """Write the values as JSON, and as the settings of W&B in YAML.
 
     In files, since an environment variable holds 128 KiB.
     """
-    settings = {name: {"value": value} for name, value in values.items()}
-    (place / "values.json").write_text(json.dumps(values), encoding="utf-8")
-    (place / "wandb.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    text = json.dumps(values)
+    (place / "values.json").write_text(text, encoding="utf-8")
+    # JSON is no YAML to W&B's reader, PyYAML: a number such as 1e-05 would be text.
+    settings = {name: {"value": value} for name, value in json.loads(text).items()}
+    (place / "wandb.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")
 
 
 def _environment(

@@ -20,12 +20,36 @@ LINES = [
     ("val_loss: 12abc and val_loss2: 4 at http://x:80/", {"val_loss2": 4.0}),
     ("val_loss: v1.2.3", {}),
     ("12:30:05 nothing", {}),
+    ("The val_loss: 0.5. Then acc: 0.25!", {"val_loss": 0.5, "acc": 0.25}),
+    ("{'val_loss': np.float64(0.5), 'acc': np.float32(1.0)}", {"val_loss": 0.5, "acc": 1.0}),
+    ('{"val_loss":"0.5","acc":95%}', {"val_loss": 0.5, "acc": 95.0}),
+    (
+        "val_loss: Inf, acc: -Infinity | n: NAN",
+        {"val_loss": math.inf, "acc": -math.inf, "n": math.nan},
+    ),
+]
+#: Of which a part would be a plausible number.
+NO_NUMBERS = [
+    *("1,234.5", "0,5", "1'234", "12:30", "2024-01-02", "3-4", "0.5/1.0", "0.5+0.1", "1..2", "5e"),
+    *("1_000", "0x10", "info", "0.5,12", "+", "np.nothing"),
 ]
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES)
 def test_lines(line, expected):
     assert pairs_in(line, "val_loss") == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_no_number_is_cut_out_of_something_longer(text):
+    assert pairs_in(f"val_loss: {text}", "val_loss") == {}
+    assert pairs_in(f"val loss: {text} acc: 1", "val loss") == {"acc": 1}
+
+
+def test_a_long_line_is_read_in_linear_time():
+    # In quadratic time, this would take hours.
+    for text in ("1" * 500_000 + "x", "1." * 250_000, "1" + "." * 500_000 + "x", " " * 500_000):
+        assert pairs_in(f"loss: {text}", "val loss") == {}
 
 
 def test_a_metric_with_blanks_is_found():
@@ -57,6 +81,19 @@ def test_a_line_without_an_end_takes_bounded_memory_and_cuts_no_number(tmp_path)
     assert line.startswith(("loss:", "123456.5"))
 
 
+def test_a_program_that_prints_fast_is_judged_between_blocks(tmp_path):
+    count = 280_000
+    (tmp_path / "stdout.log").write_bytes(b"loss: 1\n" * count)
+    telling = Telling(tmp_path, "loss")
+    telling.read()
+    first = len(telling.epochs.found)
+    assert 0 < first < count / 2
+    telling.read()
+    assert first < len(telling.epochs.found) < count
+    telling.read(ended=True)
+    assert len(telling.epochs.found) == count
+
+
 def told(tmp_path, *, output="", reports=(), file=("", "")):
     (tmp_path / "stdout.log").write_text(output)
     (tmp_path / "reports.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reports))
@@ -67,13 +104,47 @@ def told(tmp_path, *, output="", reports=(), file=("", "")):
     return telling
 
 
-def report(epoch=None, by="report", **values):
-    return {"by": by, "epoch": epoch, "values": values}
+def report(epoch=None, by="report", step=None, **values):
+    return {"by": by, "epoch": epoch, "step": step, "values": values}
 
 
 def test_what_comes_between_belongs_to_the_next_epoch_and_the_rest_to_the_last(tmp_path):
     telling = told(tmp_path, output="acc: 1\nloss: 2\nacc: 3\nloss: 4\nacc: 5\n")
     assert telling.epochs.found == [{"acc": 1, "loss": 2}, {"acc": 3, "loss": 4}]
+
+
+@pytest.mark.parametrize("number", ["epoch", "step", "none"])
+def test_other_metrics_that_are_told_after_the_metric_belong_to_its_epoch(tmp_path, number):
+    reports = []
+    for n in (1, 2, 3):
+        named = {} if number == "none" else {number: 10 * n}
+        reports += [report(**named, loss=n), report(**named, acc=-n)]
+    epochs = told(tmp_path, reports=reports).epochs
+    assert epochs.found == [{"loss": n, "acc": -n} for n in (1, 2, 3)]
+    # And so from the first one on, before the next one is told.
+    epochs = told(tmp_path, reports=reports[:2]).epochs
+    assert epochs.found == [{"loss": 1, "acc": -1}]
+
+
+def test_a_number_that_was_told_is_that_epoch_and_a_new_one_is_another(tmp_path):
+    reports = [report(1, loss=1), report(2, new=5), report(2, loss=2), report(1, acc=3)]
+    epochs = told(tmp_path, reports=[*reports, report(2, loss=0)]).epochs
+    assert epochs.found == [{"loss": 1, "acc": 3}, {"new": 5, "loss": 0}]
+    assert epochs.numbers == [1, 2]
+
+
+def test_an_epoch_among_the_values_tells_them_apart(tmp_path):
+    # As Lightning writes it.
+    file = "epoch,step,acc,loss\n0,9,,1\n0,10,7,\n1,19,8,\n1,20,,2\n"
+    assert told(tmp_path, file=("m.csv", file)).epochs.found == [
+        {"epoch": 0, "step": 10, "loss": 1, "acc": 7},
+        {"epoch": 1, "step": 20, "loss": 2, "acc": 8},
+    ]
+    output = "epoch: 0 loss: 1\nepoch: 1 acc: 2\nepoch: 1 loss: 3\n"
+    assert told(tmp_path, output=output).epochs.found == [
+        {"epoch": 0, "loss": 1},
+        {"epoch": 1, "acc": 2, "loss": 3},
+    ]
 
 
 def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
@@ -107,6 +178,42 @@ def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
 )
 def test_files_of_metrics(tmp_path, name, text, expected):
     assert told(tmp_path, file=(name, text)).epochs.found == expected
+
+
+def test_a_file_of_metrics_that_is_written_anew_is_read_anew(tmp_path):
+    path = tmp_path / "m.csv"
+    telling = Telling(tmp_path, "loss", "m.csv")
+
+    def read(text, *, ended=False):
+        path.write_text(text)
+        telling.read(ended=ended)
+        return telling.epochs.found
+
+    assert read("epoch,loss\n1,10.5\n") == [{"epoch": 1, "loss": 10.5}]
+    # Longer than before, with another last row.
+    read("epoch,loss\n1,1\n2,5\n3,10.75\n")
+    assert [epoch["loss"] for epoch in telling.epochs.found] == [1, 5, 10.75]
+    # A new column moves all the others. While the file is being written, it has less.
+    assert len(read("epoch,new,loss\n1,")) == 3
+    assert read("epoch,new,loss\n1,7,1\n2,7,4\n3,7,3\n4,7,2\n")[1:3] == [
+        {"epoch": 2, "new": 7, "loss": 4},
+        {"epoch": 3, "new": 7, "loss": 3},
+    ]
+    # A row that was read long ago has changed.
+    rows = "".join(f"{n},7,{n}\n" for n in range(2, 2_000))
+    read(f"epoch,new,loss\n1,7,1\n{rows}")
+    assert read(f"epoch,new,loss\n1,7,9\n{rows}", ended=True)[0]["loss"] == 9
+    assert len(telling.epochs.found) == 1_999
+
+
+def test_a_file_of_metrics_that_is_gone_at_the_end_keeps_its_epochs(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"loss": 1}\n')
+    telling = Telling(tmp_path, "loss", "m.jsonl")
+    telling.read()
+    path.unlink()
+    telling.read(ended=True)
+    assert telling.epochs.found == [{"loss": 1}]
 
 
 def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Has the Python of a trial's program tell hpsearch what it logs with `wandb.log`.
+"""Has a program tell hpsearch what it logs with `wandb.log` and sets in `run.summary`.
 
 Python imports this file at its start, since a trial's PYTHONPATH begins with its directory. The
 program's Python may be another one than hpsearch's, so it imports only the standard library and is
@@ -12,15 +12,22 @@ import sys
 from importlib.machinery import PathFinder
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_MODULE = "wandb.sdk.wandb_run"
+_STAND_IN = os.path.join(_HERE, "without_wandb", "wandb.py")
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_MODULES = ("wandb.sdk.wandb_run", "wandb.sdk.wandb_summary")
+#: What lies between an import and its finder.
+_IMPORTING = (
+    *("_frozen_importlib", "_frozen_importlib_external", "importlib"),
+    *("importlib._bootstrap", "importlib._bootstrap_external"),
+)
 
 
 class _Finder:
-    """Finds the module of W&B whose class `Run` logs, and wraps its `log`."""
+    """Finds the modules of W&B that take metrics, and wraps what takes them."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != _MODULE:
+        if name not in _MODULES:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
@@ -29,12 +36,45 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import wrapped
+            from wandb_log import log_wrapped, summary_wrapped
 
-            module.Run.log = wrapped(module.Run.log)
+            if name.endswith("run"):
+                module.Run.log = log_wrapped(module.Run.log)
+            else:
+                # Not that of the base class, by which nested items are set, too.
+                module.Summary.update = summary_wrapped(module.Summary.update)
 
         spec.loader.exec_module = exec_module
         return spec
+
+
+class _StandInFinder:
+    """Finds the stand-in for a `wandb` that is not installed, if the program itself imports it.
+
+    A library that looks for `wandb` is told the truth.
+    """
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "wandb" or not _by_the_program(sys._getframe(1)):  # noqa: SLF001
+            return None
+        from importlib.util import spec_from_file_location
+
+        # A package, so that a part that it lacks is a module that is not found.
+        return spec_from_file_location(name, _STAND_IN, submodule_search_locations=[])
+
+
+def _by_the_program(frame) -> bool:
+    """Whether a frame, or the one that imports by it, is neither a library's nor Python's."""
+    while frame is not None and frame.f_globals.get("__name__") in _IMPORTING:
+        frame = frame.f_back
+    if frame is None:
+        return False
+    if frame.f_globals.get("__name__") == "__main__":
+        return True
+    file = frame.f_code.co_filename
+    packages = "site-packages" in file or "dist-packages" in file
+    return not packages and not file.startswith((_LIBRARY, "<frozen "))
 
 
 def _run_the_next() -> None:
@@ -50,5 +90,5 @@ def _run_the_next() -> None:
 if os.environ.get("HPSEARCH_REPORT"):
     sys.meta_path.insert(0, _Finder)
     # Last, so that an installed wandb comes first.
-    sys.path.append(os.path.join(_HERE, "without_wandb"))
+    sys.meta_path.append(_StandInFinder)
 _run_the_next()

@@ -1,36 +1,47 @@
-"""What `wandb.log` is given, told to hpsearch. Written for Python 3.8, by the standard library."""
+"""What W&B is given, told to hpsearch. Written for Python 3.8, by the standard library."""
 
 from __future__ import annotations
 
-import json
 import os
 from functools import wraps
 
+from hpsearch_report import append
 
-def wrapped(log):
+
+def log_wrapped(log):
     """Return W&B's `Run.log` such that it tells hpsearch, too."""
 
     @wraps(log)
     def telling(run, data, *arguments, **named):
         result = log(run, data, *arguments, **named)
-        tell(data)
+        tell(data, *arguments, **named)
         return result
 
     return telling
 
 
-def tell(data):
+def summary_wrapped(update):
+    """Return W&B's `Summary.update`, which each setting of an item calls, such that it tells."""
+
+    @wraps(update)
+    def telling(summary, data):
+        result = update(summary, data)
+        tell(data, by="summary")
+        return result
+
+    return telling
+
+
+def tell(data, step=None, *_, by="wandb", **__):
     """Append the numbers of a mapping to the trial's reports."""
     path = os.environ.get("HPSEARCH_REPORT")
     values = dict(_numbers(data, ""))
-    if not path or not values:
-        return
-    line = json.dumps({"by": "wandb", "epoch": None, "values": values}) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+        step = int(step)
+    except (TypeError, ValueError):
+        step = None
+    if path and values:
+        append(path, {"by": by, "epoch": None, "step": step, "values": values})
 
 
 def _numbers(data, prefix):
@@ -40,7 +51,7 @@ def _numbers(data, prefix):
             yield from _numbers(value, "{}{}.".format(prefix, name))
         elif not isinstance(value, (bool, str, bytes)):
             try:
-                yield "{}{}".format(prefix, name), float(value)
-            except (TypeError, ValueError):
-                # A picture, a table and the like.
+                number = float(value)
+            except Exception:  # noqa: BLE001, S112 - of a picture, a table, several numbers
                 continue
+            yield "{}{}".format(prefix, name), number

@@ -11,6 +11,9 @@ import os
 
 from wandb_log import tell
 
+#: The version of W&B whose calls it takes.
+__version__ = "0.31.0"
+
 
 class _Config(dict):
     """A mapping whose items are attributes, too; the trial's values do not change."""
@@ -44,10 +47,39 @@ class _Config(dict):
         for name, value in dict(_mapping(values), **named).items():
             self[name] = value
 
+    def as_dict(self):
+        """Return a copy."""
+        return dict(self)
+
     def setdefaults(self, values):
         """Set items that nothing has set."""
         for name, value in dict(values).items():
             self.setdefault(name, value)
+
+
+class _Summary(dict):
+    """A mapping whose items are attributes, too; it tells hpsearch what is set."""
+
+    def __setitem__(self, name, value):
+        self.update({name: value})
+
+    __setattr__ = __setitem__
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def update(self, values=(), **named):
+        """Set items."""
+        values = dict(values, **named)
+        super().update(values)
+        tell(values, by="summary")
+
+    def logged(self, values):
+        """Take what has been told by `log`."""
+        super().update(values)
 
 
 def _mapping(values):
@@ -79,10 +111,10 @@ class _Run(_Inert):
         self.id = self.name = os.environ.get("HPSEARCH_TRIAL", "")
         self.dir = os.environ.get("HPSEARCH_TRIAL_DIR", ".")
 
-    def log(self, data, *_, **__):
+    def log(self, data, *arguments, **named):
         """Tell hpsearch the numbers."""
-        summary.update(data)
-        tell(data)
+        summary.logged(data)
+        tell(data, *arguments, **named)
 
     def finish(self, *_, **__):
         """Do nothing."""
@@ -95,7 +127,7 @@ class _Run(_Inert):
 
 
 config = _Config()
-summary = {}
+summary = _Summary()
 run = None
 
 
