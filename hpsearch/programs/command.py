@@ -61,11 +61,6 @@ class UserProgram:
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
 
-    @property
-    def takes_arguments(self) -> bool:
-        """Whether values are in its command line."""
-        return any(item[2:-1] in _OF_VALUES for item in self.command)
-
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program gets it: nested as in the file."""
         nested: dict[str, Any] = {}
@@ -170,7 +165,10 @@ def _unfit(argument: str) -> str:
     """Say why an argument cannot be passed; empty if it can."""
     if "\0" in argument:
         return "an argument has a zero byte, which no command line can hold"
-    size = len(os.fsencode(argument)) if argument.isprintable() else len(argument.encode("utf-8"))
+    try:
+        size = len(os.fsencode(argument))
+    except UnicodeEncodeError:
+        return f"an argument has characters that no command line can hold: {argument[:40]!a}"
     if size > MOST_ARGUMENT_BYTES:
         return (
             f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,13 @@ def test_zero_bytes_are_refused():
         program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
     with pytest.raises(InputError, match="zero byte"):
         arguments("a\0")
+
+
+def test_bytes_that_are_no_utf_8_are_passed_on(monkeypatch):
+    monkeypatch.setenv("NAME", os.fsdecode(b"a\xff\n"))
+    assert os.fsencode(arguments("${envvar:NAME}")[0]) == b"a\xff\n"
+    with pytest.raises(InputError, match="no command line can hold"):
+        arguments("\ud800")
 
 
 def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
