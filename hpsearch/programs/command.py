@@ -72,24 +72,43 @@ class UserProgram:
             place[last] = value
         return nested
 
-    def arguments(self, config: Mapping[str, Any], seed: int, trial_dir: Path) -> list[str]:
+    def require_variables(self) -> None:
+        """Check that the environment has each variable that the command names.
+
+        Raises:
+            InputError: It lacks one.
+        """
+        for item in self.command:
+            _MACRO.sub(self._variable, item)
+
+    def arguments(
+        self, config: Mapping[str, Any], seed: int, trial_dir: Path, *, look_up: bool = True
+    ) -> list[str]:
         """Return the command line of a config.
 
         Args:
             trial_dir: Where `${args_json_file}` is.
+            look_up: Whether `${envvar:NAME}` is replaced; it may be a secret, which is shown to
+                nobody.
 
         Raises:
             InputError: The environment lacks a variable, or an argument cannot be passed.
         """
         macros = self._macros(self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
+
+        def part(match: re.Match[str]) -> str:
+            # What is no macro is text of the program's own.
+            unknown = self._variable(match) if look_up else match[0]
+            return parts.get(match[1], unknown)
+
         found: list[str] = []
         for item in self.command:
             whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
             if whole in macros:
                 found += macros[whole]
             else:
-                found.append(_MACRO.sub(lambda match: _part(match, parts), item))
+                found.append(_MACRO.sub(part, item))
         for argument in found:
             if fault := _unfit(argument):
                 raise InputError(fault)
@@ -98,7 +117,18 @@ class UserProgram:
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
         """Return the command line as a shell would take it, with the place of a first process."""
         place = Path(self.trials) / str(trial) / "run-1"
-        return " ".join(map(_quoted, self.arguments(config, seed, place)))
+        return " ".join(map(_quoted, self.arguments(config, seed, place, look_up=False)))
+
+    def _variable(self, match: re.Match[str]) -> str:
+        """The value of an environment variable, if the macro is one's."""
+        variable = _VARIABLE.match(match[1])
+        if variable is None:
+            return match[0]
+        name = variable[1]
+        value = self.environment[name] if name in self.environment else os.environ.get(name)
+        if value is None:
+            raise InputError(f"command: the environment has no variable {name}")
+        return value
 
     def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
         # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
@@ -153,14 +183,6 @@ def _quoted(argument: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def _part(match: re.Match[str], parts: Mapping[str, str]) -> str:
-    name = match[1]
-    if variable := _VARIABLE.match(name):
-        return os.environ[variable[1]]
-    # What is no macro is text of the program's own.
-    return parts.get(name, match[0])
-
-
 def _unfit(argument: str) -> str:
     """Say why an argument cannot be passed; empty if it can."""
     if "\0" in argument:
@@ -187,10 +209,7 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
     for index, item in enumerate(command):
         whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
         for name in _MACRO.findall(item):
-            variable = _VARIABLE.match(name)
-            if variable and variable[1] not in os.environ:
-                yield index, f"the environment has no variable {variable[1]}"
-            if variable or name in PARTS:
+            if name in PARTS or _VARIABLE.match(name):
                 continue
             if name in ITEMS and name != whole:
                 yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"

@@ -207,7 +207,7 @@ class ProgramSweep(ProgramFields):
 
         Args:
             trials: The directory with one directory for each trial.
-            environment: See `Program`.
+            environment: See `UserProgram`.
         """
         return UserProgram(
             command=self.command or DEFAULT_COMMAND,
@@ -385,7 +385,7 @@ def _length_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         return
     for config in configs:
         try:
-            program.arguments(config, 0, Path())
+            program.arguments(config, 0, Path(), look_up=False)
         except InputError as error:
             yield ("parameters",), str(error)
             return

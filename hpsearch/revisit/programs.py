@@ -124,6 +124,7 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
         around = {name: users_value(name) for name in ENVIRONMENT}
         program = sweep.run_of(scratch, around)
         _require_same(directory, run.sweep, sweep, program, row)
+        program.require_variables()
         epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
         training = Training(
             execution.config.trained,

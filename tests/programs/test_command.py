@@ -13,6 +13,8 @@ import pytest
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.programs.command import UserProgram, command_faults
 from hpsearch.programs.sweep import program_sweep
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
 
 VALUES = {"lr": 0.1, "flag": True, "off": False, "text": "a b", "none": None}
 PLACE = Path("/trial")
@@ -57,7 +59,6 @@ def test_nested_values_are_nested_again_as_wandb_passes_them():
     ("items", "said"),
     [
         (["${nothing}"], "there is no macro ${nothing}"),
-        (["${envvar:NO_SUCH_VARIABLE}"], "no variable NO_SUCH_VARIABLE"),
         (["--all=${args}"], "an item of its own"),
         (["${program}"], "needs the key program"),
     ],
@@ -82,6 +83,22 @@ def test_zero_bytes_are_refused():
         program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
     with pytest.raises(InputError, match="zero byte"):
         arguments("a\0")
+
+
+def test_a_variable_is_looked_up_where_a_program_runs_and_shown_to_nobody(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET", raising=False)
+    raw = {"command": ["true", "--key=${envvar:SECRET}"], "metric": "m", "parameters": {"x": [1]}}
+    sweep = program_sweep(raw)
+    program = sweep.run_of("")
+    assert "${envvar:SECRET}" in program.shell_line({}, 0, 1)
+    with pytest.raises(InputError, match="no variable SECRET"):
+        program.arguments({}, 0, PLACE)
+    with pytest.raises(InputError, match="no variable SECRET"):
+        run_sweep(sweep, Settings(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("SECRET", "word")
+    assert "word" not in program.shell_line({}, 0, 1)
+    assert program.arguments({}, 0, PLACE) == ["true", "--key=word"]
 
 
 def test_bytes_that_are_no_utf_8_are_passed_on(monkeypatch):
