@@ -32,6 +32,15 @@ ITEMS: Final = ("env", "interpreter", "program", *_OF_VALUES, "args_json_file")
 PARTS: Final = ("seed", "trial_dir")
 _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
+#: What may stand before a script: a Python, and such options of it as have no values.
+_BEFORE_SCRIPT: Final = re.compile(
+    r"(\$\{env\}|\$\{interpreter\}|(.*/)?python[0-9.]*|-[bBdEiIOPqsSuvx]+)\Z"
+)
+#: Endings of scripts, in small letters.
+_SUFFIXES: Final = (
+    *(".py", ".pyc", ".pyz", ".ipynb", ".sh", ".bash", ".zsh", ".r", ".jl", ".rb", ".pl"),
+    *(".lua", ".js", ".mjs", ".ts", ".m", ".php", ".jar", ".groovy", ".tcl", ".awk"),
+)
 #: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
 MOST_ARGUMENT_BYTES: Final = 131_071
 
@@ -198,6 +207,80 @@ def _unfit(argument: str) -> str:
             'command: ["${interpreter}", "${program}", "${args_json_file}"]'
         )
     return ""
+
+
+def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
+    """Return the first script that a command names.
+
+    An option's value is none, since it may be a file that the program writes. Nor is what the
+    command begins with, which may be an interpreter, unless it lies below the first base.
+
+    Args:
+        bases: Directories in which a relative path is looked for, in order; absolute.
+
+    Returns:
+        An absolute path, or None.
+    """
+    begins, after_option = True, False
+    for index, item in enumerate(command):
+        is_value, is_option = after_option, item.startswith("-")
+        # Such flags of an interpreter's have no values.
+        begins = begins and (index == 0 or bool(_BEFORE_SCRIPT.match(item)))
+        after_option = is_option and "=" not in item and not begins
+        if is_value or is_option or "${" in item or "\0" in item:
+            continue
+        for base in bases if index else bases[:1]:
+            path = Path(os.path.normpath(base / item))
+            own = path.resolve().is_relative_to(base.resolve())
+            # Without a separator, the first item is found by PATH.
+            if (index or (own and os.sep in item)) and _is_script(path, own=own):
+                return path
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Its name is too long for a file.
+        return False
+
+
+def _is_script(path: Path, *, own: bool) -> bool:
+    """Whether a file is a script, by its name or its first bytes, or the user's `own` binary."""
+    if not _is_file(path):
+        return False
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return False
+    return head.startswith(b"#!") or (own and head == b"\x7fELF")
+
+
+def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[str, ...]:
+    """Return a command that names the same script from a directory.
+
+    Args:
+        program: The script's absolute path; empty if there is none.
+    """
+    found = list(command)
+    for index, item in enumerate(command):
+        if _names(item, program):
+            if not _is_file(directory / item):
+                found[index] = program
+            break
+    return tuple(found)
+
+
+def _names(item: str, program: str) -> bool:
+    """Whether an item is the end of a path."""
+    if not program or "\0" in item or item.startswith("-"):
+        return False
+    parts = [part for part in Path(os.path.normpath(item)).parts if part != os.pardir]
+    return bool(parts) and list(Path(program).parts[-len(parts) :]) == parts
 
 
 def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[int, str]]:

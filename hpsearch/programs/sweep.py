@@ -11,7 +11,13 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram, command_faults
+from hpsearch.programs.command import (
+    DEFAULT_COMMAND,
+    UserProgram,
+    command_faults,
+    command_in,
+    script_of,
+)
 from hpsearch.programs.parameters import PLAIN, ProgramParameters, parse_parameters
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
@@ -209,13 +215,14 @@ class ProgramSweep(ProgramFields):
             trials: The directory with one directory for each trial.
             environment: See `UserProgram`.
         """
+        here = Path.cwd()
         return UserProgram(
-            command=self.command or DEFAULT_COMMAND,
+            command=command_in(here, self.command or DEFAULT_COMMAND, self.file),
             program=self.file,
             metric=self.metric.name,
             paths=self.parameters.paths,
             metrics_file=self.metrics_file or "",
-            directory=str(Path.cwd()),
+            directory=str(here),
             trials=trials,
             environment=environment or {},
         )
@@ -464,11 +471,16 @@ def _validated(
     except ValidationError as error:
         return None, faults_of(error, ProgramSweep.keys())
     faults: list[Fault] = []
-    if sweep.program is not None and base_dir is not None:
+    if base_dir is None:
+        return sweep, faults
+    if sweep.program is None:
+        found = script_of(sweep.command or (), (base_dir, Path.cwd()))
+    else:
         found = _found(sweep.program, base_dir)
         if check and not found.is_file():
             where = f"{base_dir / sweep.program} nor {Path.cwd() / sweep.program}"
             faults.append((("program",), f"no such file: neither {where}"))
+    if found is not None:
         warnings = sweep.warnings
         sweep = sweep.model_copy(update={"program": str(found)})
         sweep._warnings = warnings  # noqa: SLF001 - its own

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import UserProgram, command_faults
+from hpsearch.programs.command import UserProgram, command_faults, script_of
 from hpsearch.programs.sweep import program_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
@@ -115,3 +115,33 @@ def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
     assert line.isprintable()
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [f"--{n}={v}" for n, v in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (["${interpreter}", "train.py", "data.csv"], "train.py"),
+        (["/usr/bin/env", "python", "-u", "sub/../train.py", "${args}"], "train.py"),
+        (["${env}", "${interpreter}", "-u", "train.py"], "train.py"),
+        # Beside the sweep file first, then from the working directory.
+        (["python", "both.py"], "both.py"),
+        (["python", "there.py"], "elsewhere/there.py"),
+        (["bash", "{here}/elsewhere/there.py"], "elsewhere/there.py"),
+        (["./train.py"], "train.py"),
+        # What the program may write, what PATH has, and data.
+        (["python", "-m", "train", "--out", "train.py"], None),
+        (["python", "--out", "train.py"], None),
+        (["train.py"], None),
+        ([sys.executable, "data.csv"], None),
+        (["env", sys.executable, "data.csv"], None),
+        (["python", "${args}", "x" * 5_000, "a\0"], None),
+    ],
+    ids=str,
+)
+def test_the_script_that_a_command_names(command, found, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("train.py", "both.py", "elsewhere/both.py", "elsewhere/there.py", "data.csv"):
+        (tmp_path / name).write_text("")
+    command = [item.replace("{here}", str(tmp_path)) for item in command]
+    bases = (tmp_path, tmp_path / "elsewhere")
+    assert script_of(command, bases) == (None if found is None else tmp_path / found)
