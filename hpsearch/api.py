@@ -593,7 +593,7 @@ def optimize(
         if objective is not None:
             raise InputError("objective, command: only one of them can give the scores")
         raw = {
-            "command": list(command),
+            "command": command,
             "metric": {"name": metric, "goal": goal},
             "parameters": parameters,
             "method": method,
