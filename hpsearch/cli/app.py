@@ -426,11 +426,17 @@ def reproduce(
     Of a program's trial, print the command line; with --sweep, run it.
     """
     from hpsearch.cli import revisit
+    from hpsearch.revisit.programs import holds_program
 
     which = (trial, seed, fold)
-    code = revisit.reproduce_of_program(directory, which, sweep, make_console())
-    if code is not None:
-        raise typer.Exit(code)
+    if holds_program(directory):
+        if script is not None or trust:
+            option = "--trust" if script is None else "--script"
+            raise InputError(
+                f"{option}: is of models, and {directory} is of a program; without it, its command "
+                "line is printed, and --sweep FILE runs it"
+            )
+        raise typer.Exit(revisit.reproduce_of_program(directory, which, sweep, make_console()))
     may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)

@@ -150,8 +150,13 @@ def _require_same(
     program: UserProgram,
     row: ExecutionResult,
 ) -> None:
-    if stored.command != sweep.command or stored.metric != sweep.metric:
-        raise ChangedSweepError(f"{directory}: was made with another command or metric")
+    for key in ("command", "metric", "metrics_file"):
+        if getattr(stored, key) != getattr(sweep, key):
+            raise ChangedSweepError(f"{directory}: was made with another {key}")
+    if Path(stored.file).name != Path(sweep.file).name:
+        raise ChangedSweepError(
+            f"{directory}: was made by the program {stored.file or '-'}, not {sweep.file or '-'}"
+        )
     now, before = fingerprint_of(program), row.versions.get("data")
     if before is not None and now != before:
         raise ChangedSweepError(
