@@ -38,7 +38,7 @@ from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.arguments import (
     method_of,
     oracle_name,
-    program_of,
+    program_sweep_of,
     require_searchable,
     sweep_name,
     sweep_of,
@@ -635,7 +635,7 @@ def _optimize_program(
     raw: Mapping[str, Any], out: str | os.PathLike[str] | None, verbose: int | str
 ) -> Results:
     """Search for the best config of a program; see `optimize`."""
-    sweep = program_of({"name": sweep_name(None, out), **raw})
+    sweep = program_sweep_of({"name": sweep_name(None, out), **raw})
     reporter = make_reporter(verbose)
 
     def work(directory: Path) -> Results:

@@ -121,7 +121,7 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
 
 
-def program_of(raw: Mapping[str, Any]) -> ProgramSweep:
+def program_sweep_of(raw: Mapping[str, Any]) -> ProgramSweep:
     """Return the sweep of a program that a file with these keys describes.
 
     Raises:
