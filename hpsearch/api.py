@@ -24,7 +24,8 @@ from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.problem import METRIC
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
-from hpsearch.programs.sweep import ProgramSweep, load_any, names_program, program_sweep
+from hpsearch.programs.loading import load_any, names_program, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
 from hpsearch.revisit.rescoring import Rescorer

@@ -123,7 +123,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
-    from hpsearch.programs.sweep import load_any
+    from hpsearch.programs.loading import load_any
     from hpsearch.progress.display import make_display
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
@@ -179,7 +179,8 @@ def plan(
     """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
     from hpsearch.cli.programs import print_program_plan
-    from hpsearch.programs.sweep import ProgramSweep, load_any
+    from hpsearch.programs.loading import load_any
+    from hpsearch.programs.sweep import ProgramSweep
 
     loaded = load_any(sweep, set_ or (), with_data=True)
     if isinstance(loaded, ProgramSweep):

@@ -19,7 +19,7 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import write_atomically
-from hpsearch.programs.sweep import load_any
+from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
 from hpsearch.reporting.page import write_page

@@ -13,7 +13,8 @@ from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
-from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.programs.loading import load_any, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.revisit.rows import Reproduction, Which
 from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.sweep import ProgramSweep, program_sweep
+from hpsearch.programs.loading import program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue

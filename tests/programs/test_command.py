@@ -13,7 +13,7 @@ import pytest
 from hpsearch import optimize
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.programs.command import UserProgram, command_faults, script_of
-from hpsearch.programs.sweep import program_sweep
+from hpsearch.programs.loading import program_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 

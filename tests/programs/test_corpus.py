@@ -14,7 +14,7 @@ from rich.console import Console
 from wandb_files import wandb_file
 
 from hpsearch.cli.programs import print_program_plan
-from hpsearch.programs.sweep import load_any
+from hpsearch.programs.loading import load_any
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 

@@ -6,7 +6,8 @@ import pytest
 
 from hpsearch.errors import SweepFileError
 from hpsearch.programs.fingerprint import fingerprint_of
-from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.programs.loading import load_any, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.distributions import Drawn
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep, load_sweep
