@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.machine import cores
-from hpsearch.programs.sweep import program_sweep
+from hpsearch.programs.loading import program_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 

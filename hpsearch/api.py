@@ -24,7 +24,8 @@ from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.problem import METRIC
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
-from hpsearch.programs.sweep import ProgramSweep, load_any, names_program, program_sweep
+from hpsearch.programs.loading import load_any, names_program, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
 from hpsearch.revisit.rescoring import Rescorer
@@ -38,7 +39,7 @@ from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.arguments import (
     method_of,
     oracle_name,
-    program_of,
+    program_sweep_of,
     require_searchable,
     sweep_name,
     sweep_of,
@@ -597,7 +598,7 @@ def optimize(
         if objective is not None:
             raise InputError("objective, command: only one of them can give the scores")
         raw = {
-            "command": list(command),
+            "command": command,
             "metric": {"name": metric, "goal": goal},
             "parameters": parameters,
             "method": method,
@@ -640,7 +641,7 @@ def _optimize_program(
     raw: Mapping[str, Any], out: str | os.PathLike[str] | None, verbose: int | str
 ) -> Results:
     """Search for the best config of a program; see `optimize`."""
-    sweep = program_of({"name": sweep_name(None, out), **raw})
+    sweep = program_sweep_of({"name": sweep_name(None, out), **raw})
     reporter = make_reporter(verbose)
 
     def work(directory: Path) -> Results:

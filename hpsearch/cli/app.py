@@ -123,7 +123,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
-    from hpsearch.programs.sweep import load_any
+    from hpsearch.programs.loading import load_any
     from hpsearch.progress.display import make_display
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
@@ -179,7 +179,8 @@ def plan(
     """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
     from hpsearch.cli.programs import print_program_plan
-    from hpsearch.programs.sweep import ProgramSweep, load_any
+    from hpsearch.programs.loading import load_any
+    from hpsearch.programs.sweep import ProgramSweep
 
     loaded = load_any(sweep, set_ or (), with_data=True)
     if isinstance(loaded, ProgramSweep):
@@ -426,11 +427,17 @@ def reproduce(
     Of a program's trial, print the command line; with --sweep, run it.
     """
     from hpsearch.cli import revisit
+    from hpsearch.revisit.programs import holds_program
 
     which = (trial, seed, fold)
-    code = revisit.reproduce_of_program(directory, which, sweep, make_console())
-    if code is not None:
-        raise typer.Exit(code)
+    if holds_program(directory):
+        if script is not None or trust:
+            option = "--trust" if script is None else "--script"
+            raise InputError(
+                f"{option}: is of models, and {directory} is of a program; without it, its command "
+                "line is printed, and --sweep FILE runs it"
+            )
+        raise typer.Exit(revisit.reproduce_of_program(directory, which, sweep, make_console()))
     may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)

@@ -20,7 +20,7 @@ from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -110,13 +110,11 @@ def _short(value: Any) -> str:
 
 
 def _domain(parameter: Parameter) -> str:
-    domain, choices = parameter.domain, parameter.choices
+    domain, choices = parameter.model_domain, parameter.choices
     if isinstance(domain, Choices) or (choices and len(choices) <= _MOST_VALUES):
         choices = choices or ()
         more = len(choices) - _MOST_VALUES
         return ", ".join(map(str, choices[:_MOST_VALUES])) + (f" and {more} more" * (more > 0))
-    # A custom model has no other ones.
-    assert isinstance(domain, Range)
     step = f", step {domain.step:g}" if domain.step is not None else ""
     return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
 

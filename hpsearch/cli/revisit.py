@@ -19,14 +19,14 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.files import write_atomically
-from hpsearch.programs.sweep import load_any
+from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.programs import holds_program, open_program, reproduce_program
+from hpsearch.revisit.programs import open_program, reproduce_program
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
@@ -237,17 +237,15 @@ _AS_IT_IS: Final[dict[str, Any]] = {"soft_wrap": True, "markup": False, "highlig
 
 def reproduce_of_program(
     directory: Path, which: Choice, sweep: Path | None, console: Console
-) -> int | None:
+) -> int:
     """Print the command line of a program's trial, or run it if the user trusts it.
 
     Args:
         sweep: The user's own sweep file, which names the same program.
 
     Returns:
-        The exit code; None if the directory is not that of a program.
+        The exit code.
     """
-    if not holds_program(directory):
-        return None
     if sweep is not None:
         return _print_reproduction(reproduce_program(directory, Which(*which), sweep), console)
     run = open_program(directory)

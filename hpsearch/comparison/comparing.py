@@ -93,7 +93,10 @@ def compare_tables(
 #: Parts of a sweep file that belong to the recipe.
 _RECIPE = ("seed", "early_stopping", "model")
 _SOFTWARE = ("version", "tensorflow", "keras")
-_MEANING = {"data": "other values, labels or another split"}
+_MEANING = {
+    "data": "other values, labels or another split",
+    "program": "the program's files differ",
+}
 
 
 @dataclass(frozen=True)
@@ -159,10 +162,11 @@ def assumptions(tables: Sequence[Table]) -> list[str]:
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
     """Return other differences that may be the reason: those of recipe and software."""
+    code = _provenance_differences(tables, ("program",))
     found = _provenance_differences(tables, ("recipe",))
     if found:
         found = _sweep_differences(tables, _RECIPE) or found
-    return [str(each) for each in (*found, *_provenance_differences(tables, _SOFTWARE))]
+    return [str(each) for each in (*code, *found, *_provenance_differences(tables, _SOFTWARE))]
 
 
 def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> list[Difference]:

@@ -205,6 +205,8 @@ def _unique(place: Path, places: Sequence[Path]) -> str:
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns that tell the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
+#: A column that the tables of programs alone have.
+_OF_PROGRAM = "program_commit"
 #: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains; a
 #: table does not say whether its `proposals` are others than random ones.
 _DRAWING = (*FIXED_METHODS, "asha", PRIOR)
@@ -302,7 +304,11 @@ def _require_mapping(path: Path, cells: pd.DataFrame, columns: Columns) -> None:
 
 def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     present = [name for name in _PROVENANCE if name in frame.columns]
-    return {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
+    found = {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
+    if _OF_PROGRAM in frame.columns:
+        # Its data are its own; the fingerprint is that of its file.
+        found["program"] = found.pop("data")
+    return found
 
 
 def _learned(frame: pd.DataFrame) -> tuple[str, ...]:

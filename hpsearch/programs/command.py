@@ -32,6 +32,15 @@ ITEMS: Final = ("env", "interpreter", "program", *_OF_VALUES, "args_json_file")
 PARTS: Final = ("seed", "trial_dir")
 _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
+#: What may stand before a script: a Python, and such options of it as have no values.
+_BEFORE_SCRIPT: Final = re.compile(
+    r"(\$\{env\}|\$\{interpreter\}|(.*/)?python[0-9.]*|-[bBdEiIOPqsSuvx]+)\Z"
+)
+#: Endings of scripts, in small letters.
+_SUFFIXES: Final = (
+    *(".py", ".pyc", ".pyz", ".ipynb", ".sh", ".bash", ".zsh", ".r", ".jl", ".rb", ".pl"),
+    *(".lua", ".js", ".mjs", ".ts", ".m", ".php", ".jar", ".groovy", ".tcl", ".awk"),
+)
 #: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
 MOST_ARGUMENT_BYTES: Final = 131_071
 
@@ -61,11 +70,6 @@ class UserProgram:
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
 
-    @property
-    def takes_arguments(self) -> bool:
-        """Whether values are in its command line."""
-        return any(item[2:-1] in _OF_VALUES for item in self.command)
-
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program gets it: nested as in the file."""
         nested: dict[str, Any] = {}
@@ -77,24 +81,43 @@ class UserProgram:
             place[last] = value
         return nested
 
-    def arguments(self, config: Mapping[str, Any], seed: int, trial_dir: Path) -> list[str]:
+    def require_variables(self) -> None:
+        """Check that the environment has each variable that the command names.
+
+        Raises:
+            InputError: It lacks one.
+        """
+        for item in self.command:
+            _MACRO.sub(self._variable, item)
+
+    def arguments(
+        self, config: Mapping[str, Any], seed: int, trial_dir: Path, *, look_up: bool = True
+    ) -> list[str]:
         """Return the command line of a config.
 
         Args:
             trial_dir: Where `${args_json_file}` is.
+            look_up: Whether `${envvar:NAME}` is replaced; it may be a secret, which is shown to
+                nobody.
 
         Raises:
             InputError: The environment lacks a variable, or an argument cannot be passed.
         """
         macros = self._macros(self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
+
+        def part(match: re.Match[str]) -> str:
+            # What is no macro is text of the program's own.
+            unknown = self._variable(match) if look_up else match[0]
+            return parts.get(match[1], unknown)
+
         found: list[str] = []
         for item in self.command:
             whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
             if whole in macros:
                 found += macros[whole]
             else:
-                found.append(_MACRO.sub(lambda match: _part(match, parts), item))
+                found.append(_MACRO.sub(part, item))
         for argument in found:
             if fault := _unfit(argument):
                 raise InputError(fault)
@@ -103,7 +126,18 @@ class UserProgram:
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
         """Return the command line as a shell would take it, with the place of a first process."""
         place = Path(self.trials) / str(trial) / "run-1"
-        return " ".join(map(_quoted, self.arguments(config, seed, place)))
+        return " ".join(map(_quoted, self.arguments(config, seed, place, look_up=False)))
+
+    def _variable(self, match: re.Match[str]) -> str:
+        """The value of an environment variable, if the macro is one's."""
+        variable = _VARIABLE.match(match[1])
+        if variable is None:
+            return match[0]
+        name = variable[1]
+        value = self.environment[name] if name in self.environment else os.environ.get(name)
+        if value is None:
+            raise InputError(f"command: the environment has no variable {name}")
+        return value
 
     def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
         # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
@@ -158,19 +192,14 @@ def _quoted(argument: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def _part(match: re.Match[str], parts: Mapping[str, str]) -> str:
-    name = match[1]
-    if variable := _VARIABLE.match(name):
-        return os.environ[variable[1]]
-    # What is no macro is text of the program's own.
-    return parts.get(name, match[0])
-
-
 def _unfit(argument: str) -> str:
     """Say why an argument cannot be passed; empty if it can."""
     if "\0" in argument:
         return "an argument has a zero byte, which no command line can hold"
-    size = len(os.fsencode(argument)) if argument.isprintable() else len(argument.encode("utf-8"))
+    try:
+        size = len(os.fsencode(argument))
+    except UnicodeEncodeError:
+        return f"an argument has characters that no command line can hold: {argument[:40]!a}"
     if size > MOST_ARGUMENT_BYTES:
         return (
             f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "
@@ -178,6 +207,80 @@ def _unfit(argument: str) -> str:
             'command: ["${interpreter}", "${program}", "${args_json_file}"]'
         )
     return ""
+
+
+def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
+    """Return the first script that a command names.
+
+    An option's value is none, since it may be a file that the program writes. Nor is what the
+    command begins with, which may be an interpreter, unless it lies below the first base.
+
+    Args:
+        bases: Directories in which a relative path is looked for, in order; absolute.
+
+    Returns:
+        An absolute path, or None.
+    """
+    begins, after_option = True, False
+    for index, item in enumerate(command):
+        is_value, is_option = after_option, item.startswith("-")
+        # Such flags of an interpreter's have no values.
+        begins = begins and (index == 0 or bool(_BEFORE_SCRIPT.match(item)))
+        after_option = is_option and "=" not in item and not begins
+        if is_value or is_option or "${" in item or "\0" in item:
+            continue
+        for base in bases if index else bases[:1]:
+            path = Path(os.path.normpath(base / item))
+            own = path.resolve().is_relative_to(base.resolve())
+            # Without a separator, the first item is found by PATH.
+            if (index or (own and os.sep in item)) and _is_script(path, own=own):
+                return path
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Its name is too long for a file.
+        return False
+
+
+def _is_script(path: Path, *, own: bool) -> bool:
+    """Whether a file is a script, by its name or its first bytes, or the user's `own` binary."""
+    if not _is_file(path):
+        return False
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return False
+    return head.startswith(b"#!") or (own and head == b"\x7fELF")
+
+
+def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[str, ...]:
+    """Return a command that names the same script from a directory.
+
+    Args:
+        program: The script's absolute path; empty if there is none.
+    """
+    found = list(command)
+    for index, item in enumerate(command):
+        if _names(item, program):
+            if not _is_file(directory / item):
+                found[index] = program
+            break
+    return tuple(found)
+
+
+def _names(item: str, program: str) -> bool:
+    """Whether an item is the end of a path."""
+    if not program or "\0" in item or item.startswith("-"):
+        return False
+    parts = [part for part in Path(os.path.normpath(item)).parts if part != os.pardir]
+    return bool(parts) and list(Path(program).parts[-len(parts) :]) == parts
 
 
 def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[int, str]]:
@@ -189,10 +292,7 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
     for index, item in enumerate(command):
         whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
         for name in _MACRO.findall(item):
-            variable = _VARIABLE.match(name)
-            if variable and variable[1] not in os.environ:
-                yield index, f"the environment has no variable {variable[1]}"
-            if variable or name in PARTS:
+            if name in PARTS or _VARIABLE.match(name):
                 continue
             if name in ITEMS and name != whole:
                 yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"

@@ -1,8 +1,9 @@
-"""What tells one state of a program from another: its files and its git commit."""
+"""What tells one state of a program from another: its file and its git commit."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,33 +14,17 @@ _GIT_SECONDS = 20.0
 _COMMIT_DIGITS = 12
 
 
-def program_files(program: UserProgram) -> list[Path]:
-    """Return the program's file, and every other file that its command names."""
-    found = [Path(program.program)] if program.program else []
-    here = Path(program.directory)
-    for item in program.command:
-        # An absolute path is more likely an interpreter's, which is no part of the program.
-        if "${" in item or "\0" in item or Path(item).is_absolute():
-            continue
-        try:
-            if (here / item).is_file():
-                found.append(here / item)
-        except OSError:
-            # A name that is too long for a file.
-            continue
-    return list(dict.fromkeys(found))
-
-
 def fingerprint_of(program: UserProgram) -> str:
-    """Return `d` and 11 hex digits of the program's files; equal for equal contents.
+    """Return `d` and 11 hex digits of the program's file, or of its command if it has none.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: The file cannot be read.
     """
-    digest = hashlib.sha256()
-    for path in program_files(program):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    if program.program:
+        with Path(program.program).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    else:
+        digest = hashlib.sha256(json.dumps(program.command).encode())
     return "d" + digest.hexdigest()[:11]
 
 
@@ -48,8 +33,7 @@ def commit_of(program: UserProgram) -> str:
 
     Empty if it is in no repository, or there is no git.
     """
-    files = program_files(program)
-    place = files[0].parent if files else Path(program.directory)
+    place = Path(program.program).parent if program.program else Path(program.directory)
     commit = _git(place, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return ""
@@ -77,6 +61,6 @@ def _git(place: Path, *arguments: str) -> str:
 
 def code_lines(program: UserProgram) -> Iterator[str]:
     """Yield lines for people: what is fingerprinted, and of which commit it is."""
-    names = ", ".join(str(path) for path in program_files(program)) or "no file"
     commit = commit_of(program)
-    yield f"program    {names}" + (f", commit {commit}" if commit else "")
+    name = program.program or "no file, so its edits are not noticed"
+    yield f"program    {name}" + (f", commit {commit}" if commit else "")

@@ -196,6 +196,11 @@ def _check_ends(distribution: str, low: float, high: float) -> None:
         raise InvalidValue.at(f"must be below max, {show(high)}, not {show(low)}", "min")
     if distribution.endswith("_values") and low <= 0:
         raise InvalidValue.at(f"must be above 0 on a log scale, not {show(low)}", "min")
-    if not distribution.endswith("_values") and "log" in distribution and high > 700:
-        hint = f"{distribution}_values takes the values themselves"
+    if distribution.endswith("_values") or "log" not in distribution:
+        return
+    hint = f"{distribution}_values takes the values themselves"
+    if distribution == "inv_log_uniform" and low < -700:
+        said = f"is a negative exponent of e, -700 or more, not {show(low)}; {hint}"
+        raise InvalidValue.at(said, "min")
+    if distribution != "inv_log_uniform" and high > 700:
         raise InvalidValue.at(f"is an exponent of e, at most 700, not {show(high)}; {hint}", "max")

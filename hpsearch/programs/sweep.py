@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
-from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram, command_faults
+from hpsearch.errors import InputError
+from hpsearch.programs.command import (
+    DEFAULT_COMMAND,
+    UserProgram,
+    command_faults,
+    command_in,
+)
 from hpsearch.programs.parameters import PLAIN, ProgramParameters, parse_parameters
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
@@ -46,9 +51,7 @@ from hpsearch.spec.settings import (
     Seeds,
     seeds_of,
 )
-from hpsearch.spec.sweep import Sweep, apply_overrides, load_sweep, problems_of, read_document
 from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
-from hpsearch.spec.yaml import Document
 from hpsearch.wording import did_you_mean, show
 
 #: Keys of W&B that say nothing about a run on this machine.
@@ -207,15 +210,16 @@ class ProgramSweep(ProgramFields):
 
         Args:
             trials: The directory with one directory for each trial.
-            environment: See `Program`.
+            environment: See `UserProgram`.
         """
+        here = Path.cwd()
         return UserProgram(
-            command=self.command or DEFAULT_COMMAND,
+            command=command_in(here, self.command or DEFAULT_COMMAND, self.file),
             program=self.file,
             metric=self.metric.name,
             paths=self.parameters.paths,
             metrics_file=self.metrics_file or "",
-            directory=str(Path.cwd()),
+            directory=str(here),
             trials=trials,
             environment=environment or {},
         )
@@ -385,7 +389,7 @@ def _length_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         return
     for config in configs:
         try:
-            program.arguments(config, 0, Path())
+            program.arguments(config, 0, Path(), look_up=False)
         except InputError as error:
             yield ("parameters",), str(error)
             return
@@ -409,76 +413,3 @@ def _advice(sweep: ProgramSweep) -> Iterator[str]:
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
         )
-
-
-def names_program(data: Any) -> bool:
-    """Whether the data of a sweep file is that of a program."""
-    return isinstance(data, Mapping) and any(key in data for key in OF_PROGRAMS)
-
-
-def load_any(
-    path: str | Path, overrides: Sequence[str] = (), *, with_data: bool = False
-) -> Sweep | ProgramSweep:
-    """Read a sweep file, of MLPs or of a program.
-
-    Args:
-        path: The file.
-        overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
-        with_data: Whether a data file or a program that is missing is a problem.
-
-    Raises:
-        SweepFileError: With all problems, sorted by line.
-    """
-    document = read_document(path)
-    if document.fatal or not names_program(document.data):
-        return load_sweep(path, overrides, with_data=with_data)
-    file = Path(path)
-    sources = apply_overrides(document, overrides)
-    sweep, faults = _validated(document, file.stem, file.absolute().parent, check=with_data)
-    if sweep is None or faults or document.problems:
-        raise SweepFileError(str(path), problems_of(document, faults, sources))
-    return sweep
-
-
-def program_sweep(
-    raw: Mapping[str, Any], filename: str = "<python>", base_dir: Path | None = None
-) -> ProgramSweep:
-    """Read a mapping with the keys of a program's sweep file.
-
-    Raises:
-        SweepFileError: With all problems, each on line 1.
-    """
-    document = Document(data=dict(raw))
-    sweep, faults = _validated(document, "sweep", base_dir, check=base_dir is not None)
-    if sweep is None or faults:
-        raise SweepFileError(filename, problems_of(document, faults, {}))
-    return sweep
-
-
-def _validated(
-    document: Document, stem: str, base_dir: Path | None, *, check: bool
-) -> tuple[ProgramSweep | None, list[Fault]]:
-    data = {"name": clean_name(stem), **document.data}
-    try:
-        sweep = ProgramSweep.model_validate(data)
-    except ValidationError as error:
-        return None, faults_of(error, ProgramSweep.keys())
-    faults: list[Fault] = []
-    if sweep.program is not None and base_dir is not None:
-        found = _found(sweep.program, base_dir)
-        if check and not found.is_file():
-            where = f"{base_dir / sweep.program} nor {Path.cwd() / sweep.program}"
-            faults.append((("program",), f"no such file: neither {where}"))
-        warnings = sweep.warnings
-        sweep = sweep.model_copy(update={"program": str(found)})
-        sweep._warnings = warnings  # noqa: SLF001 - its own
-    return sweep, faults
-
-
-def _found(program: str, base_dir: Path) -> Path:
-    """The program's file: beside the sweep file, or as W&B has it from the working directory."""
-    path = Path(program).expanduser()
-    for base in (base_dir, Path.cwd()):
-        if (base / path).is_file():
-            return (base / path).absolute()
-    return (base_dir / path).absolute()

@@ -13,7 +13,8 @@ from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
-from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.programs.loading import load_any, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.revisit.rows import Reproduction, Which
 from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
@@ -124,6 +125,7 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
         around = {name: users_value(name) for name in ENVIRONMENT}
         program = sweep.run_of(scratch, around)
         _require_same(directory, run.sweep, sweep, program, row)
+        program.require_variables()
         epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
         training = Training(
             execution.config.trained,
@@ -149,8 +151,13 @@ def _require_same(
     program: UserProgram,
     row: ExecutionResult,
 ) -> None:
-    if stored.command != sweep.command or stored.metric != sweep.metric:
-        raise ChangedSweepError(f"{directory}: was made with another command or metric")
+    for key in ("command", "metric", "metrics_file"):
+        if getattr(stored, key) != getattr(sweep, key):
+            raise ChangedSweepError(f"{directory}: was made with another {key}")
+    if Path(stored.file).name != Path(sweep.file).name:
+        raise ChangedSweepError(
+            f"{directory}: was made by the program {stored.file or '-'}, not {sweep.file or '-'}"
+        )
     now, before = fingerprint_of(program), row.versions.get("data")
     if before is not None and now != before:
         raise ChangedSweepError(

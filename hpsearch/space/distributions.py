@@ -10,6 +10,8 @@ from typing import Final
 
 #: The ends of [0, 1], of which some distributions have no quantile.
 _LEAST, _MOST = 2.0**-60, 1.0 - 2.0**-53
+#: Largest number that is drawn; the steps of a `q_` distribution may still be added to it.
+_LARGEST = 1e307
 
 #: Distribution -> its arguments, and the values of those that may be left out.
 ARGUMENTS: Final[Mapping[str, Mapping[str, float | None]]] = {
@@ -53,10 +55,11 @@ class Drawn:
     def at(self, position: float) -> float:
         """Return the quantile at `position` in [0, 1)."""
         value = self._quantile(min(max(position, _LEAST), _MOST))
+        value = min(max(value, -_LARGEST), _LARGEST)
         step = self.given.get("q")
         if step is None:
             return value
-        rounded = round(value / step) * step
+        rounded = _rounded(value, step)
         # Twelve digits, so that 3 * 0.1 is 0.3.
         return int(rounded) if isinstance(step, int) else float(f"{rounded:.12g}")
 
@@ -82,7 +85,7 @@ class Drawn:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         step = self.given.get("q", 0)
-        if step and not math.isclose(value, round(value / step) * step, abs_tol=1e-9 * step):
+        if step and not math.isclose(value, _rounded(value, step), abs_tol=1e-9 * step):
             return False
         match self.distribution.removeprefix("q_"):
             case "normal":
@@ -112,7 +115,7 @@ class Drawn:
             case "normal":
                 return numbers["mu"] + numbers["sigma"] * _STANDARD(position)
             case "log_normal":
-                return math.exp(numbers["mu"] + numbers["sigma"] * _STANDARD(position))
+                return _exp(numbers["mu"] + numbers["sigma"] * _STANDARD(position))
             case "beta":
                 # Slow to import, and only this distribution needs it.
                 from scipy.special import betaincinv
@@ -130,6 +133,16 @@ def _normal(value: float, mean: float, deviation: float) -> float:
     if deviation == 0:
         return 0.5
     return 0.5 * math.erfc((mean - value) / (deviation * math.sqrt(2)))
+
+
+def _rounded(value: float, step: float) -> float:
+    """The multiple of `step` next to `value`; `value` itself if floats have no such multiple."""
+    count = value / step
+    return round(count) * step if math.isfinite(count) else value
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, math.log(_LARGEST)))
 
 
 def _log(value: float) -> float:

@@ -118,6 +118,12 @@ class Parameter:
     domain: Choices | Range | Drawn
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
+    @property
+    def model_domain(self) -> Choices | Range:
+        """The domain of a model's hyperparameter; distributions are of programs alone."""
+        assert not isinstance(self.domain, Drawn)
+        return self.domain
+
     @cached_property
     def choices(self) -> tuple[Value, ...] | None:
         """All values; None for a range without a step."""

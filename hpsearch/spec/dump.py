@@ -8,7 +8,7 @@ from typing import Any, Final
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.parameters import raw_range
 from hpsearch.spec.rules import plain
 from hpsearch.spec.sweep import Sweep
@@ -67,14 +67,13 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 
 def _raw(parameter: Parameter) -> Any:
-    # A custom model has no other ones.
-    assert isinstance(parameter.domain, Range | Choices)
-    if isinstance(parameter.domain, Range):
-        raw = raw_range(parameter.domain)
+    domain = parameter.model_domain
+    if isinstance(domain, Range):
+        raw = raw_range(domain)
     elif parameter.when:
-        raw = {"values": list(parameter.domain.values)}
+        raw = {"values": list(domain.values)}
     else:
-        return list(parameter.domain.values)
+        return list(domain.values)
     if parameter.when:
         raw["when"] = {name: list(values) for name, values in parameter.when.items()}
     return raw

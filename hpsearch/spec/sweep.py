@@ -20,7 +20,7 @@ from hpsearch.spec.hyperparameters import custom_names, is_known
 from hpsearch.spec.method import CONFIGS, MethodSpec
 from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of
 from hpsearch.spec.settings import Budget, EarlyStoppingSpec, ExecutionSettings, ModelSpec
-from hpsearch.spec.wandb import KEYS, program_of, translate
+from hpsearch.spec.wandb import KEYS, program_fault, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -362,7 +362,7 @@ def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, li
         kind = "a list" if isinstance(data, list) else "a single value"
         message = f"is {kind}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
-    if (said := program_of(data)) is not None:
+    if (said := program_fault(data)) is not None:
         # Everything else in it is as a program's sweep has it.
         return None, [said]
     faults = list(_empty(data))

@@ -40,7 +40,7 @@ def translate(data: Mapping[str, Any]) -> Translation:
     """Replace W&B's top-level keys by hpsearch's in the sweep file of a model."""
     kept = {key: item for key, item in data.items() if key not in IGNORED}
     raw, faults = translate_search(kept)
-    said = program_of(data)
+    said = program_fault(data)
     if said is not None:
         faults.insert(0, said)
     warnings = [
@@ -62,7 +62,7 @@ def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Faul
     return raw, faults.faults
 
 
-def program_of(data: Mapping[str, Any]) -> Fault | None:
+def program_fault(data: Mapping[str, Any]) -> Fault | None:
     """Return the place of a key that names a program, and why it has none here."""
     for key in OF_PROGRAMS:
         if key in data:

@@ -13,7 +13,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import version_of
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
-from hpsearch.programs.command import UserProgram
+from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram
 from hpsearch.programs.fingerprint import commit_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
@@ -200,7 +200,8 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
         recipe={
             "seed": sweep.seed,
             "kind": str(Kind.PROGRAM),
-            "command": list(program.command),
+            # As the file has it: the same from any working directory.
+            "command": list(sweep.command or DEFAULT_COMMAND),
             "metrics_file": program.metrics_file,
         },
     )

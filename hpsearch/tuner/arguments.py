@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.sweep import ProgramSweep, program_sweep
+from hpsearch.programs.loading import program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue
@@ -121,7 +122,7 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
 
 
-def program_of(raw: Mapping[str, Any]) -> ProgramSweep:
+def program_sweep_of(raw: Mapping[str, Any]) -> ProgramSweep:
     """Return the sweep of a program that a file with these keys describes.
 
     Raises:

@@ -48,6 +48,8 @@ def run_sweep(
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):
         require_names(sweep)
+    else:
+        sweep.run_of("").require_variables()
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:

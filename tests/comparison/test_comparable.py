@@ -96,3 +96,18 @@ def test_a_broken_sweep_file_does_not_hide_the_difference(tmp_path):
         sweeps=["nonsense: 1\n", "nonsense: 2\n"],
     )
     assert "dfffffffffff" in refused(found)
+
+
+def test_versions_of_a_program_are_compared_and_told_apart(tmp_path):
+    paths = [tmp_path / "t0", tmp_path / "t1"]
+    for path, data in zip(paths, ("d1", "d2"), strict=True):
+        write(path, Made(units([0.1, 0.2]), data=data))
+        head, *rows = (path / "results.csv").read_text().splitlines()
+        lines = [head + ",program_commit", *(row + "," for row in rows)]
+        (path / "results.csv").write_text("\n".join(lines) + "\n")
+    found = read_tables(paths)
+    assert comparing.differences(found) == []
+    assert comparing.side_notes(found) == ["program: t0 d1, t1 d2 (the program's files differ)"]
+    assert comparing.assumptions(found) == [
+        "data and split: not told by t0, t1; taken to be the same"
+    ]

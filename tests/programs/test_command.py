@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hpsearch import optimize
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import UserProgram, command_faults
-from hpsearch.programs.sweep import program_sweep
+from hpsearch.programs.command import UserProgram, command_faults, script_of
+from hpsearch.programs.loading import program_sweep
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
 
 VALUES = {"lr": 0.1, "flag": True, "off": False, "text": "a b", "none": None}
 PLACE = Path("/trial")
@@ -56,7 +60,6 @@ def test_nested_values_are_nested_again_as_wandb_passes_them():
     ("items", "said"),
     [
         (["${nothing}"], "there is no macro ${nothing}"),
-        (["${envvar:NO_SUCH_VARIABLE}"], "no variable NO_SUCH_VARIABLE"),
         (["--all=${args}"], "an item of its own"),
         (["${program}"], "needs the key program"),
     ],
@@ -76,11 +79,39 @@ def test_an_argument_that_linux_does_not_take_is_refused_before_anything_runs(va
     assert whole.space.cardinality() == 2
 
 
+def test_a_command_as_text_is_refused_from_python_too():
+    with pytest.raises(InputError, match=r"command: must be a list of a program"):
+        optimize(command="echo 1", parameters={"x": [1]}, method="grid")
+
+
 def test_zero_bytes_are_refused():
     with pytest.raises(SweepFileError, match="zero byte"):
         program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
     with pytest.raises(InputError, match="zero byte"):
         arguments("a\0")
+
+
+def test_a_variable_is_looked_up_where_a_program_runs_and_shown_to_nobody(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET", raising=False)
+    raw = {"command": ["true", "--key=${envvar:SECRET}"], "metric": "m", "parameters": {"x": [1]}}
+    sweep = program_sweep(raw)
+    program = sweep.run_of("")
+    assert "${envvar:SECRET}" in program.shell_line({}, 0, 1)
+    with pytest.raises(InputError, match="no variable SECRET"):
+        program.arguments({}, 0, PLACE)
+    with pytest.raises(InputError, match="no variable SECRET"):
+        run_sweep(sweep, Settings(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("SECRET", "word")
+    assert "word" not in program.shell_line({}, 0, 1)
+    assert program.arguments({}, 0, PLACE) == ["true", "--key=word"]
+
+
+def test_bytes_that_are_no_utf_8_are_passed_on(monkeypatch):
+    monkeypatch.setenv("NAME", os.fsdecode(b"a\xff\n"))
+    assert os.fsencode(arguments("${envvar:NAME}")[0]) == b"a\xff\n"
+    with pytest.raises(InputError, match="no command line can hold"):
+        arguments("\ud800")
 
 
 def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
@@ -90,3 +121,33 @@ def test_the_line_for_a_shell_is_printable_and_read_back_by_one():
     assert line.isprintable()
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [f"--{n}={v}" for n, v in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (["${interpreter}", "train.py", "data.csv"], "train.py"),
+        (["/usr/bin/env", "python", "-u", "sub/../train.py", "${args}"], "train.py"),
+        (["${env}", "${interpreter}", "-u", "train.py"], "train.py"),
+        # Beside the sweep file first, then from the working directory.
+        (["python", "both.py"], "both.py"),
+        (["python", "there.py"], "elsewhere/there.py"),
+        (["bash", "{here}/elsewhere/there.py"], "elsewhere/there.py"),
+        (["./train.py"], "train.py"),
+        # What the program may write, what PATH has, and data.
+        (["python", "-m", "train", "--out", "train.py"], None),
+        (["python", "--out", "train.py"], None),
+        (["train.py"], None),
+        ([sys.executable, "data.csv"], None),
+        (["env", sys.executable, "data.csv"], None),
+        (["python", "${args}", "x" * 5_000, "a\0"], None),
+    ],
+    ids=str,
+)
+def test_the_script_that_a_command_names(command, found, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("train.py", "both.py", "elsewhere/both.py", "elsewhere/there.py", "data.csv"):
+        (tmp_path / name).write_text("")
+    command = [item.replace("{here}", str(tmp_path)) for item in command]
+    bases = (tmp_path, tmp_path / "elsewhere")
+    assert script_of(command, bases) == (None if found is None else tmp_path / found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import math
+import os
 
 import pandas as pd
 import pytest
@@ -11,14 +14,16 @@ from rich.console import Console
 from wandb_files import wandb_file
 
 from hpsearch.cli.programs import print_program_plan
-from hpsearch.programs.sweep import load_any
+from hpsearch.programs.loading import load_any
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
-# It tells the metric that its sweep names, for any arguments.
+# It keeps its arguments, and tells the metric that its sweep names.
 TRAIN = """\
 import os, sys, json
 values = json.load(open(os.environ["HPSEARCH_VALUES"]))
+with open(os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "seen"), "w") as file:
+    json.dump([sys.argv[1:], values], file)
 for epoch in (1, 2):
     print(json.dumps({open("metric").read(): len(repr(values)) / epoch}))
 """
@@ -53,12 +58,60 @@ def test_every_file_is_planned(load, seeds):
         assert "trial 1 " in text.getvalue(), seed
 
 
+def fits(body, value):
+    """Whether W&B may give a parameter this value."""
+    if "parameters" in body:
+        inner = body["parameters"]
+        return set(inner) == set(value) and all(fits(inner[name], value[name]) for name in inner)
+    if "value" in body or "values" in body:
+        return value in body.get("values", [body.get("value")])
+    distribution = body.get("distribution", "uniform")
+    if "min" not in body or not distribution.endswith(("uniform", "_values")):
+        return math.isfinite(value)
+    if distribution.endswith("log_uniform"):
+        return value >= 0
+    half = body.get("q", "q_" in distribution) / 2
+    return body["min"] - half <= value <= body["max"] + half
+
+
+def wandb_arguments(raw, values, run):
+    """What W&B's agent passes after the program: `create_sweep_command_args` of wandb 0.31."""
+    pairs = [f"{name}={value}" for name, value in values.items()]
+    flags = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in values.items()
+        if value is not False
+    ]
+    filled = {
+        "${args}": [f"--{pair}" for pair in pairs],
+        "${args_no_hyphens}": pairs,
+        "${args_no_boolean_flags}": flags,
+        "${args_json}": [json.dumps(values)],
+        "${args_json_file}": [str(run / "values.json")],
+        "${envvar:HOME}": [os.environ["HOME"]],
+    }
+    command = raw.get("command", ["${program}", "${args}"])
+    after = command[command.index("${program}") + 1 :]
+    return [argument for item in after for argument in filled.get(item, [item])]
+
+
 @pytest.mark.parametrize(
     "seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 12))]
 )
-def test_a_sample_runs(load, tmp_path, seed):
-    sweep = load(seed)
+def test_a_sample_runs_as_wandb_runs_it(load, tmp_path, seed):
+    raw, sweep = wandb_file(seed), load(seed)
     run_sweep(sweep, Settings(out=tmp_path / "out", report=False))
-    table = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert set(table["status"]) <= {"completed", "stopped"}, table["error"].tolist()
-    assert len(table) >= 1
+    table = pd.read_csv(tmp_path / "out" / "results.csv").set_index("trial")
+    ends = [end for end in (raw.get("run_cap"), sweep.space.cardinality()) if end is not None]
+    assert len(table) == min(ends)
+    for trial, row in table.iterrows():
+        # One that is halted may run again.
+        for run in (tmp_path / "out" / "trials" / str(trial)).glob("run-*"):
+            arguments, values = json.loads((run / "seen").read_text())
+            assert arguments == wandb_arguments(raw, values, run)
+            assert fits({"parameters": raw["parameters"]}, values), values
+        # Halted after its first epoch, if its second one was not told in time.
+        epochs = int(row["epochs_trained"])
+        assert row["score"] == pytest.approx(len(repr(values)) / epochs)
+        assert row["status"] == "completed" or "early_terminate" in raw
+        assert epochs == 2 or row["status"] == "stopped"

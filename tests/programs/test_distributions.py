@@ -79,6 +79,27 @@ def test_draws_lie_within_and_encode_to_their_position(name):
             assert dimension.decode(encoded) == pytest.approx(value, rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"distribution": "log_normal", "mu": 1000},
+        {"distribution": "log_normal", "sigma": 1e308},
+        {"distribution": "q_log_normal", "mu": 1000, "q": 0.5},
+        {"distribution": "q_normal", "q": 1e-320},
+        {"distribution": "normal", "mu": 1e308, "sigma": 1e308},
+        {"distribution": "q_uniform", "min": -1e308, "max": 1e308, "q": 1e308},
+        {"distribution": "inv_log_uniform", "min": -700, "max": 1e308},
+        {"distribution": "beta", "a": 1e-320, "b": 1e308},
+    ],
+    ids=str,
+)
+def test_draws_are_finite_whatever_the_arguments(body):
+    found = parameter(body)
+    drawn = [found.at(position) for position in (0.0, 0.3, 0.5, 1.0)]
+    assert all(math.isfinite(value) for value in drawn)
+    assert all(found.domain.contains(value) for value in drawn)
+
+
 def test_whole_steps_give_whole_numbers():
     found = parameter({"distribution": "q_log_normal", "mu": 2, "sigma": 1, "q": 5})
     assert all(type(found.at(k / 10)) is int for k in range(10))
@@ -100,6 +121,7 @@ def test_probabilities_are_those_of_the_values():
         ({"distribution": "normal", "min": 1}, "has no meaning with normal"),
         ({"distribution": "log_uniform", "min": 1}, "max is missing"),
         ({"distribution": "log_uniform", "min": 1, "max": 800}, "is an exponent of e"),
+        ({"distribution": "inv_log_uniform", "min": -800, "max": 1}, "-700 or more"),
         ({"distribution": "inv_log_uniform_values", "min": 0, "max": 1}, "above 0"),
         ({"distribution": "normal", "sigma": -1}, "0 or more"),
         ({"distribution": "q_normal", "q": 0}, "above 0"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from hpsearch.programs.sweep import load_any
+from hpsearch.programs.loading import load_any
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 

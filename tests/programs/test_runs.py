@@ -235,7 +235,7 @@ def test_a_killed_driver_leaves_no_program_and_the_run_goes_on(home):
 @pytest.mark.slow
 def test_a_program_that_takes_too_long_is_a_timeout_and_leaves_nothing(home):
     (home / "train.py").write_text(HANGING)
-    settings = ("--set", "execution.timeout=1s", "--set", "parameters.x=[1,2]", "--workers", "1")
+    settings = ("--set", "execution.timeout=10s", "--set", "parameters.x=[1,2]", "--workers", "1")
     run(home, *settings)
     assert rows(home)["status"].tolist() == ["completed", "timeout"]
     pids = [int(pid) for pid in (home / "pids").read_text().split()]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import SweepFileError
-from hpsearch.programs.sweep import ProgramSweep, load_any, program_sweep
+from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.loading import load_any, program_sweep
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.distributions import Drawn
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.store.provenance import program_identity
 
 LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [1, 2]}}
 
@@ -143,6 +146,41 @@ def test_a_program_is_found_beside_the_file_or_from_the_working_directory(
     missing = file("program: gone.py\nmetric: loss\n", "g.yaml")
     with pytest.raises(SweepFileError, match="no such file"):
         load_any(missing, with_data=True)
+
+
+def identity_of(path):
+    sweep = load_any(path, with_data=True)
+    program = sweep.run_of("")
+    return program_identity(sweep, program, fingerprint_of(program))
+
+
+def test_rows_are_of_the_script_that_the_command_names(file, tmp_path, monkeypatch):
+    command = '["${interpreter}", train.py, --out, model.pt, "${args}"]'
+    path = file(f"command: {command}\nmetric: loss\n", "s.yaml")
+    before = identity_of(path)
+    # The program may write what the command names beside it.
+    (tmp_path / "model.pt").write_text("weights")
+    assert identity_of(path) == before
+    # It is the same program from another directory, and is found there.
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    assert identity_of("../s.yaml") == before
+    arguments = load_any("../s.yaml").run_of("").arguments({}, 0, tmp_path)
+    assert arguments[1:] == [str(tmp_path / "train.py"), "--out", "model.pt"]
+    stored = program_sweep(load_any("../s.yaml").raw())
+    assert stored.file == str(tmp_path / "train.py")
+    # An edit is another one, of a script by its absolute path, too.
+    absolute = file(f"command: [python, {tmp_path / 'train.py'}]\nmetric: loss\n", "absolute.yaml")
+    data = identity_of(absolute).data
+    (tmp_path / "train.py").write_text("edited")
+    assert identity_of(path).data != before.data
+    assert identity_of(absolute).data != data
+
+
+def test_programs_without_a_file_are_told_apart_by_their_commands(file):
+    one = identity_of(file("command: [echo, 'loss: 1']\nmetric: loss\n", "a.yaml"))
+    two = identity_of(file("command: [echo, 'loss: 2']\nmetric: loss\n", "b.yaml"))
+    assert one.data != two.data
 
 
 def test_wandbs_words(file):
