@@ -67,8 +67,9 @@ def print_plan(
         trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
-        for line in _from_prior(search, make_recipe(sweep, shape.task)):
-            say(line)
+        if not where.store.exists():
+            for line in _from_prior(search, make_recipe(sweep, shape.task)):
+                say(line)
         return
     stored, results = _stored(where)
     executions = _executions(sweep, search, limit, stored)
@@ -95,11 +96,11 @@ def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
     strategy = strategy_of(search, recipe)
     if strategy is None:
         return
-    first = strategy.ask(min(strategy.foreseen, search.limit or strategy.foreseen))
+    count = len(search.listed) + strategy.foreseen
+    first = strategy.ask(min(count, search.limit or count))
     known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
     if known:
-        count = counted(len(known), "config")
-        yield f"first      {count} that do well on other tables (prior: mlp):"
+        yield "first      what does well on other tables (prior: mlp):"
     varied = [p.name for p in search.space.parameters if p.choices is None or len(p.choices) > 1]
     for values in known:
         yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)

@@ -205,6 +205,7 @@ class AdaptiveStrategy:
         self.encoding = Encoding(space)
         self.history = History(self.encoding, maximize=goal == "maximize")
         self._listed = iter(listed)
+        self._listed_count = len(listed)
         self._random = random_draws(space, seed)
         self._seed = seed
         self._stream = stream_of(type(self).__name__)
@@ -255,9 +256,10 @@ class AdaptiveStrategy:
         listed = self._first_new(self._listed)
         if listed is not None:
             return Proposal(listed)
-        start = self._first_new(self._starts)
-        if start is not None:
-            return Proposal(start, by=PRIOR)
+        if len(self.history) < self._listed_count + self._initial:
+            start = self._first_new(self._starts)
+            if start is not None:
+                return Proposal(start, by=PRIOR)
         if len(self.history) >= self._initial:
             entropy = np.random.SeedSequence([self._seed, self.history.proposed, self._stream])
             config = self.suggest(np.random.default_rng(entropy))
@@ -283,6 +285,9 @@ class AdaptiveStrategy:
         if self._prior is None:
             return iter(())
         configs, rows = self.table or self._sample()
+        if not configs:
+            # Hardly any point satisfies the constraints.
+            return iter(())
         return (configs[place] for place in self._prior.starts(rows, _STARTS))
 
     def _sample(self) -> tuple[list[Config], Array]:

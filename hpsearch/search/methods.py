@@ -50,7 +50,8 @@ def _study(search: _Search) -> Study | None:
         return None
     from hpsearch.search.prior import is_known, shipped
 
-    if not any(map(is_known, search.space.names)):
+    varied = (p.name for p in search.space.parameters if p.choices is None or len(p.choices) > 1)
+    if not any(map(is_known, varied)):
         return None
     return shipped().of(search.kinds) if search.kinds else shipped()
 

@@ -65,32 +65,41 @@ class _Optimizer:
     nesterov: bool
 
 
+def _number(value: Any) -> float:
+    """Return a number as such; NaN for anything else, which a function may name alike."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else math.nan
+
+
 def _optimizer(value: Any) -> _Optimizer:
     given = dict(value) if isinstance(value, Mapping) else {"name": value}
-    alias = str(given.pop("name"))
+    alias = str(given.pop("name", "")).lower()
     name, implied = OPTIMIZER_ALIASES.get(alias, (alias, {}))
     arguments = {**implied, **given}
     rate = arguments.get("learning_rate", math.nan)
     if isinstance(rate, Mapping):
         rate = rate.get("initial_learning_rate", math.nan)
     family = _ALIKE.get(name, name)
-    momentum = float(arguments.get("momentum", math.nan)) if family == "sgd" else 0.0
+    momentum = _number(arguments.get("momentum")) if family == "sgd" else 0.0
     if family not in _OPTIMIZERS:
         # Nothing is known of it: as adam with the default rate, whatever its own.
         return _Optimizer(_OPTIMIZERS.index("adam"), 1e-3, 0.0, nesterov=False)
     return _Optimizer(
-        _OPTIMIZERS.index(family), float(rate), momentum, bool(arguments.get("nesterov", False))
+        _OPTIMIZERS.index(family), _number(rate), momentum, bool(arguments.get("nesterov", False))
     )
 
 
 def _log_units(value: Any) -> float:
     """The mean of the binary logarithms of one number, or one a layer."""
-    listed = value if isinstance(value, list) else [value]
-    return sum(math.log2(each) for each in listed) / len(listed) if listed else math.nan
+    listed = [_number(each) for each in (value if isinstance(value, list) else [value])]
+    if not listed or not all(each > 0 for each in listed):
+        return math.nan
+    return sum(map(math.log2, listed)) / len(listed)
 
 
 def _activation(value: Any) -> float:
-    name = _LIKE.get(str(value), str(value))
+    name = str(value).lower()
+    name = _LIKE.get(name, name)
     return float(_ACTIVATIONS.index(name)) if name in _ACTIVATIONS else math.nan
 
 
@@ -109,7 +118,7 @@ class _Columns:
         self._defaults = DEFAULTS if self.is_mlp else DEFAULTS | _OF_FUNCTIONS
         self.names = (*self._dimensions, *self._fixed)
 
-    def numbers(self, name: str, read: Callable[[Any], float] = float) -> Array:
+    def numbers(self, name: str, read: Callable[[Any], float] = _number) -> Array:
         """Return what `read` makes of each row's value, shape `(n,)`; NaN without a value."""
         if name in self._dimensions:
             at, dimension = self._dimensions[name]
@@ -128,7 +137,7 @@ def _numbers(dimension: Dimension, codes: Array, read: Callable[[Any], float]) -
     known = ~np.isnan(codes)
     if dimension.parameter.choices is None:
         found[known] = dimension.numbers(codes[known])
-        return found if read is float else np.array([read(value) for value in found.tolist()])
+        return found if read is _number else np.array([read(value) for value in found.tolist()])
     different, which = np.unique(codes[known], return_inverse=True)
     values = np.array([read(dimension.decode(code)) for code in different.tolist()])
     found[known] = values[which] if len(different) else []
@@ -139,11 +148,15 @@ def _filled(values: Array, default: float) -> Array:
     return np.where(np.isnan(values), default, values)
 
 
+def _positive(values: Array, default: float | Array) -> Array:
+    return np.where(values > 0, values, default)
+
+
 def _mean_of_layers(columns: _Columns, name: str, depth: Array, of_all: Array) -> Array:
     """Return the mean over hidden layers of numbers that `name_K` overrides for layer K."""
     total = of_all * depth
     for layer in columns.layers(name):
-        own = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else float)
+        own = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else _number)
         total += np.where(~np.isnan(own) & (layer <= depth), own - of_all, 0.0)
     return total / np.maximum(depth, 1.0)
 
@@ -189,8 +202,8 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
     width = np.where(hidden, (_mean_of_layers(columns, "units", depth, units) - 6) / 2, 0.0)
     deep = np.where(hidden, (depth - 2.5) / 1.5, 0.0)
     normed = columns.numbers("layer_type", lambda value: float(value in _NORMED))
-    batch = np.log2(_filled(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
-    epochs = np.log2(_filled(columns.numbers("epochs"), DEFAULTS["epochs"]))
+    batch = np.log2(_positive(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
+    epochs = np.log2(_positive(columns.numbers("epochs"), DEFAULTS["epochs"]))
     l2 = _filled(columns.numbers("l2"), 0.0)
     found = {
         "flat": 1.0 - hidden,
@@ -221,7 +234,7 @@ def _of_optimizer(columns: _Columns) -> dict[str, Array]:
     rate = _filled_by(own, columns.numbers("learning_rate"))
     default = np.where(family == 0, 1e-2, 1e-3)
     # Momentum m multiplies a step by 1 / (1 - m) in the long run.
-    log_rate = (np.log10(np.where(np.isnan(rate), default, rate)) + heavy + 2.5) / 1.25
+    log_rate = (np.log10(_positive(rate, default)) + heavy + 2.5) / 1.25
     found = {"nesterov": nesterov, "momentum": heavy}
     for place, name in enumerate(_OPTIMIZERS):
         found[name] = (family == place).astype(float)

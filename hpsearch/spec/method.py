@@ -189,6 +189,9 @@ def parse_method(value: Any) -> MethodSpec:
             known = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
             faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
+    proposals = options.get("proposals", "random" if name == "asha" else "tpe")
+    if options.get("prior") == "mlp" and proposals not in ("bayesian", "tpe"):
+        faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")
     faults.finish()
     return MethodSpec(name, options)
 

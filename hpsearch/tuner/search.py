@@ -19,7 +19,7 @@ from hpsearch.space.execution import Repetition
 from hpsearch.space.space import GRID_NEEDS, Config, Kind, Parameter, Space
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
-from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
+from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import SeedRace
@@ -215,7 +215,10 @@ def function_search(
     """
     space = _function_space(parameters, constraints, kind)
     if prior is not None:
-        method = {**({"name": method} if isinstance(method, str) else method), "prior": prior}
+        options = {"name": method} if isinstance(method, str) else dict(method)
+        # A method that takes no prior has none.
+        if prior != "none" or "prior" in METHODS.get(str(options.get("name")), {}):
+            method = {**options, "prior": prior}
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = _listed(space, configs, first)
@@ -266,9 +269,10 @@ def _function_method(
         raise InputError(f"method: {error}") from None
     if spec.enumerates and (continuous := _continuous(space)):
         raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
-    if spec.options.get("prior") == "mlp" and not any(map(is_known, space.names)):
+    varied = [p.name for p in space.parameters if p.choices is None or len(p.choices) > 1]
+    if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
         raise InputError(
-            f"prior: mlp tells nothing of {listing(space.names)}; it knows hyperparameters of MLPs "
+            f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
             f"by their names in a sweep file: {listing(KNOWN)}"
         )
     if spec.name in _HALVING:

@@ -14,7 +14,8 @@ from hpsearch.errors import InputError
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import Prior, features, is_known, shipped
-from hpsearch.search.strategy import PRIOR, Outcome, Strategy
+from hpsearch.search.strategy import PRIOR, Outcome
+from hpsearch.space.constraints import parse
 from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import MethodSpec
@@ -32,9 +33,10 @@ LEARNING = ("auto", "bayesian", "tpe", "hyperband")
 
 
 def space_of(parameters: Mapping[str, Any], kind: Kind = Kind.MLP) -> Space:
+    rules = HYPERPARAMETERS if kind is Kind.MLP else {}
     return Space(
         tuple(
-            parse_parameter(HYPERPARAMETERS.get(name, ANYTHING), raw).parameter(name)
+            parse_parameter(rules.get(name, ANYTHING), raw).parameter(name)
             for name, raw in parameters.items()
         ),
         kind=kind,
@@ -178,12 +180,53 @@ def test_it_is_of_mlps_unless_asked() -> None:
 
 
 def test_its_first_configs_break_no_constraint() -> None:
-    from hpsearch.space.constraints import parse
-
     space = Space(SPACE.parameters, (parse("hidden_layers * units <= 30"),))
     strategy = make_strategy(MethodSpec("auto"), space, trials=20)
     first = [proposal.config.values for proposal in strategy.ask(5)]
     assert all(values["hidden_layers"] * values["units"] <= 30 for values in first)
+
+
+def test_a_space_of_few_configs() -> None:
+    """Fewer than it would begin with, or hardly any that satisfy the constraints."""
+    small = space_of({"units": [16, 32], "epochs": 2})
+    assert [by for _, by in proposals("auto", 2, space=small)] == [PRIOR, PRIOR]
+    units = space_of({"units": {"min": 1, "max": 1_000_000, "type": "int"}})
+    rare = Space(units.parameters, (parse("units == 77"),))
+    strategy = make_strategy(MethodSpec("auto"), rare, trials=20)
+    assert {proposal.by for proposal in strategy.ask(1)} <= {""}
+
+
+def test_nothing_is_known_of_what_varies() -> None:
+    space = space_of({"kernel_initializer": ["zeros", "he_normal"], "units": 32})
+    assert {by for _, by in proposals("auto", 2, space=space)} == {""}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"units": [0, 32, 64], "units_2": [0, 16]},
+        {"batch_size": ["small", "large"]},
+        {"learning_rate": [-1.0, 0.0, {"initial": 0.1}]},
+        {"optimizer": [{"rate": 0.1}, "Adam", 3]},
+        {"hidden_layers": ["one", True, 2], "momentum": [1.0, 2.0]},
+        {"dropout": ["none", 0.5], "activation": [3, "RELU"]},
+    ],
+)
+def test_other_peoples_values_are_unknown(values: dict[str, Any]) -> None:
+    space = space_of({**values, "epochs": [1, 0]}, Kind.FUNCTION)
+    found = proposals("bayesian", 3, space=space, prior="mlp")
+    assert found[0][1] == PRIOR
+    assert plain({"optimizer": "SGD"}, Kind.FUNCTION) == plain({"optimizer": "sgd"}, Kind.FUNCTION)
+
+
+def test_it_comes_before_the_model_only() -> None:
+    """Not after many trials of an earlier run, and no more than the model waits for."""
+    strategy = make_strategy(MethodSpec("tpe"), SPACE, trials=50)
+    known = [p.config for p in make_strategy(MethodSpec("random"), SPACE).ask(20)]
+    strategy.restore(known, [Outcome(config, 0.0) for config in known])
+    assert {proposal.by for proposal in strategy.ask(3)} == {""}
+    found = proposals("bayesian", 4, num_initial_points=2)
+    assert [by for _, by in found] == [PRIOR, PRIOR, "", ""]
 
 
 def test_each_start_helps_where_those_before_it_do_not() -> None:
@@ -215,7 +258,7 @@ def test_optimize_uses_it_if_asked() -> None:
     parameters = {"learning_rate": {"min": 1e-6, "max": 1.0, "scale": "log"}, "other": [1, 2]}
     table = hpsearch.optimize(objective, parameters, trials=6, prior="mlp", verbose=0).table
     assert table["method"].tolist() == [*["prior"] * 5, "auto"]
-    for method in ("auto", {"name": "auto"}):
+    for method in ("auto", {"name": "auto"}, {"name": "auto", "prior": "none"}):
         table = hpsearch.optimize(objective, parameters, method, trials=2, verbose=0).table
         assert table["method"].tolist() == ["auto", "auto"]
 
@@ -225,19 +268,17 @@ def test_optimize_uses_it_if_asked() -> None:
     [
         ("auto", "mlps", "method: unknown prior 'mlps'"),
         ("grid", "mlp", "method grid has no such option"),
+        ({"name": "asha", "proposals": "random"}, "mlp", "random takes no prior: add proposals"),
         ("auto", "mlp", "prior: mlp tells nothing of x; it knows .*learning_rate"),
     ],
 )
-def test_a_prior_that_cannot_be_used(method: str, prior: str, message: str) -> None:
+def test_a_prior_that_cannot_be_used(method: Any, prior: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         hpsearch.optimize(lambda _: 0.0, {"x": [1, 2]}, method, trials=2, prior=prior, verbose=0)
 
 
-def least(strategy: Strategy, loss: Any, trials: int) -> float:
-    found = math.inf
-    for _ in range(trials):
-        (proposal,) = strategy.ask(1)
-        value = loss(proposal.config)
-        strategy.tell([Outcome(proposal.config, value)])
-        found = min(found, value)
-    return found
+def test_a_method_without_a_prior_takes_none() -> None:
+    table = hpsearch.optimize(
+        lambda config: config["x"], {"x": [1.0, 2.0]}, "grid", prior="none", verbose=0
+    ).table
+    assert len(table) == 2
