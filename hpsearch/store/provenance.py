@@ -230,12 +230,12 @@ def require_same_program(
     """
     if stored is None:
         return
-    if stored.data != identity.data and stored.recipe.get("kind") == Kind.PROGRAM and not anyway:
+    edited = replace(identity, data=stored.data)
+    if stored == edited != identity and not anyway:
         raise ChangedSweepError(
             f"{directory}: the program has been edited since its rows were made: the fingerprint "
             f"of its files was {stored.data} and is {identity.data} now. Undo the edit, have the "
             "edited program add rows with --anyway-code (the column data tells them apart), or "
             "begin anew with --fresh"
         )
-    now = replace(identity, data=stored.data) if anyway else identity
-    require_unchanged(stored, now, str(directory))
+    require_unchanged(stored, edited if anyway else identity, str(directory))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from hpsearch.errors import SweepFileError
+from hpsearch.errors import ChangedSweepError, SweepFileError
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.loading import load_any, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.distributions import Drawn
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep, load_sweep
-from hpsearch.store.provenance import program_identity
+from hpsearch.store.provenance import program_identity, require_same_program
 
 LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [1, 2]}}
 
@@ -181,6 +183,9 @@ def test_programs_without_a_file_are_told_apart_by_their_commands(file):
     one = identity_of(file("command: [echo, 'loss: 1']\nmetric: loss\n", "a.yaml"))
     two = identity_of(file("command: [echo, 'loss: 2']\nmetric: loss\n", "b.yaml"))
     assert one.data != two.data
+    # No file was edited.
+    with pytest.raises(ChangedSweepError, match=r"recipe\.command: was .*1.*, is .*2"):
+        require_same_program(one, two, Path("out"), anyway=False)
 
 
 def test_wandbs_words(file):
