@@ -35,6 +35,11 @@ class Tail:
         self._place = 0
         self._rest = b""
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self._path.exists()
+
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """Yield the lines since the last call.
 
@@ -150,6 +155,18 @@ class Telling:
     def epochs(self) -> Epochs:
         """The epochs of the first source that told the metric; none if no source did."""
         told = (each for each in self._sources.values() if each.found)
+        return next(told, Epochs(self._metric))
+
+    @property
+    def judged(self) -> Epochs:
+        """Those of `epochs` by which a program may be halted while it runs.
+
+        Once a program has imported `hpsearch` or called `wandb.init`, which makes the file of its
+        reports, what else it tells may come before them, and is not judged.
+        """
+        if not self._reports.exists:
+            return self.epochs
+        told = (self._sources[name] for name in ("report", "wandb") if self._sources[name].found)
         return next(told, Epochs(self._metric))
 
     @property

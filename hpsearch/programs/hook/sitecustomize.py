@@ -29,8 +29,9 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import wrapped
+            from wandb_log import announced, wrapped
 
+            module.Run.__init__ = announced(module.Run.__init__)
             module.Run.log = wrapped(module.Run.log)
 
         spec.loader.exec_module = exec_module

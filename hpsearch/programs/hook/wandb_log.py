@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from functools import wraps
 
 
@@ -17,6 +18,25 @@ def wrapped(log):
         return result
 
     return telling
+
+
+def announced(begin):
+    """Return `Run.__init__` of W&B such that it tells hpsearch that there is a run."""
+
+    @wraps(begin)
+    def beginning(run, *arguments, **named):
+        announce()
+        begin(run, *arguments, **named)
+
+    return beginning
+
+
+def announce():
+    """Make the file of the trial's reports: what the program prints is not judged from here on."""
+    path = os.environ.get("HPSEARCH_REPORT")
+    if path:
+        with suppress(OSError), open(path, "a"):
+            pass
 
 
 def tell(data):

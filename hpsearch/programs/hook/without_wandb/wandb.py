@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from wandb_log import tell
+from wandb_log import announce, tell
 
 
 class _Config(dict):
@@ -102,6 +102,7 @@ run = None
 def init(*_, **named):
     """Return the run, whose `config` holds the trial's values and `config=` besides."""
     global run
+    announce()
     given = named.get("config")
     if given is not None:
         config.update(given)
