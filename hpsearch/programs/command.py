@@ -50,6 +50,7 @@ class UserProgram:
         trials: The directory with one directory for each trial; absolute.
         environment: Variables that workers have and the program must not: name -> the value of the
             driver, or None.
+        timeout_seconds: Longest time of a trial, or None.
     """
 
     command: tuple[str, ...]
@@ -60,6 +61,7 @@ class UserProgram:
     directory: str = "."
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    timeout_seconds: float | None = None
 
     @property
     def takes_arguments(self) -> bool:

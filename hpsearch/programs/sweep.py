@@ -218,6 +218,7 @@ class ProgramSweep(ProgramFields):
             directory=str(Path.cwd()),
             trials=trials,
             environment=environment or {},
+            timeout_seconds=self.execution.timeout_seconds,
         )
 
     def raw(self) -> Any:
