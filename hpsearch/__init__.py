@@ -10,6 +10,7 @@ Importing hpsearch imports neither TensorFlow nor pandas.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -62,3 +63,8 @@ if not TYPE_CHECKING:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "HPSEARCH_REPORT" in os.environ:
+    # A trial's program will report: its output is not judged from here on.
+    import_module("hpsearch.programs.report")

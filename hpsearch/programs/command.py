@@ -59,6 +59,7 @@ class UserProgram:
         trials: The directory with one directory for each trial; absolute.
         environment: Variables that workers have and the program must not: name -> the value of the
             driver, or None.
+        timeout_seconds: Longest time of a trial, or None.
     """
 
     command: tuple[str, ...]
@@ -69,6 +70,7 @@ class UserProgram:
     directory: str = "."
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    timeout_seconds: float | None = None
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program gets it: nested as in the file."""

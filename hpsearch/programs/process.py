@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -89,19 +90,21 @@ class ProgramProcess:
         elif not self.ended:
             time.sleep(seconds)
 
-    def halt(self) -> None:
-        """Send SIGTERM to the group, and wait until it has ended or its grace is over."""
-        deadline = time.monotonic() + GRACE_SECONDS
+    def halt(self, most_seconds: float = math.inf) -> None:
+        """Send SIGTERM to the group, and wait until it has ended or its grace is over.
+
+        Args:
+            most_seconds: Longest grace, if shorter than GRACE_SECONDS.
+        """
+        deadline = time.monotonic() + min(GRACE_SECONDS, most_seconds)
         self._signal(signal.SIGTERM)
         # A stopped process would not take the signal.
         self._signal(signal.SIGCONT)
         while not self.ended and time.monotonic() < deadline:
             self.wait()
-        if self.ended:
-            self._process.wait()
-            # The program itself may be a child, such as that of a shell.
-            while self._lives() and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+        # The program itself may be a child, such as that of a shell.
+        while self._lives() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def close(self) -> int:
         """End what is left of the group, wait for it, and return the exit code.
@@ -111,26 +114,35 @@ class ProgramProcess:
         """
         # Before the process is waited for: until then nobody else gets its number.
         self._signal(signal.SIGKILL)
-        code = self._process.wait()
         deadline = time.monotonic() + _KILLED_SECONDS
         while self._lives() and time.monotonic() < deadline:
-            self._signal(signal.SIGKILL)
             time.sleep(0.001)
-        return code
-
-    def _lives(self) -> bool:
-        """Whether a process of the group is left; those that this one has to wait for are."""
+        code = self._process.wait()
+        # Others of the group, which this process adopted.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass
+        return code
+
+    def _lives(self) -> bool:
+        """Whether a process of the group that can be ended is left (Linux; else not)."""
+        with contextlib.suppress(OSError):
+            names = (path.name for path in Path("/proc").iterdir())
+            return any(self._has(int(name)) for name in names if name.isdigit())
+        return False
+
+    def _has(self, pid: int) -> bool:
+        """Whether a process is of the group and alive: a dead one may wait for its parent long."""
         try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
+            if os.getpgid(pid) != self.pid:
+                return False
+            # Not one of another user's.
+            os.kill(pid, 0)
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
             return False
-        except PermissionError:
-            # Processes of another user's, which this one cannot end.
-            return False
-        return True
+        # A process may have any name, in brackets.
+        return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

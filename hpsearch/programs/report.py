@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import SupportsFloat
 
-from hpsearch.programs.hook.hpsearch_report import append
+from hpsearch.programs.hook.hpsearch_report import append, make
 
 #: Names the file to which a trial's program tells its metrics.
 REPORT_VARIABLE = "HPSEARCH_REPORT"
@@ -61,3 +61,8 @@ def _whole(epoch: int) -> int:
     if number is None or number != epoch:
         raise TypeError(f"report: epoch must be a whole number, not {epoch!r}")
     return number
+
+
+if REPORT_VARIABLE in os.environ:
+    # From here on what the program prints is not judged while it runs.
+    make(os.environ[REPORT_VARIABLE])

@@ -222,6 +222,7 @@ class ProgramSweep(ProgramFields):
             directory=str(here),
             trials=trials,
             environment=environment or {},
+            timeout_seconds=self.execution.timeout_seconds,
         )
 
     def raw(self) -> Any:

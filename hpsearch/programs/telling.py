@@ -53,6 +53,11 @@ class Tail:
         before._place = self._place - len(self._mark)
         return next(before._blocks(ended=False), b"")[: len(self._mark)] != self._mark
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self._path.exists()
+
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """Yield the lines of the next block.
 
@@ -196,6 +201,18 @@ class Telling:
     def epochs(self) -> Epochs:
         """The epochs of the first source that told the metric; none if no source did."""
         told = (each for each in self._sources.values() if each.found)
+        return next(told, Epochs(self._metric))
+
+    @property
+    def judged(self) -> Epochs:
+        """Those of `epochs` by which a program may be halted while it runs.
+
+        Once a program has imported `hpsearch` or called `wandb.init`, which makes the file of its
+        reports, what else it tells may come before them, and is not judged.
+        """
+        if not self._reports.exists:
+            return self.epochs
+        told = (self._sources[name] for name in ("report", "wandb") if self._sources[name].found)
         return next(told, Epochs(self._metric))
 
     @property

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,24 @@ import yaml
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import ProgramCall
+from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.ending import Ending, Judge, Known
+from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.programs.telling import Epochs, Telling, aligned, history
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
 from hpsearch.training.follow import follow
-from hpsearch.wording import exit_text, listing
 
 #: The cell `trainer` of a row: the program ran from its beginning, or went on from a checkpoint.
 BEGAN, WENT_ON = "program", "program+checkpoint"
 _HOOK = Path(__file__).parent / "hook"
 _TAIL_BYTES = 4_096
 _TAIL_LINES = 20
-_MOST_SHOWN = 200
+#: The file of a run with the fingerprint and the command of its program.
+_ORIGIN = "program.json"
+#: Time before a trial's timeout in which the worker sends its result.
+_TIMEOUT_MARGIN_SECONDS = 1.0
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -83,12 +87,12 @@ class TrialDirectory:
         Args:
             why: `failed` or `unused`, the ending of its new name.
         """
-        if not self.has_checkpoint():
-            return
-        count = 1
-        while (aside := self.path / f"checkpoint.{why}-{count}").exists():
-            count += 1
         with suppress(OSError):
+            if not self.has_checkpoint():
+                return
+            count = 1
+            while (aside := self.path / f"checkpoint.{why}-{count}").exists():
+                count += 1
             self.checkpoint.rename(aside)
 
 
@@ -101,197 +105,224 @@ def run_trial(
 ) -> ExecutionResult:
     """Run a program until it ends, or until it has to be halted, and return its result.
 
+    One that is given a checkpoint, and can do nothing with it, begins anew.
+
     Args:
         training: Its one stop is the number of epochs after which the program is halted.
         floors: See `follow`.
         on_epoch: Called with each epoch that is told.
     """
+    started = time.monotonic()
+    limit = call.program.timeout_seconds
+    deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
+    trial = _Trial(call, training, recipe, floors, on_epoch, deadline)
     try:
-        told = _Trial(call, training, recipe, floors, on_epoch).run()
+        known, seconds = trial.look_back()
+        result = trial.run(known, seconds)
+        if result is None:
+            trial.where.set_aside("failed")
+            result = trial.run(Known(), 0.0)
+            assert result is not None
     except (InputError, OSError) as error:
         # An OSError's text names the file.
-        told = _Told(error=f"the program cannot be started: {error}")
-    return replace(_result(told, training, recipe, floors), seconds=told.seconds)
+        result = _failed(training, f"the program cannot be started: {error}", Ending())
+        return replace(result, seconds=time.monotonic() - started)
+    if result.status is Status.FAILED:
+        trial.where.set_aside("failed")
+    return result
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a program told, and how it ended.
+class _Trial:
+    """A program, and what its epochs are judged by.
 
     Attributes:
-        epochs: All of them, those before a checkpoint too.
-        others: What it told instead of the metric.
-        error, details: Why it failed, in one line and in many; empty if it did not.
-        ended: Whether it ended by itself.
-        seconds: The time of its processes: from a checkpoint, of those before it, too.
+        deadline: By the monotonic clock, when the processes have to be gone.
     """
-
-    epochs: Sequence[Mapping[str, float]] = ()
-    others: Mapping[str, float] = field(default_factory=dict)
-    trainer: str = BEGAN
-    error: str = ""
-    details: str = ""
-    ended: bool = True
-    seconds: float = 0.0
-
-
-@dataclass
-class _Trial:
-    """A program's process, and how far its epochs have been judged."""
 
     call: ProgramCall
     training: Training
     recipe: Recipe
     floors: Sequence[float]
     on_epoch: OnEpoch
-    #: The epochs before a checkpoint, the number of the first one, and whether there is one.
-    _known: Sequence[Mapping[str, float]] = ()
-    _base: int = 1
-    _goes_on: bool = False
-    #: Seconds that these epochs took.
-    _seconds: float = 0.0
-    #: Those of them that count: the ones before the first epoch that is told.
-    _earlier: Sequence[Mapping[str, float]] = ()
-    _source: Epochs | None = None
-    _judged: int = 0
-    _best: float | None = None
+    deadline: float
 
-    def run(self) -> _Told:
-        """Run the program.
+    @property
+    def where(self) -> TrialDirectory:
+        return TrialDirectory.of(self.call)
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return self.call.program.values(self.training.values)
+
+    def look_back(self) -> tuple[Known, float]:
+        """Return what a process that goes on from the checkpoint has to know; else set it aside.
+
+        Returns:
+            The epochs before it, and the seconds that they took.
+
+        Raises:
+            OSError: A file of the program cannot be read.
+        """
+        where, program, text = self.where, _origin(self.call.program), json.dumps(self._values)
+        runs = [
+            run
+            for run in where.runs
+            if _read(run / "values.json") == text and _read(run / _ORIGIN) == program
+        ]
+        known = Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
+        if not known.epochs or not where.has_checkpoint():
+            # Nobody would know the numbers of the epochs of a program that went on from it.
+            where.set_aside("unused")
+            return Known(), 0.0
+        seconds = 0.0
+        with suppress(ValueError):
+            seconds = float(_read(runs[-1] / "seconds"))
+        return known, seconds
+
+    def run(self, known: Known, seconds: float) -> ExecutionResult | None:
+        """Run one process.
+
+        Args:
+            known: Epochs before its checkpoint, if it has one.
+            seconds: The time that they took.
+
+        Returns:
+            None if it has to begin anew.
 
         Raises:
             InputError: Its arguments cannot be passed.
             OSError: It cannot be started.
         """
         call, program = self.call, self.call.program
-        where = TrialDirectory.of(call)
-        values = program.values(self.training.values)
-        self._look_back(where, values)
-        place = where.new_run()
-        _write_values(place, values)
+        place = self.where.new_run()
+        _write_values(place, self._values)
+        (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
         arguments = program.arguments(self.training.values, call.seed, place)
-        environment = _environment(call, where, place, goes_on=self._goes_on)
+        environment = _environment(call, self.where, place, goes_on=bool(known.epochs))
         telling = Telling(place, self.recipe.metric, program.metrics_file)
-        halted, started = False, time.monotonic()
+        watch = _Watch(telling, known, self)
+        started = time.monotonic()
         with ProgramProcess(arguments, program.directory, environment, place) as process:
-            while not process.ended:
-                telling.read()
-                if self._is_over(telling):
-                    halted = True
-                    process.halt()
-                    break
+            while not (process.ended or watch.halts()):
                 process.wait()
+            if watch.halted:
+                process.halt(self.deadline - time.monotonic())
             code = process.close()
-        seconds = time.monotonic() - started
+        passed = time.monotonic() - started
         # What it told last, also after the signal, is in its files.
         telling.read(ended=True)
-        self._is_over(telling)
-        if self._goes_on and not telling.epochs.found and code == 0:
-            # It had nothing left to do.
-            self._earlier = self._known
-        told = self._told(telling, 0 if halted else code, place)
-        if told.error:
-            where.set_aside("failed")
-        if self._earlier:
-            seconds += self._seconds
-        (place / "seconds").write_text(f"{seconds}\n", encoding="ascii")
-        return replace(told, ended=not halted, seconds=seconds)
-
-    def _look_back(self, where: TrialDirectory, values: Mapping[str, Any]) -> None:
-        """Find out whether the program can go on from a checkpoint; else there is none."""
-        text = json.dumps(values)
-        runs = [run for run in where.runs if _read(run / "values.json") == text]
-        if runs:
-            reports = [run / "reports.jsonl" for run in runs]
-            self._known, self._base = history(reports, self.recipe.metric)
-            with suppress(ValueError):
-                self._seconds = float(_read(runs[-1] / "seconds"))
-        self._goes_on = bool(self._known) and where.has_checkpoint()
-        if not self._goes_on:
-            # Nobody would know the numbers of the epochs of a program that went on from it.
-            where.set_aside("unused")
-
-    def _is_over(self, telling: Telling) -> bool:
-        """Whether the program has to be halted after what it has told so far."""
-        epochs = telling.epochs
-        if epochs is not self._source and epochs.found:
-            # A source that comes first has told the metric, too; the other one does not count.
-            self._source, self._judged, self._best = epochs, 0, None
-            self._earlier = self._known[: self._place(epochs)] if self._goes_on else ()
-        curve = [*self._earlier, *epochs.found]
-        for number in range(self._judged + 1, len(curve) + 1):
-            self._judged = number
-            if number > len(self._earlier):
-                self.on_epoch(number, curve[number - 1])
-            if self._ends(number, curve[number - 1]):
-                return True
-        return False
-
-    def _place(self, epochs: Epochs) -> int:
-        """How many epochs lie before the first one that is told."""
-        first = epochs.numbers[0]
-        return 0 if first is None else max(0, first - self._base)
-
-    def _ends(self, number: int, metrics: Mapping[str, float]) -> bool:
-        score = metrics[self.recipe.metric]
-        if not math.isfinite(score):
-            return True
-        if self._best is None or self.recipe.better(score, self._best):
-            self._best = score
-        below = number <= len(self.floors) and self.recipe.better(
-            self.floors[number - 1], self._best
-        )
-        return below or number >= self.training.epochs
-
-    def _told(self, telling: Telling, code: int, place: Path) -> _Told:
-        """What the program told, and why it failed, if so.
-
-        Args:
-            code: Its exit code; 0 for one that was halted.
-        """
-        epochs = [*self._earlier, *telling.epochs.found]
-        details = _tail(place / "stderr.log")
-        error = ""
-        if code != 0:
-            last = [line.strip() for line in details.splitlines() if line.strip()][-1:]
-            said = f": {last[0][:_MOST_SHOWN]}" if last else ""
-            error = f"the program ended ({exit_text(code)}){said}"
-        elif not epochs:
-            error = self._untold(telling.others)
-        elif self._goes_on and telling.epochs.found:
-            error = self._gap(telling.epochs)
-        return _Told(
-            aligned(epochs, self.recipe.metric),
+        told = telling.epochs
+        ending = Ending(
+            told.found,
+            told.numbers,
             telling.others,
-            WENT_ON if self._earlier else BEGAN,
-            error,
-            details if error else "",
+            code,
+            watch.halted,
+            _tail(place / "stderr.log"),
         )
+        result = outcome(ending, known, self.training, self.recipe, self.floors)
+        if result is None:
+            return None
+        if result.trainer == WENT_ON:
+            passed += seconds
+        with suppress(OSError):
+            # The program may have removed its directory.
+            (place / "seconds").write_text(f"{passed}\n", encoding="ascii")
+        return replace(result, seconds=passed)
 
-    def _gap(self, epochs: Epochs) -> str:
-        """Why the epochs of a program that was given a checkpoint have no place in its curve."""
-        first = epochs.numbers[0]
-        if first is None:
-            return (
-                "the program was given a checkpoint, and tells epochs without numbers: "
-                "hpsearch.report(epoch=...) has them"
-            )
-        if self._place(epochs) > len(self._known):
-            return (
-                f"the program went on at epoch {first}, and only {len(self._known)} are known "
-                "before it: tell an epoch before its checkpoint is saved"
-            )
-        return ""
 
-    def _untold(self, others: Mapping[str, float]) -> str:
-        metric = self.recipe.metric
-        if not others:
-            return (
-                f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, a "
-                f"line '{metric}: 0.5' on standard output, or metrics_file"
-            )
-        known = listing([f"{name} {value:g}" for name, value in list(others.items())[:12]], "and")
-        return f"the program ended without telling {metric!r}; it told {known}"
+@dataclass
+class _Watch:
+    """Reads what a process tells while it runs, and judges it."""
+
+    telling: Telling
+    known: Known
+    trial: _Trial
+    halted: bool = False
+    _source: Epochs | None = None
+    _judge: Judge | None = None
+
+    def halts(self) -> bool:
+        """Read what is new, and return whether the process has to be halted."""
+        self.telling.read()
+        epochs, trial = self.telling.judged, self.trial
+        if not epochs.found:
+            return False
+        if self._judge is None or epochs is not self._source:
+            # A source that comes first has told the metric, too; the other one does not count.
+            self._source = epochs
+            self._judge = Judge(trial.training, trial.recipe, trial.floors)
+        earlier = self.known.before(epochs.numbers)
+        if earlier is None:
+            self.halted = True
+            return True
+        curve, judged = [*earlier, *epochs.found], self._judge.judged
+        self.halted = self._judge.end(curve) is not None
+        for number in range(max(judged, len(earlier)) + 1, self._judge.judged + 1):
+            trial.on_epoch(number, curve[number - 1])
+        return self.halted
+
+
+def _origin(program: UserProgram) -> str:
+    """What made a run's epochs: other programs do not go on from its checkpoint.
+
+    Raises:
+        OSError: A file of the program cannot be read.
+    """
+    return json.dumps([fingerprint_of(program), *program.command])
+
+
+def outcome(
+    ending: Ending,
+    known: Known,
+    training: Training,
+    recipe: Recipe,
+    floors: Sequence[float] = (),
+) -> ExecutionResult | None:
+    """Return the result of a trial, without its seconds.
+
+    A program that ended by itself, with exit code 0, keeps all its epochs. For any other the first
+    epoch after which it has to be halted decides, whether that came before its end or not.
+
+    Returns:
+        None if its checkpoint is of no use: it failed before it told an epoch, or went on after an
+        epoch that it had not told. It has to begin anew.
+    """
+    metric = recipe.metric
+    earlier = known.before(ending.numbers)
+    if earlier is None and ending.numbers[0] is None:
+        error = (
+            "the program was given a checkpoint, and tells epochs without numbers: "
+            "hpsearch.report(epoch=...) has them"
+        )
+        return _failed(training, error, ending, aligned(ending.epochs, metric))
+    if earlier is None or (known.epochs and not ending.epochs and ending.code != 0):
+        return None
+    trainer = WENT_ON if earlier else BEGAN
+    curve = aligned([*earlier, *ending.epochs], metric)
+    if ending.code == 0 and not ending.halted:
+        # It need not run again for more epochs.
+        training = replace(training, stops=((ENDLESS, training.number),), whole=None)
+        floors = ()
+    else:
+        end = Judge(training, recipe, floors).end(curve)
+        if end is None and not ending.halted:
+            return _failed(training, ending.exit_error, ending, curve, trainer)
+        training = replace(training, stops=((end or len(curve), training.number),))
+    if not curve:
+        return _failed(training, ending.untold(metric), ending)
+    (result,) = follow(
+        training,
+        recipe,
+        _Replayed(curve, trainer),
+        clock=time.monotonic,
+        started=time.monotonic(),
+        on_epoch=lambda *_: None,
+        keep=lambda _: False,
+        floors=floors,
+    )
+    return result
 
 
 class _Replayed:
@@ -316,34 +347,23 @@ class _Replayed:
         raise NotImplementedError(epoch, state)
 
 
-def _result(
-    told: _Told, training: Training, recipe: Recipe, floors: Sequence[float]
+def _failed(
+    training: Training,
+    error: str,
+    ending: Ending,
+    curve: Sequence[Mapping[str, float]] = (),
+    trainer: str = BEGAN,
 ) -> ExecutionResult:
-    if told.error or not told.epochs:
-        curve = told.epochs or ((dict(told.others),) if told.others else ())
-        return ExecutionResult(
-            number=training.number,
-            status=Status.FAILED,
-            curve=tuple(curve),
-            trainer=told.trainer,
-            error=_storable(told.error),
-            traceback=_storable(told.details),
-        )
-    if told.ended:
-        # It told its epochs before it could be halted, and need not run again for more of them.
-        training = replace(training, stops=((ENDLESS, training.number),), whole=None)
-        floors = ()
-    (result,) = follow(
-        training,
-        recipe,
-        _Replayed(told.epochs, told.trainer),
-        clock=time.monotonic,
-        started=time.monotonic(),
-        on_epoch=lambda *_: None,
-        keep=lambda _: False,
-        floors=floors,
+    """The result of a failure, with what was told of other metrics if the metric was not."""
+    others = (dict(ending.others),) if ending.others else ()
+    return ExecutionResult(
+        number=training.number,
+        status=Status.FAILED,
+        curve=tuple(curve) or others,
+        trainer=trainer,
+        error=_storable(error),
+        traceback=_storable(ending.stderr),
     )
-    return result
 
 
 def _storable(text: str) -> str:

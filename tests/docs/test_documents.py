@@ -198,6 +198,7 @@ def test_the_search_over_a_function_works(tmp_path):
 #: "tests" in .ci/run.
 RUN = {
     ("callbacks", "py"): 1,
+    ("checkpoint", "py"): 1,
     ("compare", "sh"): 1,
     ("dask", "py"): 1,
     ("keras-tuner", "py"): 1,

@@ -95,9 +95,8 @@ def wandb_arguments(raw, values, run):
     return [argument for item in after for argument in filled.get(item, [item])]
 
 
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 12))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 12))
 def test_a_sample_runs_as_wandb_runs_it(load, tmp_path, seed):
     raw, sweep = wandb_file(seed), load(seed)
     run_sweep(sweep, Settings(out=tmp_path / "out", report=False))

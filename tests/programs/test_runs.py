@@ -166,6 +166,7 @@ def test_seeds_reach_the_program_by_the_environment_or_by_the_command(home):
     assert (home / "runs").read_text() == "--seed 3 --x=1 3\n"
 
 
+@pytest.mark.slow
 def test_a_program_that_ended_before_a_rung_never_runs_again(home):
     # Each tells two epochs, and ends before the second rung.
     (home / "sweep.yaml").write_text(

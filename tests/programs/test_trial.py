@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,6 +18,8 @@ import hpsearch
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.telling import Telling
 from hpsearch.space.execution import Status
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_what_a_program_tells_is_its_curve(trial, tmp_path):
@@ -132,12 +136,16 @@ def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_t
     assert second.seconds > 0
 
 
-def test_a_program_that_ended_before_it_could_be_halted_has_all_its_epochs(trial, monkeypatch):
+def comes_too_late(monkeypatch):
+    """Let whoever watches a program see nothing before its end."""
     read = Telling.read
-    # Whoever watches comes too late.
     monkeypatch.setattr(
         Telling, "read", lambda self, *, ended=False: ended and read(self, ended=True)
     )
+
+
+def test_a_program_that_ended_before_it_could_be_halted_has_all_its_epochs(trial, monkeypatch):
+    comes_too_late(monkeypatch)
     result = trial("for n in (3, 2, 1): print('loss:', n)", epochs=1, floors=(0.0,))
     assert result.status is Status.COMPLETED
     assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
@@ -169,7 +177,7 @@ def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path, write):
 
 def test_a_program_without_checkpoints_begins_anew(trial):
     script = """
-        import hpsearch, signal
+        import signal
         for epoch in range(1, 6):
             print("loss:", 10 - epoch, flush=True)
         signal.pause()
@@ -193,17 +201,130 @@ def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
     assert (tmp_path / "trials/1/checkpoint.unused-1/c").exists()
 
 
-def test_a_gap_before_a_checkpoint_is_a_failure_that_says_so(trial):
-    script = """
-        import os, hpsearch
-        place = os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c")
-        open(place, "a").write("x")
-        hpsearch.report(epoch=9 if "HPSEARCH_RESUME_FROM" in os.environ else 1, loss=1)
+@pytest.mark.parametrize("going_on", ["report(epoch=9, loss=1)", "raise SystemExit(3)"])
+def test_a_program_that_can_do_nothing_with_its_checkpoint_begins_anew(trial, tmp_path, going_on):
+    script = f"""
+        import os
+        from hpsearch import report
+        if "HPSEARCH_RESUME_FROM" in os.environ:
+            {going_on}
+        open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "x").write("x")
+        report(epoch=1, loss=5)
+        report(epoch=2, loss=4)
     """
     trial(script)
     result = trial(script)
-    assert result.status is Status.FAILED
-    assert "went on at epoch 9, and only 1 are known" in result.error
+    assert result.status is Status.COMPLETED, result.error
+    assert result.trainer == "program"
+    assert [epoch["loss"] for epoch in result.curve] == [5, 4]
+    assert (tmp_path / "trials/1/checkpoint.failed-1/c").exists()
+    assert (tmp_path / "trials/1/run-3").exists()
+
+
+def test_another_program_does_not_go_on_from_that_checkpoint(trial, tmp_path, write):
+    write("stop", "3")
+    trial(GOING_ON, epochs=3)
+    write("stop", "5")
+    result = trial(GOING_ON.replace("10 - last", "100 - last"), epochs=5)
+    assert result.trainer == "program"
+    assert [epoch["loss"] for epoch in result.curve] == [99, 98, 97, 96, 95]
+    assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
+
+
+PAUSING = """\
+import os, signal, hpsearch
+_report = hpsearch.report
+def report(epoch, loss):
+    _report(epoch=epoch, loss=loss)
+    if os.path.exists("pausing") and epoch == 3 and "HPSEARCH_RESUME_FROM" not in os.environ:
+        signal.pause()
+hpsearch.report = report
+"""
+
+
+def test_the_checkpoints_of_the_documents(trial, tmp_path, write):
+    text = (ROOT / "hpsearch/programs/README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"<!-- checkpoint -->\n```py\n(.*?)```", text, re.DOTALL)
+    script = PAUSING + example
+    paused = write("pausing", "")
+    first = trial(script, epochs=3)
+    assert (first.status, first.trainer) == (Status.STOPPED, "program")
+    # As if it had been halted after it saved the epoch and before it told it.
+    told = tmp_path / "trials/1/run-1/reports.jsonl"
+    told.write_text("".join(told.read_text().splitlines(keepends=True)[:2]))
+    second = trial(script)
+    assert (second.status, second.trainer) == (Status.COMPLETED, "program+checkpoint")
+    paused.unlink()
+    whole = trial(script, seed=1)
+    assert whole.trainer == "program"
+    assert whole.curve == second.curve
+    assert whole.curve[:3] == first.curve
+    assert len(whole.curve) == 9
+
+
+@pytest.mark.parametrize("begin", ["import hpsearch as told", "import wandb as told; told.init()"])
+def test_output_is_not_judged_once_a_program_can_report(trial, begin, monkeypatch, write):
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    read = Telling.read
+
+    def reading(self, *, ended=False):
+        read(self, ended=ended)
+        if len(self.epochs.found) == 9:
+            write("seen", "")
+
+    monkeypatch.setattr(Telling, "read", reading)
+    script = f"""
+        {begin}
+        import os, time
+        for batch in range(9):
+            print("loss: 9")
+        while not os.path.exists("seen"):
+            time.sleep(0.01)
+        tell = told.log if hasattr(told, "init") else told.report
+        for value in (3, 2, 1):
+            tell({{"loss": value}})
+        time.sleep(1000)
+    """
+    result = trial(script, epochs=3)
+    assert result.status is Status.STOPPED, result.error
+    assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
+
+
+def test_output_counts_where_a_program_that_can_report_told_nothing_else(trial):
+    result = trial("import hpsearch; print('loss: 5'); print('loss: 4')", epochs=1)
+    assert result.status is Status.COMPLETED
+    assert [epoch["loss"] for epoch in result.curve] == [5, 4]
+
+
+@pytest.mark.parametrize(
+    ("told", "status"), [("2", Status.STOPPED), ("nan", Status.DIVERGED)], ids=["rung", "nan"]
+)
+def test_what_ends_a_program_counts_though_it_failed_before_it_was_halted(
+    trial, told, status, monkeypatch
+):
+    comes_too_late(monkeypatch)
+    script = f"print('loss: {told}'); raise SystemExit(3)"
+    assert trial(script, epochs=1).status is status
+
+
+def test_the_grace_ends_before_the_timeout(trial, monkeypatch):
+    given = []
+    monkeypatch.setattr(ProgramProcess, "halt", lambda _, seconds: given.append(seconds))
+    script = "import signal; print('loss: 2', flush=True); signal.pause()"
+    for limit in (1.0, None):
+        assert trial(script, epochs=1, timeout_seconds=limit).status is Status.STOPPED
+    assert given[0] <= 0
+    assert given[1] == math.inf
+
+
+def test_a_program_may_remove_its_directory(trial):
+    result = trial(
+        """
+        import os, shutil
+        shutil.rmtree(os.environ["HPSEARCH_TRIAL_DIR"])
+        """
+    )
+    assert "ended without telling 'loss'" in result.error
 
 
 def test_a_failed_program_leaves_no_checkpoint_to_the_next_one(trial, tmp_path):
@@ -261,6 +382,17 @@ def test_grace_ends_a_group_that_ignores_the_signal(tmp_path, monkeypatch):
         assert not process.ended
         assert process.close() == -9
     assert not psutil.pid_exists(process.pid)
+
+
+def test_a_dead_process_that_nobody_waits_for_does_not_hold_up_a_halt(tmp_path):
+    with ProgramProcess(["sleep", "1000"], str(tmp_path), dict(os.environ), tmp_path) as process:
+        assert process._lives()
+        process.halt()
+        # Its number is still its own.
+        assert process.ended
+        assert process._process.returncode is None
+        assert not process._lives()
+        assert process.close() == -15
 
 
 def test_an_interrupted_run_leaves_no_process(tmp_path):

@@ -36,9 +36,10 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import log_wrapped, summary_wrapped
+            from wandb_log import announced, log_wrapped, summary_wrapped
 
             if name.endswith("run"):
+                module.Run.__init__ = announced(module.Run.__init__)
                 module.Run.log = log_wrapped(module.Run.log)
             else:
                 # Not that of the base class, by which nested items are set, too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import wraps
 
-from hpsearch_report import append
+from hpsearch_report import append, make
 
 
 def log_wrapped(log):
@@ -30,6 +30,24 @@ def summary_wrapped(update):
         return result
 
     return telling
+
+
+def announced(begin):
+    """Return `Run.__init__` of W&B such that it tells hpsearch that there is a run."""
+
+    @wraps(begin)
+    def beginning(run, *arguments, **named):
+        announce()
+        begin(run, *arguments, **named)
+
+    return beginning
+
+
+def announce():
+    """Tell hpsearch that there is a run: what the program prints is not judged from here on."""
+    path = os.environ.get("HPSEARCH_REPORT")
+    if path:
+        make(path)
 
 
 def tell(data, step=None, *_, by="wandb", **__):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from wandb_log import tell
+from wandb_log import announce, tell
 
 #: The version of W&B whose calls it takes.
 __version__ = "0.31.0"
@@ -134,6 +134,7 @@ run = None
 def init(*_, **named):
     """Return the run, whose `config` holds the trial's values and `config=` besides."""
     global run
+    announce()
     given = named.get("config")
     if given is not None:
         config.update(given)

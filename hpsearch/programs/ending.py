@@ -1,0 +1,116 @@
+"""What a program told, how it ended, and after which epoch it has to be halted. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hpsearch.models.problem import Recipe
+from hpsearch.space.execution import Training
+from hpsearch.wording import exit_text, listing
+
+_MOST_SHOWN = 200
+_MOST_NAMED = 12
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The numbered epochs that earlier processes of a trial told; none for one that begins.
+
+    Attributes:
+        first: The number of the first one.
+    """
+
+    epochs: Sequence[Metrics] = ()
+    first: int = 1
+
+    def before(self, numbers: Sequence[int | None]) -> Sequence[Metrics] | None:
+        """Return those before the epochs that a process tells.
+
+        Args:
+            numbers: Of its epochs. One that tells none had nothing left to do.
+
+        Returns:
+            None if its epochs have no place: the first one has no number, or one before it is not
+            known.
+        """
+        if not self.epochs or not numbers:
+            return self.epochs
+        if numbers[0] is None or numbers[0] - self.first > len(self.epochs):
+            return None
+        return self.epochs[: max(0, numbers[0] - self.first)]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a process told, and how it ended.
+
+    Attributes:
+        numbers: The number of each epoch that has one.
+        others: What it told instead of the metric.
+        code: Its exit code.
+        halted: Whether it was told to end.
+        stderr: The last lines of its standard error.
+    """
+
+    epochs: Sequence[Metrics] = ()
+    numbers: Sequence[int | None] = ()
+    others: Metrics = field(default_factory=dict)
+    code: int = 0
+    halted: bool = False
+    stderr: str = ""
+
+    @property
+    def exit_error(self) -> str:
+        """Why it failed, by its exit code."""
+        last = [line.strip() for line in self.stderr.splitlines() if line.strip()][-1:]
+        said = f": {last[0][:_MOST_SHOWN]}" if last else ""
+        return f"the program ended ({exit_text(self.code)}){said}"
+
+    def untold(self, metric: str) -> str:
+        """Why it failed, if it told no epoch."""
+        if not self.others:
+            return (
+                f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, a "
+                f"line '{metric}: 0.5' on standard output, or metrics_file"
+            )
+        pairs = list(self.others.items())[:_MOST_NAMED]
+        known = listing([f"{name} {value:g}" for name, value in pairs], "and")
+        return f"the program ended without telling {metric!r}; it told {known}"
+
+
+@dataclass
+class Judge:
+    """Decides after which epoch a program is halted.
+
+    Attributes:
+        floors: See `follow`.
+        judged: How many epochs it has seen.
+    """
+
+    training: Training
+    recipe: Recipe
+    floors: Sequence[float] = ()
+    judged: int = 0
+    _best: float | None = None
+
+    def end(self, curve: Sequence[Metrics]) -> int | None:
+        """Return the number of the first new epoch that is the last; None if none is."""
+        for number in range(self.judged + 1, len(curve) + 1):
+            self.judged = number
+            if self._ends(number, curve[number - 1][self.recipe.metric]):
+                return number
+        return None
+
+    def _ends(self, number: int, score: float) -> bool:
+        if not math.isfinite(score):
+            return True
+        if self._best is None or self.recipe.better(score, self._best):
+            self._best = score
+        below = number <= len(self.floors) and self.recipe.better(
+            self.floors[number - 1], self._best
+        )
+        return below or number >= self.training.epochs

@@ -1,0 +1,100 @@
+"""The result of a trial, decided without a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.models.problem import Recipe
+from hpsearch.programs.ending import Ending, Known
+from hpsearch.programs.trial import outcome
+from hpsearch.space.execution import ENDLESS, Status, Training
+
+NAN = float("nan")
+RECIPE = Recipe(0, "", "", "loss", "minimize", alone=True)
+THREE = (9.0, 8.0, 7.0)
+
+
+def epochs(*scores):
+    return [{"loss": score} for score in scores]
+
+
+def decided(known, first, told, code, halted, *, goal=ENDLESS, floors=(), base=1):
+    """The status, the scores and the trainer; None if the program begins anew."""
+    training = Training({}, 0, ((goal, 1),), whole=ENDLESS if goal < ENDLESS else None)
+    numbers = [None if first is None else first + n for n in range(len(told))]
+    ending = Ending(epochs(*told), numbers, {}, code, halted)
+    result = outcome(ending, Known(epochs(*known), base), training, RECIPE, floors)
+    if result is None:
+        return None
+    return result.status.value, [epoch["loss"] for epoch in result.curve], result.trainer
+
+
+ANEW = None
+BEGAN, WENT_ON = "program", "program+checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        # From its beginning.
+        (((), 1, (5, 4), 0, False, ENDLESS), ("completed", [5, 4], BEGAN)),
+        (((), None, (5, 4), 1, False, ENDLESS), ("failed", [5, 4], BEGAN)),
+        (((), 1, (), 0, False, ENDLESS), ("failed", [], BEGAN)),
+        (((), 1, (), 1, False, ENDLESS), ("failed", [], BEGAN)),
+        # Halted, or too late for it: what its exit code is does not matter.
+        (((), 1, (5, 4, 3), -15, True, 2), ("stopped", [5, 4], BEGAN)),
+        (((), 1, (5, 4, 3), 3, False, 2), ("stopped", [5, 4], BEGAN)),
+        (((), 1, (5, 4), 3, False, 3), ("failed", [5, 4], BEGAN)),
+        (((), 1, (5, 4, 3), 0, False, 2), ("completed", [5, 4, 3], BEGAN)),
+        # It was halted by what a source told that comes later.
+        (((), 1, (5,), -15, True, 2), ("stopped", [5], BEGAN)),
+        # From a checkpoint.
+        ((THREE, 4, (6, 5), 0, False, ENDLESS), ("completed", [9, 8, 7, 6, 5], WENT_ON)),
+        ((THREE, 3, (70, 6), -15, True, 4), ("stopped", [9, 8, 70, 6], WENT_ON)),
+        ((THREE, 1, (5,), 0, False, ENDLESS), ("completed", [5], BEGAN)),
+        ((THREE, 4, (6,), 1, False, 9), ("failed", [9, 8, 7, 6], WENT_ON)),
+        # With nothing left to do.
+        ((THREE, 4, (), 0, False, ENDLESS), ("completed", [9, 8, 7], WENT_ON)),
+        # A torn checkpoint, and one of an epoch that was never told.
+        ((THREE, 4, (), 1, False, ENDLESS), ANEW),
+        ((THREE, 5, (5,), 0, False, ENDLESS), ANEW),
+        ((THREE, 5, (5,), -9, True, ENDLESS), ANEW),
+        # Its own numbers are no fault of the checkpoint.
+        ((THREE, None, (5,), 0, False, ENDLESS), ("failed", [5], BEGAN)),
+    ],
+)
+def test_from_epochs_exit_code_and_halting_to_curve_and_status(given, expected):
+    known, first, told, code, halted, goal = given
+    assert decided(known, first, told, code, halted, goal=goal) == expected
+
+
+@pytest.mark.parametrize("code", [0, 1, -15])
+@pytest.mark.parametrize("halted", [True, False])
+def test_a_score_that_is_not_finite_is_diverged_always(code, halted):
+    status, scores, _ = decided((), 1, (5, NAN), code, halted, goal=4)
+    assert (status, len(scores)) == ("diverged", 2)
+
+
+def test_below_a_floor_is_stopped_whatever_the_exit_code():
+    for code, halted in ((1, False), (-15, True)):
+        found = decided((), 1, (5, 4, 3), code, halted, floors=(9.0, 3.5))
+        assert found == ("stopped", [5, 4], BEGAN)
+
+
+def test_numbers_may_begin_anywhere():
+    assert Known(epochs(*THREE), 0).before([3]) == epochs(*THREE)
+    assert Known(epochs(*THREE), 0).before([1, 2]) == epochs(9.0)
+    assert Known(epochs(*THREE), 0).before([4]) is None
+    assert Known().before([7]) == ()
+    assert decided(THREE, 3, (6,), 0, False, base=0)[1] == [9, 8, 7, 6]
+
+
+def test_a_failure_says_why():
+    training = Training({}, 0, ((ENDLESS, 1),))
+    for ending, said in (
+        (Ending(code=1, stderr="Traceback\nValueError: odd\n"), "exit status 1): ValueError: odd"),
+        (Ending(others={"acc": 0.5}), "without telling 'loss'; it told acc 0.5"),
+    ):
+        result = outcome(ending, Known(), training, RECIPE)
+        assert result.status is Status.FAILED
+        assert said in result.error
