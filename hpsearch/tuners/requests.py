@@ -73,14 +73,14 @@ def whole_request(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     recorder: Recorder,
-    reason: str,
+    reason: str = "",
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return a request without rows, and a hypermodel that has the arguments.
 
     Rows of generators that are the same in each epoch are those of the request, without one.
 
     Args:
-        reason: Why the arguments are no rows of the engine's.
+        reason: Why the arguments are no rows of the engine's; empty if they never are.
 
     Raises:
         NotOnEngine: Workers cannot have the arguments.
@@ -94,6 +94,7 @@ def whole_request(
     called = "callbacks" in given
     callbacks = given.pop("callbacks", None) or ()
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
+    also = f"{reason}, and " if reason else ""
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
     try:
@@ -104,10 +105,10 @@ def whole_request(
                 return request_of((), {**rows, "callbacks": callbacks}), None
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
-        raise NotOnEngine(f"{reason}, and {error}") from None
+        raise NotOnEngine(f"{also}{error}") from None
     except InputError as error:
         # The engine's own reason comes first: that is easier to change.
-        raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
+        raise NotOnEngine(f"{also}{_in_short(error)}") from None
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     # Code of the user's may make other rows of them.
     shape = () if own else _row_shape(args, given)
