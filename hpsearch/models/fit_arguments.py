@@ -271,7 +271,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
         if not has_equal_rows(first, again):
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
         changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
-        changed["batch_size"] = _length(first[0])
+        changed["batch_size"] = batch_size_of(first)
     if is_read(given.get("validation_data")):
         changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
@@ -315,8 +315,16 @@ def _batches(dataset: Any) -> Iterator[Any]:
     dataset.on_epoch_end()
 
 
-def _length(batch: Batch) -> int:
-    return len(next(arrays_in(batch[1])))
+def batch_size_of(batches: Sequence[Batch]) -> int:
+    """Return the number of rows of each batch but the last, which may have fewer.
+
+    Raises:
+        NotOnEngine: They have different numbers.
+    """
+    size, *rest = (len(next(arrays_in(batch[1]))) for batch in batches)
+    if any(each != size for each in rest[:-1]) or (rest and rest[-1] > size):
+        raise NotOnEngine("the batches have different numbers of rows")
+    return size
 
 
 def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
