@@ -82,6 +82,17 @@ def test_files_of_killed_searches_are_removed(tmp_path, small):
     assert list(tmp_path.iterdir()) == [Path(made.path)]
 
 
+def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):
+    path, other = tmp_path / "x.npy", tmp_path / "other.npy"
+    np.save(path, np.arange(10.0))
+    np.save(other, np.zeros(10))
+    mapped = np.load(path, mmap_mode="r")
+    other.replace(path)
+    np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
+    path.unlink()
+    np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
+
+
 def test_what_no_file_takes_is_refused(tmp_path, small):
     with pytest.raises(NotOnEngine, match=r"it have 0 MB beside arrays.*give arrays"):
         arguments.sent(((["a" * 7000],), {}), "it", tmp_path)
