@@ -78,6 +78,8 @@ def test_files_of_killed_searches_are_removed(tmp_path, small):
     ended.wait()
     old = tmp_path / f".arguments-{ended.pid}-x"
     old.write_bytes(b"1")
+    # No process has such a number.
+    (tmp_path / f".arguments-{10**20}-x").write_bytes(b"1")
     made = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
     assert list(tmp_path.iterdir()) == [Path(made.path)]
 
