@@ -139,6 +139,23 @@ def test_batches_of_different_lengths_stay_as_they_are(sizes, size):
         assert with_rows({"x": Rows()})["batch_size"] == size
 
 
+def test_a_generator_that_raises_ends_the_search(place):
+    def broken():
+        yield X[:10], Y[:10]
+        raise LookupError("midway")
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(hp.Int("n", 1, 3))])
+        model.compile("adam", "mse")
+        return model
+
+    tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
+    with pytest.raises(LookupError, match="midway"):
+        tuner.search(broken(), steps_per_epoch=2, epochs=2, verbose=0)
+    assert not tuner.oracle.trials
+    assert not (place / "d/p/results.csv").exists()
+
+
 def test_a_dataset_is_read_if_its_epochs_are_the_same():
     endless = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().shuffle(7).batch(10)
     assert not isinstance(read(endless, 4)[0], Batches)
