@@ -71,6 +71,7 @@ class Request:
         parts: The targets whose columns the arrays hold, if there are several; else empty.
         inputs: The same of several inputs.
         of: A digest of rows that the arrays only stand for; empty if they are the rows.
+        formerly: The same in the form that directories of the first release hold.
     """
 
     arrays: Arrays
@@ -81,6 +82,7 @@ class Request:
     parts: tuple[ArrayPart, ...] = ()
     inputs: tuple[ArrayPart, ...] = ()
     of: str = ""
+    formerly: str = ""
 
     @property
     def input(self) -> InputSpec:
@@ -269,7 +271,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
         if not has_equal_rows(first, again):
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
         changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
-        changed["batch_size"] = _length(first[0])
+        changed["batch_size"] = batch_size_of(first)
     if is_read(given.get("validation_data")):
         changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
@@ -313,8 +315,16 @@ def _batches(dataset: Any) -> Iterator[Any]:
     dataset.on_epoch_end()
 
 
-def _length(batch: Batch) -> int:
-    return len(next(arrays_in(batch[1])))
+def batch_size_of(batches: Sequence[Batch]) -> int:
+    """Return the number of rows of each batch but the last, which may have fewer.
+
+    Raises:
+        NotOnEngine: They have different numbers.
+    """
+    size, *rest = (len(next(arrays_in(batch[1]))) for batch in batches)
+    if any(each != size for each in rest[:-1]) or (rest and rest[-1] > size):
+        raise NotOnEngine("the batches have different numbers of rows")
+    return size
 
 
 def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:

@@ -27,6 +27,8 @@ from hpsearch.models.shipping import shipped
 #: Each training is sent as much; arrays beyond it are in a file that all of them map.
 MOST_BYTES: Final = 2**26
 _ALIGNMENT = 64
+#: Bytes of two arrays that are compared at a time.
+_COMPARED = 2**24
 _IGNORE_STATE = 1
 #: Operations that call Python, which is in one process only.
 _OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
@@ -150,7 +152,7 @@ def remove_old(folder: Path) -> None:
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (OverflowError, ProcessLookupError):
         return False
     except OSError:
         return True
@@ -175,7 +177,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return _image_iterator, (type(obj), state)
         if isinstance(obj, np.ndarray):
             found = _place(obj)
-            if found is not None:
+            if found is not None and _is_in_file(obj, found):
                 return _mapped, found
             if isinstance(obj, np.memmap):
                 # Its class would put the numbers into the pickle.
@@ -210,6 +212,20 @@ def _place(array: npt.NDArray[Any]) -> tuple[str, int, Any, tuple[int, ...], str
     offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
     order = "C" if array.flags.c_contiguous else "F"
     return os.fspath(Path(base.filename).absolute()), offset, array.dtype, array.shape, order
+
+
+def _is_in_file(array: npt.NDArray[Any], place: tuple[Any, ...]) -> bool:
+    """Return whether the path still leads to an array's numbers: it may be another file's now."""
+    try:
+        other = _mapped(*place)
+    except (OSError, ValueError):
+        return False
+    ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
+    starts = range(0, len(ours), _COMPARED)
+    return all(
+        np.array_equal(ours[start : start + _COMPARED], theirs[start : start + _COMPARED])
+        for start in starts
+    )
 
 
 def _mapped(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:

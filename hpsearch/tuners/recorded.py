@@ -16,6 +16,7 @@ from hpsearch.machine import available_bytes
 from hpsearch.models.fit_arguments import (
     SHARE_OF_MEMORY,
     NotOnEngine,
+    batch_size_of,
     has_equal_rows,
     row_digests,
 )
@@ -240,7 +241,10 @@ def with_read_rows(given: Mapping[str, Any]) -> dict[str, Any] | None:
                 if given.get("y") is not None or given.get("sample_weight") is not None:
                     return None
                 changed["x"], changed["y"], changed["sample_weight"] = (*rows, None)[:3]
-                changed["batch_size"] = len(next(arrays_in(batches.passes[0][0][1])))
+                try:
+                    changed["batch_size"] = batch_size_of(batches.passes[0])
+                except NotOnEngine:
+                    return None
             else:
                 changed[name] = rows
     return changed

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.tuners.arguments import copied, sent
+from hpsearch.tuners.digests import digest_of, former_digest
 from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
@@ -74,14 +73,14 @@ def whole_request(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     recorder: Recorder,
-    reason: str,
+    reason: str = "",
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return a request without rows, and a hypermodel that has the arguments.
 
     Rows of generators that are the same in each epoch are those of the request, without one.
 
     Args:
-        reason: Why the arguments are no rows of the engine's.
+        reason: Why the arguments are no rows of the engine's; empty if they never are.
 
     Raises:
         NotOnEngine: Workers cannot have the arguments.
@@ -95,6 +94,7 @@ def whole_request(
     called = "callbacks" in given
     callbacks = given.pop("callbacks", None) or ()
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
+    also = f"{reason}, and " if reason else ""
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
     try:
@@ -105,24 +105,28 @@ def whole_request(
                 return request_of((), {**rows, "callbacks": callbacks}), None
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
-        raise NotOnEngine(f"{reason}, and {error}") from None
+        raise NotOnEngine(f"{also}{error}") from None
     except InputError as error:
         # The engine's own reason comes first: that is easier to change.
-        raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
+        raise NotOnEngine(f"{also}{_in_short(error)}") from None
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     # Code of the user's may make other rows of them.
     shape = () if own else _row_shape(args, given)
-    return _without_rows(given, callbacks, shape, [*args, *given.values()]), hypermodel
+    return _without_rows(args, given, callbacks, shape), hypermodel
 
 
 def _without_rows(
-    given: Mapping[str, Any], callbacks: tuple[Any, ...], shape: tuple[int, ...], values: list[Any]
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    callbacks: tuple[Any, ...],
+    shape: tuple[int, ...],
 ) -> Request:
     row = np.zeros((1, *shape), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
     epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
-    return Request(arrays, whole, None, callbacks, {}, of=_digest(values))
+    of, former = digest_of(args, given), former_digest([*args, *given.values()])
+    return Request(arrays, whole, None, callbacks, {}, of=of, formerly=former)
 
 
 def _folder(tuner: Any) -> Path:
@@ -153,34 +157,3 @@ def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]
     shape = getattr(x, "shape", ())
     shape = () if shape is None else tuple(shape)[1:]
     return shape if all(isinstance(each, int) for each in shape) else ()
-
-
-def _digest(values: Sequence[Any]) -> str:
-    """Return a digest of the numbers and texts in arguments, by which other data are refused."""
-    digest = hashlib.sha256()
-    for part in _parts(values):
-        digest.update(part)
-    return digest.hexdigest()[:16]
-
-
-def _parts(value: Any) -> Iterator[bytes | memoryview]:
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
-    if isinstance(value, np.ndarray):
-        yield f"{value.dtype}{value.shape}".encode()
-        if value.dtype.kind == "O":
-            yield from _parts(value.tolist())
-        elif value.size and value.itemsize:
-            yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            yield str(name).encode()
-            yield from _parts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _parts(each)
-    else:
-        # Of other objects only the class tells the same in every process.
-        known = isinstance(value, int | float | str | date | np.generic | None)
-        told = value if known else type(value).__qualname__
-        yield repr(told).encode()

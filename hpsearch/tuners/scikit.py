@@ -40,7 +40,7 @@ class SklearnSearch(EngineSearch):
         self._require_engine()
         self._own = True
         request, self._hypermodel = whole_request(
-            self.tuner, args, kwargs, Recorder(None, own=True), "the rows are for scikit-learn"
+            self.tuner, args, kwargs, Recorder(None, own=True)
         )
         self._tell_what_stays(request, own_run=is_users(self.tuner, "run_trial"))
         return request

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -368,7 +369,7 @@ class EngineSearch:
             drive=self._drive,
             repeat=trials.repeats,
         )
-        dataset = _dataset_of(request)
+        dataset = self._dataset(request)
         tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
@@ -390,6 +391,16 @@ class EngineSearch:
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
+
+    def _dataset(self, request: Request) -> Dataset:
+        """Return the request's rows; those of a directory of the first release as it names them."""
+        if request.of and self.store.exists():
+            former = _dataset_of(replace(request, of=request.formerly))
+            with Store(self.store, read_only=True) as store:
+                identity = store.facts().identity
+            if identity is not None and identity.data == former.fingerprint:
+                return former
+        return _dataset_of(request)
 
     def _write_models(self) -> None:
         """Write the best models as KerasTuner would."""

@@ -78,8 +78,21 @@ def test_files_of_killed_searches_are_removed(tmp_path, small):
     ended.wait()
     old = tmp_path / f".arguments-{ended.pid}-x"
     old.write_bytes(b"1")
+    # No process has such a number.
+    (tmp_path / f".arguments-{10**20}-x").write_bytes(b"1")
     made = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
     assert list(tmp_path.iterdir()) == [Path(made.path)]
+
+
+def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):
+    path, other = tmp_path / "x.npy", tmp_path / "other.npy"
+    np.save(path, np.arange(10.0))
+    np.save(other, np.zeros(10))
+    mapped = np.load(path, mmap_mode="r")
+    other.replace(path)
+    np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
+    path.unlink()
+    np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
 
 
 def test_what_no_file_takes_is_refused(tmp_path, small):

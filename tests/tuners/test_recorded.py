@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 import hpsearch.tuners as kt
-from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.models.fit_arguments import NotOnEngine, with_rows
 from hpsearch.tuners import arguments, recorded
 from hpsearch.tuners.recorded import Batches, Recorder
 
@@ -116,6 +117,43 @@ def test_a_dataset_that_calls_python_is_read_in_each_epoch(noise, tmp_path):
 def test_why_a_dataset_is_not_read(value, why):
     with pytest.raises(NotOnEngine, match=why):
         read(value, epochs=None, own=True)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size"), [((10, 10), 10), ((10, 4), 10), ((4, 10), None), ((10, 4, 10), None)]
+)
+def test_batches_of_different_lengths_stay_as_they_are(sizes, size):
+    rows = [(X[:n], Y[:n]) for n in sizes]
+    found, _ = read((each for each in rows * 2), len(sizes), epochs=2)
+    changed = recorded.with_read_rows({"x": found})
+    assert (changed and changed["batch_size"]) == size
+
+    class Rows(keras.utils.PyDataset):
+        def __len__(self):
+            return len(rows)
+
+        def __getitem__(self, place):
+            return rows[place]
+
+    with contextlib.nullcontext() if size else pytest.raises(NotOnEngine, match="different num"):
+        assert with_rows({"x": Rows()})["batch_size"] == size
+
+
+def test_a_generator_that_raises_ends_the_search(place):
+    def broken():
+        yield X[:10], Y[:10]
+        raise LookupError("midway")
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(hp.Int("n", 1, 3))])
+        model.compile("adam", "mse")
+        return model
+
+    tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
+    with pytest.raises(LookupError, match="midway"):
+        tuner.search(broken(), steps_per_epoch=2, epochs=2, verbose=0)
+    assert not tuner.oracle.trials
+    assert not (place / "d/p/results.csv").exists()
 
 
 def test_a_dataset_is_read_if_its_epochs_are_the_same():

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import hpsearch.tuners as kt
 from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.tuners import arguments
 
 pytestmark = pytest.mark.usefixtures("place")
 X, Y = load_iris(return_X_y=True)
@@ -191,6 +192,15 @@ def test_what_needs_this_process_runs_here(why, capsys):
     assert len(tuner.oracle.trials) == 3
     assert tuner.get_best_models()[0]
     assert not Path("d/p/results.csv").exists()
+
+
+def test_the_reason_is_what_hinders(capsys, monkeypatch):
+    monkeypatch.setattr(arguments, "MOST_BYTES", 1000)
+    # A file in the place of the project's directory for the arguments.
+    monkeypatch.setattr("hpsearch.tuners.requests._folder", lambda _: Path(__file__, "d"))
+    tuner = tuner_of(kt, lambda hp: RidgeClassifier(hp.Float("a", 0.1, 1)), "RandomSearchOracle")
+    tuner.search(X, Y)
+    assert "one by one: the arguments of search cannot be written" in capsys.readouterr().out
 
 
 @pytest.mark.slow

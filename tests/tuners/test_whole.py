@@ -17,7 +17,8 @@ from keras import layers
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.tuners import arguments, recorded, requests
+from hpsearch.tuners import arguments, recorded
+from hpsearch.tuners.digests import digest_of
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -288,7 +289,7 @@ def test_one_other_cell_is_other_data(column):
     frame = pd.DataFrame(rows)
     changed = frame.copy()
     changed.loc[0, column] = {"text": "c", "when": pd.Timestamp("2022"), "number": 1.6}[column]
-    digests = {requests._digest([each, 1]) for each in (frame, frame.copy(), changed)}
+    digests = {digest_of([each, 1], {}) for each in (frame, frame.copy(), changed)}
     assert len(digests) == 2
 
 
