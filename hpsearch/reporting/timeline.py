@@ -50,8 +50,12 @@ class Timeline:
 
 
 def timeline_of(spans: Iterable[tuple[int, Span]]) -> Timeline | None:
-    """Arrange when workers trained; None if nothing is known."""
-    ordered = sorted(spans, key=lambda each: (each[1].run, each[1].began_seconds))
+    """Arrange when workers trained; None if nothing is known.
+
+    Spans are clipped to their run, whose beginning is zero.
+    """
+    clipped = ((trial, _clipped(span)) for trial, span in spans)
+    ordered = sorted(clipped, key=lambda each: (each[1].run, each[1].began_seconds))
     ends: dict[float, float] = {}
     for _, span in ordered:
         ends[span.run] = max(ends.get(span.run, 0.0), span.began_seconds + span.seconds)
@@ -75,6 +79,11 @@ def timeline_of(spans: Iterable[tuple[int, Span]]) -> Timeline | None:
     worked = sum(span.seconds for _, span in ordered)
     busy = min(1.0, worked / (total * workers))
     return Timeline(bars, [*ends.values()], workers, len(ordered), busy)
+
+
+def _clipped(span: Span) -> Span:
+    began, end = max(0.0, span.began_seconds), span.began_seconds + span.seconds
+    return span._replace(began_seconds=began, seconds=max(0.0, end - began))
 
 
 def timeline_figure(source: ReportSource) -> Spec | None:

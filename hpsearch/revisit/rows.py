@@ -265,7 +265,7 @@ def export_model(
     with run.retrainer(execution) as retrainer:
         weights = run.weights(retrainer, execution, result, say)
         with OpenDirectory(out.parent) as place:
-            error, _ = retrainer.write(place, out.name, execution, weights)
+            error = retrainer.write(place, out.name, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
     return execution

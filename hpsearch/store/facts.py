@@ -171,7 +171,7 @@ class Changes(TypedDict, total=False):
     best_digest: str
     evaluations: tuple[Evaluation, ...]
     guesses: Mapping[str, float]
-    predictions: Evaluation
+    predictions: Evaluation | None
     program: str
     name: str
 
@@ -279,7 +279,8 @@ class Facts:
         if "guesses" in changes:
             rows["guesses"] = json.dumps(dict(changes["guesses"]))
         if "predictions" in changes:
-            rows["predictions"] = json.dumps(asdict(changes["predictions"]))
+            found = changes["predictions"]
+            rows["predictions"] = "" if found is None else json.dumps(asdict(found))
         if "asked" in changes:
             rows["asked"] = " ".join(changes["asked"])
         if "evaluations" in changes:

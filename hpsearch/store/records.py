@@ -8,7 +8,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,20 @@ def checksum_of(*parts: Any) -> str:
     return digest.hexdigest()[:32]
 
 
+#: Spans come first, so that they are read without the curve.
+_SPANS_FIRST = '{"spans": '
+
+
 def as_json(result: ExecutionResult) -> str:
     """Encode a result without its arrays."""
     # `asdict` would copy every number of the curve.
     record = {**vars(result)}
-    del record["state"], record["snapshot"], record["number"]
+    del record["state"], record["snapshot"], record["number"], record["spans"]
     curve = result.curve
     # A list for each metric takes a tenth of the space of a mapping for each epoch.
     names = list(curve[0]) if curve else []
     record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
-    return json.dumps({"execution": result.number, **record})
+    return json.dumps({"spans": result.spans, "execution": result.number, **record})
 
 
 def mapping(text: str) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def from_json(text: str) -> ExecutionResult:
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
-    record["spans"] = spans_of(record)
+    record["spans"] = _spans_of(record.get("spans", ()))
     versions = record.get("versions", {})
     if not versions.keys() <= {*PACKAGES, *OF_PROGRAMS}:
         raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
@@ -156,13 +160,19 @@ def from_json(text: str) -> ExecutionResult:
     return result
 
 
-def spans_of(record: Mapping[str, Any]) -> tuple[Span, ...]:
-    """Return when workers trained for a decoded result; older stores do not tell.
+def spans_from_json(text: str) -> tuple[Span, ...]:
+    """Decode the spans in the output of `as_json`, and nothing else; older stores have none.
 
     Raises:
         UNREADABLE: They are no valid spans.
     """
-    spans = tuple(Span(*each) for each in record.get("spans", ()))
+    if not text.startswith(_SPANS_FIRST):
+        return _spans_of(mapping(text).get("spans", ()))
+    return _spans_of(json.JSONDecoder().raw_decode(text, len(_SPANS_FIRST))[0])
+
+
+def _spans_of(found: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
+    spans = tuple(Span(*each) for each in found)
     for span in spans:
         require_types(span._asdict(), _SPAN)
         if not all(map(math.isfinite, span)):

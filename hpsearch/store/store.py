@@ -32,7 +32,7 @@ from hpsearch.store.records import (
     mapping,
     require_types,
     snapshot_of,
-    spans_of,
+    spans_from_json,
 )
 from hpsearch.store.schema import EVENTS, EXECUTIONS, SCHEMA, SCHEMA_VERSION, schema_fault
 from hpsearch.store.tables import new_numbers
@@ -479,13 +479,16 @@ class Store:
         return results
 
     def spans(self) -> list[tuple[int, Span]]:
-        """Return when workers trained, with the trial's number; no curve is decoded."""
+        """Return when workers trained, with the trial's number.
+
+        Nothing else of a result is decoded, unless an earlier version has stored it.
+        """
         what = "the result of execution {}"
         trials = {number: trial for number, trial, *_ in self._rows("executions", "execution {}")}
         found = []
         for number, _, record in self._rows("results", what):
             with self._decoding(what.format(number)):
-                found += [(trials[number], span) for span in spans_of(mapping(record))]
+                found += [(trials[number], span) for span in spans_from_json(record)]
         return found
 
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:

@@ -20,12 +20,12 @@ from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig, variant_of
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Changes, Evaluation, Measurement
+from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.settings import signals
-from hpsearch.workers.calls import Answers, write_model
+from hpsearch.workers.calls import Answers, predict_validation, write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
     Answered,
@@ -126,7 +126,7 @@ class Retrainer:
         execution: Execution,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
-    ) -> tuple[str, Answers]:
+    ) -> str:
         """Have a worker, which may import Keras, write the model over an earlier file.
 
         Args:
@@ -134,21 +134,30 @@ class Retrainer:
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
-            Why it cannot be written, or empty; and what it predicts of the validation split.
+            Why it cannot be written, or empty.
         """
-        model = (self._problem(execution), execution.config.trained, execution.seed, weights)
-        which = (execution.fold, self._variant(execution))
         try:
             # Keras writes in place, and wants the suffix.
             with place.scratch(f".{Path(name).stem}-") as scratch:
                 written = scratch.path.absolute() / name
-                done = self.ask(Call(write_model, (written, *model, *which), with_data=True))
-                if not done.error:
+                model = self._model(execution, weights)
+                error = self.ask(Call(write_model, (written, *model))).error
+                if not error:
                     check()
                     place.take(scratch, name, name)
-                return done.error, done.value or {}
+                return error
         except OSError as failure:
-            return failure.strerror or str(failure), {}
+            return failure.strerror or str(failure)
+
+    def predictions(self, execution: Execution, weights: Weights) -> Answers:
+        """Have a worker predict the validation split; empty if it cannot."""
+        which = (execution.fold, self._variant(execution))
+        arguments = (*self._model(execution, weights), *which)
+        return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
+
+    def _model(self, execution: Execution, weights: Weights) -> tuple[Any, ...]:
+        """The arguments from which a call builds an execution's model."""
+        return (self._problem(execution), execution.config.trained, execution.seed, weights)
 
     def _variant(self, execution: Execution) -> Variant:
         return () if self.recipe.model else variant_of(execution.config.values)
@@ -207,17 +216,22 @@ class BestModel:
                 return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
         if facts.best_model or facts.best_digest:
             # A kill must not leave a new file that the store takes for the old one.
-            self.store.set_facts(best_model="", best_digest="")
+            self.store.set_facts(best_model="", best_digest="", predictions=None)
         model.unlink(missing_ok=True)
-        failure, answers = self._write(execution, result)
+        try:
+            weights = self._weights(execution, result)
+        except RefusedError as error:
+            failure = f"{model} is not written: {error}"
+        else:
+            failure = self._write(execution, weights)
         if failure:
             return "; ".join(filter(None, (said, failure)))
         if not keep_all:
             self.store.keep_weights([execution.number])
-        changes = Changes(best_model=mark, best_digest=file_digest(model))
-        if answers:
-            changes["predictions"] = self._predictions(execution, result, answers)
-        self.store.set_facts(**changes)
+        self.store.set_facts(best_model=mark, best_digest=file_digest(model))
+        # Last: the model is there, whatever happens to its predictions.
+        if answers := self.retrainer.predictions(execution, weights):
+            self.store.set_facts(predictions=self._predictions(execution, result, answers))
         return said
 
     def _predictions(
@@ -238,16 +252,12 @@ class BestModel:
             **answers,
         )
 
-    def _write(self, execution: Execution, result: ExecutionResult) -> tuple[str, Answers]:
-        """Write best.keras; return why it is not written, or empty, and its predictions."""
-        try:
-            weights = self._weights(execution, result)
-        except RefusedError as error:
-            return f"{self.where.model} is not written: {error}", {}
+    def _write(self, execution: Execution, weights: Weights) -> str:
+        """Write best.keras; return why it cannot be written, or empty."""
         model, check = self.where.model, self.where.check
         with self.where.opened() as place:
-            failure, answers = self.retrainer.write(place, model.name, execution, weights, check)
-        return failure and f"{model} cannot be written: {failure}", answers
+            failure = self.retrainer.write(place, model.name, execution, weights, check)
+        return failure and f"{model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.

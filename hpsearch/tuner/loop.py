@@ -118,10 +118,13 @@ class Engine:
     #: Whether the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
-    #: Unix time at which this run began, and the time that workers spent on executions without a
-    #: result so far.
+    #: Unix time at which this run began, which names it, and the monotonic clock then.
     _run: float = 0.0
+    _origin_seconds: float = 0.0
+    #: The time that workers spent on executions without a result so far.
     _spans: dict[int, list[Span]] = field(default_factory=dict)
+    #: Worker -> the end of its last span, in seconds of the run.
+    _until: dict[int, float] = field(default_factory=dict)
     _idle_since: float = 0.0
     _has_waited: bool = False
     asked: Inquiry | None = None
@@ -162,7 +165,7 @@ class Engine:
             stored: Returns every stored execution, for the tables.
         """
         self._began = self._idle_since = now()
-        self._run = round(time.time(), 3)
+        self._run, self._origin_seconds = round(time.time(), 3), time.monotonic()
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
         self.begun = True
@@ -469,19 +472,25 @@ class Engine:
             self._judge(training)
 
     def _note_spans(self, number: int, spans: Sequence[Span]) -> None:
-        """Note when a worker trained for an execution, by the clock of the run."""
+        """Note when a worker trained for an execution, in seconds of the run.
+
+        Args:
+            spans: By the monotonic clock; clipped to the run so far and to what the worker has not
+                spent yet, as those of other machines are known only roughly.
+        """
         if number not in self._spans:
             earlier = self.results.get(number)
             self._spans[number] = [*earlier.spans] if earlier is not None else []
-        self._spans[number] += [
-            Span(
-                self._run,
-                each.worker,
-                round(each.began_seconds - self._run, 4),
-                round(each.seconds, 4),
+        instant = time.monotonic() - self._origin_seconds
+        for each in spans:
+            first, began = self._until.get(each.worker, 0.0), each.began_seconds
+            began, end = (
+                min(max(at - self._origin_seconds, first), instant)
+                for at in (began, began + each.seconds)
             )
-            for each in spans
-        ]
+            self._until[each.worker] = end
+            span = Span(self._run, each.worker, round(began, 4), round(end - began, 4))
+            self._spans[number].append(span)
 
     def _take_spans(self, number: int) -> tuple[Span, ...]:
         self._note_spans(number, ())
@@ -534,7 +543,7 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results that say so."""
         training = lost.training
-        span = Span(0.0, lost.worker, time.time() - lost.seconds, lost.seconds)
+        span = Span(0.0, lost.worker, time.monotonic() - lost.seconds, lost.seconds)
         self._note_spans(training.number, (span,))
         # Those that were to run again have had no answer, so they do.
         self._again.difference_update(training.executions)

@@ -30,20 +30,13 @@ def _save(model: keras.Model, path: Path, problem: Problem) -> None:
         raise HpsearchError(error.strerror or str(error)) from error
 
 
-#: The most validation rows, and numbers in them, that a model which is written predicts.
-_MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
-
-
-def write_model(  # noqa: PLR0917 - calls pass arguments by position
+def write_model(
     path: Path,
     problem: Problem,
     values: Mapping[str, Any],
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
-    fold: int | None,
-    variant: Variant,
-    data: TrainingData,
-) -> Answers:
+) -> None:
     """Write the model of one training with its weights, input preprocessing included.
 
     Beside Keras' own members, the archive names classes and columns (see `ModelFile`).
@@ -53,10 +46,6 @@ def write_model(  # noqa: PLR0917 - calls pass arguments by position
         values: The live hyperparameters; `epochs` is not read.
         seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
-        fold, variant: Which of the data the model was trained on.
-
-    Returns:
-        An MLP's predictions of up to 20,000 validation rows, compared with the truth.
 
     Raises:
         HpsearchError: The file cannot be written.
@@ -65,8 +54,30 @@ def write_model(  # noqa: PLR0917 - calls pass arguments by position
 
     trained = build_model(problem, values, seed)
     trained.set_weights(list(weights))
-    model = full_model(trained, problem.input, problem.target)
-    _save(model, path, problem)
+    _save(full_model(trained, problem.input, problem.target), path, problem)
+
+
+#: The most validation rows, and numbers in them, that are predicted beside a written model.
+_MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
+
+
+def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
+    problem: Problem,
+    values: Mapping[str, Any],
+    seed: int,
+    weights: Sequence[npt.NDArray[Any]],
+    fold: int | None,
+    variant: Variant,
+    data: TrainingData,
+) -> Answers:
+    """Compare an MLP's predictions of up to 20,000 validation rows with the truth.
+
+    Args:
+        values, seed, weights: As for `write_model`.
+        fold, variant: Which of the data the model was trained on.
+    """
+    from hpsearch.models.mlp import build_model, full_model  # imports Keras
+
     target = problem.target
     if problem.recipe.model or problem.input.parts or target.parts:
         return {}
@@ -74,8 +85,11 @@ def write_model(  # noqa: PLR0917 - calls pass arguments by position
     x = arrays.x_val
     if len(x) > _MOST_ROWS or x.size > _MOST_NUMBERS:
         return {}
+    judged = build_model(problem, values, seed)
+    judged.set_weights(list(weights))
     raw = runs_in_graph(problem.input)
-    judged = model if raw else trained
+    if raw:
+        judged = full_model(judged, problem.input, target)
     # Keras' predict would trace a graph, which takes longer than so few rows.
     steps = (x[at : at + _ROWS_A_STEP] for at in range(0, len(x), _ROWS_A_STEP))
     outputs = np.concatenate([np.asarray(judged(step, training=False)) for step in steps])
@@ -107,7 +121,7 @@ def answers(predicted: npt.NDArray[Any], y: npt.NDArray[Any], target: Target) ->
         shown = order[np.unique(np.linspace(0, len(y) - 1, _MOST_PAIRS).round().astype(int))]
         pairs = zip(truth[shown], predicted[shown], strict=True)
         finite = [(float(f"{a:.6g}"), float(f"{b:.6g}")) for a, b in pairs if np.isfinite(b)]
-        return {"pairs": tuple(finite)}
+        return {"pairs": tuple(finite)} if finite else {}
     if size > _MOST_CLASSES:
         return {}
     cells = y.reshape(len(y)).astype(np.intp) * size + predicted.astype(np.intp)

@@ -18,7 +18,16 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
-from hpsearch.workers.protocol import Call, Conversation, Event, Executor, Job, Lost, Work
+from hpsearch.workers.protocol import (
+    Call,
+    Conversation,
+    Event,
+    Executor,
+    Job,
+    Lost,
+    Work,
+    shifted,
+)
 from hpsearch.workers.work import run, start_tensorflow
 
 _LOG = logging.getLogger("hpsearch")
@@ -176,7 +185,7 @@ class FuturesExecutor(Executor):
             return []
         del self._slots[slot.number]
         events: list[Event] = pickle.loads(answer)  # noqa: S301 - our own
-        return events
+        return shifted(events, time.monotonic())
 
     def close(self) -> None:
         """Ignore trainings that still run, and end calls at once."""
@@ -203,4 +212,4 @@ def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
             start_tensorflow()
         events: list[Event] = []
         run(job, _datasets[digest], number, events.append)
-        return pickle.dumps(events)
+        return pickle.dumps(shifted(events, -time.monotonic()))

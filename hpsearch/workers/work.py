@@ -106,13 +106,13 @@ def _train(
     started = time.monotonic()
     answered: set[int] = set()
     last_progress = 0.0
-    since = time.time()
+    since = started
 
     def answer(result: ExecutionResult) -> None:
         nonlocal since
-        instant = time.time()
+        instant = time.monotonic()
         # The driver knows when its run began.
-        span = Span(0.0, worker, since, max(0.0, instant - since))
+        span = Span(0.0, worker, since, instant - since)
         since = instant
         emit(Answered(worker, replace(result, spans=(span,))))
 

@@ -30,6 +30,20 @@ def test_runs_follow_each_other_without_the_time_between_them():
     assert timeline.busy == pytest.approx(10 / 20)
 
 
+def test_what_is_outside_its_run_is_clipped():
+    """A worker with another clock hides no bar of the others, and counts as idle."""
+    spans = [
+        (1, Span(0.0, 1, -3_600.0, 5.0)),
+        (2, Span(0.0, 1, -1.0, 3.0)),
+        (3, Span(0.0, 2, 1.0, 9.0)),
+    ]
+    timeline = timeline_of(spans)
+    found = [(bar.worker, bar.began, bar.seconds, bar.trials) for bar in timeline.bars]
+    assert found == [(1, 0.0, 0.0, [1]), (1, 0.0, 2.0, [2]), (2, 1.0, 9.0, [3])]
+    assert timeline.lengths == [10.0]
+    assert timeline.busy == pytest.approx(11 / 20)
+
+
 def test_neighbours_of_a_long_timeline_are_joined():
     spans = [(n, Span(0.0, n % 4 + 1, n // 4 * 1.0, 0.8)) for n in range(10_000)]
     timeline = timeline_of(spans)

@@ -84,6 +84,7 @@ def test_targets_give_pairs_in_their_own_unit_spread_over_the_true_ones():
     assert found[-1] == (110, 111)
     lost = answers(np.array([np.nan, 2.0]), np.zeros((2, 1)), target)
     assert lost == {"pairs": ((100, 2),)}
+    assert answers(np.full(2, np.nan), np.zeros((2, 1)), target) == {}
 
 
 def test_what_is_not_known_or_too_much_is_left_out():

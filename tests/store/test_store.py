@@ -23,6 +23,7 @@ import pytest
 from hpsearch.errors import StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Span, Status
 from hpsearch.space.space import Config
+from hpsearch.store.records import as_json
 from hpsearch.store.store import Store
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
@@ -213,6 +214,7 @@ import sys
 from pathlib import Path
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
+from hpsearch.store.records import as_json
 from hpsearch.store.store import Store
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
 number = 0
@@ -276,6 +278,31 @@ def test_spans_are_those_of_the_results(store: Store) -> None:
     store.add_results([replace(RESULTS[0], spans=spans), *RESULTS[1:]])
     assert store.spans() == [(1, each) for each in spans]
     assert [store.results()[number].spans for number in (1, 2)] == [spans, ()]
+
+
+def test_nothing_but_spans_is_decoded_for_the_timeline(store: Store) -> None:
+    spans = (Span(12.5, 2, 0.25, 3.0), Span(13.5, 1, 7, 0.5))
+    store.add_executions(EXECUTIONS)
+    store.add_results([replace(RESULTS[0], spans=spans)])
+    cut = as_json(replace(RESULTS[0], spans=spans)).partition('"curve"')[0]
+    with store._transaction():
+        store._insert("results", 1, str(RESULTS[0].status), cut, replace=True)
+    assert store.spans() == [(1, each) for each in spans]
+    with pytest.raises(StoreError, match="the result of execution 1 cannot be read"):
+        store.results()
+
+
+def test_spans_that_do_not_come_first_are_found(store: Store) -> None:
+    spans = (Span(12.5, 2, 0.25, 3.0),)
+    store.add_executions(EXECUTIONS)
+    record = json.loads(as_json(replace(RESULTS[0], spans=spans)))
+    for found in ({"late": {"spans": 3}, "spans": record.pop("spans")}, {"late": {"spans": 3}}):
+        with store._transaction():
+            text = json.dumps(record | found)
+            store._insert("results", 1, str(RESULTS[0].status), text, replace=True)
+        expected = spans if "spans" in found else ()
+        assert store.spans() == [(1, each) for each in expected]
+        assert store.results()[1].spans == expected
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,34 @@ def test_what_cannot_be_written_is_a_warning(
     assert directory.save() == ""
 
 
+def test_predictions_that_fail_leave_the_model(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those of an earlier model go with it."""
+    assert directory.save() == ""
+    directory.store.set_facts(best_model="7:c0")
+    monkeypatch.setattr("hpsearch.workers.calls.answers", lambda *_: 1 / 0)
+    assert directory.save() == ""
+    facts = directory.store.facts()
+    assert facts.best_model == f"1:{TRIAL.config.id}"
+    assert facts.best_digest == hashlib.sha256(directory.where.model.read_bytes()).hexdigest()
+    assert facts.predictions is None
+
+
+def test_a_model_is_written_without_predictions(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `hpsearch export` does."""
+    monkeypatch.setattr("hpsearch.workers.calls.answers", lambda *_: 1 / 0)
+    weights = directory.store.weights(1)
+    assert weights is not None
+    retrainer = directory.keeper().retrainer
+    with directory.where.opened() as place:
+        assert retrainer.write(place, "exported.keras", TRIAL, weights) == ""
+    exported = directory.where.path / "exported.keras"
+    assert accuracy(exported) == pytest.approx(directory.result.score)
+
+
 class Scripted:
     """Gives events that were written down, then none."""
 

@@ -26,6 +26,7 @@ from hpsearch.workers.protocol import (
     Retired,
     Said,
     Work,
+    shifted,
 )
 from hpsearch.workers.ray.actor import Hello, package_versions
 from hpsearch.workers.ray.connection import Head
@@ -219,7 +220,7 @@ class RayExecutor(Executor):
 
     def _hear(self, member: Member, messages: Sequence[Event | Retired]) -> list[Event]:
         events: list[Event] = []
-        for message in messages:
+        for message in shifted(messages, time.monotonic()):
             member.hear(message)
             if isinstance(message, Retired):
                 continue
