@@ -7,17 +7,43 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
+import keras
 import numpy as np
+import tensorflow as tf
+
+from hpsearch.data.dataset import arrays_in, is_dataset
+from hpsearch.models.fit_arguments import NotOnEngine, row_digests
+from hpsearch.tuners.arguments import graph_of
+from hpsearch.tuners.recorded import Batches
 
 Part = bytes | memoryview
 #: Keyword arguments that are no data.
 _NO_DATA: Final = frozenset({"epochs", "verbose"})
+#: The attributes of a `PyDataset` that keep their values: pairs of name and digest.
+State = frozenset[tuple[str, str]]
 
 
-def digest_of(args: Sequence[Any], given: Mapping[str, Any]) -> str:
-    """Return a digest of the numbers and texts in arguments; epochs and the like do not count."""
-    data = {name: each for name, each in given.items() if name not in _NO_DATA}
-    return _hashed(_framed(_parts([list(args), data])))
+def digest_of(
+    args: Sequence[Any], given: Mapping[str, Any], before: Mapping[int, State] | None = None
+) -> str:
+    """Return a digest of the numbers and texts in arguments; epochs and the like do not count.
+
+    Args:
+        before: By `id`, states of datasets before they were read, which may have changed them.
+    """
+
+    def kept(value: Any) -> Any:
+        if before is None or id(value) not in before:
+            return value
+        return [type(value).__qualname__, *sorted(_state_of(value) & before[id(value)])]
+
+    data = {name: kept(each) for name, each in given.items() if name not in _NO_DATA}
+    return _hashed(_framed(_parts([[kept(each) for each in args], data])))
+
+
+def states_of(values: Iterable[Any]) -> dict[int, State]:
+    """Return the states of those that are a `PyDataset`, by `id`."""
+    return {id(each): _state_of(each) for each in values if _is_pydataset(each)}
 
 
 def former_digest(values: Sequence[Any]) -> str:
@@ -40,8 +66,7 @@ def _framed(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def _parts(value: Any) -> Iterator[Part]:
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
+    value = _plain(value)
     if isinstance(value, np.ndarray):
         yield f"{value.dtype}{value.shape}".encode()
         if value.dtype.kind == "O":
@@ -57,8 +82,114 @@ def _parts(value: Any) -> Iterator[Part]:
         yield b"sequence %d" % len(value)
         for each in value:
             yield from _parts(each)
+    elif isinstance(value, bytes):
+        yield repr(value).encode()
     else:
         yield _told(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, lists and mappings with the values that an object is known to hold."""
+    if hasattr(value, "to_numpy"):
+        names = [str(each) for each in getattr(value, "columns", ())]
+        return [names, value.to_numpy()] if names else value.to_numpy()
+    if isinstance(value, np.ma.MaskedArray):
+        return [np.ma.getmaskarray(value), np.asarray(value.filled())]
+    if isinstance(value, tf.Tensor | tf.Variable) and hasattr(value, "numpy"):
+        return value.numpy()
+    if hasattr(value, "tocoo") and hasattr(value, "nnz"):
+        found = value.tocsr(copy=True)
+        found.sum_duplicates()
+        return [list(found.shape), found.indptr, found.indices, found.data]
+    return _of_dataset(value)
+
+
+def _of_dataset(value: Any) -> Any:
+    if isinstance(value, Batches):
+        return _of_batches(value)
+    if _is_pydataset(value):
+        return [type(value).__qualname__, *sorted(_state_of(value))]
+    if is_dataset(value):
+        try:
+            return [repr(value.element_spec), *_of_graph(graph_of(value))]
+        except NotOnEngine:
+            return repr(value.element_spec)
+    return value
+
+
+def _of_batches(batches: Batches) -> list[Any]:
+    """Return the rows if all epochs have them; else another process may read others."""
+    if batches.same:
+        return sorted(row_digests(batches.passes[0]))
+    first = next((each for one in batches.passes for each in one), ())
+    return [repr(batches.spec), *(f"{each.dtype}{each.shape[1:]}" for each in arrays_in(first))]
+
+
+# Datasets of TensorFlow
+
+
+def _of_graph(graph: bytes) -> list[Any]:
+    """Return operations and constants, without numbered names, and without seeds and states."""
+    found = tf.compat.v1.GraphDef.FromString(graph)
+    left = set()
+    for node in found.node:
+        if node.op.startswith("Shuffle"):
+            left.update(node.input[2:])
+        elif node.op.startswith("RandomDataset"):
+            left.update(node.input)
+        elif node.op == "AssignVariableOp":
+            # Of random layers, too, which begin anew in each process.
+            left.update(node.input)
+    called = [_of_nodes(each.node_def, frozenset()) for each in found.library.function]
+    return [_of_nodes(found.node, left), *sorted(map(_digest, called))]
+
+
+def _of_nodes(nodes: Iterable[Any], left: Iterable[str]) -> list[Any]:
+    return [
+        node.attr["value"].tensor.SerializeToString(deterministic=True)
+        if node.op == "Const" and node.attr["dtype"].type != tf.resource.as_datatype_enum
+        else node.op
+        for node in nodes
+        if node.name not in left
+    ]
+
+
+def _digest(value: Any) -> str:
+    return _hashed(_framed(_parts(value)))
+
+
+# Datasets of Keras
+
+
+def _is_pydataset(value: Any) -> bool:
+    return isinstance(value, keras.utils.PyDataset)
+
+
+def _state_of(dataset: Any) -> State:
+    """Return a digest of each attribute, in whose rows the order does not count.
+
+    Whole numbers, which may count, and the order of rows, which may be drawn, are no data.
+    """
+    found = {}
+    for name, value in vars(dataset).items():
+        if not _is_position(value):
+            found[name] = _digest(_unordered(value))
+    return frozenset(found.items())
+
+
+def _is_position(value: Any) -> bool:
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
+        return np.array_equal(np.sort(value), np.arange(len(value)))
+    return value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool))
+
+
+def _unordered(value: Any) -> Any:
+    value = _plain(value)
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind != "O":
+        return [f"{value.dtype}{value.shape}", *sorted(row_digests([(value,)]))]
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
+    return sorted(map(_digest, value)) if isinstance(value, list | tuple) else value
 
 
 def _bytes_of(array: Any) -> memoryview:

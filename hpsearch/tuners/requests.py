@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.tuners.arguments import copied, sent
-from hpsearch.tuners.digests import digest_of, former_digest
+from hpsearch.tuners.digests import State, digest_of, former_digest, states_of
 from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
@@ -47,12 +48,14 @@ def request_for(
     Raises:
         NotOnEngine: Workers cannot have the arguments.
     """
+    # Code of the user's reads them itself, in the workers.
+    before = {} if recorder.own else states_of((*args, *kwargs.values()))
     try:
         if recorder.own:
             _require_arrays(args, kwargs)
         return request_of(args, kwargs, own_fit=recorder.own), None
     except NotOnEngine as reason:
-        return whole_request(tuner, args, kwargs, recorder, str(reason))
+        return whole_request(tuner, args, kwargs, recorder, str(reason), before=before)
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -74,6 +77,8 @@ def whole_request(
     kwargs: Mapping[str, Any],
     recorder: Recorder,
     reason: str = "",
+    *,
+    before: Mapping[int, State] | None = None,
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return a request without rows, and a hypermodel that has the arguments.
 
@@ -81,6 +86,7 @@ def whole_request(
 
     Args:
         reason: Why the arguments are no rows of the engine's; empty if they never are.
+        before: See `digest_of`.
 
     Raises:
         NotOnEngine: Workers cannot have the arguments.
@@ -112,21 +118,17 @@ def whole_request(
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     # Code of the user's may make other rows of them.
     shape = () if own else _row_shape(args, given)
-    return _without_rows(args, given, callbacks, shape), hypermodel
+    of = digest_of(args, given, before)
+    former = former_digest([*args, *given.values()])
+    request = _without_rows(given.get("epochs"), callbacks, shape)
+    return replace(request, of=of, formerly=former), hypermodel
 
 
-def _without_rows(
-    args: Sequence[Any],
-    given: Mapping[str, Any],
-    callbacks: tuple[Any, ...],
-    shape: tuple[int, ...],
-) -> Request:
+def _without_rows(epochs: Any, callbacks: tuple[Any, ...], shape: tuple[int, ...]) -> Request:
     row = np.zeros((1, *shape), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
-    epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
-    of, former = digest_of(args, given), former_digest([*args, *given.values()])
-    return Request(arrays, whole, None, callbacks, {}, of=of, formerly=former)
+    return Request(arrays, whole, None, callbacks, {})
 
 
 def _folder(tuner: Any) -> Path:
