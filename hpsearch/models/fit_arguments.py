@@ -316,15 +316,15 @@ def _batches(dataset: Any) -> Iterator[Any]:
 
 
 def batch_size_of(batches: Sequence[Batch]) -> int:
-    """Return the number of rows of each batch but the last, which may have fewer.
+    """Return the number of rows of each batch but one, which may have fewer, wherever it stands.
 
     Raises:
         NotOnEngine: They have different numbers.
     """
-    size, *rest = (len(next(arrays_in(batch[1]))) for batch in batches)
-    if any(each != size for each in rest[:-1]) or (rest and rest[-1] > size):
+    sizes = sorted(len(next(arrays_in(batch[1]))) for batch in batches)
+    if any(each != sizes[-1] for each in sizes[1:]):
         raise NotOnEngine("the batches have different numbers of rows")
-    return size
+    return sizes[-1]
 
 
 def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
