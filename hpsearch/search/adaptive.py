@@ -284,19 +284,26 @@ class AdaptiveStrategy:
         """The configs that the prior has tried first."""
         if self._prior is None:
             return iter(())
-        configs, rows = self.table or self._sample()
-        if not configs:
+        if self.table is not None:
+            configs, rows = self.table
+            return (configs[place] for place in self._prior.starts(rows, _STARTS))
+        points = self._sample()
+        if not len(points):
             # Hardly any point satisfies the constraints.
             return iter(())
-        return (configs[place] for place in self._prior.starts(rows, _STARTS))
+        places = self._prior.starts(self.encoding.rows(points), _STARTS)
+        found = (self.encoding.config(points[place]) for place in places)
+        return (config for config in found if config is not None)
 
-    def _sample(self) -> tuple[list[Config], Array]:
-        """Random configs and their rows."""
+    def _sample(self) -> Array:
+        """Return random points that satisfy the constraints, shape `(n, D)`."""
         random = np.random.default_rng([self._seed, self._stream])
         points = random.random((_POINTS, len(self.encoding.dimensions)))
-        drawn = [self.encoding.config(point) for point in self.encoding.uniform(points)]
-        configs = [config for config in drawn if config is not None]
-        return configs, np.array([self.encoding.row(config) for config in configs])
+        points = self.encoding.uniform(points)
+        if self.space.constraints:
+            valid = [self.encoding.config(point) is not None for point in points]
+            points = points[np.array(valid)]
+        return points
 
     def _first_new(self, draws: Iterator[Config]) -> Config | None:
         """Return the next draw not in `history`; skipped draws are in it for good."""
