@@ -100,11 +100,11 @@ class _Server:
         match message:
             case ("data",):
                 self._dataset = mapped(descriptor)
-            case ("fork", number, growth_bytes):
-                self._fork(number, descriptor, growth_bytes)
+            case ("fork", number, growth_bytes, place):
+                self._fork(number, descriptor, growth_bytes, place)
         os.close(descriptor)
 
-    def _fork(self, worker: int, connection: int, growth_bytes: int) -> None:
+    def _fork(self, worker: int, connection: int, growth_bytes: int, place: str) -> None:
         server = os.getpid()
         try:
             pid = os.fork()
@@ -113,6 +113,8 @@ class _Server:
             sys.stderr.flush()
             os._exit(1)
         if pid == 0:
+            with contextlib.suppress(OSError):
+                os.chdir(place)
             self._become_worker(worker, connection, server, growth_bytes)
         self._own.add(pid)
         self._channel.send(("forked", pid))

@@ -123,7 +123,7 @@ class Server:
     def fork(
         self, number: int, growth_bytes: int, connection: int, on_forked: Callable[[int], None]
     ) -> None:
-        """Ask for a worker.
+        """Ask for a worker, in the working directory of this process.
 
         Args:
             connection: Descriptor of the worker's end.
@@ -134,7 +134,11 @@ class Server:
         """
         if not self._on_forked:
             self._heard = now()
-        self._channel.send(("fork", number, growth_bytes), connection)
+        place = ""
+        with contextlib.suppress(OSError):
+            # A program may have changed it since the process was started.
+            place = os.getcwd()
+        self._channel.send(("fork", number, growth_bytes, place), connection)
         self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:

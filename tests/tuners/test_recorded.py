@@ -120,7 +120,7 @@ def test_why_a_dataset_is_not_read(value, why):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "size"), [((10, 10), 10), ((10, 4), 10), ((4, 10), None), ((10, 4, 10), None)]
+    ("sizes", "size"), [((10, 10), 10), ((10, 4), 10), ((4, 10), 10), ((10, 4, 4), None)]
 )
 def test_batches_of_different_lengths_stay_as_they_are(sizes, size):
     rows = [(X[:n], Y[:n]) for n in sizes]

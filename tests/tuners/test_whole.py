@@ -19,6 +19,7 @@ from hpsearch.errors import RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.tuners import arguments, recorded
 from hpsearch.tuners.digests import digest_of
+from hpsearch.tuners.servers import kept_servers
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -64,7 +65,11 @@ def black_box(base, gives="score"):
 @pytest.mark.parametrize(
     "gives", ["score", *(pytest.param(e, marks=pytest.mark.slow) for e in ("metrics", "several"))]
 )
-def test_a_function_is_tuned_in_workers(gives):
+def test_a_function_is_tuned_in_workers(gives, monkeypatch, tmp_path):
+    monkeypatch.chdir("/")
+    # Started elsewhere than the search begins.
+    kept_servers()
+    monkeypatch.chdir(tmp_path)
     tuner = black_box(kt.RandomSearch, gives)(max_trials=6, **WHERE)
     tuner.search(scale=2.0, verbose=0)
     assert [each.status for each in tuner.oracle.trials.values()] == ["COMPLETED"] * 6
