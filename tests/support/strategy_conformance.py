@@ -58,7 +58,11 @@ def spaces_of(method: str) -> dict[str, Space]:
     return {"finite": FINITE} if method == "grid" else SPACES
 
 
-@pytest.mark.parametrize("method", OWN)
+#: `auto` is one of the others.
+_FIRST = [pytest.param(m, marks=pytest.mark.slow) if m == "auto" else m for m in OWN]
+
+
+@pytest.mark.parametrize("method", _FIRST)
 class Conformance:
     """Tests of every method."""
 
