@@ -157,6 +157,7 @@ class EngineSearch:
         except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
             # The store is complete.
             keras_tuner.Tuner._populate_initial_space(self.tuner)  # noqa: SLF001
+        _order(self.tuner.oracle.trials)
         with Store(self.store, read_only=True) as store:
             self._require_method(store)
             executions, results = store.executions(), store.results()
@@ -650,6 +651,16 @@ def _summed(objective: Any) -> tuple[tuple[str, int], ...]:
         return ()
     directions = objective.name_to_direction
     return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
+
+
+def _order(trials: dict[str, Any]) -> None:
+    """Put trials in the order of their ids, which decides between equal scores.
+
+    KerasTuner reads their files in the order in which the file system names them.
+    """
+    ordered = sorted(trials.items())
+    trials.clear()
+    trials.update(ordered)
 
 
 def _is_shared() -> bool:

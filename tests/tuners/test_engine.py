@@ -677,6 +677,7 @@ def test_a_project_is_reopened_without_a_build(search, tuner_class, capsys):
     settings = {"objective": "val_accuracy", "directory": "d", "project_name": "p"} | many
     again = tuner_class(counted, **settings)
     assert builds == []
+    assert list(again.oracle.trials) == sorted(again.oracle.trials)
     assert [each.get_state() for each in again.oracle.get_best_trials(4)] == [
         each.get_state() for each in first.oracle.get_best_trials(4)
     ]
