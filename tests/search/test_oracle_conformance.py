@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
-from strategy_conformance import HALVING, OWN, Conformance, Make, search
+from strategy_conformance import HALVING, METHODS_ONCE, OWN, Conformance, Make, search
 from through_kerastuner import Through
 
 from hpsearch.search.methods import STRATEGIES, make_strategy
@@ -39,7 +39,7 @@ class TestOracles(Conformance):
         return _make
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", METHODS_ONCE)
 def test_it_proposes_what_its_strategy_does(method: str) -> None:
     for space in (FINITE, *(() if method == "grid" else (MIXED,))):
         strategy = make_strategy(MethodSpec(method), space, seed=3)

@@ -58,11 +58,11 @@ def spaces_of(method: str) -> dict[str, Space]:
     return {"finite": FINITE} if method == "grid" else SPACES
 
 
-#: `auto` is one of the others.
-_FIRST = [pytest.param(m, marks=pytest.mark.slow) if m == "auto" else m for m in OWN]
+#: `auto`, which is one of the others, is for the full run.
+METHODS_ONCE = [pytest.param(m, marks=pytest.mark.slow) if m == "auto" else m for m in OWN]
 
 
-@pytest.mark.parametrize("method", _FIRST)
+@pytest.mark.parametrize("method", METHODS_ONCE)
 class Conformance:
     """Tests of every method."""
 

@@ -209,7 +209,13 @@ SETTINGS = {
 @pytest.mark.parametrize(
     "again", ["the same tuner", pytest.param("a new one", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("RandomSearch", "Hyperband"),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("GridSearch", "BayesianOptimization")),
+    ],
+)
 def test_an_interrupted_search_goes_on(images, name, again):
     """In a notebook, by the cell run once more, or after the kernel was started anew."""
     x, y, x_val, y_val = images

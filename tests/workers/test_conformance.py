@@ -26,7 +26,7 @@ from hpsearch.workers.protocol import (
 )
 
 KINDS = ["in process", "local, 1 worker", "local, 2 workers"]
-KINDS += ["a pool", pytest.param("ray, 2 nodes", marks=pytest.mark.slow)]
+KINDS += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("a pool", "ray, 2 nodes")]
 
 
 @contextmanager
