@@ -30,7 +30,7 @@ from hpsearch.space.space import Config
 __all__ = ["fit", "inputs_of", "kind_of", "regrets_of"]
 
 Array = npt.NDArray[np.float64]
-OUT = HERE.parent / "hpsearch" / "search" / "prior.json"
+OUT = HERE.parent / "hpsearch" / "search"
 #: Regrets above this count as this.
 _MOST = 3.0
 _HIDDEN = (64, 64)
@@ -96,12 +96,13 @@ def main() -> None:
     """Fit, and write the prior."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--study", type=Path, default=HERE / "prior_study.csv.gz")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=OUT, help="where prior.json goes")
     arguments = parser.parse_args()
     study = pd.read_csv(arguments.study)
     tables = [name for name in study if name not in SPACE]
     found = fit(inputs_of(study), regrets_of(study, tables), list(map(kind_of, tables)))
-    arguments.out.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
+    text = json.dumps(found, separators=(",", ":")) + "\n"
+    (arguments.out / "prior.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

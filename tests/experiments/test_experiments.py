@@ -190,7 +190,7 @@ def test_the_prior_is_made_and_measured(tmp_path):
     made = ["made_quantiles:val_accuracy", "made_quantiles:val_loss", "diabetes:val_loss"]
     assert {*made} < {*study}
     made_from = ["--study", tmp_path / "prior_study.csv.gz"]
-    run("prior_fit.py", *made_from, out=tmp_path / "prior.json")
+    run("prior_fit.py", *made_from, out=tmp_path)
     fitted = Study.from_plain(json.loads((tmp_path / "prior.json").read_text(encoding="utf-8")))
     assert fitted.kinds == ("error", "accuracy", "loss", "accuracy", "loss")
     families = ["--families", "left out", "upside down"]
