@@ -101,7 +101,7 @@ def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
     known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
     if known:
         yield "first      what does well on other tables (prior: mlp):"
-    varied = [p.name for p in search.space.parameters if p.choices is None or len(p.choices) > 1]
+    varied = [parameter.name for parameter in search.space.parameters if parameter.varies]
     for values in known:
         yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
 

@@ -50,7 +50,7 @@ def _study(search: _Search) -> Study | None:
         return None
     from hpsearch.search.prior import is_known, shipped
 
-    varied = (p.name for p in search.space.parameters if p.choices is None or len(p.choices) > 1)
+    varied = (parameter.name for parameter in search.space.parameters if parameter.varies)
     if not any(map(is_known, varied)):
         return None
     return shipped().of(search.kinds) if search.kinds else shipped()

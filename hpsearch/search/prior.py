@@ -144,7 +144,7 @@ def _numbers(dimension: Dimension, codes: Array, read: Callable[[Any], float]) -
     return found
 
 
-def _filled(values: Array, default: float) -> Array:
+def _filled(values: Array, default: float | Array) -> Array:
     return np.where(np.isnan(values), default, values)
 
 
@@ -226,12 +226,10 @@ def _of_optimizer(columns: _Columns) -> dict[str, Array]:
     family = columns.numbers("optimizer", lambda value: _optimizer(value).family)
     nesterov = columns.numbers("optimizer", lambda value: _optimizer(value).nesterov)
     own = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
-    momentum = np.where(
-        family == 0, _filled(_filled_by(own, columns.numbers("momentum")), 0.0), 0.0
-    )
+    momentum = np.where(family == 0, _filled(_filled(own, columns.numbers("momentum")), 0.0), 0.0)
     heavy = -np.log10(1 - np.minimum(momentum, _MOST_MOMENTUM))
     own = columns.numbers("optimizer", lambda value: _optimizer(value).rate)
-    rate = _filled_by(own, columns.numbers("learning_rate"))
+    rate = _filled(own, columns.numbers("learning_rate"))
     default = np.where(family == 0, 1e-2, 1e-3)
     # Momentum m multiplies a step by 1 / (1 - m) in the long run.
     log_rate = (np.log10(_positive(rate, default)) + heavy + 2.5) / 1.25
@@ -240,10 +238,6 @@ def _of_optimizer(columns: _Columns) -> dict[str, Array]:
         found[name] = (family == place).astype(float)
         found[f"rate of {name}"] = np.where(family == place, log_rate, 0.0)
     return found
-
-
-def _filled_by(values: Array, others: Array) -> Array:
-    return np.where(np.isnan(values), others, values)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,11 @@ class Parameter:
         """All values; None for a range without a step."""
         return self.domain.values if isinstance(self.domain, Choices) else self.domain.steps()
 
+    @property
+    def varies(self) -> bool:
+        """Whether it has more than one value."""
+        return self.choices is None or len(self.choices) > 1
+
     def at(self, position: float) -> Value:
         """Return the value at `position` in [0, 1)."""
         if isinstance(self.domain, Choices):

@@ -269,7 +269,7 @@ def _function_method(
         raise InputError(f"method: {error}") from None
     if spec.enumerates and (continuous := _continuous(space)):
         raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
-    varied = [p.name for p in space.parameters if p.choices is None or len(p.choices) > 1]
+    varied = [parameter.name for parameter in space.parameters if parameter.varies]
     if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
         raise InputError(
             f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
