@@ -29,6 +29,7 @@ from hpsearch.spec.fields import (
     NAME,
     check_constraint,
     check_items,
+    written,
 )
 from hpsearch.spec.method import CONFIGS, Method, MethodSpec
 from hpsearch.spec.rules import (
@@ -227,12 +228,7 @@ class ProgramSweep(ProgramFields):
 
     def raw(self) -> Any:
         """Return the sweep as a file has it, including every default."""
-        raw = super().raw()
-        if self.method.name == CONFIGS:
-            del raw["method"]
-        return {
-            key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
-        }
+        return written(super().raw(), self.method)
 
     def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sweep of a single config as a file has it."""

@@ -89,6 +89,15 @@ def check_items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -
     return tuple(check_each(check, enumerate(value)).values())
 
 
+def written(raw: dict[str, Any], method: MethodSpec) -> dict[str, Any]:
+    """Return a sweep's keys as a file has them: without empty ones, and without no method."""
+    if method.name == CONFIGS:
+        del raw["method"]
+    return {
+        key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
+    }
+
+
 class SweepFields(Spec):
     """The keys of a sweep file, each checked by itself; `Sweep` checks them together."""
 
@@ -246,12 +255,7 @@ class SweepFields(Spec):
 
     def raw(self) -> Any:
         """Return the sweep as a file has it, including every default."""
-        raw = super().raw()
-        if self.method.name == CONFIGS:
-            del raw["method"]
-        return {
-            key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
-        }
+        return written(super().raw(), self.method)
 
     def __eq__(self, other: object) -> bool:
         """Compare what the sweeps ask for, without their warnings."""
