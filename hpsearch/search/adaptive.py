@@ -67,10 +67,10 @@ class History:
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
-    def close(self) -> bool:
-        """See `Strategy.close`."""
-        self.exhausted = True
-        return False
+    @property
+    def losses(self) -> Array:
+        """Of the proposals in order, shape `(n,)`; NaN if unknown, infinite if a trial failed."""
+        return self._losses[: self.proposed]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes; of several for one config, the one with the most epochs counts."""
@@ -165,12 +165,15 @@ _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior beside one known config; so many configs outweigh it.
 _BELIEF = 5.0
+#: After so many proposals comes a random one. If it is better than all of them, the prior is wrong.
+_CONTROL = 10
 
 
 class AdaptiveStrategy:
     """Proposes listed configs, then random ones, then those that a model of the scores suggests.
 
-    With a prior, some configs that it holds to be good come before random ones.
+    With a prior, some configs that it holds to be good come before random ones. Later a random config
+    is held against the prior's: if it wins, the search goes on as if there were no prior.
 
     Subclasses implement `suggest`.
 
@@ -260,7 +263,7 @@ class AdaptiveStrategy:
             start = self._first_new(self._starts)
             if start is not None:
                 return Proposal(start, by=PRIOR)
-        if len(self.history) >= self._initial:
+        if len(self.history) >= self._initial and not self._draws():
             entropy = np.random.SeedSequence([self._seed, self.history.proposed, self._stream])
             config = self.suggest(np.random.default_rng(entropy))
             if config is not None:
@@ -269,15 +272,41 @@ class AdaptiveStrategy:
         drawn = self._first_new(self._random)
         return None if drawn is None else Proposal(drawn)
 
-    def log_prior(self, rows: Array) -> Array:
-        """Return what the prior adds to a model's logarithms, shape `(n,)`: less with each trial.
+    def _draws(self) -> bool:
+        """Whether a random config is due although the model could be asked."""
+        since = self.history.proposed - self._listed_count - _CONTROL
+        if self._prior is None or not 0 <= since < _INITIAL:
+            return False
+        return since == 0 or self._misled
 
-        Source: Hvarfner et al., piBO: Augmenting Acquisition Functions with User Beliefs (2022).
-        """
+    @property
+    def _misled(self) -> bool:
+        """Whether the random config was better than all that were proposed before it."""
+        place = self._listed_count + _CONTROL
+        losses = self.history.losses
+        return len(losses) > place and bool((losses[place] < losses[:place]).all())
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether something is known of the space before the first trial."""
+        return self._prior is not None
+
+    def foreseen_losses(self, rows: Array) -> Array:
+        """Return the mean log regret that the prior expects, shape `(n,)`; zeros without one."""
         if self._prior is None:
             return np.zeros(len(rows))
         found: Array = self._prior.logs(rows).mean(axis=1)
-        return -_BELIEF / max(len(self.history), 1) * found
+        return found
+
+    @property
+    def belief(self) -> float:
+        """What a model's logarithms lose by each unit of `foreseen_losses`: less with each trial.
+
+        Source: Hvarfner et al., piBO: Augmenting Acquisition Functions with User Beliefs (2022).
+        """
+        if self._prior is None or self._misled:
+            return 0.0
+        return _BELIEF / max(len(self.history), 1)
 
     @cached_property
     def _starts(self) -> Iterator[Config]:
@@ -287,7 +316,7 @@ class AdaptiveStrategy:
         if self.table is not None:
             configs, rows = self.table
             return (configs[place] for place in self._prior.starts(rows, _STARTS))
-        points = self._sample()
+        points = self.sample()
         if not len(points):
             # Hardly any point satisfies the constraints.
             return iter(())
@@ -295,7 +324,7 @@ class AdaptiveStrategy:
         found = (self.encoding.config(points[place]) for place in places)
         return (config for config in found if config is not None)
 
-    def _sample(self) -> Array:
+    def sample(self) -> Array:
         """Return random points that satisfy the constraints, shape `(n, D)`."""
         random = np.random.default_rng([self._seed, self._stream])
         points = random.random((_POINTS, len(self.encoding.dimensions)))

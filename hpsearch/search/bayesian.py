@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -134,6 +135,8 @@ _PARENTS = 10
 #: best candidates.
 _STEPS = (0.1, 0.02)
 _REFINEMENTS = (0.05, 0.02, 0.008, 0.003)
+#: What a prior foresees varies by about 1 in the space, as a hyperparameter does, by this divisor.
+_SPREADS = 4.0
 
 
 class BayesianStrategy(AdaptiveStrategy):
@@ -165,6 +168,12 @@ class BayesianStrategy(AdaptiveStrategy):
         self._beta = beta
         self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
+    @cached_property
+    def _spread(self) -> float:
+        """The spread of what a prior foresees in the space."""
+        rows = self.encoding.rows(self.sample()) if self.table is None else self.table[1]
+        return float(self.foreseen_losses(rows).std()) or 1.0
+
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or none is found."""
         known = _limited(self.history.observations(random))
@@ -172,23 +181,35 @@ class BayesianStrategy(AdaptiveStrategy):
             return None
         with threadpool_limits(1, "blas"):
             features, losses = self._features(known.rows), _warped(known.losses)
-            process = GaussianProcess(features, losses, self._categories, self._alpha)
+            ordered = np.zeros(features.shape[1] - len(self._categories), bool)
+            categories = np.concatenate([self._categories, ordered])
+            process = GaussianProcess(features, losses, categories, self._alpha)
             best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
             process.add_pending(self._features(known.pending))
             if self.table is not None:
                 return self._best_in_table(*self.table, process, best)
             return self._best_found(random, process, best, known)
 
-    def _features(self, rows: Array) -> Array:
-        """Return rows without NaN: an inactive value is in the middle, or a category of its own."""
+    def _features(self, rows: Array, foreseen: Array | None = None) -> Array:
+        """Return rows without NaN: an inactive value is in the middle, or a category of its own.
+
+        What a prior foresees is one more feature, by which the process learns whether, and which
+        way, it tells something of these data.
+        """
         inactive = np.where(self._categories, -1.0, 0.5)
-        return np.where(np.isnan(rows), inactive[None], rows)
+        found = np.where(np.isnan(rows), inactive[None], rows)
+        if not self.has_prior:
+            return found
+        if foreseen is None:
+            foreseen = self.foreseen_losses(rows)
+        return np.column_stack([found, foreseen / (_SPREADS * self._spread)])
 
     def _utility(self, rows: Array, process: GaussianProcess, best: float) -> Array:
-        mean, deviation = process.predict(self._features(rows))
+        foreseen = self.foreseen_losses(rows)
+        mean, deviation = process.predict(self._features(rows, foreseen))
         if self._beta is not None:
             return self._beta * deviation - mean
-        return _log_improvement(mean, deviation, best) + self.log_prior(rows)
+        return _log_improvement(mean, deviation, best) - self.belief * foreseen
 
     def _best_in_table(
         self, configs: Sequence[Config], rows: Array, process: GaussianProcess, best: float

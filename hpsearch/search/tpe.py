@@ -164,7 +164,8 @@ class TPEStrategy(AdaptiveStrategy):
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self._candidates * 2**attempt)
             rows = self.encoding.rows(points)
-            ratio = good.log_density(rows) - bad.log_density(rows) + self.log_prior(rows)
+            ratio = good.log_density(rows) - bad.log_density(rows)
+            ratio -= self.belief * self.foreseen_losses(rows)
             config = self.first_new_config(points[np.argsort(-ratio, kind="stable")])
             if config is not None:
                 return config

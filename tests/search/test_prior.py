@@ -244,11 +244,44 @@ def test_each_start_helps_where_those_before_it_do_not() -> None:
 
 def test_its_weight_fades() -> None:
     strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, trials=50)
-    rows = Encoding(SPACE).rows(np.full((1, 5), 0.5))
     strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
-    early = strategy.log_prior(rows)
+    early = strategy.belief
+    assert early > 0
     strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
-    assert strategy.log_prior(rows) == pytest.approx(early / 2)
+    assert strategy.belief == pytest.approx(early / 2)
+
+
+@pytest.mark.parametrize("method", ["bayesian", "tpe"])
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_random_config_is_held_against_it(method: str, wrong: bool) -> None:
+    """The eleventh. If it wins, nine more are random, and the prior counts no more."""
+    drawn = [p.config.id for p in make_strategy(MethodSpec("random"), SPACE).ask(10)]
+    strategy: Any = make_strategy(MethodSpec(method), SPACE, trials=50)
+    found = []
+    for number in range(21):
+        (proposal,) = strategy.ask(1)
+        found.append(proposal.config.id)
+        score = 1.0 if wrong and number == 10 else 0.0
+        strategy.tell([Outcome(proposal.config, score)])
+    assert found[10] == drawn[0]
+    assert (found[10:20] == drawn) is wrong
+    assert found[11] not in drawn or wrong
+    assert found[20] not in drawn
+    assert (strategy.belief == 0) is wrong
+
+
+def test_a_process_learns_that_it_is_wrong() -> None:
+    """Where scores follow the prior upside down, so does the process, far from what it knows."""
+    strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, goal="minimize", trials=50)
+    for _ in range(25):
+        (proposal,) = strategy.ask(1)
+        row = strategy.encoding.row(proposal.config)[None]
+        strategy.tell([Outcome(proposal.config, -float(strategy.foreseen_losses(row)[0]))])
+    assert strategy.belief == 0
+    points = strategy.sample()
+    worst = np.quantile(strategy.foreseen_losses(strategy.encoding.rows(points)), 0.98)
+    (proposal,) = strategy.ask(1)
+    assert strategy.foreseen_losses(strategy.encoding.row(proposal.config)[None])[0] > worst
 
 
 def test_optimize_uses_it_if_asked() -> None:
