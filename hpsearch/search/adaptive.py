@@ -172,7 +172,7 @@ _CONTROL = 10
 class AdaptiveStrategy:
     """Proposes listed configs, then random ones, then those that a model of the scores suggests.
 
-    With a prior, some configs that it holds to be good come before random ones. Later a random config
+    With a prior, some configs that it holds to be good come before random ones. Later a random one
     is held against the prior's: if it wins, the search goes on as if there were no prior.
 
     Subclasses implement `suggest`.

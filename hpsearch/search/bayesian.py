@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 from scipy.special import erfcx, ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
@@ -21,13 +22,16 @@ from hpsearch.space.space import Config, Space
 _ROOT5 = np.sqrt(5.0)
 _LEAST_NOISE = 1e-6
 _FIT_STEPS = 50
+#: The process is fitted to so many configs; each step costs the cube of their number.
+_MOST_FITTED = 200
 _TINY = 1e-12
 
 
 class GaussianProcess:
     """A process with a Matern 5/2 kernel, fitted when it is made.
 
-    Length scales, variance and noise are those of the greatest posterior density.
+    Length scales, variance and noise are those of the greatest posterior density given the best
+    rows and the latest.
 
     Args:
         x: Shape `(n, D)`, without NaN.
@@ -39,9 +43,16 @@ class GaussianProcess:
     def __init__(
         self, x: Array, y: Array, categories: npt.NDArray[np.bool_], noise: float | None = None
     ) -> None:
-        self._x, self.y, self._categories = x, y, categories
-        self._squares = self._differences(x, x).reshape(x.shape[1], -1)
-        columns = x.shape[1]
+        self._categories = categories
+        kept = _best_and_latest(y, _MOST_FITTED)
+        self._x, self.y = x[kept], y[kept]
+        self._fit(noise)
+        self._x, self.y = x, y
+        self._factor()
+
+    def _fit(self, noise: float | None) -> None:
+        columns = self._x.shape[1]
+        self._squares = self._differences(self._x, self._x).reshape(columns, -1)
         log_noise = np.log(1e-2 if noise is None else noise)
         between = (np.log(1e-7), 1.0) if noise is None else (log_noise, log_noise)
         start = np.concatenate([np.zeros(columns), [0.0, log_noise]])
@@ -53,7 +64,6 @@ class GaussianProcess:
         self._inverse, self._variance = np.exp(found.x[:columns]), np.exp(found.x[columns])
         self._noise = np.exp(found.x[-1]) + _LEAST_NOISE
         del self._squares
-        self._factor()
 
     def _differences(self, a: Array, b: Array) -> Array:
         """Return the squared differences, shape `(D, len(a), len(b))`."""
@@ -96,7 +106,11 @@ class GaussianProcess:
         return float(loss), gradient
 
     def _kernel(self, a: Array, b: Array) -> Array:
-        squared = np.einsum("d,dij->ij", self._inverse, self._differences(a, b))
+        ordered = ~self._categories
+        root = np.sqrt(self._inverse[ordered])
+        squared = cdist(a[:, ordered] * root, b[:, ordered] * root, "sqeuclidean")
+        for column in np.flatnonzero(self._categories):
+            squared += self._inverse[column] * (a[:, None, column] != b[None, :, column])
         distance = np.sqrt(squared)
         decay = np.exp(-_ROOT5 * distance)
         kernel: Array = self._variance * (1 + _ROOT5 * distance + 5 / 3 * squared) * decay
@@ -123,9 +137,8 @@ class GaussianProcess:
         return kernel @ self._solved, np.sqrt(np.maximum(variance, _TINY))
 
 
-#: The process is fitted to the best configs and the latest; the limit bounds the cost of an ask.
-_MOST_KNOWN = 200
-_MOST_BEST = 50
+#: The process knows so many configs; the limit bounds the cost of an ask.
+_MOST_KNOWN = 1_000
 #: Standard deviations that every other proposal must improve by, which makes it explore more; the
 #: proposals between refine the best config.
 _MARGIN = 0.01
@@ -264,13 +277,17 @@ class BayesianStrategy(AdaptiveStrategy):
 
 
 def _limited(known: Observations) -> Observations:
-    """Return the best and the latest observations."""
-    if len(known.losses) <= _MOST_KNOWN:
-        return known
-    best = np.argsort(known.losses, kind="stable")[:_MOST_BEST]
-    rest = np.setdiff1d(np.arange(len(known.losses)), best)
-    kept = np.sort(np.concatenate([best, rest[-(_MOST_KNOWN - _MOST_BEST) :]]))
+    kept = _best_and_latest(known.losses, _MOST_KNOWN)
     return Observations(known.rows[kept], known.losses[kept], known.pending)
+
+
+def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
+    """Return the places, in order, of at most so many losses: a quarter the best, the rest the last."""
+    if len(losses) <= most:
+        return np.arange(len(losses))
+    best = np.argsort(losses, kind="stable")[: most // 4]
+    rest = np.setdiff1d(np.arange(len(losses)), best)
+    return np.sort(np.concatenate([best, rest[-(most - len(best)) :]]))
 
 
 def _warped(losses: Array) -> Array:
