@@ -66,7 +66,7 @@ def _methods() -> Rows:
         "tpe": "where good configs are dense and others are not: Parzen estimators",
         "hyperband": "successive halving in brackets: many configs for few epochs, then the best",
         "asha": "asynchronous successive halving",
-        "auto": "bayesian up to 200 trials, else tpe",
+        "auto": "bayesian up to 1,000 trials, else tpe",
     }
     yield from ((name, texts[name]) for name in METHODS)
 

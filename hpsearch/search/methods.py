@@ -23,7 +23,7 @@ _FACTOR = 3
 #: scores hardly tell which config is good in the end.
 _HALVINGS = 2
 #: Trials up to which `auto` is `bayesian`.
-_FEW = 200
+_FEW = 1_000
 
 
 @dataclass(frozen=True)
