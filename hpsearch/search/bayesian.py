@@ -282,7 +282,7 @@ def _limited(known: Observations) -> Observations:
 
 
 def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
-    """Return the places, in order, of at most so many losses: a quarter the best, the rest the last."""
+    """Return the places of at most so many losses, in order: a quarter the best, others last."""
     if len(losses) <= most:
         return np.arange(len(losses))
     best = np.argsort(losses, kind="stable")[: most // 4]
