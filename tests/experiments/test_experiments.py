@@ -203,6 +203,13 @@ def test_the_prior_is_made_and_measured(tmp_path):
 
 
 @pytest.mark.slow
+def test_long_searches_are_compared(tmp_path):
+    run("search_long.py", "--trials", "120", "--tables", "1", "--processes", "1", out=tmp_path)
+    report = (tmp_path / "search_long.md").read_text(encoding="utf-8")
+    assert all(f"| {method} | 0." in report for method in ("bayesian", "tpe", "optuna_tpe"))
+
+
+@pytest.mark.slow
 def test_the_overhead_of_a_program_is_measured(tmp_path):
     run("programs.py", "--trials", 20, out=tmp_path)
     found = json.loads((tmp_path / "programs.json").read_text())
