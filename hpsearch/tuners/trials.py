@@ -161,6 +161,7 @@ class TunerTrials:
         if show:
             self._oracle._save_trial(made)  # noqa: SLF001 - there is no public way
             self._show(made, sum(each.seconds for each in results.values()))
+            self.tell_failure(made)
             self.tuner.on_trial_end(made)
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
@@ -255,6 +256,12 @@ class TunerTrials:
         if late or failed:
             self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
 
+    def tell_failure(self, trial: Any) -> None:
+        """Print why a trial failed, if it did."""
+        if trial.status == STATUS.FAILED and self._oracle.verbose:
+            why = (trial.message or "without a score").strip().splitlines()[-1]
+            print(f"hpsearch: trial {trial.trial_id} failed: {why}")  # noqa: T201
+
     def _late_of(self, config: Config) -> Mapping[str, Any]:
         results = self._results.get(config.id, {}).values()
         return next((each.late for each in results if each.late), {})
@@ -332,6 +339,7 @@ class Driver(SweepTuner):
         if not isinstance(self.oracle, StrategyOracle):
             config = config_from(self.space, trial.hyperparameters.values)
             self._trials.complete(trial, config or Config({}))
+            self._trials.tell_failure(trial)
             self._trials.tuner.on_trial_end(trial)
 
     def _repeat(self, event: OracleEvent) -> bool:
@@ -356,6 +364,9 @@ class Driver(SweepTuner):
             RuntimeError: Too many trials failed one after another.
         """
         if isinstance(error, RuntimeError | kt_errors.FatalError):
+            if not isinstance(self.oracle, StrategyOracle) and self.oracle.end_order:
+                # The oracle raises as it is told of the last one.
+                self._trials.tell_failure(self.oracle.trials[self.oracle.end_order[-1]])
             raise error
         return super().failed(error)
 
