@@ -38,7 +38,7 @@ class SklearnSearch(EngineSearch):
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         self._require_engine()
-        self._own = True
+        self.own = True
         request, self._hypermodel = whole_request(
             self.tuner, args, kwargs, Recorder(None, own=True)
         )

@@ -90,7 +90,7 @@ class EngineSearch:
         #: Builds and trains the models of the search under way.
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
-        self._own = False
+        self.own = False
         #: Has read the generators among the arguments of `search`.
         self._recorder: Recorder | None = None
         #: The shape of its rows, unless there are several inputs.
@@ -274,7 +274,7 @@ class EngineSearch:
             NotOnEngine: All of them have to be known.
         """
         oracle = self.tuner.oracle
-        known = not (request.of and self._own and oracle.allow_new_entries)
+        known = not (request.of and self.own and oracle.allow_new_entries)
         if known or not oracle.tune_new_entries:
             return False
         if self.method["name"] == "grid":
@@ -319,11 +319,11 @@ class EngineSearch:
         self._require_engine()
         tuner = self.tuner
         own_run = is_users(tuner, "run_trial")
-        self._own = own_run or trains_itself(tuner.hypermodel)
-        self._recorder = recorder_for(tuner, args, kwargs, own=self._own)
+        self.own = own_run or trains_itself(tuner.hypermodel)
+        self._recorder = recorder_for(tuner, args, kwargs, own=self.own)
         request, passing = request_for(tuner, args, kwargs, self._recorder)
         if passing is None:
-            passing = AsGiven(tuner, len(args), kwargs) if self._own else tuner.hypermodel
+            passing = AsGiven(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         self._hypermodel = passing
         require_callbacks(request.callbacks)
         self._tell_what_stays(request, own_run=own_run)
@@ -475,7 +475,7 @@ class EngineSearch:
                     self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
-            if self._own and not request.of:
+            if self.own and not request.of:
                 self._note(self._declared_by_fit(request))
         defaults = {each.name: each.default for each in oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))

@@ -166,7 +166,13 @@ class TunerTrials:
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
     def repeats(self, result: ExecutionResult, runs: int) -> bool:
-        """Return whether a training that raised so many times runs again, as in KerasTuner."""
+        """Return whether a training without a score so many times runs again, as in KerasTuner.
+
+        One that diverged does so only if code of the user's may draw other numbers: the engine's
+        own would be the same.
+        """
+        if result.status is Status.DIVERGED and not self.tuner._hpsearch.own:  # noqa: SLF001
+            return False
         left = self._oracle.max_retries_per_trial + 1 - runs
         kind = getattr(kt_errors, result.error.partition(":")[0], None)
         if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
