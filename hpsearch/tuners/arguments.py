@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -22,6 +23,7 @@ from keras.src.legacy.preprocessing.image import Iterator as ImageIterator
 from hpsearch.data.dataset import is_dataset
 from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
+from hpsearch.files import NO_LINK
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.models.shipping import shipped
 
@@ -71,6 +73,8 @@ class Sent:
         """Remove the file; those who have mapped it keep it."""
         if self.path:
             Path(self.path).unlink(missing_ok=True)
+            if self.path in _HELD:
+                os.close(_HELD.pop(self.path))
 
 
 def sent(given: Given, name: str, folder: Path) -> Sent:
@@ -123,39 +127,62 @@ def copied(value: Any) -> Any:
 
 
 _PREFIX = ".arguments-"
+#: The files of this process, each open and locked until it is removed.
+_HELD: dict[str, int] = {}
 
 
 def _written(blocks: Sequence[memoryview], folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     remove_old(folder)
-    handle, path = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder)
+    handle, path = _new_file(folder)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(os.dup(handle), "wb") as file:
             for block in blocks:
                 file.write(block)
                 file.write(bytes(-block.nbytes % _ALIGNMENT))
     except OSError:
         Path(path).unlink()
+        os.close(handle)
         raise
+    _HELD[path] = handle
     return path
 
 
-def remove_old(folder: Path) -> None:
-    """Remove the files of processes that have ended."""
-    for path in folder.glob(f"{_PREFIX}*"):
-        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            path.unlink(missing_ok=True)
+def _new_file(folder: Path) -> tuple[int, str]:
+    """Return the descriptor and the path of a new file that this process has locked."""
+    while True:
+        handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
+        # Another process may have removed it before it was locked.
+        if _is_locked_by(handle) and Path(path).exists():
+            return handle, path
+        os.close(handle)
+        Path(path).unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_locked_by(handle: int) -> bool:
+    """Lock a file; return whether nobody else has."""
+    import fcntl  # missing on Windows, which trains nothing
+
     try:
-        os.kill(pid, 0)
-    except (OverflowError, ProcessLookupError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except OSError:
-        return True
     return True
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the files of processes that have ended, here or in other containers."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        # A process has the locks of its files as long as it lives.
+        with contextlib.suppress(OSError):
+            if str(path) in _HELD:
+                continue
+            handle = os.open(path, os.O_RDWR | NO_LINK)
+            try:
+                if _is_locked_by(handle):
+                    path.unlink()
+            finally:
+                os.close(handle)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

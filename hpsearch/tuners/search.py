@@ -44,22 +44,17 @@ from hpsearch.tuners.checkpoints import write_checkpoints
 from hpsearch.tuners.earlier import EarlierTrials
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import recorder_for, request_for
-from hpsearch.tuners.running import AsGiven, builds_in, is_users, run_first
+from hpsearch.tuners.running import (
+    AsGiven,
+    builds_in,
+    is_users,
+    overridden,
+    require_one_replica,
+    run_first,
+)
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
 
-#: Methods that a subclass may override and that only KerasTuner's own loop calls.
-_HOOKS = (
-    "_build_and_fit_model",
-    "_build_hypermodel",
-    "load_model",
-    "on_batch_begin",
-    "on_batch_end",
-    "on_epoch_begin",
-    "on_epoch_end",
-    "pre_create_trial",
-    "save_model",
-)
 #: Trials of a search that its oracle ends.
 _ENDLESS = 10**9
 
@@ -139,7 +134,7 @@ class EngineSearch:
         if self.store.exists():
             self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
-        elif not _overridden(self.tuner):
+        elif not overridden(self.tuner):
             kept_servers()
 
     def reload(self) -> bool:
@@ -338,11 +333,9 @@ class EngineSearch:
         tuner = self.tuner
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
-        if overridden := _overridden(tuner):
-            raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
-        # A tuner of scikit-learn's models has none.
-        if getattr(tuner, "distribution_strategy", None) is not None:
-            raise NotOnEngine("there is a distribution_strategy")
+        if hook := overridden(tuner):
+            raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden")
+        require_one_replica(tuner)
 
     def _tell_what_stays(self, request: Request, *, own_run: bool) -> None:
         """Print what of the user's code runs in workers, where it can change nothing here."""
@@ -677,11 +670,6 @@ def _bayesian(oracle: Any) -> dict[str, Any]:
     if oracle.num_initial_points is not None:
         options["num_initial_points"] = int(oracle.num_initial_points)
     return options
-
-
-def _overridden(tuner: keras_tuner.Tuner) -> str:
-    """Return the first hook that a user's subclass overrides; empty if it overrides none."""
-    return next((name for name in _HOOKS if is_users(tuner, name)), "")
 
 
 def _name(project: str) -> str:
