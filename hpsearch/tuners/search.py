@@ -17,6 +17,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
+from keras_tuner.src.engine.tuner import maybe_distribute
 
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split
@@ -207,14 +208,19 @@ class EngineSearch:
         if weights is None:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
+        # A layer that is built outside the strategy's scope has no part in it.
+        with maybe_distribute(self.tuner.distribution_strategy):
+            self._give_weights(model, trial, shape)
+        model.set_weights(list(weights))
+        return model
+
+    def _give_weights(self, model: Any, trial: Any, shape: tuple[int, ...]) -> None:
         if not model.built:
             found = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
             if found.exists():
                 model.build_from_config(json.loads(found.read_text(encoding="utf-8")))
             else:
                 give_weights(model, shape)
-        model.set_weights(list(weights))
-        return model
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Search on the engine with the arguments of `search`; False if that is not possible.
