@@ -69,6 +69,9 @@ class EngineSearch:
         workers: The number of trials at a time; None for one on each core.
     """
 
+    #: Whether workers are started before `search`.
+    starts_early = True
+
     def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
         self.tuner = tuner
         self.seeded = seeded
@@ -124,6 +127,11 @@ class EngineSearch:
         """The executions of a trial."""
         return int(self.tuner.executions_per_trial)
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the trials run in this process."""
+        return False
+
     # The tuner's methods
 
     def begin(self) -> None:
@@ -135,7 +143,7 @@ class EngineSearch:
         if self.store.exists():
             self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
-        elif not overridden(self.tuner):
+        elif self.starts_early and not overridden(self.tuner):
             kept_servers()
 
     def reload(self) -> bool:
@@ -366,6 +374,7 @@ class EngineSearch:
             workers=self.workers,
             report=False,
             model=False,
+            in_process=self.in_process,
             drive=self._drive,
             repeat=trials.repeats,
         )
@@ -373,7 +382,8 @@ class EngineSearch:
         tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
-            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, kept_servers())
+            servers = None if self.in_process else kept_servers()
+            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, servers)
         except ChangedSweepError as error:
             raise RefusedError(
                 f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
